@@ -1,0 +1,84 @@
+"""What is to be expected of independent data: p-values, their combination, false discovery rate."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+
+def permutation_p_value(
+    observed: Float[np.ndarray, "..."], null: Float[np.ndarray, "... permutation"]
+) -> Float[np.ndarray, "..."]:
+    r"""Share of permuted values that reach the observed one, counting the observed one itself.
+
+    .. math:: p = \frac{1 + \#\{b : S_b \ge S\}}{1 + B}
+
+    Exact for any B when the permutations and the data are exchangeable under independence.
+
+    References:
+        Phipson & Smyth (2010), Permutation p-values should never be zero.
+
+    Example:
+        >>> permutation_p_value(np.array(3.0), np.array([1.0, 2.0, 5.0]))
+        0.5
+    """
+    reached = (null >= observed[..., None]).sum(axis=-1)
+    return (1 + reached) / (1 + null.shape[-1])
+
+
+def cauchy_combination(p_values: Float[np.ndarray, "... test"]) -> Float[np.ndarray, "..."]:
+    r"""One p-value from several whose dependence is not known.
+
+    .. math:: p = \tfrac12 - \tfrac1\pi \arctan \operatorname{mean}_k \tan\{(\tfrac12 - p_k)\pi\}
+
+    A mean of Cauchy variables is Cauchy both when they are independent and when they are equal, so the
+    result is calibrated at both ends and close to it between.
+
+    References:
+        Liu & Xie (2020), Cauchy combination test, https://arxiv.org/abs/1808.09011
+
+    Example:
+        >>> float(cauchy_combination(np.array([0.03, 0.03])).round(6))
+        0.03
+    """
+    inside = np.clip(p_values, 1e-15, 1 - 1e-15)
+    score = np.tan((0.5 - inside) * np.pi).mean(axis=-1)
+    return 0.5 - np.arctan(score) / np.pi
+
+
+def simes(p_values: Float[np.ndarray, " test"]) -> float:
+    r"""p-value of "no test of this family has an effect", valid under positive dependence.
+
+    .. math:: p = \min_k \; n \, p_{(k)} / k
+
+    References:
+        Simes (1986), An improved Bonferroni procedure for multiple tests of significance.
+
+    Example:
+        >>> simes(np.array([0.01, 0.5, 0.9]))
+        0.03
+    """
+    if p_values.size == 0:
+        return 1.0
+    ordered = np.sort(p_values)
+    return float(min(1.0, (ordered * p_values.size / np.arange(1, p_values.size + 1)).min()))
+
+
+def benjamini_hochberg(p_values: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:
+    r"""p-values adjusted for their number: rejecting those below alpha keeps the false discovery rate at alpha.
+
+    .. math:: q_{(k)} = \min_{l \ge k} \; n \, p_{(l)} / l
+
+    References:
+        Benjamini & Hochberg (1995), Controlling the false discovery rate.
+
+    Example:
+        >>> benjamini_hochberg(np.array([0.01, 0.02, 0.9])).tolist()
+        [0.03, 0.03, 0.9]
+    """
+    count = p_values.size
+    order = np.argsort(p_values)
+    scaled = p_values[order] * count / np.arange(1, count + 1)
+    adjusted = np.empty(count)
+    adjusted[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
+    return adjusted
