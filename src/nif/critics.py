@@ -1,0 +1,143 @@
+r"""A bank of critics: one small network T(x, y) for each pair, all trained together.
+
+Every parameter carries one leading `pair` axis, so that a bank is a few batched matrix products and never a
+loop over pairs. A critic is
+
+.. math:: T(x, y) = x^\top A x + y^\top B y + x^\top C y + w_3^\top \sigma(W_2 \sigma(W_x x + W_y y + b_1) + b_2)
+
+with ReLU. The quadratic part starts at the log density ratio of a Gaussian with the covariance of the data,
+and w_3 at zero, so that training starts from the Gaussian copula and adds what it misses. An additive
+constant would change no bound's gradient except NWJ's, and is `bias`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Critics:
+    """The parameters of a bank of critics; every tensor has the `pair` axis first."""
+
+    quadratic_x: Float[Tensor, "pair dim_x dim_x"]
+    quadratic_y: Float[Tensor, "pair dim_y dim_y"]
+    cross: Float[Tensor, "pair dim_x dim_y"]
+    bias: Float[Tensor, "pair"]  # noqa: F821
+    weight_x: Float[Tensor, "pair dim_x hidden"]
+    weight_y: Float[Tensor, "pair dim_y hidden"]
+    bias_1: Float[Tensor, "pair 1 hidden"]
+    weight_2: Float[Tensor, "pair hidden hidden"]
+    bias_2: Float[Tensor, "pair 1 hidden"]
+    weight_3: Float[Tensor, "pair hidden 1"]
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """The tensors in the order of the fields."""
+        return [getattr(self, field.name) for field in fields(self)]
+
+    def trainable(self) -> Critics:
+        """A copy whose tensors collect gradients."""
+        return Critics(*[tensor.detach().clone().requires_grad_() for tensor in self.parameters])
+
+    def detached(self) -> Critics:
+        """A copy that later training does not change."""
+        return Critics(*[tensor.detach().clone() for tensor in self.parameters])
+
+    def select(self, pairs: Int[Tensor, " kept"]) -> Critics:
+        """The critics of some pairs only."""
+        return Critics(*[tensor.detach()[pairs] for tensor in self.parameters])
+
+    def replace(self, pairs: Bool[Tensor, " pair"], others: Critics) -> Critics:
+        """These critics with those of the marked pairs taken from `others`."""
+        mixed = []
+        for mine, other in zip(self.parameters, others.parameters, strict=True):
+            mask = pairs.view(-1, *[1] * (mine.dim() - 1))
+            mixed.append(torch.where(mask, other.detach(), mine))
+        return Critics(*mixed)
+
+    def scores(
+        self,
+        x: Float[Tensor, "pair sample dim_x"],
+        y: Float[Tensor, "pair sample dim_y"],
+        shifts: Int[Tensor, " shift"],
+    ) -> tuple[Float[Tensor, "pair sample"], Float[Tensor, "pair shift sample"]]:
+        """Scores of the samples as they are, and with y taken `shift` rows further on.
+
+        The projections of x and y are computed once and shared by all shifts.
+        """
+        rows = _rolled_rows(x.shape[1], shifts)
+        hidden_x, hidden_y = x @ self.weight_x + self.bias_1, y @ self.weight_y
+        hidden = torch.relu(hidden_x[:, None] + hidden_y[:, rows]).flatten(1, 2)
+        hidden = torch.relu(torch.baddbmm(self.bias_2, hidden, self.weight_2))
+        residual = (hidden @ self.weight_3).view(len(x), len(rows), -1)
+        total = residual + self._quadratic(x, y, rows) + self.bias[:, None, None]
+        return total[:, 0], total[:, 1:]
+
+    def _quadratic(self, x: Tensor, y: Tensor, rows: Tensor) -> Float[Tensor, "pair row sample"]:
+        alone_x = (x @ self.quadratic_x * x).sum(-1)
+        alone_y = (y @ self.quadratic_y * y).sum(-1)
+        together = ((x @ self.cross)[:, None] * y[:, rows]).sum(-1)
+        return alone_x[:, None] + alone_y[:, rows] + together
+
+
+def _rolled_rows(samples: int, shifts: Int[Tensor, " shift"]) -> Int[Tensor, "row sample"]:
+    """Row numbers of y for the unshifted samples (row 0) and for each shift."""
+    start = torch.cat([shifts.new_zeros(1), shifts])
+    return (start[:, None] + torch.arange(samples, device=shifts.device)) % samples
+
+
+def gaussian_critics(
+    x: Float[Tensor, "pair sample dim_x"],
+    y: Float[Tensor, "pair sample dim_y"],
+    hidden: int,
+    generator: torch.Generator,
+) -> Critics:
+    r"""Critics that start as the log density ratio of a Gaussian fitted to the samples.
+
+    .. math:: \log \frac{p(x, y)}{p(x) p(y)} = \text{const} - \tfrac12 z^\top
+        \left[\Sigma^{-1} - \operatorname{blockdiag}(\Sigma_x, \Sigma_y)^{-1}\right] z, \quad z = (x, y)
+
+    The covariance is shrunk toward independence by the number of samples, so that noise does not start as
+    information and nearly singular layers stay finite.
+    """
+    pairs, samples, dim_x = x.shape
+    dim_y = y.shape[-1]
+    covariance, shrunk = _shrunk_covariance(torch.cat([x, y], dim=-1), dim_x)
+    precision = torch.linalg.inv(shrunk)
+    alone_x = torch.linalg.inv(covariance[:, :dim_x, :dim_x])
+    alone_y = torch.linalg.inv(covariance[:, dim_x:, dim_x:])
+
+    def uniform(*shape: int, fan_in: int) -> Tensor:
+        values = torch.rand(pairs, *shape, generator=generator) * 2 - 1
+        return (values * math.sqrt(3 / fan_in)).to(x)
+
+    del samples
+    return Critics(
+        quadratic_x=(alone_x - precision[:, :dim_x, :dim_x]) / 2,
+        quadratic_y=(alone_y - precision[:, dim_x:, dim_x:]) / 2,
+        cross=-precision[:, :dim_x, dim_x:],
+        bias=x.new_zeros(pairs),
+        weight_x=uniform(dim_x, hidden, fan_in=dim_x + dim_y),
+        weight_y=uniform(dim_y, hidden, fan_in=dim_x + dim_y),
+        bias_1=uniform(1, hidden, fan_in=1) ,
+        weight_2=uniform(hidden, hidden, fan_in=hidden) * math.sqrt(2),
+        bias_2=x.new_zeros(pairs, 1, hidden),
+        weight_3=x.new_zeros(pairs, hidden, 1),
+    )
+
+
+def _shrunk_covariance(z: Tensor, dim_x: int) -> tuple[Tensor, Tensor]:
+    """Covariance with a small ridge, and the same with its off-diagonal blocks shrunk toward zero."""
+    samples, dim = z.shape[1:]
+    centred = z - z.mean(dim=1, keepdim=True)
+    covariance = centred.mT @ centred / samples
+    scale = covariance.diagonal(dim1=-2, dim2=-1).mean(-1)[:, None, None]
+    covariance = covariance + (1e-3 * scale + 1e-6) * torch.eye(dim, device=z.device, dtype=z.dtype)
+    keep = torch.ones(dim, dim, device=z.device, dtype=z.dtype)
+    keep[:dim_x, dim_x:] = keep[dim_x:, :dim_x] = samples / (samples + dim)
+    return covariance, covariance * keep

@@ -1,0 +1,193 @@
+"""Cross-fitted variational estimates: what MINE, NWJ, InfoNCE and SMILE have in common.
+
+The samples are cut into folds. The critic of a fold is trained on the other folds, stopped on a part of them
+that its training does not see, and scored on the fold itself: no reported value rests on a sample that its
+critic was fitted or selected on.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from scipy.stats import norm
+from torch import Tensor
+
+from nif.bounds import Bound
+from nif.contracts import Advance, Estimate, InputError, Outcome, ignore
+from nif.critics import gaussian_critics
+from nif.estimators.degenerate import constant_pairs, fill
+from nif.nulls import cauchy_combination
+from nif.ranks import normal_scores
+from nif.training import Samples, Schedule, Trained, shifts_of, train
+
+VALIDATION = 0.2
+"""Share of the training samples that decides when to stop."""
+
+WORKING_SET = 2**27
+"""Numbers that the hidden layers of one block of pairs may fill: half a gigabyte."""
+
+
+@dataclass(frozen=True)
+class Variational:
+    """Options shared by the estimators that train a critic.
+
+    Args:
+        hidden: Units in each of the critic's two hidden layers.
+        folds: Parts of the data that take turns at being scored.
+        steps: Budget of gradient steps for a critic.
+        batch: Joint samples in a step.
+        shifts: Product samples for each joint sample in a step.
+        learning_rate: Of Adam, at the start.
+        scored_shifts: Product samples for each joint sample in the reported value.
+        scores: Rank-transform every column to normal scores first (mutual information does not change).
+        device: Where critics are trained.
+    """
+
+    hidden: int = 64
+    folds: int = 2
+    steps: int = 600
+    batch: int = 256
+    shifts: int = 4
+    learning_rate: float = 5e-3
+    scored_shifts: int = 20
+    scores: bool = True
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.folds < 2:
+            raise InputError(f"folds is {self.folds}; cross-fitting needs at least 2.")
+
+    @property
+    def bound(self) -> Bound:
+        """The bound that is trained and reported."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        chosen = [f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if getattr(self, f.name) != f.default]
+        return f"{type(self).__name__}({', '.join(chosen)})"
+
+    def estimate(
+        self,
+        x: Float[np.ndarray, "pair sample dim_x"],
+        y: Float[np.ndarray, "pair sample dim_y"],
+        *,
+        seed: int = 0,
+        advance: Advance = ignore,
+    ) -> Estimate:
+        """Estimate I(X; Y) of each pair on samples its critic never saw; see `nif.contracts.Estimator`."""
+        degenerate = constant_pairs(x, y)
+        kept = np.flatnonzero(~degenerate)
+        advance(float(degenerate.sum()))
+        parts = [
+            self._block(x[block], y[block], seed, advance) for block in _blocks(kept, self._pairs_in_block())
+        ]
+        values, stderr, p_value, outcome = (
+            np.concatenate(column) if parts else np.empty(0) for column in zip(*parts, strict=True)
+        ) if parts else (np.empty(0),) * 4
+        return fill(degenerate, values, stderr, p_value, outcome, samples=x.shape[1], estimator=repr(self))
+
+    def _pairs_in_block(self) -> int:
+        rows = self.batch * (1 + self.shifts)
+        return max(1, WORKING_SET // (8 * rows * self.hidden * self.folds))
+
+    def _block(self, x: np.ndarray, y: np.ndarray, seed: int, advance: Advance) -> tuple[np.ndarray, ...]:
+        generator = torch.Generator().manual_seed(seed)
+        split = _Split.of(x.shape[1], self.folds, generator)
+        samples = Samples(self._tensor(x), self._tensor(y))
+        trained = self._train(split, samples, generator, advance)
+        return self._score(split, samples, trained, generator)
+
+    def _tensor(self, values: np.ndarray) -> Tensor:
+        pairs, samples, dim = values.shape
+        if self.scores:
+            columns = normal_scores(values.transpose(1, 0, 2).reshape(samples, pairs * dim))
+            values = columns.reshape(samples, pairs, dim).transpose(1, 0, 2)
+        return torch.tensor(values, dtype=torch.float32, device=self.device)
+
+    def _train(self, split: _Split, samples: Samples, generator: torch.Generator, advance: Advance) -> Trained:
+        fit, validation = split.take(samples, split.fit), split.take(samples, split.validation)
+        schedule = Schedule(self.steps, self.batch, self.shifts, self.learning_rate)
+        critics = gaussian_critics(fit.x, fit.y, self.hidden, generator)
+        return train(critics, self.bound, fit, validation, schedule, generator, lambda done: advance(done / self.folds))
+
+    def _score(
+        self, split: _Split, samples: Samples, trained: Trained, generator: torch.Generator
+    ) -> tuple[np.ndarray, ...]:
+        held_out = split.take(samples, split.scored)
+        rows = held_out.x.shape[1]
+        shifts = shifts_of(rows, self.scored_shifts, generator).to(self.device)
+        values, errors, p_values = [], [], []
+        for pair in torch.arange(len(held_out.x)).split(64):
+            one = held_out.pairs(pair)
+            with torch.no_grad():
+                joint, product = trained.critics.select(pair).scores(one.x, one.y, shifts)
+            values.append(self.bound.value(joint, product))
+            errors.append(self.bound.influence(joint, product, shifts).std(dim=-1) / math.sqrt(rows))
+            p_values.append(_independence_p_value(joint, product, shifts))
+        per_fold = [torch.cat(part).view(-1, self.folds).double().cpu().numpy() for part in (values, errors, p_values)]
+        converged = trained.converged.view(-1, self.folds).all(-1).cpu().numpy()
+        return (
+            per_fold[0].mean(axis=1),
+            np.sqrt((per_fold[1] ** 2).sum(axis=1)) / self.folds,
+            cauchy_combination(per_fold[2]),
+            np.where(converged, Outcome.CONVERGED, Outcome.NOT_CONVERGED),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Split:
+    """Row numbers of each fold: fitted, looked at to stop, scored. Up to folds - 1 rows are left out."""
+
+    fit: Int[Tensor, "fold fitted"]
+    validation: Int[Tensor, "fold looked"]
+    scored: Int[Tensor, "fold held_out"]
+
+    @classmethod
+    def of(cls, samples: int, folds: int, generator: torch.Generator) -> _Split:
+        size = samples // folds
+        parts = torch.randperm(samples, generator=generator)[: size * folds].view(folds, size)
+        others = torch.stack([torch.cat([parts[j] for j in range(folds) if j != k]) for k in range(folds)])
+        looked = max(1, round(VALIDATION * others.shape[1]))
+        return cls(fit=others[:, looked:], validation=others[:, :looked], scored=parts)
+
+    def take(self, samples: Samples, index: Int[Tensor, "fold row"]) -> Samples:
+        """The rows of every fold, folds along the pair axis."""
+        index = index.to(samples.x.device)
+        return Samples(samples.x[:, index].flatten(0, 1), samples.y[:, index].flatten(0, 1))
+
+
+def _blocks(pairs: np.ndarray, size: int) -> list[np.ndarray]:
+    return [pairs[start : start + size] for start in range(0, len(pairs), size)]
+
+
+def _independence_p_value(
+    joint: Float[Tensor, "pair sample"], product: Float[Tensor, "pair shift sample"], shifts: Int[Tensor, " shift"]
+) -> Float[Tensor, " pair"]:
+    r"""p-value of the mean joint score among all permutations of y, by Hoeffding's combinatorial normal limit.
+
+    The critic is fixed here: it was trained on other rows. The mean score over a random permutation has the
+    mean of the product scores and the variance :math:`\sum d_{ij}^2 / n^2 (n - 1)`, with d the scores less
+    their row and column means. Both come from the product samples that the bound needs anyway.
+
+    References:
+        Hoeffding (1951), A combinatorial central limit theorem.
+    """
+    count, rows = product.shape[1:]
+    grand = product.mean(dim=(-2, -1))
+    as_x = product.mean(dim=1)
+    aligned = torch.stack([product[:, r].roll(int(s), dims=-1) for r, s in enumerate(shifts)], dim=1)
+    as_y = aligned.mean(dim=1)
+    partner = torch.stack([as_y.roll(-int(s), dims=-1) for s in shifts], dim=1)
+    centred = product - as_x[:, None] - partner + grand[:, None, None]
+    freedom = max(1, count * rows - 2 * rows + 1)
+    variance = centred.square().sum(dim=(-2, -1)) / freedom / rows * (1 + 1 / count)
+    z = (joint.mean(dim=-1) - grand) / variance.sqrt()
+    return torch.where(variance > 1e-20, _upper_tail(z), torch.ones_like(z))
+
+
+def _upper_tail(z: Tensor) -> Tensor:
+    return torch.as_tensor(norm.sf(z.cpu().numpy()), dtype=z.dtype, device=z.device)
