@@ -1,8 +1,8 @@
 """The data sets of the paper and the demos: iris, banknote, digits, mnist.
 
-Iris and digits ship with scikit-learn. Banknote and MNIST are read from the path that the environment variable
-``NIF_DATA`` names (the file itself or its directory) or, where it is not set, fetched from OpenML. One is never
-replaced by another: what can not be had is an error.
+Iris and digits ship with scikit-learn. Banknote and MNIST are read from the path that the environment
+variable ``NIF_DATA`` names (the file itself or its directory) or, where it is not set, fetched from OpenML.
+One is never replaced by another: what can not be had is an error.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import Float32, Int64
 
 from nif.contracts import InputError
 
@@ -141,7 +141,14 @@ def _iris() -> Dataset:
 
     bunch = load_iris()
     names = tuple(name.removesuffix(" (cm)") for name in bunch.feature_names)
-    return _dataset("iris", bunch.data, bunch.target, names, map(str, bunch.target_names), "scikit-learn")
+    return _dataset(
+        "iris",
+        bunch.data,
+        bunch.target,
+        features=names,
+        classes=map(str, bunch.target_names),
+        source="scikit-learn",
+    )
 
 
 def _digits() -> Dataset:
@@ -149,7 +156,9 @@ def _digits() -> Dataset:
 
     bunch = load_digits()
     names = (f"row {row} column {column}" for row in range(8) for column in range(8))
-    return _dataset("digits", bunch.data, bunch.target, names, map(str, range(10)), "scikit-learn")
+    return _dataset(
+        "digits", bunch.data, bunch.target, features=names, classes=map(str, range(10)), source="scikit-learn"
+    )
 
 
 def _banknote() -> Dataset:
@@ -160,7 +169,9 @@ def _banknote() -> Dataset:
     else:
         table = _banknote_table(path)
         x, y, source = table[:, :4], table[:, 4], str(path)
-    return _dataset("banknote", x, y, BANKNOTE_FEATURES, ("genuine", "forged"), source)
+    return _dataset(
+        "banknote", x, y, features=BANKNOTE_FEATURES, classes=("genuine", "forged"), source=source
+    )
 
 
 def _banknote_table(path: Path) -> np.ndarray:
@@ -190,10 +201,12 @@ def _mnist() -> Dataset:
             f"MNIST has {len(x)} images and {len(y)} labels in {source}; fetch both files again."
         )
     names = (f"row {row} column {column}" for row in range(28) for column in range(28))
-    return _dataset("mnist", x.reshape(len(x), -1), y, names, map(str, range(10)), source)
+    return _dataset(
+        "mnist", x.reshape(len(x), -1), y, features=names, classes=map(str, range(10)), source=source
+    )
 
 
-def _idx(path: Path, axes: int) -> UInt8[np.ndarray, "..."]:
+def _idx(path: Path, axes: int) -> np.ndarray:
     """The bytes of a gzipped IDX file: two zeros, the type (8: bytes), the number of axes, sizes, values."""
     try:
         content = gzip.decompress(path.read_bytes())
@@ -230,12 +243,13 @@ def _openml(name: str, openml_name: str) -> tuple[np.ndarray, np.ndarray]:
     except (OSError, ValueError) as error:
         file = BANKNOTE_FILE if name == "banknote" else f"{MNIST_IMAGES} and {MNIST_LABELS}"
         raise InputError(
-            f"{name} could not be fetched from OpenML ({error}); set NIF_DATA to a directory that holds {file}."
+            f"{name} could not be fetched from OpenML ({error}); "
+            f"set NIF_DATA to a directory that holds {file}."
         ) from error
     return bunch.data.to_numpy(), bunch.target.to_numpy()
 
 
-def _dataset(name: str, x: Any, y: Any, features: Any, classes: Any, source: str) -> Dataset:
+def _dataset(name: str, x: Any, y: Any, *, features: Any, classes: Any, source: str) -> Dataset:
     """Labels become indices 0, 1, ... in the order of their values."""
     _, index = np.unique(np.asarray(y).astype(np.int64), return_inverse=True)
     values = np.ascontiguousarray(x, dtype=np.float32)
