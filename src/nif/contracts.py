@@ -44,7 +44,7 @@ class Outcome(IntEnum):
     """One side is constant: exactly 0 nats, p-value 1, and nothing was trained."""
 
 
-def ignore(pairs: float) -> None:
+def ignore(pairs: float | int) -> None:
     """The `Advance` of a caller that shows no progress."""
 
 

@@ -1,0 +1,196 @@
+"""The three verbs that measure: of two arrays, of all columns, of a trained network."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from nif.contracts import Estimate, Estimator, Recording
+from nif.decomposition import Decomposition
+from nif.estimators.binned import Binned
+from nif.estimators.checks import columns, same_length
+from nif.estimators.mine import Mine
+from nif.estimators.pairs import AllColumns, checked_jobs
+from nif.flow import Flow, Measurement
+from nif.network import NetworkLinks, number_of_terms
+from nif.noise import observed
+from nif.progress import progress as progress_bar
+from nif.recording import record
+from nif.version import __version__
+
+MOST_TERMS_FOR_MINE = 5_000
+"""Mutual information terms up to which `Mine` is chosen; above, `Binned`."""
+
+FEWEST_DISTINCT = 0.9
+"""Share of distinct rows below which the user is told that rows repeat."""
+
+
+def measure(
+    model: Any,
+    data: Any,
+    *,
+    estimator: Estimator | None = None,
+    decomposition: Decomposition | None = None,
+    noise: float = 0.0,
+    layers: Sequence[str] | None = None,
+    feature_names: Iterable[Any] | None = None,
+    class_names: Iterable[Any] | None = None,
+    seed: int = 0,
+    device: Any = None,
+    n_jobs: int | None = None,
+    progress: bool = True,
+) -> Flow:
+    r"""Measure the information flow of a trained network.
+
+    .. math:: \text{link}(i, k) = \text{relevance}(i, k) - \beta \, \text{redundancy}(i)
+
+    The model is run on the data in eval mode and left as it was found. Every connected pair of units gets a
+    link in nats, with a standard error and a p-value.
+
+    Args:
+        model: A `torch.nn.Module`, or scikit-learn's MLPClassifier or MLPRegressor.
+        data: Inputs as Tensor, ndarray, DataFrame, Dataset or DataLoader, on the scale the model was trained
+            on; 50 rows or more. Labels that come with them are not used.
+        estimator: None chooses `Mine` up to 5,000 terms of mutual information and `Binned` above.
+        decomposition: What a link weighs; `Decomposition()` if None.
+        noise: Standard deviation of the Gaussian channel behind every unit, in deviations of that unit.
+        layers: Names of the modules whose outputs are measured; all non-linearities if None.
+        feature_names: One name for each input; a DataFrame's own if None.
+        class_names: One name for each output.
+        seed: Seeds all that is drawn. The same seed on the same machine gives the same bits.
+        device: Where the model is run; where it is if None.
+        n_jobs: Processes; see `AllColumns`.
+        progress: Show a bar with the time left, in a terminal, after two seconds.
+
+    Raises:
+        InputError: The model can not be recorded, the data do not fit it, or options contradict.
+
+    References:
+        Davis et al. (2019), https://arxiv.org/abs/1901.08557
+
+    Example:
+        >>> net = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2))
+        >>> flow = measure(net, np.random.default_rng(0).normal(size=(200, 2)), estimator=Binned())
+        >>> flow.attribution().shape
+        (2, 2)
+    """
+    recording = record(
+        model, data, layers=layers, feature_names=feature_names, class_names=class_names, device=device
+    )
+    _say_if_rows_repeat(recording)
+    chosen = decomposition or Decomposition()
+    terms = number_of_terms(recording, chosen)
+    used = estimator or automatic(terms)
+    activations = observed(recording, noise, seed)
+    with progress_bar("measuring", total=terms, shown=progress) as advance:
+        pairs = AllColumns(used, seed=seed, n_jobs=checked_jobs(n_jobs), advance=advance)
+        network = NetworkLinks(recording, activations, chosen, noise, pairs)
+        links, not_converged = network.measured()
+    return Flow(
+        layers=recording.layers,
+        links=links,
+        constant=recording.constant(),
+        measurement=Measurement(
+            estimator=network.estimator,
+            automatic=estimator is None,
+            decomposition=chosen.as_dict(),
+            noise=noise,
+            samples=recording.samples,
+            terms=terms,
+            not_converged=not_converged,
+            seed=seed,
+            version=__version__,
+        ),
+    )
+
+
+def automatic(terms: int) -> Estimator:
+    """The estimator for this many terms of mutual information.
+
+    Example:
+        >>> automatic(5_000), automatic(5_001)
+        (Mine(), Binned())
+    """
+    return Mine() if terms <= MOST_TERMS_FOR_MINE else Binned()
+
+
+def estimate(x: Any, y: Any, estimator: Estimator | None = None, seed: int = 0) -> Estimate:
+    r"""Mutual information of two arrays.
+
+    .. math:: I(X; Y) = E\left[\log \frac{p(x, y)}{p(x) p(y)}\right]
+
+    Args:
+        x: ``[sample]`` or ``[sample, dim]``; a Tensor, array, DataFrame, Series or list. 50 rows or more.
+        y: The same number of rows.
+        estimator: `Mine()` if None.
+        seed: Seeds all that is drawn.
+
+    Returns:
+        One number with its standard error and p-value, in nats.
+
+    Raises:
+        InputError: Not numeric, NaN or infinite, too few rows, or sides of different length.
+
+    Example:
+        >>> x = np.random.default_rng(0).normal(size=1000)
+        >>> found = estimate(x, -x + np.random.default_rng(1).normal(size=1000), estimator=Binned())
+        >>> bool(abs(found.nats - 0.347) < 3 * found.stderr)
+        True
+    """
+    left, right = columns(x, "x"), columns(y, "y")
+    same_length(left, right)
+    return (estimator or Mine()).estimate(left[None], right[None], seed=seed).map(lambda values: values[0])
+
+
+def pairwise(
+    x: Any,
+    y: Any = None,
+    estimator: Estimator | None = None,
+    seed: int = 0,
+    *,
+    n_jobs: int | None = None,
+    progress: bool = True,
+) -> Estimate:
+    """Mutual information of every column of x with every column of y.
+
+    Args:
+        x: ``[sample, a]``; a Tensor, array, DataFrame or list. 50 rows or more.
+        y: ``[sample, b]``; x itself if None. The diagonal then holds the entropy of each column's values.
+        estimator: `Mine()` up to 5,000 pairs and `Binned()` above if None.
+        seed: Seeds all that is drawn.
+        n_jobs: Processes, through joblib.
+        progress: Show a bar with the time left, in a terminal, after two seconds.
+
+    Returns:
+        Arrays of shape ``[a, b]``, in nats.
+
+    Raises:
+        InputError: As for `estimate`.
+
+    Example:
+        >>> table = np.random.default_rng(0).normal(size=(200, 3))
+        >>> pairwise(table, estimator=Binned()).nats.shape
+        (3, 3)
+    """
+    left = columns(x, "x")
+    right = left if y is None else columns(y, "y")
+    same_length(left, right)
+    count = left.shape[1] * (left.shape[1] - 1) // 2 if y is None else left.shape[1] * right.shape[1]
+    used = estimator or automatic(count)
+    with progress_bar("estimating", total=count, shown=progress) as advance:
+        pairs = AllColumns(used, seed=seed, n_jobs=checked_jobs(n_jobs), advance=advance)
+        return pairs.within(left) if y is None else pairs.between(left, right)
+
+
+def _say_if_rows_repeat(recording: Recording) -> None:
+    rows = recording.activations[0]
+    distinct = len(np.unique(rows, axis=0)) / len(rows)
+    if distinct < FEWEST_DISTINCT:
+        warnings.warn(
+            f"{1 - distinct:.0%} of the rows of the data repeat another row; standard errors and p-values "
+            "take rows as independent. Pass rows drawn independently, or read p-values with care.",
+            stacklevel=3,
+        )
