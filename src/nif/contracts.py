@@ -52,7 +52,7 @@ def ignore(pairs: float | int) -> None:
 class Estimate:
     """Mutual information of one pair or of many, with its uncertainty.
 
-    The arrays have one shape: ``()`` for one pair, ``[pair]`` for a batch, ``[a, b]`` for all pairs of columns.
+    The arrays have one shape: ``()`` for one pair, ``[pair]`` for a batch, ``[a, b]`` for all pairs.
 
     Attributes:
         nats: The estimate. Not clipped: an unbiased estimate of 0 is negative half of the time.
