@@ -1,0 +1,72 @@
+"""The bar is seen by a person who waits, and by nobody else."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+
+import pytest
+
+from nif import progress
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def stderr(monkeypatch: pytest.MonkeyPatch) -> Callable[[io.StringIO], io.StringIO]:
+    def use(stream: io.StringIO) -> io.StringIO:
+        monkeypatch.setattr("sys.stderr", stream)
+        return stream
+
+    return use
+
+
+def work(*, shown: bool = True) -> None:
+    with progress.progress("measuring", total=4.0, shown=shown) as advance:
+        for _ in range(4):
+            advance(1.0)
+
+
+def test_bar_says_what_is_done_and_how_long_it_takes(
+    stderr: Callable[[io.StringIO], io.StringIO], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "SECONDS_BEFORE_SHOWN", 0)
+    screen = stderr(Terminal())
+    work()
+    assert "measuring   0%" in screen.getvalue()
+    assert "left" in screen.getvalue()
+
+
+def test_bar_is_wiped_at_the_end(
+    stderr: Callable[[io.StringIO], io.StringIO], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "SECONDS_BEFORE_SHOWN", 0)
+    screen = stderr(Terminal())
+    work()
+    assert screen.getvalue().rsplit("\r", 2)[-2].strip() == ""
+
+
+def test_short_work_shows_nothing(stderr: Callable[[io.StringIO], io.StringIO]) -> None:
+    screen = stderr(Terminal())
+    work()
+    assert screen.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("stream", "shown"), [(io.StringIO, True), (Terminal, False)], ids=["no terminal", "not asked for"]
+)
+def test_no_bar(
+    stream: type[io.StringIO],
+    shown: bool,
+    stderr: Callable[[io.StringIO], io.StringIO],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(progress, "SECONDS_BEFORE_SHOWN", 0)
+    screen = stderr(stream())
+    work(shown=shown)
+    assert screen.getvalue() == ""
