@@ -1,0 +1,100 @@
+"""What every attribution is given: a trained network, its flow, and labelled data."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from nif.contracts import Estimator, InputError
+from nif.estimators.checks import columns, same_length
+from nif.flow import Flow
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A trained network with its flow and the labelled data to explain it on.
+
+    Attributes:
+        model: A copy in eval mode on the CPU, so that an attribution may hook it as it likes.
+        flow: The flow measured on it.
+        davis: Its flow as published in 2019, if it has been measured.
+        x: Features, on the scale the model was trained on.
+        y: Index of the class of each sample.
+        estimator: Estimates the information between a feature and the label.
+        seed: Seeds whatever an attribution draws.
+    """
+
+    model: nn.Module
+    flow: Flow
+    davis: Flow | None
+    x: Float[np.ndarray, "sample feature"]
+    y: Int64[np.ndarray, " sample"]
+    estimator: Estimator
+    seed: int
+
+    def outputs(self, x: Tensor) -> Float[Tensor, "sample output"]:
+        """What the model gives for `x`, one column for each output."""
+        values = self.model(x)
+        return values[:, None] if values.ndim == 1 else values
+
+    def tensor(self, x: Float[np.ndarray, "sample feature"]) -> Float[Tensor, "sample feature"]:
+        """`x` in the precision of the model's weights."""
+        weight = next(self.model.parameters(), torch.empty(0))
+        return torch.as_tensor(x, dtype=weight.dtype)
+
+    @torch.no_grad()
+    def correct(self, x: Float[np.ndarray, "sample feature"]) -> np.ndarray:
+        """Which rows of `x` the model gives the class in `y`, as 0 or 1."""
+        return (self._classes(self.outputs(self.tensor(x))) == self.y).astype(np.float64)
+
+    def _classes(self, outputs: Tensor) -> np.ndarray:
+        if outputs.shape[1] > 1:
+            return outputs.argmax(dim=1).numpy()
+        last = list(self.model.modules())[-1]
+        boundary = 0.5 if isinstance(last, nn.Sigmoid) else 0.0
+        return (outputs[:, 0] > boundary).numpy().astype(np.int64)
+
+
+def detached(model: nn.Module) -> nn.Module:
+    """A copy on the CPU in eval mode, its gradients off: the model passed in stays as it is."""
+    twin = copy.deepcopy(model).to("cpu").eval()
+    return twin.requires_grad_(False)
+
+
+def checked(x: Any, y: Any, flow: Flow) -> tuple[np.ndarray, np.ndarray]:
+    """Features and class indices as arrays, or an error that says what does not fit.
+
+    Raises:
+        InputError: NaN or infinity, fewer than 50 rows, another number of features than the flow has, labels
+            of another length or that are no class indices, or one class only.
+    """
+    features, labels = columns(x, "x"), columns(y, "y")
+    if labels.shape[1] != 1:
+        raise InputError(f"y has {labels.shape[1]} columns; expected one class index for each row of x.")
+    same_length(features, labels)
+    if features.shape[1] != len(flow.layers[0]):
+        raise InputError(
+            f"x has {features.shape[1]} features and the flow was measured on {len(flow.layers[0])}; "
+            "pass the features the model was trained on."
+        )
+    return features, _class_indices(labels[:, 0], classes=max(len(flow.layers[-1]), 2))
+
+
+def _class_indices(labels: Float[np.ndarray, " sample"], classes: int) -> Int64[np.ndarray, " sample"]:
+    index = labels.astype(np.int64)
+    if (index != labels).any() or index.min() < 0 or index.max() >= classes:
+        raise InputError(
+            f"y holds {labels.min():g} to {labels.max():g}; expected whole class indices 0 to {classes - 1}, "
+            "one for each output of the model."
+        )
+    if len(np.unique(index)) < 2:
+        raise InputError(
+            "y holds one class only; no feature can carry information on it. Add rows of another."
+        )
+    return index
