@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 from jaxtyping import Float
 
-from nif.contracts import Estimate, InputError, Links, Outcome, Recording
-from nif.decomposition import DAVIS2019, Decomposition, links, redundancy
+from nif.contracts import Advance, Estimate, Links, Outcome, Recording
+from nif.decomposition import Decomposition, links, redundancy
 from nif.estimators.gaussian_channel import channel_information
-from nif.estimators.mine import Mine
 from nif.estimators.pairs import AllColumns
-from nif.shared_critic import shared_terms
+from nif.shared_critic import SharedMine
+
+Activations = tuple[Float[np.ndarray, "sample unit"], ...]
 
 
 def number_of_terms(recording: Recording, decomposition: Decomposition) -> int:
@@ -35,117 +36,118 @@ def number_of_terms(recording: Recording, decomposition: Decomposition) -> int:
     return relevance + sum(sizes[source] * (sizes[source] - 1) // 2 for source in sources)
 
 
+class Method(Protocol):
+    """A way to get the links between two connected layers."""
+
+    def between(self, source: int, target: int) -> tuple[Links, int]:
+        """The links, and how many of the terms behind them did not converge."""
+        ...
+
+
+def network_links(recording: Recording, method: Method) -> tuple[tuple[Links, ...], int]:
+    """The links of all connected layers, and how many terms did not converge."""
+    constant = recording.constant()
+    found, not_converged = [], 0
+    for source, target in recording.connections:
+        between, failed = method.between(source, target)
+        nothing = constant[source][:, None] | constant[target][None, :]
+        found.append(_zero_where(nothing, between))
+        not_converged += failed
+    return tuple(found), not_converged
+
+
+def _zero_where(nothing: np.ndarray, found: Links) -> Links:
+    """A unit that never changes tells nothing, even where relevance is that of its whole layer."""
+    return replace(
+        found,
+        nats=np.where(nothing, 0.0, found.nats),
+        stderr=np.where(nothing, 0.0, found.stderr),
+        p_value=np.where(nothing, 1.0, found.p_value),
+        relevance=np.where(nothing, 0.0, found.relevance),
+    )
+
+
 @dataclass(eq=False)
-class NetworkLinks:
-    """Measures the links of a network, one pair of connected layers after another.
+class SeparateTerms:
+    """Every term of eq. 2 is estimated by itself.
 
     Args:
         recording: The layers, their activations, and how they connect.
-        activations: The activations as seen through the noise channel.
+        observed: The activations as seen through the noise channel.
         decomposition: Which terms make a link.
         noise: Of the channel, in standard deviations of each unit.
         pairs: The estimator, with the way its work is shared out.
     """
 
     recording: Recording
-    activations: tuple[Float[np.ndarray, "sample unit"], ...]
+    observed: Activations
     decomposition: Decomposition
     noise: float
     pairs: AllColumns
+    _within: dict[int, Estimate] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        self._refuse_contradictions()
-        self._not_converged = 0
-        self._redundancy: dict[int, Estimate] = {}
+    def between(self, source: int, target: int) -> tuple[Links, int]:
+        """Links from relevance and redundancy; a layer's redundancy is estimated once for all its targets."""
+        fresh = source not in self._within
+        if fresh:
+            self._within[source] = self.pairs.within(self.observed[source])
+        of_layer = self.decomposition.relevance == "layer"
+        relevance = (self._of_layer if of_layer else self._of_units)(source, target)
+        shared = redundancy(self.decomposition, self._within[source])
+        failed = _not_converged(relevance) + (_not_converged(self._within[source]) // 2 if fresh else 0)
+        return links(self.decomposition, relevance, shared, source, target), failed
 
-    @property
-    def estimator(self) -> str:
-        """The estimator and its options, as text."""
-        return repr(self.pairs.estimator)
+    def _of_units(self, source: int, target: int) -> Estimate:
+        return self.pairs.between(self.observed[source], self.observed[target])
 
-    def measured(self) -> tuple[tuple[Links, ...], int]:
-        """The links of all connected layers, and how many terms did not converge."""
-        together = self.decomposition.critic != "separate"
-        between = self._with_shared_critic if together else self._with_separate_critics
-        found = tuple(
-            self._nothing_from_constants(between(source, target))
-            for source, target in self.recording.connections
-        )
-        return found, self._not_converged
-
-    def _with_separate_critics(self, source: int, target: int) -> Links:
-        relevance = self._layer_relevance if self.decomposition.relevance == "layer" else self._unit_relevance
-        return links(
-            self.decomposition, relevance(source, target), self._redundancy_of(source), source, target
-        )
-
-    def _unit_relevance(self, source: int, target: int) -> Estimate:
-        return self._counted(self.pairs.between(self.activations[source], self.activations[target]))
-
-    def _layer_relevance(self, source: int, target: int) -> Estimate:
+    def _of_layer(self, source: int, target: int) -> Estimate:
         """I(X; Q_k) through the channel: exact where the layer decides Q_k, else by the estimator."""
-        layer, units = self.recording.activations[source], self.activations[target]
+        layer, width = self.recording.activations[source], len(self.recording.layers[source])
         feeds = [first for first, second in self.recording.connections if second == target]
         if feeds == [source]:
-            of_layer = channel_information(self.recording.activations[target], self.noise)
+            found = channel_information(self.recording.activations[target], self.noise)
+            self.pairs.advance(len(found.nats))
         else:
-            whole = np.broadcast_to(layer, (units.shape[1], *layer.shape))
-            of_layer = self.pairs.estimator.estimate(whole, units.T[:, :, None], seed=self.pairs.seed)
-        width = layer.shape[1]
-        return self._counted(of_layer).map(lambda values: np.tile(values, (width, 1)))
+            units = self.observed[target].T[:, :, None]
+            whole = np.broadcast_to(layer, (len(units), *layer.shape))
+            found = self.pairs.estimator.estimate(
+                whole, units, seed=self.pairs.seed, advance=self.pairs.advance
+            )
+        return found.map(lambda values: np.tile(values, (width, 1)))
 
-    def _redundancy_of(self, source: int) -> Estimate:
-        if source not in self._redundancy:
-            within = self._counted(self.pairs.within(self.activations[source]))
-            self._redundancy[source] = redundancy(self.decomposition, within)
-        return self._redundancy[source]
 
-    def _with_shared_critic(self, source: int, target: int) -> Links:
-        assert isinstance(self.pairs.estimator, Mine)
-        found = shared_terms(
-            self.pairs.estimator,
-            self.activations[source],
-            self.activations[target],
+@dataclass(eq=False)
+class TermsOfOneCritic:
+    """The terms of a link share one critic (eq. 3).
+
+    Args:
+        recording: The layers and how they connect.
+        observed: The activations as seen through the noise channel.
+        decomposition: Which terms make a link, and what the critic is trained for.
+        options: Of the critics.
+        seed: Seeds initial weights and batches.
+        advance: Told of the terms that are done; every pair of layers counts for the same share of them.
+    """
+
+    recording: Recording
+    observed: Activations
+    decomposition: Decomposition
+    options: SharedMine
+    seed: int
+    advance: Advance
+
+    def between(self, source: int, target: int) -> tuple[Links, int]:
+        """Links from the bounds of one critic for each."""
+        terms = number_of_terms(self.recording, self.decomposition) / len(self.recording.connections)
+        found, failed = self.options.links(
+            self.observed[source],
+            self.observed[target],
             self.decomposition,
-            seed=self.pairs.seed,
-            advance=self.pairs.advance,
+            seed=self.seed,
+            advance=lambda share: self.advance(share * terms),
         )
-        self._not_converged += found.not_converged
-        return found.links(source, target)
+        return replace(found, source=source, target=target), failed
 
-    def _nothing_from_constants(self, found: Links) -> Links:
-        """A unit that never changes tells nothing, even where relevance is that of its whole layer."""
-        constant = self.recording.constant()
-        nothing = constant[found.source][:, None] | constant[found.target][None, :]
-        return Links(
-            source=found.source,
-            target=found.target,
-            nats=np.where(nothing, 0.0, found.nats),
-            stderr=np.where(nothing, 0.0, found.stderr),
-            p_value=np.where(nothing, 1.0, found.p_value),
-            relevance=np.where(nothing, 0.0, found.relevance),
-        )
 
-    def _counted(self, found: Estimate) -> Estimate:
-        self._not_converged += int((found.outcome == Outcome.NOT_CONVERGED).sum())
-        return found
-
-    def _refuse_contradictions(self) -> None:
-        chosen = self.decomposition
-        if chosen.critic != "separate" and not isinstance(self.pairs.estimator, Mine):
-            raise InputError(
-                f"critic={chosen.critic!r} trains MINE critics and the estimator is {self.estimator}; "
-                "pass estimator=nif.Mine(), or critic='separate'."
-            )
-        if chosen.relevance == "layer" and self.noise == 0:
-            if chosen != DAVIS2019:
-                raise InputError(
-                    "relevance='layer' asks what a whole layer tells of a unit that it decides: infinite "
-                    "without noise. Pass noise=0.1, or relevance='unit'."
-                )
-            warnings.warn(
-                "DAVIS2019 with noise=0 measures the information of a whole layer about a unit that the "
-                "layer decides, which is infinite: its numbers reflect the number of samples and the length "
-                "of training. Pass noise=0.1 for a defined one.",
-                stacklevel=5,
-            )
+def _not_converged(estimate: Estimate) -> int:
+    return int((estimate.outcome == Outcome.NOT_CONVERGED).sum())

@@ -8,17 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from nif.contracts import Estimate, Estimator, Recording
-from nif.decomposition import Decomposition
+from nif.contracts import Advance, Estimate, Estimator, InputError, Recording
+from nif.decomposition import DAVIS2019, Decomposition
 from nif.estimators.binned import Binned
 from nif.estimators.checks import columns, same_length
 from nif.estimators.mine import Mine
 from nif.estimators.pairs import AllColumns, checked_jobs
 from nif.flow import Flow, Measurement
-from nif.network import NetworkLinks, number_of_terms
+from nif.network import Method, SeparateTerms, TermsOfOneCritic, network_links, number_of_terms
 from nif.noise import observed
 from nif.progress import progress as progress_bar
 from nif.recording import record
+from nif.shared_critic import SharedMine
 from nif.version import __version__
 
 MOST_TERMS_FOR_MINE = 5_000
@@ -32,7 +33,7 @@ def measure(
     model: Any,
     data: Any,
     *,
-    estimator: Estimator | None = None,
+    estimator: Estimator | SharedMine | None = None,
     decomposition: Decomposition | None = None,
     noise: float = 0.0,
     layers: Sequence[str] | None = None,
@@ -54,7 +55,8 @@ def measure(
         model: A `torch.nn.Module`, or scikit-learn's MLPClassifier or MLPRegressor.
         data: Inputs as Tensor, ndarray, DataFrame, Dataset or DataLoader, on the scale the model was trained
             on; 50 rows or more. Labels that come with them are not used.
-        estimator: None chooses `Mine` up to 5,000 terms of mutual information and `Binned` above.
+        estimator: None chooses `Mine` up to 5,000 terms of mutual information and `Binned` above; with
+            ``critic="shared"`` or ``"joint"`` it is `SharedMine`.
         decomposition: What a link weighs; `Decomposition()` if None.
         noise: Standard deviation of the Gaussian channel behind every unit, in deviations of that unit.
         layers: Names of the modules whose outputs are measured; all non-linearities if None.
@@ -83,18 +85,19 @@ def measure(
     _say_if_rows_repeat(recording)
     chosen = decomposition or Decomposition()
     terms = number_of_terms(recording, chosen)
-    used = estimator or automatic(terms)
-    activations = observed(recording, noise, seed)
+    used = _estimator(estimator, chosen, terms)
+    _refuse_infinite_information(chosen, noise)
     with progress_bar("measuring", total=terms, shown=progress) as advance:
-        pairs = AllColumns(used, seed=seed, n_jobs=checked_jobs(n_jobs), advance=advance)
-        network = NetworkLinks(recording, activations, chosen, noise, pairs)
-        links, not_converged = network.measured()
+        links, not_converged = network_links(
+            recording,
+            _method(used, recording, chosen, noise=noise, seed=seed, n_jobs=n_jobs, advance=advance),
+        )
     return Flow(
         layers=recording.layers,
         links=links,
         constant=recording.constant(),
         measurement=Measurement(
-            estimator=network.estimator,
+            estimator=repr(used),
             automatic=estimator is None,
             decomposition=chosen.as_dict(),
             noise=noise,
@@ -104,6 +107,54 @@ def measure(
             seed=seed,
             version=__version__,
         ),
+    )
+
+
+def _method(
+    used: Estimator | SharedMine,
+    recording: Recording,
+    chosen: Decomposition,
+    *,
+    noise: float,
+    seed: int,
+    n_jobs: int | None,
+    advance: Advance,
+) -> Method:
+    activations = observed(recording, noise, seed)
+    if isinstance(used, SharedMine):
+        return TermsOfOneCritic(recording, activations, chosen, used, seed, advance)
+    pairs = AllColumns(used, seed=seed, n_jobs=checked_jobs(n_jobs), advance=advance)
+    return SeparateTerms(recording, activations, chosen, noise, pairs)
+
+
+def _estimator(
+    given: Estimator | SharedMine | None, chosen: Decomposition, terms: int
+) -> Estimator | SharedMine:
+    """The estimator asked for, or the automatic one; refused where it can not make these terms."""
+    separate = chosen.critic == "separate"
+    if given is None:
+        return automatic(terms) if separate else SharedMine()
+    if separate == isinstance(given, SharedMine):
+        fitting = "an estimator such as nif.Mine()" if separate else "nif.SharedMine()"
+        raise InputError(
+            f"critic={chosen.critic!r} does not go with estimator={given!r}; pass {fitting}, or None."
+        )
+    return given
+
+
+def _refuse_infinite_information(chosen: Decomposition, noise: float) -> None:
+    if chosen.relevance != "layer" or noise > 0:
+        return
+    if chosen != DAVIS2019:
+        raise InputError(
+            "relevance='layer' asks what a whole layer tells of a unit that it decides: infinite without "
+            "noise. Pass noise=0.1, or relevance='unit'."
+        )
+    warnings.warn(
+        "DAVIS2019 with noise=0 measures the information of a whole layer about a unit that the layer "
+        "decides, which is infinite: its numbers reflect the number of samples and the length of training. "
+        "Pass noise=0.1 for a defined one.",
+        stacklevel=3,
     )
 
 
