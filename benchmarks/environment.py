@@ -1,0 +1,39 @@
+"""Where a benchmark ran: what is needed to read its numbers."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+import numba
+import numpy as np
+import scipy
+import sklearn
+import torch
+
+import nif
+
+
+def environment() -> str:
+    """Processor, cores and versions, in two lines."""
+    versions = {
+        "nif": nif.__version__,
+        "Python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "scikit-learn": sklearn.__version__,
+        "numba": numba.__version__,
+    }
+    packages = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return f"{_processor()}, {os.cpu_count()} cores\n{packages}"
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
