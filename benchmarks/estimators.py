@@ -1,8 +1,8 @@
 """Every estimator of ours beside other libraries', on the same samples in one run.
 
 ``python benchmarks/estimators.py [--samples 10000] [--seeds 5] [--peers PYTHON]`` prints, for each, the
-error on the nine one-by-one tasks of 'Beyond Normal' and on ReLU pairs, and the time a pair takes. ``--peers``
-names the interpreter of an environment that holds ennemi and infomeasure; `make benchmark` makes one.
+error on the nine one-by-one tasks of 'Beyond Normal' and on ReLU pairs, and the time a pair takes.
+``--peers`` names the interpreter of an environment that holds ennemi and infomeasure; `make benchmark` makes one.
 """
 
 from __future__ import annotations
