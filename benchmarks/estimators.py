@@ -2,7 +2,8 @@
 
 ``python benchmarks/estimators.py [--samples 10000] [--seeds 5] [--peers PYTHON]`` prints, for each, the
 error on the nine one-by-one tasks of 'Beyond Normal' and on ReLU pairs, and the time a pair takes.
-``--peers`` names the interpreter of an environment that holds ennemi and infomeasure; `make benchmark` makes one.
+``--peers`` names the interpreter of an environment that holds ennemi and infomeasure; `make benchmark`
+makes one.
 """
 
 from __future__ import annotations
@@ -126,7 +127,7 @@ def main() -> None:
     table["pairs in the time of one of scikit-learn's"] = fastest_peer / table["ms a pair"]
     print(environment())
     print(f"N = {options.samples}, {options.seeds} seeds, nats; medians over tasks and seeds for time")
-    print(table.round(4).to_markdown())
+    print(table.round(4).to_string())
 
 
 if __name__ == "__main__":

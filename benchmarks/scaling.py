@@ -1,0 +1,141 @@
+"""How time and memory grow with the number of pairs, samples and layers.
+
+``python benchmarks/scaling.py [--repeats 3] [--figure FILE]`` prints a table with log-log slopes, and the links of
+a 784-300-100-10 network. Every measurement is a fresh process, so that its peak memory is its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from environment import environment
+
+import nif
+from nif.contracts import Estimator
+
+MEGABYTE = 1024.0
+"""In the kilobytes that Linux counts peak memory in."""
+
+
+def columns(samples: int, width: int) -> np.ndarray:
+    """Columns that depend on one another, half of them with an atom at 0."""
+    generator = np.random.default_rng(0)
+    values = generator.normal(size=(samples, 8)) @ generator.normal(size=(8, width))
+    values += generator.normal(size=values.shape)
+    values[:, ::2] = np.maximum(values[:, ::2], 0)
+    return values
+
+
+def pairs_of(estimator: Estimator, width: int, samples: int = 2_000) -> Callable[[], object]:
+    """All columns of one table with all of another."""
+    table = columns(samples, 2 * width)
+    return lambda: nif.pairwise(table[:, :width], table[:, width:], estimator=estimator, progress=False)
+
+
+def network(sizes: list[int], samples: int = 2_000) -> Callable[[], object]:
+    """The flow of an untrained network of these layers."""
+    torch.manual_seed(0)
+    modules: list[torch.nn.Module] = []
+    for before, after in zip(sizes, sizes[1:], strict=False):
+        modules += [torch.nn.Linear(before, after), torch.nn.ReLU()]
+    model = torch.nn.Sequential(*modules[:-1])
+    data = columns(samples, sizes[0])
+    return lambda: nif.measure(model, data, estimator=nif.Binned(), progress=False)
+
+
+STUDIES: dict[str, tuple[list[int], Callable[[int], Callable[[], object]]]] = {
+    "Binned, pairs": ([10_000, 40_000, 160_000, 640_000], lambda n: pairs_of(nif.Binned(), round(n**0.5))),
+    "Binned, samples": ([1_000, 4_000, 16_000, 64_000], lambda n: pairs_of(nif.Binned(), 100, samples=n)),
+    "Binned, layers of 100": ([2, 4, 8, 16], lambda n: network([100] * n)),
+    "Mine, pairs": ([64, 256, 1024], lambda n: pairs_of(nif.Mine(), round(n**0.5), samples=2_000)),
+    "Mine, samples": ([1_000, 4_000, 16_000], lambda n: pairs_of(nif.Mine(), 8, samples=n)),
+    "links of 784-300-100-10": ([2_000], lambda n: network([784, 300, 100, 10], samples=n)),
+}
+
+
+def one(study: str, size: int) -> dict[str, float]:
+    """Seconds and megabytes of one measurement, in this process, compilation left out."""
+    prepared = STUDIES[study][1](size)
+    pairs_of(nif.Mine() if study.startswith("Mine") else nif.Binned(), 2, samples=200)()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start = time.perf_counter()
+    prepared()
+    seconds = time.perf_counter() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return {"seconds": seconds, "MB above start": (peak - before) / MEGABYTE, "peak MB": peak / MEGABYTE}
+
+
+def in_fresh_process(study: str, size: int) -> dict[str, float]:
+    """The same in a process of its own."""
+    command = [sys.executable, __file__, "--one", study, str(size)]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    found: dict[str, float] = json.loads(output)
+    return found
+
+
+def slope(sizes: list[int], seconds: list[float]) -> float:
+    """Of the straight line through the logarithms."""
+    return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0]) if len(sizes) > 1 else float("nan")
+
+
+def table(repeats: int) -> pd.DataFrame:
+    """Medians of several runs for every study and size."""
+    rows = []
+    for study, (sizes, _) in STUDIES.items():
+        medians = []
+        for size in sizes:
+            runs = pd.DataFrame([in_fresh_process(study, size) for _ in range(repeats)])
+            medians.append(runs.median())
+        grown = slope(sizes, [float(row["seconds"]) for row in medians])
+        rows += [
+            {"study": study, "size": size, **row, "slope": grown}
+            for size, row in zip(sizes, medians, strict=True)
+        ]
+    return pd.DataFrame(rows)
+
+
+def draw(found: pd.DataFrame, path: Path) -> None:
+    """Time against size, one line for each study."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
+    for study, rows in found.groupby("study", sort=False):
+        if len(rows) > 1:
+            label = f"{study} (slope {rows['slope'].iloc[0]:.2f})"
+            axes.loglog(rows["size"], rows["seconds"], marker="o", label=label)
+    axes.set(xlabel="pairs, samples or layers", ylabel="seconds")
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=120)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--figure", type=Path)
+    parser.add_argument("--one", nargs=2, metavar=("STUDY", "SIZE"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(one(options.one[0], int(options.one[1]))))
+        return
+    found = table(options.repeats)
+    print(environment())
+    print(found.round(3).to_string(index=False))
+    if options.figure:
+        draw(found, options.figure)
+
+
+if __name__ == "__main__":
+    main()
