@@ -1,12 +1,13 @@
 """How time and memory grow with the number of pairs, samples and layers.
 
-``python benchmarks/scaling.py [--repeats 3] [--figure FILE]`` prints a table with log-log slopes, and the links of
-a 784-300-100-10 network. Every measurement is a fresh process, so that its peak memory is its own.
+``python benchmarks/scaling.py [--repeats 3] [--figure FILE]`` prints a table with log-log slopes, and the
+links of a 784-300-100-10 network. Every measurement is a fresh process, so that its peak memory is its own.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import resource
 import subprocess
@@ -18,9 +19,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from environment import environment
 
 import nif
+from environment import environment
 from nif.contracts import Estimator
 
 MEGABYTE = 1024.0
@@ -46,7 +47,7 @@ def network(sizes: list[int], samples: int = 2_000) -> Callable[[], object]:
     """The flow of an untrained network of these layers."""
     torch.manual_seed(0)
     modules: list[torch.nn.Module] = []
-    for before, after in zip(sizes, sizes[1:], strict=False):
+    for before, after in itertools.pairwise(sizes):
         modules += [torch.nn.Linear(before, after), torch.nn.ReLU()]
     model = torch.nn.Sequential(*modules[:-1])
     data = columns(samples, sizes[0])
