@@ -12,7 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from scipy.stats import norm
 from torch import Tensor
 from torch.nn.functional import softplus
 
@@ -153,7 +154,8 @@ def _partners_mean(weights: Product, shifts: Float[Tensor, " shift"] | Tensor) -
     return as_x + as_y
 
 
-def _influence_of_ratio(joint: Joint, product: Product, shifts: Tensor) -> PerSample:
+def influence_of_ratio(joint: Joint, product: Product, shifts: Tensor) -> PerSample:
+    """How much each sample moves the Donsker–Varadhan value, up to a constant."""
     weights = (product - log_mean_exp(product)[:, None, None]).exp()
     return joint - _partners_mean(weights, shifts)
 
@@ -181,8 +183,12 @@ class Bound:
     influence: Callable[[Joint, Product, Tensor], PerSample]
 
 
-MINE = Bound(mine_objective, donsker_varadhan, _influence_of_ratio)
-NWJ = Bound(lambda joint, product, _: nguyen_wainwright_jordan(joint, product), nguyen_wainwright_jordan, _influence_of_nwj)
+MINE = Bound(mine_objective, donsker_varadhan, influence_of_ratio)
+NWJ = Bound(
+    lambda joint, product, _: nguyen_wainwright_jordan(joint, product),
+    nguyen_wainwright_jordan,
+    _influence_of_nwj,
+)
 INFO_NCE = Bound(lambda joint, product, _: info_nce(joint, product), info_nce, _influence_of_info_nce)
 
 
@@ -191,5 +197,38 @@ def smile_bound(clip: float) -> Bound:
     return Bound(
         objective=lambda joint, product, _: jensen_shannon(joint, product),
         value=lambda joint, product: smile(joint, product, clip),
-        influence=lambda joint, product, shifts: _influence_of_ratio(joint, product.clamp(-clip, clip), shifts),
+        influence=lambda joint, product, shifts: influence_of_ratio(
+            joint, product.clamp(-clip, clip), shifts
+        ),
     )
+
+
+def independence_p_value(
+    joint: Float[Tensor, "pair sample"],
+    product: Float[Tensor, "pair shift sample"],
+    shifts: Int[Tensor, " shift"],
+) -> Float[Tensor, " pair"]:
+    r"""p-value of the mean joint score among all permutations of y, by Hoeffding's normal limit.
+
+    The critic is fixed here: it was trained on other rows. The mean score over a random permutation has the
+    mean of the product scores and the variance :math:`\sum d_{ij}^2 / n^2 (n - 1)`, with d the scores less
+    their row and column means. Both come from the product samples that the bound needs anyway.
+
+    References:
+        Hoeffding (1951), A combinatorial central limit theorem.
+    """
+    count, rows = product.shape[1:]
+    grand = product.mean(dim=(-2, -1))
+    as_x = product.mean(dim=1)
+    aligned = torch.stack([product[:, r].roll(int(s), dims=-1) for r, s in enumerate(shifts)], dim=1)
+    as_y = aligned.mean(dim=1)
+    partner = torch.stack([as_y.roll(-int(s), dims=-1) for s in shifts], dim=1)
+    centred = product - as_x[:, None] - partner + grand[:, None, None]
+    freedom = max(1, count * rows - 2 * rows + 1)
+    variance = centred.square().sum(dim=(-2, -1)) / freedom / rows * (1 + 1 / count)
+    z = (joint.mean(dim=-1) - grand) / variance.sqrt()
+    return torch.where(variance > 1e-20, _upper_tail(z), torch.ones_like(z))
+
+
+def _upper_tail(z: Tensor) -> Tensor:
+    return torch.as_tensor(norm.sf(z.cpu().numpy()), dtype=z.dtype, device=z.device)

@@ -3,7 +3,8 @@ r"""A bank of critics: one small network T(x, y) for each pair, all trained toge
 Every parameter carries one leading `pair` axis, so that a bank is a few batched matrix products and never a
 loop over pairs. A critic is
 
-.. math:: T(x, y) = x^\top A x + y^\top B y + x^\top C y + w_3^\top \sigma(W_2 \sigma(W_x x + W_y y + b_1) + b_2)
+.. math:: T(x, y) = x^\top A x + y^\top B y + x^\top C y
+        + w_3^\top \sigma(W_2 \sigma(W_x x + W_y y + b_1) + b_2)
 
 with ReLU. The quadratic part starts at the log density ratio of a Gaussian with the covariance of the data,
 and w_3 at zero, so that training starts from the Gaussian copula and adds what it misses. An additive
@@ -27,7 +28,7 @@ class Critics:
     quadratic_x: Float[Tensor, "pair dim_x dim_x"]
     quadratic_y: Float[Tensor, "pair dim_y dim_y"]
     cross: Float[Tensor, "pair dim_x dim_y"]
-    bias: Float[Tensor, "pair"]  # noqa: F821
+    bias: Float[Tensor, "pair"]
     weight_x: Float[Tensor, "pair dim_x hidden"]
     weight_y: Float[Tensor, "pair dim_y hidden"]
     bias_1: Float[Tensor, "pair 1 hidden"]
@@ -105,7 +106,7 @@ def gaussian_critics(
     The covariance is shrunk toward independence by the number of samples, so that noise does not start as
     information and nearly singular layers stay finite.
     """
-    pairs, samples, dim_x = x.shape
+    pairs, _, dim_x = x.shape
     dim_y = y.shape[-1]
     covariance, shrunk = _shrunk_covariance(torch.cat([x, y], dim=-1), dim_x)
     precision = torch.linalg.inv(shrunk)
@@ -113,10 +114,9 @@ def gaussian_critics(
     alone_y = torch.linalg.inv(covariance[:, dim_x:, dim_x:])
 
     def uniform(*shape: int, fan_in: int) -> Tensor:
-        values = torch.rand(pairs, *shape, generator=generator) * 2 - 1
-        return (values * math.sqrt(3 / fan_in)).to(x)
+        values = torch.rand(1, *shape, generator=generator) * 2 - 1  # the same for every pair
+        return (values * math.sqrt(3 / fan_in)).to(x).repeat(pairs, *[1] * len(shape))
 
-    del samples
     return Critics(
         quadratic_x=(alone_x - precision[:, :dim_x, :dim_x]) / 2,
         quadratic_y=(alone_y - precision[:, dim_x:, dim_x:]) / 2,
@@ -124,7 +124,7 @@ def gaussian_critics(
         bias=x.new_zeros(pairs),
         weight_x=uniform(dim_x, hidden, fan_in=dim_x + dim_y),
         weight_y=uniform(dim_y, hidden, fan_in=dim_x + dim_y),
-        bias_1=uniform(1, hidden, fan_in=1) ,
+        bias_1=uniform(1, hidden, fan_in=1),
         weight_2=uniform(hidden, hidden, fan_in=hidden) * math.sqrt(2),
         bias_2=x.new_zeros(pairs, 1, hidden),
         weight_3=x.new_zeros(pairs, hidden, 1),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -65,7 +66,7 @@ def shifts_of(samples: int, count: int, generator: torch.Generator) -> Int[Tenso
     return torch.randperm(samples - 1, generator=generator)[:count] + 1
 
 
-def train(
+def train(  # noqa: PLR0917
     critics: Critics,
     bound: Bound,
     fit: Samples,
@@ -125,10 +126,14 @@ def _keep(best: Critics, pairs: Tensor, better: Critics) -> Critics:
 class _Ascent:
     """Adam on a bank of critics that can shrink, with the moving average of E[exp T]."""
 
-    def __init__(self, critics: Critics, bound: Bound, schedule: Schedule, generator: torch.Generator) -> None:
+    def __init__(
+        self, critics: Critics, bound: Bound, schedule: Schedule, generator: torch.Generator
+    ) -> None:
         self.critics = critics.trainable()
         self.bound, self.schedule, self.generator = bound, schedule, generator
-        self.optimizer = torch.optim.Adam(self.critics.parameters, lr=schedule.learning_rate, betas=(0.9, 0.99))
+        self.optimizer = torch.optim.Adam(
+            self.critics.parameters, lr=schedule.learning_rate, betas=(0.9, 0.99)
+        )
         self.log_average: Tensor | None = None
 
     def step(self, samples: Samples, done: float) -> None:
@@ -139,28 +144,31 @@ class _Ascent:
         shifts = shifts_of(size, self.schedule.shifts, self.generator).to(samples.x.device)
         batch = samples.rows(index)
         joint, product = self.critics.scores(batch.x, batch.y, shifts)
-        self._average(log_mean_exp(product).detach())
+        self.log_average = self._averaged(log_mean_exp(product).detach())
         loss = -self.bound.objective(joint, product, self.log_average).sum()
         for group in self.optimizer.param_groups:
-            group["lr"] = self.schedule.learning_rate * (1 + torch.pi * 0 + _cosine(done)) / 2
+            group["lr"] = self.schedule.learning_rate * (1 + math.cos(math.pi * done)) / 2
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
 
-    def _average(self, log_mean: Tensor) -> None:
+    def _averaged(self, log_mean: Tensor) -> Tensor:
         if self.log_average is None:
-            self.log_average = log_mean
-            return
-        keep = torch.tensor(self.schedule.average, device=log_mean.device).log()
-        rest = torch.tensor(1 - self.schedule.average, device=log_mean.device).log()
-        self.log_average = torch.logaddexp(self.log_average + keep, log_mean + rest)
+            return log_mean
+        past, new = math.log(self.schedule.average), math.log(1 - self.schedule.average)
+        return torch.logaddexp(self.log_average + past, log_mean + new)
 
     def keep(self, pairs: Tensor) -> None:
         """Drop the pairs that have stopped, and their part of Adam's state."""
         old = self.critics
         self.critics = old.select(pairs).trainable()
-        state = {new: self.optimizer.state[was] for was, new in zip(old.parameters, self.critics.parameters, strict=True)}
-        self.optimizer = torch.optim.Adam(self.critics.parameters, lr=self.schedule.learning_rate, betas=(0.9, 0.99))
+        state = {
+            new: self.optimizer.state[was]
+            for was, new in zip(old.parameters, self.critics.parameters, strict=True)
+        }
+        self.optimizer = torch.optim.Adam(
+            self.critics.parameters, lr=self.schedule.learning_rate, betas=(0.9, 0.99)
+        )
         for new, past in state.items():
             if past:
                 self.optimizer.state[new] = {
@@ -169,7 +177,3 @@ class _Ascent:
                     "exp_avg_sq": past["exp_avg_sq"][pairs],
                 }
         self.log_average = None if self.log_average is None else self.log_average[pairs]
-
-
-def _cosine(done: float) -> float:
-    return float(torch.cos(torch.tensor(torch.pi * done)))

@@ -12,20 +12,17 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
-from scipy.stats import norm
+from jaxtyping import Float
 from torch import Tensor
 
-from nif.bounds import Bound
+from nif.bounds import Bound, independence_p_value
 from nif.contracts import Advance, Estimate, InputError, Outcome, ignore
 from nif.critics import gaussian_critics
 from nif.estimators.degenerate import constant_pairs, fill
+from nif.folds import Folds
 from nif.nulls import cauchy_combination
 from nif.ranks import normal_scores
 from nif.training import Samples, Schedule, Trained, shifts_of, train
-
-VALIDATION = 0.2
-"""Share of the training samples that decides when to stop."""
 
 WORKING_SET = 2**27
 """Numbers that the hidden layers of one block of pairs may fill: half a gigabyte."""
@@ -67,7 +64,9 @@ class Variational:
         raise NotImplementedError
 
     def __repr__(self) -> str:
-        chosen = [f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if getattr(self, f.name) != f.default]
+        chosen = [
+            f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if getattr(self, f.name) != f.default
+        ]
         return f"{type(self).__name__}({', '.join(chosen)})"
 
     def estimate(
@@ -85,9 +84,8 @@ class Variational:
         parts = [
             self._block(x[block], y[block], seed, advance) for block in _blocks(kept, self._pairs_in_block())
         ]
-        values, stderr, p_value, outcome = (
-            np.concatenate(column) if parts else np.empty(0) for column in zip(*parts, strict=True)
-        ) if parts else (np.empty(0),) * 4
+        columns = [np.concatenate(column) for column in zip(*parts, strict=True)] or [np.empty(0)] * 4
+        values, stderr, p_value, outcome = columns
         return fill(degenerate, values, stderr, p_value, outcome, samples=x.shape[1], estimator=repr(self))
 
     def _pairs_in_block(self) -> int:
@@ -96,10 +94,10 @@ class Variational:
 
     def _block(self, x: np.ndarray, y: np.ndarray, seed: int, advance: Advance) -> tuple[np.ndarray, ...]:
         generator = torch.Generator().manual_seed(seed)
-        split = _Split.of(x.shape[1], self.folds, generator)
+        folds = Folds.of(x.shape[1], self.folds, generator)
         samples = Samples(self._tensor(x), self._tensor(y))
-        trained = self._train(split, samples, generator, advance)
-        return self._score(split, samples, trained, generator)
+        trained = self._train(folds, samples, generator, advance)
+        return self._score(folds, samples, trained, generator)
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         pairs, samples, dim = values.shape
@@ -108,16 +106,20 @@ class Variational:
             values = columns.reshape(samples, pairs, dim).transpose(1, 0, 2)
         return torch.tensor(values, dtype=torch.float32, device=self.device)
 
-    def _train(self, split: _Split, samples: Samples, generator: torch.Generator, advance: Advance) -> Trained:
-        fit, validation = split.take(samples, split.fit), split.take(samples, split.validation)
+    def _train(self, folds: Folds, samples: Samples, generator: torch.Generator, advance: Advance) -> Trained:
+        fit, validation = folds.take(samples, folds.fit), folds.take(samples, folds.validation)
         schedule = Schedule(self.steps, self.batch, self.shifts, self.learning_rate)
         critics = gaussian_critics(fit.x, fit.y, self.hidden, generator)
-        return train(critics, self.bound, fit, validation, schedule, generator, lambda done: advance(done / self.folds))
+
+        def share(done: float) -> None:
+            advance(done / self.folds)
+
+        return train(critics, self.bound, fit, validation, schedule, generator, share)
 
     def _score(
-        self, split: _Split, samples: Samples, trained: Trained, generator: torch.Generator
+        self, folds: Folds, samples: Samples, trained: Trained, generator: torch.Generator
     ) -> tuple[np.ndarray, ...]:
-        held_out = split.take(samples, split.scored)
+        held_out = folds.take(samples, folds.scored)
         rows = held_out.x.shape[1]
         shifts = shifts_of(rows, self.scored_shifts, generator).to(self.device)
         values, errors, p_values = [], [], []
@@ -127,8 +129,10 @@ class Variational:
                 joint, product = trained.critics.select(pair).scores(one.x, one.y, shifts)
             values.append(self.bound.value(joint, product))
             errors.append(self.bound.influence(joint, product, shifts).std(dim=-1) / math.sqrt(rows))
-            p_values.append(_independence_p_value(joint, product, shifts))
-        per_fold = [torch.cat(part).view(-1, self.folds).double().cpu().numpy() for part in (values, errors, p_values)]
+            p_values.append(independence_p_value(joint, product, shifts))
+        per_fold = [
+            torch.cat(part).view(-1, self.folds).double().cpu().numpy() for part in (values, errors, p_values)
+        ]
         converged = trained.converged.view(-1, self.folds).all(-1).cpu().numpy()
         return (
             per_fold[0].mean(axis=1),
@@ -138,56 +142,5 @@ class Variational:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class _Split:
-    """Row numbers of each fold: fitted, looked at to stop, scored. Up to folds - 1 rows are left out."""
-
-    fit: Int[Tensor, "fold fitted"]
-    validation: Int[Tensor, "fold looked"]
-    scored: Int[Tensor, "fold held_out"]
-
-    @classmethod
-    def of(cls, samples: int, folds: int, generator: torch.Generator) -> _Split:
-        size = samples // folds
-        parts = torch.randperm(samples, generator=generator)[: size * folds].view(folds, size)
-        others = torch.stack([torch.cat([parts[j] for j in range(folds) if j != k]) for k in range(folds)])
-        looked = max(1, round(VALIDATION * others.shape[1]))
-        return cls(fit=others[:, looked:], validation=others[:, :looked], scored=parts)
-
-    def take(self, samples: Samples, index: Int[Tensor, "fold row"]) -> Samples:
-        """The rows of every fold, folds along the pair axis."""
-        index = index.to(samples.x.device)
-        return Samples(samples.x[:, index].flatten(0, 1), samples.y[:, index].flatten(0, 1))
-
-
 def _blocks(pairs: np.ndarray, size: int) -> list[np.ndarray]:
     return [pairs[start : start + size] for start in range(0, len(pairs), size)]
-
-
-def _independence_p_value(
-    joint: Float[Tensor, "pair sample"], product: Float[Tensor, "pair shift sample"], shifts: Int[Tensor, " shift"]
-) -> Float[Tensor, " pair"]:
-    r"""p-value of the mean joint score among all permutations of y, by Hoeffding's combinatorial normal limit.
-
-    The critic is fixed here: it was trained on other rows. The mean score over a random permutation has the
-    mean of the product scores and the variance :math:`\sum d_{ij}^2 / n^2 (n - 1)`, with d the scores less
-    their row and column means. Both come from the product samples that the bound needs anyway.
-
-    References:
-        Hoeffding (1951), A combinatorial central limit theorem.
-    """
-    count, rows = product.shape[1:]
-    grand = product.mean(dim=(-2, -1))
-    as_x = product.mean(dim=1)
-    aligned = torch.stack([product[:, r].roll(int(s), dims=-1) for r, s in enumerate(shifts)], dim=1)
-    as_y = aligned.mean(dim=1)
-    partner = torch.stack([as_y.roll(-int(s), dims=-1) for s in shifts], dim=1)
-    centred = product - as_x[:, None] - partner + grand[:, None, None]
-    freedom = max(1, count * rows - 2 * rows + 1)
-    variance = centred.square().sum(dim=(-2, -1)) / freedom / rows * (1 + 1 / count)
-    z = (joint.mean(dim=-1) - grand) / variance.sqrt()
-    return torch.where(variance > 1e-20, _upper_tail(z), torch.ones_like(z))
-
-
-def _upper_tail(z: Tensor) -> Tensor:
-    return torch.as_tensor(norm.sf(z.cpu().numpy()), dtype=z.dtype, device=z.device)

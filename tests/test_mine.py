@@ -1,0 +1,80 @@
+"""The critic-based estimators: right values, calibrated p-values, the same bits for the same seed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from nif.contracts import InputError, Outcome
+from nif.estimators.info_nce import InfoNce
+from nif.estimators.mine import Mine
+from nif.estimators.nwj import Nwj
+from nif.estimators.smile import Smile
+from nif.estimators.variational import Variational
+
+RHO = 0.75
+TRUTH = -0.5 * np.log1p(-(RHO**2))
+
+
+def normal_pairs(pairs: int, samples: int, rho: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    draws = np.random.default_rng(seed).standard_normal((2, pairs, samples, 1))
+    return draws[0], rho * draws[0] + np.sqrt(1 - rho**2) * draws[1]
+
+
+@pytest.mark.parametrize("estimator", [Mine(), Nwj(), InfoNce(), Smile()], ids=repr)
+def test_a_correlated_normal_comes_out_right(estimator: Variational) -> None:
+    x, y = normal_pairs(2, 2000, RHO)
+    estimate = estimator.estimate(x, y)
+    assert np.abs(estimate.nats - TRUTH).max() < 0.06
+    assert (estimate.p_value < 1e-6).all()
+    assert np.all((estimate.stderr > 0.005) & (estimate.stderr < 0.05))
+
+
+def test_independent_data_give_about_zero() -> None:
+    x, y = normal_pairs(24, 300, 0.0)
+    estimate = Mine(hidden=16).estimate(x, y)
+    assert abs(estimate.nats.mean()) < 0.01
+    assert (estimate.p_value < 0.05).mean() < 0.25
+
+
+def test_same_seed_same_bits_and_global_state_untouched() -> None:
+    x, y = normal_pairs(3, 200, 0.5)
+    before = torch.random.get_rng_state()
+    first, second = Mine(hidden=8).estimate(x, y, seed=3), Mine(hidden=8).estimate(x, y, seed=3)
+    other = Mine(hidden=8).estimate(x, y, seed=4)
+    assert np.array_equal(first.nats, second.nats)
+    assert np.array_equal(first.p_value, second.p_value)
+    assert not np.array_equal(first.nats, other.nats)
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_a_constant_side_is_exactly_nothing() -> None:
+    x, y = normal_pairs(2, 100, 0.9)
+    y[0] = 7.0
+    estimate = Mine(hidden=8, steps=50).estimate(x, y)
+    assert estimate.nats[0] == 0
+    assert estimate.p_value[0] == 1
+    assert estimate.outcome[0] == Outcome.DEGENERATE
+    assert estimate.nats[1] > 0.3
+
+
+def test_a_layer_against_one_unit() -> None:
+    layer = np.random.default_rng(0).standard_normal((1, 1500, 10))
+    unit = layer.mean(axis=2, keepdims=True) * np.sqrt(10)
+    unit = RHO * unit + np.sqrt(1 - RHO**2) * np.random.default_rng(1).standard_normal(unit.shape)
+    estimate = Mine().estimate(layer, unit)
+    assert abs(estimate.nats[0] - TRUTH) < 0.08
+
+
+def test_progress_adds_up_to_the_number_of_pairs() -> None:
+    x, y = normal_pairs(5, 100, 0.5)
+    y[1] = 0
+    done: list[float] = []
+    Mine(hidden=8, steps=60).estimate(x, y, advance=done.append)
+    assert sum(done) == pytest.approx(5)
+
+
+def test_too_few_folds_are_refused() -> None:
+    with pytest.raises(InputError, match="at least 2"):
+        Mine(folds=1)
