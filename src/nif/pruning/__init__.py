@@ -1,0 +1,8 @@
+"""Make a trained network smaller without training it again.
+
+`prune` is the verb and `Pruned` what it returns; `RULES` holds the ways to choose units.
+"""
+
+from nif.pruning.pruned import Pruned as Pruned
+from nif.pruning.rules import RULES as RULES
+from nif.pruning.verb import prune as prune

@@ -1,0 +1,183 @@
+"""Let the layers that read removed units make up for them, from the units that stay.
+
+Nothing is trained: each layer gets new weights once, in closed form, in the order in which the network runs.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from nif.pruning.capture import (
+    Weighted,
+    calls,
+    channel_rows,
+    columns_of,
+    features,
+    flat_weight,
+    some_of,
+    taps,
+    targets,
+    weighted,
+)
+from nif.pruning.labels import Unit
+from nif.pruning.moments import Moments
+from nif.pruning.removal import lost, silence
+from nif.pruning.subject import Subject
+from nif.pruning.wiring import Wiring
+from nif.scoring import batches
+
+RIDGE = 1e-4
+"""Ridge of the refit, as a share of the mean variance of the features that stay."""
+
+ROWS_PER_FEATURE = 60
+"""Rows, for each feature, that a refit rests on where a convolution would give millions."""
+
+FEWEST_ROWS = 20_000
+
+
+@dataclass(frozen=True, eq=False)
+class Repair:
+    """What a compensation works on.
+
+    Attributes:
+        original: The network before pruning.
+        pruned: The network whose removed units have been silenced; its weights are changed.
+        wiring: Of both.
+        removed: Labels of the removed units.
+        inputs: Rows of data.
+    """
+
+    original: nn.Module
+    pruned: nn.Module
+    wiring: Wiring
+    removed: Unit
+    inputs: Tensor
+
+
+Compensation = Callable[[Repair], None]
+
+
+def nothing(repair: Repair) -> None:
+    """Only take away the columns that read removed units."""
+    for name, gone in _readers(repair).items():
+        _drop_columns(weighted(repair.pruned, name), gone)
+
+
+def mean(repair: Repair) -> None:
+    r"""Fold the mean of each removed unit into the bias of the layers that read it; exact for constant units.
+
+    .. math:: b' = b + \sum_{i \text{ removed}} W_i \, E[x_i]
+
+    Before a convolution with zero padding even a constant is not made up for at the border.
+    """
+    gone = _readers(repair)
+    for name, average in _mean_inputs(repair, gone).items():
+        module = weighted(repair.pruned, name)
+        weight = module.weight.double()[:, torch.from_numpy(gone[name])]
+        _add_bias(module, weight.flatten(2).sum(-1) @ average if weight.ndim > 2 else weight @ average)
+        _drop_columns(module, gone[name])
+
+
+def linear(repair: Repair) -> None:
+    r"""Refit every layer behind a removed unit to the outputs it had, from what it reads now.
+
+    .. math:: \min_{V, c} \; E \lVert W x + b - V \tilde x - c \rVert^2 + \lambda \lVert V - W_K \rVert^2
+
+    x is what the layer read in the original network, :math:`\tilde x` what is left of it in the pruned one.
+    Where only this layer lost units, :math:`V = W_K + W_R A` with A the least-squares prediction of the
+    removed units from the kept ones; behind other refitted layers it also takes back what those could not
+    make up for. The ridge keeps V near the kept weights :math:`W_K` where the data do not determine it.
+    """
+    changed = False
+    for name, reads in repair.wiring.reads.items():
+        gone = np.flatnonzero(lost(repair.wiring, reads, repair.removed))
+        changed = changed or len(gone) > 0
+        if changed:
+            _drop_columns(weighted(repair.pruned, name), gone)
+            _refit(repair, name, np.setdiff1d(np.arange(len(reads)), gone))
+
+
+COMPENSATIONS: dict[str | None, Compensation] = {"mean": mean, "linear": linear, None: nothing}
+
+
+@torch.no_grad()
+def compensated(subject: Subject, removed: Unit, how: str | None) -> nn.Module:
+    """A copy of the network with the removed units silent and made up for; its tensors are still whole."""
+    pruned = copy.deepcopy(subject.model)
+    silence(pruned, subject.wiring, removed)
+    COMPENSATIONS[how](Repair(subject.model, pruned, subject.wiring, removed, subject.inputs))
+    return pruned
+
+
+def _readers(repair: Repair) -> dict[str, Unit]:
+    """The layers that read removed units, with the places where they read them."""
+    found = {
+        name: np.flatnonzero(lost(repair.wiring, reads, repair.removed))
+        for name, reads in repair.wiring.reads.items()
+    }
+    return {name: gone for name, gone in found.items() if len(gone)}
+
+
+def _mean_inputs(repair: Repair, channels: dict[str, Unit]) -> dict[str, Float[Tensor, " channel"]]:
+    """Mean input of each layer in the original network, over samples and positions."""
+    sums: dict[str, Tensor] = {}
+    rows: dict[str, int] = {}
+    with calls(repair.original, channels) as noted:
+        for piece in batches(repair.original, repair.inputs):
+            repair.original(piece)
+            for name, seen in noted.items():
+                module, index = weighted(repair.original, name), torch.from_numpy(channels[name])
+                for given, _ in seen:
+                    flat = channel_rows(module, given)[:, index].double()
+                    sums[name] = sums.get(name, torch.zeros(())) + flat.sum(0)
+                    rows[name] = rows.get(name, 0) + len(flat)
+                seen.clear()
+    return {name: total / rows[name] for name, total in sums.items()}
+
+
+def _refit(repair: Repair, name: str, stays: Unit) -> None:
+    """Give one layer the weights that best bring back its outputs from the channels that stay."""
+    module = weighted(repair.pruned, name)
+    columns = columns_of(stays, taps(module))
+    change, shift = _moments(repair, name, stays).solve(RIDGE)
+    weight = flat_weight(module).double()
+    weight[:, columns] += change.T.to(weight.device)
+    module.weight.copy_(weight.reshape(module.weight.shape))
+    _add_bias(module, shift)
+
+
+def _moments(repair: Repair, name: str, stays: Unit) -> Moments:
+    """Of what a layer reads in the pruned network, and of the outputs that it lacks there."""
+    module, channels = weighted(repair.pruned, name), torch.from_numpy(stays)
+    inputs = some_of(repair.inputs)
+    share = max(FEWEST_ROWS, ROWS_PER_FEATURE * len(stays) * taps(module)) / len(inputs)
+    moments, drawn = Moments(), torch.Generator().manual_seed(0)
+    with calls(repair.original, [name]) as before, calls(repair.pruned, [name]) as after:
+        for piece in batches(repair.pruned, inputs, size=256):
+            repair.original(piece)
+            repair.pruned(piece)
+            for (_, wanted), (given, gives) in zip(before[name], after[name], strict=True):
+                x, missing = features(module, given, channels), targets(module, wanted - gives)
+                chosen = torch.randperm(len(x), generator=drawn)[: math.ceil(share * len(piece))]
+                moments.add(x[chosen].double(), missing[chosen].double())
+            before[name].clear()
+            after[name].clear()
+    return moments
+
+
+def _add_bias(module: Weighted, shift: Float[Tensor, " output"]) -> None:
+    if module.bias is None:
+        module.bias = nn.Parameter(module.weight.new_zeros(len(module.weight)))
+    module.bias += shift.to(module.bias)
+
+
+def _drop_columns(module: Weighted, gone: Unit) -> None:
+    module.weight[:, torch.from_numpy(gone)] = 0

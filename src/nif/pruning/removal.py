@@ -1,0 +1,126 @@
+"""Take units out of a network: by zeroing their weights, and by cutting the tensors smaller."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool
+from torch import Tensor, nn
+
+from nif.pruning.labels import Unit
+from nif.pruning.wiring import Wiring
+
+Kept = dict[str, tuple[Unit, ...]]
+"""For each tensor of the state dict that became smaller: the indices kept along its first axes."""
+
+
+def lost(wiring: Wiring, units: Unit, removed: Unit) -> Bool[np.ndarray, " unit"]:
+    """Which places of an axis hold a unit that is removed."""
+    return np.isin(wiring.labels.of(units), wiring.labels.of(removed))
+
+
+@torch.no_grad()
+def silence(model: nn.Module, wiring: Wiring, removed: Unit) -> None:
+    """Zero, in place, the weights and biases that make the removed units.
+
+    What then still reads them reads the value of their non-linearity at 0; `compensation` takes their columns
+    away from the layers that read them.
+    """
+    for name, units in (*wiring.makes.items(), *wiring.keeps.items()):
+        gone = _index(lost(wiring, units, removed))
+        if len(gone):
+            module = model.get_submodule(name)
+            for tensor in (module.weight, module.bias):
+                if isinstance(tensor, Tensor):
+                    tensor[gone.to(tensor.device)] = 0
+
+
+def cut(model: nn.Module, wiring: Wiring, removed: Unit) -> Kept:
+    """Make every tensor of the model smaller, in place, by the removed units.
+
+    Args:
+        model: A network in which the columns of the removed units are already zero.
+        wiring: Of this network.
+        removed: Labels of the units; pinned ones are left where they are.
+
+    Returns:
+        What was kept of each tensor, for `nif.shrink`.
+    """
+    going = removed[~wiring.labels.is_pinned(removed)]
+    kept = plan(model, wiring, going)
+    shrink_to(model, kept)
+    return kept
+
+
+def plan(model: nn.Module, wiring: Wiring, removed: Unit) -> Kept:
+    """The indices to keep of each tensor that holds a removed unit."""
+    kept: Kept = {}
+    for name, tensor in model.state_dict().items():
+        axes = [_stays(wiring, units, removed) for units in _axes(wiring, name)]
+        if any(len(stays) < size for stays, size in zip(axes, tensor.shape, strict=False)):
+            kept[name] = tuple(axes[: tensor.ndim])
+    return kept
+
+
+def _axes(wiring: Wiring, tensor: str) -> tuple[Unit, ...]:
+    """Units along the first axes of a tensor: those it makes and reads, or those it keeps."""
+    name, _, kind = tensor.rpartition(".")
+    if name in wiring.keeps:
+        return (wiring.keeps[name],)
+    if name in wiring.makes:
+        return (wiring.makes[name], wiring.reads[name]) if kind == "weight" else (wiring.makes[name],)
+    return ()
+
+
+def _stays(wiring: Wiring, units: Unit, removed: Unit) -> Unit:
+    return np.flatnonzero(~lost(wiring, units, removed))
+
+
+@torch.no_grad()
+def shrink_to(model: nn.Module, kept: Kept) -> None:
+    """Keep only the given indices of each tensor, in place, and set the sizes that modules state."""
+    for name, axes in kept.items():
+        owner, _, attribute = name.rpartition(".")
+        module = model.get_submodule(owner)
+        tensor = getattr(module, attribute)
+        smaller = tensor.detach()
+        for axis, index in enumerate(axes):
+            smaller = smaller.index_select(axis, torch.from_numpy(index).to(smaller.device))
+        _replace(module, attribute, smaller.clone())
+    for module in _holders(model, kept):
+        _state_sizes(module)
+
+
+def _replace(module: nn.Module, attribute: str, values: Tensor) -> None:
+    old = getattr(module, attribute)
+    if isinstance(old, nn.Parameter):
+        setattr(module, attribute, nn.Parameter(values, requires_grad=old.requires_grad))
+    else:
+        setattr(module, attribute, values)
+
+
+def _holders(model: nn.Module, kept: Kept) -> Iterator[nn.Module]:
+    for name in dict.fromkeys(tensor.rpartition(".")[0] for tensor in kept):
+        yield model.get_submodule(name)
+
+
+def _state_sizes(module: Any) -> None:
+    """Make the attributes of a module agree with its tensors."""
+    if isinstance(module, nn.PReLU):
+        module.num_parameters = len(module.weight)
+    elif isinstance(module, nn.Linear):
+        module.out_features, module.in_features = module.weight.shape
+    elif isinstance(module, (nn.Conv1d, nn.Conv2d)):
+        module.out_channels, module.in_channels = module.weight.shape[:2]
+        if module.groups > 1:  # depthwise: one filter a channel
+            module.in_channels = module.groups = module.out_channels
+    else:  # BatchNorm, which may have no weight or no running mean
+        known = module.weight if module.weight is not None else module.running_mean
+        module.num_features = len(known)
+
+
+def _index(mask: Bool[np.ndarray, " unit"]) -> Tensor:
+    return torch.from_numpy(np.flatnonzero(mask))

@@ -1,0 +1,21 @@
+"""Rules that say how much each hidden unit is worth keeping; each is one file and one entry here."""
+
+from __future__ import annotations
+
+from nif.pruning.rules.magnitude import magnitude
+from nif.pruning.rules.random import random
+from nif.pruning.rules.redundancy import redundancy
+from nif.pruning.rules.rule import Rule as Rule
+from nif.pruning.rules.silent import silent
+from nif.pruning.rules.taylor import taylor
+from nif.pruning.rules.throughput import throughput
+
+RULES: dict[str, Rule] = {
+    "silent": silent,
+    "throughput": throughput,
+    "redundancy": redundancy,
+    "magnitude": magnitude,
+    "taylor": taylor,
+    "random": random,
+}
+"""How units are ranked for removal, by name: the lowest scores go first."""

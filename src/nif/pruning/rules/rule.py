@@ -1,0 +1,26 @@
+"""What a pruning rule is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float
+
+from nif.pruning.labels import Unit
+from nif.pruning.subject import Subject
+
+Rule = Callable[[Subject, Unit, int], Float[np.ndarray, " unit"]]
+"""``rule(subject, units, seed)``: one score for each unit, comparable across layers; the lowest go first."""
+
+
+def of_units(subject: Subject, units: Unit, by_layer: dict[str, np.ndarray]) -> Float[np.ndarray, " unit"]:
+    """Scores by layer, put in the order of `units`; those of units that are one are added up."""
+    total = np.zeros(len(units))
+    order = np.argsort(units)
+    for layer, scores in by_layer.items():
+        labels = subject.hidden[layer]
+        known = np.isin(labels, units)
+        place = order[np.searchsorted(units[order], labels[known])]
+        np.add.at(total, place, np.asarray(scores, dtype=np.float64)[known])
+    return total

@@ -1,0 +1,64 @@
+"""Units whose removal changes the loss least to first order, for comparison."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from nif.pruning.capture import calls, channel_rows, weighted
+from nif.pruning.labels import Unit
+from nif.pruning.subject import Subject
+from nif.scoring import BATCH, batches
+
+
+def taylor(subject: Subject, units: Unit, seed: int) -> Float[np.ndarray, " unit"]:
+    r"""First-order change of the loss when a unit is set to 0, where the next layers read it.
+
+    .. math:: E \left\lvert x_i \, \partial L / \partial x_i \right\rvert
+
+    The loss is cross entropy where the data have classes, else half the squared output.
+
+    References:
+        Molchanov et al. (2017), https://arxiv.org/abs/1611.06440
+    """
+    labels, total = subject.wiring.labels, np.zeros(len(units))
+    order = np.argsort(units)
+    for name, change in _changes(subject).items():
+        read = labels.of(subject.wiring.reads[name])
+        known = np.isin(read, units)
+        np.add.at(total, order[np.searchsorted(units[order], read[known])], change[known])
+    return total
+
+
+@torch.enable_grad()
+def _changes(subject: Subject) -> dict[str, np.ndarray]:
+    """Mean absolute first-order change of the loss for every input of every layer, positions added up."""
+    found: dict[str, Tensor] = {}
+    with calls(subject.model, subject.wiring.reads) as noted:
+        for start, piece in enumerate(batches(subject.model, subject.inputs)):
+            given = {}
+            loss = _loss(subject, subject.model(piece.requires_grad_()), start * BATCH)
+            for name, seen in noted.items():
+                given[name] = [x for x, _ in seen if x.requires_grad]
+                seen.clear()
+            for name, tensors in given.items():
+                module = weighted(subject.model, name)
+                for x, slope in zip(
+                    tensors, torch.autograd.grad(loss, tensors, retain_graph=True), strict=True
+                ):
+                    change = channel_rows(module, x * slope).detach().double()
+                    of_samples = change.reshape(len(piece), -1, change.shape[-1]).sum(1).abs().sum(0).cpu()
+                    found[name] = found.get(name, torch.zeros(())) + of_samples
+    return {name: (value / len(subject.inputs)).numpy() for name, value in found.items()}
+
+
+def _loss(subject: Subject, gives: Tensor, start: int) -> Tensor:
+    """Sum over the rows of one batch, which begins at row `start`."""
+    score = subject.score
+    if score.labels is None or gives.ndim != 2 or gives.shape[1] < 2:
+        return gives.square().sum() / 2
+    labels = torch.from_numpy(score.labels[start : start + len(gives)]).to(gives.device)
+    return functional.cross_entropy(gives, labels, reduction="sum")

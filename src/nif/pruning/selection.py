@@ -1,0 +1,105 @@
+"""Which units are to go: what `remove=` asks for, in the order of a rule."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from nif.contracts import InputError
+from nif.pruning.labels import Unit
+from nif.pruning.rules import RULES, Rule
+from nif.pruning.rules.silent import silent_units
+from nif.pruning.subject import Subject, all_labels
+from nif.recording.naming import unknown
+
+Remove = str | float | Mapping[str, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """Units asked to go, the least valuable first, and those that stay as the last of their layer."""
+
+    ordered: Unit
+    last: Unit
+
+
+def asked_for(subject: Subject, remove: Remove, rule: str | Rule, alpha: float, seed: int) -> Asked:
+    """The units that `remove` asks for.
+
+    Args:
+        subject: What is pruned.
+        remove: ``"silent"``, ``"most"``, a share of all hidden units, or a share for each layer.
+        rule: Orders the units for all but ``"silent"``.
+        alpha: Level of the false discovery rate at which units are silent.
+        seed: For rules that draw.
+    """
+    if isinstance(remove, str) and remove == "silent":
+        return _one_stays(subject, silent_units(subject, alpha))
+    units = cuttable(subject)
+    order = RULES[rule] if isinstance(rule, str) else rule
+    ordered = units[np.argsort(order(subject, units, seed), kind="stable")]
+    if isinstance(remove, Mapping):
+        return _one_stays(subject, _by_layer(subject, ordered, remove))
+    staying = _one_stays(subject, ordered)
+    if isinstance(remove, str):
+        return staying
+    return Asked(staying.ordered[: round(float(remove) * len(units))], staying.last[:0])
+
+
+def checked_remove(subject: Subject, remove: Remove) -> None:
+    """Refuse what can not be meant.
+
+    Raises:
+        InputError: Another word, a share outside (0, 1), or a layer that the flow does not have.
+    """
+    if isinstance(remove, Mapping):
+        for layer, share in remove.items():
+            if layer not in subject.hidden:
+                raise unknown("hidden layer", str(layer), subject.hidden)
+            _checked_share(share)
+    elif isinstance(remove, str):
+        if remove not in {"silent", "most"}:
+            raise InputError(
+                f"remove is {remove!r}; expected 'silent', 'most', a share of the hidden units such as 0.5, "
+                "or a share for each layer such as {'relu1': 0.3}."
+            )
+    else:
+        _checked_share(remove)
+
+
+def _checked_share(share: object) -> None:
+    number = isinstance(share, (int, float, np.floating)) and not isinstance(share, bool)
+    if not number or not 0 < float(share) < 1:  # type: ignore[arg-type]
+        raise InputError(
+            f"The share of units to remove is {share!r}; expected a number between 0 and 1, such as 0.5. One "
+            "unit of each layer always stays."
+        )
+
+
+def cuttable(subject: Subject) -> Unit:
+    """The hidden units that can be cut out; all of them where none can."""
+    units = all_labels(subject.hidden)
+    free = units[~subject.wiring.labels.is_pinned(units)]
+    return free if len(free) else units
+
+
+def _by_layer(subject: Subject, ordered: Unit, shares: Mapping[str, float]) -> Unit:
+    chosen = [
+        ordered[np.isin(ordered, subject.hidden[layer])][: round(share * len(subject.hidden[layer]))]
+        for layer, share in shares.items()
+    ]
+    together = np.unique(np.concatenate(chosen)) if chosen else ordered[:0]
+    return ordered[np.isin(ordered, together)]
+
+
+def _one_stays(subject: Subject, ordered: Unit) -> Asked:
+    """Without the units whose removal would leave a layer empty: the most valuable one of each."""
+    last = [
+        labels[np.argmax([np.flatnonzero(ordered == label)[0] for label in labels])]
+        for labels in subject.hidden.values()
+        if len(labels) and np.isin(labels, ordered).all()
+    ]
+    stays = np.isin(ordered, np.array(last, dtype=np.int64))
+    return Asked(ordered[~stays], ordered[stays])

@@ -1,0 +1,105 @@
+"""What is pruned: a copy of the network, its wiring, and the units of the flow in it."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nif.contracts import InputError
+from nif.estimators.checks import FEWEST_SAMPLES
+from nif.flow import Flow
+from nif.pruning.labels import Unit
+from nif.pruning.wiring import Wiring, trace
+from nif.recording import as_torch
+from nif.recording.rows import rows
+from nif.recording.untouched import runnable, untouched
+from nif.scoring import Score, batches, score_on
+
+EXAMPLES = 2
+"""Rows that are run to find how the network is wired."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A trained network, where its units are, and the data to judge by.
+
+    Attributes:
+        model: A copy of the user's network; never changed either, so that others can be compared with it.
+        wiring: Which weights make and read each unit.
+        flow: What was measured on the network.
+        hidden: Labels of the units of each hidden layer of the flow, by the layer's name.
+        inputs: Rows of data.
+        score: Of any network on these rows.
+        flags: Which modules of the user's network were in training mode.
+    """
+
+    model: nn.Module
+    wiring: Wiring
+    flow: Flow
+    hidden: dict[str, Unit]
+    inputs: Tensor
+    score: Score
+    flags: dict[str, bool]
+
+
+def subject(model: Any, flow: Flow, data: Any) -> Subject:
+    """Copy the network, find its wiring, and check that network, flow and data belong together.
+
+    Raises:
+        InputError: The model is of another type or can not be traced, the flow was measured on another
+            network, or the data do not fit.
+    """
+    network = _copied(model)
+    flags = {name: module.training for name, module in network.named_modules()}
+    network.eval()
+    found = rows(data)
+    if len(found) < FEWEST_SAMPLES:
+        raise InputError(
+            f"The data have {len(found)} rows; pruning is judged on {FEWEST_SAMPLES} or more. Give more rows."
+        )
+    score = score_on(network, found.inputs, found.labels, getattr(model, "classes_", None))
+    with untouched(network):
+        wiring = trace(network, next(batches(network, found.inputs[:EXAMPLES])))
+    return Subject(network, wiring, flow, _hidden(flow, wiring), found.inputs, score, flags)
+
+
+def _copied(model: Any) -> nn.Module:
+    network = as_torch(model)
+    # Wrappers hide the names of the modules that the flow knows.
+    while isinstance(network, nn.DataParallel) or hasattr(network, "_orig_mod"):
+        network = getattr(network, "_orig_mod", None) or network.module  # type: ignore[assignment]
+    runnable(network)
+    try:
+        return copy.deepcopy(network)
+    except (RuntimeError, TypeError) as error:
+        raise InputError(f"The model can not be copied ({error}); pruning works on a copy of it.") from error
+
+
+def _hidden(flow: Flow, wiring: Wiring) -> dict[str, Unit]:
+    found = {}
+    for layer in flow.layers[1:-1]:
+        units = wiring.at.get(layer.name)
+        if units is None or len(units) != len(layer):
+            there = "no such place" if units is None else f"{len(units)} units there"
+            raise InputError(
+                f"The flow has a layer {layer.name!r} of {len(layer)} units and the model has {there}; "
+                "pass the model that the flow was measured on."
+            )
+        found[layer.name] = wiring.labels.of(units)
+    return found
+
+
+def all_labels(hidden: dict[str, Unit]) -> Unit:
+    """Every hidden unit once, in the order of the layers."""
+    together = np.concatenate(list(hidden.values())) if hidden else np.zeros(0, dtype=np.int64)
+    return together[np.sort(np.unique(together, return_index=True)[1])]
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where the weights are."""
+    return next((weight.device for weight in model.parameters()), torch.device("cpu"))

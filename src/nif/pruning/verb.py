@@ -1,0 +1,153 @@
+"""prune(): choose, try, keep the promise, cut, and say what was done."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from torch import nn
+
+from nif.contracts import InputError
+from nif.flow import Flow
+from nif.pruning.compensation import COMPENSATIONS, compensated
+from nif.pruning.cutting import Cut, cut_out
+from nif.pruning.labels import Unit
+from nif.pruning.pruned import Pruned
+from nif.pruning.rules import RULES, Rule
+from nif.pruning.search import every_harmless, longest_prefix
+from nif.pruning.selection import Asked, Remove, asked_for, checked_remove
+from nif.pruning.subject import Subject, subject
+from nif.scoring import rounding
+
+ROUNDING_OF_SHARES = 1e-12
+
+
+def prune(
+    model: Any,
+    flow: Flow,
+    data: Any,
+    *,
+    remove: Remove = "silent",
+    tolerance: float | None = 0.0,
+    alpha: float = 0.05,
+    rule: str | Rule = "redundancy",
+    compensate: str | None = "auto",
+    cut: bool = True,
+    seed: int = 0,
+) -> Pruned:
+    r"""A smaller network: hidden units are removed, and what they told is made up for without training.
+
+    Args:
+        model: The trained network, as for `nif.measure`; it is not changed.
+        flow: What was measured on it.
+        data: Rows to judge by, as for `nif.measure`; with labels, the score is accuracy, without them the
+            largest change of an output. 50 rows or more.
+        remove: ``"silent"``: the units that no information is shown to flow through. A share between 0 and 1:
+            of all hidden units. A dict: a share for each layer it names. ``"most"``: as many as `tolerance`
+            allows.
+        tolerance: The score on these data does not fall by more: units are put back until it holds. None
+            promises nothing.
+        alpha: False discovery rate at which a unit counts as silent.
+        rule: A name in `nif.pruning.RULES`, or a function; orders the units except for ``"silent"``.
+        compensate: ``"mean"`` folds the mean of a removed unit into the next bias, exact for constant units;
+            ``"linear"`` folds its least-squares prediction from the units that stay into the next weights;
+            None does neither. ``"auto"``: mean for ``"silent"``, else linear.
+        cut: Make the tensors smaller; False zeroes weights and biases, as published.
+        seed: For rules that draw.
+
+    Raises:
+        InputError: The model, the flow and the data do not belong together, or an option makes no sense.
+
+    References:
+        Davis et al. (2019), https://arxiv.org/abs/1901.08557
+
+    Example:
+        >>> import nif
+        >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
+        >>> with torch.no_grad():
+        ...     _ = net[0].weight[1].zero_()
+        >>> x = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
+        >>> small = prune(net, nif.measure(net, x, estimator=nif.Binned()), x)
+        >>> "1[1]" in set(small.removed["unit"])
+        True
+    """
+    found = subject(model, flow, data)
+    checked_remove(found, remove)
+    how = _compensation(compensate, remove)
+    _checked_options(rule, tolerance)
+    asked = asked_for(found, remove, rule, alpha, seed)
+    trials = _Trials(found, how, tolerance)
+    search = every_harmless if isinstance(remove, str) and remove == "silent" else longest_prefix
+    gone = search(asked.ordered, trials.keeps)
+    silenced = trials.without(gone)
+    made = cut_out(found, silenced, gone) if cut else Cut(silenced, gone, {})
+    return _result(found, asked, gone, made, trials.before)
+
+
+class _Trials:
+    """Removes units and sees whether the promise holds."""
+
+    def __init__(self, found: Subject, how: str | None, tolerance: float | None) -> None:
+        self.subject, self.how, self.tolerance = found, how, tolerance
+        self.before = found.score.of(found.model)
+
+    def without(self, gone: Unit) -> nn.Module:
+        """The network with these units silent and made up for."""
+        return compensated(self.subject, gone, self.how)
+
+    def keeps(self, gone: Unit) -> bool:
+        """Whether the score stays within the tolerance."""
+        return self.tolerance is None or self.holds(self.without(gone))
+
+    def holds(self, model: nn.Module) -> bool:
+        """Whether the score of this network is within the tolerance."""
+        score = self.subject.score
+        slack = ROUNDING_OF_SHARES if score.labels is not None else rounding(score.reference)
+        return score.drop(self.before, score.of(model)) <= (self.tolerance or 0.0) + slack
+
+
+def _result(found: Subject, asked: Asked, gone: Unit, made: Cut, before: float) -> Pruned:
+    for name, module in made.model.named_modules():
+        module.training = found.flags[name]
+    removed = _rows(found, gone)
+    removed["how"] = np.where(np.isin(removed.pop("label"), made.zeroed), "zeroed", "cut")
+    put_back = _rows(found, np.setdiff1d(np.concatenate([asked.ordered, asked.last]), gone))
+    last = np.isin(put_back.pop("label"), asked.last)
+    put_back["reason"] = np.where(last, "last unit of its layer", "the score would fall too far")
+    return Pruned(
+        model=made.model,
+        removed=removed,
+        put_back=put_back,
+        score_before=before,
+        score_after=found.score.of(made.model),
+        score=found.score.name,
+        notes=made.notes,
+    )
+
+
+def _rows(found: Subject, units: Unit) -> pd.DataFrame:
+    """One row for every place in which the flow shows one of these units."""
+    rows = [
+        (layer.name, layer.units[index], index, label)
+        for layer in found.flow.layers
+        if layer.name in found.hidden
+        for index, label in enumerate(found.hidden[layer.name])
+        if label in set(units.tolist())
+    ]
+    return pd.DataFrame(rows, columns=["layer", "unit", "index", "label"])
+
+
+def _compensation(compensate: str | None, remove: Remove) -> str | None:
+    if compensate == "auto":
+        return "mean" if isinstance(remove, str) and remove == "silent" else "linear"
+    if compensate not in COMPENSATIONS:
+        raise InputError(f"compensate is {compensate!r}; expected 'linear', 'mean', None or 'auto'.")
+    return compensate
+
+
+def _checked_options(rule: str | Rule, tolerance: float | None) -> None:
+    if isinstance(rule, str) and rule not in RULES:
+        raise InputError(f"There is no rule {rule!r}; expected one of {', '.join(RULES)}, or a function.")
+    if tolerance is not None and not 0 <= tolerance < float("inf"):
+        raise InputError(f"tolerance is {tolerance}; expected 0 or more, in units of the score, or None.")

@@ -1,0 +1,210 @@
+"""Find, from the model itself, which weights make a unit and which read it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, fx, nn
+
+from nif.contracts import InputError
+from nif.pruning.labels import Labels, Unit, Units
+from nif.pruning.operations import (
+    CONVOLUTION,
+    ELEMENTWISE,
+    PAIRED,
+    POOLING,
+    SAME,
+    averaged,
+    concatenated,
+    flattened,
+    name_of,
+    one_number_each,
+    same,
+)
+
+
+@dataclass(eq=False)
+class Wiring:
+    """Which units every module of a network makes, keeps and reads.
+
+    Attributes:
+        labels: What ties units together.
+        makes: Units that a Linear or convolution makes, by the module's name, in order of execution.
+        reads: Units that it reads, one label for each input feature or channel.
+        keeps: Units that a module with one number a channel (BatchNorm, depthwise convolution) passes on.
+        at: Units at the output of every module and function.
+    """
+
+    labels: Labels = field(default_factory=Labels)
+    makes: dict[str, Unit] = field(default_factory=dict)
+    reads: dict[str, Unit] = field(default_factory=dict)
+    keeps: dict[str, Unit] = field(default_factory=dict)
+    at: dict[str, Unit] = field(default_factory=dict)
+
+
+def trace(model: nn.Module, example: Tensor) -> Wiring:
+    """Run the model once and follow every unit from the weights that make it to those that read it.
+
+    An operation that is not known pins the units it reads: they can be silenced, and are not cut out.
+
+    Args:
+        model: In eval mode; it is run and not changed.
+        example: A few rows of data.
+
+    Raises:
+        InputError: The model can not be traced by `torch.fx`, or does not take the data.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
+        >>> wiring = trace(net, torch.zeros(1, 2))
+        >>> wiring.makes["0"].tolist() == wiring.at["1"].tolist() == wiring.reads["2"].tolist()
+        True
+    """
+    try:
+        graph = fx.symbolic_trace(model)
+    except Exception as error:
+        raise InputError(
+            f"The model can not be traced ({error}), so it is not known which weights read a unit; "
+            "pruning needs a forward without data-dependent control flow."
+        ) from error
+    follower = _Follower(graph)
+    with torch.no_grad():
+        follower.run(example)
+    return follower.wiring
+
+
+class _Follower(fx.Interpreter):
+    """Runs a traced model and notes the units of every tensor on the way."""
+
+    def __init__(self, graph: fx.GraphModule) -> None:
+        super().__init__(graph)
+        self.wiring = Wiring()
+        self.units: dict[fx.Node, Units | None] = {}
+        self.shapes: dict[fx.Node, tuple[int, ...]] = {}
+
+    def run_node(self, n: fx.Node) -> Any:
+        value = super().run_node(n)
+        if isinstance(value, Tensor):
+            self.shapes[n] = tuple(value.shape)
+        self.units[n] = found = self._behind(n) if n in self.shapes else None
+        if (
+            n.op == "output"
+            or (found is None and n in self.shapes)
+            or (isinstance(value, (tuple, list)) and not isinstance(value, torch.Size))
+        ):
+            self._pin_inputs(n)
+        if found is not None:
+            self.wiring.at.setdefault(str(n.target) if n.op == "call_module" else n.name, found.labels)
+        return value
+
+    def _behind(self, node: fx.Node) -> Units | None:
+        if node.op == "call_module":
+            return self._behind_module(node)
+        if node.op in {"call_function", "call_method"}:
+            return self._behind_function(node, name_of(node.target))
+        return None
+
+    def _behind_module(self, node: fx.Node) -> Units | None:
+        module, before = self.fetch_attr(str(node.target)), self._given(node)[0]
+        if isinstance(module, nn.Linear):
+            return self._behind_weights(node, len(self.shapes[node]) - 1, module.in_features)
+        if isinstance(module, CONVOLUTION) and module.groups == 1:
+            return self._behind_weights(node, 1, module.in_channels)
+        return None if before is None else self._behind_channelwise(node, module, before)
+
+    def _behind_channelwise(self, node: fx.Node, module: nn.Module, before: Units) -> Units | None:
+        """Units behind a module without weights between them; None where it is not known to be one."""
+        if isinstance(module, ELEMENTWISE):
+            return same(before, self.shapes[node])
+        if before.axis != 1:
+            return None
+        if one_number_each(module):
+            return self._kept(node, before)
+        if isinstance(module, (*POOLING, nn.PReLU)):
+            return same(before, self.shapes[node])
+        if isinstance(module, nn.Flatten):
+            return flattened(before, self.shapes[self._tensors(node)[0]], self.shapes[node])
+        return None
+
+    def _behind_weights(self, node: fx.Node, axis: int, width: int) -> Units:
+        """New units, and the old ones noted as read; run twice, a module makes and reads the same ones."""
+        wiring, name = self.wiring, str(node.target)
+        before = self._given(node)[0]
+        if before is None or before.axis != axis or len(before.labels) != width:
+            self._pin_inputs(node)
+            before = Units(axis, wiring.labels.new(width))
+            wiring.labels.pin(before.labels)
+        if name in wiring.reads:
+            wiring.labels.join(wiring.reads[name], before.labels)
+        else:
+            wiring.reads[name] = before.labels
+            wiring.makes[name] = wiring.labels.new(self.shapes[node][axis])
+        return Units(axis, wiring.makes[name])
+
+    def _kept(self, node: fx.Node, before: Units) -> Units:
+        name = str(node.target)
+        if name in self.wiring.keeps:
+            self.wiring.labels.join(self.wiring.keeps[name], before.labels)
+        self.wiring.keeps.setdefault(name, before.labels)
+        return before
+
+    def _behind_function(self, node: fx.Node, name: str) -> Units | None:
+        tensors, given = self._tensors(node), self._given(node)
+        if name in {"cat", "concat", "concatenate"}:
+            axis = self._axis(node, 1) % len(self.shapes[node])
+            widths = [self.shapes[tensor][axis] for tensor in tensors]
+            return concatenated(given, axis, widths, self.wiring.labels)
+        if name in PAIRED:
+            return self._paired(tensors, given, self.shapes[node])
+        if not given or given[0] is None:
+            return None
+        before = self.shapes[tensors[0]]
+        if name in SAME:
+            return same(given[0], self.shapes[node])
+        if name in {"flatten", "view", "reshape"}:
+            return flattened(given[0], before, self.shapes[node])
+        return averaged(given[0], before, self.shapes[node]) if name in {"mean", "sum"} else None
+
+    def _paired(
+        self, tensors: Sequence[fx.Node], given: Sequence[Units | None], shape: tuple[int, ...]
+    ) -> Units | None:
+        """Units of a sum or product; where both sides have units, each pair of them becomes one."""
+        known = [units for units in given if units is not None]
+        if len(known) < len(tensors) or any(same(units, shape) is None for units in known):
+            return None
+        if len({units.axis for units in known}) > 1 or len({len(self.shapes[node]) for node in tensors}) > 1:
+            return None
+        for other in known[1:]:
+            self.wiring.labels.join(known[0].labels, other.labels)
+        return known[0]
+
+    def _axis(self, node: fx.Node, place: int) -> int:
+        axis = node.kwargs.get("dim", node.args[place] if len(node.args) > place else 0)
+        return axis if isinstance(axis, int) else 0
+
+    def _tensors(self, node: fx.Node) -> list[fx.Node]:
+        return [before for before in _arguments(node) if before in self.shapes]
+
+    def _given(self, node: fx.Node) -> list[Units | None]:
+        return [self.units[before] for before in self._tensors(node)] or [None]
+
+    def _pin_inputs(self, node: fx.Node) -> None:
+        for units in self._given(node):
+            if units is not None:
+                self.wiring.labels.pin(units.labels)
+
+
+def _arguments(node: fx.Node) -> list[fx.Node]:
+    """Every node among the arguments, as often as it is there (x + x has x twice)."""
+    found: list[fx.Node] = []
+    fx.map_arg((node.args, node.kwargs), found.append)
+    return found
+
+
+def without_units(labels: Unit, removed: Unit) -> np.ndarray:
+    """Mask of the places whose unit stays."""
+    return ~np.isin(labels, removed)
