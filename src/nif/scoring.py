@@ -19,6 +19,11 @@ BATCH = 1024
 ROUNDING = 1e-5
 """Change of an output that counts as none, in shares of the largest output (of 1 where all are smaller)."""
 
+STEPS = 4
+"""The same for half precision, in steps between its numbers."""
+
+SHARE_ROUNDING = 1e-12
+
 
 def batches(model: nn.Module, inputs: Tensor, size: int = BATCH) -> Iterator[Tensor]:
     """The inputs in pieces, on the device and in the precision of the model's weights."""
@@ -64,11 +69,24 @@ class Score:
         inputs: Rows to score on.
         labels: Index of the right class of each row; None where the data have no classes.
         reference: Outputs of the network before pruning.
+        precision: Relative size of the steps between numbers of the type of the weights.
     """
 
     inputs: Tensor
     labels: Int64[np.ndarray, " sample"] | None
     reference: Float[np.ndarray, "sample output"]
+    precision: float = 0.0
+
+    @property
+    def rounding(self) -> float:
+        """The change of an output that counts as none: what another order of additions can make.
+
+        Example:
+            >>> Score(torch.zeros(1, 1), None, np.array([[0.5, -20.0]])).rounding
+            0.0002
+        """
+        share = max(ROUNDING, STEPS * self.precision)
+        return share * max(1.0, float(np.abs(self.reference).max()))
 
     @property
     def name(self) -> str:
@@ -86,15 +104,10 @@ class Score:
         """How much worse `after` is than `before`; below 0 where it is better."""
         return before - after if self.labels is not None else after - before
 
-
-def rounding(reference: Float[np.ndarray, "sample output"]) -> float:
-    """The change of these outputs that counts as none: what the order of additions can make.
-
-    Example:
-        >>> rounding(np.array([[0.5, -20.0]]))
-        0.0002
-    """
-    return ROUNDING * max(1.0, float(np.abs(reference).max()))
+    def within(self, tolerance: float, before: float, after: float) -> bool:
+        """Whether `after` is worse than `before` by no more than `tolerance`, rounding aside."""
+        slack = SHARE_ROUNDING if self.labels is not None else self.rounding
+        return self.drop(before, after) <= tolerance + slack
 
 
 def score_on(model: nn.Module, inputs: Tensor, labels: Any, class_values: Any = None) -> Score:
@@ -119,7 +132,8 @@ def score_on(model: nn.Module, inputs: Tensor, labels: Any, class_values: Any = 
         ('accuracy', 1.0)
     """
     reference = outputs(model, inputs)
-    return Score(inputs, class_indices(labels, reference, class_values), reference)
+    precision = torch.finfo(like_weights(model)[1]).eps
+    return Score(inputs, class_indices(labels, reference, class_values), reference, precision)
 
 
 def classes(found: Float[np.ndarray, "sample output"]) -> Int64[np.ndarray, " sample"]:

@@ -15,7 +15,7 @@ from nif.pruning.labels import Unit
 Weighted = nn.Linear | nn.Conv1d | nn.Conv2d
 """Modules whose weight turns units into others."""
 
-MOST_SAMPLES = 10_000
+MOST_SAMPLES, MOST_SAMPLES_WITH_POSITIONS = 10_000, 2_000
 
 Calls = dict[str, list[tuple[Tensor, Tensor]]]
 """The input and output of every call of a module, by its name."""
@@ -79,12 +79,16 @@ def channel_rows(module: Weighted, given: Tensor) -> Float[Tensor, "row channel"
     return channels_last.reshape(-1, channels_last.shape[-1])
 
 
-def some_of(inputs: Tensor) -> Tensor:
-    """All rows, or as many of them, chosen once and for all, as a closed form needs."""
-    if len(inputs) <= MOST_SAMPLES:
+def some_of(model: nn.Module, inputs: Tensor) -> Tensor:
+    """All rows, or as many, chosen once and for all, as sums over them need.
+
+    Where a convolution is applied at many positions, every row counts many times.
+    """
+    positions = any(isinstance(module, (nn.Conv1d, nn.Conv2d)) for module in model.modules())
+    most = MOST_SAMPLES_WITH_POSITIONS if positions else MOST_SAMPLES
+    if len(inputs) <= most:
         return inputs
-    chosen = torch.randperm(len(inputs), generator=torch.Generator().manual_seed(0))[:MOST_SAMPLES]
-    return inputs[chosen]
+    return inputs[torch.randperm(len(inputs), generator=torch.Generator().manual_seed(0))[:most]]
 
 
 def taps(module: Weighted) -> int:

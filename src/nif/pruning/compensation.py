@@ -157,7 +157,7 @@ def _refit(repair: Repair, name: str, stays: Unit) -> None:
 def _moments(repair: Repair, name: str, stays: Unit) -> Moments:
     """Of what a layer reads in the pruned network, and of the outputs that it lacks there."""
     module, channels = weighted(repair.pruned, name), torch.from_numpy(stays)
-    inputs = some_of(repair.inputs)
+    inputs = some_of(repair.original, repair.inputs)
     share = max(FEWEST_ROWS, ROWS_PER_FEATURE * len(stays) * taps(module)) / len(inputs)
     moments, drawn = Moments(), torch.Generator().manual_seed(0)
     with calls(repair.original, [name]) as before, calls(repair.pruned, [name]) as after:

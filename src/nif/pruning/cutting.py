@@ -12,7 +12,7 @@ from nif.contracts import InputError
 from nif.pruning.labels import Unit
 from nif.pruning.removal import Kept, cut
 from nif.pruning.subject import Subject
-from nif.scoring import outputs, rounding
+from nif.scoring import outputs
 
 ZEROED = "they were zeroed and not cut out"
 
@@ -48,7 +48,7 @@ def cut_out(subject: Subject, silenced: nn.Module, gone: Unit) -> Cut:
         apart = np.abs(outputs(smaller, subject.inputs) - outputs(silenced, subject.inputs)).max()
     except (InputError, RuntimeError, IndexError, ValueError) as error:
         return Cut(silenced, gone, {}, (f"Nothing can be cut out of this network ({error}): {ZEROED}.",))
-    if apart > rounding(subject.score.reference):
+    if apart > subject.score.rounding:
         return Cut(silenced, gone, {}, (f"Cutting units out changes the outputs of this network: {ZEROED}.",))
     pinned = gone[subject.wiring.labels.is_pinned(gone)]
     said = f"{len(pinned)} units are read where nothing can be made smaller: {ZEROED}."

@@ -52,6 +52,12 @@ def one_number_each(module: nn.Module) -> bool:
     return isinstance(module, BATCH_NORM) or (isinstance(module, nn.PReLU) and module.num_parameters > 1)
 
 
+def channels_of(module: nn.Module) -> int:
+    """Channels of a module with its own numbers for each."""
+    known = getattr(module, "weight", None)
+    return len(known) if known is not None else len(module.get_buffer("running_mean"))
+
+
 def same(units: Units, shape: Sequence[int]) -> Units | None:
     """Units behind an operation that keeps them in place, if the axis is as long as before."""
     fits = units.axis < len(shape) and shape[units.axis] == len(units.labels)

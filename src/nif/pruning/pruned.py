@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import html
-from dataclasses import dataclass
+import os
+from dataclasses import asdict, dataclass, field
 
 import pandas as pd
 from torch import nn
+
+from nif.pruning.removal import Kept
+from nif.pruning.size import Size
+from nif.pruning.storage import Shapes, save_pruned
 
 
 @dataclass(frozen=True, eq=False)
@@ -14,13 +19,17 @@ class Pruned:
     """A network made smaller, what went, and what it cost.
 
     Attributes:
-        model: The pruned network, a torch module; the one passed in is as it was.
+        model: The pruned network, a torch module in the mode of the one passed in, which is as it was.
         removed: One row for each removed unit: layer, unit, index, and how (``"cut"`` or ``"zeroed"``).
-        put_back: One row for each unit that was to go and stayed, with the reason.
+        put_back: One row for each unit that was to go and stayed: layer, unit, index, reason.
         score_before: Score of the network passed in, on the data given.
         score_after: Score of the pruned network on the same data.
-        score: What the score is: accuracy, or the largest change of output.
+        score: What the score is: ``"accuracy"``, or ``"largest change of output"``.
+        size_before: Parameters, operations, bytes and time of the network passed in.
+        size_after: Those of the pruned network.
         notes: What there is to say, for example why units were zeroed and not cut out.
+        kept: For each tensor that became smaller, the indices kept along its axes.
+        original: Shape of every tensor before.
     """
 
     model: nn.Module
@@ -29,21 +38,41 @@ class Pruned:
     score_before: float
     score_after: float
     score: str
+    size_before: Size
+    size_after: Size
     notes: tuple[str, ...] = ()
+    kept: Kept = field(default_factory=dict, repr=False)
+    original: Shapes = field(default_factory=dict, repr=False)
+
+    def table(self) -> pd.DataFrame:
+        """Score and size of the network before and after, one row each."""
+        columns = {
+            "before": {self.score: self.score_before, **asdict(self.size_before)},
+            "after": {self.score: self.score_after, **asdict(self.size_after)},
+        }
+        return pd.DataFrame(columns)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write weights and kept indices as one safetensors file, for `nif.shrink`; no class is pickled.
+
+        Raises:
+            InputError: The path can not be written.
+        """
+        save_pruned(path, self.model, self.kept, self.original)
 
     def __repr__(self) -> str:
-        return "\n".join(self.lines())
+        zeroed = int((self.removed["how"] == "zeroed").sum())
+        how = f" ({zeroed} of them zeroed)" if zeroed else ""
+        before, after = self.size_before, self.size_after
+        lines = [
+            f"Pruned: {len(self.removed)} units removed{how}, {len(self.put_back)} put back",
+            f"  {self.score} {self.score_before:.4g} -> {self.score_after:.4g}",
+            f"  parameters {before.parameters:,} -> {after.parameters:,}, "
+            f"operations a row {before.flops:,} -> {after.flops:,}",
+            f"  file {before.bytes:,} -> {after.bytes:,} bytes, "
+            f"batch {before.milliseconds:.3g} -> {after.milliseconds:.3g} ms",
+        ]
+        return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
 
     def _repr_html_(self) -> str:
         return f"<pre>{html.escape(repr(self))}</pre>"
-
-    def lines(self) -> list[str]:
-        """What was done, for a reader."""
-        zeroed = int((self.removed["how"] == "zeroed").sum())
-        said = f"Pruned({len(self.removed)} units removed" + (f", {zeroed} of them zeroed" if zeroed else "")
-        said += f", {len(self.put_back)} put back)"
-        return [
-            said,
-            f"{self.score}: {self.score_before:.4g} before, {self.score_after:.4g} after",
-            *self.notes,
-        ]

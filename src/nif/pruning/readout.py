@@ -10,6 +10,8 @@ from nif.pruning.capture import calls, some_of, targets, weighted
 from nif.pruning.subject import Subject
 from nif.scoring import batches
 
+SAMPLES = 1_000
+
 DIRECTIONS = 16
 """Directions of the output whose gradients are followed where there are more outputs than that."""
 
@@ -25,7 +27,7 @@ def readout(subject: Subject) -> dict[str, Float[Tensor, "output output"]]:
     convolution are added up. Many outputs are replaced by random combinations of them, with the same mean.
     """
     found: dict[str, Tensor] = {}
-    inputs = some_of(subject.inputs)
+    inputs = some_of(subject.model, subject.inputs)[:SAMPLES]
     with calls(subject.model, subject.wiring.reads) as noted:
         for piece in batches(subject.model, inputs):
             gives = subject.model(piece.requires_grad_()).flatten(1)

@@ -11,6 +11,7 @@ from jaxtyping import Bool
 from torch import Tensor, nn
 
 from nif.pruning.labels import Unit
+from nif.pruning.operations import channels_of
 from nif.pruning.wiring import Wiring
 
 Kept = dict[str, tuple[Unit, ...]]
@@ -118,8 +119,7 @@ def _state_sizes(module: Any) -> None:
         if module.groups > 1:  # depthwise: one filter a channel
             module.in_channels = module.groups = module.out_channels
     else:  # BatchNorm, which may have no weight or no running mean
-        known = module.weight if module.weight is not None else module.running_mean
-        module.num_features = len(known)
+        module.num_features = channels_of(module)
 
 
 def _index(mask: Bool[np.ndarray, " unit"]) -> Tensor:

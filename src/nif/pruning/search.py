@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 
+from nif.contracts import Advance, ignore
 from nif.pruning.labels import Unit
 
 Keeps = Callable[[Unit], bool]
 """Whether the score is still within the tolerance when these units are gone."""
 
 
-def every_harmless(candidates: Unit, keeps: Keeps) -> Unit:
+def every_harmless(candidates: Unit, keeps: Keeps, advance: Advance = ignore) -> Unit:
     """As many candidates as can go together, by halving: all at once where none does harm.
 
     A batch that does harm is split, and each half is tried on top of what has gone already. With b harmful
@@ -31,13 +33,16 @@ def every_harmless(candidates: Unit, keeps: Keeps) -> Unit:
             continue
         if keeps(together):
             gone = together
+            advance(len(batch))
         elif len(batch) > 1:
             half = (len(batch) + 1) // 2
             waiting += [batch[half:], batch[:half]]
+        else:
+            advance(1)
     return gone
 
 
-def longest_prefix(ordered: Unit, keeps: Keeps) -> Unit:
+def longest_prefix(ordered: Unit, keeps: Keeps, advance: Advance = ignore) -> Unit:
     """The longest beginning of `ordered` that is kept, by bisection; it has itself been tried.
 
     Where the score is not monotone in the number of units this is one of several such beginnings.
@@ -52,4 +57,5 @@ def longest_prefix(ordered: Unit, keeps: Keeps) -> Unit:
     while bad - good > 1:
         middle = (good + bad) // 2
         good, bad = (middle, bad) if keeps(ordered[:middle]) else (good, middle)
+        advance(len(ordered) / math.log2(len(ordered)))  # every halving takes about as long
     return ordered[:good]

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from nif.contracts import InputError
 from nif.estimators.checks import FEWEST_SAMPLES
 from nif.flow import Flow
+from nif.pruning.dependency_graph import trace_gradients
 from nif.pruning.labels import Unit
 from nif.pruning.wiring import Wiring, trace
 from nif.recording import as_torch
@@ -36,6 +36,7 @@ class Subject:
         inputs: Rows of data.
         score: Of any network on these rows.
         flags: Which modules of the user's network were in training mode.
+        notes: Layers of the flow that can not be pruned, and why.
     """
 
     model: nn.Module
@@ -45,6 +46,7 @@ class Subject:
     inputs: Tensor
     score: Score
     flags: dict[str, bool]
+    notes: tuple[str, ...] = ()
 
 
 def subject(model: Any, flow: Flow, data: Any) -> Subject:
@@ -63,9 +65,11 @@ def subject(model: Any, flow: Flow, data: Any) -> Subject:
             f"The data have {len(found)} rows; pruning is judged on {FEWEST_SAMPLES} or more. Give more rows."
         )
     score = score_on(network, found.inputs, found.labels, getattr(model, "classes_", None))
+    example = next(batches(network, found.inputs[:EXAMPLES]))
     with untouched(network):
-        wiring = trace(network, next(batches(network, found.inputs[:EXAMPLES])))
-    return Subject(network, wiring, flow, _hidden(flow, wiring), found.inputs, score, flags)
+        wiring = trace(network, example) or trace_gradients(network, example)
+    hidden, notes = _hidden(network, flow, wiring)
+    return Subject(network, wiring, flow, hidden, found.inputs, score, flags, notes)
 
 
 def _copied(model: Any) -> nn.Module:
@@ -80,26 +84,28 @@ def _copied(model: Any) -> nn.Module:
         raise InputError(f"The model can not be copied ({error}); pruning works on a copy of it.") from error
 
 
-def _hidden(flow: Flow, wiring: Wiring) -> dict[str, Unit]:
-    found = {}
+def _hidden(network: nn.Module, flow: Flow, wiring: Wiring) -> tuple[dict[str, Unit], tuple[str, ...]]:
+    """Labels of the hidden layers' units; what there is to say of layers whose units can not be followed."""
+    found, notes = {}, []
+    modules = {name for name, _ in network.named_modules()}
     for layer in flow.layers[1:-1]:
         units = wiring.at.get(layer.name)
-        if units is None or len(units) != len(layer):
+        if units is None and layer.name in modules:
+            notes.append(
+                f"Layer {layer.name!r} is left whole: its units can not be followed to their weights."
+            )
+        elif units is None or len(units) != len(layer):
             there = "no such place" if units is None else f"{len(units)} units there"
             raise InputError(
                 f"The flow has a layer {layer.name!r} of {len(layer)} units and the model has {there}; "
                 "pass the model that the flow was measured on."
             )
-        found[layer.name] = wiring.labels.of(units)
-    return found
+        else:
+            found[layer.name] = wiring.labels.of(units)
+    return found, tuple(notes)
 
 
 def all_labels(hidden: dict[str, Unit]) -> Unit:
     """Every hidden unit once, in the order of the layers."""
     together = np.concatenate(list(hidden.values())) if hidden else np.zeros(0, dtype=np.int64)
     return together[np.sort(np.unique(together, return_index=True)[1])]
-
-
-def device_of(model: nn.Module) -> torch.device:
-    """Where the weights are."""
-    return next((weight.device for weight in model.parameters()), torch.device("cpu"))

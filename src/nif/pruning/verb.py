@@ -10,6 +10,7 @@ from torch import nn
 
 from nif.contracts import InputError
 from nif.flow import Flow
+from nif.progress import progress as progress_bar
 from nif.pruning.compensation import COMPENSATIONS, compensated
 from nif.pruning.cutting import Cut, cut_out
 from nif.pruning.labels import Unit
@@ -17,10 +18,9 @@ from nif.pruning.pruned import Pruned
 from nif.pruning.rules import RULES, Rule
 from nif.pruning.search import every_harmless, longest_prefix
 from nif.pruning.selection import Asked, Remove, asked_for, checked_remove
+from nif.pruning.size import size_of
+from nif.pruning.storage import shapes_of
 from nif.pruning.subject import Subject, subject
-from nif.scoring import rounding
-
-ROUNDING_OF_SHARES = 1e-12
 
 
 def prune(
@@ -35,6 +35,7 @@ def prune(
     compensate: str | None = "auto",
     cut: bool = True,
     seed: int = 0,
+    progress: bool = True,
 ) -> Pruned:
     r"""A smaller network: hidden units are removed, and what they told is made up for without training.
 
@@ -55,6 +56,7 @@ def prune(
             None does neither. ``"auto"``: mean for ``"silent"``, else linear.
         cut: Make the tensors smaller; False zeroes weights and biases, as published.
         seed: For rules that draw.
+        progress: Show a bar with the time left, in a terminal, after two seconds.
 
     Raises:
         InputError: The model, the flow and the data do not belong together, or an option makes no sense.
@@ -75,13 +77,21 @@ def prune(
     found = subject(model, flow, data)
     checked_remove(found, remove)
     how = _compensation(compensate, remove)
-    _checked_options(rule, tolerance)
+    _checked_options(remove, rule, tolerance)
     asked = asked_for(found, remove, rule, alpha, seed)
     trials = _Trials(found, how, tolerance)
     search = every_harmless if isinstance(remove, str) and remove == "silent" else longest_prefix
-    gone = search(asked.ordered, trials.keeps)
+    with progress_bar("pruning", total=len(asked.ordered), shown=progress) as advance:
+        gone = search(asked.ordered, trials.keeps, advance)
     silenced = trials.without(gone)
     made = cut_out(found, silenced, gone) if cut else Cut(silenced, gone, {})
+    if not trials.holds(made.model):
+        made = Cut(
+            silenced,
+            gone,
+            {},
+            ("The smaller network rounds otherwise: units were zeroed to keep the score.",),
+        )
     return _result(found, asked, gone, made, trials.before)
 
 
@@ -103,8 +113,7 @@ class _Trials:
     def holds(self, model: nn.Module) -> bool:
         """Whether the score of this network is within the tolerance."""
         score = self.subject.score
-        slack = ROUNDING_OF_SHARES if score.labels is not None else rounding(score.reference)
-        return score.drop(self.before, score.of(model)) <= (self.tolerance or 0.0) + slack
+        return self.tolerance is None or score.within(self.tolerance, self.before, score.of(model))
 
 
 def _result(found: Subject, asked: Asked, gone: Unit, made: Cut, before: float) -> Pruned:
@@ -122,8 +131,21 @@ def _result(found: Subject, asked: Asked, gone: Unit, made: Cut, before: float) 
         score_before=before,
         score_after=found.score.of(made.model),
         score=found.score.name,
-        notes=made.notes,
+        size_before=size_of(found.model, found.inputs),
+        size_after=size_of(made.model, found.inputs),
+        notes=(*found.notes, *_said(asked, gone), *made.notes),
+        kept=made.kept,
+        original=shapes_of(found.model),
     )
+
+
+def _said(asked: Asked, gone: Unit) -> list[str]:
+    """Why nothing was removed, if so."""
+    if len(gone):
+        return []
+    return [
+        "No removal keeps the tolerance: nothing was removed." if len(asked.ordered) else "No unit was to go."
+    ]
 
 
 def _rows(found: Subject, units: Unit) -> pd.DataFrame:
@@ -146,8 +168,10 @@ def _compensation(compensate: str | None, remove: Remove) -> str | None:
     return compensate
 
 
-def _checked_options(rule: str | Rule, tolerance: float | None) -> None:
+def _checked_options(remove: Remove, rule: str | Rule, tolerance: float | None) -> None:
     if isinstance(rule, str) and rule not in RULES:
         raise InputError(f"There is no rule {rule!r}; expected one of {', '.join(RULES)}, or a function.")
     if tolerance is not None and not 0 <= tolerance < float("inf"):
         raise InputError(f"tolerance is {tolerance}; expected 0 or more, in units of the score, or None.")
+    if tolerance is None and isinstance(remove, str) and remove == "most":
+        raise InputError("remove='most' removes as much as the tolerance allows; give one, such as 0.01.")

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
-from nif.contracts import InputError
 from nif.pruning.labels import Labels, Unit, Units
 from nif.pruning.operations import (
     CONVOLUTION,
@@ -46,7 +45,7 @@ class Wiring:
     at: dict[str, Unit] = field(default_factory=dict)
 
 
-def trace(model: nn.Module, example: Tensor) -> Wiring:
+def trace(model: nn.Module, example: Tensor) -> Wiring | None:
     """Run the model once and follow every unit from the weights that make it to those that read it.
 
     An operation that is not known pins the units it reads: they can be silenced, and are not cut out.
@@ -55,8 +54,8 @@ def trace(model: nn.Module, example: Tensor) -> Wiring:
         model: In eval mode; it is run and not changed.
         example: A few rows of data.
 
-    Raises:
-        InputError: The model can not be traced by `torch.fx`, or does not take the data.
+    Returns:
+        The wiring; None where the model can not be traced by `torch.fx`, as with data-dependent control flow.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
@@ -66,11 +65,8 @@ def trace(model: nn.Module, example: Tensor) -> Wiring:
     """
     try:
         graph = fx.symbolic_trace(model)
-    except Exception as error:
-        raise InputError(
-            f"The model can not be traced ({error}), so it is not known which weights read a unit; "
-            "pruning needs a forward without data-dependent control flow."
-        ) from error
+    except Exception:  # tracing runs the user's code on stand-ins for tensors: anything may be raised
+        return None
     follower = _Follower(graph)
     with torch.no_grad():
         follower.run(example)

@@ -61,7 +61,7 @@ def _reader(subject: Subject, name: str, covariance: Tensor, scale: Tensor, labe
 def _covariances(subject: Subject, names: list[str]) -> dict[str, Float[Tensor, "feature feature"]]:
     """Of the features of each layer, over samples and positions."""
     moments = {name: Moments() for name in names}
-    inputs, drawn = some_of(subject.inputs), torch.Generator().manual_seed(0)
+    inputs, drawn = some_of(subject.model, subject.inputs), torch.Generator().manual_seed(0)
     nothing = torch.zeros(0, dtype=torch.float64)
     with calls(subject.model, names) as noted:
         for piece in batches(subject.model, inputs, size=256):

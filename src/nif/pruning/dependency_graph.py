@@ -1,0 +1,126 @@
+"""The wiring of a network whose code can not be traced, from torch-pruning's dependency graph."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nif.contracts import InputError
+from nif.pruning.capture import Weighted
+from nif.pruning.labels import Labels, Unit
+from nif.pruning.operations import BATCH_NORM, ELEMENTWISE, POOLING, channels_of, one_number_each
+from nif.pruning.wiring import Wiring
+
+
+def trace_gradients(model: nn.Module, example: Tensor) -> Wiring:
+    """Follow units along the graph that automatic differentiation keeps of one run.
+
+    What a model with data-dependent control flow does on other rows may differ; what is cut is therefore
+    compared with what is only zeroed, on all rows.
+
+    Raises:
+        InputError: torch-pruning is not installed, or can not follow this network either.
+
+    References:
+        DepGraph (Fang et al., 2023), https://arxiv.org/abs/2301.12900
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
+        >>> wiring = trace_gradients(net, torch.zeros(1, 2))
+        >>> wiring.at["1"].tolist() == wiring.reads["2"].tolist()
+        True
+    """
+    network = copy.deepcopy(model).eval().requires_grad_(True)
+    graph = _graph(network, example)
+    wiring = _weights_of(network)
+    names = {module: name for name, module in network.named_modules()}
+    for name in list(wiring.makes):
+        _follow(graph, wiring, names, network.get_submodule(name))
+    _pin_what_nothing_reads(wiring)
+    wiring.at.update(_seen_at(network, example, wiring))
+    return wiring
+
+
+def _graph(network: nn.Module, example: Tensor) -> Any:
+    try:
+        import torch_pruning
+    except ImportError as error:
+        raise InputError(
+            "This model can not be traced by torch.fx; the extra `prune` follows it another way: "
+            "pip install 'neural-information-flow[prune]'."
+        ) from error
+    try:
+        with torch.enable_grad():
+            return torch_pruning.DependencyGraph().build_dependency(network, example, verbose=False)
+    except Exception as error:
+        raise InputError(
+            f"It can not be found which weights of this model read which units ({error}); rewrite its "
+            "forward without data-dependent control flow."
+        ) from error
+
+
+def _weights_of(network: nn.Module) -> Wiring:
+    """Fresh labels for whatever has weights, at both of its ends."""
+    wiring = Wiring(Labels())
+    for name, module in network.named_modules():
+        if isinstance(module, Weighted) and getattr(module, "groups", 1) == 1:
+            made, read = module.weight.shape[:2]
+            wiring.makes[name], wiring.reads[name] = wiring.labels.new(made), wiring.labels.new(read)
+    return wiring
+
+
+def _follow(graph: Any, wiring: Wiring, names: dict[nn.Module, str], module: nn.Module) -> None:
+    """Give every place that depends on a unit of this module its label."""
+    makes = wiring.makes[names[module]]
+    out = graph.get_pruner_of_module(module).prune_out_channels
+    for index in range(len(makes)):
+        for dependency, places in graph.get_pruning_group(module, out, [index]):
+            reached, name = dependency.target.module, names.get(dependency.target.module)
+            if name is None:
+                continue
+            if one_number_each(reached):
+                units = wiring.keeps.setdefault(name, wiring.labels.new(channels_of(reached)))
+            elif name in wiring.makes:
+                reads = dependency.handler.__name__ == "prune_in_channels"
+                units = (wiring.reads if reads else wiring.makes)[name]
+            else:
+                continue
+            for place in places:
+                wiring.labels.join(units[[place]], makes[[index]])
+
+
+def _pin_what_nothing_reads(wiring: Wiring) -> None:
+    """Units that no layer reads are the network's outputs; units that none makes are its inputs."""
+    made = {label for units in wiring.makes.values() for label in wiring.labels.of(units).tolist()}
+    read = {label for units in wiring.reads.values() for label in wiring.labels.of(units).tolist()}
+    wiring.labels.pin(torch.tensor(sorted(made ^ read), dtype=torch.int64).numpy())
+
+
+def _seen_at(network: nn.Module, example: Tensor, wiring: Wiring) -> dict[str, Unit]:
+    """Units at the output of every module that passes on, one by one, what another module gave."""
+    seen: dict[int, tuple[Tensor, Unit]] = {}  # the tensor itself is kept, so that its address stays its own
+    found: dict[str, Unit] = {}
+
+    def note(name: str, module: nn.Module, given: Tensor, gives: Tensor) -> None:
+        units = wiring.makes.get(name)
+        if units is None and id(given) in seen and isinstance(module, (*ELEMENTWISE, *POOLING, *BATCH_NORM)):
+            units = seen[id(given)][1]
+        if units is not None:
+            seen[id(gives)] = (gives, units)
+            found.setdefault(name, units)
+
+    handles = [
+        module.register_forward_hook(
+            lambda module, given, gives, name=name: note(name, module, given[0], gives)
+        )
+        for name, module in network.named_modules()
+        if not any(module.children())
+    ]
+    with torch.no_grad():
+        network(example)
+    for handle in handles:
+        handle.remove()
+    return found

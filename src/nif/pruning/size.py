@@ -1,0 +1,78 @@
+"""How large and how fast a network is."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+from safetensors.torch import save
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from nif.recording.untouched import untouched
+from nif.scoring import batches
+
+ROWS_TIMED = 256
+REPEATS = 7
+SECONDS = 0.5
+"""A slow network is timed until this has passed, and at least once."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """The cost of a network.
+
+    Attributes:
+        parameters: Numbers that were trained.
+        flops: Floating-point operations of the matrix products and convolutions for one row.
+        bytes: Size of its state dict as a safetensors file.
+        milliseconds: Time of one forward pass of a batch of up to 256 rows; the median of several.
+    """
+
+    parameters: int
+    flops: int
+    bytes: int
+    milliseconds: float
+
+
+def size_of(model: nn.Module, inputs: Tensor) -> Size:
+    """Measure a network on some rows of data.
+
+    Example:
+        >>> size = size_of(nn.Linear(3, 2), torch.zeros(1, 3))
+        >>> size.parameters, size.flops
+        (8, 12)
+    """
+    piece = next(batches(model, inputs[:ROWS_TIMED]))
+    with untouched(model):
+        return Size(
+            parameters=sum(weight.numel() for weight in model.parameters()),
+            flops=_flops(model, piece[:1]),
+            bytes=len(save(plain(model))),
+            milliseconds=1000 * _seconds(model, piece),
+        )
+
+
+def plain(model: nn.Module) -> dict[str, Tensor]:
+    """The state dict as tensors that share no memory, which safetensors asks for."""
+    return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
+
+
+def _flops(model: nn.Module, row: Tensor) -> int:
+    with FlopCounterMode(display=False) as counter:
+        model(row)
+    return int(counter.get_total_flops())
+
+
+def _seconds(model: nn.Module, piece: Tensor) -> float:
+    """Median over several forward passes; on a GPU the work is waited for."""
+    model(piece)  # the first pass chooses kernels
+    taken: list[float] = []
+    while len(taken) < REPEATS and (sum(taken) < SECONDS or not taken):
+        start = time.perf_counter()
+        model(piece)
+        if piece.is_cuda:
+            torch.cuda.synchronize(piece.device)
+        taken.append(time.perf_counter() - start)
+    return sorted(taken)[len(taken) // 2]
