@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Bool, Int64
 
-Unit = Int64[np.ndarray, " unit"]
+Unit = Int64[np.ndarray, "_"]
+"""Labels of some units, as many as there are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,25 +48,24 @@ class Labels:
 
     def join(self, left: Unit, right: Unit) -> None:
         """From now on the units at the same place of both are one."""
-        for one, other in zip(left, right, strict=True):
+        for one, other in zip(left.tolist(), right.tolist(), strict=True):
             low, high = sorted((self._root(one), self._root(other)))
             self.parent[high] = low
 
     def pin(self, units: Unit) -> None:
         """These units can be silenced but not cut out."""
-        self.pinned.update(int(unit) for unit in units)
+        self.pinned.update(units.tolist())
 
     def of(self, units: Unit) -> Unit:
         """The label that each unit shares with those it was joined to."""
-        return np.array([self._root(unit) for unit in units], dtype=np.int64)
+        return np.array([self._root(unit) for unit in units.tolist()], dtype=np.int64)
 
     def is_pinned(self, units: Unit) -> Bool[np.ndarray, " unit"]:
         """Whether the unit, or one it was joined to, is pinned."""
         pinned = {self._root(unit) for unit in self.pinned}
-        return np.array([self._root(unit) in pinned for unit in units], dtype=bool)
+        return np.array([self._root(unit) in pinned for unit in units.tolist()], dtype=bool)
 
     def _root(self, unit: int) -> int:
-        unit = int(unit)
         while self.parent[unit] != unit:
             self.parent[unit] = self.parent[self.parent[unit]]
             unit = self.parent[unit]

@@ -34,7 +34,7 @@ def silence(model: nn.Module, wiring: Wiring, removed: Unit) -> None:
         gone = _index(lost(wiring, units, removed))
         if len(gone):
             module = model.get_submodule(name)
-            for tensor in (module.weight, module.bias):
+            for tensor in (module.weight, getattr(module, "bias", None)):
                 if isinstance(tensor, Tensor):
                     tensor[gone.to(tensor.device)] = 0
 

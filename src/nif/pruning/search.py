@@ -33,12 +33,12 @@ def every_harmless(candidates: Unit, keeps: Keeps, advance: Advance = ignore) ->
             continue
         if keeps(together):
             gone = together
-            advance(len(batch))
+            advance(float(len(batch)))
         elif len(batch) > 1:
             half = (len(batch) + 1) // 2
             waiting += [batch[half:], batch[:half]]
         else:
-            advance(1)
+            advance(1.0)
     return gone
 
 

@@ -120,7 +120,7 @@ def _same_network(given: Shapes, wanted: Shapes, path: object) -> None:
     first = next(name for name in names if given.get(name) != wanted.get(name))
     raise InputError(
         f"{path} belongs to another network: its {first!r} had shape {wanted.get(first, 'none')} before "
-        f"pruning, and that of the model given is {given.get(first, 'none')}. Give the model at its full size."
+        f"pruning, and that of the model given is {given.get(first, 'none')}. Give it at its full size."
     )
 
 

@@ -81,7 +81,7 @@ def prune(
     asked = asked_for(found, remove, rule, alpha, seed)
     trials = _Trials(found, how, tolerance)
     search = every_harmless if isinstance(remove, str) and remove == "silent" else longest_prefix
-    with progress_bar("pruning", total=len(asked.ordered), shown=progress) as advance:
+    with progress_bar("pruning", total=float(len(asked.ordered)), shown=progress) as advance:
         gone = search(asked.ordered, trials.keeps, advance)
     silenced = trials.without(gone)
     made = cut_out(found, silenced, gone) if cut else Cut(silenced, gone, {})

@@ -1,0 +1,244 @@
+"""Networks to prune, and flows in which the units that are to be silent are chosen by hand."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+
+import numpy as np
+import torch
+from nif.flow import Flow, Measurement
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nif.contracts import Layer, Links
+
+Place = tuple[str, int]
+"""A unit by the name of its layer and its index."""
+
+
+def flow_of(model: nn.Module, x: Tensor, names: Iterable[str], silent: Iterable[Place] = ()) -> Flow:
+    """A flow over the outputs of the named modules, every layer linked to the next with a certain p-value.
+
+    Links of the units in `silent` have p-value 1; constant units are found from the activations.
+    """
+    names, quiet = list(names), set(silent)
+    seen: dict[str, Tensor] = {}
+    handles = [
+        model.get_submodule(name).register_forward_hook(
+            lambda _, __, gives, name=name: seen.setdefault(name, gives.detach())
+        )
+        for name in names
+    ]
+    with torch.no_grad():
+        out = model(x)
+    for handle in handles:
+        handle.remove()
+    values = [
+        x.flatten(1),
+        *(seen[name].movedim(channel_axis(model, seen[name]), -1) for name in names),
+        out.flatten(1),
+    ]
+    titles = ["input", *names, "output"]
+    layers = tuple(
+        Layer(title, "ReLU", tuple(f"{title}[{index}]" for index in range(table.shape[-1])))
+        for title, table in zip(titles, values, strict=True)
+    )
+    constant = tuple(np.ptp(table.reshape(-1, table.shape[-1]).numpy(), axis=0) == 0 for table in values)
+    links = tuple(_links(layers, constant, place, quiet) for place in range(len(layers) - 1))
+    return Flow(layers=layers, links=links, constant=constant, measurement=MEASUREMENT)
+
+
+MEASUREMENT = Measurement(
+    estimator="by hand", automatic=False, decomposition={}, noise=0.0, samples=200, terms=1,
+    not_converged=0, seed=0, version="0",
+)  # fmt: skip
+
+
+def channel_axis(model: nn.Module, values: Tensor) -> int:
+    """The axis of the units: the last one, but the second behind convolutions."""
+    over_time = any(isinstance(module, nn.Conv1d) for module in model.modules())
+    return 1 if values.ndim == 4 or (values.ndim == 3 and over_time) else values.ndim - 1
+
+
+def _links(
+    layers: tuple[Layer, ...], constant: tuple[np.ndarray, ...], place: int, quiet: set[Place]
+) -> Links:
+    shape = len(layers[place]), len(layers[place + 1])
+    muted = [
+        np.array([unit or (layer.name, index) in quiet for index, unit in enumerate(flags)])
+        for layer, flags in zip(layers[place : place + 2], constant[place : place + 2], strict=True)
+    ]
+    none = muted[0][:, None] | muted[1][None, :]
+    nats = np.where(none, 0.0, np.random.default_rng(place).uniform(0.1, 0.5, shape))
+    p_value = np.where(none, 1.0, 1e-6)
+    return Links(place, place + 1, nats, np.full(shape, 0.01), p_value, nats)
+
+
+def chain(*sizes: int, seed: int = 0) -> nn.Sequential:
+    """Linear layers with ReLU between them."""
+    torch.manual_seed(seed)
+    modules: list[nn.Module] = []
+    for before, after in itertools.pairwise(sizes):
+        modules += [nn.Linear(before, after), nn.ReLU()]
+    return nn.Sequential(*modules[:-1]).eval()
+
+
+def rows(model: nn.Module, *shape: int, count: int = 200, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Random inputs, and the class that the model gives them once its outputs are centred."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(count, *shape, generator=generator)
+    with torch.no_grad():
+        out = model(x).flatten(1)
+    return x, (out - out.mean(0)).argmax(1)
+
+
+class Residual(nn.Module):
+    """Two convolutions with BatchNorm around a skip."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.c1, self.b1, self.r1 = nn.Conv2d(1, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU()
+        self.c2, self.b2, self.r2 = nn.Conv2d(6, 6, 3, padding=1, bias=False), nn.BatchNorm2d(6), nn.ReLU()
+        self.head = nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.r1(self.b1(self.c1(x)))
+        x = self.r2(self.b2(self.c2(x)) + x)
+        return self.head(x.mean((2, 3)))
+
+
+class Dense(nn.Module):
+    """Each layer reads the concatenation of all before it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.f1, self.r1 = nn.Linear(5, 6), nn.ReLU()
+        self.f2, self.r2 = nn.Linear(11, 7), nn.Tanh()
+        self.f3 = nn.Linear(18, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.cat([x, self.r1(self.f1(x))], dim=1)
+        x = torch.cat([x, self.r2(self.f2(x))], dim=-1)
+        return self.f3(x)
+
+
+class Functional(nn.Module):
+    """Activations, pooling and flattening that are functions and methods."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.c1, self.c2 = (
+            nn.Conv2d(1, 5, 3, stride=2),
+            nn.Conv2d(5, 6, 2, padding="same", padding_mode="circular"),
+        )
+        self.f1, self.f2 = nn.Linear(6, 8), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = functional.relu(self.c1(x))
+        x = functional.max_pool2d(torch.tanh(self.c2(x)), 3).relu_()
+        x = x.view(x.size(0), -1)
+        return self.f2(functional.gelu(self.f1(x)))
+
+
+class Depthwise(nn.Module):
+    """A depthwise convolution between two others, and PReLU with a slope for each channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.c1, self.p1 = nn.Conv2d(1, 5, 3), nn.PReLU(5)
+        self.c2, self.r2 = nn.Conv2d(5, 5, 3, groups=5), nn.ReLU()
+        self.c3, self.flat, self.f = nn.Conv2d(5, 4, 1), nn.Flatten(), nn.Linear(64, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.r2(self.c2(self.p1(self.c1(x))))
+        return self.f(self.flat(self.c3(x)))
+
+
+class Twice(nn.Module):
+    """One Linear that is run twice, so that its inputs and outputs are tied."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.f1, self.r1, self.f2, self.f3 = nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 6), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.r1(self.f1(x))
+        return self.f3(torch.relu(self.f2(torch.relu(self.f2(x)))))
+
+
+class Block(nn.Module):
+    """The feed-forward part of a transformer: tokens are rows, LayerNorm reads the stream."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.norm = nn.Linear(5, 8), nn.LayerNorm(8)
+        self.up, self.act, self.down = nn.Linear(8, 12), nn.GELU(), nn.Linear(12, 8)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(x)
+        x = x + self.down(self.act(self.up(self.norm(x))))
+        return self.head(x.mean(1))
+
+
+class Branching(Residual):
+    """Its way depends on the data, so that it can not be traced."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.sum() > 1e9:
+            x = x * 2
+        return super().forward(x)
+
+
+def conv_net() -> nn.Sequential:
+    """Convolutions with BatchNorm and pooling, flattened into a Linear."""
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(6, 8, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten(), nn.Dropout(),
+        nn.Linear(32, 3),
+    )  # fmt: skip
+
+
+def one_dimensional() -> nn.Sequential:
+    """Convolutions over time, dilated and with padding."""
+    return nn.Sequential(
+        nn.Conv1d(2, 6, 3, dilation=2), nn.ReLU(), nn.Conv1d(6, 5, 3, padding=1), nn.ELU(),
+        nn.AdaptiveAvgPool1d(2), nn.Flatten(), nn.Linear(10, 3),
+    )  # fmt: skip
+
+
+def ready(model: nn.Module, *shape: int) -> nn.Module:
+    """The model after a few rows in training mode, so that its BatchNorms have seen something."""
+    with torch.no_grad():
+        model.train()(torch.randn(64, *shape, generator=torch.Generator().manual_seed(1)))
+        for module in model.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.weight.uniform_(0.5, 1.5)
+                module.bias.uniform_(-0.5, 0.5)
+    return model.eval()
+
+
+NETWORKS: dict[str, tuple[type | object, tuple[int, ...], list[str]]] = {
+    "chain": (lambda: chain(5, 8, 6, 3), (5,), ["1", "3"]),
+    "linear outputs": (lambda: chain(5, 8, 6, 3), (5,), ["0", "2"]),
+    "convolutions": (conv_net, (1, 8, 8), ["2", "5"]),
+    "convolutions in time": (one_dimensional, (2, 12), ["1", "3"]),
+    "residual": (Residual, (1, 6, 6), ["r1", "r2"]),
+    "concatenation": (Dense, (5,), ["r1", "r2"]),
+    "functions": (Functional, (1, 8, 8), ["c1", "c2", "f1"]),
+    "depthwise": (Depthwise, (1, 8, 8), ["p1", "r2", "c3"]),
+    "used twice": (Twice, (5,), ["r1"]),
+    "feed-forward block": (Block, (4, 5), ["act"]),
+    "not traceable": (Branching, (1, 6, 6), ["r1"]),
+}
+"""How to make each network, the shape of one row, and the modules whose outputs are measured."""
+
+
+def network(name: str, seed: int = 0) -> tuple[nn.Module, Tensor, Tensor, list[str]]:
+    """A network of the table with data, labels and the names of its hidden layers."""
+    make, shape, layers = NETWORKS[name]
+    torch.manual_seed(seed)
+    model = ready(make(), *shape)  # type: ignore[operator]
+    x, y = rows(model, *shape)
+    return model, x, y, layers

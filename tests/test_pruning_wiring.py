@@ -1,0 +1,129 @@
+"""Removal equals masking, whatever the network looks like."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from nif.pruning import prune
+from nif.pruning.dependency_graph import trace_gradients
+from nif.pruning.labels import Labels
+from nif.pruning.subject import Subject
+from nif.pruning.wiring import trace
+from pruning_networks import NETWORKS, Block, Residual, channel_axis, flow_of, network
+
+
+def some(subject: Subject, units: np.ndarray, seed: int) -> Float[np.ndarray, " unit"]:
+    """A rule for tests: any order."""
+    return np.random.default_rng(seed).random(len(units))
+
+
+def masked(model: nn.Module, x: Tensor, places: list[tuple[str, int]]) -> Tensor:
+    """Slow twin of removal: the whole network, in which these units are multiplied by 0."""
+
+    def mask(_: nn.Module, __: object, gives: Tensor, name: str) -> Tensor:
+        gives = gives.clone()
+        for layer, index in places:
+            if layer == name:
+                gives.select(channel_axis(model, gives), index).zero_()
+        return gives
+
+    twin = copy.deepcopy(model)
+    for name in {layer for layer, _ in places}:
+        twin.get_submodule(name).register_forward_hook(lambda *given, name=name: mask(*given, name=name))
+    with torch.no_grad():
+        return twin(x)
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name not in {"used twice", "linear outputs"}])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_removal_equals_masking(name: str, seed: int) -> None:
+    model, x, _, layers = network(name, seed)
+    flow = flow_of(model, x, layers)
+    small = prune(model, flow, x, remove=0.4, tolerance=None, rule=some, compensate=None, seed=seed)
+    places = [
+        (str(layer), int(index))
+        for layer, index in zip(small.removed["layer"], small.removed["index"], strict=True)
+    ]
+    assert len(places) > 0
+    if name == "not traceable":  # the units of the skip are seen at r1 only
+        places += [("r2", index) for _, index in places]
+    assert (small.removed["how"] == "cut").all()
+    assert small.size_after.parameters < small.size_before.parameters
+    with torch.no_grad():
+        assert torch.allclose(small.model(x), masked(model, x, places), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_nothing_removed_is_the_identity(name: str) -> None:
+    model, x, _, layers = network(name)
+    small = prune(model, flow_of(model, x, layers), x)
+    assert len(small.removed) == 0
+    with torch.no_grad():
+        assert torch.equal(small.model(x), model(x))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_cut_equals_zeroed_with_every_compensation(name: str) -> None:
+    model, x, _, layers = network(name)
+    flow = flow_of(model, x, layers)
+    for how in ("linear", "mean", None):
+        both = [
+            prune(model, flow, x, remove=0.3, tolerance=None, rule=some, compensate=how, cut=cut)
+            for cut in (True, False)
+        ]
+        with torch.no_grad():
+            cut, zeroed = (small.model(x) for small in both)
+        assert torch.allclose(cut, zeroed, atol=1e-5)
+        assert (both[1].removed["how"] == "zeroed").all()
+
+
+def test_both_ways_of_following_agree() -> None:
+    model, x, _, _ = network("residual")
+    one, other = trace(model, x[:2]), trace_gradients(model, x[:2])
+    assert one is not None
+    for found in (one, other):
+        assert found.labels.of(found.makes["c1"]).tolist() == found.labels.of(found.makes["c2"]).tolist()
+        assert found.labels.of(found.reads["head"]).tolist() == found.labels.of(found.at["r1"]).tolist()
+        assert found.labels.is_pinned(found.reads["c1"]).all()
+        assert found.labels.is_pinned(found.makes["head"]).all()
+        assert not found.labels.is_pinned(found.makes["c2"]).any()
+
+
+def test_a_residual_stream_loses_a_channel_everywhere() -> None:
+    model, x, _, layers = network("residual")
+    small = prune(model, flow_of(model, x, layers), x, remove={"r1": 0.34}, tolerance=None)
+    net = small.model
+    assert isinstance(net, Residual)
+    assert net.c1.out_channels == net.c2.out_channels == net.c2.in_channels == net.b2.num_features == 4
+    assert net.head.in_features == 4
+    assert sorted(small.removed["layer"].unique()) == ["r1", "r2"]
+
+
+def test_a_unit_read_by_layer_norm_is_zeroed_and_the_result_says_so() -> None:
+    model, x, _, _ = network("feed-forward block")
+    assert isinstance(model, Block)
+    with torch.no_grad():
+        model.embed.weight[3], model.embed.bias[3] = 0, 0
+        model.down.weight[3], model.down.bias[3] = 0, 0
+    model.pass_on = nn.Identity()
+    flow = flow_of(model, x, ["embed"])
+    small = prune(model, flow, x, remove="silent")
+    assert small.removed[["unit", "how"]].to_numpy().tolist() == [["embed[3]", "zeroed"]]
+    assert "zeroed" in repr(small)
+    assert small.score_after < 1e-6
+
+
+def test_joined_units_have_one_label_whatever_the_order() -> None:
+    labels = Labels()
+    a, b, c = labels.new(3), labels.new(3), labels.new(3)
+    labels.join(c, b)
+    labels.pin(b[:1])
+    labels.join(b, a)
+    assert labels.of(a).tolist() == labels.of(b).tolist() == labels.of(c).tolist()
+    assert labels.is_pinned(a).tolist() == [True, False, False]
