@@ -17,9 +17,10 @@ def test_accuracy_counts_the_rows_that_are_right() -> None:
     x = torch.eye(4)
     score = score_on(nn.Identity(), x, np.array([0, 1, 2, 0]))
     assert score.of(nn.Identity()) == 0.75
-    assert score.drop(0.75, 0.5) == 0.25
-    assert score.within(0.25, 0.75, 0.5)
-    assert not score.within(0.24, 0.75, 0.5)
+    assert score.before == 0.75
+    assert score.drop(0.5) == 0.25
+    assert score.within(0.25, 0.5)
+    assert not score.within(0.24, 0.5)
 
 
 def test_without_labels_it_is_the_largest_change() -> None:
@@ -31,7 +32,7 @@ def test_without_labels_it_is_the_largest_change() -> None:
         moved[2].bias[1] += 0.25
     assert score.of(model) == 0
     assert score.of(moved) == pytest.approx(0.25, abs=1e-6)
-    assert score.drop(0.0, 0.25) == 0.25
+    assert score.drop(0.25) == 0.25
 
 
 def test_real_labels_are_no_classes() -> None:

@@ -95,19 +95,26 @@ class Score:
 
     def of(self, model: nn.Module) -> float:
         """The score: a share of rows that are right, or the largest absolute change of any output."""
-        found = outputs(model, self.inputs)
+        return self._of_outputs(outputs(model, self.inputs))
+
+    @property
+    def before(self) -> float:
+        """The score of the network before pruning."""
+        return self._of_outputs(self.reference)
+
+    def _of_outputs(self, found: Float[np.ndarray, "sample output"]) -> float:
         if self.labels is not None:
             return float((classes(found) == self.labels).mean())
         return float(np.abs(found - self.reference).max())
 
-    def drop(self, before: float, after: float) -> float:
-        """How much worse `after` is than `before`; below 0 where it is better."""
-        return before - after if self.labels is not None else after - before
+    def drop(self, after: float) -> float:
+        """How much worse `after` is than the score before pruning; below 0 where it is better."""
+        return self.before - after if self.labels is not None else after - self.before
 
-    def within(self, tolerance: float, before: float, after: float) -> bool:
-        """Whether `after` is worse than `before` by no more than `tolerance`, rounding aside."""
+    def within(self, tolerance: float, after: float) -> bool:
+        """Whether the score has become worse by no more than `tolerance`, rounding aside."""
         slack = SHARE_ROUNDING if self.labels is not None else self.rounding
-        return self.drop(before, after) <= tolerance + slack
+        return self.drop(after) <= tolerance + slack
 
 
 def score_on(model: nn.Module, inputs: Tensor, labels: Any, class_values: Any = None) -> Score:

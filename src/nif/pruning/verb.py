@@ -92,7 +92,7 @@ def prune(
             {},
             ("The smaller network rounds otherwise: units were zeroed to keep the score.",),
         )
-    return _result(found, asked, gone, made, trials.before)
+    return _result(found, asked, gone, made)
 
 
 class _Trials:
@@ -100,7 +100,6 @@ class _Trials:
 
     def __init__(self, found: Subject, how: str | None, tolerance: float | None) -> None:
         self.subject, self.how, self.tolerance = found, how, tolerance
-        self.before = found.score.of(found.model)
 
     def without(self, gone: Unit) -> nn.Module:
         """The network with these units silent and made up for."""
@@ -113,10 +112,10 @@ class _Trials:
     def holds(self, model: nn.Module) -> bool:
         """Whether the score of this network is within the tolerance."""
         score = self.subject.score
-        return self.tolerance is None or score.within(self.tolerance, self.before, score.of(model))
+        return self.tolerance is None or score.within(self.tolerance, score.of(model))
 
 
-def _result(found: Subject, asked: Asked, gone: Unit, made: Cut, before: float) -> Pruned:
+def _result(found: Subject, asked: Asked, gone: Unit, made: Cut) -> Pruned:
     for name, module in made.model.named_modules():
         module.training = found.flags[name]
     removed = _rows(found, gone)
@@ -128,7 +127,7 @@ def _result(found: Subject, asked: Asked, gone: Unit, made: Cut, before: float) 
         model=made.model,
         removed=removed,
         put_back=put_back,
-        score_before=before,
+        score_before=found.score.before,
         score_after=found.score.of(made.model),
         score=found.score.name,
         size_before=size_of(found.model, found.inputs),
