@@ -1,8 +1,9 @@
 """Pruning without training again: rules side by side, with the same compensation, and silent units.
 
-``python benchmarks/pruning.py [--seeds 5] [--only digits mnist cnn silent]`` prints for every network the loss
-of test accuracy, in points, by share removed, compensation and rule (mean over seeds, with its standard error),
-torch-pruning's own pruners on the same networks, what the pruned networks cost, and how many neurons are silent.
+``python benchmarks/pruning.py [--seeds 5] [--only digits mnist cnn silent]`` prints for every network the
+loss of test accuracy, in points, by share removed, compensation and rule (mean over seeds, with its standard
+error), torch-pruning's own pruners on the same networks, what the pruned networks cost, and how many neurons
+are silent.
 MNIST needs NIF_DATA or a way to OpenML.
 """
 
@@ -197,7 +198,7 @@ SILENT = {
 """Networks whose silent units are removed; in the planted one some units are made dead or constant."""
 
 PLANTED = {0: (3, 11, 40), 2: (5, 17)}
-"""Units of the Linears 0 and 2 whose weights are zeroed: the first of each gets a bias of -1, the others of 1."""
+"""Units of Linears 0 and 2 whose weights are zeroed; the first of each gets a bias of -1, others of 1."""
 
 
 def silent_removed(name: str, seed: int) -> dict[str, object]:
@@ -230,9 +231,10 @@ def silent_removed(name: str, seed: int) -> dict[str, object]:
 def plant(model: nn.Sequential) -> set[tuple[str, int]]:
     """Make some units dead or constant; their layer and index."""
     for layer, units in PLANTED.items():
+        weight, bias = model[layer].get_parameter("weight"), model[layer].get_parameter("bias")
         for place, unit in enumerate(units):
-            model[layer].weight[unit] = 0
-            model[layer].bias[unit] = 1.0 if place else -1.0
+            weight[unit] = 0
+            bias[unit] = 1.0 if place else -1.0
     return {(str(layer + 1), unit) for layer, units in PLANTED.items() for unit in units}
 
 

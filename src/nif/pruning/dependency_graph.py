@@ -30,7 +30,7 @@ def trace_gradients(model: nn.Module, example: Tensor) -> Wiring:
     Example:
         >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
         >>> wiring = trace_gradients(net, torch.zeros(1, 2))
-        >>> wiring.at["1"].tolist() == wiring.reads["2"].tolist()
+        >>> wiring.labels.of(wiring.at["1"]).tolist() == wiring.labels.of(wiring.reads["2"]).tolist()
         True
     """
     network = copy.deepcopy(model).eval().requires_grad_(True)

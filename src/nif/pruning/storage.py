@@ -75,6 +75,7 @@ def shrink(model: Any, path: str | os.PathLike[str]) -> nn.Module:
 
     Example:
         >>> import tempfile
+        >>> import numpy as np
         >>> net = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
         >>> half = {"0.weight": (np.array([1]), np.arange(2)), "0.bias": (np.array([1]),),
         ...         "2.weight": (np.arange(1), np.array([1]))}

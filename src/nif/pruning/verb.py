@@ -65,7 +65,7 @@ def prune(
         Davis et al. (2019), https://arxiv.org/abs/1901.08557
 
     Example:
-        >>> import nif
+        >>> import nif, torch
         >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
         >>> with torch.no_grad():
         ...     _ = net[0].weight[1].zero_()
