@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from nif.contracts import Estimator, InputError
 from nif.estimators.checks import columns, same_length
 from nif.flow import Flow
+from nif.recording import as_torch
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,9 +62,12 @@ class Subject:
         return (outputs[:, 0] > boundary).numpy().astype(np.int64)
 
 
-def detached(model: nn.Module) -> nn.Module:
-    """A copy on the CPU in eval mode, its gradients off: the model passed in stays as it is."""
-    twin = copy.deepcopy(model).to("cpu").eval()
+def detached(model: Any) -> nn.Module:
+    """A copy on the CPU in eval mode, its gradients off: the model passed in stays as it is.
+
+    A scikit-learn network becomes an equal torch one.
+    """
+    twin = copy.deepcopy(as_torch(model)).to("cpu").eval()
     return twin.requires_grad_(False)
 
 
