@@ -26,7 +26,7 @@ import nif
 from environment import environment
 from nif.datasets import load
 
-RULES = ["redundancy", "throughput", "magnitude", "taylor", "random"]
+RULES = ["redundancy", "contribution", "throughput", "magnitude", "taylor", "random"]
 COMPENSATIONS = ["linear", "mean", None]
 
 

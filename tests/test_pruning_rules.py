@@ -115,6 +115,27 @@ def test_elimination_equals_trying_every_unit(unit: list[int]) -> None:
         gone.append(int(chosen))
 
 
+def test_contribution_is_the_error_that_the_mean_leaves() -> None:
+    """The outputs are linear in the last units: the cost is the mean squared change of the outputs."""
+    model = chain(5, 7, 3)
+    x, _ = rows(model, 5, count=200)
+    found = subject(model, flow_of(model, x, ["1"]), x)
+    order = np.argsort(RULES["contribution"](found, cuttable(found), 0))
+    with torch.no_grad():
+        units = model[:2](x).double().numpy()
+    units -= units.mean(0)
+    weight = model[2].weight.detach().double().numpy()
+    gone: list[int] = []
+    for chosen in order:
+        errors = {
+            one: ((units[:, [*gone, one]] @ weight[:, [*gone, one]].T) ** 2).sum()
+            for one in range(7)
+            if one not in gone
+        }
+        assert chosen == min(errors, key=errors.__getitem__)
+        gone.append(int(chosen))
+
+
 def test_redundancy_removes_a_copy_before_a_unit_of_its_own() -> None:
     model = chain(5, 8, 3)
     with torch.no_grad():

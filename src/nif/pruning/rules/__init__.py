@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nif.pruning.rules.contribution import contribution
 from nif.pruning.rules.magnitude import magnitude
 from nif.pruning.rules.random import random
 from nif.pruning.rules.redundancy import redundancy
@@ -14,6 +15,7 @@ RULES: dict[str, Rule] = {
     "silent": silent,
     "throughput": throughput,
     "redundancy": redundancy,
+    "contribution": contribution,
     "magnitude": magnitude,
     "taylor": taylor,
     "random": random,

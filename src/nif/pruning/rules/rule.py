@@ -24,3 +24,14 @@ def of_units(subject: Subject, units: Unit, by_layer: dict[str, np.ndarray]) -> 
         place = order[np.searchsorted(units[order], labels[known])]
         np.add.at(total, place, np.asarray(scores, dtype=np.float64)[known])
     return total
+
+
+def ranks(units: Unit, order: Unit) -> Float[np.ndarray, " unit"]:
+    """The place of each of `units` in `order`.
+
+    Example:
+        >>> ranks(np.array([7, 3, 5]), np.array([5, 7, 3])).tolist()
+        [1.0, 2.0, 0.0]
+    """
+    place = {label: rank for rank, label in enumerate(order.tolist())}
+    return np.array([place[label] for label in units.tolist()], dtype=np.float64)
