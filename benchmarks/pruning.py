@@ -41,6 +41,7 @@ class Task:
         hold_out: Share of the rows tested on.
         epochs: Of training with Adam, batches of 64.
         shares: Of the hidden units, removed without training again.
+        rows: Training rows that are pruned with.
     """
 
     dataset: str
@@ -49,6 +50,7 @@ class Task:
     hold_out: float
     epochs: int
     shares: tuple[float, ...]
+    rows: int = 10_000
 
 
 def mlp(*sizes: int) -> nn.Sequential:
@@ -70,7 +72,7 @@ def cnn() -> nn.Sequential:
 TASKS = {
     "digits": Task("digits", lambda: mlp(64, 256, 128, 10), (64,), 1 / 3, 60, (0.25, 0.5, 0.7, 0.9)),
     "mnist": Task("mnist", lambda: mlp(784, 300, 100, 10), (784,), 0.2, 15, (0.5, 0.7, 0.9)),
-    "cnn": Task("mnist", cnn, (1, 28, 28), 0.2, 4, (0.3, 0.5, 0.7)),
+    "cnn": Task("mnist", cnn, (1, 28, 28), 0.2, 4, (0.3, 0.5, 0.7), 2_000),
 }
 
 
@@ -121,12 +123,13 @@ def rules_compared(task: Task, seed: int) -> Iterator[dict[str, object]]:
     """Loss of test accuracy for every rule, share and compensation."""
     found = trained(task, seed)
     before = found.accuracy(found.model)
-    flow = flow_of(found.model, found.train.tensors[0])
+    rows = TensorDataset(*(part[: task.rows] for part in found.train.tensors))
+    flow = flow_of(found.model, rows.tensors[0])
     for share, how, rule in itertools.product(task.shares, COMPENSATIONS, RULES):
         small = nif.prune(
             found.model,
             flow,
-            found.train,
+            rows,
             remove=share,
             tolerance=None,
             rule=rule,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from nif.flow import Flow
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
@@ -233,6 +235,35 @@ def test_other_precisions(precision: torch.dtype) -> None:
     assert places(small.removed) == {("1", 5)}
     assert small.model[0].weight.dtype == precision
     assert set(prune(model, flow, x, remove=0.5, tolerance=None).removed["how"]) == {"cut"}
+
+
+def test_a_flow_over_pixels_removes_a_channel_when_all_its_pixels_are_silent() -> None:
+    torch.manual_seed(0)
+    model = ready(conv_net(), 1, 8, 8)
+    with torch.no_grad():
+        model[4].weight[5], model[4].bias[5] = 0, 2.5
+    x, _ = rows(model, 1, 8, 8)
+    pixels = nn.Sequential(*model[:6], nn.Flatten(), nn.Unflatten(1, (8, 4, 4)), *model[6:]).eval()
+    flow = flow_of(pixels, x, ["6"], silent=[("6", 16 * 3 + 2)])
+    layer = dataclasses.replace(flow.layers[1], name="5")
+    flow = Flow((flow.layers[0], layer, flow.layers[2]), flow.links, flow.constant, flow.measurement)
+    small = prune(model, flow, x)
+    assert {("5", 80 + place) for place in range(16)} <= places(small.removed)
+    assert ("5", 50) not in places(small.removed)
+
+
+def test_a_layer_that_can_not_be_followed_is_left_whole_and_said() -> None:
+    model = nn.Sequential(
+        nn.Linear(4, 6), nn.ReLU(), nn.Softmax(dim=1), nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 2)
+    )
+    with torch.no_grad():
+        model[3].weight[1], model[3].bias[1] = 0, 1
+    x, _ = rows(model.eval(), 4)
+    small = prune(model, flow_of(model, x, ["2", "4"]), x)
+    assert ("4", 1) in places(small.removed)
+    assert "Layer '2' is left whole" in repr(small)
+    with pytest.raises(InputError, match="None of the hidden layers"):
+        prune(model, flow_of(model, x, ["2"]), x)
 
 
 def test_a_wrapped_model_is_unwrapped() -> None:

@@ -97,7 +97,7 @@ def _by_layer(subject: Subject, ordered: Unit, shares: Mapping[str, float]) -> U
 def _one_stays(subject: Subject, ordered: Unit) -> Asked:
     """Without the units whose removal would leave a layer empty: the most valuable one of each."""
     last = [
-        labels[np.argmax([np.flatnonzero(ordered == label)[0] for label in labels])]
+        np.unique(labels)[np.argmax([np.flatnonzero(ordered == label)[0] for label in np.unique(labels)])]
         for labels in subject.hidden.values()
         if len(labels) and np.isin(labels, ordered).all()
     ]

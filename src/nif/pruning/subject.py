@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from nif.contracts import InputError
+from nif.contracts import InputError, Layer
 from nif.estimators.checks import FEWEST_SAMPLES
 from nif.flow import Flow
 from nif.pruning.dependency_graph import trace_gradients
@@ -68,7 +68,7 @@ def subject(model: Any, flow: Flow, data: Any) -> Subject:
     example = next(batches(network, found.inputs[:EXAMPLES]))
     with untouched(network):
         wiring = trace(network, example) or trace_gradients(network, example)
-    hidden, notes = _hidden(network, flow, wiring)
+    hidden, notes = _hidden(flow, wiring)
     return Subject(network, wiring, flow, hidden, found.inputs, score, flags, notes)
 
 
@@ -84,25 +84,36 @@ def _copied(model: Any) -> nn.Module:
         raise InputError(f"The model can not be copied ({error}); pruning works on a copy of it.") from error
 
 
-def _hidden(network: nn.Module, flow: Flow, wiring: Wiring) -> tuple[dict[str, Unit], tuple[str, ...]]:
+def _hidden(flow: Flow, wiring: Wiring) -> tuple[dict[str, Unit], tuple[str, ...]]:
     """Labels of the hidden layers' units; what there is to say of layers whose units can not be followed."""
     found, notes = {}, []
-    modules = {name for name, _ in network.named_modules()}
     for layer in flow.layers[1:-1]:
-        units = wiring.at.get(layer.name)
-        if units is None and layer.name in modules:
+        if layer.name in wiring.at:
+            found[layer.name] = wiring.labels.of(_units(layer, wiring))
+        else:
             notes.append(
                 f"Layer {layer.name!r} is left whole: its units can not be followed to their weights."
             )
-        elif units is None or len(units) != len(layer):
-            there = "no such place" if units is None else f"{len(units)} units there"
-            raise InputError(
-                f"The flow has a layer {layer.name!r} of {len(layer)} units and the model has {there}; "
-                "pass the model that the flow was measured on."
-            )
-        else:
-            found[layer.name] = wiring.labels.of(units)
+    if notes and not found:
+        names = ", ".join(layer.name for layer in flow.layers[1:-1])
+        raise InputError(
+            f"None of the hidden layers of the flow ({names}) can be followed to weights of this model; "
+            "pass the model that the flow was measured on."
+        )
     return found, tuple(notes)
+
+
+def _units(layer: Layer, wiring: Wiring) -> Unit:
+    """Units of a layer; a channel stands for all its positions where each of them was measured."""
+    units, positions = wiring.at[layer.name], wiring.positions.get(layer.name, 1)
+    if len(layer) == len(units):
+        return units
+    if len(layer) == len(units) * positions:
+        return np.repeat(units, positions)
+    raise InputError(
+        f"The flow has a layer {layer.name!r} of {len(layer)} units and the model has {len(units)} there; "
+        "pass the model that the flow was measured on."
+    )
 
 
 def all_labels(hidden: dict[str, Unit]) -> Unit:

@@ -149,12 +149,13 @@ def _said(asked: Asked, gone: Unit) -> list[str]:
 
 def _rows(found: Subject, units: Unit) -> pd.DataFrame:
     """One row for every place in which the flow shows one of these units."""
+    wanted = set(units.tolist())
     rows = [
         (layer.name, layer.units[index], index, label)
         for layer in found.flow.layers
         if layer.name in found.hidden
-        for index, label in enumerate(found.hidden[layer.name])
-        if label in set(units.tolist())
+        for index, label in enumerate(found.hidden[layer.name].tolist())
+        if label in wanted
     ]
     return pd.DataFrame(rows, columns=["layer", "unit", "index", "label"])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,7 +37,8 @@ class Wiring:
         makes: Units that a Linear or convolution makes, by the module's name, in order of execution.
         reads: Units that it reads, one label for each input feature or channel.
         keeps: Units that a module with one number a channel (BatchNorm, depthwise convolution) passes on.
-        at: Units at the output of every module and function.
+        at: Units at the output of every module and function; the second run of a module is ``"name:2"``.
+        positions: How many numbers each of those units has in one row, for channels of an image.
     """
 
     labels: Labels = field(default_factory=Labels)
@@ -43,6 +46,7 @@ class Wiring:
     reads: dict[str, Unit] = field(default_factory=dict)
     keeps: dict[str, Unit] = field(default_factory=dict)
     at: dict[str, Unit] = field(default_factory=dict)
+    positions: dict[str, int] = field(default_factory=dict)
 
 
 def trace(model: nn.Module, example: Tensor) -> Wiring | None:
@@ -81,6 +85,7 @@ class _Follower(fx.Interpreter):
         self.wiring = Wiring()
         self.units: dict[fx.Node, Units | None] = {}
         self.shapes: dict[fx.Node, tuple[int, ...]] = {}
+        self.runs: Counter[str] = Counter()
 
     def run_node(self, n: fx.Node) -> Any:
         value = super().run_node(n)
@@ -94,8 +99,18 @@ class _Follower(fx.Interpreter):
         ):
             self._pin_inputs(n)
         if found is not None:
-            self.wiring.at.setdefault(str(n.target) if n.op == "call_module" else n.name, found.labels)
+            name = self._name(n)
+            self.wiring.at[name] = found.labels
+            self.wiring.positions[name] = math.prod(self.shapes[n][2:]) if found.axis == 1 else 1
         return value
+
+    def _name(self, node: fx.Node) -> str:
+        """The module's name, numbered from its second run on, or that of the function."""
+        if node.op != "call_module":
+            return node.name
+        self.runs[str(node.target)] += 1
+        run = self.runs[str(node.target)]
+        return str(node.target) if run == 1 else f"{node.target}:{run}"
 
     def _behind(self, node: fx.Node) -> Units | None:
         if node.op == "call_module":
