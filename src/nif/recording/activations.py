@@ -1,0 +1,242 @@
+"""Run a trained model on data, and keep what its layers answer."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from nif.contracts import Advance, InputError, Layer, Recording
+from nif.estimators.checks import FEWEST_SAMPLES
+from nif.progress import progress as progress_bar
+from nif.recording.arguments import Arguments, Caller
+from nif.recording.graph import graph_of
+from nif.recording.groups import Groups, groups
+from nif.recording.naming import class_units, feature_units, numbered
+from nif.recording.plan import Place, Plan, plan_of
+from nif.recording.reduction import Reduction
+from nif.recording.rows import BATCH, Rows, rows
+from nif.recording.sklearn_models import as_torch, sklearn_names
+from nif.recording.untouched import runnable, untouched
+from nif.recording.watching import Watcher, tensors_in, watched
+from nif.recording.wrappers import unwrapped
+
+MOST_SAMPLES = 100_000
+"""Rows that are recorded of data that have more, unless the user says otherwise."""
+
+LARGEST_ACTIVATION = 2**25
+"""Values that the largest activation of one batch may have; batches are small enough for that."""
+
+
+def record(
+    model: Any,
+    data: Any,
+    *,
+    layers: Sequence[str] | None = None,
+    feature_names: Iterable[Any] | None = None,
+    class_names: Iterable[Any] | None = None,
+    device: Any = None,
+    output: int | str | None = None,
+    reduce: str = "mean",
+    input_groups: Any = None,
+    max_samples: int | None = MOST_SAMPLES,
+    seed: int = 0,
+    progress: bool = True,
+) -> Recording:
+    """Record the activations of a trained network, layer by layer, and how the layers connect.
+
+    The layers are the inputs, the result of every non-linearity, be it a module or a function, and the
+    output. They are found by following a run of the model on a few rows. The model is run in eval mode,
+    without gradients, batch by batch, and left as it was found.
+
+    Args:
+        model: A `torch.nn.Module`, compiled, parallel or not, a skorch net, or scikit-learn's MLPClassifier
+            or MLPRegressor.
+        data: Inputs; 50 rows or more. See `nif.recording.rows.rows`.
+        layers: Names of the modules to record instead; `nif.recording.layers` shows those of a model.
+        feature_names: One name for each input, or group of inputs.
+        class_names: One name for each output.
+        device: Where to run a copy of the model; where the model is if None.
+        output: Which output to record, of a model that returns several: its position, key or field.
+        reduce: What a unit with positions, a channel of a convolution or a feature of tokens, gives for a row
+            of data: their ``"mean"`` or ``"max"``, or with ``"positions"`` one sample for each, at the places
+            of the layer with fewest; samples of one row are then not independent.
+        input_groups: Inputs taken together; see `nif.recording.groups.groups`.
+        max_samples: Rows to record of data that have more, drawn at random; None for all.
+        seed: Seeds that draw.
+        progress: Show a bar with the time left, in a terminal, after two seconds.
+
+    Raises:
+        InputError: The model can not be run on the data, or recorded; names the module and the reason.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
+        >>> found = record(net, torch.rand(50, 2))
+        >>> [layer.name for layer in found.layers], found.connections
+        (['input', '1', 'output'], ((0, 1), (1, 2)))
+    """
+    network = _network(model, device)
+    found = rows(data, arguments=Arguments.of(network), max_samples=max_samples, seed=seed)
+    _enough(found)
+    of_model = sklearn_names(model)
+    with untouched(network):
+        call = Caller(network, found.names, output)
+        plan = plan_of(graph_of(call, found.every), layers)
+        reduction = Reduction.of(reduce, plan.places)
+        inputs = _Inputs(found, plan, reduction, input_groups)
+        names = [*inputs.names(feature_names or found.feature_names or of_model[0])]
+        kept = _Kept(plan, reduction, len(found))
+        with progress_bar("recording", total=float(len(found)), shown=progress) as advance:
+            _run(call, found, plan, kept, advance)
+    names += [numbered(place.name, place.axes.units) for place in plan.hidden]
+    names.append(class_units(class_names or of_model[1], plan.places[-1].axes.units))
+    return Recording(
+        layers=tuple(Layer(p.name, p.kind, units) for p, units in zip(plan.places, names, strict=True)),
+        activations=(*inputs.values(), *kept.arrays),
+        connections=plan.connections,
+        labels=None if found.labels is None else np.repeat(found.labels, reduction.samples_a_row, axis=0),
+    )
+
+
+def _network(model: Any, device: Any) -> nn.Module:
+    """The network to run: the user's own, or a copy of it on another device."""
+    network = as_torch(unwrapped(model))
+    runnable(network)
+    if device is None:
+        return network
+    try:
+        return copy.deepcopy(network).to(device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"The model can not be put on device {device!r}: {reason}. Try device='cpu'."
+        ) from error
+
+
+def _enough(found: Rows) -> None:
+    if len(found) < FEWEST_SAMPLES:
+        raise InputError(
+            f"The data have {len(found)} rows; mutual information needs at least {FEWEST_SAMPLES}. "
+            "Give more rows."
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Inputs:
+    """The input layers: features as the data hold them, in groups, or position by position."""
+
+    found: Rows
+    plan: Plan
+    reduction: Reduction
+    input_groups: Any
+
+    def names(self, given: Iterable[Any] | None) -> list[tuple[str, ...]]:
+        """Names of the units of each input layer."""
+        shapes = [self._unit_shape(index) for index in range(self.plan.inputs)]
+        if given is not None:
+            together = feature_units(given, (sum(int(np.prod(shape)) for shape in shapes),))
+            ends = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
+            return [tuple(part) for part in np.split(np.array(together, dtype=object), ends)]
+        if (grouped := self._groups()) is not None:
+            return [grouped.names]
+        own = [feature_units(None, shape) for shape in shapes]
+        if len(own) == 1:
+            return own
+        named = zip(self.found.names, own, strict=True)
+        return [tuple(f"{name}.{unit}" for unit in units) for name, units in named]
+
+    def values(self) -> list[Float[np.ndarray, "sample _"]]:
+        """Activations of each input layer."""
+        return [self._values(index, given.detach().cpu()) for index, given in enumerate(self.found.every)]
+
+    def _values(self, index: int, given: Tensor) -> Float[np.ndarray, "sample unit"]:
+        given = given.to(torch.float64)
+        if self._by_position(index):
+            return self.reduction(self.plan.places[index].axes.arranged(given, len(given))).numpy().copy()
+        flat = given.flatten(1)
+        if (grouped := self._groups()) is not None:
+            flat = grouped.means(flat)
+        return self.reduction(flat).numpy().copy()
+
+    def _by_position(self, index: int) -> bool:
+        return self.reduction.how == "positions" and self.found.every[index].ndim > 2
+
+    def _unit_shape(self, index: int) -> tuple[int, ...]:
+        if (grouped := self._groups()) is not None:
+            return (len(grouped.names),)
+        if self._by_position(index):
+            return (self.plan.places[index].axes.units,)
+        return tuple(self.found.every[index].shape[1:])
+
+    def _groups(self) -> Groups | None:
+        if self.input_groups is None:
+            return None
+        if self.plan.inputs > 1 or self._by_position(0):
+            raise InputError("input_groups does not go with several inputs, nor with reduce='positions'.")
+        return groups(self.input_groups, tuple(self.found.inputs.shape[1:]))
+
+
+class _Kept(Watcher):
+    """Keeps the activations of the planned places while the model runs."""
+
+    def __init__(self, plan: Plan, reduction: Reduction, count: int) -> None:
+        places = plan.places[plan.inputs :]
+        self.arrays = [np.empty((count * reduction.samples_a_row, place.axes.units)) for place in places]
+        self._places = {place.step: index for index, place in enumerate(places)}
+        self._all = places
+        self._reduction = reduction
+        self._missing: set[str] = set()
+        self._first = self._rows = 0
+
+    def begin(self, first: int, count: int) -> None:
+        """The next batch has these rows."""
+        self._first, self._rows = first, count
+        self._missing = set(self._places)
+
+    def step(self, name: str, kind: str, given: Any, returned: Any, *, nonlinear: bool) -> None:
+        if name in self._missing:
+            self._missing.remove(name)
+            index = self._places[name]
+            self._keep(index, self._all[index], tensors_in(returned)[0])
+
+    def end(self) -> None:
+        """All places must have been passed."""
+        if self._missing:
+            raise InputError(
+                f"Layer {min(self._missing)!r} ran on some rows of the data and not on others; choose layers "
+                "that always run, with layers=."
+            )
+
+    def _keep(self, index: int, place: Place, values: Tensor) -> None:
+        values = place.axes.arranged(values.detach(), self._rows)
+        if values.dtype in (torch.float16, torch.bfloat16):
+            values = values.float()
+        found = self._reduction(values).to("cpu", torch.float64).numpy()
+        array, first = self.arrays[index], self._first * self._reduction.samples_a_row
+        if found.shape[1] != array.shape[1]:
+            raise InputError(
+                f"Layer {place.name!r} has {array.shape[1]} units, on other rows {found.shape[1]}."
+            )
+        if not np.isfinite(found).all():
+            raise InputError(
+                f"Layer {place.name!r} has NaN or infinite activations; check the model's weights and the "
+                "scale of the data."
+            )
+        array[first : first + len(found)] = found
+
+
+def _run(call: Caller, found: Rows, plan: Plan, kept: _Kept, advance: Advance) -> None:
+    size = max(1, min(BATCH, LARGEST_ACTIVATION // max(1, plan.largest)))
+    with watched(call.model, kept):
+        for first in range(0, len(found), size):
+            batch = call.prepared([values[first : first + size] for values in found.every])
+            kept.begin(first, len(batch[0]))
+            kept.step("output", "output", (), call(batch), nonlinear=False)
+            kept.end()
+            advance(float(len(batch[0])))

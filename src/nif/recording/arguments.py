@@ -1,0 +1,121 @@
+"""Which inputs a model takes, how it is called with them, and which of its outputs is meant."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nif.contracts import InputError
+from nif.recording.naming import unknown
+from nif.recording.untouched import like_weights
+
+EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """The parameters of a model's ``forward``.
+
+    Attributes:
+        names: All parameters that can be given by name.
+        required: How many of the first ones have no default.
+    """
+
+    names: tuple[str, ...] = ()
+    required: int = 1
+
+    @classmethod
+    def of(cls, model: nn.Module) -> Arguments:
+        """Read them from the signature.
+
+        Example:
+            >>> Arguments.of(nn.Bilinear(2, 3, 1))
+            Arguments(names=('input1', 'input2'), required=2)
+        """
+        try:
+            parameters = list(inspect.signature(model.forward).parameters.values())
+        except (TypeError, ValueError):
+            return cls()
+        named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        required = sum(p.default is p.empty for p in named)
+        return cls(tuple(p.name for p in named), max(1, required))
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Runs a model on rows of data, on the model's device and in its precision.
+
+    Attributes:
+        model: The network.
+        names: The parameter of ``forward`` that each input is for; none for a single input.
+        output: Which output is meant, when the model returns several: a position, key or field.
+    """
+
+    model: nn.Module
+    names: tuple[str, ...]
+    output: int | str | None = None
+
+    def prepared(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+        """The inputs as the model takes them; whole numbers stay whole only for a model with an embedding."""
+        device, kind = like_weights(self.model)
+        whole = any(isinstance(module, EMBEDDINGS) for module in self.model.modules())
+
+        def cast(values: Tensor) -> Tensor:
+            keep = whole and not values.is_floating_point()
+            return values.to(device=device, dtype=torch.int64 if keep else kind)
+
+        return [cast(values) for values in inputs]
+
+    def __call__(self, inputs: Sequence[Tensor]) -> Tensor:
+        """Run the model, and return the output that is meant."""
+        if self.names:
+            return chosen_output(self.model(**dict(zip(self.names, inputs, strict=True))), self.output)
+        return chosen_output(self.model(*inputs), self.output)
+
+
+def chosen_output(returned: Any, output: int | str | None) -> Tensor:
+    """One tensor of what a model returns.
+
+    Raises:
+        InputError: The model returns several and none is chosen, or there is none of that name.
+
+    Example:
+        >>> chosen_output((torch.zeros(1), torch.ones(1)), 1)
+        tensor([1.])
+    """
+    if isinstance(returned, Tensor):
+        return returned
+    found = _outputs(returned)
+    tensors = {key: value for key, value in found.items() if isinstance(value, Tensor)}
+    if output is None and len(tensors) == 1:
+        return next(iter(tensors.values()))
+    if output is None:
+        choices = ", ".join(f"output={key!r}" for key in tensors) or "none is a tensor"
+        raise InputError(
+            f"The model returns a {type(returned).__name__} of {len(found)} values; expected one tensor. "
+            f"Choose one: {choices}."
+        )
+    key = output + _length(returned) if isinstance(output, int) and output < 0 else output
+    if key not in tensors:
+        raise unknown("output", str(output), map(str, tensors))
+    return tensors[key]
+
+
+def _length(returned: Any) -> int:
+    return len(returned) if isinstance(returned, (tuple, list)) else 0
+
+
+def _outputs(returned: Any) -> dict[int | str, Any]:
+    if isinstance(returned, Mapping):
+        return {str(key): value for key, value in returned.items()}
+    found: dict[int | str, Any] = {}
+    if isinstance(returned, (tuple, list)):
+        found.update(enumerate(returned))
+        fields = getattr(returned, "_fields", ())
+        return {**found, **dict(zip(fields, returned, strict=True))} if fields else found
+    return dict(vars(returned)) if hasattr(returned, "__dict__") else found

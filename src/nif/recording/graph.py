@@ -1,0 +1,205 @@
+"""The graph of a model: its steps in order of execution, and which reads what another has written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nif.contracts import InputError
+from nif.recording.arguments import Caller
+from nif.recording.axes import Axes, axes_of, unit_axis
+from nif.recording.untouched import same_random_state
+from nif.recording.watching import Watcher, tensors_in, watched
+
+EXAMPLES = 11
+"""Rows a model is traced with: a number that no other axis of an activation is likely to have."""
+
+DECIDES = frozenset({"__bool__", "__int__", "__float__", "__index__", "item"})
+"""Calls that make a Python number of a tensor, which can choose the path."""
+
+LEAVES = frozenset({"numpy", "__array__", "tolist"})
+RETURNS = frozenset({"from_numpy", "tensor", "as_tensor", "asarray"})
+"""Calls by which activations leave torch, and come back."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One call in a run of a model.
+
+    Attributes:
+        name: Of a module or a non-linear function, as the user can ask for it; empty for other functions.
+        kind: Class of the module, or name of the function.
+        feeds: Indices of the steps that wrote what this one read.
+        shape: Of its result, on `EXAMPLES` rows.
+        axes: Which axis of the result is the sample and which the unit; None if no axis is the sample.
+        nonlinear: Whether its result is measured unless the user chooses other layers.
+        storage: Identifies the memory that holds the result.
+    """
+
+    name: str
+    kind: str
+    feeds: frozenset[int]
+    shape: tuple[int, ...]
+    axes: Axes | None
+    nonlinear: bool
+    storage: int
+
+
+@dataclass(frozen=True)
+class Graph:
+    """All steps between the inputs and the output of a model.
+
+    Attributes:
+        steps: The inputs, then what was called, then the output.
+        inputs: How many of the first steps are inputs.
+        decided_in: Name of the step after which the data decided the path; None if the path is always one.
+    """
+
+    steps: tuple[Step, ...]
+    inputs: int
+    decided_in: str | None
+
+    @property
+    def output(self) -> int:
+        """Index of the output."""
+        return len(self.steps) - 1
+
+    def leading_to_output(self) -> set[int]:
+        """Steps from which a path leads to the output, itself included."""
+        found = {self.output}
+        for index in range(self.output, -1, -1):
+            if index in found:
+                found |= self.steps[index].feeds
+        return found
+
+    def connections(self, measured: Sequence[int]) -> tuple[tuple[int, int], ...]:
+        """Pairs of measured steps, by their place in `measured`, that a path joins past no other of them."""
+        place = {step: index for index, step in enumerate(measured)}
+        nearest: list[frozenset[int]] = []
+        for step in self.steps:
+            nearest.append(
+                frozenset(
+                    near
+                    for feed in step.feeds
+                    for near in ((place[feed],) if feed in place else nearest[feed])
+                )
+            )
+        joined = ((source, place[step]) for step in measured for source in nearest[step])
+        return tuple(sorted(joined))
+
+
+def graph_of(call: Caller, inputs: Sequence[Tensor]) -> Graph:
+    """Run a model on a few rows and follow what it does.
+
+    Raises:
+        InputError: The model does not take the inputs, or its output does not depend on them.
+    """
+    trace = _Trace()
+    rows = torch.arange(EXAMPLES) % len(inputs[0])
+    examples = call.prepared([values[rows.to(values.device)] for values in inputs])
+    for name, values in zip(call.names or ("input",), examples, strict=True):
+        trace.read(name, values)
+    with same_random_state(), watched(call.model, trace):
+        output = call(examples)
+    trace.step("output", "output", (), output, nonlinear=False)
+    if trace.steps[-1].kind != "output":
+        raise InputError("The output of the model does not depend on its input; there is no flow to measure.")
+    return Graph(tuple(trace.with_input_axes(len(examples))), len(examples), trace.decided_in)
+
+
+class _Trace(Watcher):
+    """Writes down the steps of one run.
+
+    What has been written is known by the memory it is in: views and in-place calls share it. All results
+    stay alive until the end, so that no memory is used twice.
+    """
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self.decided_in: str | None = None
+        self._writers: dict[int, frozenset[int]] = {}
+        self._axis: dict[int, int] = {}
+        self._alive: list[Any] = []
+        self._left: frozenset[int] = frozenset()
+
+    def read(self, name: str, values: Tensor) -> None:
+        """An input of the model."""
+        self._add(
+            Step(name, "input", frozenset(), tuple(values.shape), None, False, _storage(values)), [values]
+        )
+
+    def step(self, name: str, kind: str, given: Any, returned: Any, *, nonlinear: bool) -> None:
+        written = tensors_in(returned)
+        feeds = self._wrote(written) or self._wrote(tensors_in(given))
+        if not feeds or not written:
+            return
+        first = written[0]
+        axis = self._axis.get(id(first))
+        found = axes_of(tuple(first.shape), axis, EXAMPLES, heads=kind == "scaled_dot_product_attention")
+        self._add(Step(name, kind, feeds, tuple(first.shape), found, nonlinear, _storage(first)), written)
+
+    def function(self, name: str, given: Any, returned: Any) -> None:
+        read = tensors_in(given)
+        written = tensors_in(returned) or (read[:1] if name == "__setitem__" else [])
+        feeds = self._wrote(read)
+        if name in LEAVES:
+            self._left |= feeds
+        if name in RETURNS:
+            feeds |= self._left
+        if name in DECIDES and feeds and self.decided_in is None:
+            self.decided_in = self._last_name()
+        if not written or not feeds:
+            return
+        self._know_axes(name, given, read, written)
+        self._add(Step("", name, feeds, (), None, False, 0), written)
+
+    def _know_axes(self, name: str, given: Any, read: list[Tensor], written: list[Tensor]) -> None:
+        before = next((values for values in read if self._wrote([values])), written[0])
+        for values in written:
+            axis, of_input = unit_axis(name, given, before, self._axis.get(id(before)), values)
+            if axis is not None:
+                self._axis[id(values)] = axis
+            if of_input is not None:
+                self._axis.setdefault(id(before), of_input)
+
+    def _wrote(self, tensors: Iterable[Tensor]) -> frozenset[int]:
+        found = (self._writers.get(_storage(values), frozenset()) for values in tensors)
+        return frozenset().union(*found)
+
+    def _add(self, step: Step, written: list[Tensor]) -> None:
+        index = len(self.steps)
+        self.steps.append(step)
+        for values in written:
+            self._alive.append(values)
+            # A view of a part leaves what others wrote into the rest.
+            others = frozenset() if _fills_its_memory(values) else self._wrote([values])
+            self._writers[_storage(values)] = others | {index}
+
+    def _last_name(self) -> str:
+        return next((step.name for step in reversed(self.steps) if step.name), "input")
+
+    def with_input_axes(self, count: int) -> list[Step]:
+        """The steps, with the axes of the inputs as the first step that reads each says."""
+        inputs = [
+            replace(step, axes=axes_of(step.shape, self._axis.get(id(values)), EXAMPLES))
+            for step, values in zip(self.steps[:count], self._alive[:count], strict=True)
+        ]
+        return [*inputs, *self.steps[count:]]
+
+
+def _storage(values: Tensor) -> int:
+    try:
+        return int(values.untyped_storage()._cdata)
+    except (NotImplementedError, RuntimeError):  # sparse tensors have no storage of their own
+        return id(values)
+
+
+def _fills_its_memory(values: Tensor) -> bool:
+    try:
+        return values.numel() * values.element_size() >= values.untyped_storage().nbytes()
+    except (NotImplementedError, RuntimeError):
+        return True

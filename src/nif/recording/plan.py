@@ -1,0 +1,144 @@
+"""What is recorded of a model: which steps, under which names, and which feeds which."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nif.contracts import InputError
+from nif.recording.axes import Axes
+from nif.recording.graph import Graph, Step
+from nif.recording.naming import unknown
+from nif.recording.watching import AGAIN
+
+
+@dataclass(frozen=True)
+class Place:
+    """A step whose result is recorded.
+
+    Attributes:
+        name: Of the layer.
+        step: Name of the step in a run.
+        kind: Of the layer.
+        axes: How to read the activation.
+        shape: Of the activation, without the sample.
+    """
+
+    name: str
+    step: str
+    kind: str
+    axes: Axes
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All places, in order of execution, inputs first and the output last.
+
+    Attributes:
+        places: One for each layer.
+        inputs: How many of the first are inputs.
+        connections: Pairs of places where the first feeds the second past no other.
+        largest: Values a row takes in the largest activation of the model.
+    """
+
+    places: tuple[Place, ...]
+    inputs: int
+    connections: tuple[tuple[int, int], ...]
+    largest: int
+
+    @property
+    def hidden(self) -> tuple[Place, ...]:
+        """The places between inputs and output."""
+        return self.places[self.inputs : -1]
+
+
+def plan_of(graph: Graph, layers: Sequence[str] | None = None) -> Plan:
+    """Choose the steps to record: all non-linearities, or those named.
+
+    Raises:
+        InputError: A name does not exist, did not run, or does not lead to the output.
+    """
+    if graph.decided_in is not None:
+        warnings.warn(
+            f"The model chooses its path by the data (after {graph.decided_in!r} a tensor became a Python "
+            "number), so no graph holds for all data: layers are those that hooks saw in one run, in order "
+            "of execution.",
+            stacklevel=3,
+        )
+    found = _by_default(graph) if layers is None else _by_name(graph, layers)
+    steps = [*range(graph.inputs), *found, graph.output]
+    places = tuple(_place(graph, step) for step in steps)
+    largest = max(math.prod(step.shape[1:]) for step in graph.steps if step.name)
+    return Plan(places, graph.inputs, graph.connections(steps), largest)
+
+
+def _by_default(graph: Graph) -> list[int]:
+    leading = graph.leading_to_output()
+    return [
+        index
+        for index, step in enumerate(graph.steps)
+        if step.nonlinear and step.axes is not None and index in leading and not _is_output(graph, step)
+    ]
+
+
+def _by_name(graph: Graph, layers: Sequence[str]) -> list[int]:
+    if isinstance(layers, str):
+        layers = [layers]
+    known = {step.name: index for index, step in enumerate(graph.steps) if _can_be_named(graph, index)}
+    found: set[int] = set()
+    for name in layers:
+        calls = [index for step, index in known.items() if step == name or _is_again(step, name)]
+        if not calls:
+            raise unknown("layer", name, known)
+        found.update(calls)
+    leading = graph.leading_to_output()
+    for index in found:
+        _refuse(graph.steps[index], leads=index in leading)
+    return sorted(index for index in found if not _is_output(graph, graph.steps[index]))
+
+
+def _can_be_named(graph: Graph, index: int) -> bool:
+    return bool(graph.steps[index].name) and graph.inputs <= index < graph.output
+
+
+def _is_again(step: str, name: str) -> bool:
+    base, again, number = step.rpartition(AGAIN)
+    return bool(again) and base == name and number.isdigit()
+
+
+def _refuse(step: Step, *, leads: bool) -> None:
+    if not leads:
+        raise InputError(f"Layer {step.name!r} does not lead to the model's output; leave it out.")
+    if step.axes is None:
+        raise InputError(
+            f"Layer {step.name!r} has activations of shape {list(step.shape)}, in which no axis is the rows "
+            "of the data; leave it out."
+        )
+
+
+def _is_output(graph: Graph, step: Step) -> bool:
+    """Whether the result of a step is the model's output, perhaps in another shape."""
+    last = graph.steps[graph.output]
+    return step.storage == last.storage and math.prod(step.shape) == math.prod(last.shape)
+
+
+def _place(graph: Graph, index: int) -> Place:
+    step = graph.steps[index]
+    name, kind = step.name, step.kind
+    if index < graph.inputs and graph.inputs > 1:
+        name = f"input.{name}"
+    elif index < graph.inputs:
+        name = "input"
+    elif index == graph.output:
+        # Of several modules around one another, the innermost has written it and comes first.
+        kind = next((other.kind for other in graph.steps if other.name and _is_output(graph, other)), kind)
+    if step.axes is None:
+        raise InputError(
+            f"The {name} of the model has shape {list(step.shape)} on {graph.steps[0].shape[0]} rows of "
+            "data; expected one axis to be the rows."
+        )
+    shape = tuple(length for axis, length in enumerate(step.shape) if axis != step.axes.sample)
+    return Place(name, step.name, kind, step.axes, shape)

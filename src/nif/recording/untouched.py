@@ -1,0 +1,86 @@
+"""Run a model without changing anything of it: mode, weights, buffers, random state."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nif.contracts import InputError
+
+
+@contextlib.contextmanager
+def untouched(model: nn.Module) -> Iterator[None]:
+    """Inside, the model is in eval mode without gradients; afterwards it is as before, errors included.
+
+    Restored are the training flag of every module, every weight and buffer, and the random states.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(2, 2), nn.Dropout())
+        >>> with untouched(net):
+        ...     net[1].training
+        False
+        >>> net[1].training
+        True
+    """
+    flags = [(module, module.training) for module in model.modules()]
+    saved = [(tensor, tensor.detach().clone()) for tensor in _tensors(model)]
+    try:
+        with same_random_state(), torch.no_grad():
+            model.eval()
+            yield
+    finally:
+        for module, flag in flags:
+            module.training = flag
+        _put_back(saved)
+
+
+@contextlib.contextmanager
+def same_random_state() -> Iterator[None]:
+    """Put the random states of torch (all devices), numpy and Python back where they were."""
+    of_numpy, of_python = np.random.get_state(), random.getstate()  # noqa: NPY002 - read, to be put back
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+    try:
+        with torch.random.fork_rng(devices=devices):
+            yield
+    finally:
+        np.random.set_state(of_numpy)  # noqa: NPY002
+        random.setstate(of_python)
+
+
+def runnable(model: nn.Module) -> None:
+    """Refuse a model whose weights do not exist yet."""
+    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
+        if nn.parameter.is_lazy(tensor):
+            raise InputError(
+                f"Weight {name!r} of the model has no shape yet; run the model once on a batch, and train it."
+            )
+        if tensor.is_meta:
+            raise InputError(
+                f"Weight {name!r} of the model is on the meta device and has no values; load them."
+            )
+
+
+def like_weights(model: nn.Module) -> tuple[torch.device, torch.dtype]:
+    """Where the model's weights are and of what type; the processor and float32 when it has none."""
+    for tensor in _tensors(model):
+        if tensor.is_floating_point():
+            return tensor.device, tensor.dtype
+    return torch.device("cpu"), torch.float32
+
+
+def _tensors(model: nn.Module) -> list[Tensor]:
+    return [*model.parameters(), *model.buffers()]
+
+
+@torch.no_grad()
+def _put_back(saved: list[tuple[Tensor, Tensor]]) -> None:
+    for tensor, before in saved:
+        # Compared as bytes would be: a NaN equals itself, and an unchanged tensor keeps its version.
+        if tensor.shape != before.shape or not torch.equal(tensor.nan_to_num(), before.nan_to_num()):
+            tensor.data = before if tensor.shape != before.shape else tensor.data
+            tensor.copy_(before)
