@@ -21,9 +21,11 @@ EXAMPLES = 11
 DECIDES = frozenset({"__bool__", "__int__", "__float__", "__index__", "item"})
 """Calls that make a Python number of a tensor, which can choose the path."""
 
+NOTHING: frozenset[int] = frozenset()
+
 LEAVES = frozenset({"numpy", "__array__", "tolist"})
-RETURNS = frozenset({"from_numpy", "tensor", "as_tensor", "asarray"})
-"""Calls by which activations leave torch, and come back."""
+RETURNS = frozenset({"tensor", "as_tensor", "asarray"})
+"""Calls by which activations leave torch, and by which they may come back; `torch.from_numpy` is not seen."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def graph_of(call: Caller, inputs: Sequence[Tensor]) -> Graph:
     Raises:
         InputError: The model does not take the inputs, or its output does not depend on them.
     """
-    trace = _Trace()
+    trace = _Trace([*call.model.parameters(), *call.model.buffers()])
     rows = torch.arange(EXAMPLES) % len(inputs[0])
     examples = call.prepared([values[rows.to(values.device)] for values in inputs])
     for name, values in zip(call.names or ("input",), examples, strict=True):
@@ -118,13 +120,13 @@ class _Trace(Watcher):
     stay alive until the end, so that no memory is used twice.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, weights: Iterable[Tensor]) -> None:
         self.steps: list[Step] = []
         self.decided_in: str | None = None
-        self._writers: dict[int, frozenset[int]] = {}
+        self._writers = {_storage(values): NOTHING for values in weights}
         self._axis: dict[int, int] = {}
         self._alive: list[Any] = []
-        self._left: frozenset[int] = frozenset()
+        self._left = NOTHING
 
     def read(self, name: str, values: Tensor) -> None:
         """An input of the model."""
@@ -152,6 +154,8 @@ class _Trace(Watcher):
             feeds |= self._left
         if name in DECIDES and feeds and self.decided_in is None:
             self.decided_in = self._last_name()
+        if not feeds:
+            self._keep(written, NOTHING)
         if not written or not feeds:
             return
         self._know_axes(name, given, read, written)
@@ -167,17 +171,18 @@ class _Trace(Watcher):
                 self._axis.setdefault(id(before), of_input)
 
     def _wrote(self, tensors: Iterable[Tensor]) -> frozenset[int]:
-        found = (self._writers.get(_storage(values), frozenset()) for values in tensors)
-        return frozenset().union(*found)
+        return NOTHING.union(*(self._writers.get(_storage(values), self._left) for values in tensors))
 
     def _add(self, step: Step, written: list[Tensor]) -> None:
-        index = len(self.steps)
+        self._keep(written, frozenset({len(self.steps)}))
         self.steps.append(step)
+
+    def _keep(self, written: Iterable[Tensor], writers: frozenset[int]) -> None:
         for values in written:
             self._alive.append(values)
             # A view of a part leaves what others wrote into the rest.
-            others = frozenset() if _fills_its_memory(values) else self._wrote([values])
-            self._writers[_storage(values)] = others | {index}
+            others = NOTHING if _fills_its_memory(values) else self._wrote([values])
+            self._writers[_storage(values)] = others | writers
 
     def _last_name(self) -> str:
         return next((step.name for step in reversed(self.steps) if step.name), "input")
