@@ -34,7 +34,7 @@ def readout(subject: Subject) -> dict[str, Float[Tensor, "output output"]]:
             tensors = {name: [z for _, z in seen] for name, seen in noted.items()}
             for seen in noted.values():
                 seen.clear()
-            for direction in _directions(gives.shape[1]).to(gives):
+            for direction in directions(gives.shape[1]).to(gives):
                 _add(found, subject, gives @ direction, tensors)
     return {name: total / len(inputs) for name, total in found.items()}
 
@@ -51,7 +51,8 @@ def _add(
             found[name] = found.get(name, rows.new_zeros(())) + rows.T @ rows
 
 
-def _directions(outputs: int) -> Float[Tensor, "direction output"]:
+def directions(outputs: int) -> Float[Tensor, "direction output"]:
+    """One row for each output, or random combinations of many of them."""
     if outputs <= DIRECTIONS:
         return torch.eye(outputs)
     drawn = torch.randn(DIRECTIONS, outputs, generator=torch.Generator().manual_seed(0))

@@ -7,36 +7,66 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nif.pruning.capture import calls, channel_rows, some_of, weighted
 from nif.pruning.labels import Unit
-from nif.pruning.reading import Reading, readings
+from nif.pruning.readout import SAMPLES, directions
 from nif.pruning.rules.rule import ranks
 from nif.pruning.subject import Subject
+from nif.scoring import batches
 
 
 def contribution(subject: Subject, units: Unit, seed: int) -> Float[np.ndarray, " unit"]:
     r"""Place in a greedy removal of all units, each the one after which the outputs have moved least.
 
-    .. math:: \operatorname{cost}(R) = \sum_{i, j \in R} \Sigma_{ij} \, W_i^T M W_j
+    .. math:: \operatorname{cost}(R) = E \sum_c \Big( \sum_{i \in R} \sum_{\text{positions}}
+        \frac{\partial o_c}{\partial x_i} (x_i - E x_i) \Big)^2
 
-    with the covariance of the units, the weights that read them and the scale M of `nif.pruning.readout`,
-    summed over the layers that read them. Meant for ``compensate="mean"``, which leaves just this error.
+    with the units x_i where a layer reads them and the outputs o_c, summed over the layers. This is what
+    ``compensate="mean"`` leaves, to first order in each layer, and exactly in the last.
     """
-    cost = sum((_between_units(reading, units) for reading in readings(subject, units)), _nothing(len(units)))
-    added, waiting, order = cost.diagonal().clone(), np.ones(len(units), dtype=bool), []
+    cost = _costs(subject, units).numpy()
+    added, waiting, order = cost.diagonal().copy(), np.ones(len(units), dtype=bool), []
     for _ in units:
-        cheapest = int(np.where(waiting, added.numpy(), np.inf).argmin())
+        cheapest = int(np.where(waiting, added, np.inf).argmin())
         waiting[cheapest] = False
         order.append(cheapest)
         added += 2 * cost[cheapest]
-    return ranks(units, units[order])
+    return ranks(units, units[np.array(order, dtype=np.int64)])
 
 
-def _between_units(reading: Reading, units: Unit) -> Float[Tensor, "unit unit"]:
-    """Products of the errors that every two units leave, their features added up."""
-    of_features = reading.covariance * (reading.weight.T @ reading.weight)
-    belongs = torch.from_numpy((reading.unit[:, None] == units[None, :]).astype(np.float64))
-    return belongs.T @ of_features @ belongs
+@torch.enable_grad()
+def _costs(subject: Subject, units: Unit) -> Float[Tensor, "unit unit"]:
+    """Mean products of the changes of the outputs that every two units make, added up over layers."""
+    total = torch.zeros(len(units), len(units), dtype=torch.float64)
+    inputs = some_of(subject.model, subject.inputs)[:SAMPLES]
+    belongs = _belongs(subject, units)
+    with calls(subject.model, belongs) as noted:
+        for piece in batches(subject.model, inputs, size=len(inputs)):
+            gives = subject.model(piece.requires_grad_()).flatten(1)
+            given = [(name, x) for name, seen in noted.items() for x, _ in seen]
+            for direction in directions(gives.shape[1]).to(gives):
+                slopes = torch.autograd.grad(
+                    (gives @ direction).sum(), [x for _, x in given], retain_graph=True
+                )
+                for (name, x), slope in zip(given, slopes, strict=True):
+                    change = _changes(subject, name, x, slope) @ belongs[name]
+                    total += change.T @ change
+    return total / len(inputs)
 
 
-def _nothing(count: int) -> Float[Tensor, "unit unit"]:
-    return torch.zeros(count, count, dtype=torch.float64)
+def _changes(subject: Subject, name: str, x: Tensor, slope: Tensor) -> Float[Tensor, "sample channel"]:
+    """First-order change of one output when each channel is replaced by its mean, positions added up."""
+    module = weighted(subject.model, name)
+    values, slopes = channel_rows(module, x).detach().double(), channel_rows(module, slope).double()
+    moved = (values - values.mean(0)) * slopes
+    return moved.reshape(len(x), -1, moved.shape[-1]).sum(1).cpu()
+
+
+def _belongs(subject: Subject, units: Unit) -> dict[str, Float[Tensor, "channel unit"]]:
+    """For every layer that reads some of the units, which of its inputs is which unit."""
+    found = {}
+    for name, reads in subject.wiring.reads.items():
+        same = subject.wiring.labels.of(reads)[:, None] == units[None, :]
+        if same.any():
+            found[name] = torch.from_numpy(same.astype(np.float64))
+    return found
