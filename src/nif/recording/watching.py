@@ -80,6 +80,8 @@ class _Run(TorchFunctionMode):
                 f"Module {name!r} is an {type(module).__name__}: recurrent layers are not supported, "
                 "because a unit has another value at every step. Measure the network from its last state on."
             )
+        if not self._inside:
+            self._calls.clear()  # the next batch begins
         self._inside.append(_Call(name, module, hides_functions(module, self._root), args))
 
     def leave(self, module: nn.Module, given: Any, returned: Any) -> None:
