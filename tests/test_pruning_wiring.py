@@ -15,6 +15,7 @@ from nif.pruning.dependency_graph import trace_gradients
 from nif.pruning.labels import Labels
 from nif.pruning.subject import Subject
 from nif.pruning.wiring import trace
+from nif.recording import record
 from pruning_networks import NETWORKS, Block, Residual, channel_axis, flow_of, network
 
 
@@ -81,6 +82,15 @@ def test_cut_equals_zeroed_with_every_compensation(name: str) -> None:
             cut, zeroed = (small.model(x) for small in both)
         assert torch.allclose(cut, zeroed, atol=1e-5)
         assert (both[1].removed["how"] == "zeroed").all()
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "not traceable"])
+def test_units_are_found_under_the_names_of_a_recording(name: str) -> None:
+    model, x, _, _ = network(name)
+    found = trace(model, x[:2])
+    assert found is not None
+    recorded = {layer.name: len(layer) for layer in record(model, x).layers[1:-1]}
+    assert recorded == {layer: len(found.at[layer]) for layer in recorded}
 
 
 def test_both_ways_of_following_agree() -> None:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, fx, nn
 
@@ -26,6 +25,8 @@ from nif.pruning.operations import (
     one_number_each,
     same,
 )
+from nif.recording.nonlinear import function_name
+from nif.recording.watching import AGAIN
 
 
 @dataclass(eq=False)
@@ -37,7 +38,7 @@ class Wiring:
         makes: Units that a Linear or convolution makes, by the module's name, in order of execution.
         reads: Units that it reads, one label for each input feature or channel.
         keeps: Units that a module with one number a channel (BatchNorm, depthwise convolution) passes on.
-        at: Units at the output of every module and function; the second run of a module is ``"name:2"``.
+        at: Units at the output of every module and function; named as a recording names them.
         positions: How many numbers each of those units has in one row, for channels of an image.
     """
 
@@ -86,6 +87,7 @@ class _Follower(fx.Interpreter):
         self.units: dict[fx.Node, Units | None] = {}
         self.shapes: dict[fx.Node, tuple[int, ...]] = {}
         self.runs: Counter[str] = Counter()
+        self.modules = {name for name, _ in graph.named_modules()}
 
     def run_node(self, n: fx.Node) -> Any:
         value = super().run_node(n)
@@ -105,12 +107,16 @@ class _Follower(fx.Interpreter):
         return value
 
     def _name(self, node: fx.Node) -> str:
-        """The module's name, numbered from its second run on, or that of the function."""
-        if node.op != "call_module":
-            return node.name
-        self.runs[str(node.target)] += 1
-        run = self.runs[str(node.target)]
-        return str(node.target) if run == 1 else f"{node.target}:{run}"
+        """The name under which a recording knows this step: of the module, or of the function inside it."""
+        if node.op == "call_module":
+            name = str(node.target)
+        else:
+            inside = list(node.meta.get("nn_module_stack") or [""])[-1]
+            name = function_name(node.target)
+            name = f"{inside}.{name}" if inside else name
+            name = f"{name}()" if name in self.modules else name
+        self.runs[name] += 1
+        return name if self.runs[name] == 1 else f"{name}{AGAIN}{self.runs[name]}"
 
     def _behind(self, node: fx.Node) -> Units | None:
         if node.op == "call_module":
@@ -214,8 +220,3 @@ def _arguments(node: fx.Node) -> list[fx.Node]:
     found: list[fx.Node] = []
     fx.map_arg((node.args, node.kwargs), found.append)
     return found
-
-
-def without_units(labels: Unit, removed: Unit) -> np.ndarray:
-    """Mask of the places whose unit stays."""
-    return ~np.isin(labels, removed)
