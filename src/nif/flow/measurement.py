@@ -1,0 +1,49 @@
+"""How a flow was measured; stored with it and shown beside its numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The options and circumstances of a measurement.
+
+    Attributes:
+        estimator: The estimator and its options, as text.
+        automatic: Whether the estimator was chosen by the number of terms.
+        decomposition: The options of `nif.Decomposition` by name.
+        noise: Standard deviation of the channel behind every unit, in deviations of that unit.
+        samples: Rows of data.
+        terms: Mutual information terms that were estimated.
+        not_converged: How many of them were still rising when their budget ran out.
+        seed: Of all that was drawn.
+        version: Of this library.
+    """
+
+    estimator: str
+    automatic: bool
+    decomposition: dict[str, object]
+    noise: float
+    samples: int
+    terms: int
+    not_converged: int
+    seed: int
+    version: str
+
+    def lines(self) -> list[str]:
+        """The same in sentences, for a reader.
+
+        Example:
+            >>> Measurement("Mine()", True, {"beta": None}, 0.0, 105, 85, 2, 0, "0.1").lines()
+            ['Mine(), chosen automatically; 105 samples, 85 terms, 2 not converged',
+             'beta=None; noise 0.0; seed 0; nif 0.1']
+        """
+        chosen = ", chosen automatically" if self.automatic else ""
+        failed = f", {self.not_converged} not converged" if self.not_converged else ""
+        options = [f"{name}={value!r}" for name, value in self.decomposition.items()]
+        return [
+            f"{self.estimator}{chosen}; {self.samples} samples, {self.terms} terms{failed}",
+            "; ".join([", ".join(options)] * bool(options) + [f"noise {self.noise}", f"seed {self.seed}"])
+            + f"; nif {self.version}",
+        ]

@@ -1,0 +1,53 @@
+"""Which units carry information that can be told from chance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from nif.contracts import Links
+from nif.nulls import benjamini_hochberg
+
+Flags = Sequence[Bool[np.ndarray, " _"]]
+
+
+def unit_p_values(links: Sequence[Links], constant: Flags) -> Float[np.ndarray, " unit"]:
+    """p-value of "no information flows through this unit", for the units of all layers in order.
+
+    A hidden unit carries something only if it hears something and is heard: the larger of the Simes p-value
+    of its links from earlier layers and that of its links to later ones. An input has only the latter, an
+    output only the former. Links with constant units tell nothing and are not tests; a constant unit gets 1.
+    """
+    values = []
+    for layer, flags in enumerate(constant):
+        into = [found.p_value[~constant[found.source]] for found in links if found.target == layer]
+        out = [found.p_value[:, ~constant[found.target]].T for found in links if found.source == layer]
+        sides = [simes_of_columns(np.concatenate(side)) for side in (into, out) if side]
+        both = np.maximum.reduce(sides) if sides else np.ones(len(flags))
+        values.append(np.where(flags, 1.0, both))
+    return np.concatenate(values)
+
+
+def unit_q_values(
+    p_values: Float[np.ndarray, " unit"], constant: Bool[np.ndarray, " unit"]
+) -> Float[np.ndarray, " unit"]:
+    """The same, adjusted for the number of units that are not constant (Benjamini–Hochberg)."""
+    adjusted = np.ones(len(p_values))
+    adjusted[~constant] = benjamini_hochberg(p_values[~constant])
+    return adjusted
+
+
+def simes_of_columns(p_values: Float[np.ndarray, "test unit"]) -> Float[np.ndarray, " unit"]:
+    """`nif.nulls.simes` of each column.
+
+    Example:
+        >>> simes_of_columns(np.array([[0.9, 1.0], [0.01, 1.0], [0.5, 1.0]])).tolist()
+        [0.03, 1.0]
+    """
+    tests, units = p_values.shape
+    if tests == 0:
+        return np.ones(units)
+    ordered = np.sort(p_values, axis=0) * tests / np.arange(1, tests + 1)[:, None]
+    return np.minimum(ordered.min(axis=0), 1.0)

@@ -1,0 +1,69 @@
+"""Arrays of a flow as tables with names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from nif.contracts import Layer, Links
+from nif.flow.significance import Flags
+from nif.paths import Path
+
+NUMBERS = ("nats", "stderr", "p_value", "relevance")
+"""Arrays of `Links`."""
+
+
+def edges(layers: Sequence[Layer], links: Sequence[Links]) -> pd.DataFrame:
+    """One row for each link, source by source."""
+    return pd.concat([_edges_between(layers, found) for found in links], ignore_index=True)
+
+
+def _edges_between(layers: Sequence[Layer], found: Links) -> pd.DataFrame:
+    source, target = layers[found.source], layers[found.target]
+    return pd.DataFrame(
+        {
+            "source_layer": source.name,
+            "source_unit": np.repeat(np.array(source.units, dtype=object), len(target)),
+            "target_layer": target.name,
+            "target_unit": np.tile(np.array(target.units, dtype=object), len(source)),
+            "nats": found.nats.ravel(),
+            "stderr": found.stderr.ravel(),
+            "p_value": found.p_value.ravel(),
+        }
+    )
+
+
+def unit_index(layers: Sequence[Layer]) -> pd.MultiIndex:
+    """(layer, unit) of all units in order."""
+    names = [(layer.name, unit) for layer in layers for unit in layer.units]
+    return pd.MultiIndex.from_tuples(names, names=["layer", "unit"])
+
+
+def paths(layers: Sequence[Layer], found: Sequence[Path], whole: float) -> pd.DataFrame:
+    """One row for each path, strongest first, with its share of the whole."""
+    named = [
+        tuple((layers[layer].name, layers[layer].units[unit]) for layer, unit in path.places)
+        for path in found
+    ]
+    products = np.array([path.product for path in found], dtype=np.float64)
+    shares = products / whole if len(found) else products
+    return pd.DataFrame(
+        {
+            "product": products,
+            "share": shares,
+            "path": pd.Series(named, index=range(len(named)), dtype=object),
+        }
+    ).set_axis(pd.RangeIndex(1, len(found) + 1, name="rank"))
+
+
+def same_numbers(links: Sequence[Links], others: Sequence[Links], flags: Flags, other_flags: Flags) -> bool:
+    """Whether two flows of the same layers hold the same bits."""
+    if [(each.source, each.target) for each in links] != [(each.source, each.target) for each in others]:
+        return False
+    return all(map(np.array_equal, flags, other_flags)) and all(
+        np.array_equal(getattr(one, name), getattr(other, name))
+        for one, other in zip(links, others, strict=True)
+        for name in NUMBERS
+    )

@@ -1,0 +1,130 @@
+"""The network as a graph of information: its communities, and the units that strong paths lead through."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import igraph
+import numpy as np
+from jaxtyping import Float, Int
+
+from nif.contracts import Links
+
+ALONE = -1
+"""Community of a unit that no link with information reaches."""
+
+MOST_WORK_FOR_IGRAPH = 2e8
+"""Units times links up to which igraph finds betweenness in about a second."""
+
+
+@dataclass(frozen=True, eq=False)
+class Graph:
+    """The links that carry information, as a list.
+
+    Attributes:
+        sizes: Units in each layer; units are numbered through all layers in order.
+        ends: First and second unit of each link.
+        nats: Weight of each link, above 0.
+    """
+
+    sizes: tuple[int, ...]
+    ends: Int[np.ndarray, "link 2"]
+    nats: Float[np.ndarray, " link"]
+
+    @classmethod
+    def of(cls, sizes: Sequence[int], links: Sequence[Links]) -> Graph:
+        """The graph without the links of 0 nats or less."""
+        offset = np.concatenate([[0], np.cumsum(sizes)])
+        ends = [np.zeros((0, 2), dtype=np.int64)]
+        nats = [np.zeros(0)]
+        for found in links:
+            source, target = np.nonzero(found.nats > 0)
+            ends.append(np.stack([source + offset[found.source], target + offset[found.target]], axis=1))
+            nats.append(found.nats[source, target])
+        return cls(tuple(sizes), np.concatenate(ends), np.concatenate(nats))
+
+    @property
+    def units(self) -> int:
+        """Units of all layers."""
+        return sum(self.sizes)
+
+    def to_igraph(self, *, directed: bool = True) -> igraph.Graph:
+        """The same as igraph knows it, without attributes."""
+        return igraph.Graph(n=self.units, edges=self.ends, directed=directed)
+
+
+@dataclass(frozen=True, eq=False)
+class Communities:
+    """Groups of units that share more information among themselves than with others.
+
+    Attributes:
+        label: Group of each unit, 0 for the largest; -1 for a unit without any link that carries information.
+        modularity: How clear the grouping is: 0 is no better than chance, 1 is the most.
+    """
+
+    label: Int[np.ndarray, " unit"]
+    modularity: float
+
+
+def communities(graph: Graph, seed: int = 0) -> Communities:
+    """Leiden's grouping of the undirected graph, each link weighing its nats.
+
+    Draws from a generator of its own; Python's and numpy's random state stay as they are. igraph has one
+    generator for all callers and does not tell which, so afterwards it is igraph's default again.
+
+    References:
+        Traag, Waltman & van Eck (2019), From Louvain to Leiden, https://doi.org/10.1038/s41598-019-41695-z
+    """
+    if len(graph.nats) == 0:
+        return Communities(np.full(graph.units, ALONE), 0.0)
+    igraph.set_random_number_generator(random.Random(seed))
+    try:
+        found = graph.to_igraph(directed=False).community_leiden(
+            "modularity", weights=graph.nats.tolist(), n_iterations=-1
+        )
+    finally:
+        igraph.set_random_number_generator(random)
+    label = np.asarray(found.membership, dtype=np.int64)
+    return Communities(_by_size(label, graph), float(found.quality))
+
+
+def _by_size(label: Int[np.ndarray, " unit"], graph: Graph) -> Int[np.ndarray, " unit"]:
+    """Number groups from the largest down (of equal ones, the one with the earliest unit first)."""
+    linked = np.zeros(graph.units, dtype=bool)
+    linked[graph.ends.ravel()] = True
+    groups, first, members = np.unique(label[linked], return_index=True, return_counts=True)
+    place = np.zeros(label.max() + 1, dtype=np.int64)
+    place[groups[np.lexsort((first, -members))]] = np.arange(len(groups))
+    return np.where(linked, place[label], ALONE)
+
+
+def betweenness(graph: Graph) -> Float[np.ndarray, " unit"]:
+    r"""Number of pairs of units whose shortest path leads through each unit.
+
+    The length of a link is 1 / nats, so strong links are short; equal shortest paths share their pair.
+
+    References:
+        Freeman (1977); Brandes (2001), A faster algorithm for betweenness centrality.
+    """
+    if len(graph.nats) == 0:
+        return np.zeros(graph.units)
+    lengths = 1.0 / graph.nats
+    return np.asarray(graph.to_igraph().betweenness(weights=lengths.tolist()), dtype=np.float64)
+
+
+def inflow(sizes: Sequence[int], links: Sequence[Links]) -> Float[np.ndarray, " unit"]:
+    """Nats that come into each unit from earlier layers, negative links counted as 0."""
+    sums = [np.zeros(size) for size in sizes]
+    for found in links:
+        sums[found.target] += np.maximum(found.nats, 0).sum(axis=0)
+    return np.concatenate(sums)
+
+
+def outflow(sizes: Sequence[int], links: Sequence[Links]) -> Float[np.ndarray, " unit"]:
+    """Nats that go from each unit to later layers, negative links counted as 0."""
+    sums = [np.zeros(size) for size in sizes]
+    for found in links:
+        sums[found.source] += np.maximum(found.nats, 0).sum(axis=1)
+    return np.concatenate(sums)
