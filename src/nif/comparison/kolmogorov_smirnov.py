@@ -61,7 +61,7 @@ def asymptotic_p_value(statistic: float, first: int, second: int) -> float:
         The three values of the paper's table, n = m = 4, which it cuts off to .011, .107 and .996:
 
         >>> [round(asymptotic_p_value(d, 4, 4), 4) for d in (1.0, 0.75, 0.25)]
-        [0.0111, 0.1071, 0.9969]
+        [0.0111, 0.1075, 0.9969]
     """
     root = math.sqrt(first * second / (first + second))
     return float(kstwobign.sf((root + 0.12 + 0.11 / root) * statistic))

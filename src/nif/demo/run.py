@@ -1,0 +1,199 @@
+"""Train, measure, prune, compare, say, write."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from nif import datasets
+from nif.comparison import Comparison, compare
+from nif.comparison.registry import ATTRIBUTIONS
+from nif.contracts import Estimator, InputError
+from nif.decomposition import DAVIS2019
+from nif.demo import sections
+from nif.demo.classifier import accuracy, classifier, train
+from nif.demo.experiments import Experiment
+from nif.demo.files import refuse_unwritable, write
+from nif.demo.published import beside_published
+from nif.demo.tables import paragraph
+from nif.flow import Flow
+from nif.pipeline import MOST_TERMS_FOR_MINE, measure
+from nif.progress import progress as progress_bar
+from nif.pruning import Pruned, prune
+from nif.version import __version__
+
+Echo = Callable[[str], None]
+"""Shows one piece of text to the user."""
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """All that a demo made.
+
+    Attributes:
+        split: The data, standardised.
+        model: The trained network.
+        flow: What was measured on its training rows.
+        pruned: The network without its silent neurons.
+        comparison: Its attribution beside others.
+        text: Everything that was said.
+    """
+
+    split: datasets.Split
+    model: nn.Module
+    flow: Flow
+    pruned: Pruned
+    comparison: Comparison
+    text: str
+
+
+def run(
+    experiment: Experiment,
+    *,
+    hidden: Sequence[int] | None = None,
+    seed: int = 0,
+    out: Path | None = None,
+    estimator: Estimator | None = None,
+    tolerance: float = 0.0,
+    progress: bool = True,
+    echo: Echo,
+) -> Run:
+    """Run an experiment of `EXPERIMENTS` and tell what was found.
+
+    Args:
+        experiment: The data set and its network.
+        hidden: Units of each hidden layer, instead of the experiment's own.
+        seed: Seeds the split, the network, its training and the measurement.
+        out: Directory for figure, flow file, report and tables; None writes nothing.
+        estimator: As for `nif.measure`.
+        tolerance: Accuracy that pruning may cost.
+        progress: Show bars with the time left, in a terminal, after two seconds.
+        echo: Shows each piece of text as soon as it is known.
+
+    Raises:
+        InputError: The data can not be had, a layer has no unit, or `out` can not be written.
+    """
+    layers = _checked_hidden(experiment.hidden if hidden is None else tuple(hidden))
+    if out is not None:
+        refuse_unwritable(out)
+    told = _Told(echo)
+    split = datasets.split(datasets.load(experiment.dataset), seed=seed)
+    told.title(f"NIF {__version__}: {split.whole}")
+    steps = _Steps(split, seed, progress, told)
+    model = steps.trained(layers, experiment.epochs)
+    flow = steps.measured(model, estimator)
+    pruned = steps.pruned(model, flow, tolerance)
+    comparison = steps.compared(model, flow)
+    if experiment.of_the_paper:
+        told.section("The table of the paper, beside ours", beside_published(comparison))
+    done = Run(split, model, flow, pruned, comparison, told.text)
+    if out is not None:
+        told.section("Written", "\n".join(f"  {path}" for path in write(done, out)))
+    return done
+
+
+class _Told:
+    """Shows text and remembers it."""
+
+    def __init__(self, echo: Echo) -> None:
+        self.echo = echo
+        self.text = ""
+
+    def title(self, text: str) -> None:
+        """The first line."""
+        self._say(paragraph(text, first=""))
+
+    def section(self, title: str, text: str) -> None:
+        """A heading and what it is about."""
+        self._say(f"\n{title}\n{text}")
+
+    def _say(self, text: str) -> None:
+        self.text += text + "\n"
+        self.echo(text)
+
+
+@dataclass(frozen=True, eq=False)
+class _Steps:
+    """The steps of a run, each of which says what it found."""
+
+    split: datasets.Split
+    seed: int
+    progress: bool
+    told: _Told
+
+    def trained(self, hidden: tuple[int, ...], epochs: int) -> nn.Module:
+        sizes = (len(self.split.whole.feature_names), *hidden, len(self.split.whole.class_names))
+        model = classifier(sizes, seed=self.seed)
+        x, y = tensors(self.split.train)
+        with progress_bar("training", total=float(epochs), shown=self.progress) as advance:
+            train(model, x, y, epochs=epochs, seed=self.seed, advance=advance)
+        held_out = accuracy(model, *tensors(self.split.test))
+        self.told.section(
+            f"Network {'-'.join(map(str, sizes))}: ReLU, Adam, {epochs} epochs, seed {self.seed}",
+            f"  accuracy {accuracy(model, x, y):.3f} on the {len(x)} rows it was trained on,\n"
+            f"           {held_out:.3f} on {len(self.split.test)} rows held out",
+        )
+        return model
+
+    def measured(self, model: nn.Module, estimator: Estimator | None) -> Flow:
+        rows = self.split.train
+        flow = measure(
+            model,
+            rows.x,
+            estimator=estimator,
+            feature_names=rows.feature_names,
+            class_names=rows.class_names,
+            seed=self.seed,
+            progress=self.progress,
+        )
+        self.told.section("Information flow", sections.measurement(flow))
+        self.told.section("Links", sections.links(flow))
+        self.told.section("Attribution", sections.attribution(flow))
+        self.told.section("Neurons", sections.neurons(flow))
+        self.told.section("Structure", f"{sections.layers(flow)}\n\n{sections.communities(flow)}")
+        return flow
+
+    def pruned(self, model: nn.Module, flow: Flow, tolerance: float) -> Pruned:
+        """Judged on the training rows, so that the held-out ones can tell whether it was right."""
+        rows = TensorDataset(*tensors(self.split.train))
+        pruned = prune(model, flow, rows, tolerance=tolerance, progress=self.progress)
+        before, after = (accuracy(network, *tensors(self.split.test)) for network in (model, pruned.model))
+        self.told.section("Without silent neurons", sections.pruning(pruned, before, after))
+        return pruned
+
+    def compared(self, model: nn.Module, flow: Flow) -> Comparison:
+        rows = self.split.train
+        davis = self._published(model, flow)
+        with progress_bar("comparing", total=float(len(ATTRIBUTIONS)), shown=self.progress) as advance:
+            comparison = compare(model, flow, rows.x, rows.y, davis=davis, seed=self.seed, advance=advance)
+        self.told.section("Attribution beside others", sections.shares(comparison))
+        self.told.section("Which one to believe", sections.agreement(comparison))
+        return comparison
+
+    def _published(self, model: nn.Module, flow: Flow) -> Flow | None:
+        """The flow as published, where a critic for each of its links takes seconds and not hours."""
+        if flow.measurement.terms > MOST_TERMS_FOR_MINE:
+            return None
+        with warnings.catch_warnings():
+            # What the warning says of this decomposition stands below the table.
+            warnings.simplefilter("ignore", UserWarning)
+            return measure(
+                model, self.split.train.x, decomposition=DAVIS2019, seed=self.seed, progress=self.progress
+            )
+
+
+def tensors(dataset: datasets.Dataset) -> tuple[torch.Tensor, torch.Tensor]:
+    """Features and classes of a data set."""
+    return torch.from_numpy(dataset.x), torch.from_numpy(dataset.y)
+
+
+def _checked_hidden(hidden: tuple[int, ...]) -> tuple[int, ...]:
+    if not hidden or min(hidden) < 1:
+        raise InputError(f"The hidden layers are {list(hidden)}; expected one or more sizes, such as 10,10.")
+    return hidden
