@@ -75,6 +75,13 @@ def test_a_shuffled_loader_keeps_its_generator_and_its_labels_beside_its_rows() 
     np.testing.assert_array_equal(found.activations[0], x.double().numpy()[found.labels])
 
 
+def test_a_shuffled_loader_without_a_generator_leaves_the_random_state() -> None:
+    model, loader = chain(), DataLoader(TensorDataset(inputs()), shuffle=True)
+    before = torch.get_rng_state()
+    record(model, loader)
+    assert torch.equal(before, torch.get_rng_state())
+
+
 BAD_DATA: dict[str, tuple[Any, str]] = {
     "NaN": (torch.full((60, 4), torch.nan), r"NaN or infinite values, the first in row 0, column 0"),
     "infinity in a frame": (pd.DataFrame({"a": [np.inf] * 60, "b": 1.0}), r"row 0, column 'a'"),
@@ -108,11 +115,11 @@ def test_bad_data_is_refused_and_the_model_left_alone(name: str) -> None:
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
 
 
-def test_infinite_activations_name_the_layer() -> None:
-    model = chain()
+@pytest.mark.parametrize("value", [torch.inf, torch.nan])
+def test_infinite_activations_name_the_layer(value: float) -> None:
+    model = nn.Sequential(chain()[0], nn.Sequential(nn.Linear(6, 6), nn.ReLU()), nn.Linear(6, 3))
     with torch.no_grad():
-        model[1][0].bias[2] = torch.inf
-        model[1][0].weight[2] = -torch.inf
+        model[1][0].bias[2] = value
     with pytest.raises(InputError, match=r"Layer '1\.1' has NaN or infinite activations"):
         record(model, inputs())
 

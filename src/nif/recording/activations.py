@@ -153,16 +153,17 @@ class _Inputs:
 
     def values(self) -> list[Float[np.ndarray, "sample _"]]:
         """Activations of each input layer."""
-        return [self._values(index, given.detach().cpu()) for index, given in enumerate(self.found.every)]
+        return [self._values(index, given) for index, given in enumerate(self.found.every)]
 
     def _values(self, index: int, given: Tensor) -> Float[np.ndarray, "sample unit"]:
-        given = given.to(torch.float64)
+        # A copy even of what is float64: the recording must not change when the user's data do.
+        given = given.detach().to("cpu", torch.float64, copy=True)
         if self._by_position(index):
-            return self.reduction(self.plan.places[index].axes.arranged(given, len(given))).numpy().copy()
+            return self.reduction(self.plan.places[index].axes.arranged(given, len(given))).numpy()
         flat = given.flatten(1)
         if (grouped := self._groups()) is not None:
             flat = grouped.means(flat)
-        return self.reduction(flat).numpy().copy()
+        return self.reduction(flat).numpy()
 
     def _by_position(self, index: int) -> bool:
         return self.reduction.how == "positions" and self.found.every[index].ndim > 2
@@ -217,13 +218,16 @@ class _Kept(Watcher):
         values = place.axes.arranged(values.detach(), self._rows)
         if values.dtype in (torch.float16, torch.bfloat16):
             values = values.float()
-        found = self._reduction(values).to("cpu", torch.float64).numpy()
+        found = self._reduction(values).cpu().numpy()
         array, first = self.arrays[index], self._first * self._reduction.samples_a_row
         if found.shape[1] != array.shape[1]:
             raise InputError(
                 f"Layer {place.name!r} has {array.shape[1]} units, on other rows {found.shape[1]}."
             )
-        if not np.isfinite(found).all():
+        # One pass without a mask as large as the data: a sum is finite if all its terms are.
+        with np.errstate(invalid="ignore", over="ignore"):
+            finite = np.isfinite(found.sum()) or np.isfinite(found).all()
+        if not finite:
             raise InputError(
                 f"Layer {place.name!r} has NaN or infinite activations; check the model's weights and the "
                 "scale of the data."

@@ -64,7 +64,8 @@ class Reduction:
             (tensor([[3.]]), tensor([[0., 1., 2., 3.]]))
         """
         if values.ndim == 2 or values.shape[2:].numel() == 1:
-            return values.flatten(1).repeat_interleave(self.samples_a_row, dim=0)
+            flat = values.flatten(1)
+            return flat if self.samples_a_row == 1 else flat.repeat_interleave(self.samples_a_row, dim=0)
         if self.how == "mean":
             return values.flatten(2).mean(dim=2)
         if self.how == "max":

@@ -17,6 +17,7 @@ from nif.contracts import InputError
 from nif.recording.arguments import Arguments
 from nif.recording.batches import label_of, named_inputs, same_generators, split
 from nif.recording.reservoir import Pool, Reservoir
+from nif.recording.untouched import same_random_state
 
 BATCH = 1024
 
@@ -76,7 +77,8 @@ def rows(
             f"max_samples is {max_samples}; expected a number of rows from 1 up, or None for all."
         )
     reservoir = Reservoir(max_samples, seed)
-    found = _read(data, arguments or Arguments(), reservoir)
+    with same_random_state():  # loaders and augmentations draw from it
+        found = _read(data, arguments or Arguments(), reservoir)
     _agree(found)
     for values in found.every:
         _finite(values, found.feature_names)
@@ -230,7 +232,8 @@ def _agree(found: Rows) -> None:
 
 
 def _finite(values: Tensor, names: tuple[str, ...] | None) -> None:
-    if not values.is_floating_point():
+    # A sum is finite if all its terms are; only otherwise is it worth to look for the first that is not.
+    if not values.is_floating_point() or torch.isfinite(values.sum()):
         return
     for first in range(0, len(values), BATCH):
         bad = ~torch.isfinite(values[first : first + BATCH].flatten(1))
