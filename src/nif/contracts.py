@@ -234,7 +234,7 @@ class Recording:
     """
 
     layers: tuple[Layer, ...]
-    activations: tuple[Float[np.ndarray, "sample unit"], ...]
+    activations: tuple[Float[np.ndarray, "sample _"], ...]
     connections: tuple[tuple[int, int], ...]
     labels: np.ndarray | None = None
 
@@ -243,6 +243,6 @@ class Recording:
         """Rows of data that were recorded."""
         return len(self.activations[0])
 
-    def constant(self) -> tuple[Bool[np.ndarray, " unit"], ...]:
+    def constant(self) -> tuple[Bool[np.ndarray, " _"], ...]:
         """Which units of each layer had one value on all the data."""
         return tuple(np.ptp(values, axis=0) == 0 for values in self.activations)

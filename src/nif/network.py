@@ -14,7 +14,7 @@ from nif.estimators.gaussian_channel import channel_information
 from nif.estimators.pairs import AllColumns
 from nif.shared_critic import SharedMine
 
-Activations = tuple[Float[np.ndarray, "sample unit"], ...]
+Activations = tuple[Float[np.ndarray, "sample _"], ...]
 
 
 def number_of_terms(recording: Recording, decomposition: Decomposition) -> int:

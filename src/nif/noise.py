@@ -14,7 +14,7 @@ from jaxtyping import Float
 from nif.contracts import InputError, Recording
 
 
-def observed(recording: Recording, noise: float, seed: int) -> tuple[Float[np.ndarray, "sample unit"], ...]:
+def observed(recording: Recording, noise: float, seed: int) -> tuple[Float[np.ndarray, "sample _"], ...]:
     r"""The activations as seen through the channel, :math:`Q_k + \text{noise} \cdot s_k \epsilon`.
 
     The input features are data and stay as they are. A constant unit stays constant.

@@ -14,7 +14,7 @@ FORMAT = "{desc} {percentage:3.0f}% |{bar}| {elapsed} spent, {remaining} left"
 
 
 @contextmanager
-def progress(label: str, total: float, *, shown: bool = True) -> Iterator[Advance]:
+def progress(label: str, total: float | int, *, shown: bool = True) -> Iterator[Advance]:
     """A bar on stderr while the block runs; yields the function to call with the work just done.
 
     The bar appears after two seconds, never where stderr is not a terminal, and is wiped at the end.
@@ -38,7 +38,7 @@ def progress(label: str, total: float, *, shown: bool = True) -> Iterator[Advanc
         disable=None if shown else True,  # None: off unless stderr is a terminal
     ) as bar:
 
-        def advance(work: float) -> None:
+        def advance(work: float | int) -> None:
             bar.update(work)
 
         yield advance

@@ -59,7 +59,9 @@ def _numeric(data: Any, name: str) -> np.ndarray:
     if isinstance(data, pd.DataFrame):
         text = [str(column) for column in data if not pd.api.types.is_numeric_dtype(data[column])]
         if text:
-            raise InputError(f"{name} has columns that are not numbers: {', '.join(text)}. Encode or drop them.")
+            raise InputError(
+                f"{name} has columns that are not numbers: {', '.join(text)}. Encode or drop them."
+            )
     try:
         return np.array(data, dtype=np.float64)
     except (TypeError, ValueError) as error:

@@ -1,0 +1,118 @@
+"""Information of a Gaussian copula: closed form, one matrix product for all pairs."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy.special import digamma
+from scipy.stats import beta, chi2
+
+from nif.contracts import Advance, Estimate, Outcome, ignore
+from nif.estimators.degenerate import constant_pairs, fill
+from nif.ranks import normal_scores
+
+
+@dataclass(frozen=True)
+class GaussianCopula:
+    r"""Mutual information of the Gaussian that has the ranks' correlations.
+
+    .. math:: I = -\tfrac12 \log \frac{|\Sigma|}{|\Sigma_x| |\Sigma_y|}
+
+    of the normal scores, less the bias that the entropy of a fitted Gaussian has. Fast and exact where the
+    copula is Gaussian; elsewhere it is a lower bound in the limit of many samples. It sees monotone
+    dependence only: y = x² looks independent, and ties (ReLU units) are not understood as atoms.
+
+    References:
+        Ince et al. (2017), A statistical framework for neuroimaging data analysis based on mutual information
+        estimated via a Gaussian copula, https://arxiv.org/abs/1611.03336 (bias: its eq. 10)
+
+    Example:
+        >>> x = np.random.default_rng(0).normal(size=(1, 500, 1))
+        >>> found = GaussianCopula().estimate(x, x + np.random.default_rng(1).normal(size=(1, 500, 1)))
+        >>> bool(abs(found.nats[0] - 0.347) < 3 * found.stderr[0])
+        True
+    """
+
+    def estimate(
+        self,
+        x: Float[np.ndarray, "pair sample dim_x"],
+        y: Float[np.ndarray, "pair sample dim_y"],
+        *,
+        seed: int = 0,
+        advance: Advance = ignore,
+    ) -> Estimate:
+        """Estimate I(X; Y) of each pair; see `nif.contracts.Estimator`. Nothing is drawn."""
+        degenerate = constant_pairs(x, y)
+        found = [_one(left, right) for left, right in zip(x[~degenerate], y[~degenerate], strict=True)]
+        nats, stderr, p_value = np.array(found).reshape(-1, 3).T
+        advance(len(x))
+        outcome = np.full(len(nats), Outcome.CONVERGED)
+        return fill(degenerate, nats, stderr, p_value, outcome, samples=x.shape[1], estimator=repr(self))
+
+    def pairwise(
+        self,
+        x: Float[np.ndarray, "sample a"],
+        y: Float[np.ndarray, "sample b"],
+        *,
+        seed: int = 0,
+        advance: Advance = ignore,
+    ) -> Estimate:
+        """Estimate I(X_a; Y_b) of all pairs from one matrix of correlations."""
+        samples = len(x)
+        rho = np.clip(_standard(x).T @ _standard(y) / samples, -1 + 1e-12, 1 - 1e-12)
+        advance(rho.size)
+        degenerate = (np.ptp(x, axis=0) == 0)[:, None] | (np.ptp(y, axis=0) == 0)[None, :]
+        nats = -0.5 * np.log1p(-(rho**2)) - _bias(samples, 1, 1)
+        return Estimate.of(
+            np.where(degenerate, 0.0, nats),
+            stderr=np.where(degenerate, 0.0, np.abs(rho) / math.sqrt(samples)),
+            p_value=np.where(degenerate, 1.0, beta.sf(rho**2, 0.5, (samples - 2) / 2)),
+            outcome=np.where(degenerate, Outcome.DEGENERATE, Outcome.CONVERGED),
+            samples=samples,
+            estimator=repr(self),
+        )
+
+
+def _standard(columns: Float[np.ndarray, "sample column"]) -> Float[np.ndarray, "sample column"]:
+    """Normal scores with variance 1, constant columns 0."""
+    scores = normal_scores(columns)
+    scores = scores - scores.mean(axis=0)
+    deviation = scores.std(axis=0)
+    return scores / np.where(deviation > 0, deviation, 1.0)
+
+
+def _one(x: Float[np.ndarray, "sample dim_x"], y: Float[np.ndarray, "sample dim_y"]) -> tuple[float, ...]:
+    """Nats, standard error and p-value of one pair of vectors (Wilks' ratio)."""
+    samples, dim_x, dim_y = len(x), x.shape[1], y.shape[1]
+    correlations = _canonical_correlations(_standard(x), _standard(y))
+    plug_in = float(-0.5 * np.log1p(-(correlations**2)).sum())
+    if dim_x == dim_y == 1:
+        p_value = beta.sf(correlations[0] ** 2, 0.5, (samples - 2) / 2)
+    else:
+        statistic = (samples - 1 - (dim_x + dim_y + 1) / 2) * 2 * plug_in
+        p_value = chi2.sf(statistic, dim_x * dim_y)
+    stderr = math.sqrt((correlations**2).sum() / samples)
+    return plug_in - _bias(samples, dim_x, dim_y), stderr, float(p_value)
+
+
+def _canonical_correlations(x: np.ndarray, y: np.ndarray) -> Float[np.ndarray, " correlation"]:
+    """Singular values of the product of orthonormal bases; rank-deficient layers are allowed."""
+    bases = []
+    for side in (x, y):
+        left, size, _ = np.linalg.svd(side, full_matrices=False)
+        bases.append(left[:, size > 1e-9 * max(size[0], 1e-300)])
+    values = np.linalg.svd(bases[0].T @ bases[1], compute_uv=False)
+    return np.clip(values, 0.0, 1 - 1e-12)
+
+
+def _bias(samples: int, dim_x: int, dim_y: int) -> float:
+    """Mean of the plug-in value for independent Gaussian sides."""
+
+    def log_det(dim: int) -> float:
+        """Expected log determinant of a Wishart matrix, up to what cancels."""
+        return float(digamma((samples - np.arange(1, dim + 1)) / 2).sum())
+
+    return (log_det(dim_x) + log_det(dim_y) - log_det(dim_x + dim_y)) / 2
