@@ -15,6 +15,7 @@ from nif.contracts import Estimator, InputError
 from nif.estimators.checks import columns, same_length
 from nif.flow import Flow
 from nif.recording import as_torch
+from nif.recording.wrappers import unwrapped
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,9 +66,9 @@ class Subject:
 def detached(model: Any) -> nn.Module:
     """A copy on the CPU in eval mode, its gradients off: the model passed in stays as it is.
 
-    A scikit-learn network becomes an equal torch one.
+    A scikit-learn network becomes an equal torch one; wrappers are taken off.
     """
-    twin = copy.deepcopy(as_torch(model)).to("cpu").eval()
+    twin = copy.deepcopy(as_torch(unwrapped(model))).to("cpu").eval()
     return twin.requires_grad_(False)
 
 

@@ -46,7 +46,8 @@ def links(flow: Flow) -> str:
 def attribution(flow: Flow) -> str:
     """Features from the most to the least important, one column for each class."""
     depth = len(flow.layers) - 1
-    bits = flow.attribution() * BITS**depth
+    in_a_chain = [(found.source, found.target) for found in flow.links] == [(n, n + 1) for n in range(depth)]
+    bits = flow.attribution() * (BITS**depth if in_a_chain else 1)
     total = bits.sum(axis=1)
     share = total / total.sum() if total.sum() > 0 else total
     order = share.sort_values(ascending=False, kind="stable").index[:STRONGEST]
@@ -54,9 +55,9 @@ def attribution(flow: Flow) -> str:
     for name in bits.columns:
         columns[str(name)] = numbers(bits.loc[order, name], ".3f")
     columns["share"] = numbers(share[order], ".1%")
-    links_a_path = "one link" if depth == 1 else f"{depth} links"
+    product = f"the {depth} links on it, each in bits" if in_a_chain else "the links on it, each in nats"
     return f"{table(columns)}\n" + paragraph(
-        f"Sum over all paths from the feature to the class of the product of {links_a_path}, each in bits."
+        f"Sum over all paths from feature to class of the product of {product}."
     )
 
 

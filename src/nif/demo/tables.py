@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 WIDTH = 100
 INDENT = "  "
 GAP = "  "
+UNBROKEN = "\N{NO-BREAK SPACE}"
+"""Holds a name together where lines are broken."""
 NARROWEST = 8
 
 
@@ -32,17 +34,18 @@ def table(columns: dict[str, Sequence[str]], *, left: int = 1) -> str:
 
 def paragraph(text: str, *, first: str = INDENT) -> str:
     """Text broken into lines of 100 columns, indented, the first line after `first`."""
-    return textwrap.fill(text, WIDTH, initial_indent=first, subsequent_indent=" " * len(first))
+    filled = textwrap.fill(text, WIDTH, initial_indent=first, subsequent_indent=" " * len(first))
+    return filled.replace(UNBROKEN, " ")
 
 
 def names(these: Iterable[str], *, most: int) -> str:
-    """Names in a row, and how many more there are.
+    """Names in a row, and how many more there are; `paragraph` does not break a name.
 
     Example:
         >>> names(["a", "b", "c"], most=2)
         'a, b and 1 more'
     """
-    listed = list(these)
+    listed = [name.replace(" ", UNBROKEN) for name in these]
     more = len(listed) - most
     return ", ".join(listed[:most]) + (f" and {more} more" if more > 0 else "")
 

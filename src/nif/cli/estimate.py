@@ -1,0 +1,28 @@
+"""nif estimate"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from nif.cli import options
+
+
+@click.command()
+@options.DATA
+@click.option("--x", "left", required=True, metavar="COLUMNS", help="One column, or several by commas.")
+@click.option("--y", "right", required=True, metavar="COLUMNS", help="The other side.")
+@options.ESTIMATOR
+@options.SEED
+def estimate(data: Path, left: str, right: str, estimator: str | None, seed: int) -> None:
+    """Estimate the mutual information of two columns, or groups of columns, of a file."""
+    from nif.cli.data import columns
+    from nif.demo.tables import p_values
+    from nif.pipeline import estimate as estimated
+
+    found = estimated(columns(data, left), columns(data, right), options.chosen(estimator), seed)
+    low, high = found.interval()
+    click.echo(f"I({left}; {right}) = {found.nats:.4f} ± {found.stderr:.4f} nats ({found.bits:.4f} bits)")
+    click.echo(f"  95 % interval {low:.4f} to {high:.4f} nats, p {p_values([float(found.p_value)])[0]}")
+    click.echo(f"  {found.samples} samples, {found.estimator}")

@@ -1,0 +1,65 @@
+"""nif measure"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from nif.cli import options
+
+
+@click.command()
+@options.MODEL
+@options.DATA
+@options.WEIGHTS
+@options.FEATURES
+@options.LABEL
+@options.ESTIMATOR
+@options.NOISE
+@click.option(
+    "--layers", metavar="NAMES", help="Modules to measure, by name; all non-linearities if not given."
+)
+@options.SEED
+@options.JOBS
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="The flow, as .safetensors."
+)
+def measure(
+    model: str,
+    data: Path,
+    weights: Path | None,
+    features: str | None,
+    label: str | None,
+    estimator: str | None,
+    noise: float,
+    layers: str | None,
+    seed: int,
+    jobs: int | None,
+    output: Path,
+) -> None:
+    """Measure the information flow of a network on the rows of a file.
+
+    The file (.csv, .npy, .npz, .parquet) holds features on the scale the network was trained on.
+    """
+    from nif.cli.data import read
+    from nif.cli.models import network
+    from nif.cli.outputs import writable
+    from nif.demo import sections
+    from nif.pipeline import measure as measured
+
+    target = writable(output, ending=".safetensors")
+    rows = read(data, features, label)
+    flow = measured(
+        network(model, weights),
+        rows.x,
+        estimator=options.chosen(estimator),
+        noise=noise,
+        layers=None if layers is None else layers.split(","),
+        class_names=rows.classes,
+        seed=seed,
+        n_jobs=jobs,
+    )
+    flow.save(target)
+    for text in (repr(flow), sections.attribution(flow), sections.layers(flow), f"Written: {target}"):
+        click.echo(f"{text}\n")

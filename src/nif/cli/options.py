@@ -1,0 +1,50 @@
+"""Arguments and options that several commands share, each written once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+MODEL = click.argument("model", metavar="MODULE:FACTORY")
+DATA = click.argument("data", type=click.Path(path_type=Path))
+WEIGHTS = click.option(
+    "--weights",
+    type=click.Path(path_type=Path),
+    help="State dict as .safetensors, or .pt saved by torch; without it, the weights the factory gives.",
+)
+FEATURES = click.option(
+    "--x",
+    "features",
+    metavar="COLUMNS",
+    help="Feature columns, separated by commas, or the array of an .npz; all but the label if not given.",
+)
+LABEL = click.option(
+    "--label", metavar="COLUMN", help="Column of the class, or the array of an .npz; not a feature."
+)
+ESTIMATOR = click.option(
+    "--estimator",
+    metavar="NAME",
+    help="mine, binned, gaussian_copula, ksg, info_nce, smile or nwj; chosen by size if not given.",
+)
+SEED = click.option("--seed", type=int, default=0, show_default=True, help="Seeds all that is drawn.")
+NOISE = click.option(
+    "--noise",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Standard deviation of the channel behind each unit, in deviations of that unit.",
+)
+JOBS = click.option("--jobs", type=int, help="Processes; one with threads of its own if not given.")
+
+
+def chosen(estimator: str | None) -> object:
+    """The estimator of that name, or None."""
+    from nif.contracts import InputError
+    from nif.estimators import ESTIMATORS
+
+    if estimator is None:
+        return None
+    if estimator not in ESTIMATORS:
+        raise InputError(f"No estimator is called {estimator!r}; expected one of {', '.join(ESTIMATORS)}.")
+    return ESTIMATORS[estimator]()

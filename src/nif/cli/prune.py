@@ -1,0 +1,84 @@
+"""nif prune"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from nif.cli import options
+
+
+@click.command()
+@options.MODEL
+@options.DATA
+@options.WEIGHTS
+@options.FEATURES
+@options.LABEL
+@click.option("--flow", "flow_file", type=click.Path(path_type=Path), required=True, help="From nif measure.")
+@click.option(
+    "--remove",
+    default="silent",
+    show_default=True,
+    metavar="WHICH",
+    help="silent, most (as many as the tolerance allows), or a share between 0 and 1.",
+)
+@click.option("--tolerance", type=float, default=0.0, show_default=True, help="How far the score may fall.")
+@click.option("--alpha", type=float, default=0.05, show_default=True, help="Level at which a unit is silent.")
+@click.option(
+    "--rule", default="redundancy", show_default=True, help="Orders the units; see nif.pruning.RULES."
+)
+@options.SEED
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), required=True, help="Smaller weights, as .safetensors."
+)
+def prune(
+    model: str,
+    data: Path,
+    weights: Path | None,
+    features: str | None,
+    label: str | None,
+    flow_file: Path,
+    remove: str,
+    tolerance: float,
+    alpha: float,
+    rule: str,
+    seed: int,
+    output: Path,
+) -> None:
+    """Remove neurons that carry no information, and say what it costs.
+
+    With --label the score is accuracy, without it the largest change of an output. Read the weights back
+    with nif.shrink(model, path).
+    """
+    from nif.cli.data import read
+    from nif.cli.models import network
+    from nif.cli.outputs import writable
+    from nif.cli.rows import with_labels
+    from nif.pruning import prune as pruned
+    from nif.storage import load
+
+    target = writable(output, ending=".safetensors")
+    small = pruned(
+        network(model, weights),
+        load(flow_file),
+        with_labels(read(data, features, label)),
+        remove=_which(remove),
+        tolerance=tolerance,
+        alpha=alpha,
+        rule=rule,
+        seed=seed,
+    )
+    small.save(target)
+    click.echo(repr(small))
+    for name, frame in (("Removed", small.removed), ("Put back", small.put_back)):
+        if len(frame):
+            click.echo(f"\n{name}:\n{frame.to_string(index=False)}")
+    click.echo(f"\nWritten: {target}")
+
+
+def _which(remove: str) -> str | float:
+    try:
+        return float(remove)
+    except ValueError:
+        return remove
