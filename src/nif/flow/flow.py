@@ -117,7 +117,7 @@ class Flow:
         """Every unit, by (layer, unit).
 
         Columns:
-            inflow, outflow: Sum of the nats of its links from earlier and to later layers, negative ones as 0.
+            inflow, outflow: Nats of its links from earlier and to later layers in all, negative ones as 0.
             throughput: Share of the whole attribution that passes through it. Where no link skips a layer,
                 the shares of a layer sum to 1.
             p_value: Of "no information flows through it": the larger of the Simes p-value of its links in and
@@ -125,7 +125,8 @@ class Flow:
             q_value: The same, adjusted for the number of units (Benjamini–Hochberg).
             silent: Constant, or q_value of `alpha` or more.
             community: Leiden's grouping, 0 for the largest; -1 for units that no information reaches.
-            betweenness: Pairs of units whose shortest path (a link is 1 / nats long) leads through it.
+            betweenness: Pairs of units whose shortest path (a link is 1 / nats long) leads through it. In a
+                network of thousands of units it is estimated from a sample of them.
 
         Args:
             alpha: False discovery rate: the share of units called active that may carry nothing.
@@ -283,7 +284,7 @@ class Flow:
 
     @cached_property
     def _betweenness(self) -> Float[np.ndarray, " unit"]:
-        return structure.betweenness(self._graph)
+        return structure.betweenness(self._graph, seed=self.measurement.seed)
 
     @cached_property
     def _p_values(self) -> Float[np.ndarray, " unit"]:

@@ -1,0 +1,252 @@
+"""The network as a figure: layers from left to right, links as wide as the information they carry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from nif.contracts import InputError
+from nif.report.layout import heights
+from nif.report.palette import colours
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from nif.flow.flow import Flow
+
+MOST_LINKS = 4_000
+"""The strongest links are drawn; more would only blacken the paper."""
+
+WIDEST_LINK, LARGEST_UNIT = 3.5, 17.0
+SMALLEST_TEXT, TEXT = 5.0, 9.0
+"""Points."""
+
+ROOM_FOR_NUMBERS = 26.0
+"""Points between hidden units from which their numbers stand below them."""
+
+ABOVE, BELOW = 48.0, 34.0
+"""Points above the highest and below the lowest unit, for titles and legend."""
+
+LONGEST_NAME = 24
+"""Characters."""
+
+INK, SOFT = "#22252B", "#6B7079"
+
+
+def draw(flow: Flow, ax: Axes | None) -> Axes:
+    """Draw the flow into `ax`, or into a new figure.
+
+    Raises:
+        InputError: matplotlib is not installed.
+    """
+    sizes = [len(layer) for layer in flow.layers]
+    ax = _new_axes(sizes) if ax is None else ax
+    picture = _Picture(flow, ax)
+    ax.set_axis_off()
+    picture.frame()
+    shown = picture.links()
+    picture.units()
+    picture.names()
+    picture.titles()
+    picture.legend(shown)
+    return ax
+
+
+def _new_axes(sizes: Sequence[int]) -> Axes:
+    try:
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise InputError(
+            "plot needs matplotlib; install it with pip install 'neural-information-flow[plot]'."
+        ) from error
+    width = min(16.0, 3.5 + 1.6 * len(sizes))
+    height = float(np.clip(1.6 + 0.3 * max(sizes), 4.2, 7.5))
+    return pyplot.figure(figsize=(width, height)).add_axes((0.01, 0.01, 0.98, 0.98))
+
+
+class _Picture:
+    """The places, sizes and colours of everything, in the coordinates of one axes."""
+
+    def __init__(self, flow: Flow, ax: Axes) -> None:
+        self.flow, self.ax = flow, ax
+        self.neurons = flow.neurons()
+        self.sizes = [len(layer) for layer in flow.layers]
+        last = len(self.sizes) - 1
+        by_layer = heights(self.sizes, flow.links, fixed=[0, last])
+        self.y = np.concatenate(by_layer)
+        self.x = np.repeat(np.arange(last + 1.0), self.sizes)
+        self.first = np.concatenate([[0], np.cumsum(self.sizes)])
+        self.colour = np.array(colours(self.neurons["community"].tolist()))
+        box = ax.get_window_extent()
+        self.points = np.array([box.width, box.height]) * 72 / ax.figure.dpi
+        self.gaps = [self._gap(values) for values in by_layer]
+
+    def _gap(self, values: Float[np.ndarray, " unit"]) -> float:
+        """Points between neighbours of one layer."""
+        inside = max(self.points[1] - ABOVE - BELOW, 1.0)
+        return float(inside / (len(values) - 1) * np.ptp(values)) if len(values) > 1 else inside
+
+    def frame(self) -> None:
+        """Limits that leave room for the names of inputs and outputs, the titles and the legend."""
+        left, right = (self._room(index) for index in (0, -1))
+        scale = (len(self.sizes) - 1) / max(self.points[0] - left - right, self.points[0] / 4)
+        self.column = 1 / scale
+        self.ax.set_xlim(-left * scale, len(self.sizes) - 1 + right * scale)
+        inside = max(self.points[1] - ABOVE - BELOW, 1.0)
+        self.ax.set_ylim(-BELOW / inside, 1 + ABOVE / inside)
+
+    def _room(self, index: int) -> float:
+        """Points beside the first or last layer."""
+        size = self._text(index)
+        longest = max(len(_short(name)) for name in self.flow.layers[index].units) if size else 0
+        return max(40.0, longest * size * 0.6 + LARGEST_UNIT)
+
+    def _text(self, index: int) -> float:
+        """Points of the names of one layer; 0 where they do not fit under one another."""
+        size = min(TEXT, 0.85 * self.gaps[index])
+        return size if size >= SMALLEST_TEXT else 0.0
+
+    def links(self) -> tuple[int, int]:
+        """The strongest links, the strongest on top; how many of how many."""
+        from matplotlib.collections import LineCollection
+        from matplotlib.colors import to_rgba_array
+
+        source, target, nats = strongest(self.flow, self.first)
+        share = nats / nats.max() if len(nats) else nats
+        faint = 0.85 / (1 + len(nats) / 400) ** 0.4
+        lines = LineCollection(
+            list(_curves(self.x[source], self.y[source], self.x[target], self.y[target])),
+            linewidths=0.25 + (WIDEST_LINK - 0.25) * share * min(1.0, 8 / len(self.sizes)),
+            colors=to_rgba_array(self.colour[source].tolist(), np.clip(share**0.7 * faint + 0.03, 0, 0.9)),
+            capstyle="round",
+            zorder=1,
+        )
+        self.ax.add_collection(lines, autolim=False)
+        total = sum(int((found.nats > 0).sum()) for found in self.flow.links)
+        return len(nats), total
+
+    def units(self) -> None:
+        """A disc for each unit: colour is community, size betweenness, hollow is silent."""
+        most = np.array([min(LARGEST_UNIT, 0.9 * gap, self.column / 3) for gap in self.gaps])
+        largest = np.repeat(most, self.sizes)
+        central = self.neurons["betweenness"].to_numpy()
+        share = np.sqrt(central / central.max()) if central.max() > 0 else np.zeros(len(central))
+        self.diameter = diameter = largest * (0.4 + 0.6 * share)
+        silent = self.neurons["silent"].to_numpy()
+        self.ax.scatter(
+            self.x,
+            self.y,
+            s=diameter**2,
+            c=np.where(silent, "#ffffff", self.colour),
+            edgecolors=self.colour.tolist(),
+            linewidths=np.minimum(1.2, diameter / 6).tolist(),
+            zorder=2,
+        )
+
+    def names(self) -> None:
+        """Names of inputs and outputs beside them and numbers of hidden units, where they fit."""
+        last = len(self.sizes) - 1
+        for index, layer in enumerate(self.flow.layers):
+            size = self._text(index)
+            for unit, name in enumerate(layer.units if size else ()):
+                row = self.first[index] + unit
+                away = self.diameter[row] / 2 + 4
+                place = float(self.x[row]), float(self.y[row])
+                if index == 0:
+                    self._text_at(place, (-away, 0.0), _short(name), size, INK, align="right")
+                elif index == last:
+                    self._text_at(place, (away, 0.0), _short(name), size, INK, align="left")
+                elif self.gaps[index] >= ROOM_FOR_NUMBERS:
+                    self._text_at(place, (0.0, -away - 2), str(unit), SMALLEST_TEXT + 1, SOFT)
+
+    def titles(self) -> None:
+        """Name, size and silent units of each layer, above it."""
+        silent = np.add.reduceat(self.neurons["silent"].to_numpy().astype(int), self.first[:-1])
+        fits = max(4, int(self.column / (TEXT * 0.6)))
+        for index, layer in enumerate(self.flow.layers):
+            quiet = f", {silent[index]} silent" if silent[index] else ""
+            size = f"{len(layer)}{quiet}" if fits >= 12 else f"{len(layer)}"
+            self._text_at(
+                (float(index), 1.0), (0.0, 29.0), _short(layer.name, fits), TEXT, INK, weight="bold"
+            )
+            self._text_at((float(index), 1.0), (0.0, 17.0), size, TEXT - 1, SOFT)
+
+    def legend(self, shown: tuple[int, int]) -> None:
+        """What colour, size and width mean, and what was left out."""
+        strongest_link = max(float(found.nats.max()) for found in self.flow.links)
+        drawn = f"the strongest {shown[0]:,} of {shown[1]:,} links" if shown[0] < shown[1] else "links"
+        meaning = (
+            f"colour: community · size: betweenness · hollow: silent · width: nats of {drawn}, "
+            f"at most {max(strongest_link, 0.0):.3f}"
+        )
+        fits = self.points[0] / (0.55 * len(meaning))
+        middle = float(np.mean(self.ax.get_xlim()))
+        self._text_at((middle, 0.0), (0.0, 5 - BELOW), meaning, min(TEXT - 1.5, fits), SOFT)
+
+    def _text_at(
+        self,
+        place: tuple[float, float],
+        offset: tuple[float, float],
+        text: str,
+        size: float,
+        colour: str,
+        *,
+        align: str = "center",
+        weight: str = "normal",
+    ) -> None:
+        """Text on one line, some points away from a place, with a halo that keeps it legible over links."""
+        from matplotlib.patheffects import withStroke
+
+        self.ax.annotate(
+            text,
+            place,
+            xytext=offset,
+            textcoords="offset points",
+            ha=align,
+            va="center",
+            fontsize=size,
+            color=colour,
+            weight=weight,
+            parse_math=False,
+            path_effects=[withStroke(linewidth=2, foreground="#ffffff", alpha=0.8)],
+        )
+
+
+def strongest(
+    flow: Flow, first: Int[np.ndarray, " layer"]
+) -> tuple[Int[np.ndarray, " link"], Int[np.ndarray, " link"], Float[np.ndarray, " link"]]:
+    """Source, target and nats of the strongest links with information, the weakest of them first."""
+    ends, weights = [], []
+    for found in flow.links:
+        nats = found.nats.ravel()
+        kept = np.argsort(-nats, kind="stable")[:MOST_LINKS]
+        kept = kept[nats[kept] > 0]
+        source, target = np.divmod(kept, found.nats.shape[1])
+        ends.append(np.stack([source + first[found.source], target + first[found.target]]))
+        weights.append(nats[kept])
+    both, nats = np.concatenate(ends, axis=1), np.concatenate(weights)
+    order = np.argsort(-nats, kind="stable")[:MOST_LINKS][::-1]
+    return both[0, order], both[1, order], nats[order]
+
+
+def _curves(
+    x0: Float[np.ndarray, " link"],
+    y0: Float[np.ndarray, " link"],
+    x1: Float[np.ndarray, " link"],
+    y1: Float[np.ndarray, " link"],
+) -> Float[np.ndarray, "link point 2"]:
+    """Smooth steps from one unit to the other; those that skip layers bow away from the units between."""
+    along = np.linspace(0, 1, 24)
+    x = x0[:, None] + (x1 - x0)[:, None] * along
+    step = along**2 * (3 - 2 * along)
+    bow = 0.12 * np.maximum(x1 - x0 - 1, 0)[:, None] * np.sin(np.pi * along)
+    return np.stack([x, y0[:, None] + (y1 - y0)[:, None] * step + bow], axis=-1)
+
+
+def _short(name: str, longest: int = LONGEST_NAME) -> str:
+    """A name on one line, cut where it is too long."""
+    line = " ".join(name.split())
+    return line if len(line) <= longest else line[: longest - 1] + "…"

@@ -1,0 +1,52 @@
+"""Where the units of a layered network stand in a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from nif.contracts import Links
+
+
+def heights(
+    sizes: Sequence[int], links: Sequence[Links], fixed: Sequence[int] = ()
+) -> list[Float[np.ndarray, " _"]]:
+    """A height between 0 (bottom) and 1 for each unit of each layer, equally spaced about the middle.
+
+    A layer with more units spans more of the height. Units stand at the mean of what they hear, weighed by
+    nats, in order, so that strong links cross less (Sugiyama's barycentre rule, one pass).
+
+    Args:
+        sizes: Units in each layer.
+        links: Between layers.
+        fixed: Layers that keep the order of their units, first on top; the first layer always does.
+
+    Example:
+        >>> [each.tolist() for each in heights([3, 1], [])]
+        [[1.0, 0.5, 0.0], [0.5]]
+    """
+    found: list[np.ndarray] = []
+    for layer, size in enumerate(sizes):
+        span = np.sqrt(size / max(sizes)) if size > 1 else 0.0
+        slots = 0.5 + span * np.linspace(0.5, -0.5, size) if size > 1 else np.array([0.5])
+        into = [each for each in links if each.target == layer]
+        if not into or layer in fixed:
+            found.append(slots)
+            continue
+        order = np.argsort(-_barycentres(found, into, size), kind="stable")
+        placed = np.empty(size)
+        placed[order] = slots
+        found.append(placed)
+    return found
+
+
+def _barycentres(found: Sequence[np.ndarray], into: Sequence[Links], size: int) -> Float[np.ndarray, " unit"]:
+    """Mean height of the units that each unit hears, weighed by nats; the middle where it hears nothing."""
+    weight, moment = np.zeros(size), np.zeros(size)
+    for each in into:
+        nats = np.maximum(each.nats, 0.0)
+        weight += nats.sum(axis=0)
+        moment += found[each.source] @ nats
+    return np.divide(moment, weight, out=np.full(size, 0.5), where=weight > 0)

@@ -1,0 +1,22 @@
+"""Colours that readers with any kind of colour vision can tell apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+COMMUNITIES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#8C7A00", "#5B4BB5")
+"""After Okabe & Ito (2008), Color Universal Design, with its yellow and black replaced: both vanish on paper
+or among links. One for each of the largest communities."""
+
+OTHER = "#8A8F98"
+"""For smaller communities, and units in none."""
+
+
+def colours(labels: Sequence[int]) -> list[str]:
+    """The colour of each community.
+
+    Example:
+        >>> colours([0, -1])
+        ['#0072B2', '#8A8F98']
+    """
+    return [COMMUNITIES[label] if 0 <= label < len(COMMUNITIES) else OTHER for label in labels]

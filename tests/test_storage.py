@@ -1,0 +1,118 @@
+"""A flow goes through a file unchanged; what is no flow is refused and nothing is half written."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
+
+from flows import random_flow
+from nif.contracts import InputError, Links
+from nif.flow import Flow
+from nif.storage import FORMAT, VERSION, load
+
+
+@pytest.fixture
+def flow() -> Flow:
+    made = random_flow([4, 6, 5, 3], [(1, 3)])
+    made.constant[1][2] = True
+    hostile = ("<script>alert(1)</script>", 'quote " and \\', "\u202eright to left", "🧠\n\t", "")
+    layers = list(made.layers)
+    layers[2] = replace(layers[2], units=hostile)
+    return replace(made, layers=tuple(layers))
+
+
+@pytest.fixture
+def path(flow: Flow, tmp_path: Path) -> Path:
+    flow.save(tmp_path / "flow.safetensors")
+    return tmp_path / "flow.safetensors"
+
+
+def test_a_loaded_flow_equals_the_saved_one(flow: Flow, path: Path) -> None:
+    loaded = load(path)
+    assert loaded == flow
+    assert loaded.measurement == flow.measurement and loaded.layers == flow.layers
+    for one, other in zip(loaded.links, flow.links, strict=True):
+        for name in ("nats", "stderr", "p_value", "relevance"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+    assert loaded.neurons().equals(flow.neurons())
+
+
+def test_views_and_transposed_arrays_are_saved_as_they_read(flow: Flow, tmp_path: Path) -> None:
+    first = flow.links[0]
+    turned = {name: np.asfortranarray(getattr(first, name)) for name in ("nats", "stderr", "p_value")}
+    shared = np.broadcast_to(np.float64(0.5), first.nats.shape)
+    other = replace(flow, links=(Links(0, 1, relevance=shared, **turned), *flow.links[1:]))
+    other.save(tmp_path / "views")
+    assert load(tmp_path / "views") == other
+
+
+def test_the_header_says_what_the_file_is(path: Path) -> None:
+    with safe_open(path, framework="numpy") as file:
+        header = file.metadata()
+    assert header["format"] == FORMAT and header["version"] == str(VERSION)
+    measured = json.loads(header["measurement"])
+    assert measured["noise"] == 0.1 and measured["version"] == "0.1" and measured["estimator"] == "Mine()"
+
+
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.999])
+def test_a_truncated_file_is_refused(path: Path, share: float) -> None:
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(InputError, match="can not be read as a flow"):
+        load(path)
+
+
+def rewrite(path: Path, **changes: str | None) -> None:
+    with safe_open(path, framework="numpy") as file:
+        header = {**file.metadata(), **changes}
+    kept = {name: text for name, text in header.items() if text is not None}
+    save_file(load_file(path), path, metadata=kept)
+
+
+FOREIGN = {
+    "of another program": ({"format": None}, "holds tensors but no flow"),
+    "a pruned network": ({"format": "nif-pruned"}, "holds tensors but no flow"),
+    "of a newer version": ({"version": str(VERSION + 1)}, "upgrade neural-information-flow"),
+    "without layers": ({"layers": None}, "is not a whole flow"),
+    "with broken layers": ({"layers": "[{"}, "is not a whole flow"),
+    "with fewer layers": ({"layers": '[{"name": "a", "kind": "b", "units": ["c"]}]'}, "given 1 layers"),
+    "with odd options": ({"measurement": '{"estimator": "x"}'}, "is not a whole flow"),
+    "with links to nowhere": ({"links": "[[0, 1], [1, 2], [2, 3], [1, 9]]"}, "from layer 1 to layer 9"),
+}
+
+
+@pytest.mark.parametrize(("changes", "said"), FOREIGN.values(), ids=FOREIGN.keys())
+def test_a_foreign_file_is_refused(path: Path, changes: dict[str, str | None], said: str) -> None:
+    rewrite(path, **changes)
+    with pytest.raises(InputError, match=said):
+        load(path)
+
+
+def test_what_is_no_tensor_file_is_refused(tmp_path: Path) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("not a flow")
+    for path in (text, tmp_path, tmp_path / "missing"):
+        with pytest.raises(InputError, match="can not be read as a flow"):
+            load(path)
+
+
+def test_a_path_that_can_not_be_written_leaves_nothing_behind(flow: Flow, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="can not be written"):
+        flow.save(tmp_path / "missing" / "flow")
+    taken = tmp_path / "taken"
+    taken.mkdir()
+    with pytest.raises(InputError, match="can not be written"):
+        flow.save(taken)
+    assert list(tmp_path.iterdir()) == [taken] and list(taken.iterdir()) == []
+
+
+def test_saving_again_replaces_the_file_whole(flow: Flow, path: Path) -> None:
+    other = random_flow([2, 2])
+    other.save(path)
+    assert load(path) == other and list(path.parent.iterdir()) == [path]
