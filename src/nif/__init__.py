@@ -1,3 +1,23 @@
-"""Neural Information Flow: how much information flows between the neurons of a trained network."""
+"""NIF, Neural Information Flow: how much information flows between the neurons of a trained network."""
 
+from nif.comparison import compare as compare
+from nif.contracts import Estimate as Estimate
+from nif.contracts import InputError as InputError
+from nif.decomposition import DAVIS2019 as DAVIS2019
+from nif.decomposition import Decomposition as Decomposition
+from nif.estimators import Binned as Binned
+from nif.estimators import GaussianCopula as GaussianCopula
+from nif.estimators import InfoNce as InfoNce
+from nif.estimators import Ksg as Ksg
+from nif.estimators import Mine as Mine
+from nif.estimators import Nwj as Nwj
+from nif.estimators import Smile as Smile
+from nif.flow import Flow as Flow
+from nif.pipeline import estimate as estimate
+from nif.pipeline import measure as measure
+from nif.pipeline import pairwise as pairwise
+from nif.pruning import Pruned as Pruned
+from nif.pruning import prune as prune
+from nif.shared_critic import SharedMine as SharedMine
+from nif.storage import load as load
 from nif.version import __version__ as __version__

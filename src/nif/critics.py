@@ -15,10 +15,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from typing import Self
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
+
+
+RIDGE = 1e-5
+"""Of the mean variance; adds under .02 nats of error where the truth is 4."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,25 +46,26 @@ class Critics:
         """The tensors in the order of the fields."""
         return [getattr(self, field.name) for field in fields(self)]
 
-    def trainable(self) -> Critics:
+    def trainable(self) -> Self:
         """A copy whose tensors collect gradients."""
-        return Critics(*[tensor.detach().clone().requires_grad_() for tensor in self.parameters])
+        return type(self)(*[tensor.detach().clone().requires_grad_() for tensor in self.parameters])
 
-    def detached(self) -> Critics:
+    def detached(self) -> Self:
         """A copy that later training does not change."""
-        return Critics(*[tensor.detach().clone() for tensor in self.parameters])
+        return type(self)(*[tensor.detach().clone() for tensor in self.parameters])
 
-    def select(self, pairs: Int[Tensor, " kept"]) -> Critics:
+    def select(self, pairs: Int[Tensor, " kept"]) -> Self:
         """The critics of some pairs only."""
-        return Critics(*[tensor.detach()[pairs] for tensor in self.parameters])
+        return type(self)(*[tensor.detach()[pairs] for tensor in self.parameters])
 
-    def replace(self, pairs: Bool[Tensor, " pair"], others: Critics) -> Critics:
-        """These critics with those of the marked pairs taken from `others`."""
-        mixed = []
-        for mine, other in zip(self.parameters, others.parameters, strict=True):
-            mask = pairs.view(-1, *[1] * (mine.dim() - 1))
-            mixed.append(torch.where(mask, other.detach(), mine))
-        return Critics(*mixed)
+    def scaled(self, scale: Float[Tensor, " pair"]) -> Self:
+        """The critics with every score of a pair times a number."""
+        linear = {"quadratic_x", "quadratic_y", "cross", "bias", "weight_3"}
+
+        def times(name: str, tensor: Tensor) -> Tensor:
+            return tensor.detach() * scale.view(-1, *[1] * (tensor.dim() - 1)) if name in linear else tensor
+
+        return type(self)(*[times(field.name, getattr(self, field.name)) for field in fields(self)])
 
     def scores(
         self,
@@ -103,13 +109,13 @@ def gaussian_critics(
     .. math:: \log \frac{p(x, y)}{p(x) p(y)} = \text{const} - \tfrac12 z^\top
         \left[\Sigma^{-1} - \operatorname{blockdiag}(\Sigma_x, \Sigma_y)^{-1}\right] z, \quad z = (x, y)
 
-    The covariance is shrunk toward independence by the number of samples, so that noise does not start as
-    information and nearly singular layers stay finite.
+    A small ridge keeps nearly singular layers finite. Training starts by scaling the critic down to what the
+    validation samples bear out, so that noise does not start as information.
     """
     pairs, _, dim_x = x.shape
     dim_y = y.shape[-1]
-    covariance, shrunk = _shrunk_covariance(torch.cat([x, y], dim=-1), dim_x)
-    precision = torch.linalg.inv(shrunk)
+    covariance = _covariance(torch.cat([x, y], dim=-1).double())
+    precision = torch.linalg.inv(covariance)
     alone_x = torch.linalg.inv(covariance[:, :dim_x, :dim_x])
     alone_y = torch.linalg.inv(covariance[:, dim_x:, dim_x:])
 
@@ -118,12 +124,12 @@ def gaussian_critics(
         return (values * math.sqrt(3 / fan_in)).to(x).repeat(pairs, *[1] * len(shape))
 
     return Critics(
-        quadratic_x=(alone_x - precision[:, :dim_x, :dim_x]) / 2,
-        quadratic_y=(alone_y - precision[:, dim_x:, dim_x:]) / 2,
-        cross=-precision[:, :dim_x, dim_x:],
+        quadratic_x=((alone_x - precision[:, :dim_x, :dim_x]) / 2).to(x),
+        quadratic_y=((alone_y - precision[:, dim_x:, dim_x:]) / 2).to(x),
+        cross=-precision[:, :dim_x, dim_x:].to(x),
         bias=x.new_zeros(pairs),
-        weight_x=uniform(dim_x, hidden, fan_in=dim_x + dim_y),
-        weight_y=uniform(dim_y, hidden, fan_in=dim_x + dim_y),
+        weight_x=2 * uniform(dim_x, hidden, fan_in=dim_x + dim_y),
+        weight_y=2 * uniform(dim_y, hidden, fan_in=dim_x + dim_y),
         bias_1=uniform(1, hidden, fan_in=1),
         weight_2=uniform(hidden, hidden, fan_in=hidden) * math.sqrt(2),
         bias_2=x.new_zeros(pairs, 1, hidden),
@@ -131,13 +137,9 @@ def gaussian_critics(
     )
 
 
-def _shrunk_covariance(z: Tensor, dim_x: int) -> tuple[Tensor, Tensor]:
-    """Covariance with a small ridge, and the same with its off-diagonal blocks shrunk toward zero."""
-    samples, dim = z.shape[1:]
+def _covariance(z: Float[Tensor, "pair sample dim"]) -> Float[Tensor, "pair dim dim"]:
+    """Covariance of each pair with a small ridge."""
     centred = z - z.mean(dim=1, keepdim=True)
-    covariance = centred.mT @ centred / samples
+    covariance = centred.mT @ centred / z.shape[1]
     scale = covariance.diagonal(dim1=-2, dim2=-1).mean(-1)[:, None, None]
-    covariance = covariance + (1e-3 * scale + 1e-6) * torch.eye(dim, device=z.device, dtype=z.dtype)
-    keep = torch.ones(dim, dim, device=z.device, dtype=z.dtype)
-    keep[:dim_x, dim_x:] = keep[dim_x:, :dim_x] = samples / (samples + dim)
-    return covariance, covariance * keep
+    return covariance + (RIDGE * scale + 1e-9) * torch.eye(z.shape[-1], device=z.device, dtype=z.dtype)

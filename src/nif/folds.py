@@ -10,7 +10,7 @@ from torch import Tensor
 
 from nif.training import Samples
 
-VALIDATION = 0.2
+VALIDATION = 0.25
 """Share of the training samples that decides when to stop."""
 
 

@@ -112,8 +112,8 @@ class TermCritics(Critics):
         by_term = x.view(pairs, samples, terms, -1).transpose(1, 2).flatten(0, 1)
         repeated = Critics(*[tensor.repeat_interleave(terms, dim=0) for tensor in self.parameters])
         joint, product = repeated.scores(by_term, y.transpose(1, 2).reshape(-1, samples, 1), shifts)
-        product = product.view(pairs, terms, -1, samples).transpose(1, 2).flatten(2)
-        return joint.view(pairs, -1), product
+        product = product.reshape(pairs, terms, -1, samples).transpose(1, 2).flatten(2)
+        return joint.reshape(pairs, -1), product
 
 
 class BoundedTermCritics(TermCritics):

@@ -8,7 +8,7 @@ of independent columns (chi-square), and
 .. math:: \hat I = \sum_{\text{bins}} p_{xy} \log \frac{p_{xy}}{p_x p_y}.
 
 That is the Donsker–Varadhan bound (eq. 1) at its supremum over critics that are constant on these bins. What
-the bins miss shrinks with more samples, so the value is extrapolated from all samples and from their two halves.
+the bins miss shrinks with more samples, so the value is extrapolated from all samples and from both halves.
 
 References:
     Darbellay & Vajda (1999), Estimation of the information by an adaptive partitioning of the observation

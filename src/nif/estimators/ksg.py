@@ -22,9 +22,9 @@ class Ksg:
 
     .. math:: \hat I = \psi(k) + \psi(N) - \langle \psi(n_x + 1) + \psi(n_y + 1) \rangle
 
-    on normal scores of the ranks. Where a column has ties, distances of 0 are common and Gao's form is used: k
-    grows to the number of samples at distance 0, and the counts include the boundary. The mean over
-    permutations of y, which should be 0, is subtracted in that case.
+    on normal scores of the ranks, less the mean over permutations of y, which should be 0 and is not quite.
+    Where a column has ties, Gao's form is used: where the k-th neighbour is at distance 0, k and the counts are
+    those of the samples at distance 0.
 
     Args:
         k: Neighbours. More is smoother and less variable.
@@ -83,7 +83,7 @@ class Ksg:
         z = (seen.mean() - means.mean()) / (spread * inflation)
         own_noise = float(np.mean([one.var() for one in null]))
         stderr = math.sqrt(max(seen.var() - own_noise, 0.0) / len(x) + spread**2)
-        nats = min(float(seen.mean() - (means.mean() if ties else 0.0)), _most(x), _most(y))
+        nats = min(float(seen.mean() - means.mean()), _most(x), _most(y))
         return nats, stderr, float(student_t.sf(z, self.permutations - 1))
 
 
@@ -98,10 +98,10 @@ def _kraskov(x: np.ndarray, y: np.ndarray, k: int) -> Float[np.ndarray, " sample
 def _gao(x: np.ndarray, y: np.ndarray, k: int) -> Float[np.ndarray, " sample"]:
     """Gao's mixed form, sample by sample."""
     radius = _distances(x, y, k)
-    joint = np.column_stack([x, y])
-    same = _within(joint, np.zeros(len(x))) - 1
-    neighbours = np.where(radius == 0, same, k)
-    counts = np.log(_within(x, radius)) + np.log(_within(y, radius))
+    atom = radius == 0
+    inside = np.where(atom, 0.0, np.nextafter(radius, 0))
+    neighbours = np.where(atom, _within(np.column_stack([x, y]), np.zeros(len(x))), k)
+    counts = digamma(_within(x, inside)) + digamma(_within(y, inside))
     return digamma(neighbours) + math.log(len(x)) - counts
 
 

@@ -1,0 +1,1 @@
+"""Critics of pairs of numbers trained at the processor's speed, compiled by numba."""

@@ -1,0 +1,133 @@
+"""One step of a critic up MINE's objective, with Adam."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float32
+
+from nif.fused.cells import log_mean_exp
+from nif.fused.critic import CHUNK, backward, forward, transpose
+from nif.fused.lanes import compiled
+
+Numbers = Float32[np.ndarray, " number"]
+
+
+class Batch(NamedTuple):
+    """Samples of one step, a multiple of 64: joint ones first, then product ones, then unused rows.
+
+    Attributes:
+        x: One side of each sample.
+        y: The other side.
+        weight: 1 / joint samples, then the share of the product that each product sample stands for, then 0.
+    """
+
+    x: Numbers
+    y: Numbers
+    weight: Numbers
+
+
+class Room(NamedTuple):
+    """Arrays that a critic's passes work in."""
+
+    first: Numbers
+    second: Numbers
+    scores: Numbers
+    back: Numbers
+    turned: Numbers
+
+
+class Adam(NamedTuple):
+    """Gradient, its running mean and mean square, and the mean of the weights themselves over late steps."""
+
+    gradient: Numbers
+    mean: Numbers
+    square: Numbers
+    average: Numbers
+
+
+@compiled
+def room(hidden: int, samples: int) -> Room:
+    """Room for batches of some size."""
+    return Room(
+        np.empty(samples * hidden, dtype=np.float32),
+        np.empty(samples * hidden, dtype=np.float32),
+        np.empty(samples, dtype=np.float32),
+        np.empty(CHUNK * hidden, dtype=np.float32),
+        np.empty(hidden * hidden, dtype=np.float32),
+    )
+
+
+@compiled
+def adam(weights: Numbers) -> Adam:
+    """The state before the first step."""
+    nothing = np.zeros(len(weights), dtype=np.float32)
+    return Adam(nothing, nothing.copy(), nothing.copy(), weights.copy())
+
+
+@compiled
+def ascend(
+    weights: Numbers, hidden: int, batch: Batch, joint: int, product: int, log_average: float, keep: float,
+    space: Room, gradient: Numbers,
+) -> float:  # fmt: skip
+    r"""Gradient of :math:`E_{joint}[T] - E_{product}[e^T] / \bar m`; returns the new :math:`\log \bar m`."""
+    _all_scores(weights, hidden, batch, space)
+    scores, end = space.scores, joint + product
+    log_mean = log_mean_exp(scores[joint:end], batch.weight[joint:end])
+    if log_average > -1e30:
+        log_mean = np.logaddexp(log_average + np.log(keep), log_mean + np.log(1 - keep))
+    scores[:joint] = batch.weight[:joint]
+    for i in range(joint, end):
+        scores[i] = -batch.weight[i] * np.exp(scores[i] - log_mean)
+    scores[end:] = 0
+    gradient[:] = 0
+    transpose(weights, hidden, space.turned)
+    for start in range(0, len(batch.x), CHUNK):
+        rows = slice(start, start + CHUNK)
+        layer = slice(start * hidden, (start + CHUNK) * hidden)
+        backward(weights, space.turned, hidden, batch.x[rows], batch.y[rows], space.first[layer],
+                 space.second[layer], scores[rows], space.back, gradient)  # fmt: skip
+    return log_mean
+
+
+@compiled
+def _all_scores(weights: Numbers, hidden: int, batch: Batch, space: Room) -> None:
+    for start in range(0, len(batch.x), CHUNK):
+        rows = slice(start, start + CHUNK)
+        layer = slice(start * hidden, (start + CHUNK) * hidden)
+        forward(weights, hidden, batch.x[rows], batch.y[rows], space.first[layer], space.second[layer],
+                space.scores[rows])  # fmt: skip
+
+
+@compiled
+def move(weights: Numbers, state: Adam, rates: Numbers, left: np.float32, step: int, average: float) -> None:
+    """Adam's update with the gradient of `state`, upward; then the mean of the weights follows."""
+    first, second = np.float32(0.9), np.float32(0.99)
+    unbiased = np.float32(1 / (1 - 0.9 ** (step + 1)))
+    unbiased_square = np.float32(1 / (1 - 0.99 ** (step + 1)))
+    follow = np.float32(1 - min(average, (1 + step) / (10 + step)))
+    for i in range(len(weights)):
+        slope = state.gradient[i]
+        state.mean[i] = first * state.mean[i] + (1 - first) * slope
+        state.square[i] = second * state.square[i] + (1 - second) * slope * slope
+        size = np.sqrt(state.square[i] * unbiased_square) + np.float32(1e-8)
+        weights[i] += left * rates[i] * unbiased * state.mean[i] / size
+        state.average[i] += follow * (weights[i] - state.average[i])
+
+
+@compiled
+def scores_of(weights: Numbers, hidden: int, x: Numbers, y: Numbers, space: Room) -> Numbers:
+    """Scores of any number of samples."""
+    out = np.empty(len(x), dtype=np.float32)
+    part_x, part_y = np.zeros(CHUNK, dtype=np.float32), np.zeros(CHUNK, dtype=np.float32)
+    layer = slice(0, CHUNK * hidden)
+    for start in range(0, len(x), CHUNK):
+        rows = min(CHUNK, len(x) - start)
+        part_x[:rows] = x[start : start + rows]
+        part_y[:rows] = y[start : start + rows]
+        forward(
+            weights, hidden, part_x, part_y, space.first[layer], space.second[layer], space.scores[:CHUNK]
+        )
+        out[start : start + rows] = space.scores[:rows]
+    return out

@@ -1,0 +1,108 @@
+"""Training of one critic with early stopping, start to end inside compiled code."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float32, Float64
+
+from nif.fused.ascent import Room, adam, ascend, move, room, scores_of
+from nif.fused.batch import GOLDEN, PLASTIC, Column, draw_joint, draw_product, empty_batch, importance
+from nif.fused.cells import log_mean_exp
+from nif.fused.lanes import compiled
+
+Numbers = Float32[np.ndarray, " number"]
+Shares = Float64[np.ndarray, " node"]
+
+
+class Plan(NamedTuple):
+    """How a critic is trained; see `nif.training.Schedule`."""
+
+    hidden: int
+    steps: int
+    joint: int
+    product: int
+    check_every: int
+    patience: int
+    warm_up: int
+    keep: float
+    average: float
+    phase_joint: float
+    phase_product: float
+
+
+@compiled
+def fit(weights: Numbers, rates: Numbers, samples: Column, looked: Column, plan: Plan) -> tuple[Numbers, int]:
+    """The weights that were best on the `looked` samples, and the steps that were made."""
+    batch = empty_batch(plan.joint, plan.product)
+    space = room(plan.hidden, len(batch.x))
+    shrink(weights, plan.hidden, looked, space)
+    state = adam(weights)
+    best, best_value, stale, log_average = weights.copy(), -np.inf, 0, -np.inf
+    chance = samples.share
+    for step in range(plan.steps + 1):
+        if step % plan.check_every == 0 or step == plan.steps:
+            value = value_of(state.average, plan.hidden, looked, space)
+            stale += 1
+            if value > best_value:
+                best_value, stale = value, 0
+                best[:] = state.average
+            if stale > plan.patience or step == plan.steps:
+                break
+            scores = scores_of(weights, plan.hidden, samples.grid_x, samples.grid_y, space)
+            chance = importance(samples, scores)
+        draw_joint(batch, samples, plan.joint, (plan.phase_joint + step * GOLDEN) % 1)
+        draw_product(
+            batch, samples, chance, plan.joint, plan.product, (plan.phase_product + step * PLASTIC) % 1
+        )
+        log_average = ascend(weights, plan.hidden, batch, plan.joint, plan.product, log_average, plan.keep,
+                             space, state.gradient)  # fmt: skip
+        left = np.float32(min(1.0, (step + 1) / plan.warm_up) * (1 - step / plan.steps))
+        move(weights, state, rates, left, step, plan.average)
+    shrink(best, plan.hidden, looked, space)
+    return best, step
+
+
+@compiled
+def shrink(weights: Numbers, hidden: int, looked: Column, space: Room) -> float:
+    r"""Scale the critic by the s in [0, 1] with the largest bound on the `looked` samples; returns s.
+
+    .. math:: \max_s \; s E_{joint}[T] - \log E_{product}[e^{s T}]
+
+    Concave in s, so its slope is halved down to. A critic that learnt noise is turned into nearly nothing.
+    """
+    joint = scores_of(weights, hidden, looked.x, looked.y, space).mean()
+    product = scores_of(weights, hidden, looked.grid_x, looked.grid_y, space)
+    if joint >= _tilted_mean(product, looked.share, 1.0):
+        return 1.0
+    low, high = 0.0, 1.0
+    for _ in range(10):
+        middle = (low + high) / 2
+        if joint >= _tilted_mean(product, looked.share, middle):
+            low = middle
+        else:
+            high = middle
+    low = max(low, high / 2)  # never all of it: the test of independence needs the critic's shape
+    weights[4 * hidden : 5 * hidden] *= np.float32(low)
+    weights[5 * hidden + hidden * hidden :] *= np.float32(low)
+    return low
+
+
+@compiled
+def _tilted_mean(scores: Numbers, share: Shares, scale: float) -> float:
+    """Mean of T under the product weighted by exp(scale T)."""
+    top, mass, mean = scores.max(), 0.0, 0.0
+    for i in range(len(scores)):
+        weight = share[i] * np.exp(scale * (scores[i] - top))
+        mass += weight
+        mean += weight * scores[i]
+    return mean / mass
+
+
+@compiled
+def value_of(weights: Numbers, hidden: int, samples: Column, space: Room) -> float:
+    """The Donsker–Varadhan bound of one critic on some samples."""
+    joint = scores_of(weights, hidden, samples.x, samples.y, space)
+    product = scores_of(weights, hidden, samples.grid_x, samples.grid_y, space)
+    return joint.mean() - log_mean_exp(product, samples.share)
