@@ -35,7 +35,7 @@ def read(path: Path, features: str | None = None, label: str | None = None) -> D
 
     Args:
         path: ``.csv`` with a header, ``.parquet``, ``.npy`` with one row for each sample, or ``.npz``.
-        features: Columns separated by commas; for an ``.npz`` the name of one array, ``x`` if it is not given.
+        features: Columns separated by commas; for an ``.npz`` the name of one array, ``x`` if not given.
         label: The column of the class; for an ``.npz`` the name of its array.
 
     Raises:

@@ -21,7 +21,7 @@ from nif.cli import options
     help="Directory for figure, flow file, report, tables.",
 )
 def demo(
-    dataset: str, hidden: str | None, tolerance: float, estimator: str | None, seed: int, out: Path | None
+    *, dataset: str, hidden: str | None, tolerance: float, estimator: str | None, seed: int, out: Path | None
 ) -> None:
     """Train a network, measure its information flow, explain it, prune it, compare it."""
     from nif.contracts import InputError

@@ -15,7 +15,7 @@ from nif.cli import options
 @click.option("--y", "right", required=True, metavar="COLUMNS", help="The other side.")
 @options.ESTIMATOR
 @options.SEED
-def estimate(data: Path, left: str, right: str, estimator: str | None, seed: int) -> None:
+def estimate(*, data: Path, left: str, right: str, estimator: str | None, seed: int) -> None:
     """Estimate the mutual information of two columns, or groups of columns, of a file."""
     from nif.cli.data import columns
     from nif.demo.tables import p_values

@@ -15,7 +15,7 @@ from nif.cli import options
 @options.WEIGHTS
 @options.FEATURES
 @options.LABEL
-def layers(model: str, data: Path, weights: Path | None, features: str | None, label: str | None) -> None:
+def layers(*, model: str, data: Path, weights: Path | None, features: str | None, label: str | None) -> None:
     """List the layers of a network that would be measured, and which feeds which."""
     from nif.cli.data import read
     from nif.cli.models import network

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     debug = DEBUG in given
     try:
         with _warnings_in_one_line():
-            # Where an error does not end the program, click returns the code that --help and --version ask for.
+            # Not standalone: click then leaves errors to us, and returns the code that --help asks for.
             code = nif.main([each for each in given if each != DEBUG], prog_name="nif", standalone_mode=False)
     except click.Abort:
         click.echo("nif: interrupted", err=True)

@@ -26,6 +26,7 @@ from nif.cli import options
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="The flow, as .safetensors."
 )
 def measure(
+    *,
     model: str,
     data: Path,
     weights: Path | None,

@@ -20,8 +20,8 @@ EXAMPLE = "such as mypackage.nets:make_net"
 def network(path: str, weights: Path | None) -> nn.Module:
     """The network that ``module:factory`` makes, with the weights of a file.
 
-    The module is looked for in the current directory first. The factory is called without arguments; a network
-    that is there already is taken as it is.
+    The module is looked for in the current directory first. The factory is called without arguments; a
+    network that is there already is taken as it is.
 
     Raises:
         InputError: There is no such module or name, what it gives is no network, or the weights do not fit.

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from nif.contracts import Estimator
 
 MODEL = click.argument("model", metavar="MODULE:FACTORY")
 DATA = click.argument("data", type=click.Path(path_type=Path))
@@ -38,7 +42,7 @@ NOISE = click.option(
 JOBS = click.option("--jobs", type=int, help="Processes; one with threads of its own if not given.")
 
 
-def chosen(estimator: str | None) -> object:
+def chosen(estimator: str | None) -> Estimator | None:
     """The estimator of that name, or None."""
     from nif.contracts import InputError
     from nif.estimators import ESTIMATORS

@@ -33,6 +33,7 @@ from nif.cli import options
     "-o", "--output", type=click.Path(path_type=Path), required=True, help="Smaller weights, as .safetensors."
 )
 def prune(
+    *,
     model: str,
     data: Path,
     weights: Path | None,

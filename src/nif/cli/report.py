@@ -16,7 +16,7 @@ import click
     required=True,
     help="The page, as .html; opens offline.",
 )
-def report(flow: Path, output: Path) -> None:
+def report(*, flow: Path, output: Path) -> None:
     """Write a flow as one page that opens in a browser without a network."""
     from nif.cli.outputs import writable
     from nif.storage import load

@@ -7,14 +7,17 @@ import torch
 from jaxtyping import Float
 
 from nif.comparison.extra import needs_extra
-from nif.comparison.subject import Subject
+from nif.comparison.subject import Subject, some_rows
 
+ROWS_EXPLAINED = 500
 STEPS = 50
 ROWS_AT_ONCE = 20_000
 
 
 def integrated_gradients(subject: Subject) -> Float[np.ndarray, " feature"]:
     r"""Mean over samples and outputs of the absolute integrated gradient, from the mean sample.
+
+    Up to 500 samples are explained, in 50 steps each.
 
     .. math::
         A_i = E_{x, k} \Big| (x_i - \bar x_i) \int_0^1 \partial_i f_k(\bar x + t (x - \bar x)) dt \Big|
@@ -26,8 +29,9 @@ def integrated_gradients(subject: Subject) -> Float[np.ndarray, " feature"]:
         from captum.attr import IntegratedGradients
 
     method = IntegratedGradients(subject.outputs)
-    x = subject.tensor(subject.x)
-    mean = x.mean(dim=0, keepdim=True)
+    every = subject.tensor(subject.x)
+    mean = every.mean(dim=0, keepdim=True)
+    x = every[some_rows(subject, ROWS_EXPLAINED)]
     with torch.no_grad():
         outputs = subject.outputs(mean).shape[1]
     total = sum(

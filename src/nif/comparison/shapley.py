@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from nif.comparison.extra import kept_in, needs_extra
-from nif.comparison.subject import Subject
+from nif.comparison.subject import Subject, some_rows
 
 ROWS_EXPLAINED = 100
 BACKGROUND_ROWS = 500
@@ -31,10 +30,9 @@ def shapley(subject: Subject) -> Float[np.ndarray, " feature"]:
     with needs_extra("shap"), kept_in():
         import shap
 
-    rng = np.random.default_rng(subject.seed)
     x = subject.tensor(subject.x)
-    background = x[_some_rows(rng, len(x), BACKGROUND_ROWS)]
-    explained = x[_some_rows(rng, len(x), ROWS_EXPLAINED)]
+    background = x[some_rows(subject, BACKGROUND_ROWS)]
+    explained = x[some_rows(subject, ROWS_EXPLAINED)]
     with kept_in():
         explainer = shap.GradientExplainer(_Columns(subject), background)
         values = explainer.shap_values(explained, nsamples=DRAWS, rseed=subject.seed)
@@ -52,7 +50,3 @@ class _Columns(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.outputs(x)
-
-
-def _some_rows(rng: np.random.Generator, rows: int, most: int) -> Tensor:
-    return torch.as_tensor(rng.permutation(rows)[:most])

@@ -63,6 +63,12 @@ class Subject:
         return (outputs[:, 0] > boundary).numpy().astype(np.int64)
 
 
+def some_rows(subject: Subject, most: int) -> Int64[Tensor, " row"]:
+    """Which samples to explain where explaining all takes long: up to `most`, drawn at random."""
+    rng = np.random.default_rng(subject.seed)
+    return torch.from_numpy(rng.permutation(len(subject.y))[:most])
+
+
 def detached(model: Any) -> nn.Module:
     """A copy on the CPU in eval mode, its gradients off: the model passed in stays as it is.
 

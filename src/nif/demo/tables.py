@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 WIDTH = 100
 INDENT = "  "
@@ -14,7 +14,7 @@ UNBROKEN = "\N{NO-BREAK SPACE}"
 NARROWEST = 8
 
 
-def table(columns: dict[str, Sequence[str]], *, left: int = 1) -> str:
+def table(columns: Mapping[str, Sequence[str]], *, left: int = 1) -> str:
     """Columns under their headers; names are shortened where the table would be wider than 100 columns.
 
     Args:
