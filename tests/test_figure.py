@@ -12,9 +12,10 @@ import pytest
 from flows import flow_of, links_of, random_flow
 from nif.contracts import InputError
 from nif.flow import Flow
-from nif.report.figure import MOST_LINKS, strongest
+from nif.report.figure import MOST_LINKS
 from nif.report.layout import heights
 from nif.report.palette import OTHER, colours
+from nif.report.strongest import strongest
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
@@ -103,8 +104,21 @@ def test_only_the_strongest_links_of_a_wide_network_are_drawn_and_that_is_said()
     assert len(ax.collections[0].get_segments()) == MOST_LINKS
     total = int((flow.edges()["nats"] > 0).sum())
     assert any(f"the strongest {MOST_LINKS:,} of {total:,} links" in text.get_text() for text in ax.texts)
-    drawn = strongest(flow, np.array([0, 90, 180, 183]))[2]
-    np.testing.assert_array_equal(drawn[::-1], np.sort(flow.edges()["nats"])[::-1][:MOST_LINKS])
+
+
+def test_the_strongest_links_are_the_first_of_all_links_sorted() -> None:
+    flow = random_flow([20, 30, 3], [(0, 2)])
+    edges = flow.edges().query("nats > 0").sort_values("nats", ascending=False, kind="stable")
+    names = [unit for layer in flow.layers for unit in layer.units]
+    for most in (1, 50, 10_000):
+        found = strongest(flow.links, [20, 30, 3], most)
+        first = edges.head(most)
+        np.testing.assert_array_equal(found.nats, first["nats"])
+        np.testing.assert_array_equal(found.p_value, first["p_value"])
+        assert [names[unit] for unit in found.source] == first["source_unit"].tolist()
+        assert [names[unit] for unit in found.target] == first["target_unit"].tolist()
+        assert found.of == len(edges)
+    np.testing.assert_array_equal(found.weakest_first().nats, found.nats[::-1])
 
 
 def test_names_are_taken_as_they_are() -> None:

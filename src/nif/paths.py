@@ -89,12 +89,23 @@ class Dag:
         return np.split(columns, ends[:-1], axis=1)
 
 
-def attribution(dag: Dag, *, clip: bool = True) -> Float[np.ndarray, "feature label"]:
-    """Sum over all paths from each feature to each unit of the last layer (eq. 4)."""
-    return dag.at_features(dag.toward(clipped if clip else signed, np.eye(dag.sizes[-1])))
+def attribution(
+    dag: Dag, *, clip: bool = True, of: Float[np.ndarray, "label column"] | None = None
+) -> Float[np.ndarray, "feature column"]:
+    """Sum over all paths from each feature to each unit of the last layer (eq. 4).
+
+    Args:
+        dag: The layers.
+        clip: Count negative links as 0.
+        of: Sums over classes to take, one a column; each class by itself if None.
+    """
+    end = np.eye(dag.sizes[-1]) if of is None else of
+    return dag.at_features(dag.toward(clipped if clip else signed, end))
 
 
-def attribution_stderr(dag: Dag, *, clip: bool = True) -> Float[np.ndarray, "feature label"]:
+def attribution_stderr(
+    dag: Dag, *, clip: bool = True, of: Float[np.ndarray, "label column"] | None = None
+) -> Float[np.ndarray, "feature column"]:
     r"""Standard error of each attribution from those of the links (delta method).
 
     .. math:: \operatorname{Var} A_{ij} \approx \sum_{u \to v} F_{iu}^2 \; s_{uv}^2 \; B_{vj}^2
@@ -105,8 +116,9 @@ def attribution_stderr(dag: Dag, *, clip: bool = True) -> Float[np.ndarray, "fea
     """
     weigh = clipped if clip else signed
     before = dag.onward(weigh, np.eye(dag.feature_count))
-    after = dag.toward(weigh, np.eye(dag.sizes[-1]))
-    variance = np.zeros((dag.feature_count, dag.sizes[-1]))
+    end = np.eye(dag.sizes[-1]) if of is None else of
+    after = dag.toward(weigh, end)
+    variance = np.zeros((dag.feature_count, end.shape[1]))
     for found in dag.links:
         variance += before[found.source] ** 2 @ (variances(found, clip=clip) @ after[found.target] ** 2)
     return np.sqrt(variance)

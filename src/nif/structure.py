@@ -140,3 +140,16 @@ def outflow(sizes: Sequence[int], links: Sequence[Links]) -> Float[np.ndarray, "
     for found in links:
         sums[found.source] += np.maximum(found.nats, 0).sum(axis=1)
     return np.concatenate(sums)
+
+
+def flow_stderr(
+    sizes: Sequence[int], links: Sequence[Links]
+) -> tuple[Float[np.ndarray, " unit"], Float[np.ndarray, " unit"]]:
+    """Standard errors of inflow and outflow; the errors of links are taken as independent."""
+    into = [np.zeros(size) for size in sizes]
+    out = [np.zeros(size) for size in sizes]
+    for found in links:
+        variance = np.where(found.nats > 0, found.stderr**2, 0.0)
+        into[found.target] += variance.sum(axis=0)
+        out[found.source] += variance.sum(axis=1)
+    return np.sqrt(np.concatenate(into)), np.sqrt(np.concatenate(out))

@@ -233,6 +233,21 @@ class Flow:
 
         return draw(self, ax)
 
+    def report(self, path: str | os.PathLike[str]) -> None:
+        """Write a page to explore the flow in a browser: one HTML file, without server or network.
+
+        The strongest 200,000 links go into it; the page says what was left out.
+
+        Args:
+            path: Of the file, for example ``"flow.html"``.
+
+        Raises:
+            InputError: The path can not be written. A file that was there before is then unchanged.
+        """
+        from nif.report.page import write
+
+        write(self, self._dag, path)
+
     def to_igraph(self) -> igraph.Graph:
         """The links with information as an igraph graph.
 

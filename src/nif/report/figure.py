@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from nif.contracts import InputError
 from nif.report.layout import heights
 from nif.report.palette import colours
+from nif.report.strongest import strongest
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -114,7 +115,8 @@ class _Picture:
         from matplotlib.collections import LineCollection
         from matplotlib.colors import to_rgba_array
 
-        source, target, nats = strongest(self.flow, self.first)
+        found = strongest(self.flow.links, self.sizes, MOST_LINKS).weakest_first()
+        source, target, nats = found.source, found.target, found.nats
         share = nats / nats.max() if len(nats) else nats
         faint = 0.85 / (1 + len(nats) / 400) ** 0.4
         lines = LineCollection(
@@ -125,8 +127,7 @@ class _Picture:
             zorder=1,
         )
         self.ax.add_collection(lines, autolim=False)
-        total = sum(int((found.nats > 0).sum()) for found in self.flow.links)
-        return len(nats), total
+        return len(nats), found.of
 
     def units(self) -> None:
         """A disc for each unit: colour is community, size betweenness, hollow is silent."""
@@ -213,23 +214,6 @@ class _Picture:
             parse_math=False,
             path_effects=[withStroke(linewidth=2, foreground="#ffffff", alpha=0.8)],
         )
-
-
-def strongest(
-    flow: Flow, first: Int[np.ndarray, " layer"]
-) -> tuple[Int[np.ndarray, " link"], Int[np.ndarray, " link"], Float[np.ndarray, " link"]]:
-    """Source, target and nats of the strongest links with information, the weakest of them first."""
-    ends, weights = [], []
-    for found in flow.links:
-        nats = found.nats.ravel()
-        kept = np.argsort(-nats, kind="stable")[:MOST_LINKS]
-        kept = kept[nats[kept] > 0]
-        source, target = np.divmod(kept, found.nats.shape[1])
-        ends.append(np.stack([source + first[found.source], target + first[found.target]]))
-        weights.append(nats[kept])
-    both, nats = np.concatenate(ends, axis=1), np.concatenate(weights)
-    order = np.argsort(-nats, kind="stable")[:MOST_LINKS][::-1]
-    return both[0, order], both[1, order], nats[order]
 
 
 def _curves(

@@ -1,0 +1,97 @@
+// What the page holds: `meta` (names and options) and typed arrays, one value for each unit or link.
+const meta = JSON.parse(document.getElementById("meta").textContent);
+
+function array(name, type) {
+  const text = document.getElementById("data-" + name).textContent.trim();
+  if (Uint8Array.fromBase64) return new type(Uint8Array.fromBase64(text).buffer);
+  const raw = atob(text), bytes = new Uint8Array(raw.length);
+  for (let i = 0; i < raw.length; i++) bytes[i] = raw.charCodeAt(i);
+  return new type(bytes.buffer);
+}
+
+const unit = {
+  y: array("y", Float32Array), community: array("community", Int32Array), silent: array("silent", Uint8Array),
+  betweenness: array("betweenness", Float32Array), throughput: array("throughput", Float32Array),
+  inflow: array("inflow", Float32Array), outflow: array("outflow", Float32Array),
+  inflowError: array("inflow_stderr", Float32Array), outflowError: array("outflow_stderr", Float32Array),
+  p: array("p_value", Float32Array), q: array("q_value", Float32Array),
+};
+// Links are sorted: the one with the most nats comes first.
+const link = {
+  source: array("source", Uint32Array), target: array("target", Uint32Array), nats: array("nats", Float32Array),
+  error: array("stderr", Float32Array), p: array("link_p_value", Float32Array),
+};
+const attribution = { value: array("attribution", Float32Array), error: array("attribution_stderr", Float32Array) };
+
+const layers = meta.layers, units = unit.y.length, linkCount = link.nats.length;
+const layerOf = new Uint16Array(units);
+let offset = 0;
+for (const [index, layer] of layers.entries()) {
+  layer.first = offset;
+  layerOf.fill(index, offset, offset + layer.size);
+  offset += layer.size;
+}
+const classes = layers[layers.length - 1];
+const features = meta.features.flatMap((index) =>
+  Array.from({ length: layers[index].size }, (_, i) => layers[index].first + i));
+const featureRow = new Map(features.map((u, row) => [u, row]));
+
+function nameOf(u) {
+  const layer = layers[layerOf[u]], i = u - layer.first;
+  return layer.units ? layer.units[i] : layer.name + "[" + i + "]";
+}
+
+// Links in and out of each unit, as positions in `link`, strongest first.
+function adjacency(ends) {
+  const start = new Uint32Array(units + 1), list = new Uint32Array(linkCount);
+  for (let e = 0; e < linkCount; e++) start[ends[e] + 1]++;
+  for (let u = 0; u < units; u++) start[u + 1] += start[u];
+  const next = start.slice();
+  for (let e = 0; e < linkCount; e++) list[next[ends[e]]++] = e;
+  return (u) => list.subarray(start[u], start[u + 1]);
+}
+const linksIn = adjacency(link.target), linksOut = adjacency(link.source);
+
+// Sum over the classes chosen (all for -1) of the products of all paths from each unit on; eq. 4, backward.
+function toClass(chosen) {
+  const sums = new Float64Array(units);
+  for (let u = units - 1; u >= 0; u--) {
+    if (u >= classes.first) { sums[u] = chosen < 0 || u - classes.first === chosen ? 1 : 0; continue; }
+    let sum = 0;
+    for (const e of linksOut(u)) sum += link.nats[e] * sums[link.target[e]];
+    sums[u] = sum;
+  }
+  return sums;
+}
+// The same from all features up to each unit.
+function fromFeatures() {
+  const sums = new Float64Array(units);
+  for (let u = 0; u < units; u++) {
+    let sum = featureRow.has(u) ? 1 : 0;
+    for (const e of linksIn(u)) sum += link.nats[e] * sums[link.source[e]];
+    sums[u] = sum;
+  }
+  return sums;
+}
+
+// The k strongest paths that end (or begin) at a unit: the best k into a unit extend those before it.
+function strongestPaths(u, inward, k) {
+  const best = new Map();
+  const visit = (v) => {
+    if (best.has(v)) return best.get(v);
+    const stops = inward ? featureRow.has(v) : v >= classes.first && (state.chosen < 0 || v - classes.first === state.chosen);
+    const found = stops ? [{ product: 1, unit: v, next: null }] : [];
+    for (const e of inward ? linksIn(v) : linksOut(v)) {
+      const other = inward ? link.source[e] : link.target[e];
+      for (const path of visit(other)) found.push({ product: path.product * link.nats[e], unit: v, next: path });
+    }
+    found.sort((a, b) => b.product - a.product);
+    best.set(v, found.slice(0, k));
+    return best.get(v);
+  };
+  return visit(u).filter((path) => path.next).map((path) => {
+    const places = [];
+    for (let step = path; step; step = step.next) places.push(step.unit);
+    return { product: path.product, units: inward ? places.reverse() : places };
+  });
+}

@@ -1,0 +1,85 @@
+// Start: fill the controls, draw, and connect what the reader does.
+const views = { attribution: attributionView, map: mapView, layers: layersView, neurons: neuronsView, links: linksView, method: methodView };
+const fresh = new Set();
+function open(id) {
+  for (const tab of byId("tabs").children) {
+    const chosen = tab.getAttribute("aria-controls") === id;
+    tab.setAttribute("aria-selected", String(chosen));
+    tab.tabIndex = chosen ? 0 : -1;
+    byId(tab.getAttribute("aria-controls")).hidden = !chosen;
+  }
+  if (id === "network") fit();
+  else if (!fresh.has(id)) { fresh.add(id); views[id](); }
+}
+byId("tabs").addEventListener("click", (event) => { if (event.target.role === "tab") open(event.target.getAttribute("aria-controls")); });
+byId("tabs").addEventListener("keydown", (event) => {
+  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key], tabs = [...byId("tabs").children];
+  if (!step) return;
+  const next = tabs[(tabs.indexOf(document.activeElement) + step + tabs.length) % tabs.length];
+  next.focus(); open(next.getAttribute("aria-controls"));
+});
+
+const slider = byId("share");
+function showLinks(number) {
+  state.shown = number;
+  byId("shown").textContent = `${count(number)} of ${count(linkCount)} links, ${share(shareOf(number))} of ${state.chosen < 0 ? "all information" : "this class"}`;
+}
+function atStart() {
+  const number = Math.min(6000, linksFor(1));
+  slider.value = String(number < linksFor(1) ? Math.floor(1000 * shareOf(number)) : 1000);
+  showLinks(number);
+}
+slider.addEventListener("input", () => { showLinks(linksFor(slider.value / 1000)); requestAnimationFrame(redraw); });
+
+function choose(chosen) {
+  state.chosen = chosen;
+  byId("class").value = String(chosen);
+  weigh(); atStart();
+  fresh.delete("attribution");
+  if (!byId("attribution").hidden) open("attribution");
+  pin(state.pinned);
+  if (!byId("network").hidden) redraw();
+}
+byId("class").replaceWith(classSelect("class"));
+byId("size").addEventListener("change", (event) => { state.size = event.target.value; weigh(); redraw(); });
+byId("hide").addEventListener("change", (event) => { state.hide = event.target.checked; redraw(); });
+byId("in").addEventListener("click", () => zoom(1.4));
+byId("out").addEventListener("click", () => zoom(1 / 1.4));
+byId("fit").addEventListener("click", fit);
+
+const MOST_FOUND = 8;
+function search(text) {
+  const wanted = text.trim().toLowerCase(), list = [];
+  for (let u = 0; wanted && u < units && list.length < MOST_FOUND; u++) if (nameOf(u).toLowerCase().includes(wanted)) list.push(u);
+  const none = wanted && !list.length ? [element("span", { class: "note", text: "no such neuron" })] : [];
+  byId("found").replaceChildren(...none, ...list.map((u) => element("button", { type: "button", class: "name", text: `${clipped(nameOf(u), 50)} · ${clipped(layerName(u), 20)}`, onclick: () => found(u) })));
+  return list;
+}
+function found(u) {
+  byId("found").replaceChildren();
+  if (state.hide && unit.silent[u]) { state.hide = false; byId("hide").checked = false; }
+  pin(u);
+  if (sx(u) < 0 || sx(u) > view.width || sy(u) < TITLE || sy(u) > view.height) {
+    view.x += view.width / 2 - sx(u); view.y += view.height / 2 - sy(u); redraw();
+  } else redraw();
+}
+byId("find").addEventListener("input", (event) => search(event.target.value));
+byId("find").addEventListener("keydown", (event) => {
+  if (event.key === "Enter") { const list = search(event.target.value); if (list.length) found(list[0]); }
+  if (event.key === "Escape") byId("found").replaceChildren();
+});
+
+function theme(name) {
+  document.documentElement.dataset.theme = name;
+  fresh.clear();
+  for (const id of Object.keys(views)) if (!byId(id).hidden) open(id);
+  detail();
+  if (!byId("network").hidden) redraw();
+}
+byId("theme").addEventListener("click", () => theme(dark() ? "light" : "dark"));
+
+byId("summary").textContent = meta.summary;
+document.documentElement.dataset.theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+weigh(); atStart(); detail(); fit();
+new ResizeObserver(() => { if (picture.clientWidth && (picture.clientWidth !== view.width || picture.clientHeight !== view.height)) fit(); }).observe(picture);
+performance.mark("drawn");

@@ -1,0 +1,56 @@
+// Sortable tables of neurons and links, with a copy as CSV.
+const PAGE = 200;
+function table(section, columns, length, file) {
+  let sorted = null, by = -1, falling = true, rows = PAGE;
+  const indices = () => sorted || (sorted = Uint32Array.from({ length }, (_, i) => i));
+  const sort = (column) => {
+    falling = by === column ? !falling : !columns[column].text;
+    by = column;
+    const { value } = columns[column], sign = falling ? -1 : 1;
+    indices().sort((a, b) => { const x = value(a), y = value(b); return x < y ? -sign : x > y ? sign : a - b; });
+    render();
+  };
+  const csv = () => {
+    const quoted = (value) => (typeof value === "string" ? '"' + guarded(value).replaceAll('"', '""') + '"' : String(value));
+    const lines = [columns.map(({ name }) => name).join(",")];
+    for (const i of indices()) lines.push(columns.map(({ value }) => quoted(value(i))).join(","));
+    return lines.join("\n");
+  };
+  const render = () => {
+    const head = columns.map(({ name, text }, i) => element("th", { scope: "col", class: text ? "text" : "", "aria-sort": by !== i ? "none" : falling ? "descending" : "ascending" },
+      element("button", { type: "button", text: name + (by !== i ? "" : falling ? " ▾" : " ▴"), onclick: () => sort(i) })));
+    const body = Array.from(indices().subarray(0, rows), (i) => element("tr", {}, ...columns.map(({ value, shown, text }) =>
+      element("td", { class: text ? "text name" : "", text: text ? clipped(value(i)) : shown(value(i)) }))));
+    const copy = element("button", { type: "button", class: "copy", text: "Copy as CSV", onclick: async () => { await copied(csv()); copy.textContent = "Copied"; } });
+    const more = rows < length ? [element("button", { type: "button", text: "Show more", onclick: () => { rows += 5 * PAGE; render(); } })] : [];
+    section.replaceChildren(element("div", { class: "tools" }, copy, element("span", { class: "note", text: `${count(Math.min(rows, length))} of ${count(length)} rows${file}` })),
+      element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table" }, element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...body))), ...more);
+  };
+  render();
+}
+// A spreadsheet would run a cell that begins with one of these.
+const guarded = (text) => (/^[=+\-@\t\r]/.test(text) ? "'" + text : text);
+async function copied(text) {
+  try { await navigator.clipboard.writeText(text); } catch {
+    const area = element("textarea", { class: "unseen" });
+    area.value = text; document.body.append(area); area.select(); document.execCommand("copy"); area.remove();
+  }
+}
+const layerName = (u) => layers[layerOf[u]].name;
+function neuronsView() {
+  table(byId("neurons"), [
+    { name: "layer", text: true, value: layerName }, { name: "unit", text: true, value: nameOf },
+    { name: "nats in", value: (u) => unit.inflow[u], shown: nats }, { name: "nats out", value: (u) => unit.outflow[u], shown: nats },
+    { name: "throughput", value: (u) => unit.throughput[u], shown: share }, { name: "betweenness", value: (u) => unit.betweenness[u], shown: big },
+    { name: "community", value: (u) => unit.community[u], shown: communityText }, { name: "p", value: (u) => unit.p[u], shown: chance },
+    { name: "q", value: (u) => unit.q[u], shown: chance }, { name: "silent", value: (u) => unit.silent[u], shown: (yes) => (yes ? "silent" : "") },
+  ], units, "");
+}
+function linksView() {
+  table(byId("links"), [
+    { name: "from layer", text: true, value: (e) => layerName(link.source[e]) }, { name: "from", text: true, value: (e) => nameOf(link.source[e]) },
+    { name: "to layer", text: true, value: (e) => layerName(link.target[e]) }, { name: "to", text: true, value: (e) => nameOf(link.target[e]) },
+    { name: "nats", value: (e) => link.nats[e], shown: nats }, { name: "± 95 %", value: (e) => 1.96 * link.error[e], shown: nats },
+    { name: "p", value: (e) => link.p[e], shown: chance },
+  ], linkCount, meta.links.left_out ? `; ${count(meta.links.left_out)} weaker links are not in this page` : "");
+}

@@ -1,0 +1,162 @@
+"""What the page is told: names and options as JSON, numbers as typed arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from nif import structure
+from nif.contracts import Layer
+from nif.paths import Dag, attribution, attribution_stderr
+from nif.report.caveats import caveats
+from nif.report.layout import heights
+from nif.report.palette import COMMUNITIES, COMMUNITIES_ON_DARK, OTHER
+from nif.report.pixels import pixels
+from nif.report.strongest import Strongest, strongest
+
+if TYPE_CHECKING:
+    from nif.flow.flow import Flow
+
+MOST_LINKS = 200_000
+"""The strongest links go into the page; what is left out is said there."""
+
+
+@dataclass(frozen=True, eq=False)
+class Content:
+    """All that the page shows.
+
+    Attributes:
+        meta: Names, options and sums for each layer; JSON.
+        arrays: Numbers by name, one for each unit, link, or feature and class; little-endian.
+    """
+
+    meta: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+
+
+def content(flow: Flow, dag: Dag) -> Content:
+    """What to show of a flow."""
+    neurons = flow.neurons()
+    links = strongest(flow.links, dag.sizes, MOST_LINKS)
+    last = len(dag.sizes) - 1
+    places = heights(dag.sizes, flow.links, fixed=[*dag.features, last])
+    return Content(
+        _meta(flow, dag, neurons, links),
+        {
+            **_units(dag, neurons, flow, np.concatenate(places)),
+            **_links(links),
+            **_attribution(dag),
+        },
+    )
+
+
+def _units(dag: Dag, neurons: pd.DataFrame, flow: Flow, places: np.ndarray) -> dict[str, np.ndarray]:
+    real = ["betweenness", "throughput", "inflow", "outflow", "p_value", "q_value"]
+    into, out = structure.flow_stderr(dag.sizes, flow.links)
+    return {
+        "y": places.astype("<f4"),
+        **{name: neurons[name].to_numpy().astype("<f4") for name in real},
+        "inflow_stderr": into.astype("<f4"),
+        "outflow_stderr": out.astype("<f4"),
+        "community": neurons["community"].to_numpy().astype("<i4"),
+        "silent": neurons["silent"].to_numpy().astype("u1"),
+    }
+
+
+def _links(links: Strongest) -> dict[str, np.ndarray]:
+    return {
+        "source": links.source.astype("<u4"),
+        "target": links.target.astype("<u4"),
+        "nats": links.nats.astype("<f4"),
+        "stderr": links.stderr.astype("<f4"),
+        "link_p_value": links.p_value.astype("<f4"),
+    }
+
+
+def _attribution(dag: Dag) -> dict[str, np.ndarray]:
+    """Of each class, and in the last column of all classes together, with an error of its own."""
+    labels = dag.sizes[-1]
+    of = np.concatenate([np.eye(labels), np.ones((labels, 1))], axis=1)
+    return {
+        "attribution": attribution(dag, of=of).astype("<f4"),
+        "attribution_stderr": attribution_stderr(dag, of=of).astype("<f4"),
+    }
+
+
+def _meta(flow: Flow, dag: Dag, neurons: pd.DataFrame, links: Strongest) -> dict[str, Any]:
+    silent = int(neurons["silent"].sum())
+    total = sum(found.nats.size for found in flow.links)
+    names = [unit for layer in dag.features for unit in flow.layers[layer].units]
+    return {
+        "summary": f"{'-'.join(map(str, dag.sizes))} units, {total:,} links, {links.of:,} of them with "
+        f"information; {silent:,} of {len(neurons):,} neurons silent at .05; {flow.measurement.estimator}, "
+        f"{flow.measurement.samples:,} samples",
+        "layers": _layers(flow, neurons),
+        "features": list(dag.features),
+        "pairs": sorted([found.source, found.target] for found in flow.links),
+        "links": {"left_out": links.of - len(links.nats)},
+        "modularity": flow.modularity,
+        "image": pixels(names),
+        "palette": {"light": COMMUNITIES, "dark": COMMUNITIES_ON_DARK, "other": OTHER},
+        "method": _method(flow),
+        "caveats": _caveats(flow, links),
+    }
+
+
+def _layers(flow: Flow, neurons: pd.DataFrame) -> list[dict[str, Any]]:
+    ends = np.cumsum([len(layer) for layer in flow.layers])[:-1]
+    sums = [
+        [float(part.sum()) for part in np.split(neurons[name].to_numpy(), ends)]
+        for name in ("silent", "inflow", "outflow")
+    ]
+    return [
+        {
+            "name": layer.name,
+            "kind": layer.kind,
+            "size": len(layer),
+            "units": _names(layer),
+            "silent": int(quiet),
+            "constant": int(flags.sum()),
+            "inflow": into,
+            "outflow": out,
+        }
+        for layer, flags, quiet, into, out in zip(flow.layers, flow.constant, *sums, strict=True)
+    ]
+
+
+def _names(layer: Layer) -> Sequence[str] | None:
+    """None where the page can make the names itself: they would be most of its size in a wide network."""
+    numbered = all(name == f"{layer.name}[{index}]" for index, name in enumerate(layer.units))
+    return None if numbered else layer.units
+
+
+def _method(flow: Flow) -> list[tuple[str, str]]:
+    measured = flow.measurement
+    return [
+        ("estimator", measured.estimator + (" (chosen automatically)" if measured.automatic else "")),
+        *((name, str(value)) for name, value in measured.decomposition.items()),
+        ("noise", str(measured.noise)),
+        ("samples", f"{measured.samples:,}"),
+        ("terms of mutual information", f"{measured.terms:,}"),
+        ("not converged", f"{measured.not_converged:,}"),
+        ("seed", str(measured.seed)),
+        ("nif", measured.version),
+    ]
+
+
+def _caveats(flow: Flow, links: Strongest) -> list[str]:
+    found = caveats(flow.measurement)
+    left_out = links.of - len(links.nats)
+    if left_out:
+        found.insert(
+            0,
+            f"This page holds the strongest {len(links.nats):,} links and leaves out {left_out:,} weaker "
+            "ones. Sums, attributions and centralities were computed from all; paths shown here from those held.",
+        )
+    if not links.of:
+        found.insert(0, "No link carries more than 0 nats, so there is nothing to see in the network.")
+    return found

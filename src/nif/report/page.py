@@ -1,0 +1,76 @@
+"""The flow as one HTML file that a browser opens by itself: no server, no network, nothing to install."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nif.contracts import InputError
+from nif.paths import Dag
+from nif.report.content import Content, content
+
+if TYPE_CHECKING:
+    from nif.flow.flow import Flow
+
+ASSETS = "assets"
+SCRIPTS = ("data.js", "texts.js", "network.js", "gestures.js", "panels.js", "tables.js", "main.js")
+"""In the order in which they are joined to one script."""
+
+
+def write(flow: Flow, dag: Dag, path: str | os.PathLike[str]) -> None:
+    """Write the page beside `path` and move it there when it is whole.
+
+    Raises:
+        InputError: The path can not be written; what was there before is unchanged.
+    """
+    target = Path(path)
+    beside = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        beside.touch()  # before the work, so that a path that can not be written is told of at once
+        shown = content(flow, dag)
+        with beside.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(pieces(shown))
+        beside.replace(target)
+    except OSError as error:
+        raise InputError(
+            f"The report can not be written to {target} ({error}); give a path in a directory that is there."
+        ) from error
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def pieces(shown: Content) -> Iterator[str]:
+    """The page piece by piece, so that the whole of it never stands in memory."""
+    script = "'use strict';\n(() => {\n" + "".join(map(_asset, SCRIPTS)) + "})();\n"
+    before, after = _asset("page.html").split("{{data}}")
+    yield before.replace("{{style}}", _asset("page.css")).replace("{{script-hash}}", _hash(script))
+    yield f'<script type="application/json" id="meta">{_json(shown.meta)}</script>\n'
+    for name, values in shown.arrays.items():
+        yield f'<script type="text/plain" id="data-{name}">{_base64(values)}</script>\n'
+    yield after.replace("{{script}}", script)
+
+
+def _json(value: object) -> str:
+    """JSON in which no name can end the element it stands in."""
+    return json.dumps(value, allow_nan=False).replace("<", "\\u003c")
+
+
+def _base64(values: np.ndarray) -> str:
+    return base64.b64encode(np.ascontiguousarray(values)).decode("ascii")
+
+
+def _hash(script: str) -> str:
+    """By which the page lets this script run and no other, whatever its data may hold."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+
+
+def _asset(name: str) -> str:
+    return files("nif.report").joinpath(ASSETS, name).read_text(encoding="utf-8")
