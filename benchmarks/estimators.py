@@ -15,15 +15,16 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from nif.truths import BEYOND_NORMAL, RELU_PAIRS
 
 import nif
 from environment import environment
 from nif.estimators import ESTIMATORS
+from nif.truths import BEYOND_NORMAL, RELU_PAIRS
 from plain_mine import plain_mine
 
 TASKS = {task.name: task for task in (*BEYOND_NORMAL, *RELU_PAIRS)}
@@ -63,8 +64,8 @@ def timed(
     return estimate(x, y), time.perf_counter() - start
 
 
-def peer(python: str, library: str, samples: dict[str, tuple[np.ndarray, np.ndarray]]) -> Found:
-    """Another library, in its own environment."""
+def peer(python: str, library: str, samples: dict[str, tuple[np.ndarray, np.ndarray]], seed: int) -> Found:
+    """Another library, in its own environment; it seeds itself."""
     with tempfile.TemporaryDirectory() as folder:
         given, result = Path(folder, "samples.npz"), Path(folder, "result.json")
         arrays = {
@@ -72,7 +73,7 @@ def peer(python: str, library: str, samples: dict[str, tuple[np.ndarray, np.ndar
             for task, pair in samples.items()
             for side, values in zip("xy", pair, strict=True)
         }
-        np.savez(given, **arrays)
+        np.savez(given, allow_pickle=False, **arrays)
         script = Path(__file__).with_name("peers.py")
         subprocess.run([python, script, library, given, result], check=True)
         return {task: (row["nats"], row["seconds"]) for task, row in json.loads(result.read_text()).items()}
@@ -82,13 +83,13 @@ def methods(peers: str | None, slow: bool) -> dict[str, Callable[[dict, int], Fo
     """What is compared, by the name its row carries."""
     found: dict[str, Callable[[dict, int], Found]] = {}
     for name in ESTIMATORS:
-        found[f"nif {name}"] = lambda samples, seed, name=name: ours(name, samples, seed)
-        found[f"nif {name}, all at once"] = lambda samples, seed, name=name: together(name, samples, seed)
+        found[f"nif {name}"] = partial(ours, name)
+        found[f"nif {name}, all at once"] = partial(together, name)
     if slow:
         found["plain PyTorch MINE"] = loop
-    found["scikit-learn"] = lambda samples, seed: peer(sys.executable, "scikit-learn", samples)
+    found["scikit-learn"] = partial(peer, sys.executable, "scikit-learn")
     for library in ("ennemi", "infomeasure") if peers else ():
-        found[library] = lambda samples, seed, library=library: peer(str(peers), library, samples)
+        found[library] = partial(peer, str(peers), library)
     return found
 
 
@@ -123,8 +124,8 @@ def main() -> None:
         for name, method in methods(options.peers, not options.no_loop).items():
             results.setdefault(name, []).append(method(samples, seed))
     table = pd.DataFrame({name: row(found) for name, found in results.items()}).T
-    fastest_peer = table.loc["scikit-learn", "ms a pair"]
-    table["pairs in the time of one of scikit-learn's"] = fastest_peer / table["ms a pair"]
+    scikit_learn = table["ms a pair"].to_dict()["scikit-learn"]
+    table["pairs in the time of one of scikit-learn's"] = scikit_learn / table["ms a pair"]
     print(environment())
     print(f"N = {options.samples}, {options.seeds} seeds, nats; medians over tasks and seeds for time")
     print(table.round(4).to_string())

@@ -7,11 +7,11 @@ from collections.abc import Iterable
 
 import numpy as np
 import torch
-from nif.flow import Flow, Measurement
 from torch import Tensor, nn
 from torch.nn import functional
 
 from nif.contracts import Layer, Links
+from nif.flow import Flow, Measurement
 
 Place = tuple[str, int]
 """A unit by the name of its layer and its index."""

@@ -12,8 +12,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from nif.estimators.binned import Binned
-from nif.flow import Flow, Measurement
 from scipy.stats import kendalltau, spearmanr
 from torch import nn
 
@@ -26,6 +24,8 @@ from nif.comparison.registry import PUBLISHED
 from nif.comparison.shapley import shapley
 from nif.comparison.subject import detached
 from nif.contracts import Estimate, InputError, Layer, Links
+from nif.estimators.binned import Binned
+from nif.flow import Flow, Measurement
 
 WEIGHTS = torch.tensor([[0.0, 0.0, 0.0], [4.0, 1.0, 0.0]])  # class 1 where 4 x0 + x1 > 0; x2 is not used
 QUICK = ["raw MI", "NIF", "random ranking"]

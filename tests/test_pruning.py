@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from nif.flow import Flow
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from nif.contracts import InputError
+from nif.flow import Flow
 from nif.pruning import RULES, prune
 from nif.recording import as_torch
 from pruning_networks import Place, chain, conv_net, flow_of, network, ready, rows

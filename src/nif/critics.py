@@ -21,7 +21,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-
 RIDGE = 1e-5
 """Of the mean variance; adds under .02 nats of error where the truth is 4."""
 

@@ -65,7 +65,7 @@ def simes(p_values: Float[np.ndarray, " test"]) -> float:
 
 
 def benjamini_hochberg(p_values: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:
-    r"""p-values adjusted for their number: rejecting those below alpha keeps the false discovery rate at alpha.
+    r"""p-values adjusted for their number: rejecting those below alpha keeps false discoveries at alpha.
 
     .. math:: q_{(k)} = \min_{l \ge k} \; n \, p_{(l)} / l
 

@@ -23,7 +23,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nif.bounds import Bound, donsker_varadhan, influence_of_ratio
+from nif.bounds import Bound, donsker_varadhan, independence_p_value, influence_of_ratio
 from nif.contracts import Advance, Links, ignore
 from nif.critics import Critics, gaussian_critics
 from nif.decomposition import Decomposition

@@ -13,7 +13,6 @@ from nif.bounds import Bound, PerPair, log_mean_exp
 from nif.contracts import Advance, ignore
 from nif.critics import Critics
 
-
 FIRST_LAYER_RATE = 2.0
 """Learning rate of the weights of x and y, over that of the others: sharp edges need them to grow."""
 
@@ -78,7 +77,7 @@ def shifts_of(samples: int, count: int, generator: torch.Generator) -> Int[Tenso
     return torch.randperm(samples - 1, generator=generator)[:count] + 1
 
 
-def train(  # noqa: PLR0917
+def train(
     critics: Critics,
     bound: Bound,
     fit: Samples,

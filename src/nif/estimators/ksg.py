@@ -23,8 +23,8 @@ class Ksg:
     .. math:: \hat I = \psi(k) + \psi(N) - \langle \psi(n_x + 1) + \psi(n_y + 1) \rangle
 
     on normal scores of the ranks, less the mean over permutations of y, which should be 0 and is not quite.
-    Where a column has ties, Gao's form is used: where the k-th neighbour is at distance 0, k and the counts are
-    those of the samples at distance 0.
+    Where a column has ties, Gao's form is used: where the k-th neighbour is at distance 0, k and the counts
+    are those of the samples at distance 0. On pairs of ReLU units it is .05 to .08 nats too high.
 
     Args:
         k: Neighbours. More is smoother and less variable.

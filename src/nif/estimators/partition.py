@@ -43,7 +43,7 @@ def partitions(
 
 
 @njit(nogil=True, cache=True)
-def _each(x, y, a, b, coarse, found):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+def _each(x, y, a, b, coarse, found):  # type: ignore[no-untyped-def]
     samples = x.shape[1]
     half = samples // 2
     first = np.zeros((CELLS + 1, CELLS + 1), np.int32)
@@ -80,7 +80,7 @@ def _count(table, i, i_end, j, j_end):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _statistic(table, i, j, size, parts, count):  # type: ignore[no-untyped-def]  # noqa: PLR0917
+def _statistic(table, i, j, size, parts, count):  # type: ignore[no-untyped-def]
     """Chi-square of a square bin against an even spread over parts x parts."""
     step = size // parts
     expected = count / (parts * parts)

@@ -151,8 +151,10 @@ class Variational:
             values.append(self.bound.value(joint, product))
             errors.append(self.bound.influence(joint, product, shifts).std(dim=-1) / math.sqrt(rows))
             p_values.append(independence_p_value(joint, product, shifts))
-        columns = [torch.cat(part).double().cpu().numpy() for part in (values, errors, p_values)]
-        return self._combined(*columns, trained.converged.cpu().numpy())
+        nats, stderr, p_value = (
+            torch.cat(part).double().cpu().numpy() for part in (values, errors, p_values)
+        )
+        return self._combined(nats, stderr, p_value, trained.converged.cpu().numpy())
 
     def _combined(
         self, values: np.ndarray, errors: np.ndarray, p_values: np.ndarray, converged: np.ndarray

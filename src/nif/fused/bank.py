@@ -45,7 +45,8 @@ def can_fuse(samples: Samples, hidden: int) -> bool:
 def packed(critics: Critics) -> Float32[np.ndarray, "pair weight"]:
     """The weights of each critic in one row, in the order of `nif.fused.critic`."""
     parts = [
-        critics.weight_x, critics.weight_y, critics.bias_1, critics.bias_2, critics.weight_3, critics.weight_2,
+        critics.weight_x, critics.weight_y, critics.bias_1,
+        critics.bias_2, critics.weight_3, critics.weight_2,
         critics.quadratic_x, critics.quadratic_y, critics.cross, critics.bias,
     ]  # fmt: skip
     return torch.cat(
@@ -108,7 +109,8 @@ def train_and_score(
         return (*scored(best, hidden, ordered(*inside[1], SCORED_CELLS)), float(steps < plan.steps))
 
     results = np.array(list(_in_threads(one, len(rows), advance)), dtype=np.float64)
-    return FusedScores(*results.T[:4], converged=results[:, 4] > 0)
+    nats, variance, z, skew, converged = results.T
+    return FusedScores(nats, variance, z, skew, converged > 0)
 
 
 def ordered(x: Numbers, y: Numbers, cells: int) -> Column:

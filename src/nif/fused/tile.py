@@ -19,7 +19,7 @@ Numbers = Float32[np.ndarray, " number"]
 
 
 @intrinsic
-def _tile(  # noqa: PLR0917
+def _tile(
     typing: Any,
     out: Any,
     out_at: Any,
