@@ -155,7 +155,8 @@ def _caveats(flow: Flow, links: Strongest) -> list[str]:
         found.insert(
             0,
             f"This page holds the strongest {len(links.nats):,} links and leaves out {left_out:,} weaker "
-            "ones. Sums, attributions and centralities were computed from all; paths shown here from those held.",
+            "ones. Sums, attributions and centralities were computed from all; paths shown here from those "
+            "held.",
         )
     if not links.of:
         found.insert(0, "No link carries more than 0 nats, so there is nothing to see in the network.")

@@ -64,7 +64,7 @@ def _json(value: object) -> str:
 
 
 def _base64(values: np.ndarray) -> str:
-    return base64.b64encode(np.ascontiguousarray(values)).decode("ascii")
+    return base64.b64encode(values.tobytes()).decode("ascii")
 
 
 def _hash(script: str) -> str:

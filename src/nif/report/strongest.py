@@ -33,25 +33,29 @@ class Strongest:
 
     def weakest_first(self) -> Strongest:
         """In the order to draw them, so that the strongest lie on top."""
-        columns = (self.source, self.target, self.nats, self.stderr, self.p_value)
-        return Strongest(*(column[::-1] for column in columns), of=self.of)
+        return Strongest(
+            self.source[::-1],
+            self.target[::-1],
+            self.nats[::-1],
+            self.stderr[::-1],
+            self.p_value[::-1],
+            self.of,
+        )
 
 
 def strongest(links: Sequence[Links], sizes: Sequence[int], most: int) -> Strongest:
     """The links with the most nats, at most so many, and none of 0 nats or less."""
     first = np.concatenate([[0], np.cumsum(sizes)])
     parts = [_strongest_between(found, most) for found in links]
-    source = np.concatenate([row + first[found.source] for found, (row, _) in zip(links, parts, strict=True)])
-    target = np.concatenate(
-        [column + first[found.target] for found, (_, column) in zip(links, parts, strict=True)]
-    )
-    arrays = [
-        np.concatenate([getattr(found, name)[cells] for found, cells in zip(links, parts, strict=True)])
-        for name in ("nats", "stderr", "p_value")
-    ]
-    order = np.argsort(-arrays[0], kind="stable")[:most]
+    both = list(zip(links, parts, strict=True))
+    source = np.concatenate([rows + first[found.source] for found, (rows, _) in both])
+    target = np.concatenate([columns + first[found.target] for found, (_, columns) in both])
+    nats = np.concatenate([found.nats[cells] for found, cells in both])
+    stderr = np.concatenate([found.stderr[cells] for found, cells in both])
+    p_value = np.concatenate([found.p_value[cells] for found, cells in both])
+    order = np.argsort(-nats, kind="stable")[:most]
     total = sum(int((found.nats > 0).sum()) for found in links)
-    return Strongest(source[order], target[order], *(array[order] for array in arrays), of=total)
+    return Strongest(source[order], target[order], nats[order], stderr[order], p_value[order], total)
 
 
 def _strongest_between(found: Links, most: int) -> tuple[np.ndarray, np.ndarray]:

@@ -25,11 +25,11 @@ function labelWidth(layer) {
 function fit() {
   view.width = picture.clientWidth; view.height = picture.clientHeight;
   const most = view.width * 0.28;
-  const fits = (layer, index) => gaps[index] * (view.height - TITLE - 30) / world.height >= 10;
+  const fits = (layer, index) => gaps[index] * (view.height - TITLE - 42) / world.height >= 10;
   const left = fits(layers[0], 0) ? Math.min(most, labelWidth(layers[0])) : 34;
   const right = fits(classes, layers.length - 1) ? Math.min(most, labelWidth(classes)) : 34;
   view.scaleX = Math.max(20, view.width - left - right) / world.width;
-  view.scaleY = Math.max(20, view.height - TITLE - 30) / world.height;
+  view.scaleY = Math.max(20, view.height - TITLE - 42) / world.height;
   view.x = left; view.y = TITLE + 10;
   redraw();
 }
