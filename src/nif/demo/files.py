@@ -33,10 +33,11 @@ def refuse_unwritable(out: Path) -> None:
 def write(run: Run, out: Path) -> list[Path]:
     """Write all files of a run; returns their paths."""
     run.flow.save(out / "flow.safetensors")
+    run.flow.report(out / "flow.html")
     run.pruned.save(out / "pruned.safetensors")
     _figure(run, out / "flow.png")
     (out / "summary.txt").write_text(run.text, encoding="utf-8")
-    paths = [out / name for name in ("flow.safetensors", "pruned.safetensors", "flow.png")]
+    paths = [out / name for name in ("flow.safetensors", "flow.html", "pruned.safetensors", "flow.png")]
     return [*paths, out / "summary.txt", *_tables(run, out)]
 
 

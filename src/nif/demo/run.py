@@ -42,7 +42,7 @@ class Run:
         flow: What was measured on its training rows.
         pruned: The network without its silent neurons.
         comparison: Its attribution beside others.
-        text: Everything that was said.
+        text: All that was told of it.
     """
 
     split: datasets.Split
