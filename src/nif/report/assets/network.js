@@ -192,15 +192,17 @@ function drawTitles(context) {
   let edge = -Infinity;
   layers.forEach((layer, index) => {
     const half = Math.max(30, column / 2 - 4);
-    const x = Math.min(Math.max(sx(layer.first), 36), view.width - 36);
     if (sx(layer.first) < -half || sx(layer.first) > view.width + half) return;
     context.font = "600 12px system-ui, sans-serif";
     const name = fitted(context, clipped(layer.name, 40), 2 * half);
-    const width = Math.max(context.measureText(name).width, 30) / 2;
+    const quiet = `${count(layer.size)}, ${count(layer.silent)} silent`;
+    const size = layer.silent && context.measureText(quiet).width < 2 * half ? quiet : count(layer.size);
+    const width = Math.max(context.measureText(name).width, context.measureText(size).width) / 2;
+    const x = Math.min(Math.max(sx(layer.first), width + 4), view.width - width - 4);
     if (x - width < edge + 4) return;
     edge = x + width;
     write(context, name, x, 13, "center", ink, "600 12px system-ui, sans-serif");
-    write(context, count(layer.size) + (layer.silent && column > 90 ? `, ${count(layer.silent)} silent` : ""), x, 29, "center", soft, "11px system-ui, sans-serif");
+    write(context, size, x, 29, "center", soft, "11px system-ui, sans-serif");
   });
 }
 
