@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save as serialised
 
 from nif.contracts import InputError, Layer, Links
 from nif.flow.flow import Flow
@@ -36,7 +36,7 @@ def save(flow: Flow, path: str | os.PathLike[str]) -> None:
     target = Path(path)
     beside = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        save_file(whole, beside, metadata=_header(flow))
+        beside.write_bytes(serialised(whole, metadata=_header(flow)))
         beside.replace(target)
     except (OSError, SafetensorError) as error:
         beside.unlink(missing_ok=True)

@@ -116,7 +116,7 @@ function mapView() {
   });
   byId("map").replaceChildren(element("div", { class: "tools" }, element("label", { text: "Layers " }, select)),
     element("p", { class: "note", text: "Rows are units of the first layer, columns of the second, both ordered by community (coloured edges); the stronger the colour, the more nats." }),
-    element("div", { class: "scroll" }, canvas), readout);
+    scroller("Link map", canvas), readout);
 }
 function paintMap(context, down, across, cell) {
   const row = new Map(down.map((u, i) => [u, i])), column = new Map(across.map((u, i) => [u, i]));
@@ -139,7 +139,7 @@ function layersView() {
     element("td", { text: count(layer.size) }), element("td", { text: count(layer.silent) }), element("td", { text: count(layer.constant) }), meter(layer.inflow, "in"), meter(layer.outflow, "out")));
   const head = element("tr", {}, ...["layer", "kind", "units", "silent", "constant", "nats in", "nats out"].map((name, i) => element("th", { scope: "col", text: name, class: i < 2 ? "text" : "" })));
   byId("layers").replaceChildren(element("p", {}, `Modularity of the communities: `, element("strong", { text: meta.modularity.toFixed(3) }), ` (0 is no better than chance, 1 the most).`),
-    element("div", { class: "scroll" }, element("table", {}, element("thead", {}, head), element("tbody", {}, ...body))));
+    scroller("Layers", element("table", {}, element("thead", {}, head), element("tbody", {}, ...body))));
 }
 
 function methodView() {

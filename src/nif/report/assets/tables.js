@@ -24,7 +24,7 @@ function table(section, columns, length, file) {
     const copy = element("button", { type: "button", class: "copy", text: "Copy as CSV", onclick: async () => { await copied(csv()); copy.textContent = "Copied"; } });
     const more = rows < length ? [element("button", { type: "button", text: "Show more", onclick: () => { rows += 5 * PAGE; render(); } })] : [];
     section.replaceChildren(element("div", { class: "tools" }, copy, element("span", { class: "note", text: `${count(Math.min(rows, length))} of ${count(length)} rows${file}` })),
-      element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table" }, element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...body))), ...more);
+      scroller("Table", element("table", {}, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...body))), ...more);
   };
   render();
 }

@@ -13,6 +13,10 @@ function element(tag, attributes = {}, ...children) {
   made.append(...children);
   return made;
 }
+// What may be wider than the page scrolls by itself, also with the keys.
+function scroller(label, child) {
+  return element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, child);
+}
 function clipped(name, most = 80) {
   const line = name.replace(/\s+/g, " ");
   return line.length > most ? line.slice(0, most - 1) + "…" : line || "(no name)";
