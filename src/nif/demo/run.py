@@ -22,6 +22,7 @@ from nif.demo.experiments import Experiment
 from nif.demo.files import refuse_unwritable, write
 from nif.demo.published import beside_published
 from nif.demo.tables import paragraph
+from nif.demo.threads import one_thread
 from nif.flow import Flow
 from nif.pipeline import MOST_TERMS_FOR_MINE, measure
 from nif.progress import progress as progress_bar
@@ -86,10 +87,11 @@ def run(
     split = datasets.split(datasets.load(experiment.dataset), seed=seed)
     told.title(f"NIF {__version__}: {split.whole}")
     steps = _Steps(split, seed, progress, told)
-    model = steps.trained(layers, experiment.epochs)
-    flow = steps.measured(model, estimator)
-    pruned = steps.pruned(model, flow, tolerance)
-    comparison = steps.compared(model, flow)
+    with one_thread():
+        model = steps.trained(layers, experiment.epochs)
+        flow = steps.measured(model, estimator)
+        pruned = steps.pruned(model, flow, tolerance)
+        comparison = steps.compared(model, flow)
     if experiment.of_the_paper:
         told.section("The table of the paper, beside ours", beside_published(comparison))
     done = Run(split, model, flow, pruned, comparison, told.text)
