@@ -25,5 +25,20 @@ types: $(VENV)/installed
 unit: $(VENV)/installed
 	$(BIN)/pytest -n 2
 
+# Other libraries, for comparison only, in an environment of their own.
+.venv-peers/installed:
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet ennemi infomeasure
+	touch $@
+
+# Banknote and MNIST are read from the directory that NIF_DATA names, or from OpenML.
+benchmark: $(VENV)/installed .venv-peers/installed
+	$(BIN)/python benchmarks/estimators.py --peers .venv-peers/bin/python
+	$(BIN)/python benchmarks/calibration.py
+	$(BIN)/python benchmarks/scaling.py --figure docs/images/scaling.png
+	$(BIN)/python benchmarks/stability.py
+	$(BIN)/python benchmarks/attribution.py
+	$(BIN)/python benchmarks/pruning.py
+
 clean:
-	rm -rf $(VENV) build dist src/*.egg-info
+	rm -rf $(VENV) .venv-peers build dist src/*.egg-info

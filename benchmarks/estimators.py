@@ -79,10 +79,10 @@ def peer(python: str, library: str, samples: dict[str, tuple[np.ndarray, np.ndar
         return {task: (row["nats"], row["seconds"]) for task, row in json.loads(result.read_text()).items()}
 
 
-def methods(peers: str | None, slow: bool) -> dict[str, Callable[[dict, int], Found]]:
+def methods(peers: str | None, slow: bool, only: list[str]) -> dict[str, Callable[[dict, int], Found]]:
     """What is compared, by the name its row carries."""
     found: dict[str, Callable[[dict, int], Found]] = {}
-    for name in ESTIMATORS:
+    for name in only or ESTIMATORS:
         found[f"nif {name}"] = partial(ours, name)
         found[f"nif {name}, all at once"] = partial(together, name)
     if slow:
@@ -114,6 +114,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--peers")
     parser.add_argument("--no-loop", action="store_true", help="leave out the plain PyTorch loop")
+    parser.add_argument("--only", nargs="*", default=[], help="of our estimators")
     options = parser.parse_args()
     results: dict[str, list[Found]] = {}
     for seed in range(options.seeds):
@@ -121,7 +122,7 @@ def main() -> None:
         for name, task in TASKS.items():
             x, y = task.sample(options.samples, seed)
             samples[name] = np.ravel(x), np.ravel(y)
-        for name, method in methods(options.peers, not options.no_loop).items():
+        for name, method in methods(options.peers, not options.no_loop, options.only).items():
             results.setdefault(name, []).append(method(samples, seed))
     table = pd.DataFrame({name: row(found) for name, found in results.items()}).T
     scikit_learn = table["ms a pair"].to_dict()["scikit-learn"]
