@@ -1,6 +1,6 @@
 """Are p-values and intervals what they say? Over many independent and dependent data sets.
 
-``python benchmarks/calibration.py [--repeats 400]`` prints the share of independent pairs rejected at .05, the
+``python benchmarks/calibration.py [--repeats 400]`` prints the share of independent pairs rejected at .05,
 mean estimate there, and how often the 95 % interval covers the truth.
 """
 
@@ -10,9 +10,9 @@ import argparse
 
 import numpy as np
 import pandas as pd
-from environment import environment
 
 import nif
+from environment import environment
 from nif.contracts import Estimate, Estimator
 from nif.truths import BEYOND_NORMAL, INDEPENDENT, RELU_PAIRS, Truth, normal_with, relu_pair
 
