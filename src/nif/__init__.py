@@ -1,5 +1,6 @@
 """NIF, Neural Information Flow: how much information flows between the neurons of a trained network."""
 
+from nif import datasets as datasets
 from nif.comparison import compare as compare
 from nif.contracts import Estimate as Estimate
 from nif.contracts import InputError as InputError
@@ -18,6 +19,8 @@ from nif.pipeline import measure as measure
 from nif.pipeline import pairwise as pairwise
 from nif.pruning import Pruned as Pruned
 from nif.pruning import prune as prune
+from nif.pruning import shrink as shrink
+from nif.recording import layers as layers
 from nif.shared_critic import SharedMine as SharedMine
 from nif.storage import load as load
 from nif.version import __version__ as __version__

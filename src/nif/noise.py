@@ -35,8 +35,10 @@ def observed(recording: Recording, noise: float, seed: int) -> tuple[Float[np.nd
     if noise == 0:
         return recording.activations
     generator = np.random.default_rng(seed)
-    inputs, *others = recording.activations
-    return (inputs, *[_through_channel(units, noise, generator) for units in others])
+    return tuple(
+        units if layer.kind == "input" else _through_channel(units, noise, generator)
+        for layer, units in zip(recording.layers, recording.activations, strict=True)
+    )
 
 
 def _through_channel(

@@ -19,7 +19,7 @@ def permutation_p_value(
         Phipson & Smyth (2010), Permutation p-values should never be zero.
 
     Example:
-        >>> permutation_p_value(np.array(3.0), np.array([1.0, 2.0, 5.0]))
+        >>> float(permutation_p_value(np.array(3.0), np.array([1.0, 2.0, 5.0])))
         0.5
     """
     reached = (null >= observed[..., None]).sum(axis=-1)

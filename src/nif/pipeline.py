@@ -41,6 +41,10 @@ def measure(
     class_names: Iterable[Any] | None = None,
     seed: int = 0,
     device: Any = None,
+    output: Any = None,
+    reduce: str = "mean",
+    input_groups: Any = None,
+    max_samples: int | None = 100_000,
     n_jobs: int | None = None,
     progress: bool = True,
 ) -> Flow:
@@ -64,6 +68,11 @@ def measure(
         class_names: One name for each output.
         seed: Seeds all that is drawn. The same seed on the same machine gives the same bits.
         device: Where the model is run; where it is if None.
+        output: Which output to measure, by name or index, of a model that returns several.
+        reduce: What a channel is over its positions: ``"mean"``, ``"max"``, or ``"positions"``, where each
+            position is a sample (such samples are not independent, and standard errors come out too small).
+        input_groups: A patch size or an array of group numbers, to measure pixels in groups.
+        max_samples: Rows above this number are sampled at random.
         n_jobs: Processes; see `AllColumns`.
         progress: Show a bar with the time left, in a terminal, after two seconds.
 
@@ -74,13 +83,25 @@ def measure(
         Davis et al. (2019), https://arxiv.org/abs/1901.08557
 
     Example:
-        >>> net = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2))
+        >>> from torch import nn
+        >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 2))
         >>> flow = measure(net, np.random.default_rng(0).normal(size=(200, 2)), estimator=Binned())
         >>> flow.attribution().shape
         (2, 2)
     """
     recording = record(
-        model, data, layers=layers, feature_names=feature_names, class_names=class_names, device=device
+        model,
+        data,
+        layers=layers,
+        feature_names=feature_names,
+        class_names=class_names,
+        device=device,
+        output=output,
+        reduce=reduce,
+        input_groups=input_groups,
+        max_samples=max_samples,
+        seed=seed,
+        progress=progress,
     )
     _say_if_rows_repeat(recording)
     chosen = decomposition or Decomposition()
