@@ -1,4 +1,4 @@
-"""Nearest neighbours: Kraskov's estimator, and Gao's form of it for data with ties."""
+"""Nearest neighbours: the estimator of Kraskov, Stögbauer and Grassberger."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ class Ksg:
     .. math:: \hat I = \psi(k) + \psi(N) - \langle \psi(n_x + 1) + \psi(n_y + 1) \rangle
 
     on normal scores of the ranks, less the mean over permutations of y, which should be 0 and is not quite.
-    Where a column has ties, Gao's form is used: where the k-th neighbour is at distance 0, k and the counts
-    are those of the samples at distance 0. On pairs of ReLU units it is .05 to .08 nats too high.
+    Equal values are ordered at random before ranking: that adds noise which knows nothing of the other side,
+    so the information of a mixture of atoms and densities stays what it is. (Gao's form for ties, measured on
+    the same pairs of ReLU units at N = 5,000, was off by .09 nats where they are independent; this by .02.)
 
     Args:
         k: Neighbours. More is smoother and less variable.
@@ -72,12 +73,12 @@ class Ksg:
         self, x: Float[np.ndarray, "sample dim_x"], y: Float[np.ndarray, "sample dim_y"], seed: int
     ) -> tuple[float, float, float]:
         """Nats, standard error and p-value of one pair."""
-        ties = _ties(x) or _ties(y)
-        terms = _gao if ties else _kraskov
-        left, right = normal_scores(x), normal_scores(y)
-        seen = terms(left, right, self.k)
         generator = np.random.default_rng(seed)
-        null = [terms(left, right[generator.permutation(len(y))], self.k) for _ in range(self.permutations)]
+        left, right = _untied_scores(x, generator), _untied_scores(y, generator)
+        seen = _kraskov(left, right, self.k)
+        null = [
+            _kraskov(left, right[generator.permutation(len(y))], self.k) for _ in range(self.permutations)
+        ]
         means = np.array([one.mean() for one in null])
         spread, inflation = float(means.std(ddof=1)), math.sqrt(1 + 1 / self.permutations)
         z = (seen.mean() - means.mean()) / (spread * inflation)
@@ -93,16 +94,6 @@ def _kraskov(x: np.ndarray, y: np.ndarray, k: int) -> Float[np.ndarray, " sample
     inside = np.nextafter(radius, 0)
     counts = digamma(_within(x, inside)) + digamma(_within(y, inside))
     return digamma(k) + digamma(len(x)) - counts
-
-
-def _gao(x: np.ndarray, y: np.ndarray, k: int) -> Float[np.ndarray, " sample"]:
-    """Gao's mixed form, sample by sample."""
-    radius = _distances(x, y, k)
-    atom = radius == 0
-    inside = np.where(atom, 0.0, np.nextafter(radius, 0))
-    neighbours = np.where(atom, _within(np.column_stack([x, y]), np.zeros(len(x))), k)
-    counts = digamma(_within(x, inside)) + digamma(_within(y, inside))
-    return digamma(neighbours) + math.log(len(x)) - counts
 
 
 def _distances(x: np.ndarray, y: np.ndarray, k: int) -> Float[np.ndarray, " sample"]:
@@ -121,8 +112,10 @@ def _within(side: np.ndarray, radius: Float[np.ndarray, " sample"]) -> Int[np.nd
     return above - np.searchsorted(ordered, values - radius, side="left")
 
 
-def _ties(side: np.ndarray) -> bool:
-    return any(len(np.unique(column)) < len(column) for column in side.T)
+def _untied_scores(side: np.ndarray, generator: np.random.Generator) -> Float[np.ndarray, "sample dim"]:
+    """Normal scores of each column, equal values in random order."""
+    order = [np.lexsort((generator.random(len(side)), column)) for column in side.T]
+    return normal_scores(np.column_stack([np.argsort(one) for one in order]).astype(np.float64))
 
 
 def _most(side: np.ndarray) -> float:
