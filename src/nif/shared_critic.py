@@ -55,10 +55,10 @@ class SharedMine:
 
     hidden: int = 16
     folds: int = 2
-    steps: int = 200
-    batch: int = 128
+    steps: int = 120
+    batch: int = 64
     learning_rate: float = 1e-2
-    scored_shifts: int = 10
+    scored_shifts: int = 5
     device: str = "cpu"
 
     def links(
