@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import Self
 
 import torch
 from jaxtyping import Float, Int
@@ -45,19 +44,19 @@ class Critics:
         """The tensors in the order of the fields."""
         return [getattr(self, field.name) for field in fields(self)]
 
-    def trainable(self) -> Self:
+    def trainable(self) -> Critics:
         """A copy whose tensors collect gradients."""
         return type(self)(*[tensor.detach().clone().requires_grad_() for tensor in self.parameters])
 
-    def detached(self) -> Self:
+    def detached(self) -> Critics:
         """A copy that later training does not change."""
         return type(self)(*[tensor.detach().clone() for tensor in self.parameters])
 
-    def select(self, pairs: Int[Tensor, " kept"]) -> Self:
+    def select(self, pairs: Int[Tensor, " kept"]) -> Critics:
         """The critics of some pairs only."""
         return type(self)(*[tensor.detach()[pairs] for tensor in self.parameters])
 
-    def scaled(self, scale: Float[Tensor, " pair"]) -> Self:
+    def scaled(self, scale: Float[Tensor, " pair"]) -> Critics:
         """The critics with every score of a pair times a number."""
         linear = {"quadratic_x", "quadratic_y", "cross", "bias", "weight_3"}
 
@@ -118,22 +117,37 @@ def gaussian_critics(
     alone_x = torch.linalg.inv(covariance[:, :dim_x, :dim_x])
     alone_y = torch.linalg.inv(covariance[:, dim_x:, dim_x:])
 
-    def uniform(*shape: int, fan_in: int) -> Tensor:
-        values = torch.rand(1, *shape, generator=generator) * 2 - 1  # the same for every pair
-        return (values * math.sqrt(3 / fan_in)).to(x).repeat(pairs, *[1] * len(shape))
+    from_x, from_y, bias_1, weight_2 = _hidden_weights(dim_x, dim_y, hidden, generator)
+
+    def every(weights: Tensor) -> Tensor:
+        return weights.to(x).repeat(pairs, 1, 1)
 
     return Critics(
         quadratic_x=((alone_x - precision[:, :dim_x, :dim_x]) / 2).to(x),
         quadratic_y=((alone_y - precision[:, dim_x:, dim_x:]) / 2).to(x),
         cross=-precision[:, :dim_x, dim_x:].to(x),
         bias=x.new_zeros(pairs),
-        weight_x=2 * uniform(dim_x, hidden, fan_in=dim_x + dim_y),
-        weight_y=2 * uniform(dim_y, hidden, fan_in=dim_x + dim_y),
-        bias_1=uniform(1, hidden, fan_in=1),
-        weight_2=uniform(hidden, hidden, fan_in=hidden) * math.sqrt(2),
+        weight_x=every(from_x),
+        weight_y=every(from_y),
+        bias_1=every(bias_1),
+        weight_2=every(weight_2),
         bias_2=x.new_zeros(pairs, 1, hidden),
         weight_3=x.new_zeros(pairs, hidden, 1),
     )
+
+
+def _hidden_weights(dim_x: int, dim_y: int, hidden: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+    """Weights of x and of y, bias, and second weights, the same for every pair.
+
+    The first layer's are points of a scrambled Sobol sequence: the kinks of few units are then spread evenly
+    over the plane, and no seed starts with a gap where an edge of the density lies.
+    """
+    seed = int(torch.randint(2**31, (1,), generator=generator))
+    points = torch.quasirandom.SobolEngine(dim_x + dim_y + 1, scramble=True, seed=seed).draw(hidden).T
+    spread = 2 * math.sqrt(3 / (dim_x + dim_y))
+    from_x, from_y, bias = (2 * points - 1).split([dim_x, dim_y, 1])
+    second = (torch.rand(hidden, hidden, generator=generator) * 2 - 1) * math.sqrt(6 / hidden)
+    return spread * from_x, spread * from_y, math.sqrt(3) * bias, second
 
 
 def _covariance(z: Float[Tensor, "pair sample dim"]) -> Float[Tensor, "pair dim dim"]:

@@ -30,6 +30,11 @@ class Folds:
         looked = max(1, round(VALIDATION * others.shape[1]))
         return cls(fit=others[:, looked:], validation=others[:, :looked], scored=parts)
 
+    @property
+    def count(self) -> int:
+        """How many folds there are."""
+        return len(self.scored)
+
     def take(self, samples: Samples, index: Int[Tensor, "fold row"]) -> Samples:
         """The rows of every fold, folds along the pair axis."""
         index = index.to(samples.x.device)
