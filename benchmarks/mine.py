@@ -1,7 +1,7 @@
 """How accurate and how fast `Mine` is, on one machine in one run.
 
 ``python benchmarks/mine.py [--seeds 5] [--repeats 400]`` prints compilation, the kernel beside the machine's
-own matrix product, the sizes of the demos, error and time over tasks of known information, and independent pairs.
+own matrix product, the sizes of the demos, error and time over known truths, and independent pairs.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def accuracy(samples: int, seeds: int) -> tuple[pd.DataFrame, float, float]:
         low, high = found.interval()
         covers = ((low <= truth.nats) & (truth.nats <= high)).mean()
         rows.append({
-            "data": truth.name, "truth": truth.nats, "bias": error.mean(), "mean |error|": np.abs(error).mean(),
+            "data": truth.name, "truth": truth.nats, "bias": error.mean(), "|error|": np.abs(error).mean(),
             "95 % covers": covers, "ms a pair": 1e3 * each,
         })  # fmt: skip
         if truth in BEYOND_NORMAL:

@@ -75,13 +75,13 @@ def ascend(
     _all_scores(weights, hidden, batch, space)
     scores, end = space.scores, joint + product
     log_mean = log_mean_exp(scores[joint:end], batch.weight[joint:end])
-    if log_average > -1e30:
-        log_mean = np.logaddexp(log_average + np.log(keep), log_mean + np.log(1 - keep))
-    scores[:joint] = batch.weight[:joint]
-    for i in range(joint, end):
-        scores[i] = -batch.weight[i] * np.exp(scores[i] - log_mean)
-    scores[end:] = 0
-    gradient[:] = 0
+    if log_average > log_mean - 700:  # else the past weighs nothing, as before the first step
+        log_mean += np.log(keep * np.exp(log_average - log_mean) + 1 - keep)
+    for i in range(len(scores)):
+        slope = -batch.weight[i] * np.exp(scores[i] - log_mean)
+        scores[i] = batch.weight[i] if i < joint else (slope if i < end else 0.0)
+    for i in range(len(gradient)):
+        gradient[i] = 0
     transpose(weights, hidden, space.turned)
     for start in range(0, len(batch.x), CHUNK):
         rows = slice(start, start + CHUNK)
@@ -121,13 +121,11 @@ def scores_of(weights: Numbers, hidden: int, x: Numbers, y: Numbers, space: Room
     """Scores of any number of samples."""
     out = np.empty(len(x), dtype=np.float32)
     part_x, part_y = np.zeros(CHUNK, dtype=np.float32), np.zeros(CHUNK, dtype=np.float32)
-    layer = slice(0, CHUNK * hidden)
     for start in range(0, len(x), CHUNK):
         rows = min(CHUNK, len(x) - start)
-        part_x[:rows] = x[start : start + rows]
-        part_y[:rows] = y[start : start + rows]
-        forward(
-            weights, hidden, part_x, part_y, space.first[layer], space.second[layer], space.scores[:CHUNK]
-        )
-        out[start : start + rows] = space.scores[:rows]
+        for i in range(rows):
+            part_x[i], part_y[i] = x[start + i], y[start + i]
+        forward(weights, hidden, part_x, part_y, space.first, space.second, space.scores)
+        for i in range(rows):
+            out[start + i] = space.scores[i]
     return out

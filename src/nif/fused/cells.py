@@ -50,9 +50,12 @@ def nodes(ordered: Numbers, bounds: Bounds) -> tuple[Numbers, Float64[np.ndarray
     cells = len(bounds) - 1
     values, shares = np.empty(cells, dtype=np.float32), np.empty(cells)
     for cell in range(cells):
-        inside = ordered[bounds[cell] : bounds[cell + 1]]
-        values[cell] = inside.mean()
-        shares[cell] = len(inside) / len(ordered)
+        start, end = bounds[cell], bounds[cell + 1]
+        total = 0.0
+        for i in range(start, end):
+            total += ordered[i]
+        values[cell] = total / (end - start)
+        shares[cell] = (end - start) / len(ordered)
     return values, shares
 
 
@@ -67,18 +70,35 @@ def grid(
     count = len(x_values) * width
     grid_x, grid_y = np.empty(count, dtype=np.float32), np.empty(count, dtype=np.float32)
     weights = np.empty(count)
-    for g in range(len(x_values)):
-        grid_x[g * width : (g + 1) * width] = x_values[g]
-        grid_y[g * width : (g + 1) * width] = y_values
-        weights[g * width : (g + 1) * width] = x_shares[g] * y_shares
+    for node in range(count):
+        g, h = node // width, node % width
+        grid_x[node], grid_y[node] = x_values[g], y_values[h]
+        weights[node] = x_shares[g] * y_shares[h]
     return grid_x, grid_y, weights
 
 
 @compiled
 def log_mean_exp(scores: Numbers, weights: Float64[np.ndarray, " node"]) -> float:
     """Logarithm of the weighted mean of exp T, without overflow."""
-    top = scores.max()
-    mean = 0.0
+    top, mean = highest(scores), 0.0
     for i in range(len(scores)):
         mean += weights[i] * np.exp(scores[i] - top)
     return np.log(mean) + top
+
+
+@compiled
+def highest(scores: Numbers) -> float:
+    """The largest score."""
+    top = scores[0]
+    for score in scores:
+        top = max(top, score)
+    return top
+
+
+@compiled
+def mean(scores: Numbers) -> float:
+    """Mean score, summed in double precision."""
+    total = 0.0
+    for score in scores:
+        total += score
+    return total / len(scores)

@@ -121,5 +121,7 @@ def _through_first(
 @compiled
 def transpose(weights: Numbers, hidden: int, turned: Numbers) -> None:
     """W_2 with rows and columns exchanged."""
-    square = weights[5 * hidden : 5 * hidden + hidden * hidden].reshape(hidden, hidden)
-    turned.reshape(hidden, hidden)[:] = square.T
+    start = 5 * hidden
+    for row in range(hidden):
+        for column in range(hidden):
+            turned[column * hidden + row] = weights[start + row * hidden + column]

@@ -9,7 +9,7 @@ from jaxtyping import Float32, Float64
 
 from nif.fused.ascent import Room, adam, ascend, move, room, scores_of
 from nif.fused.batch import GOLDEN, PLASTIC, Column, draw_joint, draw_product, empty_batch, importance
-from nif.fused.cells import log_mean_exp
+from nif.fused.cells import highest, log_mean_exp, mean
 from nif.fused.lanes import compiled
 
 Numbers = Float32[np.ndarray, " number"]
@@ -47,7 +47,7 @@ def fit(weights: Numbers, rates: Numbers, samples: Column, looked: Column, plan:
             stale += 1
             if value > best_value:
                 best_value, stale = value, 0
-                best[:] = state.average
+                best = state.average.copy()
             if stale > plan.patience or step == plan.steps:
                 break
             scores = scores_of(weights, plan.hidden, samples.grid_x, samples.grid_y, space)
@@ -72,7 +72,7 @@ def shrink(weights: Numbers, hidden: int, looked: Column, space: Room) -> float:
 
     Concave in s, so its slope is halved down to. A critic that learnt noise is turned into nearly nothing.
     """
-    joint = scores_of(weights, hidden, looked.x, looked.y, space).mean()
+    joint = mean(scores_of(weights, hidden, looked.x, looked.y, space))
     product = scores_of(weights, hidden, looked.grid_x, looked.grid_y, space)
     if joint >= _tilted_mean(product, looked.share, 1.0):
         return 1.0
@@ -84,20 +84,22 @@ def shrink(weights: Numbers, hidden: int, looked: Column, space: Room) -> float:
         else:
             high = middle
     low = max(low, high / 2)  # never all of it: the test of independence needs the critic's shape
-    weights[4 * hidden : 5 * hidden] *= np.float32(low)
-    weights[5 * hidden + hidden * hidden :] *= np.float32(low)
+    for i in range(4 * hidden, 5 * hidden):
+        weights[i] *= np.float32(low)
+    for i in range(5 * hidden + hidden * hidden, len(weights)):
+        weights[i] *= np.float32(low)
     return low
 
 
 @compiled
 def _tilted_mean(scores: Numbers, share: Shares, scale: float) -> float:
     """Mean of T under the product weighted by exp(scale T)."""
-    top, mass, mean = scores.max(), 0.0, 0.0
+    top, mass, total = highest(scores), 0.0, 0.0
     for i in range(len(scores)):
         weight = share[i] * np.exp(scale * (scores[i] - top))
         mass += weight
-        mean += weight * scores[i]
-    return mean / mass
+        total += weight * scores[i]
+    return total / mass
 
 
 @compiled
@@ -105,4 +107,4 @@ def value_of(weights: Numbers, hidden: int, samples: Column, space: Room) -> flo
     """The Donsker–Varadhan bound of one critic on some samples."""
     joint = scores_of(weights, hidden, samples.x, samples.y, space)
     product = scores_of(weights, hidden, samples.grid_x, samples.grid_y, space)
-    return joint.mean() - log_mean_exp(product, samples.share)
+    return mean(joint) - log_mean_exp(product, samples.share)

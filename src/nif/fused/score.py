@@ -9,12 +9,11 @@ from jaxtyping import Float32, Float64, Int64
 
 from nif.fused.ascent import room, scores_of
 from nif.fused.batch import Column
-from nif.fused.cells import log_mean_exp
+from nif.fused.cells import log_mean_exp, mean
 from nif.fused.lanes import compiled
 
 Numbers = Float32[np.ndarray, " number"]
 Shares = Float64[np.ndarray, " node"]
-Table = Float64[np.ndarray, "x_cell y_cell"]
 
 
 class Scored(NamedTuple):
@@ -39,69 +38,77 @@ def scored(weights: Numbers, hidden: int, samples: Column) -> Scored:
     space = room(hidden, 64)
     joint = scores_of(weights, hidden, samples.x, samples.y, space)
     product = scores_of(weights, hidden, samples.grid_x, samples.grid_y, space)
-    shape = (len(samples.x_bounds) - 1, len(samples.y_bounds) - 1)
     log_mean = log_mean_exp(product, samples.share)
-    share = samples.share.reshape(shape)
-    x_cells, y_cells = _cells_of(samples)
-    ratio = np.exp(product.astype(np.float64) - log_mean).reshape(shape)
-    variance = _variance(joint, ratio, share, x_cells, y_cells)
-    z, skew = _against_permutations(product.astype(np.float64).reshape(shape), share, x_cells, y_cells)
-    return Scored(joint.mean() - log_mean, variance, z, skew)
+    places = _places(samples)
+    z, skew = _against_permutations(product, samples.share, places)
+    variance = _variance(joint, product, log_mean, samples.share, places)
+    return Scored(mean(joint) - log_mean, variance, z, skew)
+
+
+class Places(NamedTuple):
+    """The cells of x and of y that each sample falls into, and how many cells there are."""
+
+    x_cell: Int64[np.ndarray, " sample"]
+    y_cell: Int64[np.ndarray, " sample"]
+    height: int
+    width: int
 
 
 @compiled
-def _cells_of(samples: Column) -> tuple[Int64[np.ndarray, " sample"], Int64[np.ndarray, " sample"]]:
-    """The cell of x and the cell of y that each sample falls into."""
-    x_cells, y_cells = np.empty(len(samples.x), dtype=np.int64), np.empty(len(samples.x), dtype=np.int64)
-    for cell in range(len(samples.x_bounds) - 1):
-        x_cells[samples.x_bounds[cell] : samples.x_bounds[cell + 1]] = cell
-    for i in range(len(samples.y)):
-        low, high = 0, len(samples.y_bounds) - 1
+def _places(samples: Column) -> Places:
+    count, height, width = len(samples.x), len(samples.x_bounds) - 1, len(samples.y_bounds) - 1
+    x_cell, y_cell = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.int64)
+    for cell in range(height):
+        for i in range(samples.x_bounds[cell], samples.x_bounds[cell + 1]):
+            x_cell[i] = cell
+    for i in range(count):
+        low, high = 0, width
         while high - low > 1:
             middle = (low + high) // 2
             if samples.y_ordered[samples.y_bounds[middle]] <= samples.y[i]:
                 low = middle
             else:
                 high = middle
-        y_cells[i] = low
-    return x_cells, y_cells
+        y_cell[i] = low
+    return Places(x_cell, y_cell, height, width)
 
 
 @compiled
-def _margins(table: Table, share: Table) -> tuple[Shares, Shares]:
-    """Means of the rows and of the columns of a table under the product of the margins."""
-    x_shares, y_shares = _sums(share)
-    by_x, by_y = _sums(table * share)
-    return by_x / x_shares, by_y / y_shares
-
-
-@compiled
-def _sums(table: Table) -> tuple[Shares, Shares]:
-    by_x, by_y = np.zeros(table.shape[0]), np.zeros(table.shape[1])
-    for g in range(table.shape[0]):
-        for h in range(table.shape[1]):
-            by_x[g] += table[g, h]
-            by_y[h] += table[g, h]
+def _margins(table: Shares, share: Shares, places: Places) -> tuple[Shares, Shares]:
+    """Means of the rows and of the columns of a table over the grid."""
+    by_x, by_y = np.zeros(places.height), np.zeros(places.width)
+    x_share, y_share = np.zeros(places.height), np.zeros(places.width)
+    for node in range(len(table)):
+        g, h = node // places.width, node % places.width
+        by_x[g] += table[node] * share[node]
+        by_y[h] += table[node] * share[node]
+        x_share[g] += share[node]
+        y_share[h] += share[node]
+    for g in range(places.height):
+        by_x[g] /= x_share[g]
+    for h in range(places.width):
+        by_y[h] /= y_share[h]
     return by_x, by_y
 
 
 @compiled
-def _variance(
-    joint: Numbers, ratio: Table, share: Table, x_cells: Int64[np.ndarray, " sample"],
-    y_cells: Int64[np.ndarray, " sample"],
-) -> float:  # fmt: skip
-    """Variance of the bound by the delta method: each sample counts once as a joint and twice as a margin."""
-    as_x, as_y = _margins(ratio, share)
-    influence = np.empty(len(joint))
+def _variance(joint: Numbers, product: Numbers, log_mean: float, share: Shares, places: Places) -> float:
+    """Variance of the bound by the delta method: a sample counts once as joint and once in each margin."""
+    ratio = np.empty(len(product))
+    for node in range(len(product)):
+        ratio[node] = np.exp(product[node] - log_mean)
+    as_x, as_y = _margins(ratio, share, places)
+    total, square = 0.0, 0.0
     for i in range(len(joint)):
-        influence[i] = joint[i] - as_x[x_cells[i]] - as_y[y_cells[i]]
-    return influence.var() / (len(joint) - 1)
+        influence = joint[i] - as_x[places.x_cell[i]] - as_y[places.y_cell[i]]
+        total += influence
+        square += influence**2
+    count = len(joint)
+    return max(square - total**2 / count, 0.0) / count / (count - 1)
 
 
 @compiled
-def _against_permutations(
-    table: Table, share: Table, x_cells: Int64[np.ndarray, " sample"], y_cells: Int64[np.ndarray, " sample"]
-) -> tuple[float, float]:
+def _against_permutations(product: Numbers, share: Shares, places: Places) -> tuple[float, float]:
     r"""The mean score, standardised, and its skewness, over all permutations of y.
 
     With d the scores of all n x n pairs less their row and column means, the mean over a random permutation
@@ -111,19 +118,20 @@ def _against_permutations(
     References:
         Hoeffding (1951), A combinatorial central limit theorem.
     """
-    count = len(x_cells)
-    by_x, by_y = _margins(table, share)
-    grand = (table * share).sum()
-    observed, square, cube = 0.0, 0.0, 0.0
+    table, count = product.astype(np.float64), len(places.x_cell)
+    by_x, by_y = _margins(table, share, places)
+    grand, observed, size, square, cube = 0.0, 0.0, 0.0, 0.0, 0.0
+    for node in range(len(table)):
+        grand += table[node] * share[node]
+        size += table[node] ** 2 * share[node]
     for i in range(count):
-        observed += table[x_cells[i], y_cells[i]] / count
-    for g in range(table.shape[0]):
-        for h in range(table.shape[1]):
-            centred = table[g, h] - by_x[g] - by_y[h] + grand
-            square += share[g, h] * centred**2
-            cube += share[g, h] * centred**3
-    if square <= 1e-12 * (table * table * share).sum():
-        return -np.inf, 0.0
+        observed += table[places.x_cell[i] * places.width + places.y_cell[i]] / count
+    for node in range(len(table)):
+        centred = table[node] - by_x[node // places.width] - by_y[node % places.width] + grand
+        square += share[node] * centred**2
+        cube += share[node] * centred**3
+    if square <= 1e-12 * size:
+        return -np.inf, 0.0  # the critic does not look at x and y together
     variance = square / (count - 1)
     skew = cube / ((count - 1) * (count - 2)) / variance**1.5
     return (observed - grand) / np.sqrt(variance), skew
