@@ -170,6 +170,27 @@ def test_prune_without_label_judges_by_the_outputs(room: Path, capsys: pytest.Ca
     assert "largest change of output" in capsys.readouterr().out
 
 
+def test_prune_measures_where_no_flow_is_given(room: Path) -> None:
+    from nif.pruning import shrink
+
+    assert run("prune", "nets:net", "data.npy", *WEIGHTS, "--out", "small.safetensors") == 0
+    assert shrink(trained(), "small.safetensors")[0].weight.shape[0] < 6
+
+
+def test_report_writes_the_page(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*MEASURE, *WEIGHTS, "-o", "flow.safetensors") == 0
+    capsys.readouterr()
+    assert run("report", "flow.safetensors", "-o", "flow.html") == 0
+    assert capsys.readouterr().out == "Written: flow.html\n"
+    nif.load("flow.safetensors").report("again.html")
+    assert Path("flow.html").read_bytes() == Path("again.html").read_bytes()
+
+
+def test_options_of_recording_reach_it(room: Path) -> None:
+    assert run(*MEASURE, *WEIGHTS, "--max-samples", "80", "-o", "flow.safetensors") == 0
+    assert nif.load("flow.safetensors").measurement.samples == 80
+
+
 def test_layers_lists_what_would_be_measured(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("layers", "nets:net", "data.npy") == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]

@@ -20,10 +20,19 @@ from nif.cli import options
 @click.option(
     "--layers", metavar="NAMES", help="Modules to measure, by name; all non-linearities if not given."
 )
+@click.option(
+    "--reduce",
+    default="mean",
+    show_default=True,
+    help="What a channel is over its positions: mean, max, or positions, each a sample.",
+)
+@click.option(
+    "--max-samples", type=int, default=100_000, show_default=True, help="Rows above are drawn at random."
+)
 @options.SEED
 @options.JOBS
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True, help="The flow, as .safetensors."
+    "-o", "--out", "output", type=click.Path(path_type=Path), required=True, help="The flow, as .safetensors."
 )
 def measure(
     *,
@@ -35,6 +44,8 @@ def measure(
     estimator: str | None,
     noise: float,
     layers: str | None,
+    reduce: str,
+    max_samples: int,
     seed: int,
     jobs: int | None,
     output: Path,
@@ -58,6 +69,8 @@ def measure(
         noise=noise,
         layers=None if layers is None else layers.split(","),
         class_names=rows.classes,
+        reduce=reduce,
+        max_samples=max_samples,
         seed=seed,
         n_jobs=jobs,
     )

@@ -15,7 +15,12 @@ from nif.cli import options
 @options.WEIGHTS
 @options.FEATURES
 @options.LABEL
-@click.option("--flow", "flow_file", type=click.Path(path_type=Path), required=True, help="From nif measure.")
+@click.option(
+    "--flow",
+    "flow_file",
+    type=click.Path(path_type=Path),
+    help="What nif measure wrote; measured on these rows if not given.",
+)
 @click.option(
     "--remove",
     default="silent",
@@ -30,7 +35,12 @@ from nif.cli import options
 )
 @options.SEED
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), required=True, help="Smaller weights, as .safetensors."
+    "-o",
+    "--out",
+    "output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Smaller weights, as .safetensors.",
 )
 def prune(
     *,
@@ -39,7 +49,7 @@ def prune(
     weights: Path | None,
     features: str | None,
     label: str | None,
-    flow_file: Path,
+    flow_file: Path | None,
     remove: str,
     tolerance: float,
     alpha: float,
@@ -56,14 +66,17 @@ def prune(
     from nif.cli.models import network
     from nif.cli.outputs import writable
     from nif.cli.rows import with_labels
+    from nif.pipeline import measure
     from nif.pruning import prune as pruned
     from nif.storage import load
 
     target = writable(output, ending=".safetensors")
+    net, rows = network(model, weights), read(data, features, label)
+    flow = measure(net, rows.x, seed=seed) if flow_file is None else load(flow_file)
     small = pruned(
-        network(model, weights),
-        load(flow_file),
-        with_labels(read(data, features, label)),
+        net,
+        flow,
+        with_labels(rows),
         remove=_which(remove),
         tolerance=tolerance,
         alpha=alpha,

@@ -11,7 +11,8 @@ import click
 @click.argument("flow", type=click.Path(path_type=Path))
 @click.option(
     "-o",
-    "--output",
+    "--out",
+    "output",
     type=click.Path(path_type=Path),
     required=True,
     help="The page, as .html; opens offline.",
