@@ -68,7 +68,7 @@ class GaussianCopula:
         nats = -0.5 * np.log1p(-(rho**2)) - _bias(samples, 1, 1)
         return Estimate.of(
             np.where(degenerate, 0.0, nats),
-            stderr=np.where(degenerate, 0.0, np.abs(rho) / math.sqrt(samples)),
+            stderr=np.where(degenerate, 0.0, np.sqrt(rho**2 / samples + _null_variance(samples, 1, 1))),
             p_value=np.where(degenerate, 1.0, beta.sf(rho**2, 0.5, (samples - 2) / 2)),
             outcome=np.where(degenerate, Outcome.DEGENERATE, Outcome.CONVERGED),
             samples=samples,
@@ -94,7 +94,7 @@ def _one(x: Float[np.ndarray, "sample dim_x"], y: Float[np.ndarray, "sample dim_
     else:
         statistic = (samples - 1 - (dim_x + dim_y + 1) / 2) * 2 * plug_in
         p_value = chi2.sf(statistic, dim_x * dim_y)
-    stderr = math.sqrt((correlations**2).sum() / samples)
+    stderr = math.sqrt((correlations**2).sum() / samples + _null_variance(samples, dim_x, dim_y))
     return plug_in - _bias(samples, dim_x, dim_y), stderr, float(p_value)
 
 
@@ -116,3 +116,8 @@ def _bias(samples: int, dim_x: int, dim_y: int) -> float:
         return float(digamma((samples - np.arange(1, dim + 1)) / 2).sum())
 
     return (log_det(dim_x) + log_det(dim_y) - log_det(dim_x + dim_y)) / 2
+
+
+def _null_variance(samples: int, dim_x: int, dim_y: int) -> float:
+    """Of the value for independent sides, a chi-squared variable over 2 N: the delta method gives 0 there."""
+    return dim_x * dim_y / (2 * samples**2)

@@ -78,8 +78,7 @@ def ascend(
     if log_average > log_mean - 700:  # else the past weighs nothing, as before the first step
         log_mean += np.log(keep * np.exp(log_average - log_mean) + 1 - keep)
     for i in range(len(scores)):
-        slope = -batch.weight[i] * np.exp(scores[i] - log_mean)
-        scores[i] = batch.weight[i] if i < joint else (slope if i < end else 0.0)
+        scores[i] = _slope(batch, i, joint, end, scores[i] - np.float32(log_mean))
     for i in range(len(gradient)):
         gradient[i] = 0
     transpose(weights, hidden, space.turned)
@@ -89,6 +88,14 @@ def ascend(
         backward(weights, space.turned, hidden, batch.x[rows], batch.y[rows], space.first[layer],
                  space.second[layer], scores[rows], space.back, gradient)  # fmt: skip
     return log_mean
+
+
+@compiled
+def _slope(batch: Batch, row: int, joint: int, end: int, log_ratio: np.float32) -> np.float32:
+    """Derivative of the objective by the score of a row."""
+    if row < joint:
+        return batch.weight[row]
+    return -batch.weight[row] * np.exp(log_ratio) if row < end else np.float32(0)
 
 
 @compiled
