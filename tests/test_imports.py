@@ -12,7 +12,7 @@ import nif
 SOURCE = Path(nif.__file__).parent
 
 ORDER = [
-    ["nif.version", "nif.contracts", "nif.progress"],
+    ["nif.version", "nif.contracts", "nif.progress", "nif.streams"],
     ["nif.nulls", "nif.ranks", "nif.truths", "nif.datasets", "nif.recording", "nif.estimators.checks"],
     ["nif.critics", "nif.bounds", "nif.noise", "nif.estimators.degenerate", "nif.estimators.memory"],
     ["nif.training", "nif.fused"],

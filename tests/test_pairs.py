@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from nif.contracts import Advance, Estimate, InputError, Outcome, ignore
-from nif.estimators import pairs as pairs_module
-from nif.estimators.pairs import AllColumns, checked_jobs, entropy
+from nif.estimators import ESTIMATORS
+from nif.estimators.memory import Limits, bytes_of, checked_jobs, columns_at_once, pairs_at_once
+from nif.estimators.pairs import AllColumns, entropy
 
 
 @dataclass(frozen=True)
@@ -44,17 +50,106 @@ def test_within_is_symmetric_with_the_entropy_on_the_diagonal(table: np.ndarray)
     assert found.outcome[4, 4] == Outcome.DEGENERATE
 
 
-def test_blocks_and_jobs_change_nothing(table: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = AllColumns(Covariance()).within(table)
-    monkeypatch.setattr(pairs_module, "PAIRS_AT_ONCE", 3)
-    np.testing.assert_array_equal(AllColumns(Covariance()).within(table).nats, whole.nats)
-    np.testing.assert_array_equal(AllColumns(Covariance(), n_jobs=1).within(table).nats, whole.nats)
+@dataclass(frozen=True)
+class CovarianceTable(Covariance):
+    """The same with a faster way for all pairs."""
+
+    def pairwise(self, x: np.ndarray, y: np.ndarray, *, seed: int = 0, advance: Advance = ignore) -> Estimate:
+        advance(x.shape[1] * y.shape[1])
+        value = (x[:, :, None] * y[:, None, :]).mean(axis=0)
+        stderr = np.broadcast_to(x[0][:, None], value.shape)
+        return Estimate.of(value, stderr=stderr, p_value=0.5, samples=len(x), estimator=repr(self))
+
+
+TWO_COLUMNS = 3 * 60 * 128
+"""Bytes for two columns, or three pairs, of 60 samples."""
+
+
+@pytest.mark.parametrize("estimator", [Covariance(), CovarianceTable()], ids=["listed", "table"])
+@pytest.mark.parametrize("limits", [Limits(TWO_COLUMNS), Limits(TWO_COLUMNS, n_jobs=1)], ids=repr)
+def test_blocks_and_jobs_change_nothing(table: np.ndarray, estimator: Covariance, limits: Limits) -> None:
+    whole, cut = AllColumns(estimator), AllColumns(estimator, limits=limits)
+    np.testing.assert_allclose(cut.within(table).nats, whole.within(table).nats, rtol=1e-12)
+    np.testing.assert_allclose(cut.between(table, -table).nats, whole.between(table, -table).nats, rtol=1e-12)
+    np.testing.assert_array_equal(cut.between(table, table).stderr, whole.between(table, table).stderr)
+
+
+@pytest.mark.parametrize("name", ["mine", "gaussian_copula", "ksg"])
+def test_one_or_two_jobs_and_small_blocks_give_the_same_bits(name: str) -> None:
+    x = np.maximum(np.random.default_rng(0).normal(size=(80, 4)), 0)  # with ties, as ReLU units have
+    x[:, 3] = x[:, 0]
+    estimator = ESTIMATORS[name]()
+    one, two, small = (
+        AllColumns(estimator, limits=limits).within(x)
+        for limits in (Limits(n_jobs=1), Limits(n_jobs=2), Limits(memory=3 * 80 * 128))
+    )
+    assert one.nats.tobytes() == two.nats.tobytes()
+    assert one.p_value.tobytes() == two.p_value.tobytes()
+    if name == "gaussian_copula":  # a matrix product in other blocks rounds otherwise
+        np.testing.assert_allclose(one.nats, small.nats, rtol=1e-12)
+    else:
+        assert one.nats.tobytes() == small.nats.tobytes()
+
+
+def test_blocks_follow_the_memory_allowed() -> None:
+    assert bytes_of("1GB") == bytes_of(" 1024 MiB ") == bytes_of(2**30) == 2**30
+    for samples in (100, 10_000, 1_000_000):
+        few, many = (columns_at_once(memory, samples) for memory in (2**29, 2**31))
+        assert 1 <= few <= many
+        assert many == 512 or many > 2 * few
+        assert pairs_at_once(2**31, samples) * samples * 128 <= 2**31
+
+
+@pytest.mark.parametrize("memory", ["much", "-1GB", "", True, None])
+def test_memory_that_is_no_size(memory: object) -> None:
+    with pytest.raises(InputError, match="expected a number of bytes or a size such as '1GB'"):
+        bytes_of(memory)
+
+
+@pytest.mark.parametrize("estimator", [Covariance(), CovarianceTable()], ids=["listed", "table"])
+def test_memory_too_small_for_one_block(table: np.ndarray, estimator: Covariance) -> None:
+    with pytest.raises(InputError, match=r"too small for one pair of 60 samples, which takes 0\.0074 MB"):
+        AllColumns(estimator, limits=Limits(memory=5_000)).between(table, table)
+
+
+FOREVER = """
+import numpy as np
+from nif.contracts import Estimate
+from nif.estimators import ESTIMATORS
+from nif.estimators.memory import Limits
+from nif.estimators.pairs import AllColumns
+
+class Sleeper:
+    def estimate(self, x, y, *, seed, advance):
+        import os, time
+        print(os.getpid(), flush=True)
+        time.sleep(60)
+
+table = np.ones((1000, 10))
+AllColumns(Sleeper(), limits=Limits(memory=1_000_000, n_jobs=2)).between(table, table)
+"""
+
+
+def test_an_interrupt_leaves_no_process_behind() -> None:
+    """The work runs in processes of joblib's; after Ctrl-C they are gone."""
+    program = subprocess.Popen(
+        [sys.executable, "-c", FOREVER], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert program.stdout is not None
+    workers = {int(program.stdout.readline()) for _ in range(2)}
+    assert len(workers) == 2
+    program.send_signal(signal.SIGINT)
+    assert "KeyboardInterrupt" in program.communicate(timeout=30)[1]
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{worker}").exists() for worker in workers) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
 
 
 def test_progress_adds_up_to_the_number_of_pairs(table: np.ndarray) -> None:
     done: list[float] = []
     AllColumns(Covariance(), advance=done.append).within(table)
-    AllColumns(Covariance(), n_jobs=1, advance=done.append).between(table, table)
+    AllColumns(Covariance(), limits=Limits(n_jobs=1), advance=done.append).between(table, table)
     assert sum(done) == 10 + 25
 
 

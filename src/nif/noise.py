@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from nif.contracts import InputError, Recording
+from nif.streams import stream
 
 
 def observed(recording: Recording, noise: float, seed: int) -> tuple[Float[np.ndarray, "sample _"], ...]:
@@ -34,7 +35,7 @@ def observed(recording: Recording, noise: float, seed: int) -> tuple[Float[np.nd
         )
     if noise == 0:
         return recording.activations
-    generator = np.random.default_rng(seed)
+    generator = stream(seed, "noise")
     return tuple(
         units if layer.kind == "input" else _through_channel(units, noise, generator)
         for layer, units in zip(recording.layers, recording.activations, strict=True)

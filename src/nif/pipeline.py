@@ -12,8 +12,9 @@ from nif.contracts import Advance, Estimate, Estimator, InputError, Recording
 from nif.decomposition import DAVIS2019, Decomposition
 from nif.estimators.binned import Binned
 from nif.estimators.checks import columns, same_length
+from nif.estimators.memory import Limits, bytes_of, checked_jobs
 from nif.estimators.mine import Mine
-from nif.estimators.pairs import AllColumns, checked_jobs
+from nif.estimators.pairs import AllColumns
 from nif.flow import Flow, Measurement
 from nif.network import Method, SeparateTerms, TermsOfOneCritic, network_links, number_of_terms
 from nif.noise import observed
@@ -45,6 +46,7 @@ def measure(
     reduce: str = "mean",
     input_groups: Any = None,
     max_samples: int | None = 100_000,
+    memory: int | str = "1GB",
     n_jobs: int | None = None,
     progress: bool = True,
 ) -> Flow:
@@ -73,7 +75,10 @@ def measure(
             position is a sample (such samples are not independent, and standard errors come out too small).
         input_groups: A patch size or an array of group numbers, to measure pixels in groups.
         max_samples: Rows above this number are sampled at random.
-        n_jobs: Processes; see `AllColumns`.
+        memory: What a block of pairs may take in each process, on top of activations and result: a number of
+            bytes or a size such as ``"500MB"``.
+        n_jobs: Processes, through joblib, on the backend that `joblib.parallel_config` names. None is one
+            process, whose estimator may use several threads.
         progress: Show a bar with the time left, in a terminal, after two seconds.
 
     Raises:
@@ -106,12 +111,13 @@ def measure(
     _say_if_rows_repeat(recording)
     chosen = decomposition or Decomposition()
     terms = number_of_terms(recording, chosen)
+    limits = Limits(bytes_of(memory), checked_jobs(n_jobs))
     used = _estimator(estimator, chosen, terms)
     _refuse_infinite_information(chosen, noise)
     with progress_bar("measuring", total=terms, shown=progress) as advance:
         links, not_converged = network_links(
             recording,
-            _method(used, recording, chosen, noise=noise, seed=seed, n_jobs=n_jobs, advance=advance),
+            _method(used, recording, chosen, noise=noise, seed=seed, limits=limits, advance=advance),
         )
     return Flow(
         layers=recording.layers,
@@ -138,13 +144,13 @@ def _method(
     *,
     noise: float,
     seed: int,
-    n_jobs: int | None,
+    limits: Limits,
     advance: Advance,
 ) -> Method:
     activations = observed(recording, noise, seed)
     if isinstance(used, SharedMine):
         return TermsOfOneCritic(recording, activations, chosen, used, seed, advance)
-    pairs = AllColumns(used, seed=seed, n_jobs=checked_jobs(n_jobs), advance=advance)
+    pairs = AllColumns(used, seed=seed, limits=limits, advance=advance)
     return SeparateTerms(recording, activations, chosen, noise, pairs)
 
 
@@ -223,6 +229,7 @@ def pairwise(
     estimator: Estimator | None = None,
     seed: int = 0,
     *,
+    memory: int | str = "1GB",
     n_jobs: int | None = None,
     progress: bool = True,
 ) -> Estimate:
@@ -233,7 +240,8 @@ def pairwise(
         y: ``[sample, b]``; x itself if None. The diagonal then holds the entropy of each column's values.
         estimator: `Mine()` up to 5,000 pairs and `Binned()` above if None.
         seed: Seeds all that is drawn.
-        n_jobs: Processes, through joblib.
+        memory: What a block of pairs may take in each process, on top of data and result.
+        n_jobs: Processes, through joblib; see `measure`.
         progress: Show a bar with the time left, in a terminal, after two seconds.
 
     Returns:
@@ -251,9 +259,9 @@ def pairwise(
     right = left if y is None else columns(y, "y")
     same_length(left, right)
     count = left.shape[1] * (left.shape[1] - 1) // 2 if y is None else left.shape[1] * right.shape[1]
-    used = estimator or automatic(count)
+    used, limits = estimator or automatic(count), Limits(bytes_of(memory), checked_jobs(n_jobs))
     with progress_bar("estimating", total=count, shown=progress) as advance:
-        pairs = AllColumns(used, seed=seed, n_jobs=checked_jobs(n_jobs), advance=advance)
+        pairs = AllColumns(used, seed=seed, limits=limits, advance=advance)
         return pairs.within(left) if y is None else pairs.between(left, right)
 
 

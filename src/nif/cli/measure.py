@@ -30,6 +30,7 @@ from nif.cli import options
     "--max-samples", type=int, default=100_000, show_default=True, help="Rows above are drawn at random."
 )
 @options.SEED
+@options.MEMORY
 @options.JOBS
 @click.option(
     "-o", "--out", "output", type=click.Path(path_type=Path), required=True, help="The flow, as .safetensors."
@@ -47,6 +48,7 @@ def measure(
     reduce: str,
     max_samples: int,
     seed: int,
+    memory: str,
     jobs: int | None,
     output: Path,
 ) -> None:
@@ -72,6 +74,7 @@ def measure(
         reduce=reduce,
         max_samples=max_samples,
         seed=seed,
+        memory=memory,
         n_jobs=jobs,
     )
     flow.save(target)

@@ -39,6 +39,9 @@ NOISE = click.option(
     show_default=True,
     help="Standard deviation of the channel behind each unit, in deviations of that unit.",
 )
+MEMORY = click.option(
+    "--memory", default="1GB", show_default=True, help="What a block of pairs may take in each process."
+)
 JOBS = click.option("--jobs", type=int, help="Processes; one with threads of its own if not given.")
 
 

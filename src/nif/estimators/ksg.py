@@ -15,16 +15,13 @@ from scipy.stats import t as student_t
 from nif.contracts import Advance, Estimate, InputError, Outcome, ignore
 from nif.estimators.degenerate import constant_pairs, fill
 from nif.ranks import normal_scores
+from nif.streams import stream
 
 Vectors = Float[np.ndarray, "sample dim"]
 
 ROUNDING = 1e-12
 """Taken off a radius, so that the neighbour that defines it is never counted as nearer than itself: value
 plus radius rounds to either side. Far below the gap between normal scores; without it .008 nats are lost."""
-
-TIES, NULL = 7_114_703, 7_114_704
-"""Streams of random numbers apart from those of ``default_rng(seed)``. Data drawn with the same seed would
-otherwise order its own ties: two coins then show .64 nats for .19."""
 
 ENOUGH_FOR_NULL = 2_000
 """Samples beyond which the null of two numbers is scaled rather than drawn."""
@@ -44,17 +41,22 @@ class Null(NamedTuple):
 class Ksg:
     r"""k nearest neighbours in the joint space, counted again in each side.
 
-    .. math:: \hat I = \psi(k) + \psi(N) - \langle \psi(n_x + 1) + \psi(n_y + 1) \rangle
+    .. math:: \hat I_k = \psi(k) + \psi(N) - \langle \psi(n_x + 1) + \psi(n_y + 1) \rangle
 
-    on normal scores of the ranks. Equal values are ordered at random before ranking: that adds noise which
+    on normal scores of the ranks. Where the density has an edge this is too low by an amount that grows with
+    :math:`\sqrt{k / N}`, the width of a neighbourhood. For a pair of numbers the value is therefore
+    extrapolated to neighbourhoods of no width, :math:`2 \hat I_k - \hat I_{4k}`. (Over the nine tasks of
+    'Beyond Normal' at N = 10,000 the mean absolute error is .009 so, .011 without at the best k, 3.) Vectors,
+    and fewer than 8 k samples, are not extrapolated.
+
+    Equal values are ordered at random before ranking: that adds noise which
     knows nothing of the other side, so the information of a mixture of atoms and densities stays what it is.
     (Gao's form for ties was off by .09 nats on independent ReLU units at N = 5,000.)
 
-    It is too low where the density has an edge, by an amount that grows with :math:`\sqrt{k / N}`, and above
-    about 3 nats for a few hundred samples.
+    It is too low above about 3 nats for a few hundred samples.
 
     Args:
-        k: Neighbours. More is less variable, and lower at edges of the density.
+        k: Neighbours. More is less variable, and less local.
         permutations: Values on shuffled samples; their spread gives the p-value and part of the standard
             error. For a pair of numbers they depend on N and k only, so that all pairs of a call share them;
             a pair of vectors needs its own.
@@ -70,7 +72,7 @@ class Ksg:
         True
     """
 
-    k: int = 3
+    k: int = 7
     permutations: int = 100
 
     def __post_init__(self) -> None:
@@ -102,10 +104,10 @@ class Ksg:
 
     def _one(self, x: Vectors, y: Vectors, seed: int, null: Null | None) -> tuple[float, float, float]:
         """Nats, standard error and p-value of one pair."""
-        generator = np.random.default_rng([seed, TIES])
-        left, right = _untied_scores(x, generator), _untied_scores(y, generator)
-        seen = _kraskov(left, right, self.k)
-        null = null or _shuffled(left, right, self.k, self.permutations, generator)
+        left = _untied_scores(x, stream(seed, "ties of x", x))
+        right = _untied_scores(y, stream(seed, "ties of y", y))
+        seen = _extrapolated(left, right, self.k)
+        null = null or _shuffled(left, right, self.k, self.permutations, stream(seed, "null of Ksg"))
         z = (seen.mean() - null.mean) / (null.spread * math.sqrt(1 + 1 / self.permutations))
         own_noise = null.variance  # of single samples: what of their spread says nothing about the density
         stderr = math.sqrt(max(seen.var() - own_noise, 0.0) / len(x) + null.spread**2)
@@ -119,29 +121,34 @@ class Ksg:
         """
         few = min(samples, ENOUGH_FOR_NULL)
         scores = normal_scores(np.arange(few, dtype=np.float64)[:, None])
-        null = _shuffled(scores, scores, self.k, self.permutations, np.random.default_rng([seed, NULL]))
+        null = _shuffled(scores, scores, self.k, self.permutations, stream(seed, "null of Ksg"))
         shrink = math.sqrt(few / samples)
         return Null(null.mean * shrink, null.spread * shrink, null.variance)
 
 
 def _shuffled(x: Vectors, y: Vectors, k: int, permutations: int, generator: np.random.Generator) -> Null:
     """What shuffled samples give."""
-    values = [_kraskov(x, y[generator.permutation(len(y))], k) for _ in range(permutations)]
+    values = [_extrapolated(x, y[generator.permutation(len(y))], k) for _ in range(permutations)]
     means = np.array([one.mean() for one in values])
     return Null(float(means.mean()), float(means.std(ddof=1)), float(np.mean([one.var() for one in values])))
 
 
-def _kraskov(x: Vectors, y: Vectors, k: int) -> Float[np.ndarray, " sample"]:
-    """Kraskov's algorithm 1, sample by sample."""
-    inside = _distances(x, y, k) - ROUNDING
-    counts = digamma(_within(x, inside)) + digamma(_within(y, inside))
-    return digamma(k) + digamma(len(x)) - counts
+def _extrapolated(x: Vectors, y: Vectors, k: int) -> Float[np.ndarray, " sample"]:
+    """Kraskov's terms of single samples, for numbers freed of what grows with the width of neighbourhoods."""
+    if x.shape[1] > 1 or y.shape[1] > 1 or len(x) < 8 * k:
+        return _kraskov(x, y, [k])[0]
+    near, far = _kraskov(x, y, [k, 4 * k])
+    return 2 * near - far
 
 
-def _distances(x: Vectors, y: Vectors, k: int) -> Float[np.ndarray, " sample"]:
-    """To the k-th neighbour, the largest over all components."""
+def _kraskov(x: Vectors, y: Vectors, neighbours: list[int]) -> list[Float[np.ndarray, " sample"]]:
+    """Kraskov's algorithm 1, sample by sample, for several numbers of neighbours from one search."""
     joint = np.column_stack([x, y])
-    return cKDTree(joint).query(joint, k=[k + 1], p=np.inf)[0][:, 0]
+    radii = cKDTree(joint).query(joint, k=[k + 1 for k in neighbours], p=np.inf)[0] - ROUNDING
+    return [
+        digamma(k) + digamma(len(x)) - digamma(_within(x, radius)) - digamma(_within(y, radius))
+        for k, radius in zip(neighbours, radii.T, strict=True)
+    ]
 
 
 def _within(side: np.ndarray, radius: Float[np.ndarray, " sample"]) -> Int[np.ndarray, " sample"]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
 from joblib import Parallel, delayed
 
-from nif.contracts import Advance, AllPairs, Estimate, Estimator, InputError, Outcome, ignore
+from nif.contracts import Advance, AllPairs, Estimate, Estimator, Outcome, ignore
+from nif.estimators.memory import DEFAULT, Limits, columns_at_once, pairs_at_once
 
-PAIRS_AT_ONCE = 256
-"""Pairs of columns that are laid out side by side for an estimator that works pair by pair."""
+Place = slice | tuple[slice, slice]
+"""Where the results of a block go: a run of a list of pairs, or a rectangle of a table."""
+
+Task = tuple[Place, Callable[[Advance], Estimate]]
+"""A block of pairs: the place of its results, and how to get them."""
 
 
 @dataclass(frozen=True)
@@ -22,89 +26,114 @@ class AllColumns:
     Args:
         estimator: Does the estimation.
         seed: Seeds it; a pair's result does not depend on the block or the job it falls into.
-        n_jobs: Processes, through joblib, so that the backend the caller has chosen is used. None works in
-            this process, where an estimator may use threads of its own.
+        limits: Memory of a block of pairs, and processes.
         advance: Told of the pairs that are done.
     """
 
     estimator: Estimator
     seed: int = 0
-    n_jobs: int | None = None
+    limits: Limits = DEFAULT
     advance: Advance = ignore
 
     def between(self, x: Float[np.ndarray, "sample a"], y: Float[np.ndarray, "sample b"]) -> Estimate:
         """I(X_a; Y_b) of every column of x with every column of y, ``[a, b]``."""
+        shape = x.shape[1], y.shape[1]
         if isinstance(self.estimator, AllPairs):
-            return self._column_blocks(self.estimator, x, y)
-        a, b = np.indices((x.shape[1], y.shape[1])).reshape(2, -1)
-        return self._listed(x, y, a, b).map(lambda values: values.reshape(x.shape[1], y.shape[1]))
+            return self._gathered(self._rectangles(self.estimator, x, y), shape, len(x))
+        a, b = np.indices(shape).reshape(2, -1)
+        return self._gathered(self._runs(x, y, a, b), (len(a),), len(x)).map(lambda v: v.reshape(shape))
 
     def within(self, x: Float[np.ndarray, "sample a"]) -> Estimate:
         """I(X_a; X_b) of all columns of one array, ``[a, a]``.
 
         The diagonal is the entropy of the values seen (`entropy`): what a column tells of itself.
         """
-        if isinstance(self.estimator, AllPairs):
-            return with_entropy(self._column_blocks(self.estimator, x, x), x)
         width = x.shape[1]
+        if isinstance(self.estimator, AllPairs):
+            upper = self._gathered(self._rectangles(self.estimator, x, None), (width, width), len(x))
+            return with_entropy(upper.map(_mirrored), x)
         a, b = np.triu_indices(width, k=1)
-        return with_entropy(self._listed(x, x, a, b).map(lambda values: _symmetric(values, a, b, width)), x)
+        listed = self._gathered(self._runs(x, x, a, b), (len(a),), len(x))
+        return with_entropy(listed.map(lambda values: _symmetric(values, a, b, width)), x)
 
-    def _listed(
+    def _runs(
         self, x: np.ndarray, y: np.ndarray, a: Int[np.ndarray, " pair"], b: Int[np.ndarray, " pair"]
-    ) -> Estimate:
-        """The pairs (a, b) of columns, block by block."""
+    ) -> Iterator[Task]:
+        """The pairs (a, b) of columns, so many side by side as memory allows."""
+        step = pairs_at_once(self.limits.memory, len(x))
+        for start in range(0, len(a), step):
+            run = slice(start, start + step)
+            yield run, _Listed(self.estimator, x.T[a[run], :, None], y.T[b[run], :, None], self.seed)
 
-        def work(advance: Advance, block: slice) -> Estimate:
-            return self.estimator.estimate(
-                x.T[a[block], :, None], y.T[b[block], :, None], seed=self.seed, advance=advance
-            )
+    def _rectangles(self, estimator: AllPairs, x: np.ndarray, y: np.ndarray | None) -> Iterator[Task]:
+        """Blocks of columns of x and of y; of x alone where there is no y, on and above the diagonal only."""
+        step = columns_at_once(self.limits.memory, len(x))
+        blocks_x, blocks_y = (_column_blocks(side, step) for side in (x, x if y is None else y))
+        for i, (rows, left) in enumerate(blocks_x):
+            for columns, right in blocks_y[i:] if y is None else blocks_y:
+                same = y is None and rows == columns
+                yield (rows, columns), _Table(estimator, left, left if same else right, self.seed)
 
-        blocks = [slice(start, start + PAIRS_AT_ONCE) for start in range(0, len(a), PAIRS_AT_ONCE)]
-        sizes = [len(a[block]) for block in blocks]
-        return joined(list(self._run(work, blocks, sizes)), x.shape[0], repr(self.estimator))
+    def _gathered(self, tasks: Iterable[Task], shape: tuple[int, ...], samples: int) -> Estimate:
+        """The results of all tasks in their places; nothing else is kept."""
+        whole = Estimate.of(
+            np.zeros(shape), stderr=0, p_value=1, samples=samples, estimator=repr(self.estimator)
+        )
+        for place, part in self._done(tasks):
+            for name in ("nats", "stderr", "p_value", "outcome"):
+                getattr(whole, name)[place] = getattr(part, name)
+        return whole
 
-    def _column_blocks(self, estimator: AllPairs, x: np.ndarray, y: np.ndarray) -> Estimate:
-        if self.n_jobs is None:
-            return estimator.pairwise(x, y, seed=self.seed, advance=self.advance)
-
-        def work(advance: Advance, block: slice) -> Estimate:
-            return estimator.pairwise(x[:, block], y, seed=self.seed, advance=advance)
-
-        step = max(1, -(-x.shape[1] // 8))
-        blocks = [slice(start, start + step) for start in range(0, x.shape[1], step)]
-        sizes = [x[:, block].shape[1] * y.shape[1] for block in blocks]
-        return joined(list(self._run(work, blocks, sizes)), x.shape[0], repr(estimator))
-
-    def _run(
-        self, work: Callable[[Advance, slice], Estimate], blocks: Sequence[slice], sizes: Sequence[int]
-    ) -> Iterator[Estimate]:
-        if self.n_jobs is None:
-            for block in blocks:
-                yield work(self.advance, block)
+    def _done(self, tasks: Iterable[Task]) -> Iterator[tuple[Place, Estimate]]:
+        if self.limits.n_jobs is None:
+            for place, work in tasks:
+                yield place, work(self.advance)
             return
-        jobs = (delayed(work)(ignore, block) for block in blocks)
-        for size, result in zip(
-            sizes, Parallel(n_jobs=self.n_jobs, return_as="generator")(jobs), strict=True
-        ):
-            self.advance(size)
-            yield result
+        jobs = (delayed(_placed)(place, work) for place, work in tasks)
+        for place, part in Parallel(n_jobs=self.limits.n_jobs, return_as="generator")(jobs):
+            self.advance(part.nats.size)
+            yield place, part
 
 
-def joined(parts: Sequence[Estimate], samples: int, estimator: str) -> Estimate:
-    """Estimates one after another along their first axis."""
+@dataclass(frozen=True, eq=False)
+class _Listed:
+    """Pairs side by side, for an estimator that works pair by pair."""
 
-    def together(name: str) -> np.ndarray:
-        return np.concatenate([getattr(part, name) for part in parts]) if parts else np.empty(0)
+    estimator: Estimator
+    x: np.ndarray
+    y: np.ndarray
+    seed: int
 
-    return Estimate.of(
-        together("nats"),
-        stderr=together("stderr"),
-        p_value=together("p_value"),
-        outcome=together("outcome"),
-        samples=samples,
-        estimator=estimator,
-    )
+    def __call__(self, advance: Advance) -> Estimate:
+        return self.estimator.estimate(self.x, self.y, seed=self.seed, advance=advance)
+
+
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """Columns of one side with those of the other, for an estimator that has a faster way."""
+
+    estimator: AllPairs
+    x: np.ndarray
+    y: np.ndarray
+    seed: int
+
+    def __call__(self, advance: Advance) -> Estimate:
+        return self.estimator.pairwise(self.x, self.y, seed=self.seed, advance=advance)
+
+
+def _column_blocks(table: np.ndarray, step: int) -> list[tuple[slice, np.ndarray]]:
+    starts = range(0, table.shape[1], step)
+    return [(slice(start, start + step), table[:, start : start + step]) for start in starts]
+
+
+def _placed(place: Place, work: Callable[[Advance], Estimate]) -> tuple[Place, Estimate]:
+    return place, work(ignore)
+
+
+def _mirrored(upper: np.ndarray) -> np.ndarray:
+    """The square whose part above the diagonal this is."""
+    above = np.triu(upper, k=1)
+    return above + above.T
 
 
 def entropy(column: Float[np.ndarray, " sample"]) -> tuple[float, float]:
@@ -142,13 +171,6 @@ def with_entropy(estimate: Estimate, x: Float[np.ndarray, "sample a"]) -> Estima
         samples=estimate.samples,
         estimator=estimate.estimator,
     )
-
-
-def checked_jobs(n_jobs: int | None) -> int | None:
-    """Refuse a number of processes that joblib would not understand."""
-    if n_jobs == 0:
-        raise InputError(f"n_jobs is {n_jobs!r}; expected None, a number of processes, or -1 for all cores.")
-    return n_jobs
 
 
 def _symmetric(
