@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from nif.truths import RELU_PAIRS, Truth, correlated_normal, student, uniform_with_noise
+from nif.truths import (
+    DISCRETE_AND_MIXED,
+    RELU_PAIRS,
+    Truth,
+    correlated_normal,
+    student,
+    uniform_with_noise,
+)
 
 NORMAL, WIDE, STUDENT = correlated_normal(0.75), uniform_with_noise(0.75), student(1)
-ANY_SHAPE: tuple[Truth, ...] = (NORMAL, WIDE, STUDENT, *RELU_PAIRS)
+ANY_SHAPE: tuple[Truth, ...] = (NORMAL, WIDE, STUDENT, *RELU_PAIRS, *DISCRETE_AND_MIXED)
 
 CASES: dict[str, tuple[tuple[Truth, ...], int, float]] = {
     "mine": (ANY_SHAPE, 4_000, 0.05),
     "binned": (ANY_SHAPE, 4_000, 0.05),
     "gaussian_copula": ((NORMAL,), 4_000, 0.04),
-    "ksg": ((NORMAL, WIDE, STUDENT), 2_000, 0.07),
+    "ksg": (ANY_SHAPE, 4_000, 0.06),
     "info_nce": ((NORMAL,), 2_000, 0.09),
     "smile": ((NORMAL,), 2_000, 0.09),
     "nwj": ((NORMAL,), 2_000, 0.12),
