@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -12,8 +13,8 @@ from joblib import Parallel, delayed
 from nif.contracts import Advance, AllPairs, Estimate, Estimator, Outcome, ignore
 from nif.estimators.memory import DEFAULT, Limits, columns_at_once, pairs_at_once
 
-Place = slice | tuple[slice, slice]
-"""Where the results of a block go: a run of a list of pairs, or a rectangle of a table."""
+Place = tuple[Any, Any]
+"""Rows and columns of a block's results: slices for a rectangle, or two lists of indices for single pairs."""
 
 Task = tuple[Place, Callable[[Advance], Estimate]]
 """A block of pairs: the place of its results, and how to get them."""
@@ -39,22 +40,29 @@ class AllColumns:
         """I(X_a; Y_b) of every column of x with every column of y, ``[a, b]``."""
         shape = x.shape[1], y.shape[1]
         if isinstance(self.estimator, AllPairs):
-            return self._gathered(self._rectangles(self.estimator, x, y), shape, len(x))
+            return self._gathered(self._rectangles(self.estimator, x, y), self._nothing(shape, len(x)))
         a, b = np.indices(shape).reshape(2, -1)
-        return self._gathered(self._runs(x, y, a, b), (len(a),), len(x)).map(lambda v: v.reshape(shape))
+        return self._gathered(self._runs(x, y, a, b), self._nothing(shape, len(x)))
 
     def within(self, x: Float[np.ndarray, "sample a"]) -> Estimate:
         """I(X_a; X_b) of all columns of one array, ``[a, a]``.
 
         The diagonal is the entropy of the values seen (`entropy`): what a column tells of itself.
         """
-        width = x.shape[1]
+        whole = self._nothing((x.shape[1], x.shape[1]), len(x))
         if isinstance(self.estimator, AllPairs):
-            upper = self._gathered(self._rectangles(self.estimator, x, None), (width, width), len(x))
-            return with_entropy(upper.map(_mirrored), x)
-        a, b = np.triu_indices(width, k=1)
-        listed = self._gathered(self._runs(x, x, a, b), (len(a),), len(x))
-        return with_entropy(listed.map(lambda values: _symmetric(values, a, b, width)), x)
+            tasks = self._rectangles(self.estimator, x, None)
+        else:
+            tasks = self._runs(x, x, *np.triu_indices(x.shape[1], k=1))
+        self._gathered(tasks, whole, symmetric=True)
+        set_entropy(whole, x)
+        return whole
+
+    def _nothing(self, shape: tuple[int, int], samples: int) -> Estimate:
+        """Room for the results, filled in block by block."""
+        return Estimate.of(
+            np.zeros(shape), stderr=0, p_value=1, samples=samples, estimator=repr(self.estimator)
+        )
 
     def _runs(
         self, x: np.ndarray, y: np.ndarray, a: Int[np.ndarray, " pair"], b: Int[np.ndarray, " pair"]
@@ -62,8 +70,9 @@ class AllColumns:
         """The pairs (a, b) of columns, so many side by side as memory allows."""
         step = pairs_at_once(self.limits.memory, len(x))
         for start in range(0, len(a), step):
-            run = slice(start, start + step)
-            yield run, _Listed(self.estimator, x.T[a[run], :, None], y.T[b[run], :, None], self.seed)
+            rows, columns = a[start : start + step], b[start : start + step]
+            sides = x.T[rows, :, None], y.T[columns, :, None]
+            yield (rows, columns), _Listed(self.estimator, *sides, self.seed)
 
     def _rectangles(self, estimator: AllPairs, x: np.ndarray, y: np.ndarray | None) -> Iterator[Task]:
         """Blocks of columns of x and of y; of x alone where there is no y, on and above the diagonal only."""
@@ -74,14 +83,14 @@ class AllColumns:
                 same = y is None and rows == columns
                 yield (rows, columns), _Table(estimator, left, left if same else right, self.seed)
 
-    def _gathered(self, tasks: Iterable[Task], shape: tuple[int, ...], samples: int) -> Estimate:
+    def _gathered(self, tasks: Iterable[Task], whole: Estimate, symmetric: bool = False) -> Estimate:
         """The results of all tasks in their places; nothing else is kept."""
-        whole = Estimate.of(
-            np.zeros(shape), stderr=0, p_value=1, samples=samples, estimator=repr(self.estimator)
-        )
-        for place, part in self._done(tasks):
+        for (rows, columns), part in self._done(tasks):
             for name in ("nats", "stderr", "p_value", "outcome"):
-                getattr(whole, name)[place] = getattr(part, name)
+                values, found = getattr(whole, name), getattr(part, name)
+                if symmetric:
+                    values[columns, rows] = found.T
+                values[rows, columns] = found
         return whole
 
     def _done(self, tasks: Iterable[Task]) -> Iterator[tuple[Place, Estimate]]:
@@ -130,12 +139,6 @@ def _placed(place: Place, work: Callable[[Advance], Estimate]) -> tuple[Place, E
     return place, work(ignore)
 
 
-def _mirrored(upper: np.ndarray) -> np.ndarray:
-    """The square whose part above the diagonal this is."""
-    above = np.triu(upper, k=1)
-    return above + above.T
-
-
 def entropy(column: Float[np.ndarray, " sample"]) -> tuple[float, float]:
     r"""Entropy of the values of a column as they were seen, in nats, and its standard error.
 
@@ -153,29 +156,11 @@ def entropy(column: Float[np.ndarray, " sample"]) -> tuple[float, float]:
     return float(surprise.mean()), float(surprise.std() / np.sqrt(len(column)))
 
 
-def with_entropy(estimate: Estimate, x: Float[np.ndarray, "sample a"]) -> Estimate:
-    """A square estimate with the entropy of each column on its diagonal."""
+def set_entropy(square: Estimate, x: Float[np.ndarray, "sample a"]) -> None:
+    """Write the entropy of each column into the diagonal."""
     own = np.array([entropy(column) for column in x.T]).reshape(-1, 2)
     constant = np.ptp(x, axis=0) == 0
-    nats, stderr = estimate.nats.copy(), estimate.stderr.copy()
-    p_value, outcome = estimate.p_value.copy(), estimate.outcome.copy()
-    np.fill_diagonal(nats, own[:, 0])
-    np.fill_diagonal(stderr, own[:, 1])
-    np.fill_diagonal(p_value, np.where(constant, 1.0, 0.0))
-    np.fill_diagonal(outcome, np.where(constant, Outcome.DEGENERATE, Outcome.CONVERGED))
-    return Estimate.of(
-        nats,
-        stderr=stderr,
-        p_value=p_value,
-        outcome=outcome,
-        samples=estimate.samples,
-        estimator=estimate.estimator,
-    )
-
-
-def _symmetric(
-    values: np.ndarray, a: Int[np.ndarray, " pair"], b: Int[np.ndarray, " pair"], width: int
-) -> np.ndarray:
-    square = np.zeros((width, width), dtype=values.dtype)
-    square[a, b] = square[b, a] = values
-    return square
+    np.fill_diagonal(square.nats, own[:, 0])
+    np.fill_diagonal(square.stderr, own[:, 1])
+    np.fill_diagonal(square.p_value, np.where(constant, 1.0, 0.0))
+    np.fill_diagonal(square.outcome, np.where(constant, Outcome.DEGENERATE, Outcome.CONVERGED))
