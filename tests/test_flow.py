@@ -21,8 +21,10 @@ def test_edges_list_every_link_with_its_names() -> None:
     flow = random_flow([2, 3, 2], [(0, 2)])
     edges = flow.edges()
     assert list(edges) == [
-        "source_layer", "source_unit", "target_layer", "target_unit", "nats", "stderr", "p_value",
+        "source_layer", "source_unit", "target_layer", "target_unit", "nats", "stderr", "p_value", "q_value",
     ]  # fmt: skip
+    every = np.concatenate([found.p_value.ravel() for found in flow.links])
+    np.testing.assert_array_equal(edges["q_value"], benjamini_hochberg(every))
     assert len(edges) == 2 * 3 + 3 * 2 + 2 * 2
     row = edges[(edges["source_unit"] == "input[1]") & (edges["target_unit"] == "relu1[2]")].iloc[0]
     assert row["nats"] == flow.links[0].nats[1, 2] and row["p_value"] == flow.links[0].p_value[1, 2]

@@ -9,6 +9,7 @@ import pandas as pd
 
 from nif.contracts import Layer, Links
 from nif.flow.significance import Flags
+from nif.nulls import benjamini_hochberg
 from nif.paths import Path
 
 NUMBERS = ("nats", "stderr", "p_value", "relevance")
@@ -17,7 +18,8 @@ NUMBERS = ("nats", "stderr", "p_value", "relevance")
 
 def edges(layers: Sequence[Layer], links: Sequence[Links]) -> pd.DataFrame:
     """One row for each link, source by source."""
-    return pd.concat([_edges_between(layers, found) for found in links], ignore_index=True)
+    table = pd.concat([_edges_between(layers, found) for found in links], ignore_index=True)
+    return table.assign(q_value=benjamini_hochberg(table["p_value"].to_numpy()))
 
 
 def _edges_between(layers: Sequence[Layer], found: Links) -> pd.DataFrame:
