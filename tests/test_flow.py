@@ -222,6 +222,12 @@ BAD = {
         lambda: replace(random_flow([2, 2]), layers=(Layer("a", "x", ("1", "2")),) * 2),
         "Two layers are named 'a'",
     ),
+    "a picture of another size": (
+        lambda: replace(
+            random_flow([2, 2]), layers=(Layer("a", "x", ("1", "2"), (2, 2)), Layer("b", "x", ("1", "2")))
+        ),
+        r"2 units and the shape \(2, 2\)",
+    ),
     "a layer without units": (
         lambda: replace(random_flow([2, 2]), layers=(Layer("a", "x", ()), Layer("b", "x", ("1", "2")))),
         "has no units",

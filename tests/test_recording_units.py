@@ -123,6 +123,13 @@ def test_patches_of_an_image_are_units(given: Any) -> None:
     np.testing.assert_allclose(found.activations[0], expected.numpy(), atol=1e-6)
     assert found.layers[0].units[1] == ("group[1]" if isinstance(given, np.ndarray) else "x[0:2,2:4]")
     assert found.layers[1].units[0] == "1[0]"
+    assert found.layers[0].shape == (() if isinstance(given, np.ndarray) else (4, 4))
+
+
+def test_an_image_is_a_picture_and_a_table_is_none() -> None:
+    assert [layer.shape for layer in record(lenet(), images()).layers] == [(1, 8, 8), (), (), (), ()]
+    assert record(lenet(), images(), reduce="positions").layers[0].shape == ()
+    assert record(nn.Linear(4, 2), torch.randn(ROWS, 4)).layers[0].shape == ()
 
 
 def test_channels_of_a_patch_are_one_group_and_a_patch_at_the_edge_is_smaller() -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save as serialised
 
 from flows import random_flow
 from nif.contracts import InputError, Links
@@ -50,6 +51,32 @@ def test_views_and_transposed_arrays_are_saved_as_they_read(flow: Flow, tmp_path
     other = replace(flow, links=(Links(0, 1, relevance=shared, **turned), *flow.links[1:]))
     other.save(tmp_path / "views")
     assert load(tmp_path / "views") == other
+
+
+def test_a_picture_keeps_its_shape(flow: Flow, tmp_path: Path) -> None:
+    first = flow.layers[0]
+    picture = replace(flow, layers=(replace(first, shape=(1, len(first))), *flow.layers[1:]))
+    picture.save(tmp_path / "picture")
+    assert load(tmp_path / "picture") == picture != flow
+    assert load(tmp_path / "picture").attribution().attrs["shape"] == (1, len(first))
+    assert "shape" not in flow.attribution().attrs
+
+
+def test_a_file_from_before_pictures_is_read(flow: Flow, tmp_path: Path) -> None:
+    whole = serialised_without_shape(flow, tmp_path / "old")
+    assert load(whole) == flow
+
+
+def serialised_without_shape(flow: Flow, path: Path) -> Path:
+    flow.save(path)
+    with safe_open(path, framework="numpy") as file:
+        header = file.metadata()
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    layers = json.loads(header["layers"])
+    for layer in layers:
+        del layer["shape"]
+    path.write_bytes(serialised(arrays, metadata=header | {"layers": json.dumps(layers)}))
+    return path
 
 
 def test_the_header_says_what_the_file_is(path: Path) -> None:

@@ -191,11 +191,14 @@ class Layer:
         name: ``"input"``, ``"output"``, or the dotted name of the module whose output this is.
         kind: Class name of that module, for example ``"ReLU"``; ``"input"`` for the features.
         units: One name for each unit.
+        shape: Of the picture that the units are in row-major order, for example ``(1, 28, 28)`` for pixels or
+            ``(7, 7)`` for patches of them; empty for units without such an order.
     """
 
     name: str
     kind: str
     units: tuple[str, ...]
+    shape: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return len(self.units)

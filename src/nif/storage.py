@@ -112,4 +112,4 @@ def _flow(header: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> Flow:
 
 
 def _layer(given: Mapping[str, Any]) -> Layer:
-    return Layer(given["name"], given["kind"], tuple(given["units"]))
+    return Layer(given["name"], given["kind"], tuple(given["units"]), tuple(given.get("shape", ())))

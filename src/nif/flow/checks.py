@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -43,12 +44,22 @@ def _check_layers(layers: Sequence[Layer], constant: Sequence[np.ndarray]) -> No
     empty = [layer.name for layer in layers if len(layer) == 0]
     if empty:
         raise InputError(f"Layer {empty[0]!r} has no units; leave it out.")
+    _check_pictures(layers)
     widths = [np.shape(flags) for flags in constant]
     if widths != [(len(layer),) for layer in layers]:
         raise InputError(
             f"constant has shapes {widths}; expected one flag for each unit of the layers, which have "
             f"{[len(layer) for layer in layers]}."
         )
+
+
+def _check_pictures(layers: Sequence[Layer]) -> None:
+    for layer in layers:
+        if layer.shape and math.prod(layer.shape) != len(layer):
+            raise InputError(
+                f"Layer {layer.name!r} has {len(layer)} units and the shape {layer.shape}; expected "
+                "a shape of as many, or () for none."
+            )
 
 
 def _check_ends(layers: Sequence[Layer], found: Links) -> None:

@@ -71,7 +71,8 @@ class Flow:
 
         Returns:
             Features x classes. A path of d links has the unit nats^d, so compare features and classes of one
-            network, not of networks of different depth.
+            network, not of networks of different depth. Of images, ``attrs["shape"]`` is the shape of the
+            picture: ``table["cat"].to_numpy().reshape(table.attrs["shape"])``.
 
         References:
             Davis et al. (2019), https://arxiv.org/abs/1901.08557
@@ -317,11 +318,15 @@ class Flow:
 
     def _by_feature(self, values: Float[np.ndarray, "feature label"]) -> pd.DataFrame:
         names = [unit for layer in self._dag.features for unit in self.layers[layer].units]
-        return pd.DataFrame(
+        table = pd.DataFrame(
             values,
             index=pd.Index(names, name="feature"),
             columns=pd.Index(self.layers[-1].units, name="class"),
         )
+        shapes = [self.layers[layer].shape for layer in self._dag.features]
+        if len(shapes) == 1 and shapes[0]:
+            table.attrs["shape"] = shapes[0]
+        return table
 
 
 def example() -> Flow:

@@ -97,7 +97,10 @@ def record(
     names += [numbered(place.name, place.axes.units) for place in plan.hidden]
     names.append(class_units(class_names or of_model[1], plan.places[-1].axes.units))
     return Recording(
-        layers=tuple(Layer(p.name, p.kind, units) for p, units in zip(plan.places, names, strict=True)),
+        layers=tuple(
+            Layer(place.name, place.kind, units, shape)
+            for place, units, shape in zip(plan.places, names, inputs.shapes(), strict=True)
+        ),
         activations=(*inputs.values(), *kept.arrays),
         connections=plan.connections,
         labels=None if found.labels is None else np.repeat(found.labels, reduction.samples_a_row, axis=0),
@@ -150,6 +153,15 @@ class _Inputs:
             return own
         named = zip(self.found.names, own, strict=True)
         return [tuple(f"{name}.{unit}" for unit in units) for name, units in named]
+
+    def shapes(self) -> list[tuple[int, ...]]:
+        """Shape of the picture that each layer's units are; only inputs can be one."""
+        if (grouped := self._groups()) is not None:
+            pictures = [grouped.shape]
+        else:
+            pictures = [self._unit_shape(index) for index in range(self.plan.inputs)]
+        hidden = len(self.plan.places) - len(pictures)
+        return [shape if len(shape) > 1 else () for shape in pictures] + [()] * hidden
 
     def values(self) -> list[Float[np.ndarray, "sample _"]]:
         """Activations of each input layer."""

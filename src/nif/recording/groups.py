@@ -20,10 +20,12 @@ class Groups:
     Attributes:
         index: Number of the group of each feature.
         names: One for each group.
+        shape: Of the picture that the groups are; empty where they are no patches.
     """
 
     index: Int64[np.ndarray, " feature"]
     names: tuple[str, ...]
+    shape: tuple[int, ...] = ()
 
     def means(self, inputs: Float[Tensor, "row feature"]) -> Float[Tensor, "row group"]:
         """The mean of each group.
@@ -77,7 +79,9 @@ def _patches(sides: tuple[int, ...], shape: tuple[int, ...]) -> Groups:
         f"x[{','.join(_span(*which) for which in zip(patch, sides, image, strict=True))}]"
         for patch in np.ndindex(*counts)
     )
-    return Groups(np.broadcast_to(index, shape).ravel().astype(np.int64), names)
+    return Groups(
+        np.broadcast_to(index, shape).ravel().astype(np.int64), names, counts if len(counts) > 1 else ()
+    )
 
 
 def _span(patch: int, side: int, length: int) -> str:
