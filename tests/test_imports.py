@@ -24,7 +24,7 @@ ORDER = [
     ["nif.paths", "nif.structure"],
     ["nif.flow", "nif.storage", "nif.report", "nif.scoring"],
     ["nif.pipeline", "nif.pruning"],
-    ["nif.comparison"],
+    ["nif.comparison", "nif.torch_pruning"],
     ["nif"],
     ["nif.demo", "nif.cli"],
 ]
