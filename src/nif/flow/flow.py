@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 
 from nif import paths, structure
 from nif.contracts import InputError, Layer, Links
-from nif.flow import graphs, summary, tables
+from nif.flow import explanations, graphs, summary, tables
 from nif.flow.checks import check
 from nif.flow.measurement import Measurement
 from nif.flow.places import Named, place_of
@@ -22,6 +22,7 @@ from nif.flow.significance import unit_p_values, unit_q_values
 if TYPE_CHECKING:
     import igraph
     import networkx
+    import shap
     from matplotlib.axes import Axes
 
 ALPHA = 0.05
@@ -269,6 +270,18 @@ class Flow:
             InputError: networkx is not installed.
         """
         return graphs.to_networkx(self.layers, self.neurons(), self._graph)
+
+    def to_shap(self) -> dict[str, shap.Explanation]:
+        """The attribution as an explanation of shap for each class, with 95 % intervals.
+
+        ``shap.plots.bar`` and ``shap.plots.waterfall`` draw one; the latter with its intervals, the former
+        with `nif.flow.explanations.error_bars` over it. The numbers are of a whole data set, nats multiplied
+        along paths, and not shares of one prediction as SHAP values are.
+
+        Raises:
+            InputError: shap is not installed.
+        """
+        return explanations.to_shap(self.attribution(), self.attribution_stderr())
 
     def __eq__(self, other: object) -> bool:
         """The same layers, measurement, and bits in every array."""
