@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +85,22 @@ def test_the_header_says_what_the_file_is(path: Path) -> None:
     assert header["format"] == FORMAT and header["version"] == str(VERSION)
     measured = json.loads(header["measurement"])
     assert measured["noise"] == 0.1 and measured["version"] == "0.1" and measured["estimator"] == "Mine()"
+
+
+def test_the_time_of_the_measurement_is_kept(flow: Flow, path: Path) -> None:
+    timed = replace(
+        flow, measurement=replace(flow.measurement, began="2026-03-01T09:30:12+00:00", seconds=3.5)
+    )
+    timed.save(path)
+    assert (load(path).measurement.began, load(path).measurement.seconds) == (timed.measurement.began, 3.5)
+
+
+def test_a_file_from_before_times_were_kept_loads(flow: Flow, path: Path) -> None:
+    older = {
+        name: value for name, value in asdict(flow.measurement).items() if name not in ("began", "seconds")
+    }
+    rewrite(path, measurement=json.dumps(older))
+    assert load(path) == flow and load(path).measurement.seconds is None
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.999])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -94,6 +96,7 @@ def measure(
         >>> flow.attribution().shape
         (2, 2)
     """
+    began, start = datetime.now(UTC), time.perf_counter()
     recording = record(
         model,
         data,
@@ -133,6 +136,8 @@ def measure(
             not_converged=not_converged,
             seed=seed,
             version=__version__,
+            began=began.isoformat(timespec="seconds"),
+            seconds=time.perf_counter() - start,
         ),
     )
 

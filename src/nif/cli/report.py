@@ -17,11 +17,17 @@ import click
     required=True,
     help="The page, as .html; opens offline.",
 )
-def report(*, flow: Path, output: Path) -> None:
+@click.option(
+    "--pruned",
+    type=click.Path(path_type=Path),
+    help="What nif prune wrote for this flow; the page then shows what went, and what that costs.",
+)
+def report(*, flow: Path, output: Path, pruned: Path | None) -> None:
     """Write a flow as one page that opens in a browser without a network."""
     from nif.cli.outputs import writable
+    from nif.pruning import read_told
     from nif.storage import load
 
     target = writable(output, ending=".html")
-    load(flow).report(target)
+    load(flow).report(target, pruned=None if pruned is None else read_told(pruned))
     click.echo(f"Written: {target}")

@@ -33,7 +33,7 @@ def refuse_unwritable(out: Path) -> None:
 def write(run: Run, out: Path) -> list[Path]:
     """Write all files of a run; returns their paths."""
     run.flow.save(out / "flow.safetensors")
-    run.flow.report(out / "flow.html")
+    run.flow.report(out / "flow.html", pruned=run.pruned)
     run.pruned.save(out / "pruned.safetensors")
     _figure(run, out / "flow.png")
     (out / "summary.txt").write_text(run.text, encoding="utf-8")

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     import shap
     from matplotlib.axes import Axes
 
+    from nif.report.removal import Removal
+
 ALPHA = 0.05
 """Level at which a unit counts as silent unless another is asked for."""
 
@@ -238,20 +240,22 @@ class Flow:
 
         return draw(self, ax)
 
-    def report(self, path: str | os.PathLike[str]) -> None:
+    def report(self, path: str | os.PathLike[str], *, pruned: Removal | None = None) -> None:
         """Write a page to explore the flow in a browser: one HTML file, without server or network.
 
         The strongest 200,000 links go into it; the page says what was left out.
 
         Args:
             path: Of the file, for example ``"flow.html"``.
+            pruned: What `nif.prune` gave for this flow; the page then shows what went, and what that costs.
 
         Raises:
-            InputError: The path can not be written. A file that was there before is then unchanged.
+            InputError: The path can not be written, or the pruning is of another network. A file that was
+                there before is then unchanged.
         """
         from nif.report.page import write
 
-        write(self, self._dag, path)
+        write(self, self._dag, path, pruned)
 
     def to_igraph(self) -> igraph.Graph:
         """The links with information as an igraph graph.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,8 @@ class Measurement:
         not_converged: How many of them were still rising when their budget ran out.
         seed: Of all that was drawn.
         version: Of this library.
+        began: When it began, ISO 8601 in UTC; None where it is not known, as in a flow written by hand.
+        seconds: How long it took. Two measurements that differ in time alone are equal.
     """
 
     estimator: str
@@ -30,6 +32,8 @@ class Measurement:
     not_converged: int
     seed: int
     version: str
+    began: str | None = field(default=None, compare=False)
+    seconds: float | None = field(default=None, compare=False)
 
     def lines(self) -> list[str]:
         """The same in sentences, for a reader.

@@ -12,6 +12,7 @@ from torch import nn
 from nif.pruning.removal import Kept
 from nif.pruning.size import Size
 from nif.pruning.storage import Shapes, save_pruned
+from nif.pruning.told import KEY, as_text
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,12 +54,14 @@ class Pruned:
         return pd.DataFrame(columns)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write weights and kept indices as one safetensors file, for `nif.shrink`; no class is pickled.
+        """Write weights, kept indices and what was done as one safetensors file; no class is pickled.
+
+        `nif.shrink` reads the weights, ``nif report --pruned`` what was done.
 
         Raises:
             InputError: The path can not be written.
         """
-        save_pruned(path, self.model, self.kept, self.original)
+        save_pruned(path, self.model, self.kept, self.original, {KEY: as_text(self)})
 
     def __repr__(self) -> str:
         zeroed = int((self.removed["how"] == "zeroed").sum())

@@ -36,8 +36,21 @@ def shapes_of(model: nn.Module) -> Shapes:
     return {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
-def save_pruned(path: str | os.PathLike[str], model: nn.Module, kept: Kept, original: Shapes) -> None:
+def save_pruned(
+    path: str | os.PathLike[str],
+    model: nn.Module,
+    kept: Kept,
+    original: Shapes,
+    about: Mapping[str, str] | None = None,
+) -> None:
     """Write weights and kept indices as one safetensors file; an old file stays whole until the new one is.
+
+    Args:
+        path: Of the file.
+        model: The pruned network.
+        kept: Indices kept of each tensor.
+        original: Shapes before.
+        about: More entries for the header, for whoever reads it.
 
     Raises:
         InputError: The path can not be written.
@@ -46,7 +59,7 @@ def save_pruned(path: str | os.PathLike[str], model: nn.Module, kept: Kept, orig
     for name, axes in kept.items():
         for axis, index in enumerate(axes):
             tensors[f"{KEPT}{axis}/{name}"] = torch.from_numpy(index)
-    header = {"format": FORMAT, "version": str(VERSION), "original": json.dumps(original)}
+    header = {"format": FORMAT, "version": str(VERSION), "original": json.dumps(original), **(about or {})}
     target = Path(path)
     beside = target.with_name(f".{target.name}.{os.getpid()}")
     try:

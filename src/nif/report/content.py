@@ -16,6 +16,7 @@ from nif.report.caveats import caveats
 from nif.report.layout import heights
 from nif.report.palette import COMMUNITIES, COMMUNITIES_ON_DARK, OTHER
 from nif.report.pixels import pixels
+from nif.report.removal import Removal, told
 from nif.report.strongest import Strongest, strongest
 
 if TYPE_CHECKING:
@@ -38,14 +39,14 @@ class Content:
     arrays: dict[str, np.ndarray]
 
 
-def content(flow: Flow, dag: Dag) -> Content:
-    """What to show of a flow."""
+def content(flow: Flow, dag: Dag, pruned: Removal | None = None) -> Content:
+    """What to show of a flow, and of what pruning did to its network."""
     neurons = flow.neurons()
     links = strongest(flow.links, dag.sizes, MOST_LINKS)
     last = len(dag.sizes) - 1
     places = heights(dag.sizes, flow.links, fixed=[*dag.features, last])
     return Content(
-        _meta(flow, dag, neurons, links),
+        {**_meta(flow, dag, neurons, links), "pruning": pruned and told(pruned, flow.layers)},
         {
             **_units(dag, neurons, flow, np.concatenate(places)),
             **_links(links),
@@ -90,7 +91,6 @@ def _attribution(dag: Dag) -> dict[str, np.ndarray]:
 def _meta(flow: Flow, dag: Dag, neurons: pd.DataFrame, links: Strongest) -> dict[str, Any]:
     silent = int(neurons["silent"].sum())
     total = sum(found.nats.size for found in flow.links)
-    names = [unit for layer in dag.features for unit in flow.layers[layer].units]
     return {
         "summary": f"{'-'.join(map(str, dag.sizes))} units, {total:,} links, {links.of:,} of them with "
         f"information; {silent:,} of {len(neurons):,} neurons silent at .05; {flow.measurement.estimator}, "
@@ -100,7 +100,7 @@ def _meta(flow: Flow, dag: Dag, neurons: pd.DataFrame, links: Strongest) -> dict
         "pairs": sorted([found.source, found.target] for found in flow.links),
         "links": {"left_out": links.of - len(links.nats)},
         "modularity": flow.modularity,
-        "image": pixels(names),
+        "images": [pixels(flow.layers[layer]) for layer in dag.features],
         "palette": {"light": COMMUNITIES, "dark": COMMUNITIES_ON_DARK, "other": OTHER},
         "method": _method(flow),
         "caveats": _caveats(flow, links),
@@ -145,7 +145,30 @@ def _method(flow: Flow) -> list[tuple[str, str]]:
         ("not converged", f"{measured.not_converged:,}"),
         ("seed", str(measured.seed)),
         ("nif", measured.version),
+        *([("measured", _when(measured.began))] if measured.began else []),
+        *([("took", _how_long(measured.seconds))] if measured.seconds is not None else []),
     ]
+
+
+def _when(began: str) -> str:
+    """
+    Example:
+        >>> _when("2026-03-01T09:30:00+00:00")
+        '2026-03-01 09:30 UTC'
+    """
+    return began[:16].replace("T", " ") + " UTC"
+
+
+def _how_long(seconds: float) -> str:
+    """
+    Example:
+        >>> _how_long(0.04), _how_long(59.2), _how_long(3725.0)
+        ('0.04 s', '59.2 s', '1 h 2 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _caveats(flow: Flow, links: Strongest) -> list[str]:

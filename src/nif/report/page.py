@@ -16,26 +16,31 @@ import numpy as np
 from nif.contracts import InputError
 from nif.paths import Dag
 from nif.report.content import Content, content
+from nif.report.removal import Removal
 
 if TYPE_CHECKING:
     from nif.flow.flow import Flow
 
 ASSETS = "assets"
-SCRIPTS = ("data.js", "texts.js", "network.js", "gestures.js", "panels.js", "tables.js", "main.js")
+SCRIPTS = (
+    "data.js", "texts.js", "network.js", "gestures.js", "panels.js", "pictures.js", "tables.js", "pruning.js",
+    "main.js",
+)  # fmt: skip
 """In the order in which they are joined to one script."""
 
 
-def write(flow: Flow, dag: Dag, path: str | os.PathLike[str]) -> None:
+def write(flow: Flow, dag: Dag, path: str | os.PathLike[str], pruned: Removal | None = None) -> None:
     """Write the page beside `path` and move it there when it is whole.
 
     Raises:
-        InputError: The path can not be written; what was there before is unchanged.
+        InputError: The path can not be written, or the pruning is of another network; what was there before
+            is unchanged.
     """
     target = Path(path)
     beside = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         beside.touch()  # before the work, so that a path that can not be written is told of at once
-        shown = content(flow, dag)
+        shown = content(flow, dag, pruned)
         with beside.open("w", encoding="utf-8", newline="\n") as file:
             file.writelines(pieces(shown))
         beside.replace(target)

@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
+
+from nif.contracts import Layer
 
 PLACE = re.compile(r"(\d+)\D+(\d+)\D*$")
 
 
-def pixels(names: Sequence[str]) -> dict[str, list[int]] | None:
-    """Shape of the picture and place of each feature in it, if every name ends in a row and a column.
+def pixels(layer: Layer) -> dict[str, list[int]] | None:
+    """Shape of the picture that a layer of features is, and the place of each feature in it.
 
-    Names such as ``x[0,3,5]`` (channel, row, column) and ``pixel_3_5`` are read; channels of one place share
-    it.
+    Args:
+        layer: Its `shape`, ``(rows, columns)`` or ``(channels, rows, columns)``, says how its units lie;
+            without one, their names are read. Channels of one place share it.
 
     Returns:
-        None where the names are no whole grid of at least 2 x 2.
+        None where the features are no whole grid of at least 2 x 2.
 
     Example:
-        >>> pixels(["x[0,0]", "x[0,1]", "x[1,0]", "x[1,1]"])
+        >>> pixels(Layer("input", "input", ("x[0,0]", "x[0,1]", "x[1,0]", "x[1,1]")))
         {'shape': [2, 2], 'place': [0, 1, 2, 3]}
-        >>> pixels(["length", "width"]) is None
+        >>> pixels(Layer("input", "input", ("length", "width"))) is None
         True
     """
+    shape = getattr(layer, "shape", None)
+    if shape is not None and len(shape) in (2, 3) and math.prod(shape) == len(layer):
+        rows, columns = shape[-2:]
+        grid = min(rows, columns) >= 2
+        each = list(range(rows * columns))
+        return {"shape": [rows, columns], "place": each * (len(layer) // len(each))} if grid else None
+    return _from_names(layer.units)
+
+
+def _from_names(names: Sequence[str]) -> dict[str, list[int]] | None:
+    """Names such as ``x[0,3,5]`` (channel, row, column) and ``pixel_3_5``."""
     found = [PLACE.search(name) for name in names]
     places = [(int(each[1]), int(each[2])) for each in found if each]
     if len(places) < len(names) or not places:

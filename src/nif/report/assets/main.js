@@ -1,5 +1,5 @@
 // Start: fill the controls, draw, and connect what the reader does.
-const views = { attribution: attributionView, map: mapView, layers: layersView, neurons: neuronsView, links: linksView, method: methodView };
+const views = { attribution: attributionView, map: mapView, layers: layersView, pruning: pruningView, neurons: neuronsView, links: linksView, method: methodView };
 const fresh = new Set();
 function open(id) {
   for (const tab of byId("tabs").children) {
@@ -13,7 +13,7 @@ function open(id) {
 }
 byId("tabs").addEventListener("click", (event) => { if (event.target.role === "tab") open(event.target.getAttribute("aria-controls")); });
 byId("tabs").addEventListener("keydown", (event) => {
-  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key], tabs = [...byId("tabs").children];
+  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key], tabs = [...byId("tabs").children].filter((tab) => !tab.hidden);
   if (!step) return;
   const next = tabs[(tabs.indexOf(document.activeElement) + step + tabs.length) % tabs.length];
   next.focus(); open(next.getAttribute("aria-controls"));
@@ -43,6 +43,7 @@ function choose(chosen) {
 byId("class").replaceWith(classSelect("class"));
 byId("size").addEventListener("change", (event) => { state.size = event.target.value; weigh(); redraw(); });
 byId("hide").addEventListener("change", (event) => { state.hide = event.target.checked; redraw(); });
+byId("removed").addEventListener("change", (event) => { state.removed = event.target.checked; redraw(); });
 byId("in").addEventListener("click", () => zoom(1.4));
 byId("out").addEventListener("click", () => zoom(1 / 1.4));
 byId("fit").addEventListener("click", fit);

@@ -209,7 +209,7 @@ function drawTitles(context) {
 function redraw() {
   base.style.transform = "";
   const context = sized(base);
-  drawLinks(context); drawUnits(context); drawNames(context); drawTitles(context);
+  drawLinks(context); drawUnits(context); drawRemoved(context); drawNames(context); drawTitles(context);
   drawn = { ...view };
   highlight();
 }

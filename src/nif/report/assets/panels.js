@@ -32,7 +32,8 @@ function detail() {
     ["layer", clipped(layers[layerOf[u]].name)], ["silent", unit.silent[u] ? "yes" : "no"],
     ["nats in", nats(unit.inflow[u])], ["nats out", nats(unit.outflow[u])],
     ["throughput", share(unit.throughput[u])], ["betweenness", big(unit.betweenness[u])],
-    ["community", communityText(unit.community[u])], ["p", chance(unit.p[u])], ["q", chance(unit.q[u])]])];
+    ["community", communityText(unit.community[u])], ["p", chance(unit.p[u])], ["q", chance(unit.q[u])],
+    ...(meta.pruning ? [["pruning", ["stays", "removed", "put back"][fate[u]]]] : [])])];
   const into = linksIn(u), out = linksOut(u);
   if (into.length) parts.push(element("h3", { text: `Strongest links in (of ${count(into.length)})` }), linkRows(into, link.source));
   if (out.length) parts.push(element("h3", { text: `Strongest links out (of ${count(out.length)})` }), linkRows(out, link.target));
@@ -73,65 +74,9 @@ function attributionView() {
   const parts = [element("div", { class: "tools" }, element("label", { text: "Information to " }, classSelect())),
     element("p", { class: "note", text: "Sum over all paths from the feature to the class of the product of the nats of their links, with a 95 % interval from the errors of the links (taken as independent)." }), bars];
   if (sorted.length > MOST_BARS) parts.push(element("p", { class: "note", text: `The ${MOST_BARS} largest of ${count(sorted.length)} features.` }));
-  if (meta.image) parts.splice(2, 0, imageOf(rows));
+  parts.splice(2, 0, ...imagesOf(rows));
   byId("attribution").replaceChildren(...parts);
 }
-// Inputs that are pixels, as a picture.
-function imageOf(rows) {
-  const [height, width] = meta.image.shape, cell = Math.max(4, Math.floor(320 / Math.max(height, width)));
-  const canvas = element("canvas", { id: "image", width: width * cell, height: height * cell, role: "img", "aria-label": "Attribution of each pixel; the darker or brighter, the more" });
-  const context = canvas.getContext("2d"), sums = new Float64Array(height * width);
-  for (const { row, value } of rows) sums[meta.image.place[row]] += value;
-  const top = sums.reduce((a, b) => Math.max(a, b), 0) || 1;
-  sums.forEach((value, i) => { context.fillStyle = heat(value / top); context.fillRect((i % width) * cell, Math.floor(i / width) * cell, cell, cell); });
-  return element("p", {}, canvas);
-}
-// One hue from paper to full strength, readable with any colour vision.
-function heat(part) {
-  const from = dark() ? [30, 33, 39] : [240, 243, 246], to = dark() ? [255, 214, 120] : [0, 60, 110];
-  const mixed = from.map((low, i) => Math.round(low + (to[i] - low) * Math.sqrt(Math.max(0, part))));
-  return `rgb(${mixed.join(",")})`;
-}
-
-// Links between two layers as a table of colours, units ordered by community.
-let mapped = 0;
-function mapView() {
-  const pairs = meta.pairs, select = element("select", { "aria-label": "Layers" }, ...pairs.map(([a, b], i) =>
-    element("option", { value: String(i), text: clipped(`${layers[a].name} → ${layers[b].name}`, 60) })));
-  select.value = String(mapped);
-  select.addEventListener("change", () => { mapped = Number(select.value); mapView(); });
-  const [a, b] = pairs[mapped], byCommunity = (layer) => Array.from({ length: layer.size }, (_, i) => layer.first + i)
-    .sort((u, v) => (unit.community[u] < 0) - (unit.community[v] < 0) || unit.community[u] - unit.community[v] || u - v);
-  const down = byCommunity(layers[a]), across = byCommunity(layers[b]);
-  const room = Math.max(200, Math.min(900, byId("map").clientWidth - 60));
-  const cell = Math.max(1, Math.min(28, Math.floor(room / across.length), Math.floor(Math.max(640, room) / down.length)));
-  const canvas = element("canvas", { id: "cells", width: across.length * cell + 8, height: down.length * cell + 8, role: "img", "aria-label": `Links from ${layers[a].name} (rows) to ${layers[b].name} (columns)` });
-  const readout = element("p", { class: "note", id: "readout", text: "Point at a cell to read it." });
-  paintMap(canvas.getContext("2d"), down, across, cell);
-  canvas.addEventListener("pointermove", (event) => {
-    const row = Math.floor((event.offsetY - 8) / cell), column = Math.floor((event.offsetX - 8) / cell);
-    if (row < 0 || column < 0 || row >= down.length || column >= across.length) return;
-    const e = Array.from(linksOut(down[row])).find((each) => link.target[each] === across[column]);
-    readout.textContent = e === undefined ? `${clipped(nameOf(down[row]), 40)} → ${clipped(nameOf(across[column]), 40)}: no link with information` : linkLines(e).map(([text]) => text).join(" · ");
-  });
-  byId("map").replaceChildren(element("div", { class: "tools" }, element("label", { text: "Layers " }, select)),
-    element("p", { class: "note", text: "Rows are units of the first layer, columns of the second, both ordered by community (coloured edges); the stronger the colour, the more nats." }),
-    scroller("Link map", canvas), readout);
-}
-function paintMap(context, down, across, cell) {
-  const row = new Map(down.map((u, i) => [u, i])), column = new Map(across.map((u, i) => [u, i]));
-  context.fillStyle = heat(0); context.fillRect(8, 8, across.length * cell, down.length * cell);
-  let top = 0;
-  for (let e = 0; e < linkCount && !top; e++) if (row.has(link.source[e]) && column.has(link.target[e])) top = link.nats[e];
-  for (let e = 0; e < linkCount; e++) {
-    const i = row.get(link.source[e]), j = column.get(link.target[e]);
-    if (i === undefined || j === undefined) continue;
-    context.fillStyle = heat(link.nats[e] / top); context.fillRect(8 + j * cell, 8 + i * cell, cell, cell);
-  }
-  down.forEach((u, i) => { context.fillStyle = colourOf(unit.community[u]); context.fillRect(0, 8 + i * cell, 6, cell); });
-  across.forEach((u, j) => { context.fillStyle = colourOf(unit.community[u]); context.fillRect(8 + j * cell, 0, cell, 6); });
-}
-
 function layersView() {
   const most = Math.max(...layers.map((layer) => Math.max(layer.inflow, layer.outflow))) || 1;
   const meter = (value, kind) => element("td", {}, element("span", { class: "meter " + kind, style: { width: 120 * value / most + "px" } }), nats(value));

@@ -1,0 +1,77 @@
+// Numbers as pictures: the attribution of pixels, the links between two layers.
+// One hue from paper to full strength, readable with any colour vision.
+function heat(part) {
+  const from = dark() ? [30, 33, 39] : [240, 243, 246], to = dark() ? [255, 214, 120] : [0, 60, 110];
+  const mixed = from.map((low, i) => Math.round(low + (to[i] - low) * Math.sqrt(Math.max(0, part))));
+  return `rgb(${mixed.join(",")})`;
+}
+
+// Inputs that are pixels: how much each says to the chosen class, channels of one place together.
+function imagesOf(rows) {
+  let first = 0;
+  return meta.images.flatMap((image, i) => {
+    const layer = layers[meta.features[i]], own = rows.slice(first, first + layer.size);
+    first += layer.size;
+    return image ? [imageOf(image, layer, own)] : [];
+  });
+}
+function imageOf({ shape: [height, width], place }, layer, rows) {
+  const cell = Math.max(2, Math.floor(320 / Math.max(height, width))), sums = new Float64Array(height * width);
+  rows.forEach(({ value }, i) => { sums[place[i]] += value; });
+  const top = sums.reduce((a, b) => Math.max(a, b), 0), most = sums.indexOf(top);
+  const say = (i) => `row ${Math.floor(i / width)}, column ${i % width}: ${sums[i].toPrecision(3)}`;
+  const canvas = element("canvas", { class: "image", width: width * cell, height: height * cell, role: "img",
+    "aria-label": `Attribution of ${height} x ${width} pixels of ${layer.name}; the most at ${say(most)}` });
+  const context = canvas.getContext("2d");
+  sums.forEach((value, i) => { context.fillStyle = heat(top > 0 ? value / top : 0); context.fillRect((i % width) * cell, Math.floor(i / width) * cell, cell, cell); });
+  const readout = element("span", { class: "note", text: top > 0 ? `the most at ${say(most)}` : "no pixel says anything" });
+  canvas.addEventListener("pointermove", (event) => {
+    const row = Math.floor(event.offsetY / cell), column = Math.floor(event.offsetX / cell);
+    if (row >= 0 && column >= 0 && row < height && column < width) readout.textContent = say(row * width + column);
+  });
+  return element("figure", {}, canvas, element("figcaption", {}, scale(top), readout));
+}
+// What the colours mean: 0 at the left, the most at the right.
+function scale(top) {
+  const steps = Array.from({ length: 24 }, (_, i) => element("span", { style: { background: heat(i / 23) } }));
+  return element("span", { class: "scale" }, "0", element("span", { class: "steps", "aria-hidden": "true" }, ...steps), top.toPrecision(3));
+}
+
+// Links between two layers as a table of colours, units ordered by community.
+let mapped = 0;
+function mapView() {
+  const pairs = meta.pairs, select = element("select", { "aria-label": "Layers" }, ...pairs.map(([a, b], i) =>
+    element("option", { value: String(i), text: clipped(`${layers[a].name} → ${layers[b].name}`, 60) })));
+  select.value = String(mapped);
+  select.addEventListener("change", () => { mapped = Number(select.value); mapView(); });
+  const [a, b] = pairs[mapped], byCommunity = (layer) => Array.from({ length: layer.size }, (_, i) => layer.first + i)
+    .sort((u, v) => (unit.community[u] < 0) - (unit.community[v] < 0) || unit.community[u] - unit.community[v] || u - v);
+  const down = byCommunity(layers[a]), across = byCommunity(layers[b]);
+  const room = Math.max(200, Math.min(900, byId("map").clientWidth - 60));
+  const cell = Math.max(1, Math.min(28, Math.floor(room / across.length), Math.floor(Math.max(640, room) / down.length)));
+  const canvas = element("canvas", { id: "cells", width: across.length * cell + 8, height: down.length * cell + 8, role: "img", "aria-label": `Links from ${layers[a].name} (rows) to ${layers[b].name} (columns)` });
+  const readout = element("p", { class: "note", id: "readout", text: "Point at a cell to read it." });
+  paintMap(canvas.getContext("2d"), down, across, cell);
+  canvas.addEventListener("pointermove", (event) => {
+    const row = Math.floor((event.offsetY - 8) / cell), column = Math.floor((event.offsetX - 8) / cell);
+    if (row < 0 || column < 0 || row >= down.length || column >= across.length) return;
+    const e = Array.from(linksOut(down[row])).find((each) => link.target[each] === across[column]);
+    readout.textContent = e === undefined ? `${clipped(nameOf(down[row]), 40)} → ${clipped(nameOf(across[column]), 40)}: no link with information` : linkLines(e).map(([text]) => text).join(" · ");
+  });
+  byId("map").replaceChildren(element("div", { class: "tools" }, element("label", { text: "Layers " }, select)),
+    element("p", { class: "note", text: "Rows are units of the first layer, columns of the second, both ordered by community (coloured edges); the stronger the colour, the more nats." }),
+    scroller("Link map", canvas), readout);
+}
+function paintMap(context, down, across, cell) {
+  const row = new Map(down.map((u, i) => [u, i])), column = new Map(across.map((u, i) => [u, i]));
+  context.fillStyle = heat(0); context.fillRect(8, 8, across.length * cell, down.length * cell);
+  let top = 0;
+  for (let e = 0; e < linkCount && !top; e++) if (row.has(link.source[e]) && column.has(link.target[e])) top = link.nats[e];
+  for (let e = 0; e < linkCount; e++) {
+    const i = row.get(link.source[e]), j = column.get(link.target[e]);
+    if (i === undefined || j === undefined) continue;
+    context.fillStyle = heat(link.nats[e] / top); context.fillRect(8 + j * cell, 8 + i * cell, cell, cell);
+  }
+  down.forEach((u, i) => { context.fillStyle = colourOf(unit.community[u]); context.fillRect(0, 8 + i * cell, 6, cell); });
+  across.forEach((u, j) => { context.fillStyle = colourOf(unit.community[u]); context.fillRect(8 + j * cell, 0, cell, 6); });
+}

@@ -1,0 +1,53 @@
+"""A real browser for the tests of pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from browsing import ARGUMENTS, CHROMIUM
+from nif.flow import Flow
+from nif.report.removal import Removal
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("chromium is not installed: apt-get install chromium")
+    with playwright.sync_playwright() as running:
+        opened = running.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def show(browser: Any, tmp_path: Path) -> Iterator[Any]:
+    """Opens the report of a flow; at the end there was no message, no error and no request."""
+    troubles: list[str] = []
+
+    def opened(
+        flow: Flow,
+        width: int = 1280,
+        height: int = 800,
+        scheme: str = "light",
+        pruned: Removal | None = None,
+    ) -> Any:
+        flow.report(tmp_path / "flow.html", pruned=pruned)
+        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+        page = context.new_page()
+        page.on("console", lambda message: troubles.append(message.text))
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        address = (tmp_path / "flow.html").as_uri()
+        page.on("request", lambda asked: troubles.append(asked.url) if asked.url != address else None)
+        page.goto(address)
+        page.wait_for_timeout(50)
+        return page
+
+    yield opened
+    for context in browser.contexts:
+        context.close()
+    assert troubles == []

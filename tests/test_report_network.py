@@ -1,0 +1,137 @@
+"""The network in a real browser: what it shows is what the flow says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from browsing import FLOW, facts, find, pixels_of, place_of, shown_number
+from flows import flow_of, links_of
+
+
+def test_the_network_is_drawn_with_its_colours(show: Any) -> None:
+    page = show(FLOW)
+    drawn = pixels_of(page, "#base")
+    colours = {tuple(pixel) for pixel in drawn[drawn[..., 3] == 255][:, :3]}
+    from nif.report.palette import COMMUNITIES
+
+    for label in set(FLOW.neurons().query("not silent")["community"]):
+        wanted = tuple(int(COMMUNITIES[label][i : i + 2], 16) for i in (1, 3, 5))
+        assert wanted in colours
+    assert "4-10-6-3 units" in page.inner_text("#summary")
+
+
+def test_the_slider_keeps_the_strongest_links_up_to_a_share(show: Any) -> None:
+    page = show(FLOW)
+    nats = np.sort(FLOW.edges().query("nats > 0")["nats"])[::-1]
+    assert shown_number(page) == len(nats)
+    page.locator("#share").fill("500")
+    expected = int(np.searchsorted(np.cumsum(nats), nats.sum() / 2) + 1)
+    assert shown_number(page) == expected
+    half = f"{expected} of {len(nats)} links, {100 * nats[:expected].sum() / nats.sum():.1f} %"
+    assert page.inner_text("#shown").startswith(half)
+
+
+def test_search_pins_a_neuron_with_its_numbers_links_and_paths(show: Any) -> None:
+    page = show(FLOW)
+    find(page, "relu2[3]")
+    row, said = FLOW.neurons().loc[("relu2", "relu2[3]")], facts(page)
+    assert page.inner_text("#detail h2") == "relu2[3]" and said["layer"] == "relu2"
+    assert float(said["nats in"]) == pytest.approx(row["inflow"], abs=5e-4)
+    assert float(said["nats out"]) == pytest.approx(row["outflow"], abs=5e-4)
+    assert float(said["throughput"].rstrip(" %")) == pytest.approx(100 * row["throughput"], abs=0.06)
+    assert float(said["q"]) == pytest.approx(row["q_value"], abs=6e-4)
+    assert said["community"] == str(row["community"]) and said["silent"] == ("yes" if row["silent"] else "no")
+
+    strongest = FLOW.edges().query("target_unit == 'relu2[3]' and nats > 0").nlargest(8, "nats")
+    into = page.locator("#detail .rows").first.locator("li")
+    assert [item.split("\n")[0] for item in into.all_inner_texts()] == strongest["source_unit"].tolist()
+    value = into.first.locator(".value").inner_text()
+    assert value.startswith(f"{strongest['nats'].iloc[0]:.3f} ± {1.96 * strongest['stderr'].iloc[0]:.3f}, p")
+
+    best = max(
+        (FLOW.paths(feature, ("relu2", 3), k=1) for feature in FLOW.layers[0].units),
+        key=lambda found: found["product"].iloc[0] if len(found) else 0.0,
+    ).iloc[0]
+    first = page.locator("#detail .paths").first.locator("li").first
+    assert first.locator(".name").inner_text() == " → ".join(unit for _, unit in best["path"])
+    assert float(first.locator(".value").inner_text()) == pytest.approx(best["product"], abs=5e-4)
+
+
+def test_search_lists_what_it_finds_and_says_when_there_is_nothing(show: Any) -> None:
+    page = show(FLOW)
+    page.fill("#find", "sepal")
+    assert [text.split(" · ")[0] for text in page.locator("#found button").all_inner_texts()] == [
+        "sepal length", "sepal width",
+    ]  # fmt: skip
+    page.locator("#found button").nth(1).click()
+    assert page.inner_text("#detail h2") == "sepal width"
+    page.fill("#find", "tulip")
+    assert "no such neuron" in page.inner_text("#found")
+
+
+def test_hover_shows_and_click_pins_the_neuron_under_the_pointer(show: Any) -> None:
+    bottleneck = flow_of([links_of(np.ones((3, 1))), links_of(np.ones((1, 2)), 1, 2)], [3, 1, 2])
+    page = show(bottleneck)
+    from nif.report.palette import COMMUNITIES
+
+    at = place_of(page, COMMUNITIES[bottleneck.neurons()["community"].loc[("relu1", "relu1[0]")]], 0.5)
+    page.mouse.move(*at)
+    tip = page.inner_text("#tip")
+    error = 1.96 * 0.01 * np.sqrt(3)
+    assert "relu1[0]" in tip and f"in 3.000 nats, 95 %: {3 - error:.3f} to {3 + error:.3f}" in tip
+    assert "p .0001" in tip or "p < .0001" in tip
+    page.mouse.click(*at)
+    assert page.inner_text("#detail h2") == "relu1[0]"
+    assert pixels_of(page, "#over")[..., 3].any()
+
+
+def test_silent_neurons_can_be_hidden(show: Any) -> None:
+    page = show(FLOW)
+    before = pixels_of(page, "#base")
+    page.check("#hide")
+    page.wait_for_timeout(50)
+    assert (pixels_of(page, "#base") != before).any()
+    find(page, "relu1[4]")  # silent: searching for it brings it back
+    assert not page.is_checked("#hide") and facts(page)["silent"] == "yes"
+
+
+def test_the_keyboard_reaches_everything(show: Any) -> None:
+    page = show(FLOW)
+    page.focus("#picture")
+    page.keyboard.press("ArrowRight")
+    assert page.inner_text("#tip").startswith("setosa")
+    page.keyboard.press("ArrowLeft")
+    assert "layer relu2" in page.inner_text("#tip")
+    page.keyboard.press("Enter")
+    pinned = page.inner_text("#detail h2")
+    assert pinned.startswith("relu2[") and pinned in page.inner_text("#tip")
+    assert pinned in page.text_content("#say")
+    page.keyboard.press("Escape")
+    assert page.locator("#detail h2").count() == 0 and not page.is_visible("#tip")
+    page.focus("#tab-network")
+    for name in ("attribution", "map", "layers", "neurons", "links", "method"):
+        page.keyboard.press("ArrowRight")
+        assert page.is_visible(f"#{name}") and not page.is_visible("#network")
+        assert page.get_attribute(f"#tab-{name}", "aria-selected") == "true"
+
+
+def test_zoom_and_fit(show: Any) -> None:
+    page = show(FLOW)
+    before = pixels_of(page, "#base")
+    page.click("#in")
+    page.wait_for_timeout(250)
+    assert (pixels_of(page, "#base") != before).any()
+    page.click("#fit")
+    page.mouse.move(2, 2)
+    np.testing.assert_array_equal(pixels_of(page, "#base"), before)
+
+
+def test_dark_follows_the_reader_and_the_button(show: Any) -> None:
+    page = show(FLOW, scheme="dark")
+    ground = "getComputedStyle(document.body).backgroundColor"
+    assert page.evaluate(ground) == "rgb(20, 22, 26)"
+    page.click("#theme")
+    assert page.evaluate(ground) == "rgb(255, 255, 255)"
