@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 
@@ -27,13 +26,13 @@ def pixels(layer: Layer) -> dict[str, list[int]] | None:
         >>> pixels(Layer("input", "input", ("length", "width"))) is None
         True
     """
-    shape = getattr(layer, "shape", None)
-    if shape is not None and len(shape) in (2, 3) and math.prod(shape) == len(layer):
-        rows, columns = shape[-2:]
-        grid = min(rows, columns) >= 2
-        each = list(range(rows * columns))
-        return {"shape": [rows, columns], "place": each * (len(layer) // len(each))} if grid else None
-    return _from_names(layer.units)
+    if len(layer.shape) not in (2, 3):
+        return _from_names(layer.units)
+    rows, columns = layer.shape[-2:]
+    if min(rows, columns) < 2:
+        return None
+    channels = len(layer) // (rows * columns)
+    return {"shape": [rows, columns], "place": list(range(rows * columns)) * channels}
 
 
 def _from_names(names: Sequence[str]) -> dict[str, list[int]] | None:
