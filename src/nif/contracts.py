@@ -25,6 +25,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int8
 from scipy.stats import norm
 
+Values = Float[Any, "..."]
+"""A number for each pair: a numpy array, or one number of numpy's for a single pair."""
+
 Advance = Callable[[float], None]
 """Told how many pairs have been done since the last call; drives the progress bar."""
 
@@ -70,10 +73,10 @@ class Estimate:
         0.577
     """
 
-    nats: Float[np.ndarray, "..."]
-    stderr: Float[np.ndarray, "..."]
-    p_value: Float[np.ndarray, "..."]
-    outcome: Int8[np.ndarray, "..."]
+    nats: Values
+    stderr: Values
+    p_value: Values
+    outcome: Int8[Any, "..."]
     samples: int
     estimator: str
 
@@ -104,11 +107,11 @@ class Estimate:
         )
 
     @property
-    def bits(self) -> Float[np.ndarray, "..."]:
+    def bits(self) -> Values:
         """The estimate in bits (nats / ln 2), for display."""
         return self.nats / math.log(2)
 
-    def interval(self, level: float = 0.95) -> tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]:
+    def interval(self, level: float = 0.95) -> tuple[Values, Values]:
         """Confidence interval in nats from the normal approximation; the lower end is not below 0.
 
         Example:
@@ -119,7 +122,7 @@ class Estimate:
         half = norm.ppf(0.5 + level / 2) * self.stderr
         return np.maximum(self.nats - half, 0.0), np.maximum(self.nats + half, 0.0)
 
-    def map(self, rearrange: Callable[[np.ndarray], np.ndarray]) -> Estimate:
+    def map(self, rearrange: Callable[[np.ndarray], Any]) -> Estimate:
         """The same values in another arrangement, for example ``estimate.map(np.transpose)``."""
         return Estimate(
             nats=rearrange(self.nats),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -36,6 +36,7 @@ def number_of_terms(recording: Recording, decomposition: Decomposition) -> int:
     return relevance + sum(sizes[source] * (sizes[source] - 1) // 2 for source in sources)
 
 
+@runtime_checkable
 class Method(Protocol):
     """A way to get the links between two connected layers."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ import pandas as pd
 from nif.contracts import InputError, Layer
 
 
+@runtime_checkable
 class Cost(Protocol):
     """Size and speed of a network; see `nif.pruning.size.Size`."""
 
