@@ -13,7 +13,15 @@ SOURCE = Path(nif.__file__).parent
 
 ORDER = [
     ["nif.version", "nif.contracts", "nif.progress", "nif.streams"],
-    ["nif.nulls", "nif.ranks", "nif.truths", "nif.datasets", "nif.recording", "nif.estimators.checks"],
+    [
+        "nif.pointwise",
+        "nif.nulls",
+        "nif.ranks",
+        "nif.truths",
+        "nif.datasets",
+        "nif.recording",
+        "nif.estimators.checks",
+    ],
     ["nif.critics", "nif.bounds", "nif.noise", "nif.estimators.degenerate", "nif.estimators.memory"],
     ["nif.training", "nif.fused"],
     ["nif.folds"],
@@ -24,7 +32,7 @@ ORDER = [
     ["nif.paths", "nif.structure"],
     ["nif.flow", "nif.storage", "nif.report", "nif.scoring"],
     ["nif.pipeline", "nif.pruning"],
-    ["nif.comparison", "nif.torch_pruning"],
+    ["nif.comparison", "nif.torch_pruning", "nif.captum"],
     ["nif"],
     ["nif.demo", "nif.cli"],
 ]

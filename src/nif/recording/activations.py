@@ -48,6 +48,7 @@ def record(
     max_samples: int | None = MOST_SAMPLES,
     seed: int = 0,
     progress: bool = True,
+    fewest: int = FEWEST_SAMPLES,
 ) -> Recording:
     """Record the activations of a trained network, layer by layer, and how the layers connect.
 
@@ -71,6 +72,7 @@ def record(
         max_samples: Rows to record of data that have more, drawn at random; None for all.
         seed: Seeds that draw.
         progress: Show a bar with the time left, in a terminal, after two seconds.
+        fewest: Rows below which the data are refused; what is measured needs the 50 of the default.
 
     Raises:
         InputError: The model can not be run on the data, or recorded; names the module and the reason.
@@ -83,7 +85,7 @@ def record(
     """
     network = _network(model, device)
     found = rows(data, arguments=Arguments.of(network), max_samples=max_samples, seed=seed)
-    _enough(found)
+    _enough(found, fewest)
     of_model = sklearn_names(model)
     with untouched(network):
         call = Caller(network, found.names, output)
@@ -122,11 +124,10 @@ def _network(model: Any, device: Any) -> nn.Module:
         ) from error
 
 
-def _enough(found: Rows) -> None:
-    if len(found) < FEWEST_SAMPLES:
+def _enough(found: Rows, fewest: int) -> None:
+    if len(found) < fewest:
         raise InputError(
-            f"The data have {len(found)} rows; mutual information needs at least {FEWEST_SAMPLES}. "
-            "Give more rows."
+            f"The data have {len(found)} rows; mutual information needs at least {fewest}. Give more rows."
         )
 
 
