@@ -12,7 +12,7 @@ import pytest
 from flows import flow_of, links_of, random_flow
 from nif.contracts import InputError
 from nif.flow import Flow
-from nif.report.figure import MOST_LINKS
+from nif.plots.network_graph import MOST_LINKS
 from nif.report.layout import heights
 from nif.report.palette import OTHER, colours
 from nif.report.strongest import strongest

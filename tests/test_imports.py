@@ -33,6 +33,7 @@ ORDER = [
     ["nif.flow", "nif.storage", "nif.report", "nif.scoring"],
     ["nif.pipeline", "nif.pruning"],
     ["nif.comparison", "nif.torch_pruning", "nif.captum"],
+    ["nif.plots"],
     ["nif"],
     ["nif.demo", "nif.cli"],
 ]

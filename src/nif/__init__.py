@@ -1,6 +1,7 @@
 """NIF, Neural Information Flow: how much information flows between the neurons of a trained network."""
 
 from nif import datasets as datasets
+from nif import plots as plots
 from nif.comparison import compare as compare
 from nif.contracts import Estimate as Estimate
 from nif.contracts import InputError as InputError

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from nif.contracts import Links
+from nif.contracts import Layer, Links
 
 Matrix = Float[np.ndarray, "_ _"]
 Weigh = Callable[[Links], Matrix]
@@ -79,6 +79,12 @@ class Dag:
         """The rows of all features, one after the other, from arrays ``[unit, column]`` for each layer."""
         return np.concatenate([by_layer[layer] for layer in self.features])
 
+    @classmethod
+    def of(cls, layers: Sequence[Layer], links: Sequence[Links]) -> Dag:
+        """The graph of some layers; features are the units of the inputs, or of the first layer."""
+        features = tuple(index for index, layer in enumerate(layers[:-1]) if layer.kind == "input")
+        return cls(tuple(map(len, layers)), tuple(links), features or (0,))
+
     @property
     def feature_count(self) -> int:
         """Features of all input layers."""
@@ -104,8 +110,12 @@ def attribution(
 
 
 def attribution_stderr(
-    dag: Dag, *, clip: bool = True, of: Float[np.ndarray, "label column"] | None = None
-) -> Float[np.ndarray, "feature column"]:
+    dag: Dag,
+    *,
+    clip: bool = True,
+    of: Float[np.ndarray, "label column"] | None = None,
+    rows: Float[np.ndarray, "row feature"] | None = None,
+) -> Float[np.ndarray, "row column"]:
     r"""Standard error of each attribution from those of the links (delta method).
 
     .. math:: \operatorname{Var} A_{ij} \approx \sum_{u \to v} F_{iu}^2 \; s_{uv}^2 \; B_{vj}^2
@@ -113,15 +123,42 @@ def attribution_stderr(
     F sums the paths from feature i to unit u, B those from unit v to class j; their product is the derivative
     of :math:`A_{ij}` by the link from u to v. The errors of the links are taken as independent. They rest on
     the same rows of data, so this is an approximation; it leaves out terms of second order in the errors.
+
+    Args:
+        dag: The layers.
+        clip: Count negative links as 0.
+        of: Sums over classes to take, one a column; each class by itself if None.
+        rows: Sums over features to take, one a row; each feature by itself if None.
     """
     weigh = clipped if clip else signed
-    before = dag.onward(weigh, np.eye(dag.feature_count))
+    start = np.eye(dag.feature_count) if rows is None else rows
+    before = dag.onward(weigh, start)
     end = np.eye(dag.sizes[-1]) if of is None else of
     after = dag.toward(weigh, end)
-    variance = np.zeros((dag.feature_count, end.shape[1]))
+    variance = np.zeros((len(start), end.shape[1]))
     for found in dag.links:
         variance += before[found.source] ** 2 @ (variances(found, clip=clip) @ after[found.target] ** 2)
     return np.sqrt(variance)
+
+
+def shares(dag: Dag) -> tuple[Float[np.ndarray, " feature"], Float[np.ndarray, " feature"]]:
+    r"""Share of each feature in the attribution to all classes together, and its standard error.
+
+    .. math:: s_i = \frac{A_i}{T}, \qquad A_i = \sum_j A_{ij}, \quad T = \sum_i A_i, \qquad
+        \frac{\partial s_i}{\partial w} = \frac{1}{T}
+        \left(\frac{\partial A_i}{\partial w} - s_i \frac{\partial T}{\partial w}\right)
+
+    A link that all features pass through moves their sum and no share. Zeros where no path carries
+    information.
+    """
+    everything = np.ones((dag.sizes[-1], 1))
+    found = attribution(dag, of=everything)[:, 0]
+    total = found.sum()
+    if total == 0:
+        return np.zeros_like(found), np.zeros_like(found)
+    share = found / total
+    rows = (np.eye(len(share)) - share[:, None]) / total
+    return share, attribution_stderr(dag, of=everything, rows=rows)[:, 0]
 
 
 def throughput(dag: Dag) -> list[Float[np.ndarray, " _"]]:

@@ -236,9 +236,9 @@ class Flow:
         Raises:
             InputError: matplotlib is not installed.
         """
-        from nif.report.figure import draw
+        from nif.plots import network
 
-        return draw(self, ax)
+        return network(self, ax)
 
     def report(self, path: str | os.PathLike[str], *, pruned: Removal | None = None) -> None:
         """Write a page to explore the flow in a browser: one HTML file, without server or network.
@@ -307,8 +307,7 @@ class Flow:
 
     @cached_property
     def _dag(self) -> paths.Dag:
-        features = tuple(index for index, layer in enumerate(self.layers[:-1]) if layer.kind == "input")
-        return paths.Dag(tuple(map(len, self.layers)), self.links, features or (0,))
+        return paths.Dag.of(self.layers, self.links)
 
     @cached_property
     def _graph(self) -> structure.Graph:

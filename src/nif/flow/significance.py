@@ -39,6 +39,12 @@ def unit_q_values(
     return adjusted
 
 
+def silent_units(links: Sequence[Links], constant: Flags, alpha: float = 0.05) -> Bool[np.ndarray, " unit"]:
+    """Units that are constant, or whose information can not be told from none (level `alpha`)."""
+    flags = np.concatenate(constant)
+    return flags | (unit_q_values(unit_p_values(links, constant), flags) >= alpha)
+
+
 def simes_of_columns(p_values: Float[np.ndarray, "test unit"]) -> Float[np.ndarray, " unit"]:
     """`nif.nulls.simes` of each column.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from nif.contracts import InputError
+from nif.plots.paper import INK, SOFT, new_axes, points, short
 from nif.report.layout import heights
 from nif.report.palette import colours
 from nif.report.strongest import strongest
@@ -31,20 +31,27 @@ ROOM_FOR_NUMBERS = 26.0
 ABOVE, BELOW = 48.0, 34.0
 """Points above the highest and below the lowest unit, for titles and legend."""
 
-LONGEST_NAME = 24
-"""Characters."""
 
-INK, SOFT = "#22252B", "#6B7079"
+def network(flow: Flow, ax: Axes | None = None) -> Axes:
+    """Draw the network: layers from left to right, links by their nats.
 
+    A unit's colour is its community, its size its betweenness; silent ones are hollow. Of more than 4,000
+    links the strongest are drawn, and that is said below.
 
-def draw(flow: Flow, ax: Axes | None) -> Axes:
-    """Draw the flow into `ax`, or into a new figure.
+    Args:
+        flow: What was measured.
+        ax: Where to draw; a new figure if None.
 
     Raises:
         InputError: matplotlib is not installed.
+
+    Example:
+        >>> from nif.flow.flow import example
+        >>> ax = network(example())
+        >>> len(ax.collections[0].get_segments())  # links of more than 0 nats
+        3
     """
-    sizes = [len(layer) for layer in flow.layers]
-    ax = _new_axes(sizes) if ax is None else ax
+    ax = _new_axes([len(layer) for layer in flow.layers]) if ax is None else ax
     picture = _Picture(flow, ax)
     ax.set_axis_off()
     picture.frame()
@@ -57,15 +64,9 @@ def draw(flow: Flow, ax: Axes | None) -> Axes:
 
 
 def _new_axes(sizes: Sequence[int]) -> Axes:
-    try:
-        from matplotlib import pyplot
-    except ImportError as error:
-        raise InputError(
-            "plot needs matplotlib; install it with pip install 'neural-information-flow[plot]'."
-        ) from error
     width = min(16.0, 3.5 + 1.6 * len(sizes))
     height = float(np.clip(1.6 + 0.3 * max(sizes), 4.2, 7.5))
-    return pyplot.figure(figsize=(width, height)).add_axes((0.01, 0.01, 0.98, 0.98))
+    return new_axes(width, height, (0.01, 0.01, 0.98, 0.98))
 
 
 class _Picture:
@@ -81,8 +82,7 @@ class _Picture:
         self.x = np.repeat(np.arange(last + 1.0), self.sizes)
         self.first = np.concatenate([[0], np.cumsum(self.sizes)])
         self.colour = np.array(colours(self.neurons["community"].tolist()))
-        box = ax.get_window_extent()
-        self.points = np.array([box.width, box.height]) * 72 / ax.figure.dpi
+        self.points = points(ax)
         self.gaps = [self._gap(values) for values in by_layer]
 
     def _gap(self, values: Float[np.ndarray, " unit"]) -> float:
@@ -102,7 +102,7 @@ class _Picture:
     def _room(self, index: int) -> float:
         """Points beside the first or last layer."""
         size = self._text(index)
-        longest = max(len(_short(name)) for name in self.flow.layers[index].units) if size else 0
+        longest = max(len(short(name)) for name in self.flow.layers[index].units) if size else 0
         return max(40.0, longest * size * 0.6 + LARGEST_UNIT)
 
     def _text(self, index: int) -> float:
@@ -157,9 +157,9 @@ class _Picture:
                 away = self.diameter[row] / 2 + 4
                 place = float(self.x[row]), float(self.y[row])
                 if index == 0:
-                    self._text_at(place, (-away, 0.0), _short(name), size, INK, align="right")
+                    self._text_at(place, (-away, 0.0), short(name), size, INK, align="right")
                 elif index == last:
-                    self._text_at(place, (away, 0.0), _short(name), size, INK, align="left")
+                    self._text_at(place, (away, 0.0), short(name), size, INK, align="left")
                 elif self.gaps[index] >= ROOM_FOR_NUMBERS:
                     self._text_at(place, (0.0, -away - 2), str(unit), SMALLEST_TEXT + 1, SOFT)
 
@@ -170,9 +170,7 @@ class _Picture:
         for index, layer in enumerate(self.flow.layers):
             quiet = f", {silent[index]} silent" if silent[index] else ""
             size = f"{len(layer)}{quiet}" if fits >= 12 else f"{len(layer)}"
-            self._text_at(
-                (float(index), 1.0), (0.0, 29.0), _short(layer.name, fits), TEXT, INK, weight="bold"
-            )
+            self._text_at((float(index), 1.0), (0.0, 29.0), short(layer.name, fits), TEXT, INK, weight="bold")
             self._text_at((float(index), 1.0), (0.0, 17.0), size, TEXT - 1, SOFT)
 
     def legend(self, shown: tuple[int, int]) -> None:
@@ -228,9 +226,3 @@ def _curves(
     step = along**2 * (3 - 2 * along)
     bow = 0.12 * np.maximum(x1 - x0 - 1, 0)[:, None] * np.sin(np.pi * along)
     return np.stack([x, y0[:, None] + (y1 - y0)[:, None] * step + bow], axis=-1)
-
-
-def _short(name: str, longest: int = LONGEST_NAME) -> str:
-    """A name on one line, cut where it is too long."""
-    line = " ".join(name.split())
-    return line if len(line) <= longest else line[: longest - 1] + "…"

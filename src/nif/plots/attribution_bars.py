@@ -1,0 +1,166 @@
+"""The attribution of each feature as bars with intervals, beside what other methods say of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import norm
+
+from nif.comparison import Comparison
+from nif.comparison.registry import ATTRIBUTIONS
+from nif.contracts import InputError
+from nif.flow.places import nearest
+from nif.paths import Dag, shares
+from nif.plots.paper import INK, LETTER, SMALL, SOFT, TEXT, above, new_axes, plain, points, short
+from nif.report.palette import COMMUNITIES, OTHER
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from nif.flow.flow import Flow
+
+OURS = "NIF"
+"""The method whose bars have intervals: those of the flow."""
+
+COLOURS = {
+    OURS: COMMUNITIES[0],
+    "SHAP": COMMUNITIES[1],
+    "integrated gradients": COMMUNITIES[2],
+    "raw MI": OTHER,
+    "NIF (DAVIS2019)": COMMUNITIES[4],
+    "random ranking": COMMUNITIES[3],
+}
+
+LEFT_OUT = ("random ranking",)
+"""Methods that are drawn only when they are asked for."""
+
+
+class Bars(NamedTuple):
+    """The bars of one method, one for each feature; the error is 0 where there is none."""
+
+    method: str
+    value: Float[np.ndarray, " feature"]
+    stderr: Float[np.ndarray, " feature"]
+
+
+def attribution(
+    flow: Flow,
+    comparison: Comparison | None = None,
+    *,
+    label: str | None = None,
+    methods: Sequence[str] | None = None,
+    most: int = 15,
+    level: float = 0.95,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the attribution of each feature as a bar, the largest on top.
+
+    All classes together are drawn as shares of the whole, which other methods can stand beside; one class in
+    nats to the power of the number of links on a path.
+
+    Args:
+        flow: What was measured.
+        comparison: What `nif.compare` gave for it; its methods stand beside the flow.
+        label: Name of one class; all together if None.
+        methods: Which to draw of the comparison; all but the random ranking if None.
+        most: Features to draw; how many more there are is said.
+        level: Of the intervals, from the standard errors of the links.
+        ax: Where to draw; a new figure if None.
+
+    Raises:
+        InputError: No such class or method, one class beside a comparison (which is of all classes), or
+            matplotlib is not installed.
+
+    Example:
+        >>> from nif.flow.flow import example
+        >>> ax = attribution(example())
+        >>> [text.get_text() for text in ax.get_yticklabels()]
+        ['left', 'right']
+    """
+    if not 0 < level < 1 or most < 1:
+        raise InputError(f"level is {level} and most {most}; expected 0 < level < 1 and 1 or more features.")
+    bars = [_ours(flow, label), *_others(flow, comparison, label, methods)]
+    if methods is not None and OURS not in methods:
+        bars = bars[1:]
+    order = np.argsort(-bars[0].value, kind="stable")[:most]
+    names = [str(name) for name in flow.attribution().index[order]]
+    ax = new_axes(6.4, 1.3 + len(order) * (0.14 + 0.13 * len(bars))) if ax is None else ax
+    for place, each in enumerate(bars):
+        _draw(ax, each, order, place, len(bars), float(norm.ppf(0.5 + level / 2)))
+    _name(ax, names)
+    _explain(ax, flow, bars, label=label, level=level, left_out=len(bars[0].value) - len(order))
+    return ax
+
+
+def _ours(flow: Flow, label: str | None) -> Bars:
+    if label is None:
+        return Bars(OURS, *shares(Dag.of(flow.layers, flow.links)))
+    table = flow.attribution()
+    if label not in table.columns:
+        known = [str(name) for name in table.columns]
+        raise InputError(f"There is no class {label!r}.{nearest(label, known)} There are {', '.join(known)}.")
+    return Bars(OURS, table[label].to_numpy(), flow.attribution_stderr()[label].to_numpy())
+
+
+def _others(
+    flow: Flow, comparison: Comparison | None, label: str | None, methods: Sequence[str] | None
+) -> list[Bars]:
+    if comparison is None:
+        if methods is not None:
+            raise InputError("methods chooses from a comparison; pass one, made by nif.compare.")
+        return []
+    if label is not None:
+        raise InputError(
+            f"A comparison is of all classes together and label is {label!r}; leave out one of the two."
+        )
+    table = comparison.attributions
+    found = {str(name): rows["attribution"].to_numpy() for name, rows in table.groupby("method", sort=False)}
+    if len(next(iter(found.values()))) != len(flow.attribution()):
+        raise InputError("The comparison is of a network with other features than the flow's.")
+    if unknown := sorted(set(methods or ()) - set(found)):
+        raise InputError(f"The comparison has no {unknown[0]!r}; it has {', '.join(found)}.")
+    wanted = [name for name in found if (name in methods if methods is not None else name not in LEFT_OUT)]
+    order = [name for name in (*COLOURS, *ATTRIBUTIONS, *found) if name in wanted and name != OURS]
+    return [Bars(name, found[name], np.zeros(len(found[name]))) for name in dict.fromkeys(order)]
+
+
+def _draw(ax: Axes, bars: Bars, order: np.ndarray, place: int, methods: int, deviations: float) -> None:
+    """The bars of one method, `place`-th of so many in the room of each feature."""
+    height = 0.8 / methods
+    y = np.arange(len(order)) + height * (place - (methods - 1) / 2)
+    value, stderr = bars.value[order], bars.stderr[order]
+    ax.barh(y, value, 0.9 * height, color=COLOURS.get(bars.method, OTHER), label=bars.method)
+    if stderr.any():
+        half = deviations * stderr
+        low = np.minimum(half, value)  # an attribution is not below 0
+        ax.errorbar(value, y, xerr=(low, half), fmt="none", ecolor=INK, elinewidth=1, capsize=2)
+
+
+def _name(ax: Axes, names: Sequence[str]) -> None:
+    plain(ax, grid="x")
+    ax.set_ylim(len(names) - 0.5, -0.5)
+    size = float(np.clip(0.85 * points(ax)[1] / len(names), SMALL - 1.5, TEXT))
+    ax.set_yticks(range(len(names)), [short(name) for name in names], fontsize=size, parse_math=False)
+    ax.tick_params(axis="y", length=0)
+    ax.set_xlim(left=0)
+
+
+def _explain(
+    ax: Axes, flow: Flow, bars: Sequence[Bars], *, label: str | None, level: float, left_out: int
+) -> None:
+    links = len(flow.layers) - 1
+    unit = "nats" if links == 1 else f"nats$^{{{links}}}$"
+    what = "share of the attribution to all classes" if label is None else f"attribution, {unit}"
+    rest = f" · {left_out:,} weaker features not drawn" if left_out else ""
+    interval = f" · lines: {level:.0%} interval" if bars[0].stderr.any() else ""
+    meaning = f"{what}{interval}{rest}"
+    fits = points(ax)[0] / (LETTER * len(meaning))
+    ax.set_xlabel(meaning, fontsize=float(np.clip(fits, SMALL - 1, TEXT)), color=SOFT)
+    if len(bars) > 1:
+        above(ax)
+        return
+    title = "Attribution" if label is None else f"Attribution to {short(label)}"
+    ax.set_title(title, loc="left", fontsize=TEXT + 1, color=INK, weight="bold", parse_math=False)

@@ -1,0 +1,228 @@
+"""How communities hand information from layer to layer, as bands (Sankey's diagram)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from nif import structure
+from nif.paths import Dag, clipped, throughput
+from nif.plots.paper import INK, LETTER, SMALL, SMALLEST, SOFT, TEXT, WIDEST, new_axes, points, short
+from nif.report.palette import COMMUNITIES, OTHER
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from nif.flow.flow import Flow
+
+GROUPS = len(COMMUNITIES) + 1
+"""The largest communities have a band each; all smaller ones and units in none share the last."""
+
+GAP = 0.03
+"""Between the blocks of a column, as a share of the whole flow."""
+
+BLOCK = 0.09
+"""Half the width of a block, in layers."""
+
+FAINTEST = 1e-4
+"""Bands thinner than this share are not drawn."""
+
+
+@dataclass(frozen=True, eq=False)
+class Bands:
+    """The flow between communities, as shares of the whole.
+
+    Attributes:
+        through: Share that passes through each community of each layer.
+        units: How many units it has there.
+        between: For each pair of connected layers, the share that goes from community to community.
+    """
+
+    through: Float[np.ndarray, "layer group"]
+    units: Int[np.ndarray, "layer group"]
+    between: dict[tuple[int, int], Float[np.ndarray, "group group"]]
+
+
+def communities(flow: Flow, *, ax: Axes | None = None) -> Axes:
+    r"""Draw which share of the whole attribution communities carry in each layer, and hand to the next.
+
+    .. math:: \text{share}(u \to v) = \frac{F_u \, w_{uv} \, B_v}{\sum_{ij} A_{ij}}
+
+    F sums the paths from all features to unit u, B those from unit v to all classes: the shares into a block
+    and out of it are equal, so bands neither begin nor end between the first layer and the last.
+
+    Args:
+        flow: What was measured.
+        ax: Where to draw; a new figure if None.
+
+    Raises:
+        InputError: matplotlib is not installed.
+
+    Example:
+        >>> from nif.flow.flow import example
+        >>> ax = communities(example())
+        >>> [text.get_text() for text in ax.texts][-3:]
+        ['input', 'hidden', 'output']
+    """
+    count = len(flow.layers)
+    ax = new_axes(min(WIDEST, 2.0 + 1.3 * count), 4.2, (0.01, 0.01, 0.98, 0.98)) if ax is None else ax
+    bands = bands_of(flow)
+    ax.set_axis_off()
+    used = np.flatnonzero(bands.through.any(axis=0))
+    top = _tops(bands.through, used)
+    ax.set_xlim(-0.6, count - 0.4)
+    ax.set_ylim(-0.16, 1 + GAP * max(len(used) - 1, 0) + 0.1)
+    _draw_bands(ax, bands, top)
+    _draw_blocks(ax, bands, top)
+    _titles(ax, flow)
+    _legend(ax, bands, used)
+    return ax
+
+
+def bands_of(flow: Flow) -> Bands:
+    """What is drawn, as numbers."""
+    dag = Dag.of(flow.layers, flow.links)
+    graph = structure.Graph.of(dag.sizes, flow.links)
+    label = structure.communities(graph, seed=flow.measurement.seed).label
+    group = np.where((label < 0) | (label >= GROUPS - 1), GROUPS - 1, label)
+    member = [np.eye(GROUPS)[part] for part in np.split(group, np.cumsum(dag.sizes)[:-1])]
+    before = dag.onward(clipped, np.ones((1, dag.feature_count)))
+    after = dag.toward(clipped, np.ones((dag.sizes[-1], 1)))
+    total = max(float(before[-1].sum()), np.finfo(float).tiny)
+    between = {}
+    for found in flow.links:
+        share = before[found.source].T / total * clipped(found) * after[found.target][:, 0]
+        between[found.source, found.target] = member[found.source].T @ share @ member[found.target]
+    through = [share @ of for share, of in zip(throughput(dag), member, strict=True)]
+    return Bands(np.stack(through), np.stack([of.sum(axis=0) for of in member]).astype(np.int64), between)
+
+
+def _tops(through: Float[np.ndarray, "layer group"], used: np.ndarray) -> Float[np.ndarray, "layer group"]:
+    """Upper end of each block: one under the other in one order everywhere, columns in the middle."""
+    tops = np.zeros_like(through)
+    most = 1 + GAP * max(len(used) - 1, 0)
+    for layer, shares in enumerate(through):
+        there = [group for group in used if shares[group] > 0]
+        height = shares[there].sum() + GAP * max(len(there) - 1, 0)
+        y = (most + height) / 2
+        for group in there:
+            tops[layer, group] = y
+            y -= shares[group] + GAP
+    return tops
+
+
+def _draw_bands(ax: Axes, bands: Bands, top: Float[np.ndarray, "layer group"]) -> None:
+    from matplotlib.collections import PolyCollection
+
+    shapes, shades = [], []
+    for shape, group in _shapes(bands, top):
+        shapes.append(shape)
+        shades.append(_colour(group))
+    ax.add_collection(
+        PolyCollection(shapes, facecolors=shades, alpha=0.38, linewidths=0, zorder=1), autolim=False
+    )
+
+
+def _shapes(bands: Bands, top: Float[np.ndarray, "layer group"]) -> Iterator[tuple[np.ndarray, int]]:
+    """Outline of each band and the community it comes from; bands leave and reach a block in order."""
+    leave, reach = top.copy(), top.copy()
+    for (source, target), shares in sorted(bands.between.items()):
+        for first, second in np.argwhere(shares > 0):
+            share = shares[first, second]
+            y0, y1 = leave[source, first], reach[target, second]
+            leave[source, first] -= share
+            reach[target, second] -= share
+            if share > FAINTEST:
+                yield _band(source + BLOCK, target - BLOCK, y0, y1, share), int(first)
+
+
+def _band(x0: float, x1: float, y0: float, y1: float, thick: float) -> Float[np.ndarray, "point 2"]:
+    along = np.linspace(0, 1, 32)
+    upper = y0 + (y1 - y0) * along**2 * (3 - 2 * along)
+    x = x0 + (x1 - x0) * along
+    return np.concatenate([np.stack([x, upper], 1), np.stack([x, upper - thick], 1)[::-1]])
+
+
+def _draw_blocks(ax: Axes, bands: Bands, top: Float[np.ndarray, "layer group"]) -> None:
+    low, high = ax.get_ylim()
+    point = (high - low) / points(ax)[1]
+    width = points(ax)[0] * 2 * BLOCK / len(bands.through)
+    for layer, group in np.argwhere(bands.through > 0):
+        share = bands.through[layer, group]
+        # A community that carries little is still there: no block is thinner than a line.
+        thick = max(share, point)
+        middle = top[layer, group] - share / 2
+        ax.bar(layer, thick, 2 * BLOCK, bottom=middle - thick / 2, color=_colour(group), zorder=2)
+        size = min(SMALL, width / (LETTER * 3))
+        if share > 10 * point and size >= SMALLEST - 1:
+            ax.text(
+                layer,
+                middle,
+                f"{bands.units[layer, group]}",
+                ha="center",
+                va="center",
+                color=_ink_on(_colour(group)),
+                fontsize=size,
+                weight="bold",
+                zorder=3,
+            )
+
+
+def _titles(ax: Axes, flow: Flow) -> None:
+    room = points(ax)[0] / len(flow.layers)
+    size = min(TEXT, 0.9 * room / (LETTER * min(8, max(len(layer.name) for layer in flow.layers))))
+    for index, layer in enumerate(flow.layers):
+        ax.annotate(
+            short(layer.name, max(3, int(0.95 * room / (LETTER * size)))),
+            (index, 1),
+            xycoords=ax.get_xaxis_transform(),
+            xytext=(0, -8),
+            textcoords="offset points",
+            ha="center",
+            va="top",
+            fontsize=size,
+            color=INK,
+            weight="bold",
+            parse_math=False,
+        )
+
+
+def _legend(ax: Axes, bands: Bands, used: np.ndarray) -> None:
+    from matplotlib.patches import Patch
+
+    names = [str(group) if group < GROUPS - 1 else "smaller ones" for group in used]
+    patches = [
+        Patch(color=_colour(group), label=f"{name} ({bands.units[:, group].sum():,})")
+        for name, group in zip(names, used, strict=True)
+    ]
+    legend = ax.legend(
+        handles=patches,
+        title="community (units) · height: share of the whole attribution · numbers: units there"
+        if len(used)
+        else "no path from a feature to a class carries information",
+        loc="lower center",
+        ncols=max(1, len(patches)),
+        frameon=False,
+        fontsize=SMALL,
+        title_fontsize=SMALL,
+        handlelength=1,
+        columnspacing=1.2,
+    )
+    legend.get_title().set_color(SOFT)
+
+
+def _ink_on(colour: str) -> str:
+    """Black on light colours and white on dark ones, by their luminance (ITU-R BT.709)."""
+    light = sum(
+        weight * int(colour[at : at + 2], 16)
+        for weight, at in zip((0.21, 0.72, 0.07), (1, 3, 5), strict=True)
+    )
+    return INK if light > 130 else "#FFFFFF"
+
+
+def _colour(group: int) -> str:
+    return COMMUNITIES[group] if group < GROUPS - 1 else OTHER

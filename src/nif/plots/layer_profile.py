@@ -1,0 +1,138 @@
+"""Information into and out of every layer, and its silent neurons."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import norm
+
+from nif import structure
+from nif.flow.significance import silent_units
+from nif.plots.paper import (
+    FAINT,
+    INK,
+    LETTER,
+    SMALL,
+    SMALLEST,
+    SOFT,
+    TEXT,
+    WIDEST,
+    above,
+    new_axes,
+    plain,
+    points,
+    short,
+)
+from nif.report.palette import COMMUNITIES
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from nif.flow.flow import Flow
+
+IN, OUT, SILENT = COMMUNITIES[0], COMMUNITIES[1], "#4A4F58"
+
+TRACK = 0.045, 0.03
+"""Height of the strip of silent neurons and its distance below the axis, as shares of the axes' height."""
+
+
+def profile(flow: Flow, *, level: float = 0.95, ax: Axes | None = None) -> Axes:
+    """Draw, for each layer, the nats of all links into it and out of it, and its share of silent neurons.
+
+    A layer's sum grows with its width, so compare the two bars of one layer before those of two layers.
+
+    Args:
+        flow: What was measured.
+        level: Of the intervals; the errors of links are taken as independent.
+        ax: Where to draw; a new figure if None.
+
+    Raises:
+        InputError: matplotlib is not installed.
+
+    Example:
+        >>> from nif.flow.flow import example
+        >>> ax = profile(example())
+        >>> [bar.get_height().round(3).tolist() for bar in ax.containers[0]]  # nats in
+        [0.0, 0.8, 0.2]
+    """
+    ax = new_axes(float(np.clip(2.2 + 0.75 * len(flow.layers), 5.4, WIDEST)), 3.6) if ax is None else ax
+    sizes = [len(layer) for layer in flow.layers]
+    first = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    errors = structure.flow_stderr(sizes, flow.links)
+    nats = structure.inflow(sizes, flow.links), structure.outflow(sizes, flow.links)
+    deviations = float(norm.ppf(0.5 + level / 2))
+    for side, name, colour, values, stderr in zip(
+        (-1, 1), ("in", "out"), (IN, OUT), nats, errors, strict=True
+    ):
+        half = deviations * np.sqrt(np.add.reduceat(stderr**2, first))
+        _bars(ax, side, name, colour, np.add.reduceat(values, first), half)
+    silent = np.add.reduceat(silent_units(flow.links, flow.constant).astype(int), first)
+    _silent(ax, silent / np.array(sizes))
+    _name(ax, flow, silent)
+    return ax
+
+
+def _bars(
+    ax: Axes,
+    side: int,
+    name: str,
+    colour: str,
+    nats: Float[np.ndarray, " layer"],
+    half: Float[np.ndarray, " layer"],
+) -> None:
+    x = np.arange(len(nats)) + 0.2 * side
+    ax.bar(x, nats, 0.36, color=colour, label=f"nats {name}")
+    shown = half > 0
+    ax.errorbar(
+        x[shown],
+        nats[shown],
+        yerr=(np.minimum(half, nats)[shown], half[shown]),
+        fmt="none",
+        ecolor=INK,
+        elinewidth=1,
+        capsize=2,
+    )
+
+
+def _silent(ax: Axes, share: Float[np.ndarray, " layer"]) -> None:
+    """A track below each layer, filled as far as its neurons are silent."""
+    height, away = TRACK
+    for layer, filled in enumerate(share):
+        for width, colour in ((0.76, FAINT), (0.76 * filled, SILENT)):
+            ax.barh(
+                -away - height / 2,
+                width,
+                height,
+                left=layer - 0.38,
+                color=colour,
+                transform=ax.get_xaxis_transform(),
+                clip_on=False,
+                label="silent share of its neurons" if (layer, colour) == (0, SILENT) else None,
+            )
+
+
+def _name(ax: Axes, flow: Flow, silent: np.ndarray) -> None:
+    plain(ax, grid="y")
+    ax.set_ylim(bottom=0)
+    ax.set_xlim(-0.6, len(flow.layers) - 0.4)
+    ax.set_ylabel("nats, sum over links", fontsize=SMALL + 0.5, color=SOFT)
+    labels = [
+        f"{short(layer.name, 16)}\n{len(layer):,}" + (f", {quiet:,} silent" if quiet else "")
+        for layer, quiet in zip(flow.layers, silent, strict=True)
+    ]
+    width, height = points(ax)
+    column = width / (len(labels) + 0.2)
+    longest = max(len(line) for label in labels for line in label.split("\n"))
+    size = min(TEXT - 1, 0.95 * column / (LETTER * longest))
+    lying = size >= SMALLEST + 1
+    ax.set_xticks(
+        range(len(labels)),
+        labels if lying else [label.replace("\n", " · ") for label in labels],
+        fontsize=size if lying else min(SMALL, 0.8 * column),
+        rotation=0 if lying else 90,
+        parse_math=False,
+    )
+    ax.tick_params(axis="x", length=0, pad=3 + sum(TRACK) * height)
+    above(ax)

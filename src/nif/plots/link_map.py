@@ -1,0 +1,197 @@
+"""The links between two layers as a heat map, rows and columns ordered by community."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from nif import structure
+from nif.contracts import InputError, Layer, Links
+from nif.flow.places import nearest
+from nif.plots.paper import INK, LETTER, SMALL, SOFT, TEXT, new_axes, points, short, text_size
+from nif.report.palette import colours
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+
+    from nif.flow.flow import Flow
+
+BELOW_ZERO, ZERO, ABOVE_ZERO = "#B35806", "#FFFFFF", ("#9CC9E8", "#0072B2", "#00263E")
+"""Orange and blue stay apart with any kind of colour vision."""
+
+STRIP = 6.0
+"""Points of the strips that show the communities."""
+
+
+class Side(NamedTuple):
+    """The units of one layer in the order in which they are drawn."""
+
+    layer: Layer
+    order: Int[np.ndarray, " unit"]
+    community: Int[np.ndarray, " unit"]
+
+    def names(self) -> list[str]:
+        """Of the units, in order; a number alone where the name is that of the layer with the number."""
+        numbered = {f"{self.layer.name}[{unit}]": str(unit) for unit in self.order}
+        return [numbered.get(name, short(name)) for name in (self.layer.units[unit] for unit in self.order)]
+
+
+def links(
+    flow: Flow, source: str | int = 0, target: str | int | None = None, *, ax: Axes | None = None
+) -> Axes:
+    """Draw the nats of all links between two layers, one cell each.
+
+    Units of a community stand together, those with most information first; the strips beside the map have
+    the colours of the communities. Negative links, more redundant than relevant, are orange.
+
+    Args:
+        flow: What was measured.
+        source: Name or index of the earlier layer.
+        target: Name or index of the later one; the first that the source feeds if None.
+        ax: Where to draw; a new figure if None.
+
+    Raises:
+        InputError: No such layer, no links between the two, or matplotlib is not installed.
+
+    Example:
+        >>> from nif.flow.flow import example
+        >>> ax = links(example(), "input", "hidden")
+        >>> ax.images[0].get_array().shape
+        (2, 2)
+    """
+    found = _between(flow, source, target)
+    communities = _communities(flow)
+    nats = found.nats
+    rows = _side(flow.layers[found.source], communities[found.source], np.maximum(nats, 0).sum(axis=1))
+    columns = _side(flow.layers[found.target], communities[found.target], np.maximum(nats, 0).sum(axis=0))
+    shown = nats[np.ix_(rows.order, columns.order)]
+    ax = _new_axes(shown.shape) if ax is None else ax
+    _draw(ax, shown)
+    _name(ax, rows, columns)
+    _strips(ax, rows, columns)
+    return ax
+
+
+def _between(flow: Flow, source: str | int, target: str | int | None) -> Links:
+    begin = _layer(flow.layers, source)
+    ends = sorted(found.target for found in flow.links if found.source == begin)
+    fed = ", ".join(repr(flow.layers[end].name) for end in ends) or "no layer"
+    if target is None and ends:
+        target = ends[0]
+    end = None if target is None else _layer(flow.layers, target)
+    for found in flow.links:
+        if (found.source, found.target) == (begin, end):
+            return found
+    raise InputError(
+        f"There are no links from layer {flow.layers[begin].name!r} to {target!r}; it feeds {fed}."
+    )
+
+
+def _layer(layers: Sequence[Layer], named: str | int) -> int:
+    names = [layer.name for layer in layers]
+    if isinstance(named, str):
+        if named not in names:
+            raise InputError(f"There is no layer {named!r}.{nearest(named, names)}")
+        return names.index(named)
+    if not -len(layers) <= named < len(layers):
+        raise InputError(f"There are {len(layers)} layers; there is no layer {named}.")
+    return int(named) % len(layers)
+
+
+def _communities(flow: Flow) -> list[Int[np.ndarray, " unit"]]:
+    """The community of every unit, layer by layer."""
+    sizes = [len(layer) for layer in flow.layers]
+    graph = structure.Graph.of(sizes, flow.links)
+    label = structure.communities(graph, seed=flow.measurement.seed).label
+    return np.split(label, np.cumsum(sizes)[:-1])
+
+
+def _side(layer: Layer, community: Int[np.ndarray, " unit"], nats: Float[np.ndarray, " unit"]) -> Side:
+    """Communities from the largest, within each the units with most nats first, units in none last."""
+    alone = community == structure.ALONE
+    order = np.lexsort((-nats, community, alone))
+    return Side(layer, order, community[order])
+
+
+def _new_axes(shape: tuple[int, ...]) -> Axes:
+    rows, columns = shape
+    return new_axes(
+        float(np.clip(2.6 + 0.3 * columns, 4.2, 9.0)), float(np.clip(1.8 + 0.22 * rows, 3.2, 8.0))
+    )
+
+
+def _draw(ax: Axes, nats: Float[np.ndarray, "source target"]) -> None:
+    from matplotlib.colors import TwoSlopeNorm
+
+    most, least = max(float(nats.max()), 1e-9), min(float(nats.min()), 0.0)
+    # Below zero has as much of the scale as it has of the nats, and zero is white.
+    scale = TwoSlopeNorm(0.0, min(least, -1e-9), most)
+    image = ax.imshow(nats, aspect="auto", cmap=_colours(least, most), norm=scale, interpolation="nearest")
+    bar = ax.figure.colorbar(image, ax=ax, shrink=0.8, pad=0.02)
+    bar.ax.set_yscale("linear")
+    if least == 0:
+        bar.ax.set_ylim(0, most)
+    bar.set_label("nats", fontsize=SMALL + 0.5, color=SOFT)
+    bar.ax.tick_params(labelsize=SMALL, colors=INK)
+    bar.outline.set_visible(False)
+
+
+def _colours(least: float, most: float) -> Colormap:
+    """White at 0, blue up to `most`, orange down to `least` and as faint as that is small beside `most`."""
+    from matplotlib.colors import LinearSegmentedColormap, to_hex, to_rgb
+
+    reach = min(1.0, -least / most)
+    red, green, blue = (1 - reach * (1 - part) for part in to_rgb(BELOW_ZERO))
+    least_colour = to_hex((red, green, blue))
+    steps = [(0.0, least_colour), (0.5, ZERO), *zip((0.65, 0.85, 1.0), ABOVE_ZERO, strict=True)]
+    return LinearSegmentedColormap.from_list("nats", steps, N=257)  # odd, so that one of them is for 0
+
+
+def _name(ax: Axes, rows: Side, columns: Side) -> None:
+    """Names of the units where they can be read, and of the layers."""
+    width, height = points(ax)
+    across = text_size(width / len(columns.order), TEXT - 1)
+    upright = max(map(len, columns.names())) * across * LETTER < 0.9 * width / len(columns.order)
+    ax.set_xticks(
+        range(len(columns.order)) if across else [],
+        columns.names() if across else [],
+        fontsize=across or None,
+        rotation=0 if upright else 90,
+        parse_math=False,
+    )
+    down = text_size(height / len(rows.order), TEXT - 1)
+    ax.set_yticks(
+        range(len(rows.order)) if down else [],
+        rows.names() if down else [],
+        fontsize=down or None,
+        parse_math=False,
+    )
+    ax.tick_params(length=0, colors=INK, pad=2)
+    ax.spines[:].set_visible(False)
+    for set_label, side in ((ax.set_xlabel, columns), (ax.set_ylabel, rows)):
+        text = f"{short(side.layer.name)} · {len(side.order):,} units by community"
+        set_label(text, fontsize=SMALL + 0.5, color=SOFT, parse_math=False)
+
+
+def _strips(ax: Axes, rows: Side, columns: Side) -> None:
+    """The colours of the communities, above the map and to its right."""
+    from matplotlib.collections import PatchCollection
+    from matplotlib.patches import Rectangle
+
+    thick = STRIP / points(ax)
+    over = [Rectangle((unit - 0.5, 1 + 0.3 * thick[1]), 1, thick[1]) for unit in range(len(columns.order))]
+    beside = [Rectangle((-1.3 * thick[0], unit - 0.5), thick[0], 1) for unit in range(len(rows.order))]
+    for patches, side, where in (
+        (over, columns, ax.get_xaxis_transform()),
+        (beside, rows, ax.get_yaxis_transform()),
+    ):
+        strip = PatchCollection(
+            patches, facecolors=colours(side.community.tolist()), clip_on=False, transform=where, linewidths=0
+        )
+        ax.add_collection(strip, autolim=False)
+    ax.tick_params(axis="y", pad=STRIP + 5)
+    ax.set_title(" ", fontsize=STRIP, pad=STRIP)  # keeps the room of the upper strip

@@ -1,0 +1,108 @@
+"""What the figures have in common: a new axes, its size, ink, and text that fits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from nif.contracts import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+INK, SOFT, FAINT = "#22252B", "#6B7079", "#E3E5E9"
+"""Of names, of explanations, of rules and empty tracks."""
+
+TEXT, SMALL, SMALLEST = 9.0, 7.5, 5.0
+"""Points."""
+
+LETTER = 0.6
+"""Mean width of a letter, in heights of the text."""
+
+LONGEST_NAME = 24
+"""Characters."""
+
+WIDEST = 16.0
+"""Inches."""
+
+
+def new_axes(width: float, height: float, place: tuple[float, float, float, float] | None = None) -> Axes:
+    """An axes in a figure of its own, of so many inches; its texts make room for themselves.
+
+    Args:
+        width: Of the figure.
+        height: Of the figure.
+        place: Left, bottom, width and height of the axes as shares of the figure, where nothing is to move.
+
+    Raises:
+        InputError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise InputError(
+            "A plot needs matplotlib; install it with pip install 'neural-information-flow[plot]'."
+        ) from error
+    if place is not None:
+        return pyplot.figure(figsize=(width, height)).add_axes(place)
+    return pyplot.figure(figsize=(width, height), layout="constrained").add_subplot()
+
+
+def points(ax: Axes) -> Float[np.ndarray, "2"]:
+    """Width and height of an axes in points."""
+    box = ax.get_window_extent()
+    return np.array([box.width, box.height]) * 72 / ax.figure.dpi
+
+
+def plain(ax: Axes, grid: Literal["x", "y"] | None = None) -> None:
+    """Keep the axes' left and lower edge only, and rule it faintly along `grid`, ``"x"`` or ``"y"``."""
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color(SOFT)
+    ax.tick_params(colors=INK, labelsize=SMALL + 0.5, length=3, color=SOFT)
+    if grid:
+        ax.grid(axis=grid, color=FAINT, linewidth=0.8)
+        ax.set_axisbelow(True)
+
+
+def above(ax: Axes) -> None:
+    """The legend above the axes, in as many columns as fit there, where it hides nothing."""
+    handles, labels = ax.get_legend_handles_labels()
+    room = points(ax)[0] / SMALL
+    columns = [len(label) * LETTER + 3.5 for label in labels]
+    fits = len(labels) if sum(columns) < room else max(1, int(room / max(columns)))
+    ax.legend(
+        handles,
+        labels,
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        ncols=fits,
+        frameon=False,
+        fontsize=SMALL,
+        borderaxespad=0.3,
+        handlelength=1.4,
+        columnspacing=1.2,
+    )
+
+
+def short(name: str, longest: int = LONGEST_NAME) -> str:
+    """A name on one line, cut where it is too long.
+
+    Example:
+        >>> short("petal width", 8)
+        'petal w…'
+    """
+    line = " ".join(name.split())
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def text_size(room: float, largest: float = TEXT) -> float:
+    """Size of names that stand under one another with so many points for each; 0 where none can be read.
+
+    Example:
+        >>> text_size(20.0), text_size(4.0)
+        (9.0, 0.0)
+    """
+    size = min(largest, 0.85 * room)
+    return size if size >= SMALLEST else 0.0
