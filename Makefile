@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types unit benchmark clean
+.PHONY: demo test lint types docs chromium unit benchmark clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -13,7 +13,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 demo: $(VENV)/installed
 	$(BIN)/nif demo iris
 
-test: lint types unit
+test: lint types docs unit
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check
@@ -22,7 +22,18 @@ lint: $(VENV)/installed
 types: $(VENV)/installed
 	$(BIN)/mypy
 
-unit: $(VENV)/installed
+# The site, in build/site, without a network; its pictures are made from real runs.
+docs: $(VENV)/installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# For the tests of pages. Debian's, where it is missing and we may install; without it those tests are skipped.
+chromium:
+	@command -v chromium > /dev/null \
+	|| { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null \
+	     && apt-get update -qq && apt-get install -qq --yes --no-install-recommends chromium; } \
+	|| echo "chromium can not be installed here: the browser tests are skipped (apt-get install chromium)"
+
+unit: $(VENV)/installed chromium
 	$(BIN)/pytest -n 2
 
 # Other libraries, for comparison only, in an environment of their own.

@@ -160,6 +160,11 @@ def test_names_of_units() -> None:
     assert found.layers[-1].kind == "Softmax"
 
 
+def test_names_may_come_as_arrays() -> None:
+    found = record(chain(), inputs(), feature_names=np.array(list("abcd")), class_names=np.array(list("xyz")))
+    assert found.layers[0].units == tuple("abcd") and found.layers[-1].units == tuple("xyz")
+
+
 @pytest.mark.parametrize("classes", [2, 3])
 def test_a_classifier_of_scikit_learn(classes: int) -> None:
     x = inputs().double().numpy()

@@ -18,7 +18,7 @@ from nif.progress import progress as progress_bar
 from nif.recording.arguments import Arguments, Caller
 from nif.recording.graph import graph_of
 from nif.recording.groups import Groups, groups
-from nif.recording.naming import class_units, feature_units, numbered
+from nif.recording.naming import class_units, feature_units, first_given, numbered
 from nif.recording.plan import Place, Plan, plan_of
 from nif.recording.reduction import Reduction
 from nif.recording.rows import BATCH, Rows, rows
@@ -92,12 +92,12 @@ def record(
         plan = plan_of(graph_of(call, found.every), layers)
         reduction = Reduction.of(reduce, plan.places)
         inputs = _Inputs(found, plan, reduction, input_groups)
-        names = [*inputs.names(feature_names or found.feature_names or of_model[0])]
+        names = [*inputs.names(first_given(feature_names, found.feature_names, of_model[0]))]
         kept = _Kept(plan, reduction, len(found))
         with progress_bar("recording", total=float(len(found)), shown=progress) as advance:
             _run(call, found, plan, kept, advance)
     names += [numbered(place.name, place.axes.units) for place in plan.hidden]
-    names.append(class_units(class_names or of_model[1], plan.places[-1].axes.units))
+    names.append(class_units(first_given(class_names, of_model[1]), plan.places[-1].axes.units))
     return Recording(
         layers=tuple(
             Layer(place.name, place.kind, units, shape)

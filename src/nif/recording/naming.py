@@ -44,6 +44,16 @@ def class_units(names: Iterable[Any] | None, count: int) -> tuple[str, ...]:
     return _checked(given, count, "class_names", "output units")
 
 
+def first_given(*choices: Iterable[Any] | None) -> Iterable[Any] | None:
+    """The first that is given; an array has no truth of its own, so `or` does not do.
+
+    Example:
+        >>> first_given(None, np.array(["no", "yes"])).tolist()
+        ['no', 'yes']
+    """
+    return next((names for names in choices if names is not None), None)
+
+
 def numbered(layer: str, count: int) -> tuple[str, ...]:
     """Units of a layer that have no names of their own.
 

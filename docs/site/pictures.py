@@ -1,0 +1,142 @@
+"""Pictures and reports of the pages, made from real runs each time the site is built."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from mkdocs.structure.files import File
+from sklearn.datasets import load_iris
+from sklearn.neural_network import MLPClassifier
+
+import nif
+from nif.demo.classifier import classifier, train
+
+BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
+SIZES = (100, 200, 500, 1000, 2000, 5000, 10_000)
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Add what is made here to the files of the site."""
+    for path, make in MADE.items():
+        files.append(File.generated(config, path, content=make()))
+    return files
+
+
+@cache
+def iris() -> nif.Flow:
+    """The flow of the page `Start here`, measured as there."""
+    data = load_iris(as_frame=True)
+    x = (data.data - data.data.mean()) / data.data.std()
+    model = MLPClassifier((10,), max_iter=2000, random_state=0).fit(x, data.target)
+    return nif.measure(model, x, class_names=data.target_names, estimator=nif.Binned(), progress=False)
+
+
+@cache
+def digits() -> tuple[nif.Flow, nif.Pruned]:
+    """A network that reads digits of 8 x 8 pixels, and what pruning makes of it."""
+    import torch
+    from torch.utils.data import TensorDataset
+
+    data = nif.datasets.split(nif.datasets.load("digits"), seed=0).train
+    x, y = torch.from_numpy(data.x), torch.from_numpy(data.y)
+    model = classifier((64, 32, 16, 10), seed=0)
+    train(model, x, y, epochs=40, seed=0)
+    flow = nif.measure(
+        model,
+        x,
+        feature_names=data.feature_names,
+        class_names=data.class_names,
+        estimator=nif.Binned(),
+        progress=False,
+    )
+    return flow, nif.prune(model, flow, TensorDataset(x, y), remove=0.5, tolerance=0.01, progress=False)
+
+
+def network() -> bytes:
+    """The network of iris."""
+    figure = Figure(figsize=(9, 5))
+    iris().plot(figure.add_axes((0.01, 0.01, 0.98, 0.98)))
+    return png(figure)
+
+
+def pixels() -> bytes:
+    """What each pixel says to three of the digits."""
+    flow, _ = digits()
+    table = flow.attribution()
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    chosen = list(table.columns[[0, 3, 7]])
+    most = float(table[chosen].to_numpy().max())
+    for ax, name in zip(figure.subplots(1, 3), chosen, strict=True):
+        drawn = ax.imshow(table[name].to_numpy().reshape(8, 8), cmap="cividis", vmin=0, vmax=most)
+        ax.set_title(f"to class {name}")
+        ax.set_axis_off()
+    figure.colorbar(drawn, ax=figure.axes, label="attribution, nats³", shrink=0.8)
+    return png(figure)
+
+
+def resolution() -> bytes:
+    """A unit that is a function of its input: with and without the noise channel, by number of samples."""
+    figure = Figure(figsize=(7.5, 4), layout="constrained")
+    ax = figure.subplots()
+    generator = np.random.default_rng(0)
+    found: dict[str, list[float]] = {"no noise": [], "noise 0.1 of the unit's deviation": []}
+    for size in SIZES:
+        x = generator.uniform(-1, 1, size)
+        unit = np.tanh(3 * x)
+        seen = unit + 0.1 * unit.std() * generator.normal(size=size)
+        for values, heard in zip(found.values(), (unit, seen), strict=True):
+            values.append(float(nif.estimate(x, heard, estimator=nif.Binned()).nats))
+    for (name, values), colour in zip(found.items(), (ORANGE, BLUE), strict=True):
+        ax.plot(SIZES, values, "o-", color=colour, label=name)
+    ax.set(xscale="log", xlabel="rows of data", ylabel="nats", ylim=(0, None), title="I(x; tanh 3x), Binned")
+    ax.legend()
+    return png(figure)
+
+
+def samples() -> bytes:
+    """A weak dependence, with its interval, by number of samples."""
+    figure = Figure(figsize=(7.5, 4), layout="constrained")
+    ax = figure.subplots()
+    generator = np.random.default_rng(1)
+    for size in SIZES:
+        x, other = generator.normal(size=(2, size))
+        found = nif.estimate(x, 0.3 * x + np.sqrt(1 - 0.09) * other, estimator=nif.GaussianCopula())
+        low, high = found.interval()
+        ax.plot([size, size], [low, high], color=BLUE)
+        ax.plot(size, found.nats, "o", color=BLUE if found.p_value < 0.05 else "white", markeredgecolor=BLUE)
+    ax.axhline(-0.5 * np.log(1 - 0.09), color=GREEN, label="true value")
+    ax.set(xscale="log", xlabel="rows of data", ylabel="nats", title="Correlation 0.3")
+    ax.plot([], [], "o", color="white", markeredgecolor=BLUE, label="p ≥ .05")
+    ax.legend()
+    return png(figure)
+
+
+def png(figure: Figure) -> bytes:
+    """The picture as a file's content."""
+    target = io.BytesIO()
+    figure.savefig(target, format="png", dpi=150)
+    return target.getvalue()
+
+
+def report_of(flow: nif.Flow, pruned: nif.Pruned | None = None) -> bytes:
+    """The report as a file's content."""
+    with tempfile.TemporaryDirectory() as folder:
+        flow.report(Path(folder) / "flow.html", pruned=pruned)
+        return (Path(folder) / "flow.html").read_bytes()
+
+
+MADE: dict[str, Callable[[], bytes]] = {
+    "pictures/iris.png": network,
+    "pictures/digits.png": pixels,
+    "pictures/resolution.png": resolution,
+    "pictures/samples.png": samples,
+    "reports/iris.html": lambda: report_of(iris()),
+    "reports/digits.html": lambda: report_of(*digits()),
+}

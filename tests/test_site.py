@@ -1,0 +1,54 @@
+"""The documentation site, where `make docs` has built it: it needs nothing from any network."""
+
+from __future__ import annotations
+
+import doctest
+import importlib.util
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SITE = ROOT / "build" / "site"
+FETCHED = re.compile(r"""<(?:script|img|iframe|link(?! rel="canonical"))[^>]*?(?:src|href)=["']?([^"' >]+)""")
+
+built = pytest.mark.skipif(not (SITE / "index.html").exists(), reason="the site is not built: make docs")
+
+
+@built
+def test_pages_fetch_nothing_from_elsewhere_and_nothing_that_is_not_there() -> None:
+    pages = sorted(SITE.rglob("*.html"))
+    assert len(pages) > 10
+    for page in pages:
+        if page.name == "404.html":
+            continue  # its addresses begin at the root of a server
+        for address in FETCHED.findall(page.read_text("utf-8")):
+            assert not re.match(r"(https?:)?//", address), f"{page} fetches {address}"
+            assert (page.parent / address.partition("#")[0]).exists(), f"{page} misses {address}"
+
+
+@built
+def test_a_page_opens_from_disk(browser: Any) -> None:
+    page = browser.new_context().new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: asked.append(str(error)))
+    page.goto((SITE / "paper.html").as_uri())
+    assert page.locator("h1").inner_text().startswith("The paper and the code")
+    assert page.locator("math").count() > 10
+    assert "arithmatex" not in page.content()
+    assert [each for each in asked if not each.startswith(("file:", "data:", "blob:"))] == []
+    page.context.close()
+
+
+def test_equations_of_docstrings_become_markdown() -> None:
+    pytest.importorskip("griffe", reason="the libraries of the documentation are not installed")
+    place = importlib.util.spec_from_file_location("equations", ROOT / "docs" / "site" / "equations.py")
+    assert place and place.loader
+    equations = importlib.util.module_from_spec(place)
+    place.loader.exec_module(equations)
+    assert doctest.testmod(equations).attempted > 0 and doctest.testmod(equations).failed == 0
+    two = equations.as_markdown("First.\n\n    .. math:: a\n        = b\n\n    More.")
+    assert two == "First.\n\n    $$\n    a = b\n    $$\n\n    More."
