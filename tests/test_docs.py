@@ -27,4 +27,5 @@ def test_every_public_name_is_in_the_reference() -> None:
     lines = Path(nif.__file__).read_text("utf-8").splitlines()
     offered = [line.rsplit(" as ", 1)[1] for line in lines if " as " in line and "__" not in line]
     assert len(offered) > 20
-    assert [name for name in offered if f"::: nif.{name}\n" not in told] == []
+    missing = [name for name in offered if f"::: nif.{name}\n" not in told]
+    assert missing == [], "add ::: nif.NAME to a page of docs/reference"
