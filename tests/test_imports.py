@@ -34,6 +34,7 @@ ORDER = [
     ["nif.pipeline", "nif.pruning"],
     ["nif.comparison", "nif.torch_pruning", "nif.captum"],
     ["nif.plots"],
+    ["nif.watch"],
     ["nif"],
     ["nif.demo", "nif.cli"],
 ]

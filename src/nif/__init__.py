@@ -25,3 +25,4 @@ from nif.recording import layers as layers
 from nif.shared_critic import SharedMine as SharedMine
 from nif.storage import load as load
 from nif.version import __version__ as __version__
+from nif.watch import Watch as Watch

@@ -1,0 +1,3 @@
+"""The information flow of a network while it is trained."""
+
+from nif.watch.training import Watch as Watch

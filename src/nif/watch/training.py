@@ -1,0 +1,269 @@
+"""Measure a network now and then while it is trained, without the training noticing."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Collection, Iterable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from nif.contracts import Estimator, InputError
+from nif.decomposition import Decomposition
+from nif.estimators import Binned
+from nif.flow import Flow
+from nif.flow.tables import unit_index
+from nif.pipeline import measure
+from nif.recording.untouched import same_random_state
+from nif.watch.callbacks import lightning_callback, skorch_callback
+from nif.watch.picture import draw
+from nif.watch.sample import Sample, sample
+from nif.watch.snapshot import Snapshot, silent_since
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MOST_SAMPLES = 1000
+"""Rows that are measured unless the user says otherwise."""
+
+
+class Writer(Protocol):
+    """What is used of TensorBoard's ``SummaryWriter``."""
+
+    def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> Any:
+        """Add one number to a curve."""
+        ...
+
+
+class Watch:
+    """The information flow of a network at chosen epochs of its training.
+
+    The training is bitwise the same with and without it: weights, buffers, training flags and random states
+    are as if nothing had been measured. The rows are drawn once, before the first measurement, so that epochs
+    compare; a loader given is not iterated if its data set can be indexed.
+
+    Args:
+        model: The network that is trained; None for that of the callback in use.
+        data: Inputs, as for `nif.measure`: training rows, or rows held out.
+        every: Measure when this divides the epoch; or the epochs themselves.
+        estimator: `Binned()` if None: cheap, and the same at every epoch.
+        decomposition: What a link weighs; `Decomposition()` if None.
+        noise: See `nif.measure`.
+        layers: See `nif.measure`.
+        feature_names: One name for each input.
+        class_names: One name for each output.
+        output: Which output is meant, of a model that returns several.
+        reduce: What a channel is over its positions.
+        max_samples: Rows to measure, drawn at random from all.
+        writer: A ``SummaryWriter`` of TensorBoard, to which nats, silent neurons and modularity are written.
+        seed: Seeds all that is drawn.
+
+    Attributes:
+        flows: The flow of each epoch measured.
+        missed: Why an epoch could not be measured, such as weights that became NaN. Only the first
+            measurement raises: a later one must not end a long training, so it warns.
+        seconds: Spent on measuring so far.
+
+    Raises:
+        InputError: `every` is no number of epochs; on the first measurement, as `nif.measure`.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> net = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 1))
+        >>> x = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
+        >>> optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
+        >>> watch = Watch(net, x, every=2)
+        >>> for epoch in range(5):
+        ...     optimiser.zero_grad()
+        ...     (net(x)[:, 0] - x[:, 0]).square().mean().backward()
+        ...     optimiser.step()
+        ...     _ = watch.step(epoch)
+        >>> list(watch.flows), watch.table().columns.tolist()[2:]
+        ([0, 2, 4], ['units', 'inflow', 'outflow', 'silent', 'communities', 'modularity'])
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        data: Any,
+        *,
+        every: int | Collection[int] = 1,
+        estimator: Estimator | None = None,
+        decomposition: Decomposition | None = None,
+        noise: float = 0.0,
+        layers: Sequence[str] | None = None,
+        feature_names: Iterable[Any] | None = None,
+        class_names: Iterable[Any] | None = None,
+        output: Any = None,
+        reduce: str = "mean",
+        max_samples: int = MOST_SAMPLES,
+        writer: Writer | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.model = model
+        self.every = _checked(every)
+        self.writer = writer
+        self.missed: dict[int, str] = {}
+        self.seconds = 0.0
+        self._data, self._drawn = data, partial(sample, most=max_samples, seed=seed)
+        self._sample: Sample | None = None
+        self._feature_names = None if feature_names is None else list(feature_names)
+        self._measure = partial(
+            measure,
+            estimator=Binned() if estimator is None else estimator,
+            decomposition=decomposition,
+            noise=noise,
+            layers=layers,
+            class_names=None if class_names is None else list(class_names),
+            output=output,
+            reduce=reduce,
+            seed=seed,
+            progress=False,
+        )
+        self._seen: dict[int, Snapshot] = {}
+        self._calls = 0
+
+    @property
+    def flows(self) -> dict[int, Flow]:
+        """The flow of each epoch measured, in order."""
+        return {epoch: self._seen[epoch].flow for epoch in sorted(self._seen)}
+
+    def step(self, epoch: int, model: Any = None) -> Flow | None:
+        """Measure now if this epoch is due.
+
+        Args:
+            epoch: Its number; any whole numbers that grow.
+            model: Measured instead of the one given at the start.
+
+        Returns:
+            The flow, or None if the epoch is not due, or could not be measured (see `missed`).
+        """
+        if not self._due(epoch):
+            return None
+        started = time.perf_counter()
+        try:
+            with same_random_state():
+                seen = Snapshot.of(self._measured(self.model if model is None else model))
+        except InputError as error:
+            if not self._seen:
+                raise
+            self.missed[epoch] = str(error)
+            warnings.warn(f"Epoch {epoch} is not measured: {error}", stacklevel=2)
+            return None
+        finally:
+            self.seconds += time.perf_counter() - started
+        self._seen[epoch] = seen
+        if self.writer is not None:
+            _write(self.writer, epoch, seen)
+        return seen.flow
+
+    def __call__(self) -> Flow | None:
+        """The same as `step`, with epochs counted from 0."""
+        self._calls += 1
+        return self.step(self._calls - 1)
+
+    def lightning(self) -> Any:
+        """A callback for Lightning: ``Trainer(callbacks=[watch.lightning()])``.
+
+        Raises:
+            InputError: Lightning is not installed.
+        """
+        return lightning_callback(self)
+
+    def skorch(self) -> Any:
+        """A callback for skorch: ``NeuralNetClassifier(Net, callbacks=[watch.skorch()])``.
+
+        Raises:
+            InputError: skorch is not installed.
+        """
+        return skorch_callback(self)
+
+    def table(self) -> pd.DataFrame:
+        """One row for each epoch and layer.
+
+        Columns: ``epoch, layer, units``; ``inflow, outflow``, nats of all links into the layer and out of it;
+        ``silent``, how many units are; ``communities``, how many have units there; ``modularity`` of the
+        whole network.
+        """
+        tables = [self._seen[epoch].table().assign(epoch=epoch) for epoch in self.flows]
+        if not tables:
+            return pd.DataFrame(columns=["epoch", *_COLUMNS])
+        return pd.concat(tables, ignore_index=True)[["epoch", *_COLUMNS]]
+
+    def neurons(self) -> pd.DataFrame:
+        """Every unit, by (layer, unit), at the last epoch measured.
+
+        Columns: ``inflow, outflow, silent, community``; ``silent_since``, the epoch from which it has been
+        silent without a break, if it is.
+
+        Raises:
+            InputError: Nothing has been measured yet.
+        """
+        if not self._seen:
+            raise InputError("Nothing has been measured yet; call watch.step(epoch) in the training loop.")
+        epochs = list(self.flows)
+        last = self._seen[epochs[-1]]
+        since = silent_since(epochs, np.stack([self._seen[epoch].silent for epoch in epochs]))
+        columns = {
+            "inflow": last.inflow,
+            "outflow": last.outflow,
+            "silent": last.silent,
+            "community": last.community,
+            "silent_since": pd.array(since, dtype="Int64"),
+        }
+        return pd.DataFrame(columns, index=unit_index(last.flow.layers))
+
+    def plot(self, axes: Sequence[Axes] | None = None) -> list[Axes]:
+        """Draw nats into each layer, its share of silent neurons, and the communities, over the epochs.
+
+        Communities keep their colour from epoch to epoch as far as their units stay together.
+
+        Args:
+            axes: Three, one under another; a new figure if None.
+
+        Raises:
+            InputError: Nothing has been measured yet, or matplotlib is not installed.
+        """
+        return draw({epoch: self._seen[epoch] for epoch in self.flows}, axes)
+
+    def __repr__(self) -> str:
+        epochs = list(self.flows)
+        which = f"{len(epochs)} epochs from {epochs[0]} to {epochs[-1]}" if epochs else "no epoch yet"
+        missed = f", {len(self.missed)} missed" if self.missed else ""
+        return f"Watch({which}{missed}, {self.seconds:.2f} s)"
+
+    def _due(self, epoch: int) -> bool:
+        return epoch % self.every == 0 if isinstance(self.every, int) else epoch in self.every
+
+    def _measured(self, model: Any) -> Flow:
+        if model is None:
+            raise InputError("There is no model to measure; pass one to nif.Watch or to step.")
+        with warnings.catch_warnings():
+            if self._seen:  # what there is to say of the data has been said
+                warnings.simplefilter("ignore")
+            if self._sample is None:
+                self._sample = self._drawn(self._data, model)
+            names = self._feature_names or self._sample.feature_names
+            return self._measure(model, self._sample.inputs, feature_names=names)
+
+
+_COLUMNS = ("layer", "units", "inflow", "outflow", "silent", "communities", "modularity")
+
+
+def _checked(every: int | Collection[int]) -> int | frozenset[int]:
+    if isinstance(every, bool) or (isinstance(every, int) and every < 1):
+        raise InputError(f"every is {every}; expected 1 or more epochs, or the epochs themselves.")
+    return every if isinstance(every, int) else frozenset(every)
+
+
+def _write(writer: Writer, epoch: int, seen: Snapshot) -> None:
+    """One curve for each layer and quantity."""
+    table = seen.table()
+    for column in ("inflow", "outflow", "silent"):
+        for layer, value in zip(table["layer"], table[column], strict=True):
+            writer.add_scalar(f"nif/{column}/{layer}", float(value), epoch)
+    writer.add_scalar("nif/modularity", seen.modularity, epoch)

@@ -1,0 +1,439 @@
+"""A watch shows what the flow of each epoch says, and the training does not notice it."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+import nif
+from nif.contracts import InputError
+from nif.watch.picture import apart
+from nif.watch.snapshot import Snapshot, aligned, silent_since
+
+ROWS = 200
+
+
+def network() -> nn.Sequential:
+    """With all that a forward pass in training mode would change."""
+    return nn.Sequential(
+        nn.Linear(4, 12),
+        nn.BatchNorm1d(12),
+        nn.ReLU(),
+        nn.Dropout(0.2),
+        nn.Linear(12, 6),
+        nn.ReLU(),
+        nn.Linear(6, 2),
+    )
+
+
+def rows() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    x = torch.randn(ROWS, 4, generator=generator)
+    return x, (x[:, 0] + x[:, 1] > 0).long()
+
+
+def trained(
+    watch_of: Callable[[nn.Module, Any], Callable[[int], Any]], epochs: int = 4
+) -> tuple[nn.Module, Any]:
+    """A run that draws from every global generator, and the state it ends in."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 - the state that must not change
+    torch.manual_seed(0)
+    model, (x, y) = network(), rows()
+    loader = DataLoader(TensorDataset(x, y), batch_size=50, shuffle=True)
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.01)
+    step = watch_of(model, loader)
+    for epoch in range(epochs):
+        model.train()
+        for inputs, labels in loader:
+            noisy = inputs + 0.01 * random.random() + 0.01 * np.random.rand()  # noqa: NPY002
+            optimiser.zero_grad()
+            nn.functional.cross_entropy(model(noisy), labels).backward()
+            optimiser.step()
+        step(epoch)
+    return model, (torch.get_rng_state(), np.random.get_state(), random.getstate(), optimiser.state_dict())  # noqa: NPY002
+
+
+WATCHES: dict[str, Callable[[nn.Module, Any], nif.Watch]] = {
+    "rows": lambda model, loader: nif.Watch(model, rows()[0]),
+    "the training loader": lambda model, loader: nif.Watch(model, loader, max_samples=100),
+    "every second": lambda model, loader: nif.Watch(model, loader, every=2),
+    "noise": lambda model, loader: nif.Watch(model, loader, noise=0.1),
+}
+
+
+@pytest.mark.parametrize("watch_of", WATCHES.values(), ids=WATCHES.keys())
+def test_the_training_is_bitwise_the_same(watch_of: Callable[[nn.Module, Any], nif.Watch]) -> None:
+    plain, (torch_state, numpy_state, python_state, optimiser) = trained(
+        lambda model, loader: lambda epoch: None
+    )
+    watches: list[nif.Watch] = []
+
+    def begin(model: nn.Module, loader: Any) -> Callable[[int], Any]:
+        watches.append(watch_of(model, loader))
+        return watches[0].step
+
+    watched, found = trained(begin)
+    assert watches[0].flows
+    for (name, one), other in zip(plain.state_dict().items(), watched.state_dict().values(), strict=True):
+        assert torch.equal(one, other), name
+    assert torch.equal(torch_state, found[0]) and python_state == found[2]
+    assert all(np.array_equal(one, other) for one, other in zip(numpy_state, found[1], strict=True))
+    for index, state in optimiser["state"].items():
+        assert all(torch.equal(value, found[3]["state"][index][key]) for key, value in state.items())
+    assert [module.training for module in plain.modules()] == [
+        module.training for module in watched.modules()
+    ]
+    assert all(not module._forward_hooks and not module._forward_pre_hooks for module in watched.modules())
+    for one, other in zip(plain.parameters(), watched.parameters(), strict=True):
+        assert torch.equal(one.grad, other.grad)  # type: ignore[arg-type]
+
+
+class Untouchable(DataLoader):  # type: ignore[type-arg]
+    def __iter__(self) -> Any:
+        raise AssertionError("the loader was iterated")
+
+
+def test_a_loader_is_not_iterated_when_its_data_can_be_indexed() -> None:
+    loader = Untouchable(TensorDataset(*rows()), batch_size=10)
+    watch = nif.Watch(network(), loader, max_samples=60)
+    flow = watch.step(0)
+    assert flow is not None and flow.measurement.samples == 60
+
+
+def test_all_epochs_are_measured_on_the_same_rows() -> None:
+    class Noisy(torch.utils.data.Dataset):  # type: ignore[type-arg]
+        def __len__(self) -> int:
+            return 300
+
+        def __getitem__(self, index: int) -> Tensor:
+            return torch.rand(4)
+
+    watch = nif.Watch(network(), Noisy(), max_samples=100)
+    assert watch() == watch() and list(watch.flows) == [0, 1]
+
+
+def test_several_inputs_are_named_as_the_model_names_them() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.left, self.right = nn.Linear(2, 3), nn.Linear(1, 2)
+
+        def forward(self, left: Tensor, right: Tensor) -> Tensor:
+            return torch.cat([self.left(left).relu(), self.right(right).relu()], dim=1).sum(
+                dim=1, keepdim=True
+            )
+
+    flow = nif.Watch(Two(), (torch.rand(300, 2), torch.rand(300, 1)), max_samples=100).step(0)
+    assert flow is not None and flow.measurement.samples == 100
+    assert [layer.kind for layer in flow.layers[:2]] == ["input", "input"]
+
+
+def test_the_flow_is_that_of_measure() -> None:
+    model, (x, _) = network().eval(), rows()
+    names = {"feature_names": ["a", "b", "c", "d"], "class_names": ["no", "yes"]}
+    watch = nif.Watch(model, x, noise=0.1, layers=["2"], seed=7, **names)  # type: ignore[arg-type]
+    expected = nif.measure(
+        model,
+        x,
+        estimator=nif.Binned(),
+        noise=0.1,
+        layers=["2"],
+        seed=7,
+        progress=False,
+        **names,  # type: ignore[arg-type]
+    )
+    found = watch.step(0)
+    assert found is not None
+    for one, other in zip(found.links, expected.links, strict=True):
+        np.testing.assert_array_equal(one.nats, other.nats)
+    assert found.layers == expected.layers
+
+
+def test_only_the_epochs_asked_for_are_measured() -> None:
+    watch = nif.Watch(network(), rows()[0], every=3)
+    assert [epoch for epoch in range(8) if watch.step(epoch) is not None] == [0, 3, 6]
+    chosen = nif.Watch(network(), rows()[0], every=[1, 5])
+    assert [epoch for epoch in range(8) if chosen.step(epoch) is not None] == [1, 5]
+
+
+def dying() -> tuple[nif.Watch, nn.Sequential]:
+    """Five epochs; hidden unit 2 dies at epoch 2, unit 5 at epoch 1 and lives again at epoch 4."""
+    torch.manual_seed(1)
+    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+    bias = model[0].bias
+    watch = nif.Watch(model, rows()[0])
+    alive = bias.detach().clone()
+    with torch.no_grad():
+        model[0].weight[[2, 5]] = torch.tensor([[1.0, 0.0, 0.0, 0.1], [0.0, 1.0, 0.1, 0.0]])
+        model[2].weight[:, [2, 5]] = 2 * torch.eye(2)  # each decides a class while it lives
+        for epoch in range(5):
+            bias[2] = -100.0 if epoch >= 2 else alive[2]
+            bias[5] = -100.0 if 1 <= epoch < 4 else alive[5]
+            watch()
+    return watch, model
+
+
+def test_neurons_that_fall_silent_are_found_with_the_epoch() -> None:
+    watch, _ = dying()
+    since = watch.neurons()["silent_since"].loc["1"]
+    assert since["1[2]"] == 2 and since.isna()["1[5]"]
+    last = list(watch.flows.values())[-1].neurons()
+    np.testing.assert_array_equal(watch.neurons()["silent"], last["silent"])
+    np.testing.assert_array_equal(since.notna(), last.loc["1"]["silent"])
+    assert watch.neurons().index.equals(last.index)
+
+
+def test_the_table_is_the_sums_of_each_flow() -> None:
+    watch, _ = dying()
+    table = watch.table().set_index(["epoch", "layer"])
+    assert len(table) == 5 * 3
+    for epoch, flow in watch.flows.items():
+        units = flow.neurons()
+        sums = units[["inflow", "outflow", "silent"]].groupby(level="layer", sort=False).sum()
+        np.testing.assert_allclose(table.loc[epoch][["inflow", "outflow", "silent"]], sums.to_numpy(float))
+        groups = units["community"][units["community"] >= 0].groupby(level="layer").nunique()
+        assert table.loc[epoch]["communities"].to_dict() == groups.to_dict()
+        assert set(table.loc[epoch]["modularity"]) == {flow.modularity}
+
+
+def test_before_the_first_measurement() -> None:
+    watch = nif.Watch(network(), rows()[0])
+    assert watch.table().empty and watch.flows == {} and "no epoch yet" in repr(watch)
+    for ask in (watch.plot, watch.neurons):
+        with pytest.raises(InputError, match="Nothing has been measured yet"):
+            ask()
+
+
+def test_communities_keep_their_number_while_their_units_stay() -> None:
+    rng = np.random.default_rng(0)
+    last = rng.integers(0, 4, 60)
+    renamed = [rng.permutation(4)[last] for _ in range(3)]
+    for label in aligned([*renamed, last]):
+        np.testing.assert_array_equal(label, last)
+    moved = last.copy()
+    moved[:5] = -1
+    np.testing.assert_array_equal(aligned([rng.permutation(4)[last], moved])[1], moved)
+
+
+def test_silent_since_against_a_loop() -> None:
+    silent = np.random.default_rng(0).random((6, 50)) < 0.7
+    epochs = [0, 2, 3, 7, 8, 20]
+    for unit, found in enumerate(silent_since(epochs, silent)):
+        expected = None
+        for epoch, quiet in zip(reversed(epochs), silent[::-1, unit], strict=True):
+            if not quiet:
+                break
+            expected = epoch
+        assert found == expected
+
+
+def test_a_later_failure_warns_and_the_first_raises() -> None:
+    model, (x, _) = network(), rows()
+    with pytest.raises(InputError, match="can not be run on these data"):
+        nif.Watch(model, x[:, :3]).step(0)
+    watch = nif.Watch(model, x)
+    watch.step(0)
+    with torch.no_grad():
+        model[0].weight.fill_(float("nan"))
+    with pytest.warns(UserWarning, match="Epoch 1 is not measured"):
+        assert watch.step(1) is None
+    assert list(watch.flows) == [0] and list(watch.missed) == [1] and "1 missed" in repr(watch)
+
+
+def test_repeated_rows_are_told_of_once() -> None:
+    x = rows()[0][:100].repeat(2, 1)
+    watch = nif.Watch(network(), x)
+    with pytest.warns(UserWarning, match="repeat another row"):
+        watch.step(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        watch.step(1)
+
+
+@pytest.mark.parametrize("every", [0, -2, True], ids=str)
+def test_every_is_a_number_of_epochs(every: int) -> None:
+    with pytest.raises(InputError, match="every is"):
+        nif.Watch(network(), rows()[0], every=every)
+
+
+def test_without_a_model_it_says_so() -> None:
+    with pytest.raises(InputError, match="no model to measure"):
+        nif.Watch(None, rows()[0]).step(0)
+
+
+# TensorBoard
+
+
+def test_curves_are_written_for_tensorboard(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(tmp_path)) as writer:
+        watch = nif.Watch(network(), rows()[0], writer=writer)
+        for _ in range(3):
+            watch()
+    read = EventAccumulator(str(tmp_path))
+    read.Reload()
+    assert len(read.Tags()["scalars"]) == 3 * 4 + 1
+    curve = read.Scalars("nif/inflow/2")
+    expected = watch.table().query("layer == '2'")["inflow"]
+    assert [event.step for event in curve] == [0, 1, 2]
+    np.testing.assert_allclose([event.value for event in curve], expected, rtol=1e-6)
+
+
+# Callbacks
+
+
+def test_skorch_calls_it_after_every_epoch_and_trains_the_same() -> None:
+    skorch = pytest.importorskip("skorch")
+    x, y = (part.numpy() for part in rows())
+
+    def fitted(callbacks: list[Any]) -> Any:
+        torch.manual_seed(0)
+        net = skorch.NeuralNetClassifier(
+            network, criterion=nn.CrossEntropyLoss, max_epochs=5, lr=0.05, verbose=0, callbacks=callbacks
+        )
+        return net.fit(x, y)
+
+    watch = nif.Watch(None, x, every=2)
+    watched, plain = fitted([watch.skorch()]), fitted([])
+    assert list(watch.flows) == [2, 4]
+    for one, other in zip(
+        plain.module_.state_dict().values(), watched.module_.state_dict().values(), strict=True
+    ):
+        assert torch.equal(one, other)
+    assert plain.history[:, "train_loss"] == watched.history[:, "train_loss"]
+
+
+LIGHTNING = """
+import sys, warnings
+warnings.simplefilter("ignore")
+import logging
+logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+import torch
+import lightning.pytorch as pl
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+import nif
+
+class Net(pl.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(), nn.Linear(8, 2))
+    def forward(self, x):
+        return self.net(x)
+    def training_step(self, batch, index):
+        return nn.functional.cross_entropy(self(batch[0]), batch[1])
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.1)
+
+def fitted(watch):
+    torch.manual_seed(0)
+    x = torch.randn(200, 4); y = (x[:, 0] > 0).long()
+    model, loader = Net(), DataLoader(TensorDataset(x, y), batch_size=50, shuffle=True)
+    trainer = pl.Trainer(
+        max_epochs=4, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, callbacks=[watch(loader).lightning()] if watch else [],
+    )
+    trainer.fit(model, loader)
+    return model
+
+watches = []
+watched = fitted(lambda loader: watches.append(nif.Watch(None, loader, every=2)) or watches[0])
+plain = fitted(None)
+assert list(watches[0].flows) == [0, 2], watches
+assert all(map(torch.equal, plain.state_dict().values(), watched.state_dict().values()))
+assert [layer.name for layer in watches[0].flows[2].layers] == ["input", "net.2", "output"]
+"""
+
+
+def test_lightning_calls_it_after_every_epoch_and_trains_the_same(tmp_path: Path) -> None:
+    pytest.importorskip("lightning")
+    subprocess.run([sys.executable, "-c", LIGHTNING], check=True, cwd=tmp_path, timeout=300)
+
+
+@pytest.mark.parametrize(
+    ("ask", "modules"),
+    [
+        (nif.Watch.skorch, ["skorch", "skorch.callbacks"]),
+        (nif.Watch.lightning, ["lightning", "lightning.pytorch"]),
+    ],
+    ids=["skorch", "lightning"],
+)
+def test_a_library_that_is_not_there_is_named(
+    ask: Callable[[nif.Watch], Any], modules: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in modules:
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(InputError, match=f"pip install {modules[0]}"):
+        ask(nif.Watch(None, rows()[0]))
+
+
+# The picture
+
+
+@pytest.fixture
+def axes_close() -> Any:
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    pyplot.switch_backend("Agg")
+    yield
+    pyplot.close("all")
+
+
+@pytest.mark.usefixtures("axes_close")
+def test_the_picture_shows_the_table_and_who_is_silent() -> None:
+    watch, _ = dying()
+    information, silent, communities = watch.plot()
+    table = watch.table()
+    hidden = table.query("layer == '1'")
+    np.testing.assert_allclose(information.lines[0].get_ydata(), hidden["inflow"])
+    np.testing.assert_allclose(silent.lines[1].get_ydata(), hidden["silent"] / 8)
+    codes = np.asarray(communities.collections[0].get_array()).reshape(-1, 5)
+    assert codes.shape == (4 + 8 + 2, 5)
+    quiet = [Snapshot.of(flow).silent.sum() for flow in watch.flows.values()]
+    np.testing.assert_array_equal((codes == 0).sum(axis=0), quiet)
+    assert {text.get_text() for text in information.texts} == {"1", "output"}
+    assert [text.get_text() for text in silent.texts] == ["input"]
+
+
+@pytest.mark.usefixtures("axes_close")
+def test_names_do_not_overlap_in_a_deep_network_and_axes_are_used() -> None:
+    torch.manual_seed(0)
+    layers = itertools.chain.from_iterable((nn.Linear(4, 4), nn.ReLU()) for _ in range(18))
+    watch = nif.Watch(nn.Sequential(*layers, nn.Linear(4, 2)), rows()[0])
+    watch()
+    axes = watch.plot()
+    figure = axes[0].figure
+    figure.canvas.draw()
+    texts = [*axes[0].texts, *axes[1].texts, *axes[2].get_yticklabels()]
+    boxes = [text.get_window_extent() for text in texts]
+    assert not any(one.padded(-0.5).overlaps(other) for one, other in itertools.combinations(boxes, 2))
+    assert all(box.x1 <= figure.bbox.x1 and box.x0 >= 0 for box in boxes)
+    again = watch.plot(axes)
+    assert list(again) == list(axes)
+    with pytest.raises(InputError, match="expected 3"):
+        watch.plot(axes[:2])
+
+
+def test_names_are_moved_apart_and_no_further() -> None:
+    rng = np.random.default_rng(0)
+    for count in (1, 5, 9):
+        places = rng.uniform(0, 100, count)
+        moved = apart(places, 10.0, 100.0)
+        assert (np.diff(np.sort(moved)) >= 10 - 1e-9).all() and moved.min() >= 0 and moved.max() <= 100 + 1e-9
+        np.testing.assert_array_equal(np.argsort(moved), np.argsort(places))
+    np.testing.assert_array_equal(apart(np.array([10.0, 50.0]), 10.0, 100.0), [10.0, 50.0])
