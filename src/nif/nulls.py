@@ -5,28 +5,10 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-
-def permutation_p_value(
-    observed: Float[np.ndarray, "..."], null: Float[np.ndarray, "... permutation"]
-) -> Float[np.ndarray, "..."]:
-    r"""Share of permuted values that reach the observed one, counting the observed one itself.
-
-    .. math:: p = \frac{1 + \#\{b : S_b \ge S\}}{1 + B}
-
-    Exact for any B when the permutations and the data are exchangeable under independence.
-
-    References:
-        Phipson & Smyth (2010), Permutation p-values should never be zero.
-
-    Example:
-        >>> float(permutation_p_value(np.array(3.0), np.array([1.0, 2.0, 5.0])))
-        0.5
-    """
-    reached = (null >= observed[..., None]).sum(axis=-1)
-    return (1 + reached) / (1 + null.shape[-1])
+from nif.contracts import Values
 
 
-def cauchy_combination(p_values: Float[np.ndarray, "... test"]) -> Float[np.ndarray, "..."]:
+def cauchy_combination(p_values: Float[np.ndarray, "... test"]) -> Values:
     r"""One p-value from several whose dependence is not known.
 
     .. math:: p = \tfrac12 - \tfrac1\pi \arctan \operatorname{mean}_k \tan\{(\tfrac12 - p_k)\pi\}

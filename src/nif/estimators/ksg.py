@@ -17,7 +17,7 @@ from nif.estimators.degenerate import constant_pairs, fill
 from nif.ranks import normal_scores
 from nif.streams import stream
 
-Vectors = Float[np.ndarray, "sample dim"]
+Vectors = Float[np.ndarray, "sample _"]
 
 ROUNDING = 1e-12
 """Taken off a radius, so that the neighbour that defines it is never counted as nearer than itself: value

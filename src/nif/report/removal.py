@@ -25,6 +25,7 @@ class Cost(Protocol):
     def milliseconds(self) -> float: ...
 
 
+@runtime_checkable
 class Removal(Protocol):
     """What `nif.Pruned` tells of units that went and stayed, and `nif.pruning.Told` of a saved one."""
 
