@@ -343,7 +343,7 @@ def test_the_result_reads_well(planted: tuple[nn.Module, Tensor, Tensor]) -> Non
     model, x, y = planted
     small = prune(model, flow_of(model, x, ["1", "3"]), TensorDataset(x, y))
     assert repr(small).startswith("Pruned: 3 units removed, 0 put back\n  accuracy ")
-    assert "<pre>Pruned: 3 units" in small._repr_html_()
+    assert "Pruned: 3 units removed, 0 put back" in small._repr_html_()
     table = small.table()
     assert table.loc["parameters"].tolist() == [387, small.size_after.parameters]
     assert (table.loc[["flops", "bytes"], "after"] < table.loc[["flops", "bytes"], "before"]).all()

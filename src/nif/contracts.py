@@ -14,7 +14,6 @@ All information is in nats.
 
 from __future__ import annotations
 
-import html
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +23,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float, Int8
 from scipy.stats import norm
+
+from nif.notebook.estimates import estimate_html
 
 Values = Float[Any, "..."]
 """A number for each pair: a numpy array, or one number of numpy's for a single pair."""
@@ -143,7 +144,7 @@ class Estimate:
         return f"Estimate({size}, {self.samples} samples, {self.estimator})"
 
     def _repr_html_(self) -> str:
-        return f"<code>{html.escape(repr(self))}</code>"
+        return estimate_html(self)
 
 
 @runtime_checkable

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import shap
     from matplotlib.axes import Axes
 
+    from nif.report.embedding import Embedded
     from nif.report.removal import Removal
 
 ALPHA = 0.05
@@ -257,6 +258,20 @@ class Flow:
 
         write(self, self._dag, path, pruned)
 
+    def show(self, *, pruned: Removal | None = None, height: int = 700) -> Embedded:
+        """The same page in a cell of a notebook; let it be the last expression of the cell.
+
+        Args:
+            pruned: As for `report`.
+            height: Pixels.
+
+        Raises:
+            InputError: `height` is less than 200, or the pruning is of another network.
+        """
+        from nif.report.embedding import embedded
+
+        return embedded(self, self._dag, pruned, height)
+
     def to_igraph(self) -> igraph.Graph:
         """The links with information as an igraph graph.
 
@@ -303,7 +318,7 @@ class Flow:
         return "\n  ".join([f"{first} units silent at {ALPHA}", *self.measurement.lines()])
 
     def _repr_html_(self) -> str:
-        return summary.html_table(self.layers, self.links, self._silent(ALPHA), self.measurement)
+        return summary.html_table(self.layers, self._dag, self._silent(ALPHA), self.measurement)
 
     @cached_property
     def _dag(self) -> paths.Dag:

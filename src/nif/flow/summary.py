@@ -2,42 +2,69 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 
-from nif.contracts import Layer, Links
+from nif.contracts import Layer
 from nif.flow.measurement import Measurement
+from nif.notebook.markup import Cell, Row, short, table
+from nif.paths import Dag, attribution
 from nif.structure import inflow, outflow
 
 HEAD = ("layer", "kind", "units", "silent", "nats in", "nats out")
 
+MOST_LAYERS, MOST_FEATURES = 24, 5
+"""Rows that are shown; layers in the middle of a deeper network are left out."""
+
 
 def html_table(
-    layers: Sequence[Layer],
-    links: Sequence[Links],
-    silent: Bool[np.ndarray, " unit"],
-    measurement: Measurement,
+    layers: Sequence[Layer], dag: Dag, silent: Bool[np.ndarray, " unit"], measurement: Measurement
 ) -> str:
-    """One row for each layer, and how it was measured; names are shown as text, whatever they hold."""
-    sizes = tuple(map(len, layers))
-    ends = np.cumsum(sizes)[:-1]
-    sums = [
+    """One row for each layer, the features with most information, and how it was measured."""
+    rows = _rows(layers, dag, silent)
+    left_out = max(0, len(rows) - MOST_LAYERS)
+    if left_out:
+        half = MOST_LAYERS // 2
+        gap: Row = [f"… {left_out} layers …", *[""] * (len(HEAD) - 1)]
+        rows = [*rows[:half], gap, *rows[-half:]]
+    links = sum(found.nats.size for found in dag.links)
+    title = f"Information flow of {_sizes(dag.sizes)} units, {links:,} links, {silent.sum():,} units silent"
+    return table(HEAD, rows, title=title, below=[*_features(layers, dag), *measurement.lines()], names=2)
+
+
+def _rows(layers: Sequence[Layer], dag: Dag, silent: Bool[np.ndarray, " unit"]) -> list[Row]:
+    ends = np.cumsum(dag.sizes)[:-1]
+    quiet, into, out = (
         [float(part.sum()) for part in np.split(values, ends)]
-        for values in (silent, inflow(sizes, links), outflow(sizes, links))
-    ]
-    rows = [
-        _row("td", [layer.name, layer.kind, str(len(layer)), f"{quiet:.0f}", f"{into:.3f}", f"{out:.3f}"])
-        for layer, quiet, into, out in zip(layers, *sums, strict=True)
-    ]
-    caption = "<br>".join(map(html.escape, measurement.lines()))
-    return (
-        f"<table><caption style='text-align:left;caption-side:bottom'>{caption}</caption>"
-        f"<thead>{_row('th', HEAD)}</thead><tbody>{''.join(rows)}</tbody></table>"
+        for values in (silent, inflow(dag.sizes, dag.links), outflow(dag.sizes, dag.links))
     )
+    most = max(*into, *out, 1e-300)
+    return [
+        [
+            short(layer.name),
+            short(layer.kind),
+            f"{len(layer):,}",
+            Cell(f"{quiet[index]:,.0f}", filled=quiet[index] / max(len(layer), 1)),
+            Cell(f"{into[index]:.3f}", filled=into[index] / most),
+            Cell(f"{out[index]:.3f}", filled=out[index] / most),
+        ]
+        for index, layer in enumerate(layers)
+    ]
 
 
-def _row(cell: str, texts: Sequence[str]) -> str:
-    return "<tr>" + "".join(f"<{cell}>{html.escape(text)}</{cell}>" for text in texts) + "</tr>"
+def _sizes(sizes: Sequence[int]) -> str:
+    shown = [*map(str, sizes)]
+    return "-".join(shown if len(shown) <= 8 else [*shown[:4], "…", *shown[-3:]])
+
+
+def _features(layers: Sequence[Layer], dag: Dag) -> list[str]:
+    """The features with the largest share of the attribution to all classes."""
+    found: Float[np.ndarray, " feature"] = attribution(dag, of=np.ones((dag.sizes[-1], 1)))[:, 0]
+    if found.sum() == 0:
+        return ["No path from a feature to an output carries information."]
+    names = [unit for layer in dag.features for unit in layers[layer].units]
+    best = np.argsort(-found, kind="stable")[:MOST_FEATURES]
+    shares = ", ".join(f"{short(names[index], 24)} {found[index] / found.sum():.1%}" for index in best)
+    return [f"Most attribution: {shares}"]

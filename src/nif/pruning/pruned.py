@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import os
 from dataclasses import asdict, dataclass, field
 
@@ -12,6 +11,7 @@ from torch import nn
 from nif.pruning.removal import Kept
 from nif.pruning.size import Size
 from nif.pruning.storage import Shapes, save_pruned
+from nif.pruning.summary import html_table
 from nif.pruning.told import KEY, as_text
 
 
@@ -78,4 +78,4 @@ class Pruned:
         return "\n".join([*lines, *(f"  {note}" for note in self.notes)])
 
     def _repr_html_(self) -> str:
-        return f"<pre>{html.escape(repr(self))}</pre>"
+        return html_table(self)

@@ -22,6 +22,7 @@ from nif.watch.callbacks import lightning_callback, skorch_callback
 from nif.watch.picture import draw
 from nif.watch.sample import Sample, sample
 from nif.watch.snapshot import Snapshot, silent_since
+from nif.watch.summary import html_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -235,6 +236,9 @@ class Watch:
         which = f"{len(epochs)} epochs from {epochs[0]} to {epochs[-1]}" if epochs else "no epoch yet"
         missed = f", {len(self.missed)} missed" if self.missed else ""
         return f"Watch({which}{missed}, {self.seconds:.2f} s)"
+
+    def _repr_html_(self) -> str:
+        return html_table(repr(self), {epoch: self._seen[epoch] for epoch in self.flows})
 
     def _due(self, epoch: int) -> bool:
         return epoch % self.every == 0 if isinstance(self.every, int) else epoch in self.every
