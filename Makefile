@@ -50,6 +50,7 @@ benchmark: $(VENV)/installed .venv-peers/installed
 	$(BIN)/python benchmarks/stability.py
 	$(BIN)/python benchmarks/attribution.py
 	$(BIN)/python benchmarks/pruning.py
+	$(BIN)/python benchmarks/recording.py
 
 clean:
 	rm -rf $(VENV) .venv-peers build dist src/*.egg-info

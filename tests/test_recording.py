@@ -63,6 +63,27 @@ def test_data_of_every_kind_give_the_same_recording(form: str) -> None:
         assert found.layers[0].units == tuple("abcd")
 
 
+@pytest.mark.parametrize("form", ["Tensor", "ndarray", "DataFrame"])
+def test_a_model_that_writes_into_its_input_does_not_write_into_the_data(form: str) -> None:
+    model = nn.Sequential(nn.ReLU(inplace=True), nn.Linear(4, 2)).to(
+        torch.float64 if form == "ndarray" else torch.float32
+    )
+    x = FORMS[form](inputs())
+    before = np.asarray(x).copy()
+    found = record(model, x)
+    np.testing.assert_array_equal(np.asarray(x), before)
+    np.testing.assert_allclose(found.activations[0], before)
+    np.testing.assert_allclose(found.activations[1], np.maximum(before, 0))
+
+
+def test_what_is_exact_in_float32_is_kept_in_it() -> None:
+    x = inputs()
+    assert [values.dtype for values in record(chain(), x).activations] == [np.float32] * 4
+    assert record(chain(), x.double()).activations[0].dtype == np.float64
+    pixels = (255 * torch.rand(ROWS, 4)).to(torch.uint8)
+    np.testing.assert_array_equal(record(chain(), pixels).activations[0], pixels.float())
+
+
 def test_a_shuffled_loader_keeps_its_generator_and_its_labels_beside_its_rows() -> None:
     x = inputs()
     loader = DataLoader(

@@ -130,7 +130,8 @@ def test_half_precision_is_close_to_single() -> None:
     single = recorded(CASES["plain chain"], CASES["plain chain"].model())
     half = recorded(CASES["float16"], CASES["float16"].model())
     np.testing.assert_allclose(half.activations[2], single.activations[2], atol=5e-3)
-    assert half.activations[2].dtype == np.float64
+    assert half.activations[2].dtype == np.float32
+    assert recorded(CASES["float64"], CASES["float64"].model()).activations[1].dtype == np.float64
 
 
 def test_recurrent_layers_are_refused() -> None:

@@ -24,11 +24,15 @@ from nif.recording.reduction import Reduction
 from nif.recording.rows import BATCH, Rows, rows
 from nif.recording.sklearn_models import as_torch, sklearn_names
 from nif.recording.untouched import runnable, untouched
-from nif.recording.watching import Watcher, tensors_in, watched
+from nif.recording.watching import AGAIN, Watcher, tensors_in, watched
 from nif.recording.wrappers import unwrapped
 
 MOST_SAMPLES = 100_000
 """Rows that are recorded of data that have more, unless the user says otherwise."""
+
+EXACT_IN_FLOAT32 = frozenset(
+    {torch.float32, torch.float16, torch.bfloat16, torch.bool, torch.uint8, torch.int8, torch.int16}
+)
 
 LARGEST_ACTIVATION = 2**25
 """Values that the largest activation of one batch may have; batches are small enough for that."""
@@ -54,7 +58,8 @@ def record(
 
     The layers are the inputs, the result of every non-linearity, be it a module or a function, and the
     output. They are found by following a run of the model on a few rows. The model is run in eval mode,
-    without gradients, batch by batch, and left as it was found.
+    without gradients, batch by batch, and left as it was found. Activations are kept as float32 where the
+    model computes in no more; those of the inputs share the memory of the data where they can.
 
     Args:
         model: A `torch.nn.Module`, compiled, parallel or not, a skorch net, or scikit-learn's MLPClassifier
@@ -169,8 +174,7 @@ class _Inputs:
         return [self._values(index, given) for index, given in enumerate(self.found.every)]
 
     def _values(self, index: int, given: Tensor) -> Float[np.ndarray, "sample unit"]:
-        # A copy even of what is float64: the recording must not change when the user's data do.
-        given = given.detach().to("cpu", torch.float64, copy=True)
+        given = given.detach().to("cpu", kept_as(given.dtype))
         if self._by_position(index):
             return self.reduction(self.plan.places[index].axes.arranged(given, len(given))).numpy()
         flat = given.flatten(1)
@@ -201,12 +205,18 @@ class _Kept(Watcher):
 
     def __init__(self, plan: Plan, reduction: Reduction, count: int) -> None:
         places = plan.places[plan.inputs :]
-        self.arrays = [np.empty((count * reduction.samples_a_row, place.axes.units)) for place in places]
+        self._sizes = [(count * reduction.samples_a_row, place.axes.units) for place in places]
+        self._rooms: list[np.ndarray | None] = [None] * len(places)
         self._places = {place.step: index for index, place in enumerate(places)}
         self._all = places
         self._reduction = reduction
         self._missing: set[str] = set()
         self._first = self._rows = 0
+
+    @property
+    def arrays(self) -> list[Float[np.ndarray, "sample _"]]:
+        """The activations of each place, in the precision of the model but no less than float32."""
+        return [room for room in self._rooms if room is not None]
 
     def begin(self, first: int, count: int) -> None:
         """The next batch has these rows."""
@@ -229,13 +239,11 @@ class _Kept(Watcher):
 
     def _keep(self, index: int, place: Place, values: Tensor) -> None:
         values = place.axes.arranged(values.detach(), self._rows)
-        if values.dtype in (torch.float16, torch.bfloat16):
-            values = values.float()
-        found = self._reduction(values).cpu().numpy()
-        array, first = self.arrays[index], self._first * self._reduction.samples_a_row
-        if found.shape[1] != array.shape[1]:
+        found = self._reduction(values.to(kept_as(values.dtype))).cpu().numpy()
+        room, first = self._room(index, found.dtype), self._first * self._reduction.samples_a_row
+        if found.shape[1] != room.shape[1]:
             raise InputError(
-                f"Layer {place.name!r} has {array.shape[1]} units, on other rows {found.shape[1]}."
+                f"Layer {place.name!r} has {room.shape[1]} units, on other rows {found.shape[1]}."
             )
         # One pass without a mask as large as the data: a sum is finite if all its terms are.
         with np.errstate(invalid="ignore", over="ignore"):
@@ -245,14 +253,35 @@ class _Kept(Watcher):
                 f"Layer {place.name!r} has NaN or infinite activations; check the model's weights and the "
                 "scale of the data."
             )
-        array[first : first + len(found)] = found
+        room[first : first + len(found)] = found  # at once: the next call may write where these values are
+
+    def _room(self, index: int, dtype: np.dtype[Any]) -> Float[np.ndarray, "sample unit"]:
+        """Where the activations of a place go; made when the first come, and so of their type."""
+        room = self._rooms[index]
+        if room is None:
+            room = self._rooms[index] = np.empty(self._sizes[index], dtype=dtype)
+        return room
+
+
+def kept_as(dtype: torch.dtype) -> torch.dtype:
+    """Half precision and whole numbers of up to 16 bits fit into float32; all other types become float64.
+
+    Example:
+        >>> kept_as(torch.bfloat16), kept_as(torch.uint8), kept_as(torch.int64)
+        (torch.float32, torch.float32, torch.float64)
+    """
+    return torch.float32 if dtype in EXACT_IN_FLOAT32 else torch.float64
 
 
 def _run(call: Caller, found: Rows, plan: Plan, kept: _Kept, advance: Advance) -> None:
     size = max(1, min(BATCH, LARGEST_ACTIVATION // max(1, plan.largest)))
-    with watched(call.model, kept):
+    modules = {name for name, _ in call.model.named_modules()}
+    functions = any(place.step.partition(AGAIN)[0] not in modules for place in plan.hidden)
+    with watched(call.model, kept, functions=functions):
         for first in range(0, len(found), size):
             batch = call.prepared([values[first : first + size] for values in found.every])
+            if plan.writes_input:
+                batch = [values.clone() for values in batch]
             kept.begin(first, len(batch[0]))
             kept.step("output", "output", (), call(batch), nonlinear=False)
             kept.end()

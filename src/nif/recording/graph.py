@@ -59,11 +59,13 @@ class Graph:
         steps: The inputs, then what was called, then the output.
         inputs: How many of the first steps are inputs.
         decided_in: Name of the step after which the data decided the path; None if the path is always one.
+        writes_input: Whether the model changes its inputs in place.
     """
 
     steps: tuple[Step, ...]
     inputs: int
     decided_in: str | None
+    writes_input: bool = False
 
     @property
     def output(self) -> int:
@@ -105,12 +107,15 @@ def graph_of(call: Caller, inputs: Sequence[Tensor]) -> Graph:
     examples = call.prepared([values[rows.to(values.device)] for values in inputs])
     for name, values in zip(call.names or ("input",), examples, strict=True):
         trace.read(name, values)
+    versions = [values._version for values in examples]
     with same_random_state(), watched(call.model, trace):
         output = call(examples)
+    written = versions != [values._version for values in examples]
     trace.step("output", "output", (), output, nonlinear=False)
     if trace.steps[-1].kind != "output":
         raise InputError("The output of the model does not depend on its input; there is no flow to measure.")
-    return Graph(tuple(trace.with_input_axes(len(examples))), len(examples), trace.decided_in)
+    steps = tuple(trace.with_input_axes(len(examples)))
+    return Graph(steps, len(examples), trace.decided_in, written)
 
 
 class _Trace(Watcher):

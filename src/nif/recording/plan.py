@@ -42,12 +42,14 @@ class Plan:
         inputs: How many of the first are inputs.
         connections: Pairs of places where the first feeds the second past no other.
         largest: Values a row takes in the largest activation of the model.
+        writes_input: Whether the model changes its inputs in place; it must then be given copies.
     """
 
     places: tuple[Place, ...]
     inputs: int
     connections: tuple[tuple[int, int], ...]
     largest: int
+    writes_input: bool = False
 
     @property
     def hidden(self) -> tuple[Place, ...]:
@@ -72,7 +74,7 @@ def plan_of(graph: Graph, layers: Sequence[str] | None = None) -> Plan:
     steps = [*range(graph.inputs), *found, graph.output]
     places = tuple(_place(graph, step) for step in steps)
     largest = max(math.prod(step.shape[1:]) for step in graph.steps if step.name)
-    return Plan(places, graph.inputs, graph.connections(steps), largest)
+    return Plan(places, graph.inputs, graph.connections(steps), largest, graph.writes_input)
 
 
 def _by_default(graph: Graph) -> list[int]:

@@ -80,7 +80,12 @@ def _tensors(model: nn.Module) -> list[Tensor]:
 @torch.no_grad()
 def _put_back(saved: list[tuple[Tensor, Tensor]]) -> None:
     for tensor, before in saved:
-        # Compared as bytes would be: a NaN equals itself, and an unchanged tensor keeps its version.
-        if tensor.shape != before.shape or not torch.equal(tensor.nan_to_num(), before.nan_to_num()):
-            tensor.data = before if tensor.shape != before.shape else tensor.data
-            tensor.copy_(before)
+        if tensor.shape == before.shape and _same(tensor, before):
+            continue  # an unchanged tensor keeps its version
+        tensor.data = before if tensor.shape != before.shape else tensor.data
+        tensor.copy_(before)
+
+
+def _same(tensor: Tensor, before: Tensor) -> bool:
+    """Compared as bytes would be: a NaN equals itself."""
+    return torch.equal(tensor, before) or torch.equal(tensor.nan_to_num(), before.nan_to_num())

@@ -1,0 +1,190 @@
+"""What recording costs, and the flow of a residual network.
+
+``python benchmarks/recording.py [--only time memory resnet]`` prints
+
+- the processor time of recording over that of the plain forward passes in batches of the same size, the median
+  of several runs in one thread;
+- peak memory of recording 100,000 and 1,000,000 rows that are made as they are read, each in a fresh process;
+- the time from a residual network of about 1,000 channels and 2,000 images to its flow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset
+
+import nif
+from environment import environment
+from nif.recording import record
+from nif.recording.rows import BATCH
+
+REPEATS = 7
+
+MEGABYTE = 1024.0
+"""In the kilobytes that Linux counts peak memory in."""
+
+
+def mlp(*sizes: int) -> nn.Sequential:
+    """Linear layers with ReLU between them."""
+    modules: list[nn.Module] = []
+    for before, after in itertools.pairwise(sizes):
+        modules += [nn.Linear(before, after), nn.ReLU()]
+    return nn.Sequential(*modules[:-1])
+
+
+def cnn() -> nn.Sequential:
+    """Three convolutions of 16, 32 and 64 channels with BatchNorm and pooling, and a linear readout."""
+    modules: list[nn.Module] = []
+    for before, after in itertools.pairwise((1, 16, 32, 64)):
+        modules += [nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2)]
+    return nn.Sequential(*modules, nn.Flatten(), nn.Linear(64 * 9, 10))
+
+
+class Block(nn.Module):
+    """Two convolutions beside a shortcut."""
+
+    def __init__(self, before: int, after: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(before, after, 3, stride, 1, bias=False)
+        self.conv2 = nn.Conv2d(after, after, 3, 1, 1, bias=False)
+        self.bn1, self.bn2 = nn.BatchNorm2d(after), nn.BatchNorm2d(after)
+        self.relu1, self.relu2 = nn.ReLU(), nn.ReLU()
+        same = before == after and stride == 1
+        self.shortcut = nn.Identity() if same else nn.Conv2d(before, after, 1, stride, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        inside = self.relu1(self.bn1(self.conv1(x)))
+        out: Tensor = self.relu2(self.bn2(self.conv2(inside)) + self.shortcut(x))
+        return out
+
+
+def resnet() -> nn.Sequential:
+    """Six blocks of 32, 64 and 128 channels: 928 channels behind non-linearities."""
+    blocks = [Block(*shape) for shape in ((32, 32, 1), (32, 32, 1), (32, 64, 2), (64, 64, 1), (64, 128, 2))]
+    stem = [nn.Conv2d(1, 32, 3, padding=1, bias=False), nn.BatchNorm2d(32), nn.ReLU()]
+    end = [Block(128, 128, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, 10)]
+    return nn.Sequential(*stem, *blocks, *end)
+
+
+MODELS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
+    "MLP 64-256-128-10": (lambda: mlp(64, 256, 128, 10), (100_000, 64)),
+    "MLP 784-300-100-10": (lambda: mlp(784, 300, 100, 10), (20_000, 784)),
+    "MLP 784-1200-1200-10": (lambda: mlp(784, 1200, 1200, 10), (10_000, 784)),
+    "CNN 16-32-64 on 28 x 28": (cnn, (3_000, 1, 28, 28)),
+    "ResNet 32-64-128 on 28 x 28": (resnet, (300, 1, 28, 28)),
+}
+
+
+def overhead() -> pd.DataFrame:
+    """Recording beside plain passes."""
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    rows = []
+    for name, (make, shape) in MODELS.items():
+        model, x = make().eval(), torch.randn(shape)
+        runs = [(plain_seconds(model, x), recording_seconds(model, x)) for _ in range(REPEATS)]
+        rows.append(
+            {
+                "model": name,
+                "rows": len(x),
+                "plain, s": statistics.median(plain for plain, _ in runs),
+                "recording / plain": statistics.median(recorded / plain for plain, recorded in runs),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def plain_seconds(model: nn.Module, x: Tensor) -> float:
+    """Processor time of the forward passes alone."""
+    start = time.process_time()
+    with torch.no_grad():
+        for batch in x.split(BATCH):
+            model(batch)
+    return time.process_time() - start
+
+
+def recording_seconds(model: nn.Module, x: Tensor) -> float:
+    """Processor time of recording the same."""
+    start = time.process_time()
+    record(model, x, progress=False)
+    return time.process_time() - start
+
+
+class Stream(IterableDataset):  # type: ignore[type-arg]
+    """Batches of rows that are made as they are read."""
+
+    def __init__(self, rows: int) -> None:
+        self.rows = rows
+
+    def __iter__(self) -> Iterator[Tensor]:
+        generator = torch.Generator().manual_seed(0)
+        for _ in range(self.rows // 1000):
+            yield torch.randn(1000, 64, generator=generator)
+
+
+def memory_of(rows: int) -> float:
+    """Megabytes that this process has held at most, above those before recording."""
+    model = mlp(64, 256, 128, 10)
+    record(model, torch.randn(1000, 64), progress=False)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    record(model, DataLoader(Stream(rows), batch_size=None), progress=False)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / MEGABYTE
+
+
+def memory() -> pd.DataFrame:
+    """The same in a fresh process for each size."""
+    rows = []
+    for size in (100_000, 1_000_000):
+        command = [sys.executable, __file__, "--memory-of", str(size)]
+        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        rows.append({"rows": size, "MB above start": json.loads(output)})
+    return pd.DataFrame(rows)
+
+
+def flow_of_resnet() -> pd.DataFrame:
+    """Seconds from a residual network and its images to a flow with p-values."""
+    torch.manual_seed(0)
+    x, model = torch.randn(2_000, 1, 28, 28), resnet().eval()
+    nif.measure(mlp(4, 3, 2), torch.randn(100, 4), estimator=nif.Binned(), progress=False)  # compiles
+    start, used = time.perf_counter(), time.process_time()
+    flow = nif.measure(model, x, estimator=nif.Binned(), input_groups=4, progress=False)
+    measured = {"seconds": time.perf_counter() - start, "processor seconds": time.process_time() - used}
+    channels = sum(len(layer) for layer in flow.layers[1:-1])
+    return pd.DataFrame([{"channels": channels, "terms": flow.measurement.terms, **measured}])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="*", choices=STUDIES, default=[*STUDIES])
+    parser.add_argument("--memory-of", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.memory_of:
+        print(json.dumps(memory_of(options.memory_of)))
+        return
+    print(environment())
+    for name in options.only:
+        found = STUDIES[name]()
+        print(f"\n{name}\n{found.to_string(index=False, float_format='%.2f')}", flush=True)
+
+
+STUDIES: dict[str, Callable[[], pd.DataFrame]] = {
+    "time": overhead,
+    "memory": memory,
+    "resnet": flow_of_resnet,
+}
+
+
+if __name__ == "__main__":
+    main()
