@@ -2,8 +2,8 @@
 
 ``python benchmarks/recording.py [--only time memory resnet]`` prints
 
-- the processor time of recording over that of the plain forward passes in batches of the same size, the median
-  of several runs in one thread;
+- the processor time of recording over that of the plain forward passes in batches of the same size, the
+  median of several runs in one thread;
 - peak memory of recording 100,000 and 1,000,000 rows that are made as they are read, each in a fresh process;
 - the time from a residual network of about 1,000 channels and 2,000 images to its flow.
 """
@@ -13,12 +13,12 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pandas as pd
 import torch
@@ -122,7 +122,7 @@ def recording_seconds(model: nn.Module, x: Tensor) -> float:
     return time.process_time() - start
 
 
-class Stream(IterableDataset):  # type: ignore[type-arg]
+class Stream(IterableDataset):
     """Batches of rows that are made as they are read."""
 
     def __init__(self, rows: int) -> None:
@@ -138,9 +138,15 @@ def memory_of(rows: int) -> float:
     """Megabytes that this process has held at most, above those before recording."""
     model = mlp(64, 256, 128, 10)
     record(model, torch.randn(1000, 64), progress=False)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak()
     record(model, DataLoader(Stream(rows), batch_size=None), progress=False)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / MEGABYTE
+    return peak() - before
+
+
+def peak() -> float:
+    """Megabytes that this process has held at most (Linux; a child inherits what `getrusage` would say)."""
+    status = Path("/proc/self/status").read_text()
+    return float(status.partition("VmHWM:")[2].split()[0]) / MEGABYTE
 
 
 def memory() -> pd.DataFrame:
