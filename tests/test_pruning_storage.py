@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from nif.contracts import InputError
 from nif.pruning import prune, shrink
+from nif.pruning.storage import save_pruned, shapes_of
 from pruning_networks import NETWORKS, chain, flow_of, network
 
 
@@ -83,3 +84,10 @@ def test_a_path_that_can_not_be_written_leaves_nothing_behind(tmp_path: Path) ->
     with pytest.raises(InputError, match="can not be written"):
         small.save(tmp_path / "taken")
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_the_file_has_the_mode_of_any_other(tmp_path: Path) -> None:
+    net = chain(3, 4, 2)
+    (tmp_path / "other").write_bytes(b"")
+    save_pruned(tmp_path / "small", net, {}, shapes_of(net))
+    assert (tmp_path / "small").stat().st_mode == (tmp_path / "other").stat().st_mode

@@ -11,13 +11,14 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialised
 from torch import Tensor, nn
 
 from nif.contracts import InputError
 from nif.pruning.removal import Kept, shrink_to
 from nif.pruning.size import plain
 from nif.recording import as_torch
+from nif.recording.wrappers import unwrapped
 
 FORMAT, VERSION = "nif-pruned", 1
 WEIGHTS, KEPT = "weights/", "kept/"
@@ -63,7 +64,8 @@ def save_pruned(
     target = Path(path)
     beside = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        save_file(tensors, beside, metadata=header)
+        # Written by us, so that the file gets the mode that the user's files get.
+        beside.write_bytes(serialised(tensors, metadata=header))
         beside.replace(target)
     except (OSError, SafetensorError) as error:
         beside.unlink(missing_ok=True)
@@ -100,7 +102,7 @@ def shrink(model: Any, path: str | os.PathLike[str]) -> nn.Module:
         Linear(in_features=2, out_features=1, bias=True)
     """
     tensors, original = _read(Path(path))
-    network = copy.deepcopy(as_torch(model))
+    network = copy.deepcopy(as_torch(unwrapped(model)))
     _same_network(shapes_of(network), original, path)
     weights = {
         name.removeprefix(WEIGHTS): value for name, value in tensors.items() if name.startswith(WEIGHTS)

@@ -18,6 +18,7 @@ from nif.pruning.wiring import Wiring, trace
 from nif.recording import as_torch
 from nif.recording.rows import rows
 from nif.recording.untouched import runnable, untouched
+from nif.recording.wrappers import unwrapped
 from nif.scoring import Score, batches, score_on
 
 EXAMPLES = 2
@@ -73,10 +74,7 @@ def subject(model: Any, flow: Flow, data: Any) -> Subject:
 
 
 def _copied(model: Any) -> nn.Module:
-    network = as_torch(model)
-    # Wrappers hide the names of the modules that the flow knows.
-    while isinstance(network, nn.DataParallel) or hasattr(network, "_orig_mod"):
-        network = getattr(network, "_orig_mod", None) or network.module  # type: ignore[assignment]
+    network = as_torch(unwrapped(model))  # wrappers hide the names of the modules that the flow knows
     runnable(network)
     try:
         return copy.deepcopy(network)
