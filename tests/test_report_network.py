@@ -135,3 +135,61 @@ def test_dark_follows_the_reader_and_the_button(show: Any) -> None:
     assert page.evaluate(ground) == "rgb(20, 22, 26)"
     page.click("#theme")
     assert page.evaluate(ground) == "rgb(255, 255, 255)"
+
+
+def test_hover_reads_the_link_under_the_pointer(show: Any) -> None:
+    page = show(flow_of([links_of([[0.5]], p_value=0.02)], [1, 1]))
+    box = page.locator("#picture").bounding_box()
+    drawn = np.argwhere(pixels_of(page, "#base")[:, int(box["width"] / 2), 3] > 0)
+    page.mouse.move(box["x"] + 1 + int(box["width"] / 2), box["y"] + 1 + float(np.median(drawn[drawn > 60])))
+    tip = page.inner_text("#tip")
+    assert "input[0] → output[0]" in tip
+    assert f"0.500 nats, 95 %: {0.5 - 0.0196:.3f} to {0.5 + 0.0196:.3f}" in tip and "p .020" in tip
+
+
+def test_a_class_shows_the_links_that_lead_to_it(show: Any) -> None:
+    page = show(FLOW)
+    page.select_option("#class", "1")
+    nats = [np.maximum(each.nats, 0) for each in sorted(FLOW.links, key=lambda each: each.target)]
+    into = {(each.source, each.target): np.maximum(each.nats, 0) for each in FLOW.links}
+    onward = {3: np.eye(3)[:, 1]}
+    for layer in (2, 1, 0):
+        ways = [values @ onward[target] for (source, target), values in into.items() if source == layer]
+        onward[layer] = np.sum(ways, axis=0)
+    before = {0: np.ones(4)}
+    for layer in (1, 2, 3):
+        ways = [before[source] @ values for (source, target), values in into.items() if target == layer]
+        before[layer] = np.sum(ways, axis=0)
+    carried = [np.outer(before[source], onward[target]) * values for (source, target), values in into.items()]
+    assert shown_number(page) == sum(int((each > 0).sum()) for each in carried)
+    assert sum(each.size for each in nats) > shown_number(page)
+    page.locator("#share").fill("300")
+    strongest = np.sort(np.concatenate([each.ravel() for each in carried]))[::-1]
+    expected = int(np.searchsorted(np.cumsum(strongest), 0.3 * strongest.sum()) + 1)
+    assert shown_number(page) == expected
+
+
+def test_size_can_be_chosen(show: Any) -> None:
+    page = show(FLOW)
+    seen = []
+    for size in ("betweenness", "throughput", "attribution"):
+        page.select_option("#size", size)
+        seen.append(pixels_of(page, "#base"))
+    assert (seen[0] != seen[1]).any()
+
+
+def test_dragging_moves_the_network(show: Any) -> None:
+    bottleneck = flow_of([links_of(np.ones((3, 1))), links_of(np.ones((1, 2)), 1, 2)], [3, 1, 2])
+    page = show(bottleneck)
+    from nif.report.palette import COMMUNITIES
+
+    colour = COMMUNITIES[bottleneck.neurons()["community"].loc[("relu1", "relu1[0]")]]
+    x, y = place_of(page, colour, 0.5)
+    page.mouse.move(x + 60, y + 90)
+    page.mouse.down()
+    page.mouse.move(x + 90, y + 140, steps=4)
+    page.mouse.up()
+    page.wait_for_timeout(250)
+    page.mouse.move(x + 30, y + 50)
+    assert "relu1[0]" in page.inner_text("#tip")
+    assert page.locator("#detail h2").count() == 0  # a drag is no click

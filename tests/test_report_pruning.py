@@ -46,11 +46,11 @@ def test_the_page_tells_what_went_and_what_it_costs(show: Any) -> None:
     page.click("#tab-pruning")
     assert "2 units removed, 1 put back" in page.inner_text("#pruning")
     assert rows_of(page, "Cost of pruning") == [
-        ["accuracy", "0.97", "0.96", "-0.01"],
-        ["parameters", "1,200", "900", "-25 %"],
-        ["operations a row", "2,400", "1,800", "-25 %"],
-        ["bytes of the file", "4,800", "3,600", "-25 %"],
-        ["milliseconds a batch", "0.5", "0.25", "-50 %"],
+        ["accuracy", "0.97", "0.96", "−0.01"],
+        ["parameters", "1,200", "900", "−25 %"],
+        ["operations a row", "2,400", "1,800", "−25 %"],
+        ["bytes of the file", "4,800", "3,600", "−25 %"],
+        ["milliseconds a batch", "0.5", "0.25", "−50 %"],
     ]
     assert rows_of(page, "Pruned units by layer") == [
         ["relu1", "10", "1", "9", "1"],

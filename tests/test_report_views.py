@@ -77,11 +77,12 @@ def test_link_map_reads_the_links_between_two_layers(show: Any) -> None:
     page = show(flow_of([links_of(weights)], [2, 2]))
     page.click("#tab-map")
     box = page.locator("#cells").bounding_box()
-    cell = (box["width"] - 8) / 2
+    cell = 28
+    left, up = box["x"] + box["width"] - 2 * cell, box["y"] + box["height"] - 2 * cell
     seen = set()
     for row in range(2):
         for column in range(2):
-            page.mouse.move(box["x"] + 8 + cell * (column + 0.5), box["y"] + 8 + cell * (row + 0.5))
+            page.mouse.move(left + cell * (column + 0.5), up + cell * (row + 0.5))
             seen.add(page.inner_text("#readout"))
     assert {text.split(",")[0] for text in seen if "nats" in text} == {
         "input[0] → output[0] · 0.500 nats", "input[1] → output[0] · 0.100 nats",
@@ -96,9 +97,9 @@ def test_layers_show_what_comes_in_and_goes_out(show: Any) -> None:
     sums = FLOW.neurons().groupby("layer", sort=False)[["silent", "inflow", "outflow"]].sum()
     for row, (name, found) in zip(page.locator("#layers tbody tr").all(), sums.iterrows(), strict=True):
         cells = row.locator("td").all_inner_texts()
-        assert cells[0] == name and int(cells[3]) == found["silent"]
-        assert float(cells[5]) == pytest.approx(found["inflow"], abs=6e-4)
-        assert float(cells[6]) == pytest.approx(found["outflow"], abs=6e-4)
+        assert cells[0] == name and int(cells[4]) == found["silent"]
+        assert float(cells[1]) == pytest.approx(found["inflow"], abs=6e-4)
+        assert float(cells[2]) == pytest.approx(found["outflow"], abs=6e-4)
     assert f"{FLOW.modularity:.3f}" in page.inner_text("#layers")
 
 
@@ -118,9 +119,13 @@ def test_tables_sort_and_copy(show: Any) -> None:
     page.click("#links .copy")
     lines = page.evaluate("window.copied").split("\n")
     strongest = FLOW.edges().nlargest(1, "nats").iloc[0]
-    assert lines[1].startswith(
-        f'"{strongest["source_layer"]}","{strongest["source_unit"]}","{strongest["target_layer"]}",'
-    )
+    assert lines[0] == "from,to,nats,± 95 %,p,from layer,to layer"
+    source, target, nats, *_, source_layer, target_layer = lines[1].split(",")
+    assert [source, target] == [f'"{strongest[name]}"' for name in ("source_unit", "target_unit")]
+    assert [source_layer, target_layer] == [
+        f'"{strongest[name]}"' for name in ("source_layer", "target_layer")
+    ]
+    assert float(nats) == pytest.approx(strongest["nats"])
     assert len(lines) == 1 + (FLOW.edges()["nats"] > 0).sum()
 
 

@@ -67,14 +67,14 @@ def _cost(pruned: Removal) -> list[list[str]]:
     """What, before, after, change; as text."""
     before, after = pruned.size_before, pruned.size_after
     change = pruned.score_after - pruned.score_before
-    score = [pruned.score, f"{pruned.score_before:.4g}", f"{pruned.score_after:.4g}", f"{change:+.2g}"]
+    scores = [f"{pruned.score_before:.4g}", f"{pruned.score_after:.4g}", _signed(f"{change:+.2g}")]
     sizes = [
         ("parameters", before.parameters, after.parameters),
         ("operations a row", before.flops, after.flops),
         ("bytes of the file", before.bytes, after.bytes),
     ]
     return [
-        score,
+        [pruned.score, *scores],
         *([name, f"{old:,}", f"{new:,}", _share(old, new)] for name, old, new in sizes),
         [
             "milliseconds a batch",
@@ -88,10 +88,16 @@ def _cost(pruned: Removal) -> list[list[str]]:
 def _share(before: float, after: float) -> str:
     """
     Example:
-        >>> _share(200, 150), _share(0, 0)
-        ('-25 %', '')
+        >>> _share(200, 150), _share(8, 8), _share(0, 0)
+        ('\u221225 %', '0 %', '')
     """
-    return f"{100 * (after / before - 1):+.0f} %" if before else ""
+    change = round(100 * (after / before - 1)) if before else 0
+    return _signed(f"{change:+d} %") if before else ""
+
+
+def _signed(text: str) -> str:
+    """With a minus as wide as the plus, and no sign of nothing."""
+    return text.removeprefix("+") if text in ("+0", "+0 %") else text.replace("-", "\N{MINUS SIGN}", 1)
 
 
 def _units(rows: pd.DataFrame, layers: Sequence[Layer]) -> list[int]:

@@ -63,26 +63,26 @@ const MOST_BARS = 100;
 function attributionView() {
   const rows = attributionRows(), sorted = [...rows].sort((a, b) => b.value - a.value);
   const top = sorted.reduce((most, { value, error }) => Math.max(most, value + 1.96 * error), 0) || 1;
-  const bars = element("div", { class: "bars" });
+  const bars = element("div", { class: "bars", role: "list" });
   for (const { u, value, error } of sorted.slice(0, MOST_BARS)) {
     const low = Math.max(0, value - 1.96 * error), high = value + 1.96 * error;
-    bars.append(element("span", { class: "name", text: clipped(nameOf(u)) }),
+    bars.append(element("div", { class: "row", role: "listitem" }, element("span", { class: "name", text: clipped(nameOf(u)) }),
       element("span", { class: "track" }, element("span", { class: "bar", style: { width: 100 * value / top + "%" } }),
         element("span", { class: "whisker", style: { left: 100 * low / top + "%", width: 100 * (high - low) / top + "%" } })),
-      element("span", { class: "value", text: `${value.toPrecision(3)} (${low.toPrecision(2)} to ${high.toPrecision(2)})` }));
+      element("span", { class: "value", text: withInterval(value, low, high) })));
   }
   const parts = [element("div", { class: "tools" }, element("label", { text: "Information to " }, classSelect())),
-    element("p", { class: "note", text: "Sum over all paths from the feature to the class of the product of the nats of their links, with a 95 % interval from the errors of the links (taken as independent)." }), bars];
+    element("p", { class: "note", text: "Sum over all paths from the feature to the class of the product of the nats of their links, with a 95 % interval from the errors of the links (taken as independent)." }),
+    element("div", { class: "beside" }, ...imagesOf(rows), bars)];
   if (sorted.length > MOST_BARS) parts.push(element("p", { class: "note", text: `The ${MOST_BARS} largest of ${count(sorted.length)} features.` }));
-  parts.splice(2, 0, ...imagesOf(rows));
   byId("attribution").replaceChildren(...parts);
 }
 function layersView() {
   const most = Math.max(...layers.map((layer) => Math.max(layer.inflow, layer.outflow))) || 1;
-  const meter = (value, kind) => element("td", {}, element("span", { class: "meter " + kind, style: { width: 120 * value / most + "px" } }), nats(value));
-  const body = layers.map((layer) => element("tr", {}, element("td", { class: "text", text: clipped(layer.name) }), element("td", { class: "text", text: clipped(layer.kind) }),
-    element("td", { text: count(layer.size) }), element("td", { text: count(layer.silent) }), element("td", { text: count(layer.constant) }), meter(layer.inflow, "in"), meter(layer.outflow, "out")));
-  const head = element("tr", {}, ...["layer", "kind", "units", "silent", "constant", "nats in", "nats out"].map((name, i) => element("th", { scope: "col", text: name, class: i < 2 ? "text" : "" })));
+  const meter = (value, kind) => element("td", {}, element("span", { class: "meter " + kind, style: { width: `calc(var(--meter) * ${value / most})` } }), nats(value));
+  const body = layers.map((layer) => element("tr", {}, element("td", { class: "text", text: clipped(layer.name) }), meter(layer.inflow, "in"), meter(layer.outflow, "out"),
+    ...[layer.size, layer.silent, layer.constant].map((value) => element("td", { text: count(value) })), element("td", { class: "text", text: clipped(layer.kind) })));
+  const head = element("tr", {}, ...["layer", "nats in", "nats out", "units", "silent", "constant", "kind"].map((name, i) => element("th", { scope: "col", text: name, class: i % 6 ? "" : "text" })));
   byId("layers").replaceChildren(element("p", {}, `Modularity of the communities: `, element("strong", { text: meta.modularity.toFixed(3) }), ` (0 is no better than chance, 1 the most).`),
     scroller("Layers", element("table", {}, element("thead", {}, head), element("tbody", {}, ...body))));
 }

@@ -49,29 +49,45 @@ function mapView() {
   const down = byCommunity(layers[a]), across = byCommunity(layers[b]);
   const room = Math.max(200, Math.min(900, byId("map").clientWidth - 60));
   const cell = Math.max(1, Math.min(28, Math.floor(room / across.length), Math.floor(Math.max(640, room) / down.length)));
-  const canvas = element("canvas", { id: "cells", width: across.length * cell + 8, height: down.length * cell + 8, role: "img", "aria-label": `Links from ${layers[a].name} (rows) to ${layers[b].name} (columns)` });
+  const canvas = element("canvas", { id: "cells", role: "img", "aria-label": `Links from ${layers[a].name} (rows) to ${layers[b].name} (columns)` });
+  const context = canvas.getContext("2d"), left = EDGE + nameRoom(context, down, cell), up = EDGE + nameRoom(context, across, cell);
+  canvas.width = left + across.length * cell; canvas.height = up + down.length * cell;
   const readout = element("p", { class: "note", id: "readout", text: "Point at a cell to read it." });
-  paintMap(canvas.getContext("2d"), down, across, cell);
+  const top = paintMap(context, { down, across, cell, left, up });
   canvas.addEventListener("pointermove", (event) => {
-    const row = Math.floor((event.offsetY - 8) / cell), column = Math.floor((event.offsetX - 8) / cell);
+    const row = Math.floor((event.offsetY - up) / cell), column = Math.floor((event.offsetX - left) / cell);
     if (row < 0 || column < 0 || row >= down.length || column >= across.length) return;
     const e = Array.from(linksOut(down[row])).find((each) => link.target[each] === across[column]);
     readout.textContent = e === undefined ? `${clipped(nameOf(down[row]), 40)} → ${clipped(nameOf(across[column]), 40)}: no link with information` : linkLines(e).map(([text]) => text).join(" · ");
   });
   byId("map").replaceChildren(element("div", { class: "tools" }, element("label", { text: "Layers " }, select)),
     element("p", { class: "note", text: "Rows are units of the first layer, columns of the second, both ordered by community (coloured edges); the stronger the colour, the more nats." }),
-    scroller("Link map", canvas), readout);
+    element("p", {}, scale(top), " nats"), readout, scroller("Link map", canvas));
 }
-function paintMap(context, down, across, cell) {
+// Room for the names of units at an edge, where a cell is as high as a line of text.
+const EDGE = 8, SMALL_TEXT = "11px system-ui, sans-serif", shortName = (u) => clipped(nameOf(u), 18);
+function nameRoom(context, list, cell) {
+  context.font = SMALL_TEXT;
+  return cell < 11 ? 0 : Math.ceil(list.reduce((most, u) => Math.max(most, context.measureText(shortName(u)).width), 0)) + 6;
+}
+function paintMap(context, { down, across, cell, left, up }) {
   const row = new Map(down.map((u, i) => [u, i])), column = new Map(across.map((u, i) => [u, i]));
-  context.fillStyle = heat(0); context.fillRect(8, 8, across.length * cell, down.length * cell);
+  context.fillStyle = heat(0); context.fillRect(left, up, across.length * cell, down.length * cell);
   let top = 0;
-  for (let e = 0; e < linkCount && !top; e++) if (row.has(link.source[e]) && column.has(link.target[e])) top = link.nats[e];
   for (let e = 0; e < linkCount; e++) {
     const i = row.get(link.source[e]), j = column.get(link.target[e]);
     if (i === undefined || j === undefined) continue;
-    context.fillStyle = heat(link.nats[e] / top); context.fillRect(8 + j * cell, 8 + i * cell, cell, cell);
+    top = top || link.nats[e]; // links are sorted
+    context.fillStyle = heat(link.nats[e] / top); context.fillRect(left + j * cell, up + i * cell, cell, cell);
   }
-  down.forEach((u, i) => { context.fillStyle = colourOf(unit.community[u]); context.fillRect(0, 8 + i * cell, 6, cell); });
-  across.forEach((u, j) => { context.fillStyle = colourOf(unit.community[u]); context.fillRect(8 + j * cell, 0, cell, 6); });
+  down.forEach((u, i) => { context.fillStyle = colourOf(unit.community[u]); context.fillRect(left - EDGE, up + i * cell, 6, cell); });
+  across.forEach((u, j) => { context.fillStyle = colourOf(unit.community[u]); context.fillRect(left + j * cell, up - EDGE, cell, 6); });
+  context.font = SMALL_TEXT; context.fillStyle = css("--ink"); context.textBaseline = "middle"; context.textAlign = "right";
+  if (left > EDGE) down.forEach((u, i) => context.fillText(shortName(u), left - EDGE - 4, up + (i + 0.5) * cell));
+  context.textAlign = "left";
+  if (up > EDGE) across.forEach((u, j) => {
+    context.save(); context.translate(left + (j + 0.5) * cell, up - EDGE - 4); context.rotate(-Math.PI / 2);
+    context.fillText(shortName(u), 0, 0); context.restore();
+  });
+  return top;
 }

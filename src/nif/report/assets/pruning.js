@@ -15,9 +15,9 @@ function pruningView() {
   const list = element("div", { id: "gone" });
   byId("pruning").replaceChildren(
     element("p", {}, element("strong", { text: `${count(removed.length)} units removed, ${count(put_back.length)} put back` }), ". What that costs, on the rows it was judged by:"),
-    simple("Cost of pruning", ["", "before", "after", "change"], cost), ...notes.map((text) => element("p", { class: "note", text })),
-    element("h3", { text: "Units of each layer" }), simple("Pruned units by layer", ["layer", "before", "removed", "stay", "put back"], byLayer),
-    element("h3", { text: "Units that went or were put back" }), list);
+    simple("Cost of pruning", ["of the network", "before", "after", "change"], cost), ...notes.map((text) => element("p", { class: "note", text })),
+    element("h2", { text: "Units of each layer" }), simple("Pruned units by layer", ["layer", "before", "removed", "stay", "put back"], byLayer),
+    element("h2", { text: "Units that went or were put back" }), list);
   const rows = [...removed.map((u, i) => [u, meta.pruning.how[i] === "cut" ? "cut out" : meta.pruning.how[i]]), ...put_back.map((u, i) => [u, `put back: ${meta.pruning.reasons[i]}`])];
   table(list, [
     { name: "layer", text: true, value: (i) => layerName(rows[i][0]) }, { name: "unit", text: true, value: (i) => nameOf(rows[i][0]) },

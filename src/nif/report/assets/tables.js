@@ -48,9 +48,9 @@ function neuronsView() {
 }
 function linksView() {
   table(byId("links"), [
-    { name: "from layer", text: true, value: (e) => layerName(link.source[e]) }, { name: "from", text: true, value: (e) => nameOf(link.source[e]) },
-    { name: "to layer", text: true, value: (e) => layerName(link.target[e]) }, { name: "to", text: true, value: (e) => nameOf(link.target[e]) },
+    { name: "from", text: true, value: (e) => nameOf(link.source[e]) }, { name: "to", text: true, value: (e) => nameOf(link.target[e]) },
     { name: "nats", value: (e) => link.nats[e], shown: nats }, { name: "± 95 %", value: (e) => 1.96 * link.error[e], shown: nats },
     { name: "p", value: (e) => link.p[e], shown: chance },
+    { name: "from layer", text: true, value: (e) => layerName(link.source[e]) }, { name: "to layer", text: true, value: (e) => layerName(link.target[e]) },
   ], linkCount, meta.links.left_out ? `; ${count(meta.links.left_out)} weaker links are not in this page` : "");
 }

@@ -27,6 +27,12 @@ const share = (value) => (value * 100).toFixed(value < 0.1 ? 2 : 1) + " %";
 const count = (value) => value.toLocaleString("en");
 const big = (value) => (value >= 100 ? count(Math.round(value)) : Number(value.toPrecision(3)).toString());
 const interval = (value, error) => `${nats(Math.max(0, value - 1.96 * error))} to ${nats(Math.max(0, value + 1.96 * error))}`;
+// Three digits of the upper end, and as many decimals for the others.
+function withInterval(value, low, high) {
+  const decimals = high > 0 ? Math.min(20, Math.max(0, 2 - Math.floor(Math.log10(high)))) : 0;
+  if (decimals > 6) return `${value.toExponential(1)} (${low.toExponential(1)} to ${high.toExponential(1)})`;
+  return `${value.toFixed(decimals)} (${low.toFixed(decimals)} to ${high.toFixed(decimals)})`;
+}
 const communityText = (label) => (label < 0 ? "none" : String(label));
 
 const dark = () => document.documentElement.dataset.theme === "dark";

@@ -1,0 +1,85 @@
+"""Large networks: what a page holds, what it leaves out, and what writing it takes."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from browsing import FLOW, VIEWS, shown_number
+from flows import flow_of, links_of, random_flow
+from nif.contracts import InputError
+from nif.report.strongest import strongest
+
+MILLION = [1000, 1000, 10]
+WRITE = f"""
+import resource
+from flows import random_flow
+flow = random_flow({MILLION}, seed=4)
+flow.report("flow.html")
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def test_a_million_links_are_written_within_a_gigabyte(tmp_path: Path) -> None:
+    paths = [str(Path(__file__).parent), *sys.path]
+    run = subprocess.run(
+        [sys.executable, "-c", f"import sys; sys.path[:0] = {paths}\n{WRITE}"],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert int(run.stdout) * 1024 < 1_000_000_000
+    text = (tmp_path / "flow.html").read_text("utf-8")
+    positive = sum(int((found.nats > 0).sum()) for found in random_flow(MILLION, seed=4).links)
+    assert positive > 200_000
+    assert f"holds the strongest 200,000 links and leaves out {positive - 200_000:,} weaker ones" in text
+    summary = re.search(r'"summary": "([^"]*)"', text)
+    assert summary and f"1,010,000 links, {positive:,} of them with information" in summary[1]
+
+
+@pytest.mark.parametrize("most", [1, 7, 40, 10_000])
+def test_the_links_that_stay_are_the_strongest(most: int) -> None:
+    found = strongest(FLOW.links, [4, 10, 6, 3], most)
+    every = np.sort(np.concatenate([each.nats[each.nats > 0] for each in FLOW.links]))[::-1]
+    np.testing.assert_array_equal(found.nats, every[:most])
+    assert found.of == len(every)
+    first = np.concatenate([[0], np.cumsum([4, 10, 6, 3])])
+    for source, target, nats in zip(found.source, found.target, found.nats, strict=True):
+        assert any(
+            nats == each.nats[source - first[each.source], target - first[each.target]]
+            for each in FLOW.links
+            if first[each.source] <= source < first[each.source + 1]
+            and first[each.target] <= target < first[each.target + 1]
+        )
+
+
+def test_ten_thousand_neurons_can_be_explored(show: Any) -> None:
+    generator = np.random.default_rng(0)
+    links = []
+    for layer in range(99):
+        nats = np.zeros(10_000)
+        nats[generator.permutation(10_000)[:506]] = generator.exponential(0.1, 506)
+        links.append(links_of(nats.reshape(100, 100), layer, layer + 1))
+    page = show(flow_of(links, [100] * 100))
+    assert "10,000 neurons" in page.inner_text("#summary")
+    assert page.inner_text("#shown").startswith(f"{shown_number(page):,} of {99 * 506:,} links")
+    for view in (*VIEWS, "network"):
+        page.click(f"#tab-{view}")
+    page.fill("#find", "relu50[7]")
+    page.press("#find", "Enter")
+    assert page.inner_text("#detail h2") == "relu50[7]"
+
+
+def test_a_page_that_can_not_be_written_is_refused_before_the_work(tmp_path: Path) -> None:
+    from nif.flow import Flow
+
+    def work(flow: Flow) -> None:
+        raise AssertionError("it was computed first")
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(InputError, match="can not be written"):
+        patch.setattr(Flow, "neurons", work)
+        FLOW.report(tmp_path / "missing" / "flow.html")
