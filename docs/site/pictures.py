@@ -17,6 +17,7 @@ from sklearn.neural_network import MLPClassifier
 
 import nif
 from nif.demo.classifier import classifier, train
+from nif.demo.threads import one_thread
 
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
 SIZES = (100, 200, 500, 1000, 2000, 5000, 10_000)
@@ -34,7 +35,8 @@ def iris() -> nif.Flow:
     """The flow of the page `Start here`, measured as there."""
     data = load_iris(as_frame=True)
     x = (data.data - data.data.mean()) / data.data.std()
-    model = MLPClassifier((10,), max_iter=2000, random_state=0).fit(x, data.target)
+    with one_thread():
+        model = MLPClassifier((10,), max_iter=2000, random_state=0).fit(x, data.target)
     return nif.measure(model, x, class_names=data.target_names, estimator=nif.Binned(), progress=False)
 
 
@@ -46,17 +48,13 @@ def digits() -> tuple[nif.Flow, nif.Pruned]:
 
     data = nif.datasets.split(nif.datasets.load("digits"), seed=0).train
     x, y = torch.from_numpy(data.x), torch.from_numpy(data.y)
+    names = {"feature_names": data.feature_names, "class_names": data.class_names}
     model = classifier((64, 32, 16, 10), seed=0)
-    train(model, x, y, epochs=40, seed=0)
-    flow = nif.measure(
-        model,
-        x,
-        feature_names=data.feature_names,
-        class_names=data.class_names,
-        estimator=nif.Binned(),
-        progress=False,
-    )
-    return flow, nif.prune(model, flow, TensorDataset(x, y), remove=0.5, tolerance=0.01, progress=False)
+    with one_thread():
+        train(model, x, y, epochs=40, seed=0)
+        flow = nif.measure(model, x, estimator=nif.Binned(), progress=False, **names)
+        small = nif.prune(model, flow, TensorDataset(x, y), remove=0.5, tolerance=0.01, progress=False)
+    return flow, small
 
 
 def network() -> bytes:
