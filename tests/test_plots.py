@@ -89,13 +89,16 @@ def _unseen(ax: Axes) -> list[matplotlib.text.Text]:
     return found
 
 
-def assert_readable(ax: Axes) -> None:
-    renderer = ax.figure.canvas.get_renderer()
-    texts = texts_of(ax.figure)
-    boxes = [(text.get_text(), text.get_window_extent(renderer)) for text in texts]
+def assert_apart(figure: Figure) -> list[tuple[str, matplotlib.transforms.Bbox]]:
+    boxes = [(text.get_text(), text.get_window_extent()) for text in texts_of(figure)]
     assert len(boxes) >= 3
     for (name, one), (other_name, other) in itertools.combinations(boxes, 2):
         assert not one.padded(-0.5).overlaps(other), f"{name!r} lies on {other_name!r}"
+    return boxes
+
+
+def assert_readable(ax: Axes) -> None:
+    boxes = assert_apart(ax.figure)
     page = ax.figure.bbox.padded(1)
     for name, box in boxes:
         inside = page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1
@@ -105,6 +108,14 @@ def assert_readable(ax: Axes) -> None:
 @pytest.mark.parametrize("draw", PLOTS.values(), ids=PLOTS.keys())
 def test_no_text_lies_on_another_or_is_cut_off(draw: Callable[..., Axes], flow: Flow) -> None:
     assert_readable(draw(flow))
+
+
+@pytest.mark.parametrize("name", ["4-10-3", "64-32-16-10", "20 layers"])
+@pytest.mark.parametrize("draw", [*PLOTS.values(), plots.network], ids=[*PLOTS, "network"])
+def test_no_text_lies_on_another_in_one_column_of_a_paper(draw: Callable[..., Axes], name: str) -> None:
+    figure = pyplot.figure(figsize=(3.5, 2.8), layout="constrained")
+    draw(NETWORKS[name], ax=figure.subplots())
+    assert_apart(figure)
 
 
 @pytest.mark.parametrize("draw", [*PLOTS.values(), plots.network], ids=[*PLOTS, "network"])

@@ -158,7 +158,9 @@ def _explain(
     interval = f" · lines: {level:.0%} interval" if bars[0].stderr.any() else ""
     meaning = f"{what}{interval}{rest}"
     fits = points(ax)[0] / (LETTER * len(meaning))
-    ax.set_xlabel(meaning, fontsize=float(np.clip(fits, SMALL - 1, TEXT)), color=SOFT)
+    if fits < SMALL - 1:
+        meaning, fits = f"{what}\n{interval}{rest}".replace("\n · ", "\n"), 1.8 * fits
+    ax.set_xlabel(meaning, fontsize=float(np.clip(fits, SMALL - 1.5, TEXT)), color=SOFT)
     if len(bars) > 1:
         above(ax)
         return

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,24 @@ from jaxtyping import Float, Int
 
 from nif import structure
 from nif.paths import Dag, clipped, throughput
-from nif.plots.paper import INK, LETTER, SMALL, SMALLEST, SOFT, TEXT, WIDEST, new_axes, points, short
+from nif.plots.paper import (
+    INK,
+    LETTER,
+    SMALL,
+    SMALLEST,
+    SOFT,
+    WIDEST,
+    headings,
+    legend_columns,
+    new_axes,
+    points,
+    short,
+)
 from nif.report.palette import COMMUNITIES, OTHER
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.patches import Patch
 
     from nif.flow.flow import Flow
 
@@ -27,6 +41,9 @@ GAP = 0.03
 
 BLOCK = 0.09
 """Half the width of a block, in layers."""
+
+ABOVE, BELOW, ROW = 22.0, 24.0, 13.0
+"""Points above the highest block and below the lowest, and for each row of the legend."""
 
 FAINTEST = 1e-4
 """Bands thinner than this share are not drawn."""
@@ -75,11 +92,13 @@ def communities(flow: Flow, *, ax: Axes | None = None) -> Axes:
     used = np.flatnonzero(bands.through.any(axis=0))
     top = _tops(bands.through, used)
     ax.set_xlim(-0.6, count - 0.4)
-    ax.set_ylim(-0.16, 1 + GAP * max(len(used) - 1, 0) + 0.1)
+    patches = _patches(bands, used)
+    rows = math.ceil(len(patches) / legend_columns(ax, [str(patch.get_label()) for patch in patches]))
+    ax.set_ylim(*_limits(ax, 1 + GAP * max(len(used) - 1, 0), BELOW + ROW * rows))
     _draw_bands(ax, bands, top)
     _draw_blocks(ax, bands, top)
     _titles(ax, flow)
-    _legend(ax, bands, used)
+    _legend(ax, patches)
     return ax
 
 
@@ -113,6 +132,13 @@ def _tops(through: Float[np.ndarray, "layer group"], used: np.ndarray) -> Float[
             tops[layer, group] = y
             y -= shares[group] + GAP
     return tops
+
+
+def _limits(ax: Axes, highest: float, below: float) -> tuple[float, float]:
+    """Of the height, with room in points for the names above and the legend below."""
+    height = points(ax)[1]
+    scale = highest / max(height - ABOVE - below, height / 4)
+    return -below * scale, highest + ABOVE * scale
 
 
 def _draw_bands(ax: Axes, bands: Bands, top: Float[np.ndarray, "layer group"]) -> None:
@@ -173,46 +199,55 @@ def _draw_blocks(ax: Axes, bands: Bands, top: Float[np.ndarray, "layer group"]) 
 
 
 def _titles(ax: Axes, flow: Flow) -> None:
-    room = points(ax)[0] / len(flow.layers)
-    size = min(TEXT, 0.9 * room / (LETTER * min(8, max(len(layer.name) for layer in flow.layers))))
-    for index, layer in enumerate(flow.layers):
+    width = points(ax)[0] / len(flow.layers)
+    above = headings(len(flow.layers), width, max(len(layer.name) for layer in flow.layers))
+    for index in above.shown:
         ax.annotate(
-            short(layer.name, max(3, int(0.95 * room / (LETTER * size)))),
+            short(flow.layers[index].name, above.letters),
             (index, 1),
             xycoords=ax.get_xaxis_transform(),
-            xytext=(0, -8),
+            xytext=(0, -6),
             textcoords="offset points",
             ha="center",
             va="top",
-            fontsize=size,
+            fontsize=above.size,
             color=INK,
             weight="bold",
             parse_math=False,
         )
 
 
-def _legend(ax: Axes, bands: Bands, used: np.ndarray) -> None:
-    from matplotlib.patches import Patch
-
-    names = [str(group) if group < GROUPS - 1 else "smaller ones" for group in used]
-    patches = [
-        Patch(color=_colour(group), label=f"{name} ({bands.units[:, group].sum():,})")
-        for name, group in zip(names, used, strict=True)
-    ]
+def _legend(ax: Axes, patches: Sequence[Patch]) -> None:
+    meaning = (
+        "community (units) · height: share of the whole attribution · numbers: units there"
+        if patches
+        else "no path from a feature to a class carries information"
+    )
     legend = ax.legend(
         handles=patches,
-        title="community (units) · height: share of the whole attribution · numbers: units there"
-        if len(used)
-        else "no path from a feature to a class carries information",
+        title=meaning,
+        title_fontsize=min(SMALL, points(ax)[0] / (0.57 * len(meaning))),
         loc="lower center",
-        ncols=max(1, len(patches)),
+        borderaxespad=0,
+        ncols=legend_columns(ax, [str(patch.get_label()) for patch in patches]),
         frameon=False,
         fontsize=SMALL,
-        title_fontsize=SMALL,
         handlelength=1,
         columnspacing=1.2,
     )
     legend.get_title().set_color(SOFT)
+    legend.set_in_layout(False)  # the bands have made room for it
+
+
+def _patches(bands: Bands, used: np.ndarray) -> list[Patch]:
+    """What the legend shows of each community."""
+    from matplotlib.patches import Patch
+
+    names = [str(group) if group < GROUPS - 1 else "smaller ones" for group in used]
+    return [
+        Patch(color=_colour(group), label=f"{name} ({bands.units[:, group].sum():,})")
+        for name, group in zip(names, used, strict=True)
+    ]
 
 
 def _ink_on(colour: str) -> str:

@@ -194,4 +194,6 @@ def _strips(ax: Axes, rows: Side, columns: Side) -> None:
         )
         ax.add_collection(strip, autolim=False)
     ax.tick_params(axis="y", pad=STRIP + 5)
+    if not len(ax.get_yticks()):
+        ax.yaxis.labelpad = STRIP + 5  # without names the strip is all there is between
     ax.set_title(" ", fontsize=STRIP, pad=STRIP)  # keeps the room of the upper strip

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from nif.plots.paper import INK, SOFT, new_axes, points, short
+from nif.plots.paper import INK, SOFT, headings, new_axes, points, short
 from nif.report.layout import heights
 from nif.report.palette import colours
 from nif.report.strongest import strongest
@@ -166,12 +166,14 @@ class _Picture:
     def titles(self) -> None:
         """Name, size and silent units of each layer, above it."""
         silent = np.add.reduceat(self.neurons["silent"].to_numpy().astype(int), self.first[:-1])
-        fits = max(4, int(self.column / (TEXT * 0.6)))
-        for index, layer in enumerate(self.flow.layers):
+        layers = self.flow.layers
+        above = headings(len(layers), self.column, max(len(layer.name) for layer in layers))
+        for index in above.shown:
             quiet = f", {silent[index]} silent" if silent[index] else ""
-            size = f"{len(layer)}{quiet}" if fits >= 12 else f"{len(layer)}"
-            self._text_at((float(index), 1.0), (0.0, 29.0), short(layer.name, fits), TEXT, INK, weight="bold")
-            self._text_at((float(index), 1.0), (0.0, 17.0), size, TEXT - 1, SOFT)
+            size = f"{len(layers[index])}{quiet}" if above.letters >= 12 else f"{len(layers[index])}"
+            place, name = (float(index), 1.0), short(layers[index].name, above.letters)
+            self._text_at(place, (0.0, 29.0), name, above.size, INK, weight="bold")
+            self._text_at(place, (0.0, 17.0), size, min(above.size, TEXT - 1), SOFT)
 
     def legend(self, shown: tuple[int, int]) -> None:
         """What colour, size and width mean, and what was left out."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -69,21 +71,25 @@ def plain(ax: Axes, grid: Literal["x", "y"] | None = None) -> None:
 def above(ax: Axes) -> None:
     """The legend above the axes, in as many columns as fit there, where it hides nothing."""
     handles, labels = ax.get_legend_handles_labels()
-    room = points(ax)[0] / SMALL
-    columns = [len(label) * LETTER + 3.5 for label in labels]
-    fits = len(labels) if sum(columns) < room else max(1, int(room / max(columns)))
     ax.legend(
         handles,
         labels,
         loc="lower left",
         bbox_to_anchor=(0, 1),
-        ncols=fits,
+        ncols=legend_columns(ax, labels),
         frameon=False,
         fontsize=SMALL,
         borderaxespad=0.3,
         handlelength=1.4,
         columnspacing=1.2,
     )
+
+
+def legend_columns(ax: Axes, labels: Sequence[str]) -> int:
+    """How many entries of a legend stand side by side in the width of the axes."""
+    room = points(ax)[0] / SMALL
+    widths = [len(label) * LETTER + 3.5 for label in labels]
+    return max(1, len(labels) if sum(widths) < room else int(room / max(widths)))
 
 
 def short(name: str, longest: int = LONGEST_NAME) -> str:
@@ -95,6 +101,38 @@ def short(name: str, longest: int = LONGEST_NAME) -> str:
     """
     line = " ".join(name.split())
     return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+class Headings(NamedTuple):
+    """Names above the columns of a picture, side by side.
+
+    Attributes:
+        shown: Columns that have one: all, or every second, third, … where they are narrow, and the last.
+        size: Of the text, in points.
+        letters: How many fit.
+    """
+
+    shown: list[int]
+    size: float
+    letters: int
+
+
+def headings(count: int, column: float, longest: int) -> Headings:
+    """Headings for so many columns of so many points, of up to so many letters, that do not overlap.
+
+    Example:
+        >>> headings(3, 60.0, 6)
+        Headings(shown=[0, 1, 2], size=9.0, letters=9)
+        >>> headings(20, 9.0, 6).shown
+        [0, 3, 6, 9, 12, 15, 19]
+    """
+    bold = 1.1 * LETTER
+    wanted = min(max(longest, 3), 8)
+    size = float(np.clip(0.95 * column / (bold * wanted), SMALLEST + 0.5, TEXT))
+    step = max(1, math.ceil(bold * wanted * size / column))
+    shown = [index for index in range(0, count, step) if index <= count - 1 - step or index == count - 1]
+    shown += [count - 1] * (shown[-1:] != [count - 1])
+    return Headings(shown, size, max(3, int(0.95 * step * column / (bold * size))))
 
 
 def text_size(room: float, largest: float = TEXT) -> float:
