@@ -48,7 +48,7 @@ def fill(
         with_gaps(nats, 0.0),
         stderr=with_gaps(stderr, 0.0),
         p_value=with_gaps(p_value, 1.0),
-        outcome=with_gaps(outcome, Outcome.DEGENERATE),
+        outcome=with_gaps(outcome, float(Outcome.DEGENERATE)),
         samples=samples,
         estimator=estimator,
     )

@@ -23,13 +23,14 @@ LANES = 32
 _FLOAT = ir.FloatType()
 VECTOR = ir.VectorType(_FLOAT, LANES)
 
-# Sums may be reordered, so that they vectorise; infinities and NaN keep their meaning.
-_FAST_MATH = {"reassoc", "contract", "nsz", "arcp", "afn"}
-
 
 def compiled(function: Callable[..., Any]) -> Any:
-    """Compile with numba: without the interpreter's lock, kept on disk for the next process."""
-    return njit(cache=True, nogil=True, fastmath=_FAST_MATH, error_model="numpy")(inspect.unwrap(function))
+    """Compile with numba: without the interpreter's lock, kept on disk for the next process.
+
+    Arithmetic keeps to IEEE 754, no fast math: a process that compiles and one that loads the code inline it
+    differently, and both must round alike. What should be fused or reordered is written so, in lanes.
+    """
+    return njit(cache=True, nogil=True, error_model="numpy")(inspect.unwrap(function))
 
 
 class LanesType(types.Type):
@@ -76,9 +77,9 @@ def repeat(builder: Any, scalar: Any) -> Any:
 
 
 def multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
-    """Emit a b + c with one rounding where the processor has the instruction."""
+    """Emit a b + c with one rounding."""
     kind = ir.FunctionType(VECTOR, [VECTOR] * 3)
-    name = f"llvm.fmuladd.v{LANES}f32"
+    name = f"llvm.fma.v{LANES}f32"
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [a, b, c])
 
 
@@ -137,11 +138,21 @@ def keep_where_positive(typing: Any, value: Any, sign: Any) -> Any:
 
 @intrinsic
 def total(typing: Any, value: Any) -> Any:
-    """Sum over the lanes."""
+    """Sum over the lanes, in halves: the order is fixed."""
 
     def emit(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        kind = ir.FunctionType(_FLOAT, [_FLOAT, VECTOR])
-        reduce = cgutils.get_or_insert_function(builder.module, kind, f"llvm.vector.reduce.fadd.v{LANES}f32")
-        return builder.call(reduce, [ir.Constant(_FLOAT, 0.0), args[0]], fastmath=("reassoc",))
+        value, width = args[0], LANES
+        while width > 1:
+            width //= 2
+            halves = (_part(builder, value, range(start, start + width)) for start in (0, width))
+            value = builder.fadd(*halves)
+        return builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
 
     return types.float32(lanes), emit
+
+
+def _part(builder: Any, value: Any, lanes_kept: range) -> Any:
+    """Emit the vector of some lanes of another."""
+    places = [ir.Constant(ir.IntType(32), lane) for lane in lanes_kept]
+    mask = ir.Constant(ir.VectorType(ir.IntType(32), len(places)), places)
+    return builder.shuffle_vector(value, ir.Constant(value.type, ir.Undefined), mask)
