@@ -1,0 +1,115 @@
+"""The compiled critics: the same numbers as torch's, the same bits in every process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from nif.bounds import MINE, log_mean_exp
+from nif.critics import Critics, gaussian_critics
+from nif.fused.ascent import Batch, adam, ascend, move, room, scores_of
+from nif.fused.bank import packed, rates_of, unpacked
+from nif.fused.batch import empty_batch
+from nif.training import Samples, Schedule, _Ascent, averaged, shifts_of
+
+ROWS, SHIFTS = 96, 2
+
+
+def critics_and_samples(hidden: int) -> tuple[Critics, Samples]:
+    """One critic with an output layer that is not zero, and samples of its pair."""
+    generator = torch.Generator().manual_seed(0)
+    x, noise = torch.randn(2, 1, ROWS, 1, generator=generator)
+    samples = Samples(x, 0.75 * x + 0.66 * noise)
+    critics = gaussian_critics(samples.x, samples.y, hidden, generator)
+    critics.weight_3.copy_(torch.randn(1, hidden, 1, generator=generator) / hidden)
+    return critics, samples
+
+
+def drawn(samples: Samples, generator: torch.Generator) -> Batch:
+    """The batch that a step of torch's loop draws from a generator in this state."""
+    index = torch.randperm(ROWS, generator=generator)
+    x, y = (side[0, index, 0] for side in (samples.x, samples.y))
+    shifts = shifts_of(ROWS, SHIFTS, generator)
+    batch = empty_batch(ROWS, SHIFTS * ROWS)
+    used = (1 + SHIFTS) * ROWS
+    batch.x[:used] = torch.cat([x] * (1 + SHIFTS))
+    batch.y[:used] = torch.cat([y, *(y.roll(-int(shift)) for shift in shifts)])
+    batch.weight[:used] = torch.tensor([1 / ROWS] * ROWS + [1 / (SHIFTS * ROWS)] * (SHIFTS * ROWS))
+    return batch
+
+
+@pytest.mark.parametrize("hidden", [32, 64])
+def test_a_compiled_step_equals_a_torch_step(hidden: int) -> None:
+    critics, samples = critics_and_samples(hidden)
+    schedule = Schedule(steps=10, warm_up=2, batch=ROWS, shifts=SHIFTS, learning_rate=1e-2)
+    slow = _Ascent(critics, MINE, schedule, torch.Generator().manual_seed(5))
+    slow.step(samples, 0)
+    weights = packed(critics)[0].copy()
+    state, space = adam(weights), room(hidden, 320)
+    batch = drawn(samples, torch.Generator().manual_seed(5))
+    ascend(weights, hidden, batch, ROWS, SHIFTS * ROWS, -np.inf, schedule.keep, space, state.gradient)
+    gradient = packed(Critics(*[-tensor.grad for tensor in slow.critics.parameters]))[0]
+    np.testing.assert_allclose(state.gradient, gradient, atol=1e-5)
+    move(weights, state, rates_of(hidden, 1.0), np.float32(schedule.rate(0)), 0, schedule.average)
+    # Adam goes by the sign where a gradient is as small as its rounding.
+    clear = np.abs(gradient) > 1e-4
+    assert clear.mean() > 0.5
+    np.testing.assert_allclose(weights[clear], packed(slow.critics)[0][clear], atol=1e-5)
+    np.testing.assert_allclose(state.average[clear], packed(slow.average)[0][clear], atol=1e-5)
+    assert np.abs(weights - packed(critics)[0])[clear].min() > 1e-3, "the step moved nothing"
+
+
+def test_the_moving_average_equals_torch() -> None:
+    critics, samples = critics_and_samples(32)
+    weights, space, generator = packed(critics)[0], room(32, 320), torch.Generator().manual_seed(5)
+    found, expected = -np.inf, None
+    for _ in range(3):
+        batch = drawn(samples, generator)
+        found = ascend(weights, 32, batch, ROWS, SHIFTS * ROWS, found, 0.5, space, np.zeros_like(weights))
+        product = torch.tensor(scores_of(weights, 32, batch.x, batch.y, space))[ROWS : (1 + SHIFTS) * ROWS]
+        expected = averaged(expected, log_mean_exp(product[None, None]), 0.5)
+    assert expected is not None
+    assert found == pytest.approx(expected.item(), abs=1e-5)
+
+
+@pytest.mark.parametrize("hidden", [32, 64])
+def test_compiled_scores_equal_torch_scores(hidden: int) -> None:
+    critics, samples = critics_and_samples(hidden)
+    expected, _ = critics.scores(samples.x, samples.y, torch.tensor([1]))
+    weights = packed(critics)[0]
+    found = scores_of(
+        weights, hidden, *(side[0, :, 0].numpy() for side in (samples.x, samples.y)), room(hidden, 64)
+    )
+    np.testing.assert_allclose(found, expected[0], atol=1e-5)
+    assert all(
+        torch.equal(one, other)
+        for one, other in zip(critics.parameters, unpacked(packed(critics), hidden).parameters, strict=True)
+    )
+
+
+PROGRAM = """
+import numpy as np
+from nif.estimators.mine import Mine
+x = np.maximum(np.random.default_rng(0).normal(size=(3, 90, 1)), 0)
+found = Mine(steps=60).estimate(x, np.roll(x, 1, axis=0) + x)
+print(found.nats.tobytes().hex(), found.stderr.tobytes().hex(), found.p_value.tobytes().hex())
+"""
+
+
+def test_same_bits_when_compiled_as_when_loaded(tmp_path: Path) -> None:
+    """LLVM inlines differently in the process that compiles; nothing may depend on it."""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True
+        )
+        for _ in range(2)
+    ]
+    assert any(tmp_path.rglob("*.nbc")), "the first process left nothing to load"
+    assert runs[0].stdout == runs[1].stdout
