@@ -66,10 +66,17 @@ class Samples:
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """Each pair's critic at its best look, and whether it stopped by itself within the budget."""
+    """Each pair's critic at its best look.
+
+    Attributes:
+        critics: One for each pair.
+        converged: Whether it stopped by itself within the budget.
+        rise: How much its bound on the validation samples grew over the second half of the way to the best.
+    """
 
     critics: Critics
     converged: Bool[Tensor, " pair"]
+    rise: PerPair
 
 
 def shifts_of(samples: int, count: int, generator: torch.Generator) -> Int[Tensor, " shift"]:
@@ -108,7 +115,7 @@ def train(
         if step < schedule.steps:
             ascent.step(here, step)
             advance(len(best.active) / schedule.steps)
-    return Trained(shrunk(best.critics, bound, validation, looks), best.converged)
+    return Trained(shrunk(best.critics, bound, validation, looks), best.converged, best.rise())
 
 
 def shrunk(critics: Critics, bound: Bound, samples: Samples, shifts: Int[Tensor, " shift"]) -> Critics:
@@ -139,6 +146,8 @@ class _Best:
         self.converged = torch.zeros(pairs, dtype=torch.bool, device=device)
         self.active = torch.arange(pairs, device=device)
         self.stale = torch.zeros(pairs, dtype=torch.long, device=device)
+        self.looks: list[PerPair] = []
+        self.best_look = torch.zeros(pairs, dtype=torch.long, device=device)
 
     def look(self, critics: Critics, value: PerPair) -> None:
         """Keep the critics that are better than ever."""
@@ -147,7 +156,14 @@ class _Best:
         for old, new in zip(self.critics.parameters, critics.parameters, strict=True):
             old[pairs] = new.detach()[better]
         self.value[pairs] = value[better]
+        self.best_look[pairs] = len(self.looks)
+        self.looks.append(self.value.index_put((self.active,), value))
         self.stale = torch.where(better, 0, self.stale + 1)
+
+    def rise(self) -> PerPair:
+        """Growth of the bound over the second half of the looks up to the best."""
+        halfway = torch.stack(self.looks).gather(0, (self.best_look // 2)[None])[0]
+        return self.value - halfway
 
     def stop(self, stopped: Bool[Tensor, " active"]) -> Int[Tensor, " left"]:
         """Take pairs out of the bank; returns the places of those that stay."""

@@ -15,7 +15,8 @@ class Mine(Variational):
     .. math:: I(X; Y) \ge \sup_\theta E_{p(x, y)}[T_\theta] - \log E_{p(x) p(y)}[e^{T_\theta}]
 
     The mini-batch gradient of the log term is corrected by a moving average. Each value is computed on
-    samples that its critic never saw, so independent data give 0 on average, not the optimism of training.
+    samples that its critic never saw, plus half of what the critic wins on its own samples: what it lost by
+    learning from few (`nif.estimators.cross_fitting`). Independent data give 0 on average.
 
     The value is a lower bound that gets close when the critic does. Beyond about ln(samples) nats no
     estimator of this kind can be right (McAllester & Stratos, 2020). The options are those of `Variational`.
@@ -36,7 +37,7 @@ class Mine(Variational):
     """
 
     hidden: int = 32
-    steps: int = 800
+    steps: int = 400
     learning_rate: float = 3e-2
 
     @property

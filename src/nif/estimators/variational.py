@@ -1,8 +1,9 @@
 """Cross-fitted variational estimates: what MINE, NWJ, InfoNCE and SMILE have in common.
 
 The samples are cut into folds. The critic of a fold is trained on the other folds, stopped on a part of them
-that its training does not see, and scored on the fold itself: no reported value rests on a sample that its
-critic was fitted or selected on.
+that its training does not see, and scored on the fold itself, which it never saw. The bound found there is
+too low by what learning from few samples costs a critic; `cross_fitting` gives that back and counts it as an
+error.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from jaxtyping import Float
 from scipy.stats import pearson3
 from torch import Tensor
 
-from nif.bounds import MINE, Bound, independence_p_value
-from nif.contracts import Advance, Estimate, InputError, Outcome, ignore
-from nif.critics import gaussian_critics
+from nif.bounds import MINE, Bound, PerPair, independence_p_value
+from nif.contracts import Advance, Estimate, InputError, ignore
+from nif.critics import Critics, gaussian_critics
+from nif.estimators.cross_fitting import Judged, combined
 from nif.estimators.degenerate import constant_pairs, fill
 from nif.folds import Folds
 from nif.fused.bank import can_fuse, train_and_score
@@ -127,7 +129,10 @@ class Variational:
             lambda done: advance(done / folds.count),
         )
         p_value = np.where(np.isfinite(found.z), pearson3.sf(found.z, found.skew), 1.0)
-        return _combined(folds.count, found.nats, np.sqrt(found.variance), p_value, found.converged)
+        judged = Judged(
+            found.nats, np.sqrt(found.variance), p_value, found.trained, found.rise, found.converged
+        )
+        return combined(folds.count, judged)
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         pairs, samples, dim = values.shape
@@ -148,56 +153,29 @@ class Variational:
     def _score(
         self, folds: Folds, samples: Samples, trained: Trained, generator: torch.Generator
     ) -> tuple[np.ndarray, ...]:
-        held_out = folds.take(samples, folds.scored)
-        rows = held_out.x.shape[1]
+        unseen = self._bounds(trained.critics, folds.take(samples, folds.scored), generator)
+        own, _, _ = self._bounds(trained.critics, folds.take(samples, folds.fit), generator)
+        nats, stderr, p_value, trained_on, rise = (
+            values.cpu().double().numpy() for values in (*unseen, own, trained.rise)
+        )
+        judged = Judged(nats, stderr, p_value, trained_on, rise, trained.converged.cpu().numpy())
+        return combined(folds.count, judged)
+
+    def _bounds(
+        self, critics: Critics, samples: Samples, generator: torch.Generator
+    ) -> tuple[PerPair, PerPair, PerPair]:
+        """Bound, standard error and p-value of each critic on its samples, a few critics at a time."""
+        rows = samples.x.shape[1]
         shifts = shifts_of(rows, self.scored_shifts, generator).to(self.device)
         values, errors, p_values = [], [], []
-        for pair in torch.arange(len(held_out.x)).split(64):
-            one = held_out.pairs(pair)
+        for pair in torch.arange(len(samples.x)).split(64):
+            one = samples.pairs(pair)
             with torch.no_grad():
-                joint, product = trained.critics.select(pair).scores(one.x, one.y, shifts)
+                joint, product = critics.select(pair).scores(one.x, one.y, shifts)
             values.append(self.bound.value(joint, product))
             errors.append(self.bound.influence(joint, product, shifts).std(dim=-1) / math.sqrt(rows))
             p_values.append(independence_p_value(joint, product, shifts))
-        nats, stderr, p_value = (
-            torch.cat(part).double().cpu().numpy() for part in (values, errors, p_values)
-        )
-        return _combined(folds.count, nats, stderr, p_value, trained.converged.cpu().numpy())
-
-
-def _combined(
-    folds: int, values: np.ndarray, errors: np.ndarray, p_values: np.ndarray, converged: np.ndarray
-) -> tuple[np.ndarray, ...]:
-    """Nats, standard error, p-value and outcome of each pair from those of its folds, one after another."""
-
-    def by_fold(column: np.ndarray) -> np.ndarray:
-        return column.reshape(-1, folds)
-
-    return (
-        by_fold(values).mean(axis=1),
-        np.sqrt((by_fold(errors) ** 2).sum(axis=1)) / folds,
-        sidak(by_fold(p_values)),
-        np.where(by_fold(converged).all(axis=1), Outcome.CONVERGED, Outcome.NOT_CONVERGED),
-    )
-
-
-def sidak(p_values: Float[np.ndarray, "pair fold"]) -> Float[np.ndarray, " pair"]:
-    r"""One p-value for each pair from the smallest of its folds.
-
-    .. math:: p = 1 - (1 - \min_k p_k)^K
-
-    Exact for independent folds, and not too small for folds that agree by chance, as those of one data set
-    do: a critic that learnt a chance slope in one half meets the same sign in the other half of the time.
-
-    References:
-        Šidák (1967), Rectangular confidence regions for the means of multivariate normal distributions.
-
-    Example:
-        >>> sidak(np.array([[0.02, 0.9]])).round(4).tolist()
-        [0.0396]
-    """
-    smallest = np.minimum(p_values.min(axis=-1), 1 - 1e-16)
-    return -np.expm1(p_values.shape[-1] * np.log1p(-smallest))
+        return torch.cat(values), torch.cat(errors), torch.cat(p_values)
 
 
 def _blocks(pairs: np.ndarray, size: int) -> list[np.ndarray]:

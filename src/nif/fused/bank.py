@@ -27,8 +27,10 @@ Numbers = Float32[np.ndarray, " number"]
 
 @dataclass(frozen=True, eq=False)
 class FusedScores:
-    """Every critic on its held-out samples; see `nif.fused.score.Scored`."""
+    """Every critic on its held-out samples; see `nif.fused.score.Scored` and `nif.fused.fit.Fitted`."""
 
+    trained: Float[np.ndarray, " pair"]
+    rise: Float[np.ndarray, " pair"]
     nats: Float[np.ndarray, " pair"]
     variance: Float[np.ndarray, " pair"]
     z: Float[np.ndarray, " pair"]
@@ -105,12 +107,13 @@ def train_and_score(
         (x, y), others = (side[pair] for side in sides[0]), [(x[pair], y[pair]) for x, y in sides[1:]]
         samples = ordered(x, y, TRAINING_CELLS)
         inside = [(np.clip(a, x.min(), x.max()), np.clip(b, y.min(), y.max())) for a, b in others]
-        best, steps = fit(rows[pair].copy(), rates, samples, ordered(*inside[0], LOOKED_CELLS), plan)
-        return (*scored(best, hidden, ordered(*inside[1], SCORED_CELLS)), float(steps < plan.steps))
+        best = fit(rows[pair].copy(), rates, samples, ordered(*inside[0], LOOKED_CELLS), plan)
+        found = scored(best.weights, hidden, ordered(*inside[1], SCORED_CELLS))
+        return best.trained, best.rise, *found, float(best.steps < plan.steps)
 
     results = np.array(list(_in_threads(one, len(rows), advance)), dtype=np.float64)
-    nats, variance, z, skew, converged = results.T
-    return FusedScores(nats, variance, z, skew, converged > 0)
+    *columns, converged = results.T
+    return FusedScores(*columns, converged > 0)
 
 
 def ordered(x: Numbers, y: Numbers, cells: int) -> Column:

@@ -32,22 +32,41 @@ class Plan(NamedTuple):
     phase_product: float
 
 
+class Fitted(NamedTuple):
+    """A trained critic and how it got there.
+
+    Attributes:
+        weights: Of the critic that was best on the looked samples.
+        steps: That were made.
+        trained: The bound on the samples that it learnt from, higher than it is.
+        rise: How much the bound on the looked samples grew over the second half of the way to the best.
+    """
+
+    weights: Numbers
+    steps: int
+    trained: float
+    rise: float
+
+
 @compiled
-def fit(weights: Numbers, rates: Numbers, samples: Column, looked: Column, plan: Plan) -> tuple[Numbers, int]:
-    """The weights that were best on the `looked` samples, and the steps that were made."""
+def fit(weights: Numbers, rates: Numbers, samples: Column, looked: Column, plan: Plan) -> Fitted:
+    """Ascend from these weights; stop when the bound on the `looked` samples no longer grows."""
     batch = empty_batch(plan.joint, plan.product)
     space = room(plan.hidden, len(batch.x))
     shrink(weights, plan.hidden, looked, space)
     state = adam(weights)
     best, best_value, stale, log_average = weights.copy(), -np.inf, 0, -np.inf
+    values, looks, best_look = np.empty(plan.steps // plan.check_every + 2), 0, 0
     chance = samples.share
     for step in range(plan.steps + 1):
         if step % plan.check_every == 0 or step == plan.steps:
             value = value_of(state.average, plan.hidden, looked, space)
+            values[looks] = value
             stale += 1
             if value > best_value:
-                best_value, stale = value, 0
+                best_value, stale, best_look = value, 0, looks
                 best = state.average.copy()
+            looks += 1
             if stale > plan.patience or step == plan.steps:
                 break
             scores = scores_of(weights, plan.hidden, samples.grid_x, samples.grid_y, space)
@@ -61,7 +80,8 @@ def fit(weights: Numbers, rates: Numbers, samples: Column, looked: Column, plan:
         left = np.float32(min(1.0, (step + 1) / plan.warm_up) * (1 - step / plan.steps))
         move(weights, state, rates, left, step, plan.average)
     shrink(best, plan.hidden, looked, space)
-    return best, step
+    trained = value_of(best, plan.hidden, samples, space)
+    return Fitted(best, step, trained, best_value - values[best_look // 2])
 
 
 @compiled
