@@ -12,9 +12,10 @@ import pytest
 from flows import flow_of, links_of, random_flow
 from nif.contracts import InputError
 from nif.flow import Flow
+from nif.plots.attribution_bars import COLOURS
 from nif.plots.network_graph import MOST_LINKS
 from nif.report.layout import heights
-from nif.report.palette import OTHER, colours
+from nif.report.palette import COMMUNITIES, COMMUNITIES_ON_DARK, OTHER, colours
 from nif.report.strongest import strongest
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -22,7 +23,7 @@ matplotlib.use("Agg")
 
 from matplotlib import pyplot  # noqa: E402
 from matplotlib.axes import Axes  # noqa: E402
-from matplotlib.colors import to_hex  # noqa: E402
+from matplotlib.colors import to_hex, to_rgb  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
 
@@ -147,6 +148,49 @@ def test_units_stand_where_they_listen() -> None:
     links = [links_of([[0.0, 1.0], [1.0, 0.0]])]
     np.testing.assert_array_equal(heights([2, 2], links)[1], heights([2, 2], links)[0][::-1])
     np.testing.assert_array_equal(heights([2, 2], links, fixed=[1])[1], heights([2, 2], links)[0])
+
+
+PALETTES = {
+    "on light": (*COMMUNITIES, OTHER),
+    "on dark": (*COMMUNITIES_ON_DARK, OTHER),
+    "methods": (*COLOURS.values(),),
+}
+SIGHT = {
+    "full": np.eye(3),
+    "protanopia": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritanopia": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}
+"""How linear red, green and blue are seen (Machado, Oliveira & Fernandes, 2009, severity 1)."""
+
+XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+
+
+def lab(colour: str, sight: str) -> np.ndarray:
+    """CIELAB of a colour as it is seen: the distance of two that can just be told apart is about 2.3."""
+    rgb = np.array(to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    x, y, z = np.cbrt(XYZ @ np.clip(np.array(SIGHT[sight]) @ linear, 0, 1) / XYZ.sum(axis=1))
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize("sight", SIGHT)
+@pytest.mark.parametrize("palette", PALETTES.values(), ids=PALETTES.keys())
+def test_colours_stay_apart_with_any_kind_of_colour_vision(palette: tuple[str, ...], sight: str) -> None:
+    for one, other in itertools.combinations(palette, 2):
+        assert np.linalg.norm(lab(one, sight) - lab(other, sight)) > 12, (one, other)
 
 
 def test_small_communities_share_one_colour() -> None:

@@ -31,7 +31,7 @@ COLOURS = {
     "integrated gradients": COMMUNITIES[2],
     "raw MI": OTHER,
     "NIF (DAVIS2019)": COMMUNITIES[4],
-    "random ranking": COMMUNITIES[3],
+    "random ranking": "#C3C7CE",
 }
 
 LEFT_OUT = ("random ranking",)

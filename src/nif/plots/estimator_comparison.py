@@ -23,7 +23,10 @@ COLUMNS = ("estimator", "seconds", "error")
 AWAY = 7.0
 """Points between a mark and its name."""
 
-SIDES = ((1, 0), (-1, 0), (0, 1), (0, -1), (0.8, 0.8), (0.8, -0.8), (-0.8, 0.8), (-0.8, -0.8))
+SIDES = (
+    *((1, 0), (-1, 0), (0, 1), (0, -1), (0.8, 0.8), (0.8, -0.8), (-0.8, 0.8), (-0.8, -0.8)),
+    *((0, 2.4), (0, -2.4), (0.3, 2.4), (0.3, -2.4), (-0.3, 2.4), (-0.3, -2.4)),
+)
 """Where a name may stand beside its mark, the best place first."""
 
 
@@ -98,6 +101,7 @@ def _frame(ax: Axes, found: Float[np.ndarray, "estimator 2"]) -> None:
     ax.set_axisbelow(True)
     ax.set_xscale("log")
     ax.set_yscale("log")
+    ax.tick_params(which="minor", labelsize=SMALL - 0.5, labelcolor=SOFT)
     # Half a power of ten on all sides, so that names have room.
     ax.set_xlim(found[:, 0].min() / 3.5, found[:, 0].max() * 3.5)
     ax.set_ylim(found[:, 1].min() / 1.8, found[:, 1].max() * 1.8)
@@ -106,7 +110,7 @@ def _frame(ax: Axes, found: Float[np.ndarray, "estimator 2"]) -> None:
 
 
 def _name(ax: Axes, names: Sequence[str], found: Float[np.ndarray, "estimator 2"], best: list[int]) -> None:
-    """Names beside the marks, each at the first place where it meets no mark, no line and no earlier name."""
+    """Names beside the marks, each at the first place that hides the least."""
     limits = np.log(np.array([ax.get_xlim(), ax.get_ylim()]))
     size = points(ax)
     at = (np.log(found) - limits[:, 0]) / np.ptp(limits, axis=1) * size
@@ -116,10 +120,8 @@ def _name(ax: Axes, names: Sequence[str], found: Float[np.ndarray, "estimator 2"
     room = Box(0, 0, *size)
     for name, place, (x, y) in zip(names, found, at, strict=True):
         choices = list(_boxes(name, x, y))
-        free = [
-            index for index, box in enumerate(choices) if not any(map(box.meets, taken)) and _in(box, room)
-        ]
-        chosen = free[0] if free else 0
+        hidden = [sum(map(box.meets, taken)) + 100 * (not _in(box, room)) for box in choices]
+        chosen = int(np.argmin(hidden))
         taken.append(choices[chosen])
         across, up = SIDES[chosen]
         ax.annotate(
@@ -130,7 +132,7 @@ def _name(ax: Axes, names: Sequence[str], found: Float[np.ndarray, "estimator 2"
             ha=("right", "center", "left")[int(np.sign(across)) + 1],
             va=("top", "center", "bottom")[int(np.sign(up)) + 1],
             fontsize=SMALL + 0.5,
-            color=SOFT if free else INK,
+            color=INK,
             parse_math=False,
         )
 
