@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from mkdocs.structure.files import File
 from sklearn.datasets import load_iris
 from sklearn.neural_network import MLPClassifier
+from torch.utils.data import TensorDataset
 
 import nif
 from nif.demo.classifier import classifier, train
@@ -43,9 +46,6 @@ def iris() -> nif.Flow:
 @cache
 def digits() -> tuple[nif.Flow, nif.Pruned]:
     """A network that reads digits of 8 x 8 pixels, and what pruning makes of it."""
-    import torch
-    from torch.utils.data import TensorDataset
-
     data = nif.datasets.split(nif.datasets.load("digits"), seed=0).train
     x, y = torch.from_numpy(data.x), torch.from_numpy(data.y)
     names = {"feature_names": data.feature_names, "class_names": data.class_names}
@@ -116,6 +116,33 @@ def samples() -> bytes:
     return png(figure)
 
 
+def one_axes(draw: Callable[[Axes], object], width: float = 7, height: float = 4.5) -> bytes:
+    """What a function of `nif.plots` draws."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    draw(figure.subplots())
+    return png(figure)
+
+
+def watched() -> bytes:
+    """A training run, measured every few epochs."""
+    data = nif.datasets.split(nif.datasets.load("digits"), seed=0).train
+    x, y = torch.from_numpy(data.x), torch.from_numpy(data.y)
+    torch.manual_seed(0)
+    model = classifier((64, 32, 16, 10), seed=0)
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.003)
+    watch = nif.Watch(model, x, every=5)
+    with one_thread():
+        for epoch in range(41):
+            watch.step(epoch)
+            for rows in torch.randperm(len(x)).split(64):
+                optimiser.zero_grad()
+                torch.nn.functional.cross_entropy(model(x[rows]), y[rows]).backward()
+                optimiser.step()
+    figure = Figure(figsize=(9, 8), layout="constrained")
+    watch.plot(figure.subplots(3, 1))
+    return png(figure)
+
+
 def png(figure: Figure) -> bytes:
     """The picture as a file's content."""
     target = io.BytesIO()
@@ -133,6 +160,13 @@ def report_of(flow: nif.Flow, pruned: nif.Pruned | None = None) -> bytes:
 MADE: dict[str, Callable[[], bytes]] = {
     "pictures/iris.png": network,
     "pictures/digits.png": pixels,
+    "pictures/attribution.png": lambda: one_axes(
+        lambda ax: nif.plots.attribution(digits()[0], label="3", ax=ax)
+    ),
+    "pictures/profile.png": lambda: one_axes(lambda ax: nif.plots.profile(digits()[0], ax=ax)),
+    "pictures/communities.png": lambda: one_axes(lambda ax: nif.plots.communities(digits()[0], ax=ax)),
+    "pictures/links.png": lambda: one_axes(lambda ax: nif.plots.links(digits()[0], "relu1", "relu2", ax=ax)),
+    "pictures/watch.png": watched,
     "pictures/resolution.png": resolution,
     "pictures/samples.png": samples,
     "reports/iris.html": lambda: report_of(iris()),
