@@ -1,139 +1,140 @@
-"""The compiled loop behind `Binned`: a table of counts for each pair, cut where it is not independent."""
+"""The compiled loop behind `Binned`: a table of counts for each pair, averaged over all ways to cut it."""
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int
 from numba import njit
 
-CELLS = 128
-"""Cells of equal mass a side; the finest resolution."""
+from nif.estimators.halving import SHALLOWEST, Halved
 
-CRITICAL = 7.815
-"""Chi-square with 3 degrees of freedom that is exceeded by chance in 5 % of independent bins."""
+PENALTY = 1.6
+"""Nats times samples that a degree of freedom must gain to be as likely as not; chance alone gives 1/2."""
 
-CRITICAL_FINE = 24.996
-"""The same with 15 degrees of freedom: a bin that looks independent in 2 x 2 may not in 4 x 4."""
-
-FEWEST = 8
+FEWEST = 4
 """Samples in a bin that may be cut."""
+
+COARSE = 1 << SHALLOWEST
+"""Cells a side in the table of the test of independence."""
+
+GAIN, SQUARE, FREEDOM, EVIDENCE = range(4)
+"""What is known of a bin and all that it is cut into: the sum over its samples of the log density ratio
+against the bin uncut, of its square, the degrees of freedom of the cuts, and the log odds of cutting."""
+
+
+class Partition(NamedTuple):
+    """What one set of samples says of each pair.
+
+    Attributes:
+        nats: Information of the bins, freed of what chance adds.
+        variance: Of the log density ratio over the samples.
+        freedom: Degrees of freedom of the cuts, each weighed by its probability.
+        coarse: Counts in 8 x 8 cells.
+    """
+
+    nats: Float[np.ndarray, " pair"]
+    variance: Float[np.ndarray, " pair"]
+    freedom: Float[np.ndarray, " pair"]
+    coarse: Int[np.ndarray, "pair row cell"]
+
+
+class Side(NamedTuple):
+    """One side of all pairs, as the compiled loop takes it."""
+
+    cells: np.ndarray
+    log_shares: np.ndarray
+    weights: np.ndarray
+
+    @classmethod
+    def of(cls, halved: Halved) -> Side:
+        """Logarithms and reciprocals, computed once for a column and not once for a pair."""
+        return cls(halved.cells, halved.log_shares, halved.weights)
 
 
 def partitions(
-    x: UInt8[np.ndarray, "a sample"],
-    y: UInt8[np.ndarray, "b sample"],
-    a: Int[np.ndarray, " pair"],
-    b: Int[np.ndarray, " pair"],
-    coarse: int,
-) -> Float[np.ndarray, "pair 3"]:
-    """Nats, their standard error, and Pearson's chi-square on a coarse table, for each pair of columns.
-
-    Args:
-        x: Cells of the columns of one side, samples in random order.
-        y: Cells of the other side's, in the same order.
-        a: Column of x of each pair.
-        b: Column of y of each pair.
-        coarse: Cells a side in the table of the chi-square.
-    """
-    found = np.empty((len(a), 3))
-    _each(x, y, a, b, coarse, found)
-    return found
+    x: Side, y: Side, a: Int[np.ndarray, " pair"], b: Int[np.ndarray, " pair"]
+) -> Partition:
+    """The information of column a of x with column b of y, for each pair (a, b)."""
+    samples = x.cells.shape[1]
+    found, coarse = np.empty((len(a), 3)), np.empty((len(a), COARSE, COARSE), dtype=np.int32)
+    logarithms = np.log(np.maximum(np.arange(samples + 1), 1))
+    _each(x, y, a, b, logarithms, found, coarse)
+    nats = found[:, GAIN] / samples
+    freedom = found[:, FREEDOM]
+    return Partition(nats - freedom / (2 * samples), found[:, SQUARE] / samples - nats**2, freedom, coarse)
 
 
 @njit(nogil=True, cache=True)
-def _each(x, y, a, b, coarse, found):  # type: ignore[no-untyped-def]
-    samples = x.shape[1]
-    half = samples // 2
-    first = np.zeros((CELLS + 1, CELLS + 1), np.int32)
-    second = np.zeros((CELLS + 1, CELLS + 1), np.int32)
-    stack = np.empty((CELLS * CELLS, 4), np.int64)
+def _each(x, y, a, b, logarithms, found, coarse):  # type: ignore[no-untyped-def]
+    cells = x.weights.shape[1]
+    counts = np.empty((cells, cells), np.int32)
+    bins = np.zeros((cells // 2, cells // 2, 4))
     for pair in range(a.size):
-        left, right = x[a[pair]], y[b[pair]]
-        _cumulated(left[:half], right[:half], first)
-        _cumulated(left[half:], right[half:], second)
-        of_halves = (_partition(first, half, stack)[0] + _partition(second, samples - half, stack)[0]) / 2
-        first += second
-        nats, variance = _partition(first, samples, stack)
-        found[pair, 0] = 2 * nats - of_halves
-        found[pair, 1] = math.sqrt(variance / samples)
-        found[pair, 2] = _chi_square(first, samples, coarse)
+        i, j = a[pair], b[pair]
+        _count(x.cells[i], y.cells[j], counts)
+        _fold(counts, bins, x.log_shares[i], y.log_shares[j], x.weights[i], y.weights[j], logarithms, coarse[pair])
+        for column in range(3):
+            found[pair, column] = bins[0, 0, column]
 
 
 @njit(nogil=True, cache=True)
-def _cumulated(left, right, table):  # type: ignore[no-untyped-def]
-    """Samples in cells up to i and j, in row i and column j."""
-    table[:] = 0
+def _count(left, right, counts):  # type: ignore[no-untyped-def]
+    counts[:] = 0
     for sample in range(left.size):
-        table[left[sample] + 1, right[sample] + 1] += 1
-    for i in range(1, CELLS + 1):
-        row = 0
-        for j in range(1, CELLS + 1):
-            row += table[i, j]
-            table[i, j] = table[i - 1, j] + row
+        counts[left[sample], right[sample]] += 1
 
 
 @njit(nogil=True, cache=True)
-def _count(table, i, i_end, j, j_end):  # type: ignore[no-untyped-def]
-    return table[i_end, j_end] - table[i, j_end] - table[i_end, j] + table[i, j]
+def _fold(counts, bins, log_x, log_y, weight_x, weight_y, logarithms, coarse):  # type: ignore[no-untyped-def]
+    """Join bins by four, level by level, in place: the parts of bin (i, j) are read before it is written."""
+    side, finest = counts.shape[0] // 2, True
+    while side > 0:
+        if 2 * side == COARSE:
+            coarse[:] = counts[:COARSE, :COARSE]
+        for i in range(side):
+            for j in range(side):
+                n = counts[2 * i, 2 * j] + counts[2 * i, 2 * j + 1]
+                n += counts[2 * i + 1, 2 * j] + counts[2 * i + 1, 2 * j + 1]
+                if n >= FEWEST:
+                    across, down = weight_x[side + i], weight_y[side + j]
+                    ways = (1 + (across > 0)) * (1 + (down > 0))
+                    # Less than 3: the margins of the two strips that the bin lies in are known.
+                    freedom = ways - 1 - n * (across + down)
+                    evidence = -PENALTY * freedom
+                    gain, square = 0.0, 0.0
+                    for k in range(4):
+                        p, q = k // 2, k % 2
+                        part = counts[2 * i + p, 2 * j + q]
+                        if part == 0:
+                            continue
+                        ratio = logarithms[part] - logarithms[n]
+                        ratio -= log_x[2 * (side + i) + p] + log_y[2 * (side + j) + q]
+                        gain += part * ratio
+                        square += part * ratio * ratio
+                        evidence += part * ratio
+                        if not finest and part >= FEWEST:
+                            within = bins[2 * i + p, 2 * j + q, GAIN]
+                            gain += within
+                            square += bins[2 * i + p, 2 * j + q, SQUARE] + 2 * ratio * within
+                            freedom += bins[2 * i + p, 2 * j + q, FREEDOM]
+                            evidence += bins[2 * i + p, 2 * j + q, EVIDENCE]
+                    chance = _probability(evidence) if ways > 1 else 0.0
+                    bins[i, j, GAIN] = chance * gain
+                    bins[i, j, SQUARE] = chance * square
+                    bins[i, j, FREEDOM] = chance * freedom
+                    bins[i, j, EVIDENCE] = _log_sum(evidence) if ways > 1 else 0.0
+                counts[i, j] = n
+        side, finest = side // 2, False
 
 
 @njit(nogil=True, cache=True)
-def _statistic(table, i, j, size, parts, count):  # type: ignore[no-untyped-def]
-    """Chi-square of a square bin against an even spread over parts x parts."""
-    step = size // parts
-    expected = count / (parts * parts)
-    total = 0.0
-    for p in range(parts):
-        for q in range(parts):
-            seen = _count(table, i + p * step, i + (p + 1) * step, j + q * step, j + (q + 1) * step)
-            total += (seen - expected) ** 2 / expected
-    return total
+def _probability(log_odds):  # type: ignore[no-untyped-def]
+    return 1 / (1 + math.exp(-log_odds)) if log_odds > -30 else 0.0
 
 
 @njit(nogil=True, cache=True)
-def _partition(table, samples, stack):  # type: ignore[no-untyped-def]
-    """Information of the adaptive bins, and the variance of the log density ratio over the samples."""
-    stack[0, 0], stack[0, 1], stack[0, 2] = 0, 0, CELLS
-    waiting, cuts = 1, 0
-    mean, square = 0.0, 0.0
-    while waiting > 0:
-        waiting -= 1
-        i, j, size = stack[waiting, 0], stack[waiting, 1], stack[waiting, 2]
-        count = _count(table, i, i + size, j, j + size)
-        if count == 0:
-            continue
-        cut = size > 1 and count >= FEWEST and _statistic(table, i, j, size, 2, count) > CRITICAL
-        if not cut and size >= 4 and count >= 4 * FEWEST:
-            cut = _statistic(table, i, j, size, 4, count) > CRITICAL_FINE
-        if cut:
-            cuts += 1
-            for p in range(2):
-                for q in range(2):
-                    stack[waiting, 0] = i + p * size // 2
-                    stack[waiting, 1] = j + q * size // 2
-                    stack[waiting, 2] = size // 2
-                    waiting += 1
-        else:
-            share = count / samples
-            log_ratio = math.log(share * CELLS * CELLS / (float(size) * size))
-            mean += share * log_ratio
-            square += share * log_ratio**2
-    # What chance adds to a cut of an independent bin, so that "no dependence seen" has an error too.
-    return mean, square - mean**2 + 1.5 * (cuts + 1) / samples
-
-
-@njit(nogil=True, cache=True)
-def _chi_square(table, samples, coarse):  # type: ignore[no-untyped-def]
-    """Pearson's statistic of independence on coarse x coarse bins of about equal mass."""
-    total = 0.0
-    for p in range(coarse):
-        i, i_end = p * CELLS // coarse, (p + 1) * CELLS // coarse
-        row = table[i_end, CELLS] - table[i, CELLS]
-        for q in range(coarse):
-            j, j_end = q * CELLS // coarse, (q + 1) * CELLS // coarse
-            column = table[CELLS, j_end] - table[CELLS, j]
-            expected = row * column / samples
-            total += (_count(table, i, i_end, j, j_end) - expected) ** 2 / expected
-    return total
+def _log_sum(log_odds):  # type: ignore[no-untyped-def]
+    return log_odds if log_odds > 30 else math.log1p(math.exp(log_odds))
