@@ -7,6 +7,7 @@ from nif.truths import (
     RELU_PAIRS,
     Truth,
     correlated_normal,
+    normal_with,
     student,
     uniform_with_noise,
 )
@@ -16,7 +17,7 @@ ANY_SHAPE: tuple[Truth, ...] = (NORMAL, WIDE, STUDENT, *RELU_PAIRS, *DISCRETE_AN
 
 CASES: dict[str, tuple[tuple[Truth, ...], int, float]] = {
     "mine": (ANY_SHAPE, 4_000, 0.05),
-    "binned": (ANY_SHAPE, 4_000, 0.05),
+    "binned": ((*ANY_SHAPE, normal_with(2.0)), 4_000, 0.03),
     "gaussian_copula": ((NORMAL,), 4_000, 0.04),
     "ksg": (ANY_SHAPE, 4_000, 0.06),
     "info_nce": ((NORMAL,), 2_000, 0.09),

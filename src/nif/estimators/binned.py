@@ -1,4 +1,23 @@
-r"""Mutual information of all pairs of columns from bins, averaged over all ways to cut them.
+r"""Mutual information of all pairs of columns from bins, cut where it pays, extrapolated to many samples.
+
+1.  Each column is cut into cells: at its median, the halves at theirs, and so on, up to 256 cells
+    (`nif.estimators.halving`). Equal values are never parted, so that an atom is a cell of its own.
+2.  The table of counts of a pair is a bin that may be cut into four, and those again; of all partitions the
+    best is taken (`nif.estimators.partition`). From its information is taken off what chance adds, half a
+    nat for each degree of freedom :math:`\nu`:
+
+    .. math:: \hat I_N = \sum_{\text{bins}} p_{xy} \log \frac{p_{xy}}{p_x p_y} - \frac{\nu}{2 N}.
+
+    The sum is the Donsker–Varadhan bound (eq. 1) at its supremum over critics that are constant on the bins.
+3.  A bin is cut once it holds so many samples that a slope in it, or an edge that runs through it, can be
+    told from chance. Either way what the bins miss falls as :math:`1 / \sqrt N`: it is twice as much on a
+    quarter of the samples. So the value is extrapolated from all samples and the mean of four quarters,
+
+    .. math:: \hat I = 2 \hat I_N - \hat I_{N / 4}.
+
+Measured beside this on uniform noise of +-.1 at N = 10,000 (bias -.003, standard deviation .010): not
+extrapolated -.06; extrapolated from halves, which takes 2.4 times their difference, a deviation of .016. On
+weakly correlated numbers the deviation is a third more if every cut is made wholly or not at all.
 """
 
 from __future__ import annotations
@@ -13,7 +32,7 @@ from jaxtyping import Float, Int
 
 from nif.contracts import Advance, Estimate, InputError, Outcome, ignore
 from nif.estimators.contingency import Margins, independence
-from nif.estimators.halving import halved
+from nif.estimators.halving import depth_for, halved
 from nif.estimators.partition import Side, partitions
 from nif.streams import stream
 
@@ -23,15 +42,49 @@ PAIRS_AT_ONCE = 1024
 QUARTERS = 4
 """Parts of the samples whose mean is the point from which the value is extrapolated."""
 
-NOISE = 20.0
-"""Variance of the extrapolated value for each degree of freedom of the cuts, over that of one chi-square."""
+NOISE = 18.0
+"""Variance that a degree of freedom of the cuts adds to the value, in units of 1 / (2 N^2), that of a
+chi-square over 2 N. More than 1 because the extrapolation multiplies it, and because where to cut is chance
+too. This and the next two were set on data that no reported figure rests on."""
 
-DOUBT = 0.2
-"""Share of the extrapolated step that is taken for its own standard error."""
+UNSEEN = 4.0
+"""Degrees of freedom of cuts that were not made, counted for the standard error: to see nothing is not to
+know that there is nothing."""
+
+DOUBT = 0.25
+"""Share of the extrapolated step that is taken for its own standard error: the power of N is not exact."""
+
+FEWEST_SAMPLES = 8
+"""One for each cell of the test of independence."""
+
 
 @dataclass(frozen=True)
 class Binned:
-    """Doc."""
+    r"""Bins cut where it pays, extrapolated: a tenth of a millisecond a pair, in any number of pairs.
+
+    .. math:: \hat I = 2 \hat I_N - \hat I_{N / 4}
+
+    It sees any dependence between two numbers, smooth or not, and ReLU zeros or discrete values as they are.
+    The standard error has three parts: the sampling of the data, the choice of the cuts, and a quarter of
+    what the extrapolation adds. The p-value is that of a test of independence (`nif.estimators.contingency`).
+
+    Bins can not follow a sharp ridge with few samples: 2 nats come out .1 too high at N = 1,000; 4 nats .8
+    too low there, .2 too low at 2,000, within .03 at 10,000.
+
+    Args:
+        threads: Threads that share the pairs; None is one for each core. The result does not depend on it.
+
+    References:
+        Darbellay & Vajda (1999), Estimation of the information by an adaptive partitioning of the observation
+        space, IEEE Transactions on Information Theory 45(4).
+        Donoho (1997), CART and best-ortho-basis: a connection, Annals of Statistics 25(5).
+
+    Example:
+        >>> x = np.random.default_rng(0).normal(size=(1, 4000, 1))
+        >>> found = Binned().estimate(x, x + np.random.default_rng(1).normal(size=(1, 4000, 1)))
+        >>> bool(abs(found.nats[0] - 0.347) < 3 * found.stderr[0])
+        True
+    """
 
     threads: int | None = None
 
@@ -53,7 +106,7 @@ class Binned:
         """Estimate I(X; Y) of each pair of numbers; see `nif.contracts.Estimator`.
 
         Raises:
-            InputError: A side has more than one component.
+            InputError: A side has more than one component, or there are fewer than 8 samples.
         """
         if x.shape[2] != 1 or y.shape[2] != 1:
             raise InputError(
@@ -96,6 +149,10 @@ class Binned:
         seed: int,
         advance: Advance,
     ) -> Estimate:
+        if len(x) < FEWEST_SAMPLES:
+            raise InputError(
+                f"{len(x)} samples were given; Binned needs at least {FEWEST_SAMPLES}. Give more."
+            )
         a, b = pairs
         left = Columns.of(x, seed)
         right = left if y is x else Columns.of(y, seed)
@@ -139,11 +196,12 @@ class Columns(NamedTuple):
 
     @classmethod
     def of(cls, columns: Float[np.ndarray, "sample column"], seed: int) -> Columns:
-        """Halve the columns, and those of each quarter again."""
-        whole, size = halved(columns), len(columns) // QUARTERS
+        """Halve the columns, and those of each quarter again, into as many cells."""
+        depth, size = depth_for(len(columns)), len(columns) // QUARTERS
+        whole = halved(columns, depth)
         order = stream(seed, "quarters of Binned").permutation(len(columns))
         rows = [order[quarter * size : (quarter + 1) * size] for quarter in range(QUARTERS)]
-        quarters = tuple(Side.of(halved(columns[quarter])) for quarter in rows)
+        quarters = tuple(Side.of(halved(columns[quarter], depth)) for quarter in rows)
         return cls(Side.of(whole), quarters, Margins.of(whole), _entropies(columns))
 
 
@@ -154,7 +212,7 @@ def _measured(
     whole, samples = partitions(x.whole, y.whole, a, b), x.whole.cells.shape[1]
     quarters = [partitions(*sides, a, b).nats for sides in zip(x.quarters, y.quarters, strict=True)]
     missed = whole.nats - np.mean(quarters, axis=0)
-    variance = whole.variance / samples + NOISE * (whole.freedom + 1) / (2 * samples**2)
+    variance = whole.variance / samples + NOISE * (whole.freedom + UNSEEN) / (2 * samples**2)
     stderr = np.sqrt(variance + (DOUBT * missed) ** 2)
     return np.stack([whole.nats + missed, stderr, independence(x.margins, y.margins, a, b, whole.coarse)])
 

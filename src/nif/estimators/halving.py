@@ -12,7 +12,10 @@ DEEPEST = 8
 """Halvings at most: 256 cells a side, numbered in one byte."""
 
 SHALLOWEST = 3
-"""Halvings at least: the test of independence counts in 8 cells a side."""
+"""Halvings at least."""
+
+COARSE = 1 << SHALLOWEST
+"""Cells a side after so many: the finest table of the test of independence."""
 
 
 class Halved(NamedTuple):
@@ -61,18 +64,17 @@ def depth_for(samples: int) -> int:
     return int(np.clip(np.rint(np.log2(max(samples, 1)) / 2 + 1.3), SHALLOWEST, DEEPEST))
 
 
-def halved(columns: Float[np.ndarray, "sample column"]) -> Halved:
+def halved(columns: Float[np.ndarray, "sample column"], depth: int) -> Halved:
     """Cut each column at its median, the parts at theirs, and so on; equal values are never parted.
 
     A part with one value stays whole (all of it goes to its first half), so that an atom such as the zeros of
     a ReLU unit is a cell of its own and the rest gets the halvings that remain.
 
     Example:
-        >>> halved(np.array([[5.0], [5.0], [5.0], [5.0], [6.0], [7.0]])).sizes[0, :8].tolist()
+        >>> halved(np.array([[5.0], [5.0], [5.0], [5.0], [6.0], [7.0]]), 3).sizes[0, :8].tolist()
         [0, 6, 4, 2, 4, 0, 1, 1]
     """
     samples, width = columns.shape
-    depth = depth_for(samples)
     cells = np.empty((width, samples), dtype=np.uint8)
     sizes = np.zeros((width, 2 << depth), dtype=np.int64)
     for index in range(width):

@@ -1,38 +1,73 @@
-"""The compiled loop behind `Binned`: a table of counts for each pair, averaged over all ways to cut it."""
+r"""The compiled loop behind `Binned`: a table of counts for each pair, and how best to cut it into bins.
+
+The whole table is a bin; a bin can be cut into four, and each of those again, down to single cells. A cut
+says that the samples in a bin are not spread as those of independent columns would be. It gains
+
+.. math:: G = \sum_{c} n_c \log \frac{n_c}{n \, f_c}
+
+for n samples in the bin, n_c in its parts, and f_c the share that the margins alone give to a part. Chance
+gains half a nat for each degree of freedom :math:`\nu` of the cut, so a cut must pay a penalty, and is worth
+
+.. math:: W = s\Big(G - \lambda \nu + \sum_c W_c\Big), \qquad s(u) = \max(0, u)
+
+with W_c of its parts: one pass from the smallest bins upwards finds the best of all partitions. A cut that
+shows nothing by itself is made where those below it are worth it.
+
+Whether a cut is worth it is itself uncertain by a few nats. So the corner of s is rounded,
+:math:`s(u) = (u + h)^2 / 4 h` for :math:`|u| < h`, and a bin counts as cut by the share :math:`s'(u)`, from 0
+to 1: a small change of the data then changes the value little.
+
+References:
+    Donoho (1997), CART and best-ortho-basis: a connection, Annals of Statistics 25(5): the same search.
+    Darbellay & Vajda (1999), Estimation of the information by an adaptive partitioning of the observation
+    space, IEEE Transactions on Information Theory 45(4): bins cut from the top, by a chi-square test.
+"""
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from numba import njit
 
-from nif.estimators.halving import SHALLOWEST, Halved
+from nif.estimators.halving import COARSE, Halved
 
-PENALTY = 1.6
-"""Nats times samples that a degree of freedom must gain to be as likely as not; chance alone gives 1/2."""
+PENALTY = 1.65
+"""Nats times samples that a cut must gain for each degree of freedom, about three times what chance gives."""
+
+ROUNDED = 3.0
+"""h, in nats times samples."""
 
 FEWEST = 4
 """Samples in a bin that may be cut."""
 
-COARSE = 1 << SHALLOWEST
-"""Cells a side in the table of the test of independence."""
+GAIN, SQUARE, FREEDOM, WORTH = range(4)
+"""What is known of a bin with all that it is cut into: sums over its samples of the log density ratio against
+the bin left whole, and of its square; degrees of freedom; W."""
 
-GAIN, SQUARE, FREEDOM, EVIDENCE = range(4)
-"""What is known of a bin and all that it is cut into: the sum over its samples of the log density ratio
-against the bin uncut, of its square, the degrees of freedom of the cuts, and the log odds of cutting."""
+
+class Side(NamedTuple):
+    """The columns of one side of all pairs, and what is computed once for a column and not for a pair."""
+
+    cells: UInt8[np.ndarray, "column sample"]
+    log_shares: Float[np.ndarray, "column part"]
+    weights: Float[np.ndarray, "column part"]
+
+    @classmethod
+    def of(cls, halved: Halved) -> Side:
+        """Logarithms and reciprocals of the sizes of all parts."""
+        return cls(halved.cells, halved.log_shares, halved.weights)
 
 
 class Partition(NamedTuple):
     """What one set of samples says of each pair.
 
     Attributes:
-        nats: Information of the bins, freed of what chance adds.
+        nats: Information that the bins see, freed of what chance adds, half a nat for each degree of freedom.
         variance: Of the log density ratio over the samples.
-        freedom: Degrees of freedom of the cuts, each weighed by its probability.
-        coarse: Counts in 8 x 8 cells.
+        freedom: Degrees of freedom of the cuts, each by its share.
+        coarse: Samples in 8 x 8 cells.
     """
 
     nats: Float[np.ndarray, " pair"]
@@ -41,29 +76,21 @@ class Partition(NamedTuple):
     coarse: Int[np.ndarray, "pair row cell"]
 
 
-class Side(NamedTuple):
-    """One side of all pairs, as the compiled loop takes it."""
+def partitions(x: Side, y: Side, a: Int[np.ndarray, " pair"], b: Int[np.ndarray, " pair"]) -> Partition:
+    """The information of column a of x with column b of y, for each pair (a, b).
 
-    cells: np.ndarray
-    log_shares: np.ndarray
-    weights: np.ndarray
-
-    @classmethod
-    def of(cls, halved: Halved) -> Side:
-        """Logarithms and reciprocals, computed once for a column and not once for a pair."""
-        return cls(halved.cells, halved.log_shares, halved.weights)
-
-
-def partitions(
-    x: Side, y: Side, a: Int[np.ndarray, " pair"], b: Int[np.ndarray, " pair"]
-) -> Partition:
-    """The information of column a of x with column b of y, for each pair (a, b)."""
+    Example:
+        >>> from nif.estimators.halving import halved
+        >>> coin = Side.of(halved(np.repeat([[0.0], [1.0]], 50, axis=0), depth=3))
+        >>> pair = np.zeros(1, dtype=int)
+        >>> partitions(coin, coin, pair, pair).nats.round(4)  # ln 2 - 1 / 200
+        array([0.6881])
+    """
     samples = x.cells.shape[1]
-    found, coarse = np.empty((len(a), 3)), np.empty((len(a), COARSE, COARSE), dtype=np.int32)
+    found, coarse = np.empty((len(a), 4)), np.empty((len(a), COARSE, COARSE), dtype=np.int32)
     logarithms = np.log(np.maximum(np.arange(samples + 1), 1))
     _each(x, y, a, b, logarithms, found, coarse)
-    nats = found[:, GAIN] / samples
-    freedom = found[:, FREEDOM]
+    nats, freedom = found[:, GAIN] / samples, found[:, FREEDOM]
     return Partition(nats - freedom / (2 * samples), found[:, SQUARE] / samples - nats**2, freedom, coarse)
 
 
@@ -75,9 +102,9 @@ def _each(x, y, a, b, logarithms, found, coarse):  # type: ignore[no-untyped-def
     for pair in range(a.size):
         i, j = a[pair], b[pair]
         _count(x.cells[i], y.cells[j], counts)
-        _fold(counts, bins, x.log_shares[i], y.log_shares[j], x.weights[i], y.weights[j], logarithms, coarse[pair])
-        for column in range(3):
-            found[pair, column] = bins[0, 0, column]
+        logs, weights = (x.log_shares[i], y.log_shares[j]), (x.weights[i], y.weights[j])
+        _fold(counts, bins, logs, weights, logarithms, coarse[pair])
+        found[pair] = bins[0, 0]
 
 
 @njit(nogil=True, cache=True)
@@ -88,8 +115,9 @@ def _count(left, right, counts):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _fold(counts, bins, log_x, log_y, weight_x, weight_y, logarithms, coarse):  # type: ignore[no-untyped-def]
+def _fold(counts, bins, logs, weights, logarithms, coarse):  # type: ignore[no-untyped-def]
     """Join bins by four, level by level, in place: the parts of bin (i, j) are read before it is written."""
+    (log_x, log_y), (weight_x, weight_y) = logs, weights
     side, finest = counts.shape[0] // 2, True
     while side > 0:
         if 2 * side == COARSE:
@@ -101,40 +129,39 @@ def _fold(counts, bins, log_x, log_y, weight_x, weight_y, logarithms, coarse):  
                 if n >= FEWEST:
                     across, down = weight_x[side + i], weight_y[side + j]
                     ways = (1 + (across > 0)) * (1 + (down > 0))
-                    # Less than 3: the margins of the two strips that the bin lies in are known.
+                    # The margins are known: of the strips that the bin lies in, it owns so much of a cut.
                     freedom = ways - 1 - n * (across + down)
-                    evidence = -PENALTY * freedom
+                    worth = -PENALTY * freedom
                     gain, square = 0.0, 0.0
                     for k in range(4):
-                        p, q = k // 2, k % 2
-                        part = counts[2 * i + p, 2 * j + q]
+                        p, q = 2 * i + k // 2, 2 * j + k % 2
+                        part = counts[p, q]
                         if part == 0:
                             continue
-                        ratio = logarithms[part] - logarithms[n]
-                        ratio -= log_x[2 * (side + i) + p] + log_y[2 * (side + j) + q]
+                        ratio = logarithms[part] - logarithms[n] - log_x[2 * side + p] - log_y[2 * side + q]
                         gain += part * ratio
                         square += part * ratio * ratio
-                        evidence += part * ratio
-                        if not finest and part >= FEWEST:
-                            within = bins[2 * i + p, 2 * j + q, GAIN]
+                        worth += part * ratio
+                        if part >= FEWEST and not finest:
+                            within = bins[p, q, GAIN]
                             gain += within
-                            square += bins[2 * i + p, 2 * j + q, SQUARE] + 2 * ratio * within
-                            freedom += bins[2 * i + p, 2 * j + q, FREEDOM]
-                            evidence += bins[2 * i + p, 2 * j + q, EVIDENCE]
-                    chance = _probability(evidence) if ways > 1 else 0.0
-                    bins[i, j, GAIN] = chance * gain
-                    bins[i, j, SQUARE] = chance * square
-                    bins[i, j, FREEDOM] = chance * freedom
-                    bins[i, j, EVIDENCE] = _log_sum(evidence) if ways > 1 else 0.0
+                            square += bins[p, q, SQUARE] + 2 * ratio * within
+                            freedom += bins[p, q, FREEDOM]
+                            worth += bins[p, q, WORTH]
+                    share, rounded = _cut(worth) if ways > 1 else (0.0, 0.0)
+                    bins[i, j, GAIN] = share * gain
+                    bins[i, j, SQUARE] = share * square
+                    bins[i, j, FREEDOM] = share * freedom
+                    bins[i, j, WORTH] = rounded
                 counts[i, j] = n
         side, finest = side // 2, False
 
 
 @njit(nogil=True, cache=True)
-def _probability(log_odds):  # type: ignore[no-untyped-def]
-    return 1 / (1 + math.exp(-log_odds)) if log_odds > -30 else 0.0
-
-
-@njit(nogil=True, cache=True)
-def _log_sum(log_odds):  # type: ignore[no-untyped-def]
-    return log_odds if log_odds > 30 else math.log1p(math.exp(log_odds))
+def _cut(worth):  # type: ignore[no-untyped-def]
+    """s' and s."""
+    if worth >= ROUNDED:
+        return 1.0, worth
+    if worth <= -ROUNDED:
+        return 0.0, 0.0
+    return (worth + ROUNDED) / (2 * ROUNDED), (worth + ROUNDED) ** 2 / (4 * ROUNDED)

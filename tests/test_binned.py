@@ -1,0 +1,244 @@
+"""`Binned`: right values, honest intervals, calibrated p-values; its compiled loops against slow twins."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import chi2_contingency
+
+from nif.contracts import Estimate, InputError, Outcome
+from nif.estimators.binned import Binned
+from nif.estimators.contingency import Margins, independence
+from nif.estimators.halving import Halved, depth_for, halved
+from nif.estimators.partition import FEWEST, PENALTY, ROUNDED, Side, partitions
+from nif.truths import BEYOND_NORMAL, INDEPENDENT, Truth, correlated_normal, discrete, normal_with, relu_pair
+
+NOT_ALIKE = (BEYOND_NORMAL[0], *BEYOND_NORMAL[5:8])
+"""Of the nine tasks; the others are these through monotone maps, which change no rank."""
+
+ONE = np.zeros(1, dtype=int)
+
+
+def estimated(truth: Truth, samples: int, seeds: int) -> Estimate:
+    """The same truth in many data sets."""
+    drawn = [truth.sample(samples, seed) for seed in range(seeds)]
+    x, y = (np.stack([pair[side] for pair in drawn])[:, :, None] for side in (0, 1))
+    return Binned().estimate(x, y)
+
+
+def test_the_nine_tasks_come_out_right_and_no_task_is_far_off() -> None:
+    errors = [np.abs(estimated(task, 10_000, 10).nats - task.nats).mean() for task in BEYOND_NORMAL]
+    assert np.mean(errors) < 0.010
+    assert max(errors) < 0.020
+
+
+@pytest.mark.parametrize("zeros", [0.5, 0.9, 0.99])
+def test_relu_pairs_whatever_the_share_of_zeros(zeros: float) -> None:
+    truth = relu_pair(0.75, zeros)
+    found = estimated(truth, 10_000, 20)
+    assert abs(found.nats.mean() - truth.nats) < 0.004
+    assert (found.p_value < 1e-6).all()
+
+
+@pytest.mark.parametrize(("nats", "tolerance"), [(2.0, 0.015), (3.0, 0.02), (4.0, 0.05)])
+def test_large_information(nats: float, tolerance: float) -> None:
+    assert estimated(normal_with(nats), 10_000, 10).nats.mean() == pytest.approx(nats, abs=tolerance)
+
+
+@pytest.mark.parametrize("samples", [1_000, 5_000])
+def test_intervals_cover_as_often_as_they_say(samples: int) -> None:
+    covered = {}
+    for task in NOT_ALIKE:
+        low, high = estimated(task, samples, 100).interval()
+        covered[task.name] = ((low <= task.nats) & (task.nats <= high)).mean()
+    assert all(share > 0.8 for share in covered.values())
+    assert 0.91 < covered["normal, rho 0.75"] < 0.995
+    assert 0.91 < np.mean(list(covered.values())) < 0.985
+
+
+@pytest.mark.parametrize("rho", [0.0, 0.05, 0.2])
+def test_intervals_of_what_is_hardly_there(rho: float) -> None:
+    truth = correlated_normal(rho)
+    low, high = estimated(truth, 2_000, 200).interval()
+    assert ((low <= truth.nats) & (truth.nats <= high)).mean() > 0.9
+
+
+@pytest.mark.parametrize("samples", [500, 3_000])
+@pytest.mark.parametrize("truth", INDEPENDENT[:3], ids=lambda truth: truth.name)
+def test_independent_sides_are_called_dependent_in_one_of_twenty(truth: Truth, samples: int) -> None:
+    found = estimated(truth, samples, 1_000)
+    assert 0.03 < (found.p_value < 0.05).mean() < 0.07  # three standard errors
+    assert (found.p_value < 0.001).mean() < 0.006
+    assert abs(found.nats.mean()) < 0.005
+
+
+@pytest.mark.parametrize("zeros", [0.9, 0.99])
+def test_rare_activity_does_not_inflate_significance(zeros: float) -> None:
+    found = estimated(relu_pair(0.0, zeros), 2_000, 1_000)
+    assert (found.p_value < 0.05).mean() < 0.07
+    assert (found.p_value < 0.001).mean() < 0.007
+
+
+def test_trends_and_patterns_are_both_found() -> None:
+    generator = np.random.default_rng(0)
+    x, noise = generator.normal(size=(2, 200, 1_000, 1))
+    trend = Binned().estimate(x, 0.15 * x + noise).p_value
+    bowl = Binned().estimate(x, 0.2 * x**2 + noise).p_value
+    assert (trend < 0.05).mean() > 0.75
+    assert (bowl < 0.05).mean() > 0.8
+
+
+def test_two_coins_drawn_with_the_seed_of_the_estimate() -> None:
+    coins = discrete(np.array([[0.4, 0.1], [0.1, 0.4]]))
+    x, y = (side[None, :, None] for side in coins.sample(5_000, seed=0))
+    assert Binned().estimate(x, y, seed=0).nats[0] == pytest.approx(coins.nats, abs=0.02)
+
+
+def table(samples: int, width: int) -> np.ndarray:
+    """Columns that depend on one another, some with atoms."""
+    generator = np.random.default_rng(0)
+    values = generator.normal(size=(samples, 3)) @ generator.normal(size=(3, width))
+    values += generator.normal(size=values.shape)
+    values[:, ::2] = np.maximum(values[:, ::2], 0)
+    return values
+
+
+def test_a_pair_does_not_depend_on_the_columns_beside_it_nor_on_the_threads() -> None:
+    x = table(600, 8)
+    whole = Binned().pairwise(x[:, :5], x[:, 5:], seed=1)
+    part = Binned(threads=1).pairwise(x[:, 2:4], x[:, 6:], seed=1)
+    within = Binned(threads=3).pairwise(x, x, seed=1)
+    for name in ("nats", "stderr", "p_value"):
+        assert getattr(whole, name)[2:4, 1:].tobytes() == getattr(part, name).tobytes()
+        assert np.array_equal(getattr(within, name)[:5, 5:], getattr(whole, name))
+
+
+def test_the_sides_can_be_exchanged() -> None:
+    x = table(600, 6)
+    there, back = Binned().pairwise(x[:, :3], x[:, 3:]), Binned().pairwise(x[:, 3:], x[:, :3])
+    assert np.allclose(there.nats, back.nats.T, atol=1e-12)
+    assert np.allclose(there.p_value, back.p_value.T, atol=1e-12)
+
+
+@pytest.mark.parametrize("samples", [8, 13, 50])
+def test_fewer_samples_than_cells(samples: int) -> None:
+    x = table(samples, 6)
+    found = Binned().pairwise(x, x + 0.0)
+    assert np.isfinite(found.nats).all()
+    assert ((found.stderr > 0) & (found.p_value > 0) & (found.p_value <= 1)).all()
+    assert (found.nats <= math.log(samples)).all()
+
+
+def test_too_few_samples_and_vectors_are_refused() -> None:
+    with pytest.raises(InputError, match="at least 8"):
+        Binned().pairwise(table(7, 2), table(7, 2))
+    with pytest.raises(InputError, match="components"):
+        Binned().estimate(np.zeros((1, 50, 2)), np.zeros((1, 50, 1)))
+    with pytest.raises(InputError, match="threads is 0"):
+        Binned(threads=0)
+
+
+def test_all_columns_constant() -> None:
+    found = Binned().pairwise(np.ones((60, 2)), np.zeros((60, 3)))
+    assert not found.nats.any()
+    assert not found.stderr.any()
+    assert (found.p_value == 1).all()
+    assert (found.outcome == Outcome.DEGENERATE).all()
+
+
+def test_repr_names_the_options_that_were_set() -> None:
+    assert repr(Binned()) == "Binned()"
+    assert repr(Binned(threads=2)) == "Binned(threads=2)"
+
+
+def naive_halves(column: np.ndarray, depth: int) -> list[np.ndarray]:
+    """Values of each cell, one median after the other."""
+    if depth == 0:
+        return [column]
+    ordered = np.sort(column)
+    steps = np.flatnonzero(np.diff(ordered)) + 1
+    middle = len(ordered) // 2
+    cut = min(steps, key=lambda step: (abs(step - middle), step)) if len(steps) else len(ordered)
+    return naive_halves(ordered[:cut], depth - 1) + naive_halves(ordered[cut:], depth - 1)
+
+
+@pytest.mark.parametrize("kind", ["normal", "zeros", "discrete", "constant"])
+def test_halving_equals_its_slow_twin_and_parts_no_equal_values(kind: str) -> None:
+    column = np.random.default_rng(0).normal(size=301)
+    if kind == "zeros":
+        column = np.maximum(column - 0.8, 0)
+    if kind == "discrete":
+        column = np.round(column)
+    if kind == "constant":
+        column = np.ones(301)
+    found = halved(column[:, None], depth=4)
+    assert found.sizes[0, 16:].tolist() == [len(cell) for cell in naive_halves(column, 4)]
+    assert (np.diff(found.cells[0][np.argsort(column)].astype(int)) >= 0).all()
+    assert all(len(np.unique(found.cells[0][column == value])) == 1 for value in np.unique(column))
+    assert np.bincount(found.cells[0], minlength=16).tolist() == found.sizes[0, 16:].tolist()
+
+
+def naive_cut(x: Halved, y: Halved, inside: np.ndarray, parts: tuple[int, int]) -> tuple[float, float, float]:
+    """Information gained, degrees of freedom and worth of a bin: part i of x and part j of y."""
+    n, cells = inside.sum(), 1 << x.depth
+    if n < FEWEST or max(parts) >= cells:
+        return 0.0, 0.0, 0.0
+    children = [
+        [side.sizes[0, k] for k in (2 * part, 2 * part + 1)] for side, part in zip((x, y), parts, strict=True)
+    ]
+    ways = [2 if min(sizes) > 0 else 1 for sizes in children]
+    if ways == [1, 1]:
+        return 0.0, 0.0, 0.0
+    freedom = ways[0] * ways[1] - 1.0
+    freedom -= sum(n / sum(sizes) for sizes, way in zip(children, ways, strict=True) if way == 2)
+    gain, worth = 0.0, -PENALTY * freedom
+    for p in (0, 1):
+        for q in (0, 1):
+            i, j = 2 * parts[0] + p, 2 * parts[1] + q
+            depth = int(math.log2(i))
+            here = inside & (x.cells[0] >> (x.depth - depth) == i - (1 << depth))
+            here &= y.cells[0] >> (x.depth - depth) == j - (1 << depth)
+            if here.any():
+                expected = n * children[0][p] / sum(children[0]) * children[1][q] / sum(children[1])
+                own = here.sum() * math.log(here.sum() / expected)
+                below = naive_cut(x, y, here, (i, j))
+                gain, freedom, worth = gain + own + below[0], freedom + below[1], worth + own + below[2]
+    share = min(max((worth + ROUNDED) / (2 * ROUNDED), 0.0), 1.0)
+    rounded = worth if worth > ROUNDED else ROUNDED * share**2
+    return share * gain, share * freedom, rounded
+
+
+@pytest.mark.parametrize("truth", [correlated_normal(0.8), relu_pair(0.9, 0.7), INDEPENDENT[2]])
+def test_the_best_partition_equals_its_slow_twin(truth: Truth) -> None:
+    x, y = (halved(side[:, None], depth=5) for side in truth.sample(400, seed=0))
+    found = partitions(Side.of(x), Side.of(y), ONE, ONE)
+    gain, freedom, _ = naive_cut(x, y, np.ones(400, dtype=bool), (1, 1))
+    assert found.nats[0] == pytest.approx((gain - freedom / 2) / 400, abs=1e-12)
+    assert found.freedom[0] == pytest.approx(freedom, abs=1e-9)
+    assert found.coarse.sum() == 400
+
+
+def test_of_discrete_sides_the_bins_are_the_values() -> None:
+    x, y = discrete(np.array([[0.3, 0.05, 0.0], [0.05, 0.2, 0.1], [0.0, 0.1, 0.2]])).sample(2_000, seed=0)
+    found = partitions(*(Side.of(halved(side[:, None], depth=7)) for side in (x, y)), ONE, ONE)
+    joint = np.histogram2d(x, y, bins=3)[0] / 2_000
+    product = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0)
+    plug_in = np.where(joint > 0, joint * np.log(np.maximum(joint, 1e-300) / product), 0).sum()
+    assert found.nats[0] + found.freedom[0] / 4_000 == pytest.approx(plug_in, abs=1e-12)
+    assert found.freedom[0] == pytest.approx(4, abs=0.5)  # (3 - 1)(3 - 1)
+
+
+def test_two_values_a_side_are_the_fourfold_table_of_scipy() -> None:
+    generator = np.random.default_rng(1)
+    x, y = generator.integers(0, 2, size=(2, 500, 40)).astype(float)
+    sides = halved(x, depth_for(500)), halved(y, depth_for(500))
+    each = np.arange(40)
+    coarse = partitions(*map(Side.of, sides), each, each).coarse
+    found = independence(*map(Margins.of, sides), each, each, coarse)
+    known = [
+        chi2_contingency(np.histogram2d(*pair, bins=2)[0], correction=False)
+        for pair in zip(x.T, y.T, strict=True)
+    ]
+    assert np.allclose(found, np.minimum([test.pvalue for test in known], 0.99), atol=0.003)
