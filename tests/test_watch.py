@@ -165,6 +165,8 @@ def test_the_flow_is_that_of_measure() -> None:
 def test_only_the_epochs_asked_for_are_measured() -> None:
     watch = nif.Watch(network(), rows()[0], every=3)
     assert [epoch for epoch in range(8) if watch.step(epoch) is not None] == [0, 3, 6]
+    numpys = nif.Watch(network(), rows()[0], every=np.int64(4))  # type: ignore[arg-type]
+    assert [epoch for epoch in range(6) if numpys.step(epoch) is not None] == [0, 4]
     chosen = nif.Watch(network(), rows()[0], every=[1, 5])
     assert [epoch for epoch in range(8) if chosen.step(epoch) is not None] == [1, 5]
 
@@ -263,8 +265,8 @@ def test_repeated_rows_are_told_of_once() -> None:
         watch.step(1)
 
 
-@pytest.mark.parametrize("every", [0, -2, True], ids=str)
-def test_every_is_a_number_of_epochs(every: int) -> None:
+@pytest.mark.parametrize("every", [0, -2, True, 2.5, None], ids=str)
+def test_every_is_a_number_of_epochs(every: Any) -> None:
     with pytest.raises(InputError, match="every is"):
         nif.Watch(network(), rows()[0], every=every)
 

@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Collection, Iterable, Sequence
 from functools import partial
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -259,9 +260,12 @@ _COLUMNS = ("layer", "units", "inflow", "outflow", "silent", "communities", "mod
 
 
 def _checked(every: int | Collection[int]) -> int | frozenset[int]:
-    if isinstance(every, bool) or (isinstance(every, int) and every < 1):
-        raise InputError(f"every is {every}; expected 1 or more epochs, or the epochs themselves.")
-    return every if isinstance(every, int) else frozenset(every)
+    if isinstance(every, Iterable):
+        return frozenset(every)
+    # Whole numbers of numpy's are welcome too; True is no number of epochs.
+    if not isinstance(every, Integral) or isinstance(every, bool) or every < 1:
+        raise InputError(f"every is {every!r}; expected 1 or more epochs, or the epochs themselves.")
+    return int(every)
 
 
 def _write(writer: Writer, epoch: int, seen: Snapshot) -> None:
