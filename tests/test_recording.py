@@ -136,6 +136,37 @@ def test_bad_data_is_refused_and_the_model_left_alone(name: str) -> None:
     assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
 
 
+class Sums(nn.Module):
+    """Leaves torch, or what one row is."""
+
+    def __init__(self, give: Any) -> None:
+        super().__init__()
+        self.give = give
+
+    def forward(self, x: Tensor) -> Any:
+        return self.give(x)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Sums(lambda x: x.numpy().sum(1)), "returns a ndarray; expected a tensor"),
+        (lambda: Sums(lambda x: None), "returns a NoneType; expected a tensor"),
+        (lambda: Sums(lambda x: x.sum()), r"output of the model has shape \[\] on 11 rows"),
+        (lambda: Sums(lambda x: torch.ones(len(x), 2)), "does not depend on its input"),
+        (lambda: torch.jit.script(chain()), "The model is compiled by TorchScript"),
+        (
+            lambda: nn.Sequential(torch.jit.script(chain())),
+            "Module '0' of the model is compiled by",
+        ),
+    ],
+)
+def test_models_that_can_not_be_followed(make: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        record(make(), inputs())
+
+
 @pytest.mark.parametrize("value", [torch.inf, torch.nan])
 def test_infinite_activations_name_the_layer(value: float) -> None:
     model = nn.Sequential(chain()[0], nn.Sequential(nn.Linear(6, 6), nn.ReLU()), nn.Linear(6, 3))
@@ -151,6 +182,7 @@ def test_infinite_activations_name_the_layer(value: float) -> None:
         ({"feature_names": ["a"]}, "feature_names has 1 names; expected 4"),
         ({"feature_names": list("aabc")}, "feature_names has 'a' more than once"),
         ({"class_names": ["a", "b"]}, "class_names has 2 names; expected 3"),
+        ({"output": 3}, "returns one tensor; there is no output 3"),
         ({"layers": ["0.3x"]}, "no layer '0.3x'. Did you mean '0.3'"),
         ({"device": "nowhere"}, "can not be put on device 'nowhere'"),
         ({"reduce": "median"}, "reduce is 'median'; expected"),

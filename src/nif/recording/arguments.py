@@ -89,7 +89,16 @@ def chosen_output(returned: Any, output: int | str | None) -> Tensor:
         tensor([1.])
     """
     if isinstance(returned, Tensor):
+        if output not in (None, 0, -1):
+            raise InputError(
+                f"The model returns one tensor; there is no output {output!r}. Leave output= out."
+            )
         return returned
+    if not isinstance(returned, (tuple, list, Mapping)) and not hasattr(returned, "__dict__"):
+        raise InputError(
+            f"The model returns a {type(returned).__name__}; expected a tensor, or several in a tuple, "
+            "mapping or object."
+        )
     found = _outputs(returned)
     tensors = {key: value for key, value in found.items() if isinstance(value, Tensor)}
     if output is None and len(tensors) == 1:

@@ -87,8 +87,7 @@ def _by_default(graph: Graph) -> list[int]:
 
 
 def _by_name(graph: Graph, layers: Sequence[str]) -> list[int]:
-    if isinstance(layers, str):
-        layers = [layers]
+    layers = [layers] if isinstance(layers, str) else [str(name) for name in layers]
     known = {step.name: index for index, step in enumerate(graph.steps) if _can_be_named(graph, index)}
     found: set[int] = set()
     for name in layers:

@@ -53,7 +53,14 @@ def same_random_state() -> Iterator[None]:
 
 
 def runnable(model: nn.Module) -> None:
-    """Refuse a model whose weights do not exist yet."""
+    """Refuse a model that can not be followed, or whose weights do not exist yet."""
+    scripted = [name for name, module in model.named_modules() if isinstance(module, torch.jit.ScriptModule)]
+    if scripted:
+        where = f"Module {scripted[0]!r} of the model" if scripted[0] else "The model"
+        raise InputError(
+            f"{where} is compiled by TorchScript, whose runs can not be followed; give the module that it "
+            "was made from."
+        )
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         if nn.parameter.is_lazy(tensor):
             raise InputError(
