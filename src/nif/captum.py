@@ -203,8 +203,10 @@ class _Term:
         Links of 0 nats or less are closed: they do not move with a sample.
         """
         weight = (self.links.nats > 0) * after
-        shares = self.decomposition.shares(len(self.links.nats))
-        shares = shares * self.decomposition.weight(len(shares)) * weight.sum(axis=1)[:, None]
+        joined = self.links.joined
+        joined = np.ones(weight.shape, dtype=bool) if joined is None else joined
+        beta = np.array([self.decomposition.weight(units) for units in joined.sum(axis=0).tolist()])
+        shares = self.decomposition.shares(len(weight)) * ((weight * beta) @ joined.T)
         return np.stack(
             [
                 self.relevance.weighed(own, others, weight) - self.shared.weighed(own, own, shares)

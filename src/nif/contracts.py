@@ -219,6 +219,8 @@ class Links:
         stderr: Standard error of `nats`.
         p_value: Of the relevance, against independence of the two sides.
         relevance: The information term alone, in nats.
+        joined: Which units a path joins, such as a channel and the features it is flattened to; None where
+            all are. Where none does there is no link: 0 nats, p-value 1, and no test.
     """
 
     source: int
@@ -227,6 +229,12 @@ class Links:
     stderr: Float[np.ndarray, "source target"]
     p_value: Float[np.ndarray, "source target"]
     relevance: Float[np.ndarray, "source target"]
+    joined: Bool[np.ndarray, "source target"] | None = None
+
+    @property
+    def count(self) -> int:
+        """How many links there are."""
+        return int(self.nats.size if self.joined is None else self.joined.sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,12 +246,23 @@ class Recording:
         activations: One array for each layer.
         connections: ``(source, target)`` indices of the layers that feed one another directly.
         labels: The labels that came with the data, when it yielded ``(x, y)``.
+        joined: For each connection, which units a path joins; None where all are. Empty: all in every one.
     """
 
     layers: tuple[Layer, ...]
     activations: tuple[Float[np.ndarray, "sample _"], ...]
     connections: tuple[tuple[int, int], ...]
     labels: np.ndarray | None = None
+    joined: tuple[Bool[np.ndarray, "source target"] | None, ...] = ()
+
+    def joined_between(self, source: int, target: int) -> Bool[np.ndarray, "source target"] | None:
+        """Which units of two connected layers a path joins; None where all are."""
+        return self.joined[self.connections.index((source, target))] if self.joined else None
+
+    @property
+    def not_joined(self) -> int:
+        """Pairs of units of connected layers that no path joins."""
+        return sum(int((~flags).sum()) for flags in self.joined if flags is not None)
 
     @property
     def samples(self) -> int:

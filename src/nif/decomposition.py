@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from nif.contracts import Estimate, InputError, Links
 
@@ -92,12 +92,19 @@ DAVIS2019 = Decomposition(beta=1.0, relevance="layer", order="index", critic="jo
 """The decomposition as published, for reproduction; `Decomposition` says what each of its choices does."""
 
 
-def redundancy(decomposition: Decomposition, within: Estimate) -> Estimate:
+def redundancy(
+    decomposition: Decomposition, within: Estimate, joined: Bool[np.ndarray, "unit target"] | None = None
+) -> Estimate:
     r"""What each unit shares with its own layer, with its standard error; p-values have no meaning here.
 
     Args:
         decomposition: Gives the order.
         within: Mutual information of all pairs of units of the layer, ``[unit, unit]``.
+        joined: Which units feed which target; None where all feed all. What a target does not hear is not
+            redundant for it.
+
+    Returns:
+        One value for each unit, ``[unit]``; for each unit and target, ``[unit, target]``, with `joined`.
 
     Example:
         >>> values = [[9.0, 0.2], [0.2, 9.0]]
@@ -106,9 +113,10 @@ def redundancy(decomposition: Decomposition, within: Estimate) -> Estimate:
         [0.1, 0.1]
     """
     shares = decomposition.shares(len(within.nats))
+    heard = np.ones(len(shares)) if joined is None else joined.astype(np.float64)
     return Estimate.of(
-        (shares * within.nats).sum(axis=1),
-        stderr=np.sqrt(((shares * within.stderr) ** 2).sum(axis=1)),
+        (shares * within.nats) @ heard,
+        stderr=np.sqrt((shares * within.stderr) ** 2 @ heard),
         p_value=1.0,
         samples=within.samples,
         estimator=within.estimator,
@@ -116,7 +124,12 @@ def redundancy(decomposition: Decomposition, within: Estimate) -> Estimate:
 
 
 def links(
-    decomposition: Decomposition, relevance: Estimate, shared: Estimate, source: int, target: int
+    decomposition: Decomposition,
+    relevance: Estimate,
+    shared: Estimate,
+    source: int,
+    target: int,
+    joined: Bool[np.ndarray, "source target"] | None = None,
 ) -> Links:
     r"""Weights of the links between two layers (eq. 2) from the two terms.
 
@@ -126,16 +139,19 @@ def links(
     Args:
         decomposition: Gives beta.
         relevance: Of each link, ``[source, target]``.
-        shared: Redundancy of each source unit, ``[source]``.
+        shared: Redundancy of each source unit, ``[source]`` or ``[source, target]``.
         source: Index of the source layer.
         target: Index of the target layer.
+        joined: Which units feed which target; beta is that of as many units as the target hears.
     """
-    beta = decomposition.weight(len(shared.nats))
+    heard = [len(relevance.nats)] if joined is None else joined.sum(axis=0).tolist()
+    beta = np.array([decomposition.weight(units) for units in heard])
+    shared = shared.map(lambda values: values[:, None]) if joined is None else shared
     return Links(
         source=source,
         target=target,
-        nats=relevance.nats - beta * shared.nats[:, None],
-        stderr=np.hypot(relevance.stderr, beta * shared.stderr[:, None]),
+        nats=relevance.nats - beta * shared.nats,
+        stderr=np.hypot(relevance.stderr, beta * shared.stderr),
         p_value=relevance.p_value,
         relevance=relevance.nats,
     )

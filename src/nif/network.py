@@ -33,6 +33,8 @@ def number_of_terms(recording: Recording, decomposition: Decomposition) -> int:
         for source, target in recording.connections
     )
     sources = {source for source, _ in recording.connections}
+    if decomposition.relevance == "unit":
+        relevance -= recording.not_joined
     return relevance + sum(sizes[source] * (sizes[source] - 1) // 2 for source in sources)
 
 
@@ -52,7 +54,10 @@ def network_links(recording: Recording, method: Method) -> tuple[tuple[Links, ..
     for source, target in recording.connections:
         between, failed = method.between(source, target)
         nothing = constant[source][:, None] | constant[target][None, :]
-        found.append(_zero_where(nothing, between))
+        joined = recording.joined_between(source, target)
+        if joined is not None:
+            nothing |= ~joined
+        found.append(replace(_zero_where(nothing, between), joined=joined))
         not_converged += failed
     return tuple(found), not_converged
 
@@ -94,9 +99,10 @@ class SeparateTerms:
             self._within[source] = self.pairs.within(self.observed[source])
         of_layer = self.decomposition.relevance == "layer"
         relevance = (self._of_layer if of_layer else self._of_units)(source, target)
-        shared = redundancy(self.decomposition, self._within[source])
+        joined = self.recording.joined_between(source, target)
+        shared = redundancy(self.decomposition, self._within[source], joined)
         failed = _not_converged(relevance) + (_not_converged(self._within[source]) // 2 if fresh else 0)
-        return links(self.decomposition, relevance, shared, source, target), failed
+        return links(self.decomposition, relevance, shared, source, target, joined), failed
 
     def _of_units(self, source: int, target: int) -> Estimate:
         return self.pairs.between(self.observed[source], self.observed[target])

@@ -117,7 +117,7 @@ def measure(
     limits = Limits(bytes_of(memory), checked_jobs(n_jobs))
     used = _estimator(estimator, chosen, terms)
     _refuse_infinite_information(chosen, noise)
-    with progress_bar("measuring", total=terms, shown=progress) as advance:
+    with progress_bar("measuring", total=terms + recording.not_joined, shown=progress) as advance:
         links, not_converged = network_links(
             recording,
             _method(used, recording, chosen, noise=noise, seed=seed, limits=limits, advance=advance),

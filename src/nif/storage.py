@@ -32,6 +32,8 @@ def save(flow: Flow, path: str | os.PathLike[str]) -> None:
     arrays = {f"constant/{index}": flags for index, flags in enumerate(flow.constant)}
     for index, found in enumerate(flow.links):
         arrays |= {f"links/{index}/{name}": getattr(found, name) for name in NUMBERS}
+        if found.joined is not None:
+            arrays[f"links/{index}/joined"] = found.joined
     whole = {name: np.ascontiguousarray(values) for name, values in arrays.items()}
     target = Path(path)
     beside = target.with_name(f".{target.name}.{os.getpid()}")
@@ -104,7 +106,12 @@ def _flow(header: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> Flow:
     layers = tuple(_layer(given) for given in json.loads(header["layers"]))
     ends = json.loads(header["links"])
     links = tuple(
-        Links(int(source), int(target), **{name: arrays[f"links/{index}/{name}"] for name in NUMBERS})
+        Links(
+            int(source),
+            int(target),
+            **{name: arrays[f"links/{index}/{name}"] for name in NUMBERS},
+            joined=arrays.get(f"links/{index}/joined"),
+        )
         for index, (source, target) in enumerate(ends)
     )
     constant = tuple(arrays[f"constant/{index}"] for index in range(len(layers)))

@@ -76,6 +76,10 @@ def _check_values(layers: Sequence[Layer], found: Links, name: str) -> None:
     expected = (len(layers[found.source]), len(layers[found.target]))
     if np.shape(values) != expected:
         raise InputError(f"{name} of the links {ends} has shape {np.shape(values)}; expected {expected}.")
+    if found.joined is not None and np.shape(found.joined) != expected:
+        raise InputError(
+            f"joined of the links {ends} has shape {np.shape(found.joined)}; expected {expected}."
+        )
     if not np.isfinite(values).all():
         bad = int((~np.isfinite(values)).sum())
         raise InputError(

@@ -313,7 +313,7 @@ class Flow:
 
     def __repr__(self) -> str:
         sizes = "-".join(map(str, self._dag.sizes))
-        links = sum(found.nats.size for found in self.links)
+        links = sum(found.count for found in self.links)
         first = f"Flow of {sizes} units: {links} links, {self._silent(ALPHA).sum()} of {sum(self._dag.sizes)}"
         return "\n  ".join([f"{first} units silent at {ALPHA}", *self.measurement.lines()])
 

@@ -18,16 +18,22 @@ def unit_p_values(links: Sequence[Links], constant: Flags) -> Float[np.ndarray, 
 
     A hidden unit carries something only if it hears something and is heard: the larger of the Simes p-value
     of its links from earlier layers and that of its links to later ones. An input has only the latter, an
-    output only the former. Links with constant units tell nothing and are not tests; a constant unit gets 1.
+    output only the former. Links with constant units tell nothing, and units that no path joins have no link:
+    those are not tests. A constant unit gets 1.
     """
     values = []
     for layer, flags in enumerate(constant):
-        into = [found.p_value[~constant[found.source]] for found in links if found.target == layer]
-        out = [found.p_value[:, ~constant[found.target]].T for found in links if found.source == layer]
+        into = [_tests(found)[~constant[found.source]] for found in links if found.target == layer]
+        out = [_tests(found)[:, ~constant[found.target]].T for found in links if found.source == layer]
         sides = [simes_of_columns(np.concatenate(side)) for side in (into, out) if side]
         both = np.maximum.reduce(sides) if sides else np.ones(len(flags))
         values.append(np.where(flags, 1.0, both))
     return np.concatenate(values)
+
+
+def _tests(found: Links) -> Float[np.ndarray, "source target"]:
+    """p-values of links; NaN where there is none."""
+    return found.p_value if found.joined is None else np.where(found.joined, found.p_value, np.nan)
 
 
 def unit_q_values(
@@ -46,14 +52,12 @@ def silent_units(links: Sequence[Links], constant: Flags, alpha: float = 0.05) -
 
 
 def simes_of_columns(p_values: Float[np.ndarray, "test unit"]) -> Float[np.ndarray, " unit"]:
-    """`nif.nulls.simes` of each column.
+    """`nif.nulls.simes` of each column, over the tests that are not NaN; 1 where there is none.
 
     Example:
         >>> simes_of_columns(np.array([[0.9, 1.0], [0.01, 1.0], [0.5, 1.0]])).tolist()
         [0.03, 1.0]
     """
-    tests, units = p_values.shape
-    if tests == 0:
-        return np.ones(units)
-    ordered = np.sort(p_values, axis=0) * tests / np.arange(1, tests + 1)[:, None]
-    return np.minimum(ordered.min(axis=0), 1.0)
+    tests = np.isfinite(p_values).sum(axis=0)
+    ordered = np.sort(p_values, axis=0) * tests / np.arange(1, len(p_values) + 1)[:, None]
+    return np.fmin.reduce(ordered, axis=0, initial=1.0)

@@ -29,7 +29,7 @@ def html_table(
         half = MOST_LAYERS // 2
         gap: Row = [f"… {left_out} layers …", *[""] * (len(HEAD) - 1)]
         rows = [*rows[:half], gap, *rows[-half:]]
-    links = sum(found.nats.size for found in dag.links)
+    links = sum(found.count for found in dag.links)
     title = f"Information flow of {_sizes(dag.sizes)} units, {links:,} links, {silent.sum():,} units silent"
     return table(HEAD, rows, title=title, below=[*_features(layers, dag), *measurement.lines()], names=2)
 

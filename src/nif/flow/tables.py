@@ -24,7 +24,7 @@ def edges(layers: Sequence[Layer], links: Sequence[Links]) -> pd.DataFrame:
 
 def _edges_between(layers: Sequence[Layer], found: Links) -> pd.DataFrame:
     source, target = layers[found.source], layers[found.target]
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
             "source_layer": source.name,
             "source_unit": np.repeat(np.array(source.units, dtype=object), len(target)),
@@ -35,6 +35,7 @@ def _edges_between(layers: Sequence[Layer], found: Links) -> pd.DataFrame:
             "p_value": found.p_value.ravel(),
         }
     )
+    return table if found.joined is None else table[found.joined.ravel()]
 
 
 def unit_index(layers: Sequence[Layer]) -> pd.MultiIndex:
@@ -65,7 +66,7 @@ def same_numbers(links: Sequence[Links], others: Sequence[Links], flags: Flags, 
     if [(each.source, each.target) for each in links] != [(each.source, each.target) for each in others]:
         return False
     return all(map(np.array_equal, flags, other_flags)) and all(
-        np.array_equal(getattr(one, name), getattr(other, name))
+        np.array_equal(getattr(one, name), getattr(other, name))  # None equals None
         for one, other in zip(links, others, strict=True)
-        for name in NUMBERS
+        for name in (*NUMBERS, "joined")
     )

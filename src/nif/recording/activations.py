@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from nif.contracts import Advance, InputError, Layer, Recording
@@ -25,6 +25,7 @@ from nif.recording.rows import BATCH, Rows, rows
 from nif.recording.sklearn_models import as_torch, sklearn_names
 from nif.recording.untouched import runnable, untouched
 from nif.recording.watching import AGAIN, Watcher, tensors_in, watched
+from nif.recording.ways import joined
 from nif.recording.wrappers import unwrapped
 
 MOST_SAMPLES = 100_000
@@ -109,7 +110,8 @@ def record(
             for place, units, shape in zip(plan.places, names, inputs.shapes(), strict=True)
         ),
         activations=(*inputs.values(), *kept.arrays),
-        connections=plan.connections,
+        connections=tuple(plan.connections),
+        joined=tuple(inputs.joined(source, joined(found)) for (source, _), found in plan.connections.items()),
         labels=None if found.labels is None else np.repeat(found.labels, reduction.samples_a_row, axis=0),
     )
 
@@ -168,6 +170,20 @@ class _Inputs:
             pictures = [self._unit_shape(index) for index in range(self.plan.inputs)]
         hidden = len(self.plan.places) - len(pictures)
         return [shape if len(shape) > 1 else () for shape in pictures] + [()] * hidden
+
+    def joined(
+        self, source: int, channels: Bool[np.ndarray, "channel target"] | None
+    ) -> Bool[np.ndarray, "source target"] | None:
+        """Which units of a layer feed which targets, where it is known of its channels."""
+        if source >= self.plan.inputs or channels is None or self._by_position(source):
+            return channels
+        shape = self.found.every[source].shape
+        features = np.repeat(channels, shape[2:].numel(), axis=0)
+        if (grouped := self._groups()) is None:
+            return features
+        whole = np.zeros((len(grouped.names), features.shape[1]), dtype=bool)
+        np.logical_or.at(whole, grouped.index, features)
+        return whole
 
     def values(self) -> list[Float[np.ndarray, "sample _"]]:
         """Activations of each input layer."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from nif.recording.arguments import Caller
 from nif.recording.axes import Axes, axes_of, unit_axis
 from nif.recording.untouched import same_random_state
 from nif.recording.watching import Watcher, tensors_in, watched
+from nif.recording.ways import Way, both, either, same, units_of, way
 
 EXAMPLES = 11
 """Rows a model is traced with: a number that no other axis of an activation is likely to have."""
@@ -40,6 +41,7 @@ class Step:
         axes: Which axis of the result is the sample and which the unit; None if no axis is the sample.
         nonlinear: Whether its result is measured unless the user chooses other layers.
         storage: Identifies the memory that holds the result.
+        ways: For each step it was fed by, which of its units come from which of theirs.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Step:
     axes: Axes | None
     nonlinear: bool
     storage: int
+    ways: Mapping[int, Way] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -80,20 +83,28 @@ class Graph:
                 found |= self.steps[index].feeds
         return found
 
-    def connections(self, measured: Sequence[int]) -> tuple[tuple[int, int], ...]:
-        """Pairs of measured steps, by their place in `measured`, that a path joins past no other of them."""
+    def connections(self, measured: Sequence[int]) -> dict[tuple[int, int], Way]:
+        """Pairs of measured steps, by their place in `measured`, that a path joins past no other of them.
+
+        With each, which of their units are joined.
+        """
         place = {step: index for index, step in enumerate(measured)}
-        nearest: list[frozenset[int]] = []
+        nearest: list[dict[int, Way]] = []
         for step in self.steps:
-            nearest.append(
-                frozenset(
-                    near
-                    for feed in step.feeds
-                    for near in ((place[feed],) if feed in place else nearest[feed])
-                )
+            found: dict[int, list[Way]] = {}
+            for feed in step.feeds:
+                last = step.ways.get(feed)
+                if feed in place:
+                    found.setdefault(place[feed], []).append(last)
+                else:
+                    for near, before in nearest[feed].items():
+                        found.setdefault(near, []).append(both(before, last))
+            nearest.append({near: either(ways) for near, ways in found.items()})
+        return dict(
+            sorted(
+                ((source, place[step]), found) for step in measured for source, found in nearest[step].items()
             )
-        joined = ((source, place[step]) for step in measured for source in nearest[step])
-        return tuple(sorted(joined))
+        )
 
 
 def graph_of(call: Caller, inputs: Sequence[Tensor]) -> Graph:
@@ -147,7 +158,9 @@ class _Trace(Watcher):
         first = written[0]
         axis = self._axis.get(id(first))
         found = axes_of(tuple(first.shape), axis, EXAMPLES, heads=kind == "scaled_dot_product_attention")
-        self._add(Step(name, kind, feeds, tuple(first.shape), found, nonlinear, _storage(first)), written)
+        ways = {} if self._units(first) is None else {feed: self._same(feed, first) for feed in feeds}
+        step = Step(name, kind, feeds, tuple(first.shape), found, nonlinear, _storage(first), ways)
+        self._add(step, written)
 
     def function(self, name: str, given: Any, returned: Any) -> None:
         read = tensors_in(given)
@@ -164,7 +177,9 @@ class _Trace(Watcher):
         if not written or not feeds:
             return
         self._know_axes(name, given, read, written)
-        self._add(Step("", name, feeds, (), None, False, 0), written)
+        shape = tuple(written[0].shape) if len(written) == 1 else ()
+        ways = self._ways(name, given, read, written)
+        self._add(Step("", name, feeds, shape, None, False, 0, ways), written)
 
     def _know_axes(self, name: str, given: Any, read: list[Tensor], written: list[Tensor]) -> None:
         before = next((values for values in read if self._wrote([values])), written[0])
@@ -174,6 +189,29 @@ class _Trace(Watcher):
                 self._axis[id(values)] = axis
             if of_input is not None:
                 self._axis.setdefault(id(before), of_input)
+
+    def _units(self, values: Tensor) -> int | None:
+        return units_of(values.shape, self._axis.get(id(values)), EXAMPLES)
+
+    def _same(self, feed: int, values: Tensor) -> Way:
+        """The same values under another name; None if they are not those that the step has written."""
+        units = self._units(values)
+        return None if units is None or self.steps[feed].shape != tuple(values.shape) else same(units)
+
+    def _ways(self, name: str, given: Any, read: list[Tensor], written: list[Tensor]) -> dict[int, Way]:
+        """Which units come from which; nothing is said of a step where not all is known."""
+        units = [self._units(values) for values in read]
+        if len(written) != 1 or self._units(written[0]) is None or name == "__setitem__":
+            return {}
+        found: dict[int, list[Way]] = {}
+        for place, values in enumerate(read):
+            for feed in (writers := self._wrote([values])):
+                known = len(writers) == 1 and None not in units[: place + 1]
+                known = known and self.steps[feed].shape == tuple(values.shape)
+                counts = [count or 0 for count in units]
+                step = way(name, given, place, read, counts, written[0]) if known else None
+                found.setdefault(feed, []).append(step)
+        return {feed: either(ways) for feed, ways in found.items()}
 
     def _wrote(self, tensors: Iterable[Tensor]) -> frozenset[int]:
         return NOTHING.union(*(self._writers.get(_storage(values), self._left) for values in tensors))

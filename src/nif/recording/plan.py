@@ -12,6 +12,7 @@ from nif.recording.axes import Axes
 from nif.recording.graph import Graph, Step
 from nif.recording.naming import unknown
 from nif.recording.watching import AGAIN
+from nif.recording.ways import Way
 
 
 @dataclass(frozen=True)
@@ -40,14 +41,15 @@ class Plan:
     Attributes:
         places: One for each layer.
         inputs: How many of the first are inputs.
-        connections: Pairs of places where the first feeds the second past no other.
+        connections: Pairs of places where the first feeds the second past no other, and which of their units
+            are joined.
         largest: Values a row takes in the largest activation of the model.
         writes_input: Whether the model changes its inputs in place; it must then be given copies.
     """
 
     places: tuple[Place, ...]
     inputs: int
-    connections: tuple[tuple[int, int], ...]
+    connections: dict[tuple[int, int], Way]
     largest: int
     writes_input: bool = False
 

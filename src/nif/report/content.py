@@ -90,7 +90,7 @@ def _attribution(dag: Dag) -> dict[str, np.ndarray]:
 
 def _meta(flow: Flow, dag: Dag, neurons: pd.DataFrame, links: Strongest) -> dict[str, Any]:
     silent = int(neurons["silent"].sum())
-    total = sum(found.nats.size for found in flow.links)
+    total = sum(found.count for found in flow.links)
     return {
         "summary": f"{'-'.join(map(str, dag.sizes))} units, {total:,} links, {links.of:,} of them with "
         f"information; {silent:,} of {len(neurons):,} neurons silent at .05; {flow.measurement.estimator}, "
