@@ -12,6 +12,7 @@ from nif.estimators.mine import Mine
 from nif.estimators.nwj import Nwj
 from nif.estimators.smile import Smile
 from nif.estimators.variational import Variational
+from nif.truths import Truth, relu_pair, student, uniform_with_noise
 
 RHO = 0.75
 TRUTH = -0.5 * np.log1p(-(RHO**2))
@@ -36,6 +37,32 @@ def test_independent_data_give_about_zero() -> None:
     estimate = Mine(hidden=16).estimate(x, y)
     assert abs(estimate.nats.mean()) < 0.01
     assert (estimate.p_value < 0.05).mean() < 0.25
+
+
+def test_compiled_critics_give_nothing_for_independent_data() -> None:
+    x, y = normal_pairs(60, 500, 0.0)
+    estimate = Mine().estimate(x, y)
+    assert abs(estimate.nats.mean()) < 0.005
+    low, high = estimate.interval()
+    assert ((low <= 0) & (high >= 0)).mean() > 0.85
+
+
+def test_units_that_are_hardly_ever_active_stay_near_the_truth() -> None:
+    """With a dozen active samples a fold may hold none; a critic must not be lost in what it never saw."""
+    truth = relu_pair(0.9, 0.99)
+    x, y = (
+        np.stack(side)[:, :, None] for side in zip(*(truth.sample(1000, k) for k in range(12)), strict=True)
+    )
+    assert np.abs(Mine().estimate(x, y).nats - truth.nats).max() < 0.05
+
+
+@pytest.mark.parametrize("truth", [uniform_with_noise(0.75), student(1)], ids=lambda truth: truth.name)
+def test_the_interval_covers_the_truth_where_the_critic_falls_short(truth: Truth) -> None:
+    x, y = (
+        np.stack(side)[:, :, None] for side in zip(*(truth.sample(1000, k) for k in range(12)), strict=True)
+    )
+    low, high = Mine().estimate(x, y).interval()
+    assert ((low <= truth.nats) & (truth.nats <= high)).mean() > 0.7
 
 
 def test_same_seed_same_bits_and_global_state_untouched() -> None:

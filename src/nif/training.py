@@ -39,7 +39,7 @@ class Schedule:
     learning_rate: float = 1e-2
     keep: float = 0.5
     check_every: int = 20
-    patience: int = 8
+    patience: int = 6
     warm_up: int = 10
     average: float = 0.97
 

@@ -37,7 +37,7 @@ class Mine(Variational):
     """
 
     hidden: int = 32
-    steps: int = 400
+    steps: int = 600
     learning_rate: float = 3e-2
 
     @property

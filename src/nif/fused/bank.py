@@ -108,7 +108,8 @@ def train_and_score(
         samples = ordered(x, y, TRAINING_CELLS)
         inside = [(np.clip(a, x.min(), x.max()), np.clip(b, y.min(), y.max())) for a, b in others]
         best = fit(rows[pair].copy(), rates, samples, ordered(*inside[0], LOOKED_CELLS), plan)
-        found = scored(best.weights, hidden, ordered(*inside[1], SCORED_CELLS))
+        held_out = ordered(*inside[1], SCORED_CELLS)
+        found = scored(best.weights, hidden, held_out, best.level, len(x))
         return best.trained, best.rise, *found, float(best.steps < plan.steps)
 
     results = np.array(list(_in_threads(one, len(rows), advance)), dtype=np.float64)

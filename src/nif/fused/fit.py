@@ -40,12 +40,14 @@ class Fitted(NamedTuple):
         steps: That were made.
         trained: The bound on the samples that it learnt from, higher than it is.
         rise: How much the bound on the looked samples grew over the second half of the way to the best.
+        level: The logarithm of the mean of exp T over the product of these samples.
     """
 
     weights: Numbers
     steps: int
     trained: float
     rise: float
+    level: float
 
 
 @compiled
@@ -79,9 +81,12 @@ def fit(weights: Numbers, rates: Numbers, samples: Column, looked: Column, plan:
                              space, state.gradient)  # fmt: skip
         left = np.float32(min(1.0, (step + 1) / plan.warm_up) * (1 - step / plan.steps))
         move(weights, state, rates, left, step, plan.average)
+    shrink(best, plan.hidden, samples, space)  # a few looked samples may miss what is rare
     shrink(best, plan.hidden, looked, space)
-    trained = value_of(best, plan.hidden, samples, space)
-    return Fitted(best, step, trained, best_value - values[best_look // 2])
+    joint = scores_of(best, plan.hidden, samples.x, samples.y, space)
+    product = scores_of(best, plan.hidden, samples.grid_x, samples.grid_y, space)
+    level = log_mean_exp(product, samples.share)
+    return Fitted(best, step, mean(joint) - level, best_value - values[best_look // 2], level)
 
 
 @compiled

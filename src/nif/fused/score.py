@@ -33,11 +33,19 @@ class Scored(NamedTuple):
 
 
 @compiled
-def scored(weights: Numbers, hidden: int, samples: Column) -> Scored:
-    """Evaluate a critic; the product is the grid of the samples' own margins."""
+def scored(weights: Numbers, hidden: int, samples: Column, level: float, learnt: int) -> Scored:
+    """Evaluate a critic; the product is the grid of the samples' own margins.
+
+    From n samples nobody can learn that a density ratio is above n or below 1 / n: scores stay within log n
+    of their level. Else one far extrapolation would outweigh all other samples.
+    """
+    low, high = np.float32(level - np.log(learnt)), np.float32(level + np.log(learnt))
     space = room(hidden, 64)
     joint = scores_of(weights, hidden, samples.x, samples.y, space)
     product = scores_of(weights, hidden, samples.grid_x, samples.grid_y, space)
+    for scores in (joint, product):
+        for i in range(len(scores)):
+            scores[i] = min(max(scores[i], low), high)
     log_mean = log_mean_exp(product, samples.share)
     places = _places(samples)
     z, skew = _against_permutations(product, samples.share, places)
