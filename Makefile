@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types docs chromium unit benchmark clean
+.PHONY: demo test lint types docs pictures chromium unit benchmark clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -25,6 +25,10 @@ types: $(VENV)/installed
 # The site, in build/site, without a network; its pictures are made from real runs.
 docs: $(VENV)/installed
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+# Those of the README, which are kept with the code.
+pictures: $(VENV)/installed chromium
+	$(BIN)/python docs/site/readme.py
 
 # For the tests of pages. Debian's, where it is missing and we may install; without it those tests are skipped.
 chromium:

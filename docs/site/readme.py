@@ -1,0 +1,37 @@
+"""Make the two pictures of the README anew, from real runs: ``make pictures``."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import pictures
+from PIL import Image
+from playwright.sync_api import sync_playwright
+
+COLOURS = 160
+"""Enough for lines and discs, in a third of the bytes."""
+
+IMAGES = Path(__file__).parent.parent / "images"
+
+
+def report(path: Path) -> None:
+    """The report of the network that reads digits, with a neuron pinned."""
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as running:
+        page_file = Path(folder) / "flow.html"
+        page_file.write_bytes(pictures.report_of(*pictures.digits()))
+        browser = running.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 720})
+        page.goto(page_file.as_uri())
+        page.fill("#find", "relu2[4]")
+        page.press("#find", "Enter")
+        page.screenshot(path=path)
+        browser.close()
+
+
+if __name__ == "__main__":
+    (IMAGES / "iris.png").write_bytes(pictures.network())
+    report(IMAGES / "report.png")
+    for picture in IMAGES.glob("*.png"):
+        Image.open(picture).quantize(COLOURS).save(picture, optimize=True)
