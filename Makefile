@@ -47,13 +47,14 @@ unit: $(VENV)/installed chromium
 	touch $@
 
 # Banknote and MNIST are read from the directory that NIF_DATA names, or from OpenML.
-benchmark: $(VENV)/installed .venv-peers/installed
+benchmark: $(VENV)/installed .venv-peers/installed chromium
 	$(BIN)/python benchmarks/estimators.py --peers .venv-peers/bin/python
 	$(BIN)/python benchmarks/calibration.py
 	$(BIN)/python benchmarks/scaling.py --figure docs/images/scaling.png
 	$(BIN)/python benchmarks/stability.py
 	$(BIN)/python benchmarks/attribution.py
 	$(BIN)/python benchmarks/pruning.py
+	$(BIN)/python benchmarks/report.py
 	$(BIN)/python benchmarks/recording.py
 
 clean:
