@@ -12,7 +12,7 @@ from nif.contracts import Estimate, InputError, Outcome
 from nif.estimators.binned import Binned
 from nif.estimators.contingency import Margins, independence
 from nif.estimators.halving import Halved, depth_for, halved
-from nif.estimators.partition import FEWEST, PENALTY, ROUNDED, Side, partitions
+from nif.estimators.partition import FEWEST, PENALTY, PRICE, ROUNDED, Side, partitions
 from nif.truths import BEYOND_NORMAL, INDEPENDENT, Truth, correlated_normal, discrete, normal_with, relu_pair
 
 NOT_ALIKE = (BEYOND_NORMAL[0], *BEYOND_NORMAL[5:8])
@@ -193,7 +193,7 @@ def naive_cut(x: Halved, y: Halved, inside: np.ndarray, parts: tuple[int, int]) 
         return 0.0, 0.0, 0.0
     freedom = ways[0] * ways[1] - 1.0
     freedom -= sum(n / sum(sizes) for sizes, way in zip(children, ways, strict=True) if way == 2)
-    gain, worth = 0.0, -PENALTY * freedom
+    gain, worth = 0.0, -PRICE - PENALTY * freedom
     for p in (0, 1):
         for q in (0, 1):
             i, j = 2 * parts[0] + p, 2 * parts[1] + q

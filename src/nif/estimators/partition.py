@@ -8,7 +8,7 @@ says that the samples in a bin are not spread as those of independent columns wo
 for n samples in the bin, n_c in its parts, and f_c the share that the margins alone give to a part. Chance
 gains half a nat for each degree of freedom :math:`\nu` of the cut, so a cut must pay a penalty, and is worth
 
-.. math:: W = s\Big(G - \lambda \nu + \sum_c W_c\Big), \qquad s(u) = \max(0, u)
+.. math:: W = s\Big(G - c - \lambda \nu + \sum_c W_c\Big), \qquad s(u) = \max(0, u)
 
 with W_c of its parts: one pass from the smallest bins upwards finds the best of all partitions. A cut that
 shows nothing by itself is made where those below it are worth it.
@@ -33,8 +33,11 @@ from numba import njit
 
 from nif.estimators.halving import COARSE, Halved
 
-PENALTY = 1.65
-"""Nats times samples that a cut must gain for each degree of freedom, about three times what chance gives."""
+PRICE = 1.0
+"""c, nats times samples that any cut must gain; else cuts of little freedom would always be half made."""
+
+PENALTY = 1.3
+"""lambda, nats times samples for each degree of freedom, more than twice what chance gives."""
 
 ROUNDED = 3.0
 """h, in nats times samples."""
@@ -131,7 +134,7 @@ def _fold(counts, bins, logs, weights, logarithms, coarse):  # type: ignore[no-u
                     ways = (1 + (across > 0)) * (1 + (down > 0))
                     # The margins are known: of the strips that the bin lies in, it owns so much of a cut.
                     freedom = ways - 1 - n * (across + down)
-                    worth = -PENALTY * freedom
+                    worth = -PRICE - PENALTY * freedom
                     gain, square = 0.0, 0.0
                     for k in range(4):
                         p, q = 2 * i + k // 2, 2 * j + k % 2
