@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Collection, Iterable, Sequence
 from functools import partial
 from numbers import Integral
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -32,6 +32,7 @@ MOST_SAMPLES = 1000
 """Rows that are measured unless the user says otherwise."""
 
 
+@runtime_checkable
 class Writer(Protocol):
     """What is used of TensorBoard's ``SummaryWriter``."""
 
