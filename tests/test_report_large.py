@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
-from browsing import FLOW, VIEWS, shown_number
+from browsing import FLOW, VIEWS, pixels_of, shown_number
 from flows import flow_of, links_of, random_flow
 from nif.contracts import InputError
 from nif.report.strongest import strongest
@@ -72,6 +74,21 @@ def test_ten_thousand_neurons_can_be_explored(show: Any) -> None:
     page.fill("#find", "relu50[7]")
     page.press("#find", "Enter")
     assert page.inner_text("#detail h2") == "relu50[7]"
+
+
+def test_a_network_that_reads_pictures_of_28_by_28_pixels(show: Any) -> None:
+    made = random_flow([784, 300, 100, 10], seed=2)
+    flow = replace(made, layers=(replace(made.layers[0], shape=(1, 28, 28)), *made.layers[1:]))
+    page = show(flow)
+    page.select_option("#class", "7")
+    page.click("#tab-attribution")
+    said = flow.attribution()["output[7]"].to_numpy()
+    row, column = divmod(int(said.argmax()), 28)
+    assert page.inner_text("figcaption .note").startswith(f"the most at row {row}, column {column}: ")
+    drawn = pixels_of(page, "canvas.image")[..., :3].sum(axis=-1).astype(int)
+    cell = drawn.shape[0] // 28
+    shades = drawn[cell // 2 :: cell, cell // 2 :: cell].ravel()
+    assert spearmanr(shades, -said).statistic > 0.98  # shades are of 8 bits
 
 
 def test_a_page_that_can_not_be_written_is_refused_before_the_work(tmp_path: Path) -> None:
