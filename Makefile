@@ -34,7 +34,7 @@ pictures: $(VENV)/installed chromium
 chromium:
 	@command -v chromium > /dev/null \
 	|| { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null \
-	     && apt-get update -qq && apt-get install -qq --yes --no-install-recommends chromium; } \
+	     && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends chromium; } \
 	|| echo "chromium can not be installed here: the browser tests are skipped (apt-get install chromium)"
 
 unit: $(VENV)/installed chromium
