@@ -230,6 +230,14 @@ def test_of_discrete_sides_the_bins_are_the_values() -> None:
     assert found.freedom[0] == pytest.approx(4, abs=0.5)  # (3 - 1)(3 - 1)
 
 
+def test_a_bin_may_hold_any_number_of_samples() -> None:
+    coins = discrete(np.array([[0.4, 0.1], [0.1, 0.4]]))
+    x, y = (halved(side[:, None], depth=8) for side in coins.sample(200_000, seed=0))
+    found = partitions(Side.of(x), Side.of(y), ONE, ONE)
+    assert found.coarse.max() > 2**16
+    assert found.nats[0] == pytest.approx(coins.nats, abs=0.005)
+
+
 def test_two_values_a_side_are_the_fourfold_table_of_scipy() -> None:
     generator = np.random.default_rng(1)
     x, y = generator.integers(0, 2, size=(2, 500, 40)).astype(float)

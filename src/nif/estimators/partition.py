@@ -92,16 +92,17 @@ def partitions(x: Side, y: Side, a: Int[np.ndarray, " pair"], b: Int[np.ndarray,
     samples = x.cells.shape[1]
     found, coarse = np.empty((len(a), 4)), np.empty((len(a), COARSE, COARSE), dtype=np.int32)
     logarithms = np.log(np.maximum(np.arange(samples + 1), 1))
-    _each(x, y, a, b, logarithms, found, coarse)
+    cells = x.weights.shape[1]
+    # Small numbers where they suffice: less memory to clear and to read, a tenth to a fifth of the time.
+    counts = np.empty((cells, cells), dtype=np.int16 if samples < 2**15 else np.int32)
+    _each(x, y, a, b, logarithms, counts, found, coarse)
     nats, freedom = found[:, GAIN] / samples, found[:, FREEDOM]
     return Partition(nats - freedom / (2 * samples), found[:, SQUARE] / samples - nats**2, freedom, coarse)
 
 
 @njit(nogil=True, cache=True)
-def _each(x, y, a, b, logarithms, found, coarse):  # type: ignore[no-untyped-def]
-    cells = x.weights.shape[1]
-    counts = np.empty((cells, cells), np.int32)
-    bins = np.zeros((cells // 2, cells // 2, 4))
+def _each(x, y, a, b, logarithms, counts, found, coarse):  # type: ignore[no-untyped-def]
+    bins = np.zeros((len(counts) // 2, len(counts) // 2, 4))
     for pair in range(a.size):
         i, j = a[pair], b[pair]
         _count(x.cells[i], y.cells[j], counts)
