@@ -12,7 +12,7 @@ import nif
 SOURCE = Path(nif.__file__).parent
 
 ORDER = [
-    ["nif.version", "nif.contracts", "nif.notebook", "nif.progress", "nif.streams"],
+    ["nif.version", "nif.contracts", "nif.notebook", "nif.compiled", "nif.progress", "nif.streams"],
     [
         "nif.pointwise",
         "nif.nulls",

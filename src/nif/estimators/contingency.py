@@ -27,9 +27,9 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
-from numba import njit
 from scipy.special import gammaincc
 
+from nif.compiled import compiled
 from nif.estimators.halving import COARSE, SHALLOWEST, Halved
 from nif.nulls import cauchy_combination
 
@@ -114,7 +114,7 @@ def independence(
     return cauchy_combination(np.minimum(np.where(told, p_value, p_value[:, :1]), LARGEST))
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _chi_squares(groups_x, groups_y, sizes_x, sizes_y, a, b, counts, statistic):  # type: ignore[no-untyped-def]
     joined = np.empty((COARSE, COARSE))
     for pair in range(a.size):

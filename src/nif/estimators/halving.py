@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
-from numba import njit
+
+from nif.compiled import compiled
 
 DEEPEST = 8
 """Halvings at most: 256 cells a side, numbered in one byte."""
@@ -84,7 +85,7 @@ def halved(columns: Float[np.ndarray, "sample column"], depth: int) -> Halved:
     return Halved(cells, sizes)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _halve(ordered, order, depth, cells, sizes):  # type: ignore[no-untyped-def]
     parts = 2 << depth
     ends = np.zeros(parts, np.int64)
@@ -99,7 +100,7 @@ def _halve(ordered, order, depth, cells, sizes):  # type: ignore[no-untyped-def]
             cells[order[place]] = part - parts // 2
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _nearest_step(ordered, start, end):  # type: ignore[no-untyped-def]
     """Where the values change, as near to the middle as they do; the end if they do not."""
     if end - start < 2 or ordered[start] == ordered[end - 1]:

@@ -29,8 +29,8 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
-from numba import njit
 
+from nif.compiled import compiled
 from nif.estimators.halving import COARSE, Halved
 
 PRICE = 1.0
@@ -100,7 +100,7 @@ def partitions(x: Side, y: Side, a: Int[np.ndarray, " pair"], b: Int[np.ndarray,
     return Partition(nats - freedom / (2 * samples), found[:, SQUARE] / samples - nats**2, freedom, coarse)
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _each(x, y, a, b, logarithms, counts, found, coarse):  # type: ignore[no-untyped-def]
     bins = np.zeros((len(counts) // 2, len(counts) // 2, 4))
     for pair in range(a.size):
@@ -111,14 +111,14 @@ def _each(x, y, a, b, logarithms, counts, found, coarse):  # type: ignore[no-unt
         found[pair] = bins[0, 0]
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _count(left, right, counts):  # type: ignore[no-untyped-def]
     counts[:] = 0
     for sample in range(left.size):
         counts[left[sample], right[sample]] += 1
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _fold(counts, bins, logs, weights, logarithms, coarse):  # type: ignore[no-untyped-def]
     """Join bins by four, level by level, in place: the parts of bin (i, j) are read before it is written."""
     (log_x, log_y), (weight_x, weight_y) = logs, weights
@@ -161,7 +161,7 @@ def _fold(counts, bins, logs, weights, logarithms, coarse):  # type: ignore[no-u
         side, finest = side // 2, False
 
 
-@njit(nogil=True, cache=True)
+@compiled
 def _cut(worth):  # type: ignore[no-untyped-def]
     """s' and s."""
     if worth >= ROUNDED:

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float32
 
+from nif.compiled import compiled
 from nif.fused.cells import log_mean_exp
 from nif.fused.critic import CHUNK, backward, forward, transpose
-from nif.fused.lanes import compiled
 
 Numbers = Float32[np.ndarray, " number"]
 

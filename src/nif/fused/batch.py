@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
+from nif.compiled import compiled
 from nif.fused.ascent import Batch
 from nif.fused.cells import cell_bounds, grid, log_mean_exp
 from nif.fused.critic import CHUNK
-from nif.fused.lanes import compiled
 
 Numbers = Float32[np.ndarray, " number"]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
-from nif.fused.lanes import compiled
+from nif.compiled import compiled
 
 Numbers = Float32[np.ndarray, " number"]
 Bounds = Int64[np.ndarray, " bound"]

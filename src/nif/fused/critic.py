@@ -13,7 +13,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float32
 
-from nif.fused.lanes import LANES, compiled, fma, keep_where_positive, load, splat, store, total
+from nif.compiled import compiled
+from nif.fused.lanes import LANES, fma, keep_where_positive, load, splat, store, total
 from nif.fused.tile import add_outer, layer
 
 CHUNK = 64

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float32, Float64
 
+from nif.compiled import compiled
 from nif.fused.ascent import Room, adam, ascend, move, room, scores_of
 from nif.fused.batch import GOLDEN, PLASTIC, Column, draw_joint, draw_product, empty_batch, importance
 from nif.fused.cells import highest, log_mean_exp, mean
-from nif.fused.lanes import compiled
 
 Numbers = Float32[np.ndarray, " number"]
 Shares = Float64[np.ndarray, " node"]

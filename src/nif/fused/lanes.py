@@ -8,12 +8,10 @@ them.
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
@@ -22,15 +20,6 @@ LANES = 32
 
 _FLOAT = ir.FloatType()
 VECTOR = ir.VectorType(_FLOAT, LANES)
-
-
-def compiled(function: Callable[..., Any]) -> Any:
-    """Compile with numba: without the interpreter's lock, kept on disk for the next process.
-
-    Arithmetic keeps to IEEE 754, no fast math: a process that compiles and one that loads the code inline it
-    differently, and both must round alike. What should be fused or reordered is written so, in lanes.
-    """
-    return njit(cache=True, nogil=True, error_model="numpy")(inspect.unwrap(function))
 
 
 class LanesType(types.Type):

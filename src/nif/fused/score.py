@@ -7,10 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
+from nif.compiled import compiled
 from nif.fused.ascent import room, scores_of
 from nif.fused.batch import Column
 from nif.fused.cells import log_mean_exp, mean
-from nif.fused.lanes import compiled
 
 Numbers = Float32[np.ndarray, " number"]
 Shares = Float64[np.ndarray, " node"]

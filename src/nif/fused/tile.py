@@ -10,7 +10,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from nif.fused.lanes import LANES, VECTOR, address, compiled, multiply_add, read, repeat, write
+from nif.compiled import compiled
+from nif.fused.lanes import LANES, VECTOR, address, multiply_add, read, repeat, write
 
 ROWS = 8
 """Rows of a tile: 8 sums of 32 lanes fill half of the 32 registers of AVX-512."""
