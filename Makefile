@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types docs pictures chromium unit benchmark clean
+.PHONY: demo test lint types docs pictures chromium unit shapes benchmark clean
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -13,7 +13,7 @@ $(VENV)/installed: pyproject.toml constraints.txt
 demo: $(VENV)/installed
 	$(BIN)/nif demo iris
 
-test: lint types docs unit
+test: lint types docs unit shapes
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check
@@ -39,6 +39,11 @@ chromium:
 
 unit: $(VENV)/installed chromium
 	$(BIN)/pytest -n 2
+
+# The mathematics once more, with every annotation and array shape checked at run time.
+shapes: $(VENV)/installed
+	$(BIN)/pytest -n 2 --jaxtyping-packages=nif,runtime_types.checked src \
+		$(addprefix tests/test_,$(addsuffix .py,binned decomposition estimators flow pairs paths storage structure truths))
 
 # Other libraries, for comparison only, in an environment of their own.
 .venv-peers/installed:
