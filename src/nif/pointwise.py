@@ -26,7 +26,7 @@ BINS = 8
 LARGEST = 2**28
 """Cells of all tables between two layers; they take four bytes each."""
 
-Bins = UInt8[np.ndarray, "sample column"]
+Bins = UInt8[np.ndarray, "sample _"]
 
 
 @dataclass(frozen=True, eq=False)

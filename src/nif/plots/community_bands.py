@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, SupportsIndex
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -259,5 +259,5 @@ def _ink_on(colour: str) -> str:
     return INK if light > 130 else "#FFFFFF"
 
 
-def _colour(group: int) -> str:
-    return COMMUNITIES[group] if group < GROUPS - 1 else OTHER
+def _colour(group: SupportsIndex) -> str:
+    return COMMUNITIES[group] if int(group) < GROUPS - 1 else OTHER

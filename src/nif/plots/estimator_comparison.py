@@ -146,4 +146,5 @@ def _boxes(name: str, x: float, y: float) -> Iterator[Box]:
 
 
 def _in(box: Box, room: Box) -> bool:
-    return box.left >= room.left and box.right <= room.right and box.low >= room.low and box.high <= room.high
+    across = room.left <= box.left and box.right <= room.right
+    return bool(across and room.low <= box.low and box.high <= room.high)
