@@ -16,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, UInt8
 
 from nif.contracts import InputError
 
@@ -89,7 +89,7 @@ class Tables:
         return cls(_deviations(joint, len(x)).astype(np.float32))
 
     def weighed(
-        self, x: Int[np.ndarray, " a"], y: Int[np.ndarray, " b"], weight: Float[np.ndarray, "a b"]
+        self, x: UInt8[np.ndarray, " a"], y: UInt8[np.ndarray, " b"], weight: Float[np.ndarray, "a b"]
     ) -> Float[np.ndarray, " a"]:
         """For one sample in these bins, the sum over the columns of y with these weights."""
         a, b = np.arange(len(x))[:, None], np.arange(len(y))[None, :]
