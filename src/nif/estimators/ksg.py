@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -60,7 +61,7 @@ class Ksg:
     Args:
         k: Neighbours. More is less variable, and less local; at most one in 50 samples, and then 3.
         permutations: Values on shuffled samples; their spread gives the p-value and part of the standard
-            error. For a pair of numbers they depend on N and k only, so that all pairs of a call share them;
+            error. For a pair of numbers they depend on N and k only, so that all pairs share them;
             a pair of vectors needs its own.
 
     References:
@@ -75,7 +76,7 @@ class Ksg:
     """
 
     k: int = 7
-    permutations: int = 300
+    permutations: int = 200
 
     def __post_init__(self) -> None:
         if self.k < 1 or self.permutations < 2:
@@ -94,7 +95,7 @@ class Ksg:
         """Estimate I(X; Y) of each pair; see `nif.contracts.Estimator`."""
         degenerate = constant_pairs(x, y)
         of_numbers = x.shape[2] == y.shape[2] == 1 and not degenerate.all()
-        null = self._null_of_numbers(x.shape[1], seed) if of_numbers else None
+        null = _null_of_numbers(x.shape[1], self.k, self.permutations, seed) if of_numbers else None
         found = []
         for left, right in zip(x[~degenerate], y[~degenerate], strict=True):
             found.append(self._one(left, right, seed, null))
@@ -116,16 +117,18 @@ class Ksg:
         nats = min(float(seen.mean()), _most(x), _most(y))
         return nats, stderr, float(student_t.sf(z, self.permutations - 1))
 
-    def _null_of_numbers(self, samples: int, seed: int) -> Null:
-        """Of independent numbers: untied ranks of any two are a random permutation, whatever they come from.
 
-        Mean and spread times the root of N no longer change beyond a few thousand samples.
-        """
-        few = min(samples, max(ENOUGH_FOR_NULL, ENOUGH_TO_EXTRAPOLATE * self.k))
-        scores = normal_scores(np.arange(few, dtype=np.float64)[:, None])
-        null = _shuffled(scores, scores, self.k, self.permutations, stream(seed, "null of Ksg"))
-        shrink = math.sqrt(few / samples)
-        return Null(null.mean * shrink, null.spread * shrink, null.variance)
+@lru_cache(maxsize=16)
+def _null_of_numbers(samples: int, k: int, permutations: int, seed: int) -> Null:
+    """Of independent numbers: untied ranks of any two are a random permutation, whatever they come from.
+
+    Mean and spread times the root of N no longer change beyond a few thousand samples.
+    """
+    few = min(samples, max(ENOUGH_FOR_NULL, ENOUGH_TO_EXTRAPOLATE * k))
+    scores = normal_scores(np.arange(few, dtype=np.float64)[:, None])
+    null = _shuffled(scores, scores, k, permutations, stream(seed, "null of Ksg"))
+    shrink = math.sqrt(few / samples)
+    return Null(null.mean * shrink, null.spread * shrink, null.variance)
 
 
 def _shuffled(x: Vectors, y: Vectors, k: int, permutations: int, generator: np.random.Generator) -> Null:
