@@ -154,15 +154,15 @@ class Binned:
                 f"{len(x)} samples were given; Binned needs at least {FEWEST_SAMPLES}. Give more."
             )
         a, b = pairs
-        left = Columns.of(x, seed)
-        right = left if y is x else Columns.of(y, seed)
-
-        def work(start: int) -> Float[np.ndarray, "value pair"]:
-            block = slice(start, start + PAIRS_AT_ONCE)
-            return _measured(left, right, a[block], b[block])
-
         found = np.empty((3, len(a)))
         with ThreadPoolExecutor(self.threads or os.cpu_count()) as pool:
+            sides = list(pool.map(lambda side: Columns.of(side, seed), [x] if y is x else [x, y]))
+            left, right = sides[0], sides[-1]
+
+            def work(start: int) -> Float[np.ndarray, "value pair"]:
+                block = slice(start, start + PAIRS_AT_ONCE)
+                return _measured(left, right, a[block], b[block])
+
             starts = range(0, len(a), PAIRS_AT_ONCE)
             for start, part in zip(starts, pool.map(work, starts), strict=True):
                 found[:, start : start + part.shape[1]] = part
