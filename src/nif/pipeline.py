@@ -118,28 +118,22 @@ def measure(
     used = _estimator(estimator, chosen, terms)
     _refuse_infinite_information(chosen, noise)
     with progress_bar("measuring", total=terms + recording.not_joined, shown=progress) as advance:
-        links, not_converged = network_links(
-            recording,
-            _method(used, recording, chosen, noise=noise, seed=seed, limits=limits, advance=advance),
-        )
-    return Flow(
-        layers=recording.layers,
-        links=links,
-        constant=recording.constant(),
-        measurement=Measurement(
-            estimator=repr(used),
-            automatic=estimator is None,
-            decomposition=chosen.as_dict(),
-            noise=noise,
-            samples=recording.samples,
-            terms=terms,
-            not_converged=not_converged,
-            seed=seed,
-            version=__version__,
-            began=began.isoformat(timespec="seconds"),
-            seconds=time.perf_counter() - start,
-        ),
+        method = _method(used, recording, chosen, noise=noise, seed=seed, limits=limits, advance=advance)
+        links, not_converged = network_links(recording, method)
+    measurement = Measurement(
+        estimator=repr(used),
+        automatic=estimator is None,
+        decomposition=chosen.as_dict(),
+        noise=noise,
+        samples=recording.samples,
+        terms=terms,
+        not_converged=not_converged,
+        seed=seed,
+        version=__version__,
+        began=began.isoformat(timespec="seconds"),
+        seconds=time.perf_counter() - start,
     )
+    return Flow(recording.layers, links, recording.constant(), measurement)
 
 
 def _method(
