@@ -30,6 +30,12 @@ def environment() -> str:
     return f"{_processor()}, {os.cpu_count()} cores\n{packages}"
 
 
+def peak() -> float:
+    """Megabytes that this process has held at most (Linux; a child inherits what `getrusage` would say)."""
+    status = Path("/proc/self/status").read_text()
+    return float(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
 def _processor() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():

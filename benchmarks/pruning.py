@@ -24,6 +24,7 @@ from torch.utils.data import TensorDataset
 
 import nif
 from environment import environment
+from networks import cnn, mlp
 from nif.datasets import load
 
 RULES = ["redundancy", "contribution", "throughput", "magnitude", "taylor", "random"]
@@ -51,22 +52,6 @@ class Task:
     epochs: int
     shares: tuple[float, ...]
     rows: int = 10_000
-
-
-def mlp(*sizes: int) -> nn.Sequential:
-    """Linear layers with ReLU between them."""
-    modules: list[nn.Module] = []
-    for before, after in itertools.pairwise(sizes):
-        modules += [nn.Linear(before, after), nn.ReLU()]
-    return nn.Sequential(*modules[:-1])
-
-
-def cnn() -> nn.Sequential:
-    """Three convolutions of 16, 32 and 64 channels with BatchNorm and pooling, and a linear readout."""
-    modules: list[nn.Module] = []
-    for before, after in itertools.pairwise((1, 16, 32, 64)):
-        modules += [nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2)]
-    return nn.Sequential(*modules, nn.Flatten(), nn.Linear(64 * 9, 10))
 
 
 TASKS = {

@@ -11,14 +11,12 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pandas as pd
 import torch
@@ -26,30 +24,12 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 import nif
-from environment import environment
+from environment import environment, peak
+from networks import cnn, mlp
 from nif.recording import record
 from nif.recording.rows import BATCH
 
 REPEATS = 7
-
-MEGABYTE = 1024.0
-"""In the kilobytes that Linux counts peak memory in."""
-
-
-def mlp(*sizes: int) -> nn.Sequential:
-    """Linear layers with ReLU between them."""
-    modules: list[nn.Module] = []
-    for before, after in itertools.pairwise(sizes):
-        modules += [nn.Linear(before, after), nn.ReLU()]
-    return nn.Sequential(*modules[:-1])
-
-
-def cnn() -> nn.Sequential:
-    """Three convolutions of 16, 32 and 64 channels with BatchNorm and pooling, and a linear readout."""
-    modules: list[nn.Module] = []
-    for before, after in itertools.pairwise((1, 16, 32, 64)):
-        modules += [nn.Conv2d(before, after, 3, padding=1), nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2)]
-    return nn.Sequential(*modules, nn.Flatten(), nn.Linear(64 * 9, 10))
 
 
 class Block(nn.Module):
@@ -141,12 +121,6 @@ def memory_of(rows: int) -> float:
     before = peak()
     record(model, DataLoader(Stream(rows), batch_size=None), progress=False)
     return peak() - before
-
-
-def peak() -> float:
-    """Megabytes that this process has held at most (Linux; a child inherits what `getrusage` would say)."""
-    status = Path("/proc/self/status").read_text()
-    return float(status.partition("VmHWM:")[2].split()[0]) / MEGABYTE
 
 
 def memory() -> pd.DataFrame:

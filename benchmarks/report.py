@@ -9,7 +9,6 @@ slider brings the others: *all* is the longest frame of that, *pan* the longest 
 from __future__ import annotations
 
 import argparse
-import resource
 import shutil
 import tempfile
 import time
@@ -21,7 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from environment import environment
+from environment import environment, peak
 from nif.contracts import Layer, Links
 from nif.flow import Flow, Measurement
 
@@ -67,7 +66,7 @@ def written(flow: Flow, path: Path) -> dict[str, Any]:
         "neurons": sum(map(len, flow.layers)),
         "links": sum(int((each.nats > 0).sum()) for each in flow.links),
         "written, s": round(seconds, 1),
-        "peak, MB": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "peak, MB": round(peak()),
         "page, MB": round(len(text) / 1e6, 2),
         "overhead, kB": round((len(text) - data) / 1e3, 1),
     }

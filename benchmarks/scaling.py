@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -21,11 +20,8 @@ import pandas as pd
 import torch
 
 import nif
-from environment import environment
+from environment import environment, peak
 from nif.contracts import Estimator
-
-MEGABYTE = 1024.0
-"""In the kilobytes that Linux counts peak memory in."""
 
 
 def columns(samples: int, width: int) -> np.ndarray:
@@ -68,12 +64,11 @@ def one(study: str, size: int) -> dict[str, float]:
     """Seconds and megabytes of one measurement, in this process, compilation left out."""
     prepared = STUDIES[study][1](size)
     pairs_of(nif.Mine() if study.startswith("Mine") else nif.Binned(), 2, samples=200)()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak()
     start = time.perf_counter()
     prepared()
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"seconds": seconds, "MB above start": (peak - before) / MEGABYTE, "peak MB": peak / MEGABYTE}
+    return {"seconds": seconds, "MB above start": peak() - before, "peak MB": peak()}
 
 
 def in_fresh_process(study: str, size: int) -> dict[str, float]:

@@ -1,7 +1,8 @@
-"""A real browser for the tests of pages."""
+"""A real browser for the tests of pages, and figures that are closed after each test."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,13 @@ import pytest
 from browsing import ARGUMENTS, CHROMIUM
 from nif.flow import Flow
 from nif.report.removal import Removal
+
+
+@pytest.fixture(autouse=True)
+def no_figure_stays_open() -> Iterator[None]:
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
 
 
 @pytest.fixture(scope="session")

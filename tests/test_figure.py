@@ -27,12 +27,6 @@ from matplotlib.colors import to_hex, to_rgb  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
 
-@pytest.fixture(autouse=True)
-def close():
-    yield
-    pyplot.close("all")
-
-
 def deep(layers: int, width: int) -> Flow:
     return random_flow([width] * layers)
 

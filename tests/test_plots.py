@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from drawings import assert_apart, assert_readable, texts_of
 from flows import flow_of, links_of, random_flow
 from nif import structure
 from nif.comparison import Comparison
@@ -29,14 +30,7 @@ from matplotlib.figure import Figure  # noqa: E402
 
 from nif import plots  # noqa: E402
 from nif.plots.community_bands import bands_of  # noqa: E402
-from nif.plots.estimator_comparison import frontier  # noqa: E402
 from nif.report.palette import colours  # noqa: E402
-
-
-@pytest.fixture(autouse=True)
-def close():
-    yield
-    pyplot.close("all")
 
 
 def significant(flow: Flow) -> Flow:
@@ -68,41 +62,6 @@ PLOTS: dict[str, Callable[..., Axes]] = {
 @pytest.fixture(params=NETWORKS.values(), ids=NETWORKS.keys())
 def flow(request: pytest.FixtureRequest) -> Flow:
     return request.param
-
-
-def texts_of(figure: Figure) -> list[matplotlib.text.Text]:
-    """All texts of a figure that are seen."""
-    figure.canvas.draw()
-    unseen = {text for ax in figure.axes for text in _unseen(ax)}
-    found = figure.findobj(matplotlib.text.Text)
-    return [text for text in found if text.get_text().strip() and text.get_visible() and text not in unseen]
-
-
-def _unseen(ax: Axes) -> list[matplotlib.text.Text]:
-    """Labels of ticks outside of the limits, or of axes that are switched off."""
-    found = [] if ax.axison else [ax.xaxis.label, ax.yaxis.label]
-    for axis in (ax.xaxis, ax.yaxis):
-        low, high = sorted(axis.get_view_interval())
-        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
-            if not (ax.axison and low <= tick.get_loc() <= high):
-                found += [tick.label1, tick.label2]
-    return found
-
-
-def assert_apart(figure: Figure) -> list[tuple[str, matplotlib.transforms.Bbox]]:
-    boxes = [(text.get_text(), text.get_window_extent()) for text in texts_of(figure)]
-    assert len(boxes) >= 3
-    for (name, one), (other_name, other) in itertools.combinations(boxes, 2):
-        assert not one.padded(-0.5).overlaps(other), f"{name!r} lies on {other_name!r}"
-    return boxes
-
-
-def assert_readable(ax: Axes) -> None:
-    boxes = assert_apart(ax.figure)
-    page = ax.figure.bbox.padded(1)
-    for name, box in boxes:
-        inside = page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1
-        assert inside, f"{name!r} is cut off"
 
 
 @pytest.mark.parametrize("draw", PLOTS.values(), ids=PLOTS.keys())
@@ -338,72 +297,3 @@ def test_blocks_do_not_overlap() -> None:
     sizes = [len(layer) for layer in NETWORKS["64-32-16-10"].layers]
     label = structure.communities(structure.Graph.of(sizes, NETWORKS["64-32-16-10"].links)).label
     assert len({to_hex(bar.get_facecolor()) for bar in ax.patches}) == len(np.unique(label[label >= 0]))
-
-
-# Tables from elsewhere
-
-
-def pruned() -> pd.DataFrame:
-    rng = np.random.default_rng(0)
-    rows = [
-        (rule, share, 0.97 - loss * share**3 + 0.01 * rng.normal())
-        for rule, loss in (("redundancy", 0.1), ("magnitude", 0.4), ("random", 0.6))
-        for share in (0.1, 0.5, 0.9)
-        for _ in range(4)
-    ]
-    return pd.DataFrame(rows, columns=["rule", "removed", "score"])
-
-
-def test_a_curve_is_the_mean_over_seeds_with_its_error() -> None:
-    results = pruned()
-    ax = plots.pruning(results, before=0.97)
-    line, _, (bars,) = ax.containers[1].lines
-    seeds = results.query("rule == 'magnitude'").groupby("removed")["score"]
-    np.testing.assert_allclose(np.asarray(line.get_ydata(), float), seeds.mean())
-    half = [float(np.ptp(segment[:, 1])) / 2 for segment in bars.get_segments()]
-    np.testing.assert_allclose(half, seeds.std() / 2)
-    assert_readable(ax)
-
-
-def test_estimators_stand_at_their_time_and_error_and_names_apart() -> None:
-    rng = np.random.default_rng(0)
-    rows = [
-        (f"Estimator{i}()", s, e * sign)
-        for i, (s, e) in enumerate(10 ** rng.uniform(-2, -1, (12, 2)))
-        for sign in (-1, 1)
-    ]
-    ax = plots.estimators(pd.DataFrame(rows, columns=["estimator", "seconds", "error"]))
-    np.testing.assert_allclose(ax.collections[0].get_offsets(), np.abs([row[1:] for row in rows[::2]]))
-    names = [text for text in texts_of(ax.figure) if text.get_text().startswith("Estimator")]
-    assert len(names) == 12
-    boxes = [text.get_window_extent() for text in names]
-    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
-
-
-def test_the_frontier_is_what_nothing_beats() -> None:
-    found = np.random.default_rng(0).uniform(size=(40, 2))
-    best = frontier(found)
-    for row in range(40):
-        beaten = ((found <= found[row]).all(axis=1) & (found < found[row]).any(axis=1)).any()
-        assert (row in best) == (not beaten)
-
-
-BAD_TABLES = {
-    "no column": (plots.pruning, pruned().drop(columns="score"), "no column 'score'"),
-    "no rows": (plots.pruning, pruned().head(0), "no rows"),
-    "text": (plots.pruning, pruned().assign(score="high"), "'score'"),
-    "NaN": (plots.pruning, pruned().assign(score=np.nan), "'score'"),
-    "no time": (
-        plots.estimators,
-        pd.DataFrame({"estimator": ["a"], "seconds": [0.0], "error": [0.1]}),
-        "seconds that a pair took",
-    ),
-}
-
-
-@pytest.mark.parametrize(("draw", "table", "message"), BAD_TABLES.values(), ids=BAD_TABLES.keys())
-def test_tables_that_can_not_be_drawn_are_refused(
-    draw: Callable[..., Axes], table: pd.DataFrame, message: str
-) -> None:
-    with pytest.raises(InputError, match=message):
-        draw(table)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import random
 import subprocess
 import sys
 import warnings
@@ -19,59 +17,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import nif
 from nif.contracts import InputError
-from nif.watch.picture import apart
-from nif.watch.snapshot import Snapshot, aligned, silent_since
-
-ROWS = 200
-
-
-def network() -> nn.Sequential:
-    """With all that a forward pass in training mode would change."""
-    return nn.Sequential(
-        nn.Linear(4, 12),
-        nn.BatchNorm1d(12),
-        nn.ReLU(),
-        nn.Dropout(0.2),
-        nn.Linear(12, 6),
-        nn.ReLU(),
-        nn.Linear(6, 2),
-    )
-
-
-def rows() -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(3)
-    x = torch.randn(ROWS, 4, generator=generator)
-    return x, (x[:, 0] + x[:, 1] > 0).long()
-
-
-def trained(
-    watch_of: Callable[[nn.Module, Any], Callable[[int], Any]], epochs: int = 4
-) -> tuple[nn.Module, Any]:
-    """A run that draws from every global generator, and the state it ends in."""
-    random.seed(0)
-    np.random.seed(0)  # noqa: NPY002 - the state that must not change
-    torch.manual_seed(0)
-    model, (x, y) = network(), rows()
-    loader = DataLoader(TensorDataset(x, y), batch_size=50, shuffle=True)
-    optimiser = torch.optim.Adam(model.parameters(), lr=0.01)
-    step = watch_of(model, loader)
-    for epoch in range(epochs):
-        model.train()
-        for inputs, labels in loader:
-            noisy = inputs + 0.01 * random.random() + 0.01 * np.random.rand()  # noqa: NPY002
-            optimiser.zero_grad()
-            nn.functional.cross_entropy(model(noisy), labels).backward()
-            optimiser.step()
-        step(epoch)
-    return model, (torch.get_rng_state(), np.random.get_state(), random.getstate(), optimiser.state_dict())  # noqa: NPY002
-
-
-WATCHES: dict[str, Callable[[nn.Module, Any], nif.Watch]] = {
-    "rows": lambda model, loader: nif.Watch(model, rows()[0]),
-    "the training loader": lambda model, loader: nif.Watch(model, loader, max_samples=100),
-    "every second": lambda model, loader: nif.Watch(model, loader, every=2),
-    "noise": lambda model, loader: nif.Watch(model, loader, noise=0.1),
-}
+from nif.watch.snapshot import aligned, silent_since
+from training_runs import WATCHES, dying, network, rows, trained
 
 
 @pytest.mark.parametrize("watch_of", WATCHES.values(), ids=WATCHES.keys())
@@ -169,23 +116,6 @@ def test_only_the_epochs_asked_for_are_measured() -> None:
     assert [epoch for epoch in range(6) if numpys.step(epoch) is not None] == [0, 4]
     chosen = nif.Watch(network(), rows()[0], every=[1, 5])
     assert [epoch for epoch in range(8) if chosen.step(epoch) is not None] == [1, 5]
-
-
-def dying() -> tuple[nif.Watch, nn.Sequential]:
-    """Five epochs; hidden unit 2 dies at epoch 2, unit 5 at epoch 1 and lives again at epoch 4."""
-    torch.manual_seed(1)
-    model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
-    bias = model[0].bias
-    watch = nif.Watch(model, rows()[0])
-    alive = bias.detach().clone()
-    with torch.no_grad():
-        model[0].weight[[2, 5]] = torch.tensor([[1.0, 0.0, 0.0, 0.1], [0.0, 1.0, 0.1, 0.0]])
-        model[2].weight[:, [2, 5]] = 2 * torch.eye(2)  # each decides a class while it lives
-        for epoch in range(5):
-            bias[2] = -100.0 if epoch >= 2 else alive[2]
-            bias[5] = -100.0 if 1 <= epoch < 4 else alive[5]
-            watch()
-    return watch, model
 
 
 def test_neurons_that_fall_silent_are_found_with_the_epoch() -> None:
@@ -383,59 +313,3 @@ def test_a_library_that_is_not_there_is_named(
         monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(InputError, match=f"pip install {modules[0]}"):
         ask(nif.Watch(None, rows()[0]))
-
-
-# The picture
-
-
-@pytest.fixture
-def axes_close() -> Any:
-    pyplot = pytest.importorskip("matplotlib.pyplot")
-    pyplot.switch_backend("Agg")
-    yield
-    pyplot.close("all")
-
-
-@pytest.mark.usefixtures("axes_close")
-def test_the_picture_shows_the_table_and_who_is_silent() -> None:
-    watch, _ = dying()
-    information, silent, communities = watch.plot()
-    table = watch.table()
-    hidden = table.query("layer == '1'")
-    np.testing.assert_allclose(information.lines[0].get_ydata(), hidden["inflow"])
-    np.testing.assert_allclose(silent.lines[1].get_ydata(), hidden["silent"] / 8)
-    codes = np.asarray(communities.collections[0].get_array()).reshape(-1, 5)
-    assert codes.shape == (4 + 8 + 2, 5)
-    quiet = [Snapshot.of(flow).silent.sum() for flow in watch.flows.values()]
-    np.testing.assert_array_equal((codes == 0).sum(axis=0), quiet)
-    assert {text.get_text() for text in information.texts} == {"1", "output"}
-    assert [text.get_text() for text in silent.texts] == ["input"]
-
-
-@pytest.mark.usefixtures("axes_close")
-def test_names_do_not_overlap_in_a_deep_network_and_axes_are_used() -> None:
-    torch.manual_seed(0)
-    layers = itertools.chain.from_iterable((nn.Linear(4, 4), nn.ReLU()) for _ in range(18))
-    watch = nif.Watch(nn.Sequential(*layers, nn.Linear(4, 2)), rows()[0])
-    watch()
-    axes = watch.plot()
-    figure = axes[0].figure
-    figure.canvas.draw()
-    texts = [*axes[0].texts, *axes[1].texts, *axes[2].get_yticklabels()]
-    boxes = [text.get_window_extent() for text in texts]
-    assert not any(one.padded(-0.5).overlaps(other) for one, other in itertools.combinations(boxes, 2))
-    assert all(box.x1 <= figure.bbox.x1 and box.x0 >= 0 for box in boxes)
-    again = watch.plot(axes)
-    assert list(again) == list(axes)
-    with pytest.raises(InputError, match="expected 3"):
-        watch.plot(axes[:2])
-
-
-def test_names_are_moved_apart_and_no_further() -> None:
-    rng = np.random.default_rng(0)
-    for count in (1, 5, 9):
-        places = rng.uniform(0, 100, count)
-        moved = apart(places, 10.0, 100.0)
-        assert (np.diff(np.sort(moved)) >= 10 - 1e-9).all() and moved.min() >= 0 and moved.max() <= 100 + 1e-9
-        np.testing.assert_array_equal(np.argsort(moved), np.argsort(places))
-    np.testing.assert_array_equal(apart(np.array([10.0, 50.0]), 10.0, 100.0), [10.0, 50.0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from nif.estimators.memory import DEFAULT, Limits, columns_at_once, pairs_at_onc
 Place = tuple[Any, Any]
 """Rows and columns of a block's results: slices for a rectangle, or two lists of indices for single pairs."""
 
-Task = tuple[Place, Callable[[Advance], Estimate]]
+Task = tuple[Place, Callable[..., Estimate]]
 """A block of pairs: the place of its results, and how to get them."""
 
 
@@ -72,7 +73,7 @@ class AllColumns:
         for start in range(0, len(a), step):
             rows, columns = a[start : start + step], b[start : start + step]
             sides = x.T[rows, :, None], y.T[columns, :, None]
-            yield (rows, columns), _Listed(self.estimator, *sides, self.seed)
+            yield (rows, columns), partial(self.estimator.estimate, *sides, seed=self.seed)
 
     def _rectangles(self, estimator: AllPairs, x: np.ndarray, y: np.ndarray | None) -> Iterator[Task]:
         """Blocks of columns of x and of y; of x alone where there is no y, on and above the diagonal only."""
@@ -80,8 +81,8 @@ class AllColumns:
         blocks_x, blocks_y = (_column_blocks(side, step) for side in (x, x if y is None else y))
         for i, (rows, left) in enumerate(blocks_x):
             for columns, right in blocks_y[i:] if y is None else blocks_y:
-                same = y is None and rows == columns
-                yield (rows, columns), _Table(estimator, left, left if same else right, self.seed)
+                other = left if y is None and rows == columns else right
+                yield (rows, columns), partial(estimator.pairwise, left, other, seed=self.seed)
 
     def _gathered(self, tasks: Iterable[Task], whole: Estimate, symmetric: bool = False) -> Estimate:
         """The results of all tasks in their places; nothing else is kept."""
@@ -96,7 +97,7 @@ class AllColumns:
     def _done(self, tasks: Iterable[Task]) -> Iterator[tuple[Place, Estimate]]:
         if self.limits.n_jobs is None:
             for place, work in tasks:
-                yield place, work(self.advance)
+                yield place, work(advance=self.advance)
             return
         jobs = (delayed(_placed)(place, work) for place, work in tasks)
         for place, part in Parallel(n_jobs=self.limits.n_jobs, return_as="generator")(jobs):
@@ -104,39 +105,13 @@ class AllColumns:
             yield place, part
 
 
-@dataclass(frozen=True, eq=False)
-class _Listed:
-    """Pairs side by side, for an estimator that works pair by pair."""
-
-    estimator: Estimator
-    x: np.ndarray
-    y: np.ndarray
-    seed: int
-
-    def __call__(self, advance: Advance) -> Estimate:
-        return self.estimator.estimate(self.x, self.y, seed=self.seed, advance=advance)
-
-
-@dataclass(frozen=True, eq=False)
-class _Table:
-    """Columns of one side with those of the other, for an estimator that has a faster way."""
-
-    estimator: AllPairs
-    x: np.ndarray
-    y: np.ndarray
-    seed: int
-
-    def __call__(self, advance: Advance) -> Estimate:
-        return self.estimator.pairwise(self.x, self.y, seed=self.seed, advance=advance)
-
-
 def _column_blocks(table: np.ndarray, step: int) -> list[tuple[slice, np.ndarray]]:
     starts = range(0, table.shape[1], step)
     return [(slice(start, start + step), table[:, start : start + step]) for start in starts]
 
 
-def _placed(place: Place, work: Callable[[Advance], Estimate]) -> tuple[Place, Estimate]:
-    return place, work(ignore)
+def _placed(place: Place, work: Callable[..., Estimate]) -> tuple[Place, Estimate]:
+    return place, work(advance=ignore)
 
 
 def entropy(column: Float[np.ndarray, " sample"]) -> tuple[float, float]:

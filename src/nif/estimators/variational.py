@@ -83,7 +83,7 @@ class Variational:
         seed: int = 0,
         advance: Advance = ignore,
     ) -> Estimate:
-        """Estimate I(X; Y) of each pair on samples its critic never saw; see `nif.contracts.Estimator`."""
+        """Estimate I(X; Y) of each pair by cross-fitted critics; see `nif.contracts.Estimator`."""
         degenerate = constant_pairs(x, y)
         kept = np.flatnonzero(~degenerate)
         advance(float(degenerate.sum()))
