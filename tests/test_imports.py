@@ -29,7 +29,7 @@ ORDER = [
     ["nif.decomposition"],
     ["nif.shared_critic"],
     ["nif.network"],
-    ["nif.paths", "nif.structure"],
+    ["nif.paths", "nif.structure", "nif.centrality"],
     ["nif.flow", "nif.storage", "nif.report", "nif.scoring"],
     ["nif.pipeline", "nif.pruning"],
     ["nif.comparison", "nif.torch_pruning", "nif.captum"],

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from browsing import FLOW, VIEWS, pixels_of, shown_number
+from browsing import FLOW, VIEWS, facts, find, pixels_of, shown_number
 from flows import flow_of, links_of, random_flow
+from nif import centrality
 from nif.contracts import InputError
 from nif.report.strongest import strongest
 
@@ -90,6 +91,23 @@ def test_a_network_that_reads_pictures_of_28_by_28_pixels(show: Any) -> None:
     cell = drawn.shape[0] // 28
     shades = drawn[cell // 2 :: cell, cell // 2 :: cell].ravel()
     assert spearmanr(shades, -said).statistic > 0.98  # shades are of 8 bits
+
+
+def test_a_page_says_where_betweenness_is_estimated(show: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    exact = show(FLOW)
+    assert exact.locator("#size option").first.inner_text() == "betweenness"
+    monkeypatch.setattr(centrality.betweenness, "__defaults__", (0, 500.0))
+    flow = random_flow([20, 20, 20], seed=3)
+    starts = flow.neurons().attrs["betweenness_starts"]
+    assert 1 <= starts < 60
+    page = show(flow)
+    assert page.locator("#size option").first.inner_text() == "betweenness, estimated"
+    find(page, "relu1[3]")
+    assert "betweenness, estimated" in facts(page)
+    page.click("#tab-neurons")
+    assert "betweenness, estimated" in page.inner_text("#neurons thead")
+    page.click("#tab-method")
+    assert f"paths that start at {starts} of 60 units" in page.inner_text("#method")
 
 
 def test_a_page_that_can_not_be_written_is_refused_before_the_work(tmp_path: Path) -> None:

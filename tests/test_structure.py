@@ -10,8 +10,12 @@ import numpy as np
 import pytest
 
 from flows import flow_of, links_of, random_flow
+from nif.centrality import betweenness
 from nif.flow import Flow
-from nif.structure import Graph, betweenness, communities, inflow, outflow
+from nif.structure import Graph, communities, inflow, outflow
+
+HALF = 8
+"""As many times the links of a graph of 48 units allow paths from about half of them."""
 
 
 def graph_of(flow: Flow) -> Graph:
@@ -97,11 +101,45 @@ def test_betweenness_is_that_of_networkx() -> None:
 def test_sampled_betweenness_is_unbiased() -> None:
     graph = graph_of(random_flow([12, 20, 12, 4], seed=6))
     exact = betweenness(graph)
-    half = graph.units * len(graph.nats) / 2
-    drawn = np.stack([betweenness(graph, seed=seed, most_work=half) for seed in range(300)])
-    error = drawn.std(axis=0) / np.sqrt(len(drawn))
-    assert (np.abs(drawn.mean(axis=0) - exact) <= 4 * error + 1e-9).all()
-    assert drawn.std(axis=0).max() > 0
+    assert exact.exact and exact.starts == graph.units
+    drawn = [betweenness(graph, seed=seed, most_work=HALF * len(graph.nats)) for seed in range(300)]
+    assert all(not each.exact and 1 < each.starts < graph.units for each in drawn)
+    pairs = np.stack([each.pairs for each in drawn])
+    error = pairs.std(axis=0) / np.sqrt(len(drawn))
+    assert (np.abs(pairs.mean(axis=0) - exact.pairs) <= 4 * error + 1e-9).all()
+    assert pairs.std(axis=0).max() > 0
+
+
+def test_sampled_betweenness_depends_on_the_seed_alone() -> None:
+    graph = graph_of(random_flow([12, 20, 12, 4], seed=6))
+    first, again, other = (
+        betweenness(graph, seed=seed, most_work=HALF * len(graph.nats)).pairs for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+def test_links_ahead_are_what_betweenness_costs() -> None:
+    graph = graph_of(random_flow([10, 10, 10], seed=3))
+    ahead = sum(int((graph.ends[:, 0] >= unit).sum()) for unit in range(graph.units))
+    assert betweenness(graph, most_work=ahead + 1).exact
+    assert not betweenness(graph, most_work=ahead / 2).exact
+
+
+def test_betweenness_is_that_of_igraph_whatever_the_order_of_links() -> None:
+    flow = random_flow([30, 40, 25, 10], [(0, 2), (1, 3)], seed=9)
+    graph = graph_of(flow)
+    shuffled = np.random.default_rng(0).permutation(len(graph.nats))
+    mixed = Graph(graph.sizes, graph.ends[shuffled], graph.nats[shuffled])
+    expected = graph.to_igraph().betweenness(weights=(1 / graph.nats).tolist())
+    np.testing.assert_allclose(betweenness(mixed).pairs, expected, atol=1e-9)
+
+
+def test_equal_ways_share_their_pair_however_their_lengths_are_summed() -> None:
+    """0.1 + 0.2 + 0.3 and 0.3 + 0.2 + 0.1 round differently."""
+    ends = np.array([[0, 1], [1, 3], [3, 5], [0, 2], [2, 4], [4, 5]])
+    graph = Graph((1, 2, 2, 1), ends, 1 / np.array([0.1, 0.2, 0.3, 0.3, 0.2, 0.1]))
+    assert betweenness(graph).pairs.tolist() == [0, 1.5, 1.5, 1.5, 1.5, 0]
 
 
 def test_inflow_and_outflow_sum_positive_links() -> None:

@@ -1,4 +1,4 @@
-"""The network as a graph of information: its communities, and the units that strong paths lead through."""
+"""The network as a graph of information: its communities, and what flows in and out."""
 
 from __future__ import annotations
 
@@ -14,9 +14,6 @@ from nif.contracts import Links
 
 ALONE = -1
 """Community of a unit that no link with information reaches."""
-
-MOST_WORK = 2e9
-"""Source units times links up to which betweenness is exact: a few seconds. Above, sources are sampled."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,32 +95,6 @@ def _by_size(label: Int[np.ndarray, " unit"], graph: Graph) -> Int[np.ndarray, "
     place = np.zeros(label.max() + 1, dtype=np.int64)
     place[groups[np.lexsort((first, -members))]] = np.arange(len(groups))
     return np.where(linked, place[label], ALONE)
-
-
-def betweenness(graph: Graph, seed: int = 0, most_work: float = MOST_WORK) -> Float[np.ndarray, " unit"]:
-    """Number of pairs of units whose shortest path leads through each unit.
-
-    The length of a link is 1 / nats, so strong links are short; equal shortest paths share their pair.
-
-    Args:
-        graph: Links that carry information.
-        seed: Chooses the sampled units.
-        most_work: Where units times links exceed it, paths start only from a random sample of units, and the
-            counts are scaled to all of them: an unbiased estimate that keeps to this much work.
-
-    References:
-        Freeman (1977); Brandes (2001), A faster algorithm for betweenness centrality; Brandes & Pich (2007),
-        Centrality estimation in large networks.
-    """
-    if len(graph.nats) == 0:
-        return np.zeros(graph.units)
-    starts = np.arange(graph.units)
-    affordable = max(1, int(most_work / len(graph.nats)))
-    if affordable < graph.units:
-        starts = np.random.default_rng(seed).choice(graph.units, affordable, replace=False)
-    lengths = (1.0 / graph.nats).tolist()
-    counted = graph.to_igraph().betweenness(weights=lengths, sources=starts.tolist())
-    return np.asarray(counted, dtype=np.float64) * (graph.units / len(starts))
 
 
 def inflow(sizes: Sequence[int], links: Sequence[Links]) -> Float[np.ndarray, " unit"]:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
-from nif import paths, structure
+from nif import centrality, paths, structure
 from nif.contracts import InputError, Layer, Links
 from nif.flow import explanations, graphs, summary, tables
 from nif.flow.checks import check
@@ -134,7 +134,8 @@ class Flow:
             silent: Constant, or q_value of `alpha` or more.
             community: Leiden's grouping, 0 for the largest; -1 for units that no information reaches.
             betweenness: Pairs of units whose shortest path (a link is 1 / nats long) leads through it. In a
-                network of thousands of units it is estimated from a sample of them.
+                network of tens of thousands of units it is estimated from the paths that start at some of
+                them: at ``attrs["betweenness_starts"]`` units.
 
         Args:
             alpha: False discovery rate: the share of units called active that may carry nothing.
@@ -157,9 +158,11 @@ class Flow:
             "q_value": self._q_values,
             "silent": self._silent(alpha),
             "community": self._communities.label,
-            "betweenness": self._betweenness,
+            "betweenness": self._betweenness.pairs,
         }
-        return pd.DataFrame(columns, index=tables.unit_index(self.layers))
+        table = pd.DataFrame(columns, index=tables.unit_index(self.layers))
+        table.attrs["betweenness_starts"] = self._betweenness.starts
+        return table
 
     def silent(self, alpha: float = ALPHA) -> pd.DataFrame:
         """The rows of `neurons` through which no information is shown to flow.
@@ -333,8 +336,8 @@ class Flow:
         return structure.communities(self._graph, seed=self.measurement.seed)
 
     @cached_property
-    def _betweenness(self) -> Float[np.ndarray, " unit"]:
-        return structure.betweenness(self._graph, seed=self.measurement.seed)
+    def _betweenness(self) -> centrality.Betweenness:
+        return centrality.betweenness(self._graph, seed=self.measurement.seed)
 
     @cached_property
     def _p_values(self) -> Float[np.ndarray, " unit"]:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 MOST_LINKS = 200_000
 """The strongest links go into the page; what is left out is said there."""
 
+STARTS = "betweenness_starts"
+
 
 @dataclass(frozen=True, eq=False)
 class Content:
@@ -100,10 +102,11 @@ def _meta(flow: Flow, dag: Dag, neurons: pd.DataFrame, links: Strongest) -> dict
         "pairs": sorted([found.source, found.target] for found in flow.links),
         "links": {"left_out": links.of - len(links.nats)},
         "modularity": flow.modularity,
+        "central": "betweenness, estimated" if _sampled(neurons) else "betweenness",
         "images": [pixels(flow.layers[layer]) for layer in dag.features],
         "palette": {"light": COMMUNITIES, "dark": COMMUNITIES_ON_DARK, "other": OTHER},
         "method": _method(flow),
-        "caveats": _caveats(flow, links),
+        "caveats": _caveats(flow, neurons, links),
     }
 
 
@@ -171,8 +174,20 @@ def _how_long(seconds: float) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _caveats(flow: Flow, links: Strongest) -> list[str]:
+def _sampled(neurons: pd.DataFrame) -> bool:
+    """Whether betweenness was estimated from paths that start at some of the units."""
+    return bool(neurons.attrs[STARTS] < len(neurons))
+
+
+def _caveats(flow: Flow, neurons: pd.DataFrame, links: Strongest) -> list[str]:
     found = caveats(flow.measurement)
+    if _sampled(neurons):
+        found.insert(
+            0,
+            f"Betweenness is estimated from the shortest paths that start at {neurons.attrs[STARTS]:,} of "
+            f"{len(neurons):,} units, drawn at random by the seed: do not rank units by small differences of "
+            "it.",
+        )
     left_out = links.of - len(links.nats)
     if left_out:
         found.insert(

@@ -80,6 +80,7 @@ function theme(name) {
 byId("theme").addEventListener("click", () => theme(dark() ? "light" : "dark"));
 
 byId("summary").textContent = meta.summary;
+byId("size").options[0].text = meta.central;
 document.documentElement.dataset.theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
 weigh(); atStart(); detail(); fit();
 new ResizeObserver(() => { if (picture.clientWidth && (picture.clientWidth !== view.width || picture.clientHeight !== view.height)) fit(); }).observe(picture);

@@ -31,7 +31,7 @@ function detail() {
   const parts = [element("h2", {}, swatch, element("span", { class: "name", text: clipped(nameOf(u), 200) })), facts([
     ["layer", clipped(layers[layerOf[u]].name)], ["silent", unit.silent[u] ? "yes" : "no"],
     ["nats in", nats(unit.inflow[u])], ["nats out", nats(unit.outflow[u])],
-    ["throughput", share(unit.throughput[u])], ["betweenness", big(unit.betweenness[u])],
+    ["throughput", share(unit.throughput[u])], [meta.central, big(unit.betweenness[u])],
     ["community", communityText(unit.community[u])], ["p", chance(unit.p[u])], ["q", chance(unit.q[u])],
     ...(meta.pruning ? [["pruning", ["stays", "removed", "put back"][fate[u]]]] : [])])];
   const into = linksIn(u), out = linksOut(u);

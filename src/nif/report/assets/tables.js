@@ -41,7 +41,7 @@ function neuronsView() {
   table(byId("neurons"), [
     { name: "layer", text: true, value: layerName }, { name: "unit", text: true, value: nameOf },
     { name: "nats in", value: (u) => unit.inflow[u], shown: nats }, { name: "nats out", value: (u) => unit.outflow[u], shown: nats },
-    { name: "throughput", value: (u) => unit.throughput[u], shown: share }, { name: "betweenness", value: (u) => unit.betweenness[u], shown: big },
+    { name: "throughput", value: (u) => unit.throughput[u], shown: share }, { name: meta.central, value: (u) => unit.betweenness[u], shown: big },
     { name: "community", value: (u) => unit.community[u], shown: communityText }, { name: "p", value: (u) => unit.p[u], shown: chance },
     { name: "q", value: (u) => unit.q[u], shown: chance }, { name: "silent", value: (u) => unit.silent[u], shown: (yes) => (yes ? "silent" : "") },
   ], units, "");
