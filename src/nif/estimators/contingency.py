@@ -102,7 +102,7 @@ def independence(
     """
     samples = counts[0].sum() if len(counts) else 0
     statistic = np.empty((len(a), SHALLOWEST))
-    _chi_squares(x.groups, y.groups, x.sizes, y.sizes, a, b, counts, statistic)
+    _chi_squares((x.groups, y.groups), (x.sizes, y.sizes), a, b, counts, samples, statistic)
     mean = samples / (samples - 1) * (x.number[a] - 1) * (y.number[b] - 1)
     variance = 2 * samples / (samples - 3) * (x.even - x.uneven)[a] * (y.even - y.uneven)[b]
     variance += samples**2 / (samples - 1) * x.uneven[a] * y.uneven[b]
@@ -115,10 +115,10 @@ def independence(
 
 
 @compiled
-def _chi_squares(groups_x, groups_y, sizes_x, sizes_y, a, b, counts, statistic):  # type: ignore[no-untyped-def]
+def _chi_squares(groups, sizes, a, b, counts, samples, statistic):  # type: ignore[no-untyped-def]
+    (groups_x, groups_y), (sizes_x, sizes_y) = groups, sizes
     joined = np.empty((COARSE, COARSE))
     for pair in range(a.size):
-        samples = counts[pair].sum()
         for table in range(SHALLOWEST):
             rows, columns = sizes_x[a[pair], table], sizes_y[b[pair], table]
             joined[:] = 0.0

@@ -107,8 +107,11 @@ def _nearest_step(ordered, start, end):  # type: ignore[no-untyped-def]
         return end
     middle = (start + end) // 2
     value = ordered[middle]
-    below = start + np.searchsorted(ordered[start:end], value, side="left")
-    above = start + np.searchsorted(ordered[start:end], value, side="right")
+    below, above = middle, middle + 1
+    while below > start and ordered[below - 1] == value:
+        below -= 1
+    while above < end and ordered[above] == value:
+        above += 1
     if below == start:
         return above
     if above == end:

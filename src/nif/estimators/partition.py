@@ -108,7 +108,8 @@ def _each(x, y, a, b, logarithms, counts, found, coarse):  # type: ignore[no-unt
         _count(x.cells[i], y.cells[j], counts)
         logs, weights = (x.log_shares[i], y.log_shares[j]), (x.weights[i], y.weights[j])
         _fold(counts, bins, logs, weights, logarithms, coarse[pair])
-        found[pair] = bins[0, 0]
+        for value in range(4):
+            found[pair, value] = bins[0, 0, value]
 
 
 @compiled
@@ -125,7 +126,9 @@ def _fold(counts, bins, logs, weights, logarithms, coarse):  # type: ignore[no-u
     side, finest = counts.shape[0] // 2, True
     while side > 0:
         if 2 * side == COARSE:
-            coarse[:] = counts[:COARSE, :COARSE]
+            for row in range(COARSE):  # an array's assignment takes two seconds longer to compile
+                for cell in range(COARSE):
+                    coarse[row, cell] = counts[row, cell]
         for i in range(side):
             for j in range(side):
                 n = counts[2 * i, 2 * j] + counts[2 * i, 2 * j + 1]
