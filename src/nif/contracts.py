@@ -238,6 +238,21 @@ class Links:
 
 
 @dataclass(frozen=True, eq=False)
+class AttributionErrors:
+    """Standard errors of an attribution, from the rows of data that all its links rest on.
+
+    Attributes:
+        by_class: Of each feature's attribution to each class.
+        over_classes: Of its sum over all classes.
+        shares: Of its share in the attribution of all features to all classes.
+    """
+
+    by_class: Float[np.ndarray, "feature label"]
+    over_classes: Float[np.ndarray, " feature"]
+    shares: Float[np.ndarray, " feature"]
+
+
+@dataclass(frozen=True, eq=False)
 class Recording:
     """The activations of a trained network on data, layer by layer.
 

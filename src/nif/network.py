@@ -12,6 +12,7 @@ from nif.contracts import Advance, Estimate, Links, Outcome, Recording
 from nif.decomposition import Decomposition, links, redundancy
 from nif.estimators.gaussian_channel import channel_information
 from nif.estimators.pairs import AllColumns
+from nif.influence import Terms
 from nif.shared_critic import SharedMine
 
 Activations = tuple[Float[np.ndarray, "sample _"], ...]
@@ -91,6 +92,12 @@ class SeparateTerms:
     noise: float
     pairs: AllColumns
     _within: dict[int, Estimate] = field(default_factory=dict)
+    _between: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
+
+    def terms(self) -> Terms:
+        """What the links asked for so far were made of."""
+        within = {layer: found.stderr for layer, found in self._within.items()}
+        return Terms(self.decomposition, self.observed, within, self._between)
 
     def between(self, source: int, target: int) -> tuple[Links, int]:
         """Links from relevance and redundancy; a layer's redundancy is estimated once for all its targets."""
@@ -99,6 +106,7 @@ class SeparateTerms:
             self._within[source] = self.pairs.within(self.observed[source])
         of_layer = self.decomposition.relevance == "layer"
         relevance = (self._of_layer if of_layer else self._of_units)(source, target)
+        self._between[source, target] = relevance.stderr
         joined = self.recording.joined_between(source, target)
         shared = redundancy(self.decomposition, self._within[source], joined)
         failed = _not_converged(relevance) + (_not_converged(self._within[source]) // 2 if fresh else 0)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from nif.contracts import Layer, Links
+from nif.contracts import AttributionErrors, Layer, Links
 
 Matrix = Float[np.ndarray, "_ _"]
 Weigh = Callable[[Links], Matrix]
@@ -139,6 +139,14 @@ def attribution_stderr(
     for found in dag.links:
         variance += before[found.source] ** 2 @ (variances(found, clip=clip) @ after[found.target] ** 2)
     return np.sqrt(variance)
+
+
+def independent_errors(dag: Dag) -> AttributionErrors:
+    """Standard errors of an attribution of which nothing is known but the errors of its links."""
+    everything = np.ones((dag.sizes[-1], 1))
+    return AttributionErrors(
+        attribution_stderr(dag), attribution_stderr(dag, of=everything)[:, 0], shares(dag)[1]
+    )
 
 
 def shares(dag: Dag) -> tuple[Float[np.ndarray, " feature"], Float[np.ndarray, " feature"]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nif.contracts import Advance, Estimate, Estimator, InputError, Recording
+from nif.contracts import Advance, AttributionErrors, Estimate, Estimator, InputError, Links, Recording
 from nif.decomposition import DAVIS2019, Decomposition
 from nif.estimators.binned import Binned
 from nif.estimators.checks import columns, same_length
@@ -18,8 +18,10 @@ from nif.estimators.memory import Limits, bytes_of, checked_jobs
 from nif.estimators.mine import Mine
 from nif.estimators.pairs import AllColumns
 from nif.flow import Flow, Measurement
+from nif.influence import attribution_errors
 from nif.network import Method, SeparateTerms, TermsOfOneCritic, network_links, number_of_terms
 from nif.noise import observed
+from nif.paths import Dag
 from nif.progress import progress as progress_bar
 from nif.recording import record
 from nif.shared_critic import SharedMine
@@ -120,6 +122,7 @@ def measure(
     with progress_bar("measuring", total=terms + recording.not_joined, shown=progress) as advance:
         method = _method(used, recording, chosen, noise=noise, seed=seed, limits=limits, advance=advance)
         links, not_converged = network_links(recording, method)
+        errors = _errors(recording, links, method, seed)
     measurement = Measurement(
         estimator=repr(used),
         automatic=estimator is None,
@@ -133,7 +136,7 @@ def measure(
         began=began.isoformat(timespec="seconds"),
         seconds=time.perf_counter() - start,
     )
-    return Flow(recording.layers, links, recording.constant(), measurement)
+    return Flow(recording.layers, links, recording.constant(), measurement, errors)
 
 
 def _method(
@@ -151,6 +154,15 @@ def _method(
         return TermsOfOneCritic(recording, activations, chosen, used, seed, advance)
     pairs = AllColumns(used, seed=seed, limits=limits, advance=advance)
     return SeparateTerms(recording, activations, chosen, noise, pairs)
+
+
+def _errors(
+    recording: Recording, links: Sequence[Links], method: Method, seed: int
+) -> AttributionErrors | None:
+    """Of the attribution; None where information is not that of pairs of units, which rows could move."""
+    if not isinstance(method, SeparateTerms) or method.decomposition.relevance != "unit":
+        return None
+    return attribution_errors(Dag.of(recording.layers, links), method.terms(), seed)
 
 
 def _estimator(

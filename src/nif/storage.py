@@ -13,10 +13,10 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as serialised
 
-from nif.contracts import InputError, Layer, Links
+from nif.contracts import AttributionErrors, InputError, Layer, Links
 from nif.flow.flow import Flow
 from nif.flow.measurement import Measurement
-from nif.flow.tables import NUMBERS
+from nif.flow.tables import ERRORS, NUMBERS
 
 FORMAT = "nif-flow"
 VERSION = 1
@@ -34,6 +34,8 @@ def save(flow: Flow, path: str | os.PathLike[str]) -> None:
         arrays |= {f"links/{index}/{name}": getattr(found, name) for name in NUMBERS}
         if found.joined is not None:
             arrays[f"links/{index}/joined"] = found.joined
+    if flow.errors is not None:
+        arrays |= {f"errors/{name}": getattr(flow.errors, name) for name in ERRORS}
     whole = {name: np.ascontiguousarray(values) for name, values in arrays.items()}
     target = Path(path)
     beside = target.with_name(f".{target.name}.{os.getpid()}")
@@ -115,7 +117,12 @@ def _flow(header: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> Flow:
         for index, (source, target) in enumerate(ends)
     )
     constant = tuple(arrays[f"constant/{index}"] for index in range(len(layers)))
-    return Flow(layers, links, constant, Measurement(**json.loads(header["measurement"])))
+    errors = (
+        AttributionErrors(*(arrays[f"errors/{name}"] for name in ERRORS))
+        if "errors/by_class" in arrays
+        else None
+    )
+    return Flow(layers, links, constant, Measurement(**json.loads(header["measurement"])), errors)
 
 
 def _layer(given: Mapping[str, Any]) -> Layer:

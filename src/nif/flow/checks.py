@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nif.contracts import InputError, Layer, Links
+from nif.contracts import AttributionErrors, InputError, Layer, Links
 
 
 def check(layers: Sequence[Layer], links: Sequence[Links], constant: Sequence[np.ndarray]) -> None:
@@ -90,3 +90,22 @@ def _check_values(layers: Sequence[Layer], found: Links, name: str) -> None:
         raise InputError(f"stderr of the links {ends} has negative values; a standard error is 0 or more.")
     if name == "p_value" and (np.min(values) < 0 or np.max(values) > 1):
         raise InputError(f"p_value of the links {ends} leaves the range from 0 to 1.")
+
+
+def check_errors(features: int, labels: int, errors: AttributionErrors | None) -> None:
+    """Refuse errors of an attribution of another size, and what is no standard error.
+
+    Raises:
+        InputError: An array of the wrong shape, NaN, infinite or negative values.
+    """
+    if errors is None:
+        return
+    expected = {"by_class": (features, labels), "over_classes": (features,), "shares": (features,)}
+    for name, shape in expected.items():
+        values = getattr(errors, name)
+        if np.shape(values) != shape:
+            raise InputError(f"{name} of the errors has shape {np.shape(values)}; expected {shape}.")
+        if not np.isfinite(values).all() or np.min(values) < 0:
+            raise InputError(
+                f"{name} of the errors has NaN, infinite or negative values; a standard error is 0 or more."
+            )

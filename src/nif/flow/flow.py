@@ -12,9 +12,9 @@ import pandas as pd
 from jaxtyping import Bool, Float
 
 from nif import centrality, paths, structure
-from nif.contracts import InputError, Layer, Links
+from nif.contracts import AttributionErrors, InputError, Layer, Links
 from nif.flow import explanations, graphs, summary, tables
-from nif.flow.checks import check
+from nif.flow.checks import check, check_errors
 from nif.flow.measurement import Measurement
 from nif.flow.places import Named, place_of
 from nif.flow.significance import unit_p_values, unit_q_values
@@ -44,6 +44,7 @@ class Flow:
         links: Weights between the units of connected layers; each leads from an earlier to a later layer.
         constant: For each layer, which units had one value on all the data.
         measurement: How it was measured.
+        errors: Of the attribution, where the rows of data told them; else the links are taken as independent.
 
     Raises:
         InputError: No layers or links, links that lead backward, shapes that do not fit, NaN or infinity.
@@ -60,9 +61,11 @@ class Flow:
     links: tuple[Links, ...]
     constant: tuple[Bool[np.ndarray, " _"], ...]
     measurement: Measurement
+    errors: AttributionErrors | None = None
 
     def __post_init__(self) -> None:
         check(self.layers, self.links, self.constant)
+        check_errors(self._dag.feature_count, len(self.layers[-1]), self.errors)
 
     def attribution(self, clip: bool = True) -> pd.DataFrame:
         r"""How much each feature says to each class along all paths (eq. 4).
@@ -92,19 +95,37 @@ class Flow:
         return self._by_feature(paths.attribution(self._dag, clip=clip))
 
     def attribution_stderr(self, clip: bool = True) -> pd.DataFrame:
-        r"""Standard error of `attribution`, from those of the links (delta method).
+        r"""Standard error of `attribution`.
 
-        .. math:: \operatorname{Var} A_{ij} \approx \sum_{u \to v} F_{iu}^2 \, s_{uv}^2 \, B_{vj}^2
+        .. math:: \operatorname{Var} A_{ij} \approx \frac1N \sum_s
+            \Big( \sum_{u \to v} F_{iu} \, s_{uv} \, d_{uv}(s) \, B_{vj} \Big)^2
 
-        The errors of links are taken as independent, although they rest on the same rows of data, and terms
-        of second order are left out: it is good where errors are small beside the links.
+        The links rest on the same rows of data: `nif.influence` adds up what each row moves. It is of first
+        order: good where errors are small beside the links. With ``clip=False``, in a flow written by hand,
+        and where relevance is that of whole layers, links are taken as independent: mostly too small.
 
         Example:
             >>> flow = example()
             >>> flow.attribution_stderr().loc["left", "yes"].round(4)
             np.float64(0.0054)
         """
-        return self._by_feature(paths.attribution_stderr(self._dag, clip=clip))
+        if clip:
+            return self._by_feature(self._errors.by_class)
+        return self._by_feature(paths.attribution_stderr(self._dag, clip=False))
+
+    def shares(self) -> pd.DataFrame:
+        r"""Share of each feature in the attribution to all classes together, with its standard error.
+
+        .. math:: s_i = \frac{\sum_j A_{ij}}{\sum_i \sum_j A_{ij}}
+
+        Zeros where no path carries information.
+
+        Example:
+            >>> example().shares()["share"].to_dict()
+            {'left': 1.0, 'right': 0.0}
+        """
+        table = self._by_feature(self._errors.by_class)[[]]
+        return table.assign(share=paths.shares(self._dag)[0], stderr=self._errors.shares)
 
     def edges(self) -> pd.DataFrame:
         """Every link: where from, where to, nats (may be negative), standard error, p-value of its relevance.
@@ -310,6 +331,7 @@ class Flow:
         if not isinstance(other, Flow):
             return NotImplemented
         same = self.layers == other.layers and self.measurement == other.measurement
+        same = same and tables.same_errors(self.errors, other.errors)
         return same and tables.same_numbers(self.links, other.links, self.constant, other.constant)
 
     __hash__ = None  # type: ignore[assignment] # arrays have no hash
@@ -326,6 +348,10 @@ class Flow:
     @cached_property
     def _dag(self) -> paths.Dag:
         return paths.Dag.of(self.layers, self.links)
+
+    @cached_property
+    def _errors(self) -> AttributionErrors:
+        return self.errors or paths.independent_errors(self._dag)
 
     @cached_property
     def _graph(self) -> structure.Graph:
@@ -351,16 +377,7 @@ class Flow:
         return np.concatenate(self.constant) | (self._q_values >= alpha)
 
     def _by_feature(self, values: Float[np.ndarray, "feature label"]) -> pd.DataFrame:
-        names = [unit for layer in self._dag.features for unit in self.layers[layer].units]
-        table = pd.DataFrame(
-            values,
-            index=pd.Index(names, name="feature"),
-            columns=pd.Index(self.layers[-1].units, name="class"),
-        )
-        shapes = [self.layers[layer].shape for layer in self._dag.features]
-        if len(shapes) == 1 and shapes[0]:
-            table.attrs["shape"] = shapes[0]
-        return table
+        return tables.by_feature(self.layers, self._dag.features, values)
 
 
 def example() -> Flow:

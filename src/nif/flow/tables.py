@@ -6,14 +6,18 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
-from nif.contracts import Layer, Links
+from nif.contracts import AttributionErrors, Layer, Links
 from nif.flow.significance import Flags
 from nif.nulls import benjamini_hochberg
 from nif.paths import Path
 
 NUMBERS = ("nats", "stderr", "p_value", "relevance")
 """Arrays of `Links`."""
+
+ERRORS = ("by_class", "over_classes", "shares")
+"""Arrays of `AttributionErrors`."""
 
 
 def edges(layers: Sequence[Layer], links: Sequence[Links]) -> pd.DataFrame:
@@ -36,6 +40,21 @@ def _edges_between(layers: Sequence[Layer], found: Links) -> pd.DataFrame:
         }
     )
     return table if found.joined is None else table[found.joined.ravel()]
+
+
+def by_feature(
+    layers: Sequence[Layer], features: Sequence[int], values: Float[np.ndarray, "feature label"]
+) -> pd.DataFrame:
+    """Features x classes; with the shape of the picture that the features are, where they are one."""
+    table = pd.DataFrame(
+        values,
+        index=pd.Index([unit for layer in features for unit in layers[layer].units], name="feature"),
+        columns=pd.Index(layers[-1].units, name="class"),
+    )
+    shapes = [layers[layer].shape for layer in features]
+    if len(shapes) == 1 and shapes[0]:
+        table.attrs["shape"] = shapes[0]
+    return table
 
 
 def unit_index(layers: Sequence[Layer]) -> pd.MultiIndex:
@@ -70,3 +89,10 @@ def same_numbers(links: Sequence[Links], others: Sequence[Links], flags: Flags, 
         for one, other in zip(links, others, strict=True)
         for name in (*NUMBERS, "joined")
     )
+
+
+def same_errors(one: AttributionErrors | None, other: AttributionErrors | None) -> bool:
+    """Whether both have the same bits, or none."""
+    if one is None or other is None:
+        return one is other
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in ERRORS)

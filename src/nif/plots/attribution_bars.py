@@ -13,7 +13,6 @@ from nif.comparison import Comparison
 from nif.comparison.registry import ATTRIBUTIONS
 from nif.contracts import InputError
 from nif.flow.places import nearest
-from nif.paths import Dag, shares
 from nif.plots.paper import INK, LETTER, SMALL, SOFT, TEXT, above, new_axes, plain, points, short
 from nif.report.palette import COMMUNITIES, OTHER
 
@@ -97,7 +96,8 @@ def attribution(
 
 def _ours(flow: Flow, label: str | None) -> Bars:
     if label is None:
-        return Bars(OURS, *shares(Dag.of(flow.layers, flow.links)))
+        table = flow.shares()
+        return Bars(OURS, table["share"].to_numpy(), table["stderr"].to_numpy())
     table = flow.attribution()
     if label not in table.columns:
         known = [str(name) for name in table.columns]

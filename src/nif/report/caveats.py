@@ -13,8 +13,8 @@ ALWAYS = (
     "Compare features and classes within this network.",
     "Silent means that these data do not show information through a neuron, not that there is none. Removing "
     "silent neurons is safe only when its cost is checked.",
-    "Standard errors of attributions take the errors of links as independent and leave out terms of second "
-    "order.",
+    "Standard errors of attributions leave out terms of second order: they are good where the errors of "
+    "links are small beside the links.",
 )
 
 
@@ -52,7 +52,8 @@ def _particular(measurement: Measurement) -> list[tuple[bool, str]]:
         (
             options.get("relevance") == "layer",
             "Relevance is that of a whole layer, the same for all its units: features differ by redundancy "
-            "alone.",
+            "alone. The errors of links are taken as independent, so those of attributions are likely too "
+            "small.",
         ),
         (
             options.get("order") == "index",

@@ -11,7 +11,7 @@ import pandas as pd
 
 from nif import structure
 from nif.contracts import Layer
-from nif.paths import Dag, attribution, attribution_stderr
+from nif.paths import Dag, attribution
 from nif.report.caveats import caveats
 from nif.report.layout import heights
 from nif.report.palette import COMMUNITIES, COMMUNITIES_ON_DARK, OTHER
@@ -52,7 +52,7 @@ def content(flow: Flow, dag: Dag, pruned: Removal | None = None) -> Content:
         {
             **_units(dag, neurons, flow, np.concatenate(places)),
             **_links(links),
-            **_attribution(dag),
+            **_attribution(flow, dag),
         },
     )
 
@@ -80,13 +80,14 @@ def _links(links: Strongest) -> dict[str, np.ndarray]:
     }
 
 
-def _attribution(dag: Dag) -> dict[str, np.ndarray]:
+def _attribution(flow: Flow, dag: Dag) -> dict[str, np.ndarray]:
     """Of each class, and in the last column of all classes together, with an error of its own."""
+    errors = flow._errors
     labels = dag.sizes[-1]
     of = np.concatenate([np.eye(labels), np.ones((labels, 1))], axis=1)
     return {
         "attribution": attribution(dag, of=of).astype("<f4"),
-        "attribution_stderr": attribution_stderr(dag, of=of).astype("<f4"),
+        "attribution_stderr": np.column_stack([errors.by_class, errors.over_classes]).astype("<f4"),
     }
 
 

@@ -1,0 +1,212 @@
+"""Errors of an attribution: against a slow twin, and against how often they hold a known truth."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import nif
+from nif.contracts import AttributionErrors, Links
+from nif.decomposition import Decomposition
+from nif.flow import Flow
+from nif.influence import BINS, ROWS, Terms, _scores, attribution_errors
+from nif.paths import Dag, attribution, independent_errors
+from nif.pointwise import Columns, Tables
+
+GENERATOR, ROWS_OF_TERMS = np.random.default_rng(0), 90
+
+
+def random_terms(decomposition: Decomposition, masked: bool = False) -> tuple[Dag, Terms]:
+    """Four layers with a skip, on correlated columns with an atom and a constant one."""
+    sizes, rows = (3, 4, 3, 2), ROWS_OF_TERMS
+    hidden = GENERATOR.normal(size=(rows, 2))
+    values = [
+        np.maximum(hidden @ GENERATOR.normal(size=(2, size)) + GENERATOR.normal(size=(rows, size)), -0.5)
+        for size in sizes
+    ]
+    values[1][:, 2] = 1.0
+    links, terms = [], Terms(decomposition, values)
+    for source, target in ((0, 1), (1, 2), (2, 3), (0, 2)):
+        shape = sizes[source], sizes[target]
+        mask = GENERATOR.uniform(size=shape) < 0.7 if masked else None
+        nats = GENERATOR.normal(0.2, 0.3, shape) * (1 if mask is None else mask)
+        links.append(Links(source, target, nats, nats, nats, nats, mask))
+        terms.between[source, target] = GENERATOR.uniform(0.01, 0.1, shape)
+        terms.within[source] = GENERATOR.uniform(0.01, 0.1, (sizes[source],) * 2)
+    return Dag(sizes, tuple(links)), terms
+
+
+def standard_scores(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """What each row adds to the information of every pair, ``[row, a, b]``, by `nif.pointwise`."""
+    left, right = Columns.of(x).bins(x), Columns.of(y).bins(y)
+    table = Tables.of(left, right).deviation.astype(np.float64)
+    found = np.array([[[table[i, k, a, b] for k, b in enumerate(t)] for i, a in enumerate(s)]
+                      for s, t in zip(left, right, strict=True)])  # fmt: skip
+    deviation = found.std(axis=0)
+    return (found - found.mean(axis=0)) / np.where(deviation > 1e-6, deviation, np.inf)
+
+
+def moved(dag: Dag, terms: Terms, row: int, step: float) -> Dag:
+    """The network after a small step in the direction of one row."""
+    after = []
+    for found in dag.links:
+        x, y = terms.activations[found.source], terms.activations[found.target]
+        relevance = terms.between[found.source, found.target] * standard_scores(x, y)[row]
+        within = terms.within[found.source] * standard_scores(x, x)[row]
+        joined = np.ones(relevance.shape) if found.joined is None else found.joined.astype(float)
+        beta = np.array([terms.decomposition.weight(int(count)) for count in joined.sum(axis=0)])
+        change = relevance - beta * ((terms.decomposition.shares(len(within)) * within) @ joined)
+        after.append(replace(found, nats=found.nats + step * change * (found.nats > 0)))
+    return Dag(dag.sizes, tuple(after))
+
+
+@pytest.mark.parametrize("masked", [False, True], ids=["all joined", "some joined"])
+@pytest.mark.parametrize(
+    "decomposition", [Decomposition(), Decomposition(beta=0.3, order="index")], ids=["average", "index"]
+)
+def test_errors_are_what_the_rows_move_by_finite_differences(
+    decomposition: Decomposition, masked: bool
+) -> None:
+    dag, terms = random_terms(decomposition, masked)
+    found, step = attribution_errors(dag, terms), 1e-6
+    before = attribution(dag)
+    change = np.array(
+        [
+            (attribution(moved(dag, terms, row, step)) - before) / step
+            for row in range(len(terms.activations[0]))
+        ]
+    )
+    np.testing.assert_allclose(found.by_class, np.sqrt((change**2).mean(axis=0)), rtol=1e-3, atol=1e-8)
+    over = change.sum(axis=2)
+    np.testing.assert_allclose(found.over_classes, np.sqrt((over**2).mean(axis=0)), rtol=1e-3, atol=1e-8)
+    share = before.sum(axis=1) / before.sum()
+    parts = (over - share * over.sum(axis=1, keepdims=True)) / before.sum()
+    np.testing.assert_allclose(found.shares, np.sqrt((parts**2).mean(axis=0)), rtol=1e-3, atol=1e-8)
+
+
+def test_scores_have_mean_zero_and_variance_one_and_those_of_a_constant_are_zero() -> None:
+    x, y = GENERATOR.integers(0, BINS, (2, 500)).astype(np.uint8)
+    scores = np.empty(500)
+    _scores(x, y, scores)
+    assert scores.mean() == pytest.approx(0, abs=1e-12) and scores.std() == pytest.approx(1)
+    _scores(x, np.zeros_like(x), scores)
+    assert not scores.any()
+
+
+def test_classes_in_blocks_have_the_same_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    dag, terms = random_terms(Decomposition())
+    whole = attribution_errors(dag, terms)
+    monkeypatch.setattr("nif.influence.LARGEST", 1)
+    one_by_one = attribution_errors(dag, terms)
+    for name in ("by_class", "over_classes", "shares"):
+        np.testing.assert_allclose(getattr(one_by_one, name), getattr(whole, name), rtol=1e-12)
+
+
+# Against a truth
+
+
+class Linear(nn.Sequential):
+    """A linear network on normal inputs: all its units are jointly normal, and every link is known."""
+
+    def __init__(self, *sizes: int, rho: float) -> None:
+        torch.manual_seed(0)
+        super().__init__(*(nn.Linear(a, b, dtype=torch.float64) for a, b in itertools.pairwise(sizes)))
+        self.covariance = np.full((sizes[0], sizes[0]), rho) + (1 - rho) * np.eye(sizes[0])
+
+    def rows(self, count: int, seed: int) -> Tensor:
+        drawn = np.random.default_rng(seed).normal(size=(count, len(self.covariance)))
+        return torch.from_numpy(drawn @ np.linalg.cholesky(self.covariance).T)
+
+    def measured(self, rows: int, estimator: nif.contracts.Estimator, seed: int) -> Flow:
+        layers = [str(index) for index in range(len(self) - 1)]
+        data = self.rows(rows, seed)
+        return nif.measure(self, data, layers=layers, estimator=estimator, seed=seed, progress=False)
+
+    def true_attribution(self, like: Flow) -> np.ndarray:
+        maps = [np.eye(len(self.covariance))]
+        for layer in self:
+            maps.append(layer.weight.detach().numpy() @ maps[-1])
+        links = []
+        for found in like.links:
+            within = information(maps[found.source], maps[found.source], self.covariance)
+            between = information(maps[found.source], maps[found.target], self.covariance)
+            np.fill_diagonal(within, 0.0)
+            redundancy = within.sum(axis=1, keepdims=True) / 2 / (len(within) - 1)
+            links.append(replace(found, nats=between - redundancy))
+        return replace(like, links=tuple(links)).attribution().to_numpy()
+
+
+def information(x: np.ndarray, y: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+    """Of all pairs of two linear maps of normal numbers."""
+    deviations = [np.sqrt(np.diag(side @ covariance @ side.T)) for side in (x, y)]
+    rho = (x @ covariance @ y.T) / np.outer(*deviations)
+    return np.asarray(-0.5 * np.log1p(-np.clip(rho**2, 0, 1 - 1e-9)))
+
+
+@pytest.mark.parametrize("estimator", [nif.GaussianCopula(), nif.Binned()], ids=repr)
+def test_intervals_cover_the_attribution_of_a_linear_network(estimator: nif.contracts.Estimator) -> None:
+    network, repeats = Linear(4, 6, 5, 3, rho=0.3), 120
+    truth = network.true_attribution(network.measured(200, estimator, seed=0))
+    inside, if_independent = [], []
+    for seed in range(1, repeats + 1):
+        flow = network.measured(1000, estimator, seed)
+        off = np.abs(flow.attribution() - truth)
+        inside.append(off <= 1.96 * flow.attribution_stderr())
+        if_independent.append(off <= 1.96 * independent_errors(flow._dag).by_class)
+    # .92 to .97; an attribution alone deviates by about .02 in so many repeats.
+    assert 0.905 < np.mean(inside) < 0.98
+    assert np.mean(inside, axis=0).min() > 0.85
+    assert np.mean(if_independent) < np.mean(inside) - 0.03
+
+
+def test_errors_are_the_deviation_over_samples() -> None:
+    network = Linear(3, 4, 2, rho=0.0)
+    flows = [network.measured(2 * ROWS, nif.GaussianCopula(), seed) for seed in range(100)]
+    deviation = np.std([flow.attribution() for flow in flows], axis=0)
+    said = np.mean([flow.attribution_stderr() for flow in flows], axis=0)
+    np.testing.assert_allclose(said, deviation, rtol=0.2)
+    shares = np.std([flow.shares()["share"] for flow in flows], axis=0)
+    np.testing.assert_allclose(
+        np.mean([flow.shares()["stderr"] for flow in flows], axis=0), shares, rtol=0.25
+    )
+
+
+# Flows with and without
+
+
+def test_same_seed_same_bits_and_a_saved_flow_keeps_its_errors(tmp_path: object) -> None:
+    network = Linear(3, 4, 2, rho=0.0)
+    one, two = (network.measured(1500, nif.Binned(), seed=3) for _ in range(2))
+    assert one.errors is not None and one == two
+    one.save(f"{tmp_path}/flow.safetensors")
+    loaded = nif.load(f"{tmp_path}/flow.safetensors")
+    assert loaded == one and loaded.attribution_stderr().equals(one.attribution_stderr())
+    without = replace(one, errors=None)
+    assert without != one
+    np.testing.assert_array_equal(without.attribution_stderr(), independent_errors(one._dag).by_class)
+
+
+def test_relevance_of_whole_layers_has_independent_errors() -> None:
+    data = torch.randn(100, 3, generator=torch.Generator().manual_seed(0))
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    of_layer = Decomposition(relevance="layer")
+    flow = nif.measure(model, data, estimator=nif.Binned(), decomposition=of_layer, noise=0.1, progress=False)
+    assert flow.errors is None and (flow.attribution_stderr().to_numpy() >= 0).all()
+
+
+def test_errors_that_do_not_fit_are_refused() -> None:
+    flow = Linear(3, 4, 2, rho=0.0).measured(100, nif.GaussianCopula(), seed=0)
+    assert flow.errors is not None
+    good = flow.errors
+    for bad, message in (
+        (replace(good, shares=good.shares[:2]), r"shares .* shape \(2,\); expected \(3,\)"),
+        (replace(good, by_class=good.by_class * np.nan), "by_class .* NaN"),
+        (AttributionErrors(-good.by_class - 1, good.over_classes, good.shares), "by_class .* negative"),
+    ):
+        with pytest.raises(nif.contracts.InputError, match=message):
+            replace(flow, errors=bad)
