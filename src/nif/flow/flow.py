@@ -92,7 +92,7 @@ class Flow:
             left    0.1
             right   0.0
         """
-        return self._by_feature(paths.attribution(self._dag, clip=clip))
+        return tables.by_feature(self._dag.features, self.layers, paths.attribution(self._dag, clip=clip))
 
     def attribution_stderr(self, clip: bool = True) -> pd.DataFrame:
         r"""Standard error of `attribution`.
@@ -110,21 +110,21 @@ class Flow:
             np.float64(0.0054)
         """
         if clip:
-            return self._by_feature(self._errors.by_class)
-        return self._by_feature(paths.attribution_stderr(self._dag, clip=False))
+            return tables.by_feature(self._dag.features, self.layers, self._errors.by_class)
+        return tables.by_feature(
+            self._dag.features, self.layers, paths.attribution_stderr(self._dag, clip=False)
+        )
 
     def shares(self) -> pd.DataFrame:
-        r"""Share of each feature in the attribution to all classes together, with its standard error.
+        r"""Share of each feature in the attribution to all classes, 0 where there is none; with its error.
 
         .. math:: s_i = \frac{\sum_j A_{ij}}{\sum_i \sum_j A_{ij}}
-
-        Zeros where no path carries information.
 
         Example:
             >>> example().shares()["share"].to_dict()
             {'left': 1.0, 'right': 0.0}
         """
-        table = self._by_feature(self._errors.by_class)[[]]
+        table = tables.by_feature(self._dag.features, self.layers, self._errors.by_class)[[]]
         return table.assign(share=paths.shares(self._dag)[0], stderr=self._errors.shares)
 
     def edges(self) -> pd.DataFrame:
@@ -317,9 +317,8 @@ class Flow:
     def to_shap(self) -> dict[str, shap.Explanation]:
         """The attribution as an explanation of shap for each class, with 95 % intervals.
 
-        ``shap.plots.bar`` and ``shap.plots.waterfall`` draw one; the latter with its intervals, the former
-        with `nif.flow.explanations.error_bars` over it. The numbers are of a whole data set, nats multiplied
-        along paths, and not shares of one prediction as SHAP values are.
+        The plots of shap draw one: `nif.plots.shap_bar` is ``shap.plots.bar`` with intervals. The numbers are
+        of a whole data set, nats multiplied along paths, and not shares of one prediction.
 
         Raises:
             InputError: shap is not installed.
@@ -330,9 +329,10 @@ class Flow:
         """The same layers, measurement, and bits in every array."""
         if not isinstance(other, Flow):
             return NotImplemented
-        same = self.layers == other.layers and self.measurement == other.measurement
-        same = same and tables.same_errors(self.errors, other.errors)
-        return same and tables.same_numbers(self.links, other.links, self.constant, other.constant)
+        if self.layers != other.layers or self.measurement != other.measurement:
+            return False
+        same = tables.same_numbers(self.links, other.links, self.constant, other.constant)
+        return same and tables.same_errors(self.errors, other.errors)
 
     __hash__ = None  # type: ignore[assignment] # arrays have no hash
 
@@ -375,9 +375,6 @@ class Flow:
 
     def _silent(self, alpha: float) -> Bool[np.ndarray, " unit"]:
         return np.concatenate(self.constant) | (self._q_values >= alpha)
-
-    def _by_feature(self, values: Float[np.ndarray, "feature label"]) -> pd.DataFrame:
-        return tables.by_feature(self.layers, self._dag.features, values)
 
 
 def example() -> Flow:

@@ -43,7 +43,7 @@ def _edges_between(layers: Sequence[Layer], found: Links) -> pd.DataFrame:
 
 
 def by_feature(
-    layers: Sequence[Layer], features: Sequence[int], values: Float[np.ndarray, "feature label"]
+    features: Sequence[int], layers: Sequence[Layer], values: Float[np.ndarray, "feature label"]
 ) -> pd.DataFrame:
     """Features x classes; with the shape of the picture that the features are, where they are one."""
     table = pd.DataFrame(
