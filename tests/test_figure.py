@@ -144,6 +144,18 @@ def test_units_stand_where_they_listen() -> None:
     np.testing.assert_array_equal(heights([2, 2], links, fixed=[1])[1], heights([2, 2], links)[0])
 
 
+def test_units_that_hear_nothing_stand_below() -> None:
+    """In the midst they would leave a hole that all links go around."""
+    placed = heights([2, 3], [links_of([[0.0, 0.0, 1.0], [0.5, -1.0, 0.0]])])[1]
+    assert placed.argmin() == 1 and placed[2] > placed[0]
+
+
+def test_classes_of_a_wide_network_stand_apart() -> None:
+    tall, narrow = heights([784, 10], [])
+    assert np.ptp(tall) == 1 and np.ptp(narrow) == pytest.approx(10 / 32)
+    assert np.ptp(heights([20, 5], [])[1]) == pytest.approx(0.5)  # by the square root, as others
+
+
 PALETTES = {
     "on light": (*COMMUNITIES, OTHER),
     "on dark": (*COMMUNITIES_ON_DARK, OTHER),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,35 @@ def test_search_lists_what_it_finds_and_says_when_there_is_nothing(show: Any) ->
     assert "no such neuron" in page.inner_text("#found")
 
 
+def test_search_lists_the_very_name_first_then_names_that_begin_with_it(show: Any) -> None:
+    layer = FLOW.layers[1]
+    renamed = replace(layer, units=("a3", "b1", "13", "1", *layer.units[4:]))
+    page = show(replace(FLOW, layers=(FLOW.layers[0], renamed, *FLOW.layers[2:])))
+    page.fill("#find", "1")
+    texts = page.locator("#found button").all_inner_texts()
+    assert [text.split(" · ")[0] for text in texts[:3]] == ["1", "13", "b1"]
+
+
+def test_an_overview_tells_the_colours_and_the_strongest_links(show: Any) -> None:
+    page = show(FLOW)
+    rows = [text.split("\n") for text in page.locator("#detail .rows").first.locator("li").all_inner_texts()]
+    sizes = FLOW.neurons()["community"].value_counts()
+    shown = {("none" if "none" in name else name.removeprefix("community ")): number for name, number in rows}
+    wanted = {"none" if label < 0 else str(label): size for label, size in sizes.items()}
+    assert {name: int(number.split()[0]) for name, number in shown.items()} == wanted
+    best = FLOW.edges().nlargest(8, "nats")
+    links = [
+        text.split("\n") for text in page.locator("#detail .rows").nth(1).locator("li").all_inner_texts()
+    ]
+    assert [name for name, _ in links] == [
+        f"{source} → {target}"
+        for source, target in zip(best["source_unit"], best["target_unit"], strict=True)
+    ]
+    np.testing.assert_allclose([float(nats) for _, nats in links], best["nats"], atol=6e-4)
+    page.locator("#detail .rows").nth(1).locator("button").first.click()
+    assert page.inner_text("#detail h2") == best["source_unit"].iloc[0]
+
+
 def test_hover_shows_and_click_pins_the_neuron_under_the_pointer(show: Any) -> None:
     bottleneck = flow_of([links_of(np.ones((3, 1))), links_of(np.ones((1, 2)), 1, 2)], [3, 1, 2])
     page = show(bottleneck)
@@ -110,7 +140,7 @@ def test_the_keyboard_reaches_everything(show: Any) -> None:
     assert pinned.startswith("relu2[") and pinned in page.inner_text("#tip")
     assert pinned in page.text_content("#say")
     page.keyboard.press("Escape")
-    assert page.locator("#detail h2").count() == 0 and not page.is_visible("#tip")
+    assert "Choose a neuron" in page.inner_text("#detail") and not page.is_visible("#tip")
     page.focus("#tab-network")
     for name in ("attribution", "map", "layers", "neurons", "links", "method"):
         page.keyboard.press("ArrowRight")
@@ -192,4 +222,4 @@ def test_dragging_moves_the_network(show: Any) -> None:
     page.wait_for_timeout(250)
     page.mouse.move(x + 30, y + 50)
     assert "relu1[0]" in page.inner_text("#tip")
-    assert page.locator("#detail h2").count() == 0  # a drag is no click
+    assert "Choose a neuron" in page.inner_text("#detail")  # a drag is no click

@@ -91,6 +91,28 @@ def test_link_map_reads_the_links_between_two_layers(show: Any) -> None:
     assert "input[0] → output[1]: no link with information" in seen
 
 
+def test_link_map_of_a_narrow_layer_beside_a_wide_one_uses_the_room(show: Any) -> None:
+    """Cells are wider than high, and each still reads as its own link."""
+    weights = np.linspace(0.1, 1, 200 * 3).reshape(200, 3)
+    page = show(flow_of([links_of(weights)], [200, 3]))
+    page.click("#tab-map")
+    canvas = page.locator("#cells")
+    box = canvas.bounding_box()
+    height, width = (box["height"] - 8) // 200, (box["width"] - 8) // 3
+    assert height < width == 3 * height
+    shown, right, bottom = {}, box["x"] + box["width"], box["y"] + box["height"]
+    for row in (0, 1, 50, 90):
+        for column in range(3):
+            at = right + width * (column - 2.5), bottom + height * (row - 199.5)
+            page.mouse.move(*at)
+            pair, nats = page.inner_text("#readout").split(" · ")[:2]
+            shown[pair] = float(nats.split()[0])
+    assert len(shown) == 12
+    for pair, nats in shown.items():
+        source, target = (int(name.partition("[")[2].rstrip("]")) for name in pair.split(" → "))
+        assert nats == pytest.approx(weights[source, target], abs=6e-4)
+
+
 def test_layers_show_what_comes_in_and_goes_out(show: Any) -> None:
     page = show(FLOW)
     page.click("#tab-layers")

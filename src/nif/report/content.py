@@ -27,6 +27,9 @@ MOST_LINKS = 200_000
 
 STARTS = "betweenness_starts"
 
+MOST_WIDTHS = 8
+"""Layers whose widths are all named."""
+
 
 @dataclass(frozen=True, eq=False)
 class Content:
@@ -95,7 +98,7 @@ def _meta(flow: Flow, dag: Dag, neurons: pd.DataFrame, links: Strongest) -> dict
     silent = int(neurons["silent"].sum())
     total = sum(found.count for found in flow.links)
     return {
-        "summary": f"{'-'.join(map(str, dag.sizes))} units, {total:,} links, {links.of:,} of them with "
+        "summary": f"{_widths(dag.sizes)} units, {total:,} links, {links.of:,} of them with "
         f"information; {silent:,} of {len(neurons):,} neurons silent at .05; {flow.measurement.estimator}, "
         f"{flow.measurement.samples:,} samples",
         "layers": _layers(flow, neurons),
@@ -109,6 +112,17 @@ def _meta(flow: Flow, dag: Dag, neurons: pd.DataFrame, links: Strongest) -> dict
         "method": _method(flow),
         "caveats": _caveats(flow, neurons, links),
     }
+
+
+def _widths(sizes: Sequence[int]) -> str:
+    """
+    Example:
+        >>> _widths([4, 10, 3]), _widths([500] * 20)
+        ('4-10-3', '20 layers of 500-500-500-…-500-500')
+    """
+    if len(sizes) <= MOST_WIDTHS:
+        return "-".join(map(str, sizes))
+    return f"{len(sizes)} layers of {'-'.join(map(str, sizes[:3]))}-…-{'-'.join(map(str, sizes[-2:]))}"
 
 
 def _layers(flow: Flow, neurons: pd.DataFrame) -> list[dict[str, Any]]:

@@ -15,8 +15,9 @@ def heights(
 ) -> list[Float[np.ndarray, " _"]]:
     """A height between 0 (bottom) and 1 for each unit of each layer, equally spaced about the middle.
 
-    A layer with more units spans more of the height. Units stand at the mean of what they hear, weighed by
-    nats, in order, so that strong links cross less (Sugiyama's barycentre rule, one pass).
+    A layer with more units spans more of the height, and a narrow one enough to tell its units apart. Units
+    stand at the mean of what they hear, weighed by nats, in order, so that strong links cross less
+    (Sugiyama's barycentre rule, one pass); those that hear nothing stand below.
 
     Args:
         sizes: Units in each layer.
@@ -29,8 +30,7 @@ def heights(
     """
     found: list[np.ndarray] = []
     for layer, size in enumerate(sizes):
-        span = np.sqrt(size / max(sizes)) if size > 1 else 0.0
-        slots = 0.5 + span * np.linspace(0.5, -0.5, size) if size > 1 else np.array([0.5])
+        slots = 0.5 + _span(size, max(sizes)) * np.linspace(0.5, -0.5, size) if size > 1 else np.array([0.5])
         into = [each for each in links if each.target == layer]
         if not into or layer in fixed:
             found.append(slots)
@@ -42,11 +42,16 @@ def heights(
     return found
 
 
+def _span(size: int, widest: int) -> float:
+    """Share of the height that a layer of so many units takes."""
+    return max(float(np.sqrt(size / widest)), min(0.5, size / 32) if widest > 32 else 0.0)
+
+
 def _barycentres(found: Sequence[np.ndarray], into: Sequence[Links], size: int) -> Float[np.ndarray, " unit"]:
-    """Mean height of the units that each unit hears, weighed by nats; the middle where it hears nothing."""
+    """Mean height of the units that each unit hears, weighed by nats; -1 where it hears nothing."""
     weight, moment = np.zeros(size), np.zeros(size)
     for each in into:
         nats = np.maximum(each.nats, 0.0)
         weight += nats.sum(axis=0)
         moment += found[each.source] @ nats
-    return np.divide(moment, weight, out=np.full(size, 0.5), where=weight > 0)
+    return np.divide(moment, weight, out=np.full(size, -1.0), where=weight > 0)

@@ -50,8 +50,13 @@ byId("fit").addEventListener("click", fit);
 
 const MOST_FOUND = 8;
 function search(text) {
-  const wanted = text.trim().toLowerCase(), list = [];
-  for (let u = 0; wanted && u < units && list.length < MOST_FOUND; u++) if (nameOf(u).toLowerCase().includes(wanted)) list.push(u);
+  // The very name first, then names that begin with it, then those that hold it.
+  const wanted = text.trim().toLowerCase(), ranks = [[], [], []];
+  for (let u = 0; wanted && u < units; u++) {
+    const name = nameOf(u).toLowerCase(), at = name.indexOf(wanted);
+    if (at >= 0) ranks[name === wanted ? 0 : at === 0 ? 1 : 2].push(u);
+  }
+  const list = ranks.flat().slice(0, MOST_FOUND);
   const none = wanted && !list.length ? [element("span", { class: "note", text: "no such neuron" })] : [];
   byId("found").replaceChildren(...none, ...list.map((u) => element("button", { type: "button", class: "name", text: `${clipped(nameOf(u), 50)} · ${clipped(layerName(u), 20)}`, onclick: () => found(u) })));
   return list;

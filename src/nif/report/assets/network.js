@@ -7,9 +7,15 @@ for (let u = 0; u < units; u++) {
   px[u] = layers.length > 1 ? layerOf[u] / (layers.length - 1) * world.width : world.width / 2;
   py[u] = (1 - unit.y[u]) * world.height;
 }
-const gaps = layers.map((layer) => (layer.size > 1 ? world.height * Math.sqrt(layer.size / tallest) / (layer.size - 1) : 60));
+const gaps = layers.map((layer) => {
+  const heights = py.subarray(layer.first, layer.first + layer.size);
+  const span = heights.reduce((a, b) => Math.max(a, b)) - heights.reduce((a, b) => Math.min(a, b));
+  return layer.size > 1 ? span / (layer.size - 1) : 60;
+});
 const view = { scaleX: 1, scaleY: 1, x: 0, y: 0, width: 0, height: 0 };
-const CURVES = 8000, TITLE = 40, LEVELS = 8;
+// More links than CURVES are straight, and more than WIDE are drawn in strands: a browser without a GPU draws lines of
+// one pixel twenty times as fast as wide ones.
+const CURVES = 20000, WIDE = 1500, TITLE = 40, LEVELS = 8;
 
 const sx = (u) => px[u] * view.scaleX + view.x, sy = (u) => py[u] * view.scaleY + view.y;
 
@@ -25,17 +31,18 @@ function labelWidth(layer) {
 function fit() {
   view.width = picture.clientWidth; view.height = picture.clientHeight;
   const most = view.width * 0.28;
-  const fits = (layer, index) => gaps[index] * (view.height - TITLE - 42) / world.height >= 10;
+  const fits = (layer, index) => gaps[index] * (view.height - TITLE - 50) / world.height >= 10;
   const left = fits(layers[0], 0) ? Math.min(most, labelWidth(layers[0])) : 34;
   const right = fits(classes, layers.length - 1) ? Math.min(most, labelWidth(classes)) : 34;
   view.scaleX = Math.max(20, view.width - left - right) / world.width;
-  view.scaleY = Math.max(20, view.height - TITLE - 42) / world.height;
+  view.scaleY = Math.max(20, view.height - TITLE - 50) / world.height;
   view.x = left; view.y = TITLE + 10;
   redraw();
 }
 
+const pixelRatio = () => Math.min(2, window.devicePixelRatio || 1);
 function sized(canvas) {
-  const ratio = Math.min(2, window.devicePixelRatio || 1);
+  const ratio = pixelRatio();
   const width = Math.round(view.width * ratio), height = Math.round(view.height * ratio);
   if (canvas.width !== width || canvas.height !== height) {
     canvas.width = width; canvas.height = height;
@@ -99,14 +106,21 @@ function radius(u) {
   return Math.max(0.8, most * (0.42 + 0.58 * unitShare[u]));
 }
 
-function trace(context, e, curved) {
+function trace(context, e, curved, aside = 0) {
   const a = link.source[e], b = link.target[e];
-  const x0 = sx(a), y0 = sy(a), x1 = sx(b), y1 = sy(b), middle = (x0 + x1) / 2;
+  const x0 = sx(a), y0 = sy(a) + aside, x1 = sx(b), y1 = sy(b) + aside, middle = (x0 + x1) / 2;
   context.moveTo(x0, y0);
   const skipped = layerOf[b] - layerOf[a] - 1;
   const bow = skipped > 0 ? -28 * skipped : 0;
   if (curved || bow) context.bezierCurveTo(middle, y0 + bow, middle, y1 + bow, x1, y1);
   else context.lineTo(x1, y1);
+}
+
+// How far aside each strand of a line of this width runs, and how wide it is.
+function strandsOf(width) {
+  if (state.shown <= WIDE) return { thin: width, asides: [0] };
+  const pixel = 1 / pixelRatio(), strands = Math.max(1, Math.round(width / pixel));
+  return { thin: Math.min(width, pixel), asides: Array.from({ length: strands }, (_, i) => (i - (strands - 1) / 2) * pixel) };
 }
 
 function drawLinks(context) {
@@ -122,15 +136,17 @@ function drawLinks(context) {
     const label = unit.community[a], colour = label >= 0 && label < palette - 1 ? label : palette - 1;
     groups[level * palette + colour].push(e);
   }
-  const faint = Math.min(1, 1.6 / Math.pow(1 + state.shown / 300, 0.35));
+  // Wide lines of one colour melt into one another, strands add up.
+  const faint = Math.min(1, 1.6 / Math.pow(1 + state.shown / 300, state.shown > WIDE ? 0.5 : 0.35));
   groups.forEach((list, index) => {
     if (!list.length) return;
     const middle = (Math.floor(index / palette) + 0.5) / LEVELS;
+    const { thin, asides } = strandsOf(0.5 + 3.4 * middle);
     context.beginPath();
-    for (const e of list) trace(context, e, curved);
+    for (const aside of asides) for (const e of list) trace(context, e, curved, aside);
     context.strokeStyle = colourOf(index % palette);
     context.globalAlpha = Math.min(0.95, 0.1 + 0.85 * Math.pow(middle, 0.8)) * faint;
-    context.lineWidth = 0.5 + 3.4 * middle;
+    context.lineWidth = thin;
     context.stroke();
   });
   context.globalAlpha = 1;
@@ -189,7 +205,7 @@ function drawTitles(context) {
   context.fillStyle = css("--paper"); context.globalAlpha = 0.9;
   context.fillRect(0, 0, view.width, TITLE - 2);
   context.globalAlpha = 1;
-  let edge = -Infinity;
+  const found = [];
   layers.forEach((layer, index) => {
     const half = Math.max(30, column / 2 - 4);
     if (sx(layer.first) < -half || sx(layer.first) > view.width + half) return;
@@ -199,11 +215,20 @@ function drawTitles(context) {
     const size = layer.silent && context.measureText(quiet).width < 2 * half ? quiet : count(layer.size);
     const width = Math.max(context.measureText(name).width, context.measureText(size).width) / 2;
     const x = Math.min(Math.max(sx(layer.first), width + 4), view.width - width - 4);
-    if (x - width < edge + 4) return;
-    edge = x + width;
+    found.push({ index, name, size, left: x - width - 3, right: x + width + 3, x });
+  });
+  for (const { name, size, x } of spaced(found)) {
     write(context, name, x, 13, "center", ink, "600 12px system-ui, sans-serif");
     write(context, size, x, 29, "center", soft, "11px system-ui, sans-serif");
-  });
+  }
+}
+// Every title, or every second, third and so on, that none lies on another; the last layer always has its own.
+function spaced(titles) {
+  const last = titles.find(({ index }) => index === layers.length - 1), apart = (a, b) => a.right <= b.left;
+  let step = 1, kept = titles;
+  const crowded = () => kept.some((title, i) => i > 0 && !apart(kept[i - 1], title));
+  while (crowded()) { step++; kept = titles.filter(({ index }) => index % step === 0); }
+  return !last || kept.includes(last) ? kept : [...kept.filter((title) => apart(title, last)), last];
 }
 
 function redraw() {

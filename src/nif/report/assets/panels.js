@@ -20,15 +20,31 @@ function pathRows(paths) {
 function facts(rows) {
   return element("dl", {}, ...rows.flatMap(([term, text]) => [element("dt", { text: term }), element("dd", { text })]));
 }
+function swatch(label, hollow) {
+  const colour = colourOf(label);
+  return element("span", { class: "swatch", style: { borderColor: colour, background: hollow ? "transparent" : colour } });
+}
+// What there is to see while no neuron is pinned: what the colours mean, and where to begin.
+function overview() {
+  const members = new Map(), coloured = meta.palette.light.length;
+  for (const label of unit.community) {
+    const group = Math.min(label, coloured); // all smaller ones together
+    members.set(group, (members.get(group) || 0) + 1);
+  }
+  const name = (label) => (label < 0 ? "in none: no information" : label < coloured ? `community ${label}` : "smaller communities");
+  const groups = [...members].sort(([a], [b]) => (a < 0) - (b < 0) || a - b).map(([label, size]) => element("li", {},
+    element("span", {}, swatch(label, false), name(label)), element("span", { class: "value", text: `${count(size)} unit${size === 1 ? "" : "s"}` })));
+  const strongest = Array.from({ length: Math.min(8, linksFor(1)) }, (_, i) => ranked(i)).map((e) => element("li", {},
+    element("span", {}, goTo(link.source[e]), " → ", goTo(link.target[e])), element("span", { class: "value", text: nats(link.nats[e]) })));
+  const parts = [element("p", { class: "note", text: "Choose a neuron to see its links and paths here. Hollow neurons are silent: these data show no information through them." }),
+    element("h2", { class: "small", text: "Colour" }), element("ul", { class: "rows" }, ...groups)];
+  if (strongest.length) parts.push(element("h2", { class: "small", text: state.chosen < 0 ? "Strongest links, nats" : "Links that say most to this class, nats" }), element("ul", { class: "rows" }, ...strongest));
+  return parts;
+}
 function detail() {
   const u = state.pinned, panel = byId("detail");
-  if (u < 0) {
-    panel.replaceChildren(element("p", { class: "note", text: "Colour is community, size as chosen above, width of a link its nats. Hollow neurons are silent: the data show no information through them. Click a neuron to pin it here." }));
-    return;
-  }
-  const colour = colourOf(unit.community[u]);
-  const swatch = element("span", { class: "swatch", style: { borderColor: colour, background: unit.silent[u] ? "transparent" : colour } });
-  const parts = [element("h2", {}, swatch, element("span", { class: "name", text: clipped(nameOf(u), 200) })), facts([
+  if (u < 0) { panel.replaceChildren(...overview()); return; }
+  const parts = [element("h2", {}, swatch(unit.community[u], unit.silent[u]), element("span", { class: "name", text: clipped(nameOf(u), 200) })), facts([
     ["layer", clipped(layers[layerOf[u]].name)], ["silent", unit.silent[u] ? "yes" : "no"],
     ["nats in", nats(unit.inflow[u])], ["nats out", nats(unit.outflow[u])],
     ["throughput", share(unit.throughput[u])], [meta.central, big(unit.betweenness[u])],
@@ -79,10 +95,11 @@ function attributionView() {
 }
 function layersView() {
   const most = Math.max(...layers.map((layer) => Math.max(layer.inflow, layer.outflow))) || 1;
-  const meter = (value, kind) => element("td", {}, element("span", { class: "meter " + kind, style: { width: `calc(var(--meter) * ${value / most})` } }), nats(value));
+  const meter = (value, kind) => element("td", {}, element("span", { class: "metered" }, element("span", { text: nats(value) }),
+    element("span", { class: "meter " + kind, style: { width: `calc(var(--meter) * ${value / most})` } })));
   const body = layers.map((layer) => element("tr", {}, element("td", { class: "text", text: clipped(layer.name) }), meter(layer.inflow, "in"), meter(layer.outflow, "out"),
     ...[layer.size, layer.silent, layer.constant].map((value) => element("td", { text: count(value) })), element("td", { class: "text", text: clipped(layer.kind) })));
-  const head = element("tr", {}, ...["layer", "nats in", "nats out", "units", "silent", "constant", "kind"].map((name, i) => element("th", { scope: "col", text: name, class: i % 6 ? "" : "text" })));
+  const head = element("tr", {}, ...["layer", "nats in", "nats out", "units", "silent", "constant", "kind"].map((name, i) => element("th", { scope: "col", text: name, class: i % 6 ? (i < 3 ? "metered" : "") : "text" })));
   byId("layers").replaceChildren(element("p", {}, `Modularity of the communities: `, element("strong", { text: meta.modularity.toFixed(3) }), ` (0 is no better than chance, 1 the most).`),
     scroller("Layers", element("table", {}, element("thead", {}, head), element("tbody", {}, ...body))));
 }

@@ -48,14 +48,14 @@ function mapView() {
     .sort((u, v) => (unit.community[u] < 0) - (unit.community[v] < 0) || unit.community[u] - unit.community[v] || u - v);
   const down = byCommunity(layers[a]), across = byCommunity(layers[b]);
   const room = Math.max(200, Math.min(900, byId("map").clientWidth - 60));
-  const cell = Math.max(1, Math.min(28, Math.floor(room / across.length), Math.floor(Math.max(640, room) / down.length)));
+  const cell = cellOf(room, across.length, down.length);
   const canvas = element("canvas", { id: "cells", role: "img", "aria-label": `Links from ${layers[a].name} (rows) to ${layers[b].name} (columns)` });
-  const context = canvas.getContext("2d"), left = EDGE + nameRoom(context, down, cell), up = EDGE + nameRoom(context, across, cell);
-  canvas.width = left + across.length * cell; canvas.height = up + down.length * cell;
+  const context = canvas.getContext("2d"), left = EDGE + nameRoom(context, down, cell.height), up = EDGE + nameRoom(context, across, cell.width);
+  canvas.width = left + across.length * cell.width; canvas.height = up + down.length * cell.height;
   const readout = element("p", { class: "note", id: "readout", text: "Point at a cell to read it." });
   const top = paintMap(context, { down, across, cell, left, up });
   canvas.addEventListener("pointermove", (event) => {
-    const row = Math.floor((event.offsetY - up) / cell), column = Math.floor((event.offsetX - left) / cell);
+    const row = Math.floor((event.offsetY - up) / cell.height), column = Math.floor((event.offsetX - left) / cell.width);
     if (row < 0 || column < 0 || row >= down.length || column >= across.length) return;
     const e = Array.from(linksOut(down[row])).find((each) => link.target[each] === across[column]);
     readout.textContent = e === undefined ? `${clipped(nameOf(down[row]), 40)} → ${clipped(nameOf(across[column]), 40)}: no link with information` : linkLines(e).map(([text]) => text).join(" · ");
@@ -64,7 +64,12 @@ function mapView() {
     element("p", { class: "note", text: "Rows are units of the first layer, columns of the second, both ordered by community (coloured edges); the stronger the colour, the more nats." }),
     element("p", {}, scale(top), " nats"), readout, scroller("Link map", canvas));
 }
-// Room for the names of units at an edge, where a cell is as high as a line of text.
+// Pixels of a cell: of a layer with few units beside one with many, wider or higher than square to use the room.
+function cellOf(room, across, down) {
+  const width = Math.max(1, Math.min(28, Math.floor(room / across))), height = Math.max(1, Math.min(28, Math.floor(Math.max(640, room) / down)));
+  return { width: Math.min(width, 3 * height), height: Math.min(height, 3 * width) };
+}
+// Room for the names of units at an edge, where a cell is as large as a line of text.
 const EDGE = 8, SMALL_TEXT = "11px system-ui, sans-serif", shortName = (u) => clipped(nameOf(u), 18);
 function nameRoom(context, list, cell) {
   context.font = SMALL_TEXT;
@@ -72,21 +77,21 @@ function nameRoom(context, list, cell) {
 }
 function paintMap(context, { down, across, cell, left, up }) {
   const row = new Map(down.map((u, i) => [u, i])), column = new Map(across.map((u, i) => [u, i]));
-  context.fillStyle = heat(0); context.fillRect(left, up, across.length * cell, down.length * cell);
+  context.fillStyle = heat(0); context.fillRect(left, up, across.length * cell.width, down.length * cell.height);
   let top = 0;
   for (let e = 0; e < linkCount; e++) {
     const i = row.get(link.source[e]), j = column.get(link.target[e]);
     if (i === undefined || j === undefined) continue;
     top = top || link.nats[e]; // links are sorted
-    context.fillStyle = heat(link.nats[e] / top); context.fillRect(left + j * cell, up + i * cell, cell, cell);
+    context.fillStyle = heat(link.nats[e] / top); context.fillRect(left + j * cell.width, up + i * cell.height, cell.width, cell.height);
   }
-  down.forEach((u, i) => { context.fillStyle = colourOf(unit.community[u]); context.fillRect(left - EDGE, up + i * cell, 6, cell); });
-  across.forEach((u, j) => { context.fillStyle = colourOf(unit.community[u]); context.fillRect(left + j * cell, up - EDGE, cell, 6); });
+  down.forEach((u, i) => { context.fillStyle = colourOf(unit.community[u]); context.fillRect(left - EDGE, up + i * cell.height, 6, cell.height); });
+  across.forEach((u, j) => { context.fillStyle = colourOf(unit.community[u]); context.fillRect(left + j * cell.width, up - EDGE, cell.width, 6); });
   context.font = SMALL_TEXT; context.fillStyle = css("--ink"); context.textBaseline = "middle"; context.textAlign = "right";
-  if (left > EDGE) down.forEach((u, i) => context.fillText(shortName(u), left - EDGE - 4, up + (i + 0.5) * cell));
+  if (left > EDGE) down.forEach((u, i) => context.fillText(shortName(u), left - EDGE - 4, up + (i + 0.5) * cell.height));
   context.textAlign = "left";
   if (up > EDGE) across.forEach((u, j) => {
-    context.save(); context.translate(left + (j + 0.5) * cell, up - EDGE - 4); context.rotate(-Math.PI / 2);
+    context.save(); context.translate(left + (j + 0.5) * cell.width, up - EDGE - 4); context.rotate(-Math.PI / 2);
     context.fillText(shortName(u), 0, 0); context.restore();
   });
   return top;
