@@ -216,26 +216,32 @@ def _scores(x, y, scores):  # type: ignore[no-untyped-def]
 
     The formula is that of `nif.pointwise`; 0 where a side is constant.
     """
-    counts = np.zeros((BINS, BINS))
+    counts, of_x, of_y = np.zeros((BINS, BINS)), np.zeros(BINS), np.zeros(BINS)
     for row in range(x.size):
         counts[x[row], y[row]] += 1
-    logs = _standard_logs(counts, x.size)
+        of_x[x[row]] += 1
+        of_y[y[row]] += 1
+    logs, mean, deviation = _logs(counts, of_x, of_y, x.size)
     for row in range(x.size):
-        scores[row] = logs[x[row], y[row]]
+        scores[row] = 0.0 if deviation < SMALLEST else (logs[x[row], y[row]] - mean) / deviation
 
 
 @compiled
-def _standard_logs(counts, samples):  # type: ignore[no-untyped-def]
-    of_x, of_y = counts.sum(axis=1), counts.sum(axis=0)
-    prior = (of_x > 0).sum() * (of_y > 0).sum() / 2
-    logs = np.zeros((BINS, BINS))
+def _logs(counts, of_x, of_y, samples):  # type: ignore[no-untyped-def]
+    """Pointwise information in each bin, its mean and deviation over the samples. Loops compile fast."""
+    rows, columns = 0, 0
+    for bin_ in range(BINS):
+        rows += of_x[bin_] > 0
+        columns += of_y[bin_] > 0
+    prior = rows * columns / 2
+    logs, mean, variance = np.zeros((BINS, BINS)), 0.0, 0.0
     for a in range(BINS):
         for b in range(BINS):
             if counts[a, b] > 0:
                 ratio = counts[a, b] * samples / of_x[a] * samples / of_y[b]
                 logs[a, b] = np.log((ratio + prior) / (samples + prior))
-    mean = (counts * logs).sum() / samples
-    deviation = np.sqrt((counts * (logs - mean) ** 2).sum() / samples)
-    if deviation < SMALLEST:
-        return np.zeros((BINS, BINS))
-    return (logs - mean) / deviation
+                mean += counts[a, b] / samples * logs[a, b]
+    for a in range(BINS):
+        for b in range(BINS):
+            variance += counts[a, b] / samples * (logs[a, b] - mean) ** 2
+    return logs, mean, np.sqrt(variance)
