@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MOST_LINKS = 4_000
 """The strongest links are drawn; more would only blacken the paper."""
 
-WIDEST_LINK, LARGEST_UNIT = 3.5, 17.0
+THINNEST_LINK, WIDEST_LINK, LARGEST_UNIT = 0.35, 3.5, 17.0
 SMALLEST_TEXT, TEXT = 5.0, 9.0
 """Points."""
 
@@ -121,8 +121,8 @@ class _Picture:
         faint = 0.85 / (1 + len(nats) / 400) ** 0.4
         lines = LineCollection(
             list(_curves(self.x[source], self.y[source], self.x[target], self.y[target])),
-            linewidths=0.25 + (WIDEST_LINK - 0.25) * share * min(1.0, 8 / len(self.sizes)),
-            colors=to_rgba_array(self.colour[source].tolist(), np.clip(share**0.7 * faint + 0.03, 0, 0.9)),
+            linewidths=THINNEST_LINK + (WIDEST_LINK - THINNEST_LINK) * share * min(1.0, 10 / len(self.sizes)),
+            colors=to_rgba_array(self.colour[source].tolist(), np.clip(share**0.5 * faint + 0.04, 0, 0.9)),
             capstyle="round",
             zorder=1,
         )
