@@ -44,6 +44,25 @@ def test_a_page_opens_from_disk(browser: Any, name: str) -> None:
     page.context.close()
 
 
+@built
+def test_search_finds_pages_on_disk(browser: Any) -> None:
+    page = browser.new_context().new_page()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: asked.append(str(error)))
+    page.on("console", lambda message: asked.append(message.text))
+    page.goto((SITE / "reference" / "flow.html").as_uri())
+    page.fill("input[name=query]", "silent neurons")
+    page.wait_for_selector(".md-search-result__item")
+    assert "The flow" in page.locator(".md-search-result__item h1").all_inner_texts()
+    page.fill("input[name=query]", "xyzzy")
+    page.wait_for_function(
+        "document.querySelector('.md-search-result__meta').textContent.includes('No matching')"
+    )
+    assert [each for each in asked if not each.startswith(("file:", "data:", "blob:"))] == []
+    page.context.close()
+
+
 def test_equations_of_docstrings_become_markdown() -> None:
     pytest.importorskip("griffe", reason="the libraries of the documentation are not installed")
     place = importlib.util.spec_from_file_location("equations", ROOT / "docs" / "site" / "equations.py")

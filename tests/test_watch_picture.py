@@ -47,6 +47,9 @@ def test_names_do_not_overlap_in_a_deep_network_and_axes_are_used() -> None:
     assert all(box.x1 <= figure.bbox.x1 and box.x0 >= 0 for box in boxes)
     again = watch.plot(axes)
     assert list(again) == list(axes)
+    alone = type(figure)().subplots(3, 1)  # without shared epochs
+    watch.plot(alone)
+    assert len({ax.get_xlim() for ax in alone}) == 1
     with pytest.raises(InputError, match="expected 3"):
         watch.plot(axes[:2])
 

@@ -27,7 +27,9 @@ def on_page_content(text: str, **_: Any) -> str:
 
 def _mathml(found: re.Match[str]) -> str:
     kind, latex = found[1], html.unescape(found[2]).strip()
-    return convert(latex, display="block" if kind == "div" else "inline")
+    if kind == "span":
+        return str(convert(latex, display="inline"))
+    return f'<div class="equation" tabindex="0">{convert(latex, display="block")}</div>'
 
 
 class Docstrings(Extension):

@@ -139,7 +139,7 @@ def watched() -> bytes:
                 torch.nn.functional.cross_entropy(model(x[rows]), y[rows]).backward()
                 optimiser.step()
     figure = Figure(figsize=(9, 8), layout="constrained")
-    watch.plot(figure.subplots(3, 1))
+    watch.plot(figure.subplots(3, 1, sharex=True, height_ratios=(2.2, 1.3, 3)))
     return png(figure)
 
 

@@ -34,6 +34,9 @@ def draw(snapshots: dict[int, Snapshot], axes: Sequence[Axes] | None) -> list[Ax
     named = _information(found[0], epochs, seen)
     _silent(found[1], epochs, seen, named)
     _communities(found[2], epochs, seen)
+    edges = _edges(epochs)
+    for ax in found:  # one epoch stands above the other, in axes that were given too
+        ax.set_xlim(edges[0], edges[-1])
     found[2].set_xlabel("epoch", fontsize=TEXT, color=INK)
     return found
 
