@@ -13,7 +13,7 @@ from flows import flow_of, links_of, random_flow
 from nif.contracts import InputError
 from nif.flow import Flow
 from nif.plots.attribution_bars import COLOURS
-from nif.plots.network_graph import MOST_LINKS
+from nif.plots.network_graph import MOST_LINKS, THINNEST_LINK
 from nif.report.layout import heights
 from nif.report.palette import COMMUNITIES, COMMUNITIES_ON_DARK, OTHER, colours
 from nif.report.strongest import strongest
@@ -80,7 +80,7 @@ def test_width_and_opacity_grow_with_nats() -> None:
     edges = np.sort(flow.edges().query("nats > 0")["nats"])
     widths = np.asarray(lines.get_linewidths())
     assert len(widths) == len(edges)
-    np.testing.assert_allclose((widths - 0.25) / (widths.max() - 0.25), edges / edges.max(), atol=1e-9)
+    np.testing.assert_allclose((widths - THINNEST_LINK) / (widths.max() - THINNEST_LINK), edges / edges.max(), atol=1e-9)
     assert (np.diff(lines.get_colors()[:, 3]) >= 0).all()
 
 

@@ -55,7 +55,8 @@ def test_search_finds_pages_on_disk(browser: Any) -> None:
     page.fill("input[name=query]", "silent neurons")
     page.wait_for_selector(".md-search-result__item")
     assert "The flow" in page.locator(".md-search-result__item h1").all_inner_texts()
-    page.fill("input[name=query]", "xyzzy")
+    page.fill("input[name=query]", "")
+    page.type("input[name=query]", "xyzzy")  # the box listens to keys
     page.wait_for_function(
         "document.querySelector('.md-search-result__meta').textContent.includes('No matching')"
     )
