@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -255,27 +256,27 @@ class _Kept(Watcher):
 
     def _keep(self, index: int, place: Place, values: Tensor) -> None:
         values = place.axes.arranged(values.detach(), self._rows)
-        found = self._reduction(values.to(kept_as(values.dtype))).cpu().numpy()
+        found = self._reduction(values.to(kept_as(values.dtype)))
         room, first = self._room(index, found.dtype), self._first * self._reduction.samples_a_row
         if found.shape[1] != room.shape[1]:
             raise InputError(
                 f"Layer {place.name!r} has {room.shape[1]} units, on other rows {found.shape[1]}."
             )
         # One pass without a mask as large as the data: a sum is finite if all its terms are.
-        with np.errstate(invalid="ignore", over="ignore"):
-            finite = np.isfinite(found.sum()) or np.isfinite(found).all()
-        if not finite:
+        if not (math.isfinite(found.sum().item()) or torch.isfinite(found).all()):
             raise InputError(
                 f"Layer {place.name!r} has NaN or infinite activations; check the model's weights and the "
                 "scale of the data."
             )
-        room[first : first + len(found)] = found  # at once: the next call may write where these values are
+        # At once: the next call may write where these values are.
+        room[first : first + len(found)] = found.cpu().numpy()
 
-    def _room(self, index: int, dtype: np.dtype[Any]) -> Float[np.ndarray, "sample unit"]:
+    def _room(self, index: int, dtype: torch.dtype) -> Float[np.ndarray, "sample unit"]:
         """Where the activations of a place go; made when the first come, and so of their type."""
         room = self._rooms[index]
         if room is None:
-            room = self._rooms[index] = np.empty(self._sizes[index], dtype=dtype)
+            kind = np.float32 if dtype == torch.float32 else np.float64
+            room = self._rooms[index] = np.empty(self._sizes[index], dtype=kind)
         return room
 
 
@@ -291,9 +292,9 @@ def kept_as(dtype: torch.dtype) -> torch.dtype:
 
 def _run(call: Caller, found: Rows, plan: Plan, kept: _Kept, advance: Advance) -> None:
     size = max(1, min(BATCH, LARGEST_ACTIVATION // max(1, plan.largest)))
+    names = {place.step.partition(AGAIN)[0] for place in plan.hidden}
     modules = {name for name, _ in call.model.named_modules()}
-    functions = any(place.step.partition(AGAIN)[0] not in modules for place in plan.hidden)
-    with watched(call.model, kept, functions=functions):
+    with watched(call.model, kept, only=names if names <= modules else None):
         for first in range(0, len(found), size):
             batch = call.prepared([values[first : first + size] for values in found.every])
             if plan.writes_input:

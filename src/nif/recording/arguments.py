@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -62,14 +63,18 @@ class Caller:
 
     def prepared(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         """The inputs as the model takes them; whole numbers stay whole only for a model with an embedding."""
-        device, kind = like_weights(self.model)
-        whole = any(isinstance(module, EMBEDDINGS) for module in self.model.modules())
+        device, kind, whole = self._takes
 
         def cast(values: Tensor) -> Tensor:
             keep = whole and not values.is_floating_point()
             return values.to(device=device, dtype=torch.int64 if keep else kind)
 
         return [cast(values) for values in inputs]
+
+    @cached_property
+    def _takes(self) -> tuple[torch.device, torch.dtype, bool]:
+        """Where inputs go, of what type, and whether whole numbers stay whole."""
+        return *like_weights(self.model), any(isinstance(part, EMBEDDINGS) for part in self.model.modules())
 
     def __call__(self, inputs: Sequence[Tensor]) -> Tensor:
         """Run the model, and return the output that is meant."""

@@ -8,7 +8,7 @@ chosen by the data. All hooks are gone when the block ends, errors included.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -35,21 +35,21 @@ class Watcher:
 
 
 @contextmanager
-def watched(model: nn.Module, watcher: Watcher, *, functions: bool = True) -> Iterator[None]:
-    """Tell `watcher` of all that the model does inside.
+def watched(model: nn.Module, watcher: Watcher, *, only: Collection[str] | None = None) -> Iterator[None]:
+    """Tell `watcher` of what the model does inside.
 
     Args:
         model: It is run inside.
         watcher: Is told.
-        functions: Tell of functions too; without them a run takes less time.
+        only: Names of modules to tell of, which takes less time; of all modules and functions if None.
 
     Raises:
         InputError: The model does not take the data; names the module that failed and what it was given.
     """
     run = _Run(model, watcher)
-    with _hooks(model, run), _plain():
+    with _hooks(model, run, only), _plain():
         try:
-            with run if functions else nullcontext():
+            with run if only is None else nullcontext():
                 yield
         except InputError:
             raise
@@ -142,7 +142,7 @@ class _Call:
 
 
 @contextmanager
-def _hooks(model: nn.Module, run: _Run) -> Iterator[None]:
+def _hooks(model: nn.Module, run: _Run, only: Collection[str] | None) -> Iterator[None]:
     def before(name: str) -> Callable[..., None]:
         return lambda module, args: run.enter(name, module, args)
 
@@ -152,6 +152,8 @@ def _hooks(model: nn.Module, run: _Run) -> Iterator[None]:
     handles: list[RemovableHandle] = []
     try:
         for name, module in model.named_modules():
+            if only is not None and name not in only and module is not model:
+                continue
             handles.append(module.register_forward_pre_hook(before(name)))
             handles.append(module.register_forward_hook(after, with_kwargs=True))
         yield
