@@ -28,6 +28,17 @@ class Covariance:
         return Estimate.of(value, stderr=x[:, 0, 0], p_value=0.5, samples=x.shape[1], estimator=repr(self))
 
 
+@dataclass(frozen=True)
+class CovarianceTable(Covariance):
+    """The same with a faster way for all pairs."""
+
+    def pairwise(self, x: np.ndarray, y: np.ndarray, *, seed: int = 0, advance: Advance = ignore) -> Estimate:
+        advance(x.shape[1] * y.shape[1])
+        value = (x[:, :, None] * y[:, None, :]).mean(axis=0)
+        stderr = np.broadcast_to(x[0][:, None], value.shape)
+        return Estimate.of(value, stderr=stderr, p_value=0.5, samples=len(x), estimator=repr(self))
+
+
 @pytest.fixture
 def table() -> np.ndarray:
     return np.random.default_rng(0).normal(size=(60, 5))
@@ -40,6 +51,33 @@ def test_between_puts_every_pair_in_its_place(table: np.ndarray) -> None:
     np.testing.assert_allclose(found.stderr, np.repeat(x[0][:, None], 2, axis=1))
 
 
+@pytest.mark.parametrize("estimator", [Covariance(), CovarianceTable()], ids=["listed", "table"])
+@pytest.mark.parametrize("share", [0.2, 0.9])
+def test_pairs_that_are_not_wanted_change_nothing_for_those_that_are(
+    table: np.ndarray, estimator: Covariance, share: float
+) -> None:
+    wanted = np.random.default_rng(1).uniform(size=(5, 5)) < share
+    told: list[float] = []
+    found = AllColumns(estimator, advance=told.append).between(table, -table, wanted)
+    whole = AllColumns(estimator).between(table, -table)
+    np.testing.assert_allclose(found.nats[wanted], whole.nats[wanted])
+    assert sum(told) == 25
+    if wanted.sum() <= 10 or not isinstance(estimator, CovarianceTable):
+        assert not found.nats[~wanted].any() and (found.p_value[~wanted] == 1).all()
+
+
+@pytest.mark.parametrize("name", ["binned", "gaussian_copula"])
+def test_few_pairs_are_estimated_as_they_are_among_all(name: str) -> None:
+    generator = np.random.default_rng(0)
+    x = np.maximum(generator.normal(size=(400, 6)), 0)
+    y = x + generator.normal(size=x.shape)
+    few = AllColumns(ESTIMATORS[name](), seed=3).between(x, y, np.eye(6, dtype=bool))
+    whole = AllColumns(ESTIMATORS[name](), seed=3).between(x, y)
+    for values in ("nats", "stderr", "p_value"):
+        one, other = np.diag(getattr(few, values)), np.diag(getattr(whole, values))
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+
+
 def test_within_is_symmetric_with_the_entropy_on_the_diagonal(table: np.ndarray) -> None:
     table[:, 4] = 3.0
     found = AllColumns(Covariance()).within(table)
@@ -48,17 +86,6 @@ def test_within_is_symmetric_with_the_entropy_on_the_diagonal(table: np.ndarray)
     np.testing.assert_allclose(np.diag(found.nats), [np.log(60)] * 4 + [0.0])
     assert np.diag(found.p_value).tolist() == [0, 0, 0, 0, 1]
     assert found.outcome[4, 4] == Outcome.DEGENERATE
-
-
-@dataclass(frozen=True)
-class CovarianceTable(Covariance):
-    """The same with a faster way for all pairs."""
-
-    def pairwise(self, x: np.ndarray, y: np.ndarray, *, seed: int = 0, advance: Advance = ignore) -> Estimate:
-        advance(x.shape[1] * y.shape[1])
-        value = (x[:, :, None] * y[:, None, :]).mean(axis=0)
-        stderr = np.broadcast_to(x[0][:, None], value.shape)
-        return Estimate.of(value, stderr=stderr, p_value=0.5, samples=len(x), estimator=repr(self))
 
 
 TWO_COLUMNS = 3 * 60 * 128

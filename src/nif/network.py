@@ -113,7 +113,8 @@ class SeparateTerms:
         return links(self.decomposition, relevance, shared, source, target, joined), failed
 
     def _of_units(self, source: int, target: int) -> Estimate:
-        return self.pairs.between(self.observed[source], self.observed[target])
+        joined = self.recording.joined_between(source, target)
+        return self.pairs.between(self.observed[source], self.observed[target], joined)
 
     def _of_layer(self, source: int, target: int) -> Estimate:
         """I(X; Q_k) through the channel: exact where the layer decides Q_k, else by the estimator."""
