@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from nif.compiled import compiled
+from nif.compiled import compiled, inlined
 from nif.structure import Graph
 
 MOST_WORK = 3e8
@@ -113,7 +113,7 @@ def _pairs(links: Onward, starts: Int[np.ndarray, " start"]) -> PerUnit:
     return pairs
 
 
-@compiled
+@inlined
 def _reach(start: int, links: Onward, far: PerUnit, ways: PerUnit) -> None:
     """How far each later unit is from the start, and how many equally short ways lead there."""
     for unit in range(start, len(far)):
@@ -127,7 +127,7 @@ def _reach(start: int, links: Onward, far: PerUnit, ways: PerUnit) -> None:
                 ways[other] += ways[unit]
 
 
-@compiled
+@inlined
 def _behind(unit: int, links: Onward, far: PerUnit, ways: PerUnit, behind: PerUnit) -> float:
     """Units whose shortest path from the start leads through this one, in parts where it shares them."""
     found = 0.0

@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from nif.compiled import compiled
+from nif.compiled import compiled, inlined
 from nif.contracts import AttributionErrors, Links
 from nif.decomposition import Decomposition
 from nif.paths import Dag, attribution, clipped
@@ -210,7 +210,7 @@ def _add_scores(own, others, weight, found):  # type: ignore[no-untyped-def]
                     sums[row] += factor * scores[row]
 
 
-@compiled
+@inlined
 def _scores(x, y, scores):  # type: ignore[no-untyped-def]
     """Pointwise information of two columns of bins at each row, scaled to mean 0 and variance 1.
 
@@ -226,7 +226,7 @@ def _scores(x, y, scores):  # type: ignore[no-untyped-def]
         scores[row] = 0.0 if deviation < SMALLEST else (logs[x[row], y[row]] - mean) / deviation
 
 
-@compiled
+@inlined
 def _logs(counts, of_x, of_y, samples):  # type: ignore[no-untyped-def]
     """Pointwise information in each bin, its mean and deviation over the samples. Loops compile fast."""
     rows, columns = 0, 0

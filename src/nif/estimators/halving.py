@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from nif.compiled import compiled
+from nif.compiled import compiled, inlined
 
 DEEPEST = 8
 """Halvings at most: 256 cells a side, numbered in one byte."""
@@ -100,7 +100,7 @@ def _halve(ordered, order, depth, cells, sizes):  # type: ignore[no-untyped-def]
             cells[order[place]] = part - parts // 2
 
 
-@compiled
+@inlined
 def _nearest_step(ordered, start, end):  # type: ignore[no-untyped-def]
     """Where the values change, as near to the middle as they do; the end if they do not."""
     if end - start < 2 or ordered[start] == ordered[end - 1]:

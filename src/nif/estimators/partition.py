@@ -30,7 +30,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from nif.compiled import compiled
+from nif.compiled import compiled, inlined
 from nif.estimators.halving import COARSE, Halved
 
 PRICE = 1.0
@@ -112,14 +112,14 @@ def _each(x, y, a, b, logarithms, counts, found, coarse):  # type: ignore[no-unt
             found[pair, value] = bins[0, 0, value]
 
 
-@compiled
+@inlined
 def _count(left, right, counts):  # type: ignore[no-untyped-def]
     counts[:] = 0
     for sample in range(left.size):
         counts[left[sample], right[sample]] += 1
 
 
-@compiled
+@inlined
 def _fold(counts, bins, logs, weights, logarithms, coarse):  # type: ignore[no-untyped-def]
     """Join bins by four, level by level, in place: the parts of bin (i, j) are read before it is written."""
     (log_x, log_y), (weight_x, weight_y) = logs, weights

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float32
 
-from nif.compiled import compiled
+from nif.compiled import compiled, inlined
 from nif.fused.cells import log_mean_exp
 from nif.fused.critic import CHUNK, backward, forward, transpose
 
@@ -47,7 +47,7 @@ class Adam(NamedTuple):
     average: Numbers
 
 
-@compiled
+@inlined
 def room(hidden: int, samples: int) -> Room:
     """Room for batches of some size."""
     return Room(
@@ -59,14 +59,14 @@ def room(hidden: int, samples: int) -> Room:
     )
 
 
-@compiled
+@inlined
 def adam(weights: Numbers) -> Adam:
     """The state before the first step."""
     nothing = np.zeros(len(weights), dtype=np.float32)
     return Adam(nothing, nothing.copy(), nothing.copy(), weights.copy())
 
 
-@compiled
+@inlined
 def ascend(
     weights: Numbers, hidden: int, batch: Batch, joint: int, product: int, log_average: float, keep: float,
     space: Room, gradient: Numbers,
@@ -90,7 +90,7 @@ def ascend(
     return log_mean
 
 
-@compiled
+@inlined
 def _slope(batch: Batch, row: int, joint: int, end: int, log_ratio: np.float32) -> np.float32:
     """Derivative of the objective by the score of a row."""
     if row < joint:
@@ -98,7 +98,7 @@ def _slope(batch: Batch, row: int, joint: int, end: int, log_ratio: np.float32) 
     return -batch.weight[row] * np.exp(log_ratio) if row < end else np.float32(0)
 
 
-@compiled
+@inlined
 def _all_scores(weights: Numbers, hidden: int, batch: Batch, space: Room) -> None:
     for start in range(0, len(batch.x), CHUNK):
         rows = slice(start, start + CHUNK)
@@ -107,7 +107,7 @@ def _all_scores(weights: Numbers, hidden: int, batch: Batch, space: Room) -> Non
                 space.scores[rows])  # fmt: skip
 
 
-@compiled
+@inlined
 def move(weights: Numbers, state: Adam, rates: Numbers, left: np.float32, step: int, average: float) -> None:
     """Adam's update with the gradient of `state`, upward; then the mean of the weights follows."""
     first, second = np.float32(0.9), np.float32(0.99)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
-from nif.compiled import compiled
+from nif.compiled import compiled, inlined
 from nif.fused.ascent import Batch
 from nif.fused.cells import cell_bounds, grid, log_mean_exp
 from nif.fused.critic import CHUNK
@@ -50,7 +50,7 @@ def column(x: Numbers, y: Numbers, y_ordered: Numbers, cells: int) -> Column:
     return Column(x, y, y_ordered, x_bounds, y_bounds, grid_x, grid_y, share)
 
 
-@compiled
+@inlined
 def empty_batch(joint: int, product: int) -> Batch:
     """A batch to draw into, its length a multiple of 64."""
     length = -(-(joint + product) // CHUNK) * CHUNK
@@ -58,7 +58,7 @@ def empty_batch(joint: int, product: int) -> Batch:
     return Batch(zeros, zeros.copy(), zeros.copy())
 
 
-@compiled
+@inlined
 def draw_joint(batch: Batch, samples: Column, joint: int, phase: float) -> None:
     """Every (samples / joint)-th sample in the order of x."""
     count = len(samples.x)
@@ -68,7 +68,7 @@ def draw_joint(batch: Batch, samples: Column, joint: int, phase: float) -> None:
         batch.weight[i] = np.float32(1 / joint)
 
 
-@compiled
+@inlined
 def importance(samples: Column, scores: Numbers) -> Float64[np.ndarray, " node"]:
     """Chance of each node: half by its share of the product, half by its share of exp T.
 
@@ -82,7 +82,7 @@ def importance(samples: Column, scores: Numbers) -> Float64[np.ndarray, " node"]
     return chance
 
 
-@compiled
+@inlined
 def draw_product(
     batch: Batch,
     samples: Column,

@@ -10,13 +10,13 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
-from nif.compiled import compiled
+from nif.compiled import compiled, inlined
 
 Numbers = Float32[np.ndarray, " number"]
 Bounds = Int64[np.ndarray, " bound"]
 
 
-@compiled
+@inlined
 def cell_bounds(ordered: Numbers, most: int) -> Bounds:
     """Where the cells of a sorted column start, and its end.
 
@@ -59,7 +59,7 @@ def nodes(ordered: Numbers, bounds: Bounds) -> tuple[Numbers, Float64[np.ndarray
     return values, shares
 
 
-@compiled
+@inlined
 def grid(
     x: Numbers, y: Numbers, x_bounds: Bounds, y_bounds: Bounds
 ) -> tuple[Numbers, Numbers, Float64[np.ndarray, " node"]]:

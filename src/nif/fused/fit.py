@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float32, Float64
 
-from nif.compiled import compiled
+from nif.compiled import compiled, inlined
 from nif.fused.ascent import Room, adam, ascend, move, room, scores_of
 from nif.fused.batch import GOLDEN, PLASTIC, Column, draw_joint, draw_product, empty_batch, importance
 from nif.fused.cells import highest, log_mean_exp, mean
@@ -89,7 +89,7 @@ def fit(weights: Numbers, rates: Numbers, samples: Column, looked: Column, plan:
     return Fitted(best, step, mean(joint) - level, best_value - values[best_look // 2], level)
 
 
-@compiled
+@inlined
 def shrink(weights: Numbers, hidden: int, looked: Column, space: Room) -> float:
     r"""Scale the critic by the s in [0, 1] with the largest bound on the `looked` samples; returns s.
 
@@ -116,7 +116,7 @@ def shrink(weights: Numbers, hidden: int, looked: Column, space: Room) -> float:
     return low
 
 
-@compiled
+@inlined
 def _tilted_mean(scores: Numbers, share: Shares, scale: float) -> float:
     """Mean of T under the product weighted by exp(scale T)."""
     top, mass, total = highest(scores), 0.0, 0.0
@@ -127,7 +127,7 @@ def _tilted_mean(scores: Numbers, share: Shares, scale: float) -> float:
     return total / mass
 
 
-@compiled
+@inlined
 def value_of(weights: Numbers, hidden: int, samples: Column, space: Room) -> float:
     """The Donsker–Varadhan bound of one critic on some samples."""
     joint = scores_of(weights, hidden, samples.x, samples.y, space)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float32, Float64, Int64
 
-from nif.compiled import compiled
+from nif.compiled import compiled, inlined
 from nif.fused.ascent import room, scores_of
 from nif.fused.batch import Column
 from nif.fused.cells import log_mean_exp, mean
@@ -62,7 +62,7 @@ class Places(NamedTuple):
     width: int
 
 
-@compiled
+@inlined
 def _places(samples: Column) -> Places:
     count, height, width = len(samples.x), len(samples.x_bounds) - 1, len(samples.y_bounds) - 1
     x_cell, y_cell = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.int64)
@@ -81,7 +81,7 @@ def _places(samples: Column) -> Places:
     return Places(x_cell, y_cell, height, width)
 
 
-@compiled
+@inlined
 def _margins(table: Shares, share: Shares, places: Places) -> tuple[Shares, Shares]:
     """Means of the rows and of the columns of a table over the grid."""
     by_x, by_y = np.zeros(places.height), np.zeros(places.width)
@@ -99,7 +99,7 @@ def _margins(table: Shares, share: Shares, places: Places) -> tuple[Shares, Shar
     return by_x, by_y
 
 
-@compiled
+@inlined
 def _variance(joint: Numbers, product: Numbers, log_mean: float, share: Shares, places: Places) -> float:
     """Variance of the bound by the delta method: a sample counts once as joint and once in each margin."""
     ratio = np.empty(len(product))
@@ -115,7 +115,7 @@ def _variance(joint: Numbers, product: Numbers, log_mean: float, share: Shares, 
     return max(square - total**2 / count, 0.0) / count / (count - 1)
 
 
-@compiled
+@inlined
 def _against_permutations(product: Numbers, share: Shares, places: Places) -> tuple[float, float]:
     r"""The mean score, standardised, and its skewness, over all permutations of y.
 
