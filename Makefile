@@ -54,6 +54,8 @@ shapes: $(VENV)/installed
 # Banknote and MNIST are read from the directory that NIF_DATA names, or from OpenML.
 benchmark: $(VENV)/installed .venv-peers/installed chromium
 	$(BIN)/python benchmarks/estimators.py --peers .venv-peers/bin/python
+	$(BIN)/python benchmarks/mine.py
+	$(BIN)/python benchmarks/binned.py
 	$(BIN)/python benchmarks/calibration.py
 	$(BIN)/python benchmarks/scaling.py --figure docs/images/scaling.png
 	$(BIN)/python benchmarks/stability.py
