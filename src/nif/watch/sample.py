@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,6 +14,22 @@ from nif.recording.arguments import Arguments
 from nif.recording.reservoir import Reservoir
 from nif.recording.rows import BATCH, rows
 from nif.recording.wrappers import unwrapped
+
+MOST_SAMPLES, FEWEST_SAMPLES = 1000, 250
+"""Rows that are measured unless the user says otherwise: the less, the more terms the network has."""
+
+MOST_WORK = 5e7
+"""Rows times terms of mutual information that may be measured with more than the fewest rows."""
+
+
+def rows_for(terms: int) -> int:
+    """Rows to measure of a network whose links rest on so many terms of mutual information.
+
+    Example:
+        >>> rows_for(5_000), rows_for(100_000), rows_for(1_000_000)
+        (1000, 500, 250)
+    """
+    return max(FEWEST_SAMPLES, min(MOST_SAMPLES, int(MOST_WORK / max(terms, 1))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +43,18 @@ class Sample:
 
     inputs: Tensor | dict[str, Tensor]
     feature_names: tuple[str, ...] | None
+
+    def __len__(self) -> int:
+        return len(next(iter(self.inputs.values())) if isinstance(self.inputs, dict) else self.inputs)
+
+    def thinned(self, most: int, seed: int) -> Sample:
+        """At most so many of the rows, drawn at random."""
+        if len(self) <= most:
+            return self
+        kept = torch.from_numpy(Reservoir(most, seed).kept(len(self)))
+        if isinstance(self.inputs, dict):
+            return replace(self, inputs={name: values[kept] for name, values in self.inputs.items()})
+        return replace(self, inputs=self.inputs[kept])
 
 
 def sample(data: Any, model: Any, most: int, seed: int) -> Sample:

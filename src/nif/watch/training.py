@@ -17,19 +17,19 @@ from nif.decomposition import Decomposition
 from nif.estimators import Binned
 from nif.flow import Flow
 from nif.flow.tables import unit_index
+from nif.network import number_of_terms
 from nif.pipeline import measure
+from nif.recording import record
 from nif.recording.untouched import same_random_state
 from nif.watch.callbacks import lightning_callback, skorch_callback
 from nif.watch.picture import draw
-from nif.watch.sample import Sample, sample
+from nif.watch.remembered import remembering
+from nif.watch.sample import FEWEST_SAMPLES, MOST_SAMPLES, Sample, rows_for, sample
 from nif.watch.snapshot import Snapshot, silent_since
 from nif.watch.summary import html_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-MOST_SAMPLES = 1000
-"""Rows that are measured unless the user says otherwise."""
 
 
 @runtime_checkable
@@ -60,7 +60,9 @@ class Watch:
         class_names: One name for each output.
         output: Which output is meant, of a model that returns several.
         reduce: What a channel is over its positions.
-        max_samples: Rows to measure, drawn at random from all.
+        max_samples: Rows to measure, drawn at random from all. None takes 1,000, and down to 250 for networks
+            whose links rest on more than 50,000 terms of mutual information, so that this costs about a
+            second; few rows show weak links less well, and more neurons seem silent.
         writer: A ``SummaryWriter`` of TensorBoard, to which nats, silent neurons and modularity are written.
         seed: Seeds all that is drawn.
 
@@ -103,7 +105,7 @@ class Watch:
         class_names: Iterable[Any] | None = None,
         output: Any = None,
         reduce: str = "mean",
-        max_samples: int = MOST_SAMPLES,
+        max_samples: int | None = None,
         writer: Writer | None = None,
         seed: int = 0,
     ) -> None:
@@ -112,13 +114,15 @@ class Watch:
         self.writer = writer
         self.missed: dict[int, str] = {}
         self.seconds = 0.0
-        self._data, self._drawn = data, partial(sample, most=max_samples, seed=seed)
+        self._data, self._most, self._seed = data, max_samples, seed
         self._sample: Sample | None = None
+        self._decomposition = decomposition or Decomposition()
+        self._recorded = partial(record, layers=layers, output=output, reduce=reduce, progress=False)
         self._feature_names = None if feature_names is None else list(feature_names)
         self._measure = partial(
             measure,
-            estimator=Binned() if estimator is None else estimator,
-            decomposition=decomposition,
+            estimator=remembering(Binned() if estimator is None else estimator),
+            decomposition=self._decomposition,
             noise=noise,
             layers=layers,
             class_names=None if class_names is None else list(class_names),
@@ -236,14 +240,23 @@ class Watch:
     def __repr__(self) -> str:
         epochs = list(self.flows)
         which = f"{len(epochs)} epochs from {epochs[0]} to {epochs[-1]}" if epochs else "no epoch yet"
+        rows = f", {len(self._sample):,} rows" if self._sample else ""
         missed = f", {len(self.missed)} missed" if self.missed else ""
-        return f"Watch({which}{missed}, {self.seconds:.2f} s)"
+        return f"Watch({which}{rows}{missed}, {self.seconds:.2f} s)"
 
     def _repr_html_(self) -> str:
         return html_table(repr(self), {epoch: self._seen[epoch] for epoch in self.flows})
 
     def _due(self, epoch: int) -> bool:
         return epoch % self.every == 0 if isinstance(self.every, int) else epoch in self.every
+
+    def _drawn(self, model: Any) -> Sample:
+        """The rows that are measured at every epoch."""
+        if self._most is not None:
+            return sample(self._data, model, self._most, self._seed)
+        found = sample(self._data, model, MOST_SAMPLES, self._seed)
+        few = self._recorded(model, found.thinned(FEWEST_SAMPLES, self._seed).inputs)
+        return found.thinned(rows_for(number_of_terms(few, self._decomposition)), self._seed)
 
     def _measured(self, model: Any) -> Flow:
         if model is None:
@@ -252,7 +265,7 @@ class Watch:
             if self._seen:  # what there is to say of the data has been said
                 warnings.simplefilter("ignore")
             if self._sample is None:
-                self._sample = self._drawn(self._data, model)
+                self._sample = self._drawn(model)
             names = self._feature_names or self._sample.feature_names
             return self._measure(model, self._sample.inputs, feature_names=names)
 
