@@ -15,7 +15,7 @@ import nif
 from networks import lenet
 from nif.captum import InformationFlow
 from nif.contracts import InputError
-from nif.pointwise import BINS, Columns, Tables
+from nif.pointwise import MOST, Columns, Tables
 from pruning_networks import chain
 
 X = torch.randn(400, 3, generator=torch.Generator().manual_seed(0))
@@ -119,10 +119,45 @@ def test_bins_keep_atoms_apart_and_constant_columns_say_nothing() -> None:
     relu = np.maximum(generator.normal(size=(1000, 1)), 0)
     bins = Columns.of(relu).bins(relu)
     assert set(np.unique(bins[relu == 0])) == {0} and set(np.unique(bins)) == set(range(bins.max() + 1))
-    assert (bins[relu > 0] > 0).all() and bins.max() < BINS
+    assert (bins[relu > 0] > 0).all() and bins.max() < MOST
     constant = np.ones((1000, 1))
     nothing = Tables.of(bins, Columns.of(constant).bins(constant))
     np.testing.assert_allclose(nothing.deviation, 0, atol=1e-6)
+
+
+def test_the_chances_of_bins_are_those_of_drawn_noise() -> None:
+    generator = np.random.default_rng(0)
+    values, noise = generator.normal(size=(5, 3)), np.array([0.3, 0.0, 1.0])
+    columns = Columns.of(generator.normal(size=(1000, 3)))
+    found = columns.chances(values, noise)
+    np.testing.assert_allclose(found.sum(axis=2), 1, rtol=1e-6)
+    drawn = [columns.bins(values + noise * generator.normal(size=values.shape)) for _ in range(4000)]
+    often = (np.array(drawn)[..., None] == np.arange(found.shape[2])).mean(axis=0)
+    np.testing.assert_allclose(found, often, atol=0.04)
+    assert (found[:, 1].max(axis=1) == 1).all()
+
+
+def test_the_noise_of_a_flow_is_that_of_its_samples() -> None:
+    """One feature that decides one unit: its pointwise information is that of the channel."""
+    model = nn.Sequential(nn.Linear(1, 1, bias=False))
+    noise, x = 0.5, torch.randn(4000, 1, generator=torch.Generator().manual_seed(2))
+    flow = measured(model, x, noise=noise)
+    local = InformationFlow(model, flow, x).attribute(x).numpy().ravel()
+    np.testing.assert_allclose(local.mean(), flow.attribution().to_numpy().item(), atol=1e-4)
+    rho2, scores = 1 / (1 + noise**2), x.numpy().ravel()
+    # E log p(y | x) / p(y) over y = x + noise, for normal x
+    true = -0.5 * np.log(1 - rho2) + (rho2 * (scores**2 - 1)) / 2
+    inside = np.abs(scores) < 1.5  # the outer bins are wide
+    assert np.corrcoef(local[inside], true[inside])[0, 1] > 0.95
+    assert 0.75 < np.polyfit(true[inside], local[inside], 1)[0] < 1.15
+
+
+def test_with_noise_the_mean_is_still_the_attribution_of_the_flow() -> None:
+    model = chain(3, 5, 4, 2)
+    flow = measured(model, X, noise=0.3)
+    local = InformationFlow(model, flow, X).attribute(X, target=1)
+    np.testing.assert_allclose(local.mean(0), flow.attribution().iloc[:, 1], atol=1e-5)
+    assert (local.std(0) > 0).any()
 
 
 def test_a_feature_says_most_where_it_decides() -> None:

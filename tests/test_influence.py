@@ -43,7 +43,7 @@ def random_terms(decomposition: Decomposition, masked: bool = False) -> tuple[Da
 
 def standard_scores(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """What each row adds to the information of every pair, ``[row, a, b]``, by `nif.pointwise`."""
-    left, right = Columns.of(x).bins(x), Columns.of(y).bins(y)
+    left, right = Columns.of(x, BINS).bins(x), Columns.of(y, BINS).bins(y)
     table = Tables.of(left, right).deviation.astype(np.float64)
     found = np.array([[[table[i, k, a, b] for k, b in enumerate(t)] for i, a in enumerate(s)]
                       for s, t in zip(left, right, strict=True)])  # fmt: skip

@@ -23,8 +23,9 @@ from torch import Tensor, nn
 from nif.contracts import InputError, Links, Recording
 from nif.decomposition import Decomposition
 from nif.flow import Flow
+from nif.noise import observed
 from nif.paths import clipped
-from nif.pointwise import Bins, Columns, Tables
+from nif.pointwise import Bins, Chances, Columns, Tables
 from nif.recording import record
 from nif.recording.groups import groups
 
@@ -39,8 +40,9 @@ except ImportError as error:
 class InformationFlow(Attribution):
     """Local attribution by information flow, for captum.
 
-    The densities are tables of 8 x 8 bins for each pair, counted on `data`, whatever estimator measured the
-    flow.
+    The densities are tables of bins for each pair, counted on `data`, whatever estimator measured the flow;
+    how many bins follows from the rows (`nif.pointwise.bins_for`). A unit that was measured through noise is
+    in its bins with the chance that the noise gives each.
 
     Args:
         model: The network that the flow was measured on.
@@ -87,9 +89,14 @@ class InformationFlow(Attribution):
             )
         self._flow, self._groups = flow, input_groups
         self._options: dict[str, Any] = {"reduce": reduce, "input_groups": input_groups, "output": output}
-        seen = self._recorded(data, max_samples=max_samples).activations
-        self._columns = tuple(Columns.of(values) for values in seen)
-        bins = self._bins(seen)
+        recorded, noise = self._recorded(data, max_samples=max_samples), flow.measurement.noise
+        noisy = observed(recorded, noise, flow.measurement.seed)
+        self._columns = tuple(Columns.of(values) for values in noisy)
+        self._noise = tuple(
+            (layer.kind != "input") * noise * values.std(axis=0)
+            for layer, values in zip(recorded.layers, recorded.activations, strict=True)
+        )
+        bins = self._bins(recorded.activations)
         sources = {each.source for each in flow.links}
         shared = {source: Tables.of(bins[source], bins[source]) for source in sources}
         self._terms = [
@@ -122,7 +129,7 @@ class InformationFlow(Attribution):
         shaped = self._as_inputs(found, given)
         return shaped if isinstance(inputs, tuple) else shaped[0]
 
-    def _of_class(self, bins: list[Bins], label: int) -> Float[np.ndarray, "sample feature"]:
+    def _of_class(self, bins: list[Bins | Chances], label: int) -> Float[np.ndarray, "sample feature"]:
         dag = self._flow._dag
         end = np.eye(dag.sizes[-1])[:, [label]]
         after = dag.toward(clipped, end)
@@ -134,8 +141,13 @@ class InformationFlow(Attribution):
             found += added @ before[links.source].T
         return found
 
-    def _bins(self, activations: Sequence[np.ndarray]) -> list[Bins]:
-        return [columns.bins(values) for columns, values in zip(self._columns, activations, strict=True)]
+    def _bins(self, activations: Sequence[np.ndarray]) -> list[Bins | Chances]:
+        if self._flow.measurement.noise == 0:
+            return [columns.bins(values) for columns, values in zip(self._columns, activations, strict=True)]
+        return [
+            columns.chances(values, noise)
+            for columns, values, noise in zip(self._columns, activations, self._noise, strict=True)
+        ]
 
     def _recorded(self, data: Any, max_samples: int | None = None) -> Recording:
         layers = self._flow.layers
@@ -196,7 +208,7 @@ class _Term:
     decomposition: Decomposition
 
     def deviations(
-        self, source: Bins, target: Bins, after: Float[np.ndarray, " target"]
+        self, source: Bins | Chances, target: Bins | Chances, after: Float[np.ndarray, " target"]
     ) -> Float[np.ndarray, "sample source"]:
         """For each sample and source unit, what the sample adds to its links, times the paths behind them.
 
