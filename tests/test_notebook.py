@@ -118,6 +118,17 @@ def test_all_pairs_are_a_map() -> None:
     assert "the first 12 x 3 of 20 x 3 pairs" in found._repr_html_()
 
 
+def test_columns_of_one_table_are_shaded_by_what_they_tell_of_one_another() -> None:
+    """Their entropies, on the diagonal, would leave all else white."""
+    nats = np.array([[6.0, 0.5, 0.25], [0.5, 6.0, 0.0], [0.25, 0.0, 6.0]])
+    shown = Estimate.of(nats, stderr=0, p_value=0.5, samples=300, estimator="Ksg()")._repr_html_()
+    shades = [float(shade) for shade in re.findall(r"rgba\(0,114,178,([\d.]+)\)", shown)]
+    assert shades == [0.6, 0.3, 0.6, 0.3]
+    assert "mean 0.2500 nats" in shown and "on the diagonal: the entropy" in shown
+    two = Estimate.of(nats[:2], stderr=0, p_value=0.5, samples=300, estimator="Ksg()")._repr_html_()
+    assert "diagonal" not in two and f"mean {nats[:2].mean():.4f} nats" in two
+
+
 @pytest.mark.parametrize("shape", [(0,), (0, 3), (1,), (1, 1)], ids=str)
 def test_few_pairs_or_none_are_no_trouble(shape: tuple[int, ...]) -> None:
     read(estimate(shape)._repr_html_())

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+import nif
 from browsing import FLOW, VIEWS, column_of, facts, find, pixels_of
 from flows import flow_of, links_of, random_flow
 from nif.flow import Flow
@@ -38,6 +40,17 @@ def test_choosing_a_class_shows_its_attribution_with_intervals(show: Any) -> Non
         np.testing.assert_allclose(numbers, wanted, rtol=0.06, atol=1e-9)
     widths = page.evaluate("Array.from(document.querySelectorAll('.bar'), (bar) => bar.offsetWidth)")
     np.testing.assert_allclose(np.array(widths) / widths[0], expected / expected.iloc[0], atol=0.02)
+
+
+def test_the_page_says_where_intervals_come_from(show: Any) -> None:
+    page = show(FLOW)
+    page.click("#tab-attribution")
+    assert "from the errors of the links, taken as independent" in page.inner_text("#attribution")
+    net = torch.nn.Linear(2, 2)
+    measured = nif.measure(net, torch.randn(100, 2), estimator=nif.Binned(), progress=False)
+    page = show(measured)
+    page.click("#tab-attribution")
+    assert "from what each row of the data adds to it" in page.inner_text("#attribution")
 
 
 def brightness(page: Any, rows: int, columns: int) -> np.ndarray:

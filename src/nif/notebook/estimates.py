@@ -55,19 +55,28 @@ def _list(found: Estimate) -> str:
 
 
 def _matrix(found: Estimate) -> str:
-    """Nats of the first pairs, shaded by their size."""
+    """Nats of the first pairs, shaded by their size; what a column tells of itself is not shaded."""
     count, across = found.nats.shape
     nats = found.nats[:MOST_ROWS, :MOST_COLUMNS]
-    most = max(float(nats.max()), 1e-300)
+    own = np.eye(count, across, dtype=bool) & _of_one_table(found)
+    others = found.nats[~own]
+    most = max(float(others.max()), 1e-300)
     rows: list[Row] = [
-        [str(index), *(Cell(f"{value:.3f}", shade=value / most) for value in row)]
-        for index, row in enumerate(nats)
+        [str(index), *(Cell(f"{value:.3f}", shade=0 if itself else value / most) for value, itself in cells)]
+        for index, cells in enumerate(map(zip, nats, own))
     ]
-    below = [f"mean {found.nats.mean():.4f} nats; {_how(found)}"]
+    below = [f"mean {others.mean():.4f} nats; {_how(found)}"]
+    if own.any():
+        below.insert(0, "on the diagonal: the entropy of each column, not in the mean")
     if nats.size < found.nats.size:
         below.insert(0, f"the first {nats.shape[0]} x {nats.shape[1]} of {count:,} x {across:,} pairs")
     heading = f"Mutual information of {count:,} x {across:,} pairs, nats"
     return table(["", *map(str, range(nats.shape[1]))], rows, title=heading, below=below)
+
+
+def _of_one_table(found: Estimate) -> bool:
+    """Whether these are the columns of one table with one another, so that the diagonal is their entropy."""
+    return found.nats.size > 1 and np.array_equal(found.nats, found.nats.T)
 
 
 def _how(found: Estimate) -> str:

@@ -27,6 +27,10 @@ MOST_LINKS = 200_000
 
 STARTS = "betweenness_starts"
 
+FROM_ROWS = "from what each row of the data adds to it"
+FROM_LINKS = "from the errors of the links, taken as independent: likely too narrow"
+"""Where the interval of an attribution comes from."""
+
 MOST_WIDTHS = 8
 """Layers whose widths are all named."""
 
@@ -104,6 +108,7 @@ def _meta(flow: Flow, dag: Dag, neurons: pd.DataFrame, links: Strongest) -> dict
         "layers": _layers(flow, neurons),
         "features": list(dag.features),
         "pairs": sorted([found.source, found.target] for found in flow.links),
+        "interval": FROM_ROWS if flow.errors else FROM_LINKS,
         "links": {"left_out": links.of - len(links.nats)},
         "modularity": flow.modularity,
         "central": "betweenness, estimated" if _sampled(neurons) else "betweenness",

@@ -88,7 +88,7 @@ function attributionView() {
       element("span", { class: "value", text: withInterval(value, low, high) })));
   }
   const parts = [element("div", { class: "tools" }, element("label", { text: "Information to " }, classSelect())),
-    element("p", { class: "note", text: "Sum over all paths from the feature to the class of the product of the nats of their links, with a 95 % interval from the errors of the links (taken as independent)." }),
+    element("p", { class: "note", text: `Sum over all paths from the feature to the class of the product of the nats of their links, with a 95 % interval ${meta.interval}.` }),
     element("div", { class: "beside" }, ...imagesOf(rows), bars)];
   if (sorted.length > MOST_BARS) parts.push(element("p", { class: "note", text: `The ${MOST_BARS} largest of ${count(sorted.length)} features.` }));
   byId("attribution").replaceChildren(...parts);
