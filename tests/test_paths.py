@@ -9,9 +9,10 @@ import pytest
 
 from flows import flow_of, links_of, random_flow
 from naive_paths import all_paths, attribution, mass_through
+from nif import paths
 from nif.contracts import InputError, Layer
 from nif.flow import Flow
-from nif.paths import largest
+from nif.paths import Dag, largest
 
 SHAPES = {
     "one layer of links": ([3, 2], []),
@@ -109,6 +110,32 @@ def test_throughput_is_the_share_of_all_paths_through_a_unit(flow: Flow) -> None
 def test_shares_of_each_layer_of_a_chain_sum_to_one() -> None:
     shares = random_flow([4, 6, 5, 3]).neurons()["throughput"]
     np.testing.assert_allclose(shares.groupby("layer").sum(), 1.0)
+
+
+def test_few_links_among_many_units_give_what_a_full_table_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    weights = [generator.exponential(size=(40, 40)) * (generator.random((40, 40)) < 0.03) for _ in range(3)]
+    flow = flow_of([links_of(nats, layer, layer + 1) for layer, nats in enumerate(weights)], [40] * 4)
+    sparse = flow.attribution(), flow.attribution_stderr(), flow.neurons()["throughput"]
+    monkeypatch.setattr(paths, "SPARSE", 0.0)
+    full = replace(flow)
+    dense = full.attribution(), full.attribution_stderr(), full.neurons()["throughput"]
+    for found, expected in zip(sparse, dense, strict=True):
+        assert np.count_nonzero(expected) > 0
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+
+
+def test_shares_of_a_very_deep_network_have_errors() -> None:
+    """Its attributions are too small to be squared."""
+    deep = 100
+    nats = np.full((2, 2), 0.01)
+    first = links_of([[0.03, 0.01], [0.01, 0.01]])
+    links = [first, *(links_of(nats, layer, layer + 1, stderr=0.0) for layer in range(1, deep))]
+    share, error = paths.shares(Dag.of(flow_of(links, [2] * (deep + 1)).layers, links))
+    shallow, wanted = paths.shares(Dag.of(flow_of(links[:2], [2] * 3).layers, links[:2]))
+    np.testing.assert_allclose(share, shallow)
+    np.testing.assert_allclose(error, wanted)
+    assert (error > 0.01).all()
 
 
 def test_nothing_passes_where_no_link_is_positive() -> None:

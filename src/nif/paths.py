@@ -13,12 +13,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.sparse import csr_array
 
 from nif.contracts import AttributionErrors, Layer, Links
 
 Matrix = Float[np.ndarray, "_ _"]
 Weigh = Callable[[Links], Matrix]
 """Takes the weight of each link from the links between two layers."""
+
+SPARSE = 0.05
+"""Share of links with information below which zeros are left out of a product."""
 
 
 def clipped(links: Links) -> Matrix:
@@ -35,6 +39,12 @@ def variances(links: Links, *, clip: bool) -> Matrix:
     """Squared standard errors; where clipping holds a link at 0, a small error does not move it."""
     squared = links.stderr**2
     return np.where(links.nats > 0, squared, 0.0) if clip else squared
+
+
+def _few(weights: Matrix) -> Matrix | csr_array:
+    """The same matrix, without its zeros where there is little else: then products cost as much as links."""
+    sparse = weights.size > 0 and np.count_nonzero(weights) < SPARSE * weights.size
+    return csr_array(weights) if sparse else weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +69,7 @@ class Dag:
         """
         sums = [np.zeros((size, end.shape[1])) for size in self.sizes[:-1]] + [end]
         for found in sorted(self.links, key=lambda each: -each.source):
-            sums[found.source] += weigh(found) @ sums[found.target]
+            sums[found.source] += _few(weigh(found)) @ sums[found.target]
         return sums
 
     def onward(self, weigh: Weigh, start: Float[np.ndarray, "row feature"]) -> list[np.ndarray]:
@@ -72,7 +82,7 @@ class Dag:
         for layer, columns in zip(self.features, self._by_layer(start), strict=True):
             sums[layer] += columns
         for found in sorted(self.links, key=lambda each: each.target):
-            sums[found.target] += sums[found.source] @ weigh(found)
+            sums[found.target] += sums[found.source] @ _few(weigh(found))
         return sums
 
     def at_features(self, by_layer: Sequence[np.ndarray]) -> Float[np.ndarray, "feature column"]:
@@ -137,7 +147,8 @@ def attribution_stderr(
     after = dag.toward(weigh, end)
     variance = np.zeros((len(start), end.shape[1]))
     for found in dag.links:
-        variance += before[found.source] ** 2 @ (variances(found, clip=clip) @ after[found.target] ** 2)
+        behind = _few(variances(found, clip=clip)) @ after[found.target] ** 2
+        variance += before[found.source] ** 2 @ behind
     return np.sqrt(variance)
 
 
@@ -165,8 +176,9 @@ def shares(dag: Dag) -> tuple[Float[np.ndarray, " feature"], Float[np.ndarray, "
     if total == 0:
         return np.zeros_like(found), np.zeros_like(found)
     share = found / total
-    rows = (np.eye(len(share)) - share[:, None]) / total
-    return share, attribution_stderr(dag, of=everything, rows=rows)[:, 0]
+    # Half of the 1 / T at either end: the nats of many layers make it too large to be squared.
+    rows = (np.eye(len(share)) - share[:, None]) / np.sqrt(total)
+    return share, attribution_stderr(dag, of=everything / np.sqrt(total), rows=rows)[:, 0]
 
 
 def throughput(dag: Dag) -> list[Float[np.ndarray, " _"]]:
