@@ -1,6 +1,6 @@
 """Are p-values and intervals what they say? Over many independent and dependent data sets.
 
-``python benchmarks/calibration.py [--repeats 400]`` prints the share of independent pairs rejected at .05,
+``python benchmarks/calibration.py [--repeats 2000]`` prints the share of independent pairs rejected at .05,
 mean estimate there, and how often the 95 % interval covers the truth.
 """
 
@@ -62,7 +62,7 @@ def covered_over_nine(rows: pd.DataFrame) -> pd.DataFrame:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=400)
+    parser.add_argument("--repeats", type=int, default=2_000)
     parser.add_argument("--only", nargs="*", default=list(ESTIMATORS), help=", ".join(ESTIMATORS))
     repeats, only = (getattr(parser.parse_args(), name) for name in ("repeats", "only"))
     print(environment())

@@ -126,15 +126,6 @@ def test_links_ahead_are_what_betweenness_costs() -> None:
     assert not betweenness(graph, most_work=ahead / 2).exact
 
 
-def test_betweenness_is_that_of_igraph_whatever_the_order_of_links() -> None:
-    flow = random_flow([30, 40, 25, 10], [(0, 2), (1, 3)], seed=9)
-    graph = graph_of(flow)
-    shuffled = np.random.default_rng(0).permutation(len(graph.nats))
-    mixed = Graph(graph.sizes, graph.ends[shuffled], graph.nats[shuffled])
-    expected = graph.to_igraph().betweenness(weights=(1 / graph.nats).tolist())
-    np.testing.assert_allclose(betweenness(mixed).pairs, expected, atol=1e-9)
-
-
 def test_equal_ways_share_their_pair_however_their_lengths_are_summed() -> None:
     """0.1 + 0.2 + 0.3 and 0.3 + 0.2 + 0.1 round differently."""
     ends = np.array([[0, 1], [1, 3], [3, 5], [0, 2], [2, 4], [4, 5]])
