@@ -11,7 +11,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 COLOURS = 256
-"""Enough for lines and discs, in a third of the bytes, if they are chosen far apart: those of communities stay."""
+"""Enough for lines and discs in a third of the bytes; chosen far apart, so that those of communities stay."""
 
 IMAGES = Path(__file__).parent.parent / "images"
 
