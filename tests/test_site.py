@@ -52,11 +52,12 @@ def test_search_finds_pages_on_disk(browser: Any) -> None:
     page.on("pageerror", lambda error: asked.append(str(error)))
     page.on("console", lambda message: asked.append(message.text))
     page.goto((SITE / "reference" / "flow.html").as_uri())
-    page.fill("input[name=query]", "silent neurons")
-    page.wait_for_selector(".md-search-result__item")
+    page.wait_for_function("frames.length === 1")  # in which the search runs
+    page.type("input[name=query]", "silent neurons")  # the box listens to keys
+    page.wait_for_selector(".md-search-result__item", state="attached")
     assert "The flow" in page.locator(".md-search-result__item h1").all_inner_texts()
     page.fill("input[name=query]", "")
-    page.type("input[name=query]", "xyzzy")  # the box listens to keys
+    page.type("input[name=query]", "xyzzy")
     page.wait_for_function(
         "document.querySelector('.md-search-result__meta').textContent.includes('No matching')"
     )
