@@ -31,6 +31,7 @@ ORDER = [
     ["nif.paths", "nif.structure", "nif.centrality"],
     ["nif.influence"],
     ["nif.network"],
+    ["nif.streaming"],
     ["nif.flow", "nif.storage", "nif.report", "nif.scoring"],
     ["nif.pipeline", "nif.pruning"],
     ["nif.comparison", "nif.torch_pruning", "nif.captum"],

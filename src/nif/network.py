@@ -43,6 +43,11 @@ def number_of_terms(recording: Recording, decomposition: Decomposition) -> int:
 class Method(Protocol):
     """A way to get the links between two connected layers."""
 
+    @property
+    def samples(self) -> int:
+        """Rows that they rest on."""
+        ...
+
     def between(self, source: int, target: int) -> tuple[Links, int]:
         """The links, and how many of the terms behind them did not converge."""
         ...
@@ -94,6 +99,11 @@ class SeparateTerms:
     _within: dict[int, Estimate] = field(default_factory=dict)
     _between: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
 
+    @property
+    def samples(self) -> int:
+        """Rows that were recorded."""
+        return self.recording.samples
+
     def terms(self) -> Terms:
         """What the links asked for so far were made of."""
         within = {layer: found.stderr for layer, found in self._within.items()}
@@ -103,7 +113,7 @@ class SeparateTerms:
         """Links from relevance and redundancy; a layer's redundancy is estimated once for all its targets."""
         fresh = source not in self._within
         if fresh:
-            self._within[source] = self.pairs.within(self.observed[source])
+            self._within[source] = self._of_source(source)
         of_layer = self.decomposition.relevance == "layer"
         relevance = (self._of_layer if of_layer else self._of_units)(source, target)
         self._between[source, target] = relevance.stderr
@@ -111,6 +121,9 @@ class SeparateTerms:
         shared = redundancy(self.decomposition, self._within[source], joined)
         failed = _not_converged(relevance) + (_not_converged(self._within[source]) // 2 if fresh else 0)
         return links(self.decomposition, relevance, shared, source, target, joined), failed
+
+    def _of_source(self, source: int) -> Estimate:
+        return self.pairs.within(self.observed[source])
 
     def _of_units(self, source: int, target: int) -> Estimate:
         joined = self.recording.joined_between(source, target)
@@ -151,6 +164,11 @@ class TermsOfOneCritic:
     options: SharedMine
     seed: int
     advance: Advance
+
+    @property
+    def samples(self) -> int:
+        """Rows that were recorded."""
+        return self.recording.samples
 
     def between(self, source: int, target: int) -> tuple[Links, int]:
         """Links from the bounds of one critic for each."""

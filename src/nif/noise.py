@@ -37,12 +37,15 @@ def observed(recording: Recording, noise: float, seed: int) -> tuple[Float[np.nd
         return recording.activations
     generator = stream(seed, "noise")
     return tuple(
-        units if layer.kind == "input" else _through_channel(units, noise, generator)
+        units if layer.kind == "input" else through_channel(units, noise * units.std(axis=0), generator)
         for layer, units in zip(recording.layers, recording.activations, strict=True)
     )
 
 
-def _through_channel(
-    units: Float[np.ndarray, "sample unit"], noise: float, generator: np.random.Generator
+def through_channel(
+    units: Float[np.ndarray, "sample unit"],
+    deviations: Float[np.ndarray, " unit"],
+    generator: np.random.Generator,
 ) -> Float[np.ndarray, "sample unit"]:
-    return units + noise * units.std(axis=0) * generator.standard_normal(units.shape)
+    """Units with Gaussian noise of these standard deviations."""
+    return units + deviations * generator.standard_normal(units.shape)

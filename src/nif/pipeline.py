@@ -14,6 +14,7 @@ from nif.contracts import Advance, AttributionErrors, Estimate, Estimator, Input
 from nif.decomposition import DAVIS2019, Decomposition
 from nif.estimators.binned import Binned
 from nif.estimators.checks import columns, same_length
+from nif.estimators.gaussian_copula import GaussianCopula
 from nif.estimators.memory import Limits, bytes_of, checked_jobs
 from nif.estimators.mine import Mine
 from nif.estimators.pairs import AllColumns
@@ -23,8 +24,9 @@ from nif.network import Method, SeparateTerms, TermsOfOneCritic, network_links, 
 from nif.noise import observed
 from nif.paths import Dag
 from nif.progress import progress as progress_bar
-from nif.recording import record
+from nif.recording import record, recorded_pieces
 from nif.shared_critic import SharedMine
+from nif.streaming import streamed
 from nif.version import __version__
 
 MOST_TERMS_FOR_MINE = 5_000
@@ -50,6 +52,7 @@ def measure(
     reduce: str = "mean",
     input_groups: Any = None,
     max_samples: int | None = 100_000,
+    stream: bool = False,
     memory: int | str = "1GB",
     n_jobs: int | None = None,
     progress: bool = True,
@@ -79,6 +82,8 @@ def measure(
             position is a sample (such samples are not independent, and standard errors come out too small).
         input_groups: A patch size or an array of group numbers, to measure pixels in groups.
         max_samples: Rows above this number are sampled at random.
+        stream: Read the data once more and use all rows, of which no more than `max_samples` are held; for
+            ``estimator=GaussianCopula()``.
         memory: What a block of pairs may take in each process, on top of activations and result: a number of
             bytes or a size such as ``"500MB"``.
         n_jobs: Processes, through joblib, on the backend that `joblib.parallel_config` names. None is one
@@ -118,9 +123,17 @@ def measure(
     terms = number_of_terms(recording, chosen)
     limits = Limits(bytes_of(memory), checked_jobs(n_jobs))
     used = _estimator(estimator, chosen, terms)
+    pieces = None
+    if stream:
+        _refuse_what_can_not_be_streamed(used, chosen, reduce)
+        pieces = recorded_pieces(
+            model, data, layers=layers, device=device, output=output, reduce=reduce, input_groups=input_groups
+        )
     _refuse_infinite_information(chosen, noise)
     with progress_bar("measuring", total=terms + recording.not_joined, shown=progress) as advance:
-        method = _method(used, recording, chosen, noise=noise, seed=seed, limits=limits, advance=advance)
+        method = _method(
+            used, recording, chosen, pieces, noise=noise, seed=seed, limits=limits, advance=advance
+        )
         links, not_converged = network_links(recording, method)
         errors = _errors(recording, links, method, seed)
     measurement = Measurement(
@@ -128,7 +141,7 @@ def measure(
         automatic=estimator is None,
         decomposition=chosen.as_dict(),
         noise=noise,
-        samples=recording.samples,
+        samples=method.samples,
         terms=terms,
         not_converged=not_converged,
         seed=seed,
@@ -143,6 +156,7 @@ def _method(
     used: Estimator | SharedMine,
     recording: Recording,
     chosen: Decomposition,
+    pieces: Iterable[Recording] | None,
     *,
     noise: float,
     seed: int,
@@ -153,7 +167,8 @@ def _method(
     if isinstance(used, SharedMine):
         return TermsOfOneCritic(recording, activations, chosen, used, seed, advance)
     pairs = AllColumns(used, seed=seed, limits=limits, advance=advance)
-    return SeparateTerms(recording, activations, chosen, noise, pairs)
+    terms = SeparateTerms(recording, activations, chosen, noise, pairs)
+    return terms if pieces is None else streamed(terms, pieces, seed)
 
 
 def _errors(
@@ -178,6 +193,15 @@ def _estimator(
             f"critic={chosen.critic!r} does not go with estimator={given!r}; pass {fitting}, or None."
         )
     return given
+
+
+def _refuse_what_can_not_be_streamed(used: object, chosen: Decomposition, reduce: str) -> None:
+    if not isinstance(used, GaussianCopula) or chosen.relevance != "unit" or reduce == "positions":
+        raise InputError(
+            f"stream=True was given with estimator={used!r}, relevance={chosen.relevance!r} and "
+            f"reduce={reduce!r}; expected nif.GaussianCopula(), 'unit', and 'mean' or 'max'. Other "
+            "estimators need all rows at once: leave stream out, and rows above max_samples are sampled."
+        )
 
 
 def _refuse_infinite_information(chosen: Decomposition, noise: float) -> None:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.special import digamma
 from scipy.stats import beta, chi2
 
@@ -61,10 +61,22 @@ class GaussianCopula:
         advance: Advance = ignore,
     ) -> Estimate:
         """Estimate I(X_a; Y_b) of all pairs from one matrix of correlations."""
-        samples = len(x)
-        rho = np.clip(_standard(x).T @ _standard(y) / samples, -1 + 1e-12, 1 - 1e-12)
+        rho = _standard(x).T @ _standard(y) / len(x)
         advance(rho.size)
         degenerate = (np.ptp(x, axis=0) == 0)[:, None] | (np.ptp(y, axis=0) == 0)[None, :]
+        return self.of_correlations(rho, degenerate, len(x))
+
+    def of_correlations(
+        self, rho: Float[np.ndarray, "a b"], degenerate: Bool[np.ndarray, "a b"], samples: int
+    ) -> Estimate:
+        """I(X_a; Y_b) from the correlations of the normal scores.
+
+        Args:
+            rho: Of each pair.
+            degenerate: Where a side is constant.
+            samples: Rows that they rest on.
+        """
+        rho = np.clip(rho, -1 + 1e-12, 1 - 1e-12)
         nats = -0.5 * np.log1p(-(rho**2)) - _bias(samples, 1, 1)
         return Estimate.of(
             np.where(degenerate, 0.0, nats),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,9 @@ from nif.recording.reservoir import Pool, Reservoir
 from nif.recording.untouched import same_random_state
 
 BATCH = 1024
+
+PIECE = 16_384
+"""Rows that are read of data at a time where they are not to be held."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +62,7 @@ def rows(
 
     Args:
         data: For a model with several inputs also a tuple of arrays, or a mapping from the parameters of its
-            ``forward`` to arrays.
+            ``forward`` to arrays. Rows that were read already stay as they are.
         arguments: The inputs that the model takes; a single one if None.
         max_samples: Keep that many rows, drawn at random from all; None keeps all.
         seed: Seeds that draw.
@@ -76,6 +79,8 @@ def rows(
         raise InputError(
             f"max_samples is {max_samples}; expected a number of rows from 1 up, or None for all."
         )
+    if isinstance(data, Rows):
+        return data
     reservoir = Reservoir(max_samples, seed)
     with same_random_state():  # loaders and augmentations draw from it
         found = _read(data, arguments or Arguments(), reservoir)
@@ -83,6 +88,46 @@ def rows(
     for values in found.every:
         _finite(values, found.feature_names)
     return found
+
+
+def pieces(data: Any, *, arguments: Arguments | None = None) -> Iterator[Rows]:
+    """All rows, some thousands at a time; nothing of the data is held but these.
+
+    Args:
+        data: As for `rows`.
+        arguments: As for `rows`.
+
+    Example:
+        >>> [len(piece) for piece in pieces(np.zeros((40_000, 2)))]
+        [16384, 16384, 7232]
+    """
+    known = arguments or Arguments()
+    if isinstance(data, Dataset):
+        data = _loader(data)
+    if not isinstance(data, DataLoader):
+        yield from _sliced(rows(data, arguments=known))
+        return
+    with same_random_state(), same_generators(data):
+        batches, count = [], 0
+        for batch in data:
+            batches.append(batch)
+            count += len(split(batch, known)[1][0])
+            if count >= PIECE:
+                yield _from_batches(batches, known, Reservoir(None, seed=0))
+                batches, count = [], 0
+        if batches:
+            yield _from_batches(batches, known, Reservoir(None, seed=0))
+
+
+def _sliced(found: Rows) -> Iterator[Rows]:
+    for start in range(0, len(found), PIECE):
+        part = slice(start, start + PIECE)
+        yield Rows(
+            found.inputs[part],
+            feature_names=found.feature_names,
+            others=tuple(values[part] for values in found.others),
+            names=found.names,
+        )
 
 
 def _read(data: Any, arguments: Arguments, reservoir: Reservoir) -> Rows:
@@ -182,10 +227,12 @@ def _from_dataset(data: Any, arguments: Arguments, reservoir: Reservoir) -> Rows
         kept = reservoir.kept(len(data))
         data = data if len(kept) == len(data) else Subset(data, kept.tolist())
         reservoir = Reservoir(None, seed=0)
+    return _from_batches(_loader(data), arguments, reservoir)
+
+
+def _loader(data: Any) -> DataLoader[Any]:
     # Its own generator: a loader draws from the global random state otherwise.
-    return _from_batches(
-        DataLoader(data, batch_size=BATCH, generator=torch.Generator()), arguments, reservoir
-    )
+    return DataLoader(data, batch_size=BATCH, generator=torch.Generator())
 
 
 def _from_batches(batches: Iterable[Any], arguments: Arguments, reservoir: Reservoir) -> Rows:

@@ -1,0 +1,152 @@
+"""Flows from rows that are never held together equal those of all rows in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+
+import nif
+from nif.contracts import InputError
+from nif.ranks import normal_scores
+from nif.recording import rows as reading
+from nif.recording.rows import pieces
+from nif.streaming import OF_MARGINS, Margins
+from pruning_networks import chain
+
+ROWS = 6_000
+X = torch.randn(ROWS, 4, generator=torch.Generator().manual_seed(0))
+X[:, 1] += X[:, 0]
+
+
+@pytest.fixture(autouse=True)
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "PIECE", 700)
+
+
+def measured(data: Any, **options: Any) -> nif.Flow:
+    return nif.measure(chain(4, 6, 5, 3), data, estimator=nif.GaussianCopula(), progress=False, **options)
+
+
+def test_scores_by_the_whole_sample_are_those_of_the_ranks_and_beyond_it_they_end() -> None:
+    values = np.maximum(np.random.default_rng(0).normal(size=(200, 3)), 0)
+    margins = Margins.of(values)
+    np.testing.assert_allclose(margins.scores(values), normal_scores(values), atol=1e-12)
+    outside = margins.scores(np.array([[-9.0] * 3, [9.0] * 3]))
+    assert np.isfinite(outside).all() and (outside[0] < outside[1]).all()
+
+
+def test_with_the_margins_of_all_rows_it_is_the_flow_in_memory() -> None:
+    streamed, whole = measured(X, stream=True), measured(X)
+    assert streamed.measurement.samples == ROWS and streamed.measurement == whole.measurement
+    for one, other in zip(streamed.links, whole.links, strict=True):
+        for name in ("nats", "stderr", "p_value"):
+            np.testing.assert_allclose(getattr(one, name), getattr(other, name), atol=1e-6)
+    np.testing.assert_allclose(streamed.attribution_stderr(), whole.attribution_stderr(), rtol=1e-4)
+
+
+def test_with_the_margins_of_a_sixth_it_is_within_the_errors_of_all_rows() -> None:
+    streamed, whole = measured(X, stream=True, max_samples=ROWS // 6), measured(X)
+    sampled = measured(X, max_samples=ROWS // 6)
+    assert streamed.measurement.samples == ROWS and sampled.measurement.samples == ROWS // 6
+    off, of_sample = [], []
+    for one, two, other in zip(streamed.links, sampled.links, whole.links, strict=True):
+        off.append(((one.nats - other.nats) / two.stderr).ravel())
+        of_sample.append(((two.nats - other.nats) / two.stderr).ravel())
+        np.testing.assert_allclose(one.stderr, other.stderr * np.sqrt(1 + 6 * OF_MARGINS**2), rtol=0.05)
+    assert np.sqrt(np.square(np.concatenate(off)).mean()) < 1.5 * OF_MARGINS
+    assert np.sqrt(np.square(np.concatenate(of_sample)).mean()) > 0.6  # what streaming saves
+    ratio = sampled.attribution_stderr().to_numpy() / streamed.attribution_stderr().to_numpy()
+    assert 1.8 < np.median(ratio) < 2.8  # the square root of 6, less what the margins add
+
+
+def test_intervals_of_links_cover_the_information_of_normal_units() -> None:
+    """Two inputs and the sum of both: -log(1 - rho^2) / 2."""
+    model = nn.Sequential(nn.Linear(2, 1, bias=False))
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([[1.0, 0.75]]))
+    rho2 = np.array([1.0, 0.75**2]) / (1 + 0.75**2)
+    truth, covered = -0.5 * np.log1p(-rho2), []
+    for seed in range(60):
+        x = torch.randn(4_000, 2, generator=torch.Generator().manual_seed(seed))
+        flow = nif.measure(
+            model, x, estimator=nif.GaussianCopula(), stream=True, max_samples=400, seed=seed, progress=False
+        )
+        found = flow.links[0]
+        covered.append(np.abs(found.relevance[:, 0] - truth) <= 1.96 * found.stderr[:, 0])
+    assert 0.89 < np.mean(covered) <= 1.0
+
+
+class Rows(IterableDataset):
+    """The rows, made as they are read."""
+
+    def __iter__(self) -> Iterator[Tensor]:
+        yield from X.split(100)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        DataLoader(TensorDataset(X, torch.zeros(ROWS)), batch_size=96),
+        TensorDataset(X),
+        DataLoader(Rows(), batch_size=None),
+        X.numpy(),
+    ],
+    ids=["loader", "dataset", "stream", "array"],
+)
+def test_all_kinds_of_data_give_the_same(data: Any) -> None:
+    expected = measured(X, stream=True)
+    assert len([len(piece) for piece in pieces(data)]) > 5
+    found = measured(data, stream=True)
+    for one, other in zip(found.links, expected.links, strict=True):
+        np.testing.assert_allclose(one.nats, other.nats, atol=1e-6)
+
+
+class Two(nn.Module):
+    """Two inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.left, self.right, self.head = nn.Linear(4, 3), nn.Linear(2, 3), nn.Linear(3, 2)
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        return self.head(torch.relu(self.left(left) + self.right(right)))
+
+
+def test_several_inputs_and_noise() -> None:
+    data = {"left": X, "right": torch.randn(ROWS, 2, generator=torch.Generator().manual_seed(1))}
+    options: dict[str, Any] = {"estimator": nif.GaussianCopula(), "noise": 0.3, "progress": False}
+    streamed, whole = (nif.measure(Two(), data, stream=on, **options) for on in (True, False))
+    for one, other in zip(streamed.links, whole.links, strict=True):
+        assert (np.abs(one.nats - other.nats) < 5 * other.stderr + 1e-3).all()  # the noise is drawn anew
+
+
+def test_the_random_state_and_the_model_are_left_as_they_were() -> None:
+    model, before = chain(4, 5, 2), torch.get_rng_state()
+    weights = {name: value.clone() for name, value in model.state_dict().items()}
+    loader = DataLoader(TensorDataset(X), batch_size=500, shuffle=True)
+    nif.measure(model, loader, estimator=nif.GaussianCopula(), stream=True, progress=False)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(model.state_dict()[name], value) for name, value in weights.items())
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"estimator": nif.Binned()},
+        {"estimator": None},
+        {"decomposition": nif.Decomposition(relevance="layer"), "noise": 0.1},
+        {"reduce": "positions"},
+    ],
+    ids=str,
+)
+def test_what_can_not_be_streamed_is_refused(options: dict[str, Any]) -> None:
+    given = {"estimator": nif.GaussianCopula()} | options
+    with pytest.raises(InputError, match=r"expected nif.GaussianCopula\(\)"):
+        nif.measure(chain(4, 5, 2), X[:200], stream=True, progress=False, **given)
