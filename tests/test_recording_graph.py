@@ -126,6 +126,25 @@ def test_tokens_first_gives_the_same_activations() -> None:
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
+class TokensFirst(nn.Module):
+    """A rectifier over tokens, which are the first axis of its activation; samples are the second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.act, self.head = nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.act(self.a(x.transpose(0, 1))).mean(dim=0))
+
+
+@pytest.mark.parametrize("tokens", [10, 11, 13])
+def test_any_number_of_tokens_may_come_first(tokens: int) -> None:
+    model, x = TokensFirst(), torch.randn(ROWS, tokens, 3)
+    with torch.no_grad():
+        expected = model.a(x).relu().mean(1)
+    np.testing.assert_allclose(record(model, x).activations[1], expected.numpy(), atol=1e-6)
+
+
 def test_half_precision_is_close_to_single() -> None:
     single = recorded(CASES["plain chain"], CASES["plain chain"].model())
     half = recorded(CASES["float16"], CASES["float16"].model())
@@ -212,6 +231,28 @@ def test_a_layer_that_runs_on_some_rows_only_is_named() -> None:
         pytest.raises(InputError, match=r"'0\.act' ran on some"),
     ):
         record(nn.Sequential(Sometimes(), nn.Linear(4, 2)), x, layers=["0.act"])
+
+
+class Shortens(nn.Module):
+    """Where a value is large, a layer is given fewer rows than the data have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.act = nn.Linear(4, 4), nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.act(self.a(x[: -1 if x.max() > 9 else len(x)]))
+        return torch.cat([y, y[:1]])[: len(x)]
+
+
+def test_a_layer_with_fewer_rows_than_the_data_is_named() -> None:
+    x = torch.rand(1500, 4)
+    x[1024] = 10
+    with (
+        pytest.warns(UserWarning, match="chooses its path"),
+        pytest.raises(InputError, match=r"'act' has 475 rows of activations for 476 rows"),
+    ):
+        record(Shortens(), x, layers=["act"])
 
 
 def test_layers_by_name() -> None:

@@ -258,6 +258,11 @@ class _Kept(Watcher):
         values = place.axes.arranged(values.detach(), self._rows)
         found = self._reduction(values.to(kept_as(values.dtype)))
         room, first = self._room(index, found.dtype), self._first * self._reduction.samples_a_row
+        if len(found) != self._rows * self._reduction.samples_a_row:
+            raise InputError(
+                f"Layer {place.name!r} has {len(found)} rows of activations for {self._rows} rows of data; "
+                "leave it out, with layers=."
+            )
         if found.shape[1] != room.shape[1]:
             raise InputError(
                 f"Layer {place.name!r} has {room.shape[1]} units, on other rows {found.shape[1]}."

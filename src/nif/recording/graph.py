@@ -16,8 +16,8 @@ from nif.recording.untouched import same_random_state
 from nif.recording.watching import Watcher, tensors_in, watched
 from nif.recording.ways import Way, both, either, same, units_of, way
 
-EXAMPLES = 11
-"""Rows a model is traced with: a number that no other axis of an activation is likely to have."""
+EXAMPLES = (11, 13, 17, 19)
+"""Rows a model is traced with: the first of these that no axis beside that of the rows has."""
 
 DECIDES = frozenset({"__bool__", "__int__", "__float__", "__index__", "item"})
 """Calls that make a Python number of a tensor, which can choose the path."""
@@ -37,7 +37,7 @@ class Step:
         name: Of a module or a non-linear function, as the user can ask for it; empty for other functions.
         kind: Class of the module, or name of the function.
         feeds: Indices of the steps that wrote what this one read.
-        shape: Of its result, on `EXAMPLES` rows.
+        shape: Of its result, on the few rows of the run.
         axes: Which axis of the result is the sample and which the unit; None if no axis is the sample.
         nonlinear: Whether its result is measured unless the user chooses other layers.
         storage: Identifies the memory that holds the result.
@@ -113,8 +113,17 @@ def graph_of(call: Caller, inputs: Sequence[Tensor]) -> Graph:
     Raises:
         InputError: The model does not take the inputs, or its output does not depend on them.
     """
-    trace = _Trace([*call.model.parameters(), *call.model.buffers()])
-    rows = torch.arange(EXAMPLES) % len(inputs[0])
+    for count in EXAMPLES:
+        found = _graph_on(count, call, inputs)
+        if not any(step.shape[:2] == (count, count) for step in found.steps):
+            break
+    return found
+
+
+def _graph_on(count: int, call: Caller, inputs: Sequence[Tensor]) -> Graph:
+    """What a run on this many rows shows."""
+    trace = _Trace([*call.model.parameters(), *call.model.buffers()], count)
+    rows = torch.arange(count) % len(inputs[0])
     examples = call.prepared([values[rows.to(values.device)] for values in inputs])
     for name, values in zip(call.names or ("input",), examples, strict=True):
         trace.read(name, values)
@@ -136,7 +145,8 @@ class _Trace(Watcher):
     stay alive until the end, so that no memory is used twice.
     """
 
-    def __init__(self, weights: Iterable[Tensor]) -> None:
+    def __init__(self, weights: Iterable[Tensor], rows: int) -> None:
+        self.rows = rows
         self.steps: list[Step] = []
         self.decided_in: str | None = None
         self._writers = {_storage(values): NOTHING for values in weights}
@@ -157,7 +167,7 @@ class _Trace(Watcher):
             return
         first = written[0]
         axis = self._axis.get(id(first))
-        found = axes_of(tuple(first.shape), axis, EXAMPLES, heads=kind == "scaled_dot_product_attention")
+        found = axes_of(tuple(first.shape), axis, self.rows, heads=kind == "scaled_dot_product_attention")
         ways = {} if self._units(first) is None else {feed: self._same(feed, first) for feed in feeds}
         step = Step(name, kind, feeds, tuple(first.shape), found, nonlinear, _storage(first), ways)
         self._add(step, written)
@@ -191,7 +201,7 @@ class _Trace(Watcher):
                 self._axis.setdefault(id(before), of_input)
 
     def _units(self, values: Tensor) -> int | None:
-        return units_of(values.shape, self._axis.get(id(values)), EXAMPLES)
+        return units_of(values.shape, self._axis.get(id(values)), self.rows)
 
     def _same(self, feed: int, values: Tensor) -> Way:
         """The same values under another name; None if they are not those that the step has written."""
@@ -233,7 +243,7 @@ class _Trace(Watcher):
     def with_input_axes(self, count: int) -> list[Step]:
         """The steps, with the axes of the inputs as the first step that reads each says."""
         inputs = [
-            replace(step, axes=axes_of(step.shape, self._axis.get(id(values)), EXAMPLES))
+            replace(step, axes=axes_of(step.shape, self._axis.get(id(values)), self.rows))
             for step, values in zip(self.steps[:count], self._alive[:count], strict=True)
         ]
         return [*inputs, *self.steps[count:]]
