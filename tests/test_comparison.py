@@ -161,6 +161,14 @@ def test_shapley_values_of_a_linear_network_have_a_closed_form() -> None:
     np.testing.assert_allclose(found, expected, rtol=0.2)
 
 
+def test_shapley_values_of_a_network_in_float64() -> None:
+    """scikit-learn's networks are; shap gives float32 whatever the model wants."""
+    x, y = data()
+    np.testing.assert_allclose(
+        shapley(subject(x, y, linear().double())), shapley(subject(x, y)), rtol=1e-4, atol=1e-7
+    )
+
+
 def test_explainers_leave_the_global_random_states_alone() -> None:
     x, y = data(100)
     torch_state, numpy_state = torch.random.get_rng_state(), numpy_random_state()

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import nif
 from cases import CASES
 from nif.contracts import Estimate, Estimator, Outcome
 from nif.estimators import ESTIMATORS
@@ -112,6 +113,33 @@ def test_no_more_than_the_entropy_of_a_discrete_side(name: str) -> None:
     p = np.array([coin.mean(), 1 - coin.mean()])
     assert found.nats[0] <= -(p * np.log(p)).sum() + 1e-9
     assert found.nats[0] > 0.5
+
+
+def test_no_more_than_the_values_of_one_column_tell() -> None:
+    x = np.random.default_rng(0).integers(0, 3, size=(500, 1)).astype(float)
+    x = np.hstack([x, x, np.random.default_rng(1).normal(size=(500, 1))])
+    entropy = -sum(p * np.log(p) for p in np.unique(x[:, 0], return_counts=True)[1] / 500)
+    copula = make("gaussian_copula")
+    assert nif.estimate(x[:, 0], x[:, 1], estimator=copula).nats == pytest.approx(entropy)
+    assert nif.pairwise(x, x.copy(), estimator=copula).nats.max() == pytest.approx(np.log(500))
+
+
+@pytest.mark.parametrize("given", ["binned", nif.Binned, 3], ids=repr)
+def test_what_is_no_estimator_is_refused(given: object) -> None:
+    x = np.random.default_rng(0).normal(size=(60, 2))
+    for ask in (
+        lambda: nif.estimate(x[:, 0], x[:, 1], estimator=given),
+        lambda: nif.pairwise(x, estimator=given),
+    ):
+        with pytest.raises(nif.InputError, match=r"expected one such as nif.Mine\(\)"):
+            ask()
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 95, float("nan")])
+def test_a_level_is_a_share(level: float) -> None:
+    x = np.random.default_rng(0).normal(size=60)
+    with pytest.raises(nif.InputError, match=r"such as 0\.95"):
+        nif.estimate(x, x**2, estimator=nif.GaussianCopula()).interval(level)
 
 
 @pytest.mark.parametrize("name", ["mine", "gaussian_copula", "ksg"])

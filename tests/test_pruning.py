@@ -112,7 +112,7 @@ def test_nothing_can_be_removed_and_the_result_says_so(planted: tuple[nn.Module,
     flow = flow_of(chain(8, 6, 3), x, ["1"], silent=[("1", 2)])
     kept = prune(chain(8, 6, 3), flow, x)
     assert len(kept.removed) == 0
-    assert "nothing was removed" in repr(kept)
+    assert "Nothing was removed" in repr(kept)
     assert "No unit was to go" in repr(prune(chain(8, 6, 3), flow_of(chain(8, 6, 3), x, ["1"]), x))
 
 

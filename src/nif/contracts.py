@@ -115,11 +115,16 @@ class Estimate:
     def interval(self, level: float = 0.95) -> tuple[Values, Values]:
         """Confidence interval in nats from the normal approximation; the lower end is not below 0.
 
+        Raises:
+            InputError: `level` is not between 0 and 1.
+
         Example:
             >>> one = Estimate.of(0.4, stderr=0.02, p_value=0.001, samples=500, estimator="Ksg()")
             >>> [round(float(end), 3) for end in one.interval()]
             [0.361, 0.439]
         """
+        if not 0 < level < 1:
+            raise InputError(f"level is {level}; expected a share between 0 and 1, such as 0.95.")
         half = norm.ppf(0.5 + level / 2) * self.stderr
         return np.maximum(self.nats - half, 0.0), np.maximum(self.nats + half, 0.0)
 

@@ -13,7 +13,7 @@ import numpy as np
 from nif.contracts import Advance, AttributionErrors, Estimate, Estimator, InputError, Links, Recording
 from nif.decomposition import DAVIS2019, Decomposition
 from nif.estimators.binned import Binned
-from nif.estimators.checks import columns, same_length
+from nif.estimators.checks import checked_estimator, columns, same_length
 from nif.estimators.gaussian_copula import GaussianCopula
 from nif.estimators.memory import Limits, bytes_of, checked_jobs
 from nif.estimators.mine import Mine
@@ -192,7 +192,7 @@ def _estimator(
         raise InputError(
             f"critic={chosen.critic!r} does not go with estimator={given!r}; pass {fitting}, or None."
         )
-    return given
+    return given if isinstance(given, SharedMine) else checked_estimator(given)
 
 
 def _refuse_what_can_not_be_streamed(used: object, chosen: Decomposition, reduce: str) -> None:
@@ -255,7 +255,11 @@ def estimate(x: Any, y: Any, estimator: Estimator | None = None, seed: int = 0) 
     """
     left, right = columns(x, "x"), columns(y, "y")
     same_length(left, right)
-    return (estimator or Mine()).estimate(left[None], right[None], seed=seed).map(lambda values: values[0])
+    return (
+        (checked_estimator(estimator) or Mine())
+        .estimate(left[None], right[None], seed=seed)
+        .map(lambda values: values[0])
+    )
 
 
 def pairwise(
@@ -294,7 +298,10 @@ def pairwise(
     right = left if y is None else columns(y, "y")
     same_length(left, right)
     count = left.shape[1] * (left.shape[1] - 1) // 2 if y is None else left.shape[1] * right.shape[1]
-    used, limits = estimator or automatic(count), Limits(bytes_of(memory), checked_jobs(n_jobs))
+    used, limits = (
+        checked_estimator(estimator) or automatic(count),
+        Limits(bytes_of(memory), checked_jobs(n_jobs)),
+    )
     with progress_bar("estimating", total=count, shown=progress) as advance:
         pairs = AllColumns(used, seed=seed, limits=limits, advance=advance)
         return pairs.within(left) if y is None else pairs.between(left, right)

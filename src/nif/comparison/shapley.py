@@ -46,7 +46,7 @@ class _Columns(nn.Module):
     def __init__(self, subject: Subject) -> None:
         super().__init__()
         self.model = subject.model
-        self.outputs = subject.outputs
+        self.subject = subject
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.outputs(x)
+        return self.subject.outputs(self.subject.in_its_precision(x))  # shap gives float32 to every model

@@ -47,8 +47,11 @@ class Subject:
 
     def tensor(self, x: Float[np.ndarray, "sample feature"]) -> Float[Tensor, "sample feature"]:
         """`x` in the precision of the model's weights."""
-        weight = next(self.model.parameters(), torch.empty(0))
-        return torch.as_tensor(x, dtype=weight.dtype)
+        return self.in_its_precision(torch.as_tensor(x))
+
+    def in_its_precision(self, x: Tensor) -> Tensor:
+        """The same numbers in the precision of the model's weights."""
+        return x.to(next(self.model.parameters(), torch.empty(0)).dtype)
 
     @torch.no_grad()
     def correct(self, x: Float[np.ndarray, "sample feature"]) -> np.ndarray:

@@ -32,6 +32,7 @@ from jaxtyping import Float, Int
 
 from nif.contracts import Advance, Estimate, InputError, Outcome, ignore
 from nif.estimators.contingency import Margins, independence
+from nif.estimators.entropy import entropies_of_values
 from nif.estimators.halving import depth_for, halved
 from nif.estimators.partition import Side, partitions
 from nif.streams import stream
@@ -202,7 +203,7 @@ class Columns(NamedTuple):
         order = stream(seed, "quarters of Binned").permutation(len(columns))
         rows = [order[quarter * size : (quarter + 1) * size] for quarter in range(QUARTERS)]
         quarters = tuple(Side.of(halved(columns[quarter], depth)) for quarter in rows)
-        return cls(Side.of(whole), quarters, Margins.of(whole), _entropies(columns))
+        return cls(Side.of(whole), quarters, Margins.of(whole), entropies_of_values(columns))
 
 
 def _measured(
@@ -215,14 +216,3 @@ def _measured(
     variance = whole.variance / samples + NOISE * (whole.freedom + UNSEEN) / (2 * samples**2)
     stderr = np.sqrt(variance + (DOUBT * missed) ** 2)
     return np.stack([whole.nats + missed, stderr, independence(x.margins, y.margins, a, b, whole.coarse)])
-
-
-def _entropies(columns: Float[np.ndarray, "sample column"]) -> Float[np.ndarray, " column"]:
-    """Entropy in nats of the values seen in each column."""
-    found = np.empty(columns.shape[1])
-    for index, column in enumerate(columns.T):
-        counts = np.unique(column, return_counts=True)[1]
-        found[index] = (
-            -(counts * np.log(counts / len(column))).sum() / len(column) if len(counts) > 1 else 0.0
-        )
-    return found

@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 
-from nif.contracts import InputError
+from nif.contracts import Estimator, InputError
 
 FEWEST_SAMPLES = 50
 
@@ -51,6 +51,19 @@ def same_length(x: np.ndarray, y: np.ndarray) -> None:
             f"x has {len(x)} samples and y has {len(y)}; both sides of a pair need the same rows in the "
             "same order."
         )
+
+
+def checked_estimator(given: Any) -> Any:
+    """An estimator, or what stands for the automatic choice (None).
+
+    Example:
+        >>> checked_estimator("binned")
+        Traceback (most recent call last):
+        nif.contracts.InputError: estimator is 'binned'; expected one such as nif.Mine(), or None.
+    """
+    if given is None or (isinstance(given, Estimator) and not isinstance(given, type)):
+        return given
+    raise InputError(f"estimator is {given!r}; expected one such as nif.Mine(), or None.")
 
 
 def _numeric(data: Any, name: str) -> np.ndarray:

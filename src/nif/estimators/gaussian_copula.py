@@ -12,6 +12,7 @@ from scipy.stats import beta, chi2
 
 from nif.contracts import Advance, Estimate, Outcome, ignore
 from nif.estimators.degenerate import constant_pairs, fill
+from nif.estimators.entropy import entropies_of_values, entropy_of_values
 from nif.ranks import normal_scores
 
 
@@ -46,8 +47,9 @@ class GaussianCopula:
     ) -> Estimate:
         """Estimate I(X; Y) of each pair; see `nif.contracts.Estimator`. Nothing is drawn."""
         degenerate = constant_pairs(x, y)
-        found = [_one(left, right) for left, right in zip(x[~degenerate], y[~degenerate], strict=True)]
-        nats, stderr, p_value = np.array(found).reshape(-1, 3).T
+        kept = list(zip(x[~degenerate], y[~degenerate], strict=True))
+        nats, stderr, p_value = np.array([_one(*pair) for pair in kept]).reshape(-1, 3).T
+        nats = np.minimum(nats, [min(map(entropy_of_values, pair)) for pair in kept])
         advance(len(x))
         outcome = np.full(len(nats), Outcome.CONVERGED)
         return fill(degenerate, nats, stderr, p_value, outcome, samples=x.shape[1], estimator=repr(self))
@@ -64,10 +66,15 @@ class GaussianCopula:
         rho = _standard(x).T @ _standard(y) / len(x)
         advance(rho.size)
         degenerate = (np.ptp(x, axis=0) == 0)[:, None] | (np.ptp(y, axis=0) == 0)[None, :]
-        return self.of_correlations(rho, degenerate, len(x))
+        most = np.minimum.outer(entropies_of_values(x), entropies_of_values(y))
+        return self.of_correlations(rho, degenerate, len(x), most)
 
     def of_correlations(
-        self, rho: Float[np.ndarray, "a b"], degenerate: Bool[np.ndarray, "a b"], samples: int
+        self,
+        rho: Float[np.ndarray, "a b"],
+        degenerate: Bool[np.ndarray, "a b"],
+        samples: int,
+        most: Float[np.ndarray, "a b"] | float = np.inf,
     ) -> Estimate:
         """I(X_a; Y_b) from the correlations of the normal scores.
 
@@ -75,9 +82,12 @@ class GaussianCopula:
             rho: Of each pair.
             degenerate: Where a side is constant.
             samples: Rows that they rest on.
+            most: Entropy of the values of the side that has less of it; the logarithm of `samples` if more.
         """
         rho = np.clip(rho, -1 + 1e-12, 1 - 1e-12)
-        nats = -0.5 * np.log1p(-(rho**2)) - _bias(samples, 1, 1)
+        nats = np.minimum(
+            -0.5 * np.log1p(-(rho**2)) - _bias(samples, 1, 1), np.minimum(most, np.log(samples))
+        )
         return Estimate.of(
             np.where(degenerate, 0.0, nats),
             stderr=np.where(degenerate, 0.0, np.sqrt(rho**2 / samples + _null_variance(samples, 1, 1))),

@@ -15,6 +15,7 @@ from scipy.stats import t as student_t
 
 from nif.contracts import Advance, Estimate, InputError, Outcome, ignore
 from nif.estimators.degenerate import constant_pairs, fill
+from nif.estimators.entropy import entropy_of_values
 from nif.ranks import normal_scores
 from nif.streams import stream
 
@@ -133,7 +134,7 @@ class Ksg:
             seen = _extrapolated(left, right, self.k)
         own_noise = null.variance  # of single samples: what of their spread says nothing about the density
         stderr = math.sqrt(max(terms.var() - own_noise, 0.0) / len(x) + null.spread**2)
-        nats = min(float(terms.mean()), _most(x), _most(y))
+        nats = min(float(terms.mean()), entropy_of_values(x), entropy_of_values(y))
         return nats, stderr, null.p_value(float(seen.mean()))
 
 
@@ -208,9 +209,3 @@ def _untied_scores(side: np.ndarray, generator: np.random.Generator) -> Float[np
     """Normal scores of each column, equal values in random order."""
     order = [np.lexsort((generator.random(len(side)), column)) for column in side.T]
     return normal_scores(np.column_stack([np.argsort(one) for one in order]).astype(np.float64))
-
-
-def _most(side: np.ndarray) -> float:
-    """Entropy of the values seen: no information exceeds it where a side is discrete."""
-    _, counts = np.unique(side, axis=0, return_counts=True)
-    return float(-(counts * np.log(counts / len(side))).sum() / len(side))

@@ -14,7 +14,9 @@ from nif.recording.untouched import untouched
 from nif.scoring import batches
 
 ROWS_TIMED = 256
-REPEATS = 7
+REPEATS = 21
+WARM = 0.05
+"""Seconds of passes that are not counted."""
 SECONDS = 0.5
 """A slow network is timed until this has passed, and at least once."""
 
@@ -67,7 +69,9 @@ def _flops(model: nn.Module, row: Tensor) -> int:
 
 def _seconds(model: nn.Module, piece: Tensor) -> float:
     """Median over several forward passes; on a GPU the work is waited for."""
-    model(piece)  # the first pass chooses kernels
+    start = time.perf_counter()
+    while time.perf_counter() - start < WARM:  # the first passes choose kernels and wake the processor
+        model(piece)
     taken: list[float] = []
     while len(taken) < REPEATS and (sum(taken) < SECONDS or not taken):
         start = time.perf_counter()

@@ -92,7 +92,7 @@ def prune(
             {},
             ("The smaller network rounds otherwise: units were zeroed to keep the score.",),
         )
-    return _result(found, asked, gone, made)
+    return _result(found, asked, gone, made, tolerance)
 
 
 class _Trials:
@@ -115,7 +115,7 @@ class _Trials:
         return self.tolerance is None or score.within(self.tolerance, score.of(model))
 
 
-def _result(found: Subject, asked: Asked, gone: Unit, made: Cut) -> Pruned:
+def _result(found: Subject, asked: Asked, gone: Unit, made: Cut, tolerance: float | None) -> Pruned:
     for name, module in made.model.named_modules():
         module.training = found.flags[name]
     removed = _rows(found, gone)
@@ -132,18 +132,22 @@ def _result(found: Subject, asked: Asked, gone: Unit, made: Cut) -> Pruned:
         score=found.score.name,
         size_before=size_of(found.model, found.inputs),
         size_after=size_of(made.model, found.inputs),
-        notes=(*found.notes, *_said(asked, gone), *made.notes),
+        notes=(*found.notes, *_said(asked, gone, tolerance), *made.notes),
         kept=made.kept,
         original=shapes_of(found.model),
     )
 
 
-def _said(asked: Asked, gone: Unit) -> list[str]:
-    """Why nothing was removed, if so."""
-    if len(gone):
+def _said(asked: Asked, gone: Unit, tolerance: float | None) -> list[str]:
+    """Why nothing was removed, or less than was asked for."""
+    if not len(asked.ordered):
+        return ["No unit was to go."]
+    if len(gone) == len(asked.ordered):
         return []
+    kept = "Nothing was removed" if not len(gone) else f"{len(asked.ordered) - len(gone)} units were put back"
     return [
-        "No removal keeps the tolerance: nothing was removed." if len(asked.ordered) else "No unit was to go."
+        f"{kept}: the score would fall by more than tolerance={tolerance}; a larger one lets more go, "
+        "None lets all go."
     ]
 
 
