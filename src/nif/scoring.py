@@ -12,6 +12,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from nif.contracts import InputError
+from nif.recording.arguments import Caller
 from nif.recording.untouched import like_weights, untouched
 
 BATCH = 1024
@@ -26,10 +27,10 @@ SHARE_ROUNDING = 1e-12
 
 
 def batches(model: nn.Module, inputs: Tensor, size: int = BATCH) -> Iterator[Tensor]:
-    """The inputs in pieces, on the device and in the precision of the model's weights."""
-    device, kind = like_weights(model)
+    """The inputs in pieces, as the model takes them."""
+    call = Caller(model, ())
     for piece in inputs.split(size):
-        yield piece.to(device=device, dtype=kind if piece.is_floating_point() else piece.dtype)
+        yield call.prepared([piece])[0]
 
 
 def outputs(model: nn.Module, inputs: Tensor) -> Float[np.ndarray, "sample output"]:

@@ -29,7 +29,7 @@ from nif.pruning.capture import (
 )
 from nif.pruning.labels import Unit
 from nif.pruning.moments import Moments
-from nif.pruning.removal import lost, silence
+from nif.pruning.removal import lost, silence, untie
 from nif.pruning.subject import Subject
 from nif.pruning.wiring import Wiring
 from nif.scoring import batches
@@ -112,6 +112,7 @@ COMPENSATIONS: dict[str | None, Compensation] = {"mean": mean, "linear": linear,
 def compensated(subject: Subject, removed: Unit, how: str | None) -> nn.Module:
     """A copy of the network with the removed units silent and made up for; its tensors are still whole."""
     pruned = copy.deepcopy(subject.model)
+    untie(pruned)
     silence(pruned, subject.wiring, removed)
     COMPENSATIONS[how](Repair(subject.model, pruned, subject.wiring, removed, subject.inputs))
     return pruned

@@ -52,6 +52,23 @@ def one_number_each(module: nn.Module) -> bool:
     return isinstance(module, BATCH_NORM) or (isinstance(module, nn.PReLU) and module.num_parameters > 1)
 
 
+def silenced_along(module: nn.Module) -> int | None:
+    """The axis of units that a module can silence in its weights and that can not be cut out; None of others.
+
+    A norm over units, or a convolution in groups, has numbers for each of the units that it gives, and
+    another result where there are fewer of them.
+
+    Example:
+        >>> silenced_along(nn.LayerNorm(4)), silenced_along(nn.Conv2d(4, 8, 3, groups=2))
+        (-1, 1)
+    """
+    if getattr(module, "weight", None) is None:
+        return None
+    if isinstance(module, (nn.LayerNorm, nn.RMSNorm)):
+        return -1 if len(module.normalized_shape) == 1 else None
+    return 1 if isinstance(module, (*CONVOLUTION, nn.GroupNorm)) else None
+
+
 def channels_of(module: nn.Module) -> int:
     """Channels of a module with its own numbers for each."""
     known = getattr(module, "weight", None)

@@ -30,13 +30,18 @@ def readout(subject: Subject) -> dict[str, Float[Tensor, "output output"]]:
     inputs = some_of(subject.model, subject.inputs)[:SAMPLES]
     with calls(subject.model, subject.wiring.reads) as noted:
         for piece in batches(subject.model, inputs):
-            gives = subject.model(piece.requires_grad_()).flatten(1)
+            gives = subject.model(followed(piece)).flatten(1)
             tensors = {name: [z for _, z in seen] for name, seen in noted.items()}
             for seen in noted.values():
                 seen.clear()
             for direction in directions(gives.shape[1]).to(gives):
                 _add(found, subject, gives @ direction, tensors)
     return {name: total / len(inputs) for name, total in found.items()}
+
+
+def followed(piece: Tensor) -> Tensor:
+    """Inputs of which gradients are taken; whole numbers, such as those of words, have none."""
+    return piece.requires_grad_() if piece.is_floating_point() else piece
 
 
 def _add(

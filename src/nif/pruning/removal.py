@@ -39,6 +39,24 @@ def silence(model: nn.Module, wiring: Wiring, removed: Unit) -> None:
                     tensor[gone.to(tensor.device)] = 0
 
 
+def untie(model: nn.Module) -> None:
+    """Give each layer a tensor of its own where several share a weight: what one loses the others keep.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+        >>> net[1].weight = net[0].weight
+        >>> untie(net)
+        >>> net[1].weight is net[0].weight
+        False
+    """
+    seen: set[Tensor] = set()
+    for module in model.modules():
+        for name, weight in module.named_parameters(recurse=False):
+            if weight in seen:
+                _replace(module, name, weight.detach().clone())
+            seen.add(weight)
+
+
 def cut(model: nn.Module, wiring: Wiring, removed: Unit) -> Kept:
     """Make every tensor of the model smaller, in place, by the removed units.
 

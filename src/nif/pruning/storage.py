@@ -15,7 +15,7 @@ from safetensors.torch import save as serialised
 from torch import Tensor, nn
 
 from nif.contracts import InputError
-from nif.pruning.removal import Kept, shrink_to
+from nif.pruning.removal import Kept, shrink_to, untie
 from nif.pruning.size import plain
 from nif.recording import as_torch
 from nif.recording.wrappers import unwrapped
@@ -107,6 +107,7 @@ def shrink(model: Any, path: str | os.PathLike[str]) -> nn.Module:
     weights = {
         name.removeprefix(WEIGHTS): value for name, value in tensors.items() if name.startswith(WEIGHTS)
     }
+    untie(network)
     _add_missing_biases(network, weights)
     shrink_to(network, _kept(tensors))
     network.load_state_dict(weights)

@@ -16,6 +16,7 @@ from nif.pruning.dependency_graph import trace_gradients
 from nif.pruning.labels import Unit
 from nif.pruning.wiring import Wiring, trace
 from nif.recording import as_torch
+from nif.recording.arguments import Arguments
 from nif.recording.rows import rows
 from nif.recording.untouched import runnable, untouched
 from nif.recording.wrappers import unwrapped
@@ -76,6 +77,12 @@ def subject(model: Any, flow: Flow, data: Any) -> Subject:
 def _copied(model: Any) -> nn.Module:
     network = as_torch(unwrapped(model))  # wrappers hide the names of the modules that the flow knows
     runnable(network)
+    names = Arguments.of(network)
+    if names.required > 1:
+        raise InputError(
+            f"The model takes {names.required} inputs ({', '.join(names.names[: names.required])}); pruning "
+            "takes a model of one. Wrap it in a module that makes them of one tensor, and measure that."
+        )
     try:
         return copy.deepcopy(network)
     except (RuntimeError, TypeError) as error:
@@ -95,8 +102,9 @@ def _hidden(flow: Flow, wiring: Wiring) -> tuple[dict[str, Unit], tuple[str, ...
     if notes and not found:
         names = ", ".join(layer.name for layer in flow.layers[1:-1])
         raise InputError(
-            f"None of the hidden layers of the flow ({names}) can be followed to weights of this model; "
-            "pass the model that the flow was measured on."
+            f"None of the hidden layers of the flow ({names}) can be followed to weights of this model that "
+            "make its units. Pass the model that the flow was measured on; if this is it, no layer of it can "
+            "be pruned."
         )
     return found, tuple(notes)
 

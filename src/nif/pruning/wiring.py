@@ -24,9 +24,11 @@ from nif.pruning.operations import (
     name_of,
     one_number_each,
     same,
+    silenced_along,
 )
 from nif.recording.nonlinear import function_name
 from nif.recording.watching import AGAIN
+from nif.recording.ways import over_positions
 
 
 @dataclass(eq=False)
@@ -37,7 +39,8 @@ class Wiring:
         labels: What ties units together.
         makes: Units that a Linear or convolution makes, by the module's name, in order of execution.
         reads: Units that it reads, one label for each input feature or channel.
-        keeps: Units that a module with one number a channel (BatchNorm, depthwise convolution) passes on.
+        keeps: Units that a module with one number a channel (BatchNorm, depthwise convolution) passes on, and
+            those of a module that can silence them and not be cut (LayerNorm, convolution in groups).
         at: Units at the output of every module and function; named as a recording names them.
         positions: How many numbers each of those units has in one row, for channels of an image.
     """
@@ -131,6 +134,9 @@ class _Follower(fx.Interpreter):
             return self._behind_weights(node, len(self.shapes[node]) - 1, module.in_features)
         if isinstance(module, CONVOLUTION) and module.groups == 1:
             return self._behind_weights(node, 1, module.in_channels)
+        axis = silenced_along(module)
+        if axis is not None and (before is None or not one_number_each(module)):
+            return self._silenced(node, axis % len(self.shapes[node]))
         return None if before is None else self._behind_channelwise(node, module, before)
 
     def _behind_channelwise(self, node: fx.Node, module: nn.Module, before: Units) -> Units | None:
@@ -169,6 +175,14 @@ class _Follower(fx.Interpreter):
         self.wiring.keeps.setdefault(name, before.labels)
         return before
 
+    def _silenced(self, node: fx.Node, axis: int) -> Units:
+        """New units of a module that can silence them but not be cut, nor can what it reads."""
+        self._pin_inputs(node)
+        fresh = self.wiring.labels.new(self.shapes[node][axis])
+        units = self.wiring.keeps.setdefault(str(node.target), fresh)
+        self.wiring.labels.pin(units)
+        return Units(axis, units)
+
     def _behind_function(self, node: fx.Node, name: str) -> Units | None:
         tensors, given = self._tensors(node), self._given(node)
         if name in {"cat", "concat", "concatenate"}:
@@ -184,7 +198,8 @@ class _Follower(fx.Interpreter):
             return same(given[0], self.shapes[node])
         if name in {"flatten", "view", "reshape"}:
             return flattened(given[0], before, self.shapes[node])
-        return averaged(given[0], before, self.shapes[node]) if name in {"mean", "sum"} else None
+        pooled = name in {"mean", "sum"} and over_positions((node.args, node.kwargs), len(before))
+        return averaged(given[0], before, self.shapes[node]) if pooled else None
 
     def _paired(
         self, tensors: Sequence[fx.Node], given: Sequence[Units | None], shape: tuple[int, ...]

@@ -82,8 +82,8 @@ def way(
         return _part(sum(units[:place]), count, made) if _axis(given, before.ndim) == 1 else None
     alone = name in EACH_BY_ITSELF and place == 0
     paired = name in PAIRED and before.ndim == after.ndim
-    over_positions = name in {"mean", "sum", "amax"} and _over_positions(given, before.ndim)
-    return same(count) if count == made and (alone or paired or over_positions) else None
+    pooled = name in {"mean", "sum", "amax"} and over_positions(given, before.ndim)
+    return same(count) if count == made and (alone or paired or pooled) else None
 
 
 def _flattened(before: Tensor, count: int, after: Tensor) -> Way:
@@ -120,7 +120,8 @@ def _axis(given: Any, dims: int) -> int | None:
     return found % dims if isinstance(found, int) else None
 
 
-def _over_positions(given: Any, dims: int) -> bool:
+def over_positions(given: Any, dims: int) -> bool:
+    """Whether the arguments of a mean or a sum name axes behind that of the units, and no other."""
     args, kwargs = given
     found = (kwargs or {}).get("dim", args[1] if len(args) > 1 else None)
     axes = (found,) if isinstance(found, int) else found

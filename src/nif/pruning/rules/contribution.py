@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nif.pruning.capture import calls, channel_rows, some_of, weighted
 from nif.pruning.labels import Unit
-from nif.pruning.readout import SAMPLES, directions
+from nif.pruning.readout import SAMPLES, directions, followed
 from nif.pruning.rules.rule import ranks
 from nif.pruning.subject import Subject
 from nif.scoring import batches
@@ -42,7 +42,7 @@ def _costs(subject: Subject, units: Unit) -> Float[Tensor, "unit unit"]:
     belongs = _belongs(subject, units)
     with calls(subject.model, belongs) as noted:
         for piece in batches(subject.model, inputs, size=len(inputs)):
-            gives = subject.model(piece.requires_grad_()).flatten(1)
+            gives = subject.model(followed(piece)).flatten(1)
             given = [(name, x) for name, seen in noted.items() for x, _ in seen]
             for direction in directions(gives.shape[1]).to(gives):
                 slopes = torch.autograd.grad(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from nif.pruning.capture import weighted
 from nif.pruning.labels import Unit
 from nif.pruning.subject import Subject
+from nif.pruning.wiring import Wiring
 
 
 def magnitude(subject: Subject, units: Unit, seed: int) -> Float[np.ndarray, " unit"]:
@@ -18,11 +18,22 @@ def magnitude(subject: Subject, units: Unit, seed: int) -> Float[np.ndarray, " u
     """
     labels, total = subject.wiring.labels, np.zeros(len(units))
     order = np.argsort(units)
-    for name, makes in subject.wiring.makes.items():
+    makers = {**subject.wiring.makes, **_silencers(subject.wiring)}
+    for name, makes in makers.items():
         made = labels.of(makes)
-        weight = weighted(subject.model, name).weight.detach().double().flatten(1)
-        norms = weight.norm(dim=1).cpu().numpy()
+        weight = subject.model.get_parameter(f"{name}.weight").detach().double()
+        norms = weight.reshape(len(weight), -1).norm(dim=1).cpu().numpy()
         share = norms / max(norms.mean(), np.finfo(np.float64).tiny)
         known = np.isin(made, units)
         np.add.at(total, order[np.searchsorted(units[order], made[known])], share[known])
     return total
+
+
+def _silencers(wiring: Wiring) -> dict[str, Unit]:
+    """Units that no Linear or convolution of all channels makes, by the module that gives them."""
+    made = {label for units in wiring.makes.values() for label in wiring.labels.of(units).tolist()}
+    return {
+        name: units
+        for name, units in wiring.keeps.items()
+        if made.isdisjoint(wiring.labels.of(units).tolist())
+    }

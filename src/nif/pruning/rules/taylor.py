@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from nif.pruning.capture import calls, channel_rows, weighted
 from nif.pruning.labels import Unit
+from nif.pruning.readout import followed
 from nif.pruning.subject import Subject
 from nif.scoring import BATCH, batches
 
@@ -40,7 +41,7 @@ def _changes(subject: Subject) -> dict[str, np.ndarray]:
     with calls(subject.model, subject.wiring.reads) as noted:
         for start, piece in enumerate(batches(subject.model, subject.inputs)):
             given = {}
-            loss = _loss(subject, subject.model(piece.requires_grad_()), start * BATCH)
+            loss = _loss(subject, subject.model(followed(piece)), start * BATCH)
             for name, seen in noted.items():
                 given[name] = [x for x, _ in seen if x.requires_grad]
                 seen.clear()
