@@ -118,6 +118,32 @@ def test_a_shared_weight_loses_a_unit_only_where_it_is_removed(cut: bool, tmp_pa
     assert model[2].weight is model[0].weight
 
 
+NORMS = {
+    "weight norm": nn.utils.parametrizations.weight_norm,
+    "spectral norm": nn.utils.parametrizations.spectral_norm,
+    "spectral norm by hook": nn.utils.spectral_norm,
+}
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_weights_that_are_made_anew_in_each_run_are_cut(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+
+    def build() -> nn.Sequential:
+        return nn.Sequential(NORMS[name](nn.Linear(4, 8)), nn.ReLU(), NORMS[name](nn.Linear(8, 3))).eval()
+
+    model, x = build(), torch.randn(ROWS, 4)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    small = pruned(model, x, ["1"])
+    small.save(tmp_path / "small")
+    with torch.no_grad():
+        expected = masked(model, x, small)
+        assert torch.allclose(small.model(x), expected, atol=1e-6)
+        assert torch.allclose(shrink(build(), tmp_path / "small")(x), expected, atol=1e-6)
+    assert (small.removed["how"] == "cut").all()
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_models_that_read_words_can_be_pruned_by_every_rule(rule: str) -> None:
     torch.manual_seed(0)

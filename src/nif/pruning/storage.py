@@ -15,6 +15,7 @@ from safetensors.torch import save as serialised
 from torch import Tensor, nn
 
 from nif.contracts import InputError
+from nif.pruning.parametrized import make_plain
 from nif.pruning.removal import Kept, shrink_to, untie
 from nif.pruning.size import plain
 from nif.recording import as_torch
@@ -103,6 +104,7 @@ def shrink(model: Any, path: str | os.PathLike[str]) -> nn.Module:
     """
     tensors, original = _read(Path(path))
     network = copy.deepcopy(as_torch(unwrapped(model)))
+    make_plain(network)
     _same_network(shapes_of(network), original, path)
     weights = {
         name.removeprefix(WEIGHTS): value for name, value in tensors.items() if name.startswith(WEIGHTS)

@@ -14,6 +14,7 @@ from nif.estimators.checks import FEWEST_SAMPLES
 from nif.flow import Flow
 from nif.pruning.dependency_graph import trace_gradients
 from nif.pruning.labels import Unit
+from nif.pruning.parametrized import make_plain
 from nif.pruning.wiring import Wiring, trace
 from nif.recording import as_torch
 from nif.recording.arguments import Arguments
@@ -84,9 +85,11 @@ def _copied(model: Any) -> nn.Module:
             "takes a model of one. Wrap it in a module that makes them of one tensor, and measure that."
         )
     try:
-        return copy.deepcopy(network)
+        copied = copy.deepcopy(network)
     except (RuntimeError, TypeError) as error:
         raise InputError(f"The model can not be copied ({error}); pruning works on a copy of it.") from error
+    make_plain(copied)
+    return copied
 
 
 def _hidden(flow: Flow, wiring: Wiring) -> tuple[dict[str, Unit], tuple[str, ...]]:
