@@ -35,8 +35,8 @@ from nif.training import Samples, Schedule, shifts_of, train
 LIMIT = 5.0
 """Bound c of a critic's score under the printed objective."""
 
-WORKING_SET = 2**26
-"""Numbers that the inputs of one block of critics may fill: a quarter of a gigabyte."""
+WORKING_SET = 2**20
+"""Numbers that the inputs of one block of critics may fill; training takes some fifty times as many."""
 
 
 @dataclass(frozen=True)
