@@ -195,6 +195,12 @@ def test_options_that_do_not_fit(options: dict[str, Any], message: str) -> None:
         record(chain(), inputs(), **options)
 
 
+def test_an_exported_program_is_refused() -> None:
+    exported = torch.export.export(nn.Linear(3, 2), (torch.zeros(5, 3),)).module()
+    with pytest.raises(InputError, match="give the module that it was exported from"):
+        record(exported, torch.randn(60, 3))
+
+
 def test_models_that_can_not_run_yet() -> None:
     with pytest.raises(InputError, match="has no shape yet"):
         record(nn.Sequential(nn.LazyLinear(3)), inputs())

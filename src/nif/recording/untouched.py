@@ -61,6 +61,11 @@ def runnable(model: nn.Module) -> None:
             f"{where} is compiled by TorchScript, whose runs can not be followed; give the module that it "
             "was made from."
         )
+    if "eval" in vars(model):  # torch.export puts its own there, which raises
+        raise InputError(
+            "The model is a program of torch.export, which has no eval mode; give the module that it was "
+            "exported from."
+        )
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         if nn.parameter.is_lazy(tensor):
             raise InputError(
