@@ -34,7 +34,7 @@ PUBLISHED_TABLE = (
 
 NOTE = (
     "A small p-value rejects that two sets of values have one distribution. So the paper's table says the "
-    "opposite of the sentence above it: NIF as published is the attribution furthest from raw mutual "
+    "opposite of the sentence above it there: NIF as published is the attribution furthest from raw mutual "
     "information (D = 1, p = .011), and integrated gradients the nearest (D = .25, p = .996). Its p-values "
     "are the asymptotic ones with Stephens' factor. With four values against four the exact ones differ: "
     ".029 at D = 1, .229 at D = .75. The test sees how values are spread, not which feature has which, and "

@@ -19,9 +19,14 @@ BITS = 1 / math.log(2)
 
 def measurement(flow: Flow) -> str:
     """How the flow was measured, as the flow itself says it."""
-    return "\n".join(
+    text = "\n".join(
         textwrap.fill(line, WIDTH, initial_indent=INDENT, subsequent_indent=INDENT * 2)
         for line in repr(flow).splitlines()
+    )
+    if not flow.measurement.not_converged:
+        return text
+    return f"{text}\n" + paragraph(
+        "Not converged: the bound still rose when its steps were spent; the value may be a little low."
     )
 
 
@@ -39,7 +44,9 @@ def links(flow: Flow) -> str:
         },
         left=2,
     )
-    said = f"{(edges['p_value'] < 0.05).sum()} of {len(edges)} links have p < .05."
+    said = (
+        f"{(edges['p_value'] < 0.05).sum()} of {len(edges)} links have p < .05. 1 bit is ln 2 = 0.693 nats."
+    )
     return f"{text}\n{INDENT}{said}"
 
 
