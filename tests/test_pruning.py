@@ -299,6 +299,9 @@ def bad(message: str, **change: Any) -> Any:
         bad("compensate is 'median'", compensate="median"),
         bad("There is no rule 'l2'", rule="l2"),
         bad("tolerance is -1", tolerance=-1.0),
+        bad("tolerance is 'a'", tolerance="a"),
+        bad("alpha is 2", alpha=2),
+        bad("There is no rule 3", rule=3),
         bad("give one, such as 0.01", tolerance=None, remove="most"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,7 @@ def prune(
     found = subject(model, flow, data)
     checked_remove(found, remove)
     how = _compensation(compensate, remove)
-    _checked_options(remove, rule, tolerance)
+    _checked_options(remove, rule, tolerance, alpha)
     asked = asked_for(found, remove, rule, alpha, seed)
     trials = _Trials(found, how, tolerance)
     search = every_harmless if isinstance(remove, str) and remove == "silent" else longest_prefix
@@ -172,10 +173,12 @@ def _compensation(compensate: str | None, remove: Remove) -> str | None:
     return compensate
 
 
-def _checked_options(remove: Remove, rule: str | Rule, tolerance: float | None) -> None:
-    if isinstance(rule, str) and rule not in RULES:
+def _checked_options(remove: Remove, rule: str | Rule, tolerance: float | None, alpha: float) -> None:
+    if not callable(rule) and rule not in RULES:
         raise InputError(f"There is no rule {rule!r}; expected one of {', '.join(RULES)}, or a function.")
-    if tolerance is not None and not 0 <= tolerance < float("inf"):
-        raise InputError(f"tolerance is {tolerance}; expected 0 or more, in units of the score, or None.")
+    if not (isinstance(alpha, Real) and 0 < alpha < 1):
+        raise InputError(f"alpha is {alpha!r}; expected a share between 0 and 1, such as 0.05.")
+    if tolerance is not None and not (isinstance(tolerance, Real) and 0 <= tolerance < float("inf")):
+        raise InputError(f"tolerance is {tolerance!r}; expected 0 or more, in units of the score, or None.")
     if tolerance is None and isinstance(remove, str) and remove == "most":
         raise InputError("remove='most' removes as much as the tolerance allows; give one, such as 0.01.")

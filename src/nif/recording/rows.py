@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -75,9 +76,9 @@ def rows(
         >>> rows(pd.DataFrame({"height": [1.7, 1.6], "weight": [64.0, 58.0]})).feature_names
         ('height', 'weight')
     """
-    if max_samples is not None and max_samples < 1:
+    if max_samples is not None and not (isinstance(max_samples, Integral) and max_samples >= 1):
         raise InputError(
-            f"max_samples is {max_samples}; expected a number of rows from 1 up, or None for all."
+            f"max_samples is {max_samples!r}; expected a number of rows from 1 up, or None for all."
         )
     if isinstance(data, Rows):
         return data
