@@ -107,13 +107,13 @@ def draw(found: pd.DataFrame, path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
+    figure, axes = pyplot.subplots(figsize=(7, 5), layout="constrained")
     for study, rows in found.groupby("study", sort=False):
         if len(rows) > 1:
             label = f"{study} (slope {rows['slope'].iloc[0]:.2f})"
             axes.loglog(rows["size"], rows["seconds"], marker="o", label=label)
     axes.set(xlabel="pairs, samples or layers", ylabel="seconds")
-    axes.legend(frameon=False)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
     figure.savefig(path, dpi=120)
 
 
