@@ -12,7 +12,15 @@ import nif
 SOURCE = Path(nif.__file__).parent
 
 ORDER = [
-    ["nif.version", "nif.contracts", "nif.notebook", "nif.compiled", "nif.progress", "nif.streams"],
+    [
+        "nif.version",
+        "nif.contracts",
+        "nif.whole_file",
+        "nif.notebook",
+        "nif.compiled",
+        "nif.progress",
+        "nif.streams",
+    ],
     [
         "nif.pointwise",
         "nif.nulls",

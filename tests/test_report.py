@@ -36,10 +36,10 @@ def test_the_page_holds_the_numbers_of_the_flow(tmp_path: Path) -> None:
     np.testing.assert_array_equal(embedded(page, "silent", "u1"), table["silent"])
     edges = FLOW.edges().query("nats > 0").sort_values("nats", ascending=False)
     np.testing.assert_allclose(embedded(page, "nats", "<f4"), edges["nats"], rtol=1e-6)
-    by_class = embedded(page, "attribution", "<f4").reshape(4, 4)
+    by_class = embedded(page, "attribution", "<f8").reshape(4, 4)
     np.testing.assert_allclose(by_class[:, :3], FLOW.attribution(), rtol=1e-5)
     np.testing.assert_allclose(by_class[:, 3], FLOW.attribution().sum(axis=1), rtol=1e-5)
-    errors = embedded(page, "attribution_stderr", "<f4").reshape(4, 4)
+    errors = embedded(page, "attribution_stderr", "<f8").reshape(4, 4)
     np.testing.assert_allclose(errors[:, :3], FLOW.attribution_stderr(), rtol=1e-5)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 import subprocess
 import sys
@@ -119,3 +121,43 @@ def test_a_page_that_can_not_be_written_is_refused_before_the_work(tmp_path: Pat
     with pytest.MonkeyPatch.context() as patch, pytest.raises(InputError, match="can not be written"):
         patch.setattr(Flow, "neurons", work)
         FLOW.report(tmp_path / "missing" / "flow.html")
+
+
+def test_the_share_of_all_information_counts_links_that_are_left_out(
+    show: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nif.report.content.MOST_LINKS", 10)
+    page = show(FLOW)
+    page.fill("#share", "1000")
+    nats = np.sort(FLOW.edges().query("nats > 0")["nats"])[::-1]
+    expected = 100 * nats[:10].sum() / nats.sum()
+    assert page.inner_text("#shown") == f"10 of 10 links, {expected:.1f} % of all information"
+
+
+def test_the_table_of_estimated_betweenness_copies_as_whole_rows(
+    show: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(centrality.betweenness, "__defaults__", (0, 500.0))
+    page = show(random_flow([20, 20, 20], seed=3))
+    page.click("#tab-neurons")
+    page.evaluate(
+        "navigator.clipboard.writeText = (text) => { window.copied = text; return Promise.resolve(); }"
+    )
+    page.click("#neurons .copy")
+    head, first, *_ = csv.reader(io.StringIO(page.evaluate("window.copied")))
+    assert len(head) == len(first) and "betweenness, estimated" in head
+
+
+@pytest.mark.parametrize("nats", [0.002, 40.0], ids=["weak", "strong"])
+def test_attributions_of_deep_networks_leave_no_range(show: Any, nats: float) -> None:
+    weights = nats * np.random.default_rng(0).uniform(0.5, 1, (3, 3))
+    flow = flow_of([links_of(weights, each, each + 1, stderr=nats / 100) for each in range(29)], [3] * 30)
+    expected = flow.attribution()["output[1]"].sort_values(ascending=False)
+    assert not 1e-45 < expected.iloc[0] < 3e38
+    page = show(flow)
+    page.select_option("#class", "1")
+    assert shown_number(page) == 29 * 9 - 6  # the other two outputs
+    page.click("#tab-attribution")
+    assert page.locator(".bars .name").all_inner_texts() == expected.index.tolist()
+    said = [float(text.split()[0]) for text in page.locator(".bars .value").all_inner_texts()]
+    np.testing.assert_allclose(said, expected, rtol=0.06)

@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from nif.contracts import AttributionErrors, InputError, Layer, Links
 from nif.flow.flow import Flow
 from nif.flow.measurement import Measurement
 from nif.flow.tables import ERRORS, NUMBERS
+from nif.whole_file import whole_file
 
 FORMAT = "nif-flow"
 VERSION = 1
@@ -37,16 +37,8 @@ def save(flow: Flow, path: str | os.PathLike[str]) -> None:
     if flow.errors is not None:
         arrays |= {f"errors/{name}": getattr(flow.errors, name) for name in ERRORS}
     whole = {name: np.ascontiguousarray(values) for name, values in arrays.items()}
-    target = Path(path)
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
+    with whole_file(path, "The flow") as beside:
         beside.write_bytes(serialised(whole, metadata=_header(flow)))
-        beside.replace(target)
-    except (OSError, SafetensorError) as error:
-        beside.unlink(missing_ok=True)
-        raise InputError(
-            f"The flow can not be written to {target} ({error}); give a path in a directory that is there."
-        ) from error
 
 
 def load(path: str | os.PathLike[str]) -> Flow:

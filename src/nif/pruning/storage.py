@@ -20,6 +20,7 @@ from nif.pruning.removal import Kept, shrink_to, untie
 from nif.pruning.size import plain
 from nif.recording import as_torch
 from nif.recording.wrappers import unwrapped
+from nif.whole_file import whole_file
 
 FORMAT, VERSION = "nif-pruned", 1
 WEIGHTS, KEPT = "weights/", "kept/"
@@ -62,17 +63,8 @@ def save_pruned(
         for axis, index in enumerate(axes):
             tensors[f"{KEPT}{axis}/{name}"] = torch.from_numpy(index)
     header = {"format": FORMAT, "version": str(VERSION), "original": json.dumps(original), **(about or {})}
-    target = Path(path)
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        # Written by us, so that the file gets the mode that the user's files get.
+    with whole_file(path, "The pruned network") as beside:
         beside.write_bytes(serialised(tensors, metadata=header))
-        beside.replace(target)
-    except (OSError, SafetensorError) as error:
-        beside.unlink(missing_ok=True)
-        raise InputError(
-            f"{target} can not be written ({error}); give a path in a directory that is there."
-        ) from error
 
 
 def shrink(model: Any, path: str | os.PathLike[str]) -> nn.Module:

@@ -93,8 +93,9 @@ def _attribution(flow: Flow, dag: Dag) -> dict[str, np.ndarray]:
     labels = dag.sizes[-1]
     of = np.concatenate([np.eye(labels), np.ones((labels, 1))], axis=1)
     return {
-        "attribution": attribution(dag, of=of).astype("<f4"),
-        "attribution_stderr": np.column_stack([errors.by_class, errors.over_classes]).astype("<f4"),
+        # A product over many layers can leave the range of 32 bits at either end.
+        "attribution": attribution(dag, of=of).astype("<f8"),
+        "attribution_stderr": np.column_stack([errors.by_class, errors.over_classes]).astype("<f8"),
     }
 
 
@@ -109,7 +110,10 @@ def _meta(flow: Flow, dag: Dag, neurons: pd.DataFrame, links: Strongest) -> dict
         "features": list(dag.features),
         "pairs": sorted([found.source, found.target] for found in flow.links),
         "interval": FROM_ROWS if flow.errors else FROM_LINKS,
-        "links": {"left_out": links.of - len(links.nats)},
+        "links": {
+            "left_out": links.of - len(links.nats),
+            "all_nats": float(sum(np.maximum(found.nats, 0).sum() for found in flow.links)),
+        },
         "modularity": flow.modularity,
         "central": "betweenness, estimated" if _sampled(neurons) else "betweenness",
         "images": [pixels(flow.layers[layer]) for layer in dag.features],

@@ -8,15 +8,14 @@ import json
 import os
 from collections.abc import Iterator
 from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nif.contracts import InputError
 from nif.paths import Dag
 from nif.report.content import Content, content
 from nif.report.removal import Removal
+from nif.whole_file import whole_file
 
 if TYPE_CHECKING:
     from nif.flow.flow import Flow
@@ -36,20 +35,10 @@ def write(flow: Flow, dag: Dag, path: str | os.PathLike[str], pruned: Removal | 
         InputError: The path can not be written, or the pruning is of another network; what was there before
             is unchanged.
     """
-    target = Path(path)
-    beside = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        beside.touch()  # before the work, so that a path that can not be written is told of at once
+    with whole_file(path, "The report") as beside:
         shown = content(flow, dag, pruned)
         with beside.open("w", encoding="utf-8", newline="\n") as file:
             file.writelines(pieces(shown))
-        beside.replace(target)
-    except OSError as error:
-        raise InputError(
-            f"The report can not be written to {target} ({error}); give a path in a directory that is there."
-        ) from error
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def pieces(shown: Content) -> Iterator[str]:

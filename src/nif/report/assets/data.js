@@ -21,7 +21,7 @@ const link = {
   source: array("source", Uint32Array), target: array("target", Uint32Array), nats: array("nats", Float32Array),
   error: array("stderr", Float32Array), p: array("link_p_value", Float32Array),
 };
-const attribution = { value: array("attribution", Float32Array), error: array("attribution_stderr", Float32Array) };
+const attribution = { value: array("attribution", Float64Array), error: array("attribution_stderr", Float64Array) };
 
 const layers = meta.layers, units = unit.y.length, linkCount = link.nats.length;
 const layerOf = new Uint16Array(units);

@@ -73,6 +73,7 @@ function weigh() {
   if (state.chosen < 0) linkShare = link.nats.map((value) => value / link.nats[0]);
   else {
     let top = 0;
+    linkShare = new Float64Array(linkCount); // products over many layers
     for (let e = 0; e < linkCount; e++) {
       linkShare[e] = before[link.source[e]] * link.nats[e] * onward[link.target[e]];
       top = Math.max(top, linkShare[e]);
@@ -80,8 +81,8 @@ function weigh() {
     if (top > 0) for (let e = 0; e < linkCount; e++) linkShare[e] /= top;
     order = Uint32Array.from(linkShare.keys()).sort((a, b) => linkShare[b] - linkShare[a]);
   }
-  total = 0;
-  for (let i = 0; i < linkCount; i++) total += weightAt(i);
+  // Of all information, also that of links which are not in this page.
+  total = state.chosen < 0 ? meta.links.all_nats : linkShare.reduce((sum, part) => sum + part, 0);
 }
 let total = 0;
 const ranked = (i) => (order ? order[i] : i);

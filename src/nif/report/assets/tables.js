@@ -12,7 +12,7 @@ function table(section, columns, length, file) {
   };
   const csv = () => {
     const quoted = (value) => (typeof value === "string" ? '"' + guarded(value).replaceAll('"', '""') + '"' : String(value));
-    const lines = [columns.map(({ name }) => name).join(",")];
+    const lines = [columns.map(({ name }) => (name.includes(",") ? quoted(name) : name)).join(",")];
     for (const i of indices()) lines.push(columns.map(({ value }) => quoted(value(i))).join(","));
     return lines.join("\n");
   };

@@ -30,7 +30,7 @@ const interval = (value, error) => `${nats(Math.max(0, value - 1.96 * error))} t
 // Three digits of the upper end, and as many decimals for the others.
 function withInterval(value, low, high) {
   const decimals = high > 0 ? Math.min(20, Math.max(0, 2 - Math.floor(Math.log10(high)))) : 0;
-  if (decimals > 6) return `${value.toExponential(1)} (${low.toExponential(1)} to ${high.toExponential(1)})`;
+  if (decimals > 6 || high >= 1e7) return `${value.toExponential(1)} (${low.toExponential(1)} to ${high.toExponential(1)})`;
   return `${value.toFixed(decimals)} (${low.toFixed(decimals)} to ${high.toFixed(decimals)})`;
 }
 const communityText = (label) => (label < 0 ? "none" : String(label));
