@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nif.pruning.encoders import unfused
 from nif.pruning.labels import Unit
 
 Weighted = nn.Linear | nn.Conv1d | nn.Conv2d
@@ -39,7 +40,8 @@ def calls(model: nn.Module, names: Iterable[str]) -> Iterator[Calls]:
 
     handles = [note(name) for name in noted]
     try:
-        yield noted
+        with unfused():
+            yield noted
     finally:
         for handle in handles:
             handle.remove()

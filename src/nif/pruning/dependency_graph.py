@@ -10,9 +10,11 @@ from torch import Tensor, nn
 
 from nif.contracts import InputError
 from nif.pruning.capture import Weighted
+from nif.pruning.encoders import unfused
 from nif.pruning.labels import Labels, Unit
-from nif.pruning.operations import BATCH_NORM, ELEMENTWISE, POOLING, channels_of, one_number_each
+from nif.pruning.operations import BATCH_NORM, ELEMENTWISE, POOLING, SAME, channels_of, one_number_each
 from nif.pruning.wiring import Wiring
+from nif.recording.watching import AGAIN, Watcher, tensors_in, watched
 
 
 def trace_gradients(model: nn.Module, example: Tensor) -> Wiring:
@@ -35,12 +37,15 @@ def trace_gradients(model: nn.Module, example: Tensor) -> Wiring:
     """
     network = copy.deepcopy(model).eval().requires_grad_(True)
     graph = _graph(network, example)
-    wiring = _weights_of(network)
+    wiring = _weights_of(network, graph)
     names = {module: name for name, module in network.named_modules()}
     for name in list(wiring.makes):
         _follow(graph, wiring, names, network.get_submodule(name))
     _pin_what_nothing_reads(wiring)
-    wiring.at.update(_seen_at(network, example, wiring))
+    seen = _Seen(network, wiring)
+    with torch.no_grad(), unfused(), watched(network, seen):
+        network(example)
+    wiring.at.update(seen.at)
     return wiring
 
 
@@ -62,11 +67,12 @@ def _graph(network: nn.Module, example: Tensor) -> Any:
         ) from error
 
 
-def _weights_of(network: nn.Module) -> Wiring:
-    """Fresh labels for whatever has weights, at both of its ends."""
+def _weights_of(network: nn.Module, graph: Any) -> Wiring:
+    """Fresh labels for whatever has weights, at both of its ends; parts of attention are not in the graph."""
     wiring = Wiring(Labels())
     for name, module in network.named_modules():
-        if isinstance(module, Weighted) and getattr(module, "groups", 1) == 1:
+        alone = isinstance(module, Weighted) and getattr(module, "groups", 1) == 1
+        if alone and module in graph.module2node:
             made, read = module.weight.shape[:2]
             wiring.makes[name], wiring.reads[name] = wiring.labels.new(made), wiring.labels.new(read)
     return wiring
@@ -99,28 +105,27 @@ def _pin_what_nothing_reads(wiring: Wiring) -> None:
     wiring.labels.pin(torch.tensor(sorted(made ^ read), dtype=torch.int64).numpy())
 
 
-def _seen_at(network: nn.Module, example: Tensor, wiring: Wiring) -> dict[str, Unit]:
-    """Units at the output of every module that passes on, one by one, what another module gave."""
-    seen: dict[int, tuple[Tensor, Unit]] = {}  # the tensor itself is kept, so that its address stays its own
-    found: dict[str, Unit] = {}
+class _Seen(Watcher):
+    """Notes the units at the output of every step that passes on, one by one, what another module gave."""
 
-    def note(name: str, module: nn.Module, given: Tensor, gives: Tensor) -> None:
-        units = wiring.makes.get(name)
-        if units is None and id(given) in seen and isinstance(module, (*ELEMENTWISE, *POOLING, *BATCH_NORM)):
-            units = seen[id(given)][1]
+    def __init__(self, network: nn.Module, wiring: Wiring) -> None:
+        self.modules = dict(network.named_modules())
+        self.makes = wiring.makes
+        self.at: dict[str, Unit] = {}
+        self.tensors: dict[
+            int, tuple[Tensor, Unit]
+        ] = {}  # a tensor is kept, so that its address stays its own
+
+    def step(self, name: str, kind: str, given: Any, returned: Any, *, nonlinear: bool) -> None:
+        called = name.partition(AGAIN)[0]
+        before = [self.tensors[id(each)][1] for each in tensors_in(given)[:1] if id(each) in self.tensors]
+        units = self.makes.get(called)
+        if units is None and before and self._passes_on(called, kind):
+            units = before[0]
         if units is not None:
-            seen[id(gives)] = (gives, units)
-            found.setdefault(name, units)
+            self.tensors.update({id(each): (each, units) for each in tensors_in(returned)})
+            self.at[name] = units
 
-    handles = [
-        module.register_forward_hook(
-            lambda module, given, gives, name=name: note(name, module, given[0], gives)
-        )
-        for name, module in network.named_modules()
-        if not any(module.children())
-    ]
-    with torch.no_grad():
-        network(example)
-    for handle in handles:
-        handle.remove()
-    return found
+    def _passes_on(self, name: str, kind: str) -> bool:
+        known = self.modules.get(name)
+        return kind in SAME if known is None else isinstance(known, (*ELEMENTWISE, *POOLING, *BATCH_NORM))

@@ -10,6 +10,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from nif.pruning.encoders import unfused
 from nif.recording.untouched import untouched
 from nif.scoring import batches
 
@@ -62,7 +63,7 @@ def plain(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _flops(model: nn.Module, row: Tensor) -> int:
-    with FlopCounterMode(display=False) as counter:
+    with unfused(), FlopCounterMode(display=False) as counter:  # what a fused kernel does is not counted
         model(row)
     return int(counter.get_total_flops())
 

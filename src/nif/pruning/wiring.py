@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from nif.pruning.encoders import traced
 from nif.pruning.labels import Labels, Unit, Units
 from nif.pruning.operations import (
     CONVOLUTION,
@@ -72,7 +73,7 @@ def trace(model: nn.Module, example: Tensor) -> Wiring | None:
         True
     """
     try:
-        graph = fx.symbolic_trace(model)
+        graph = traced(model)
     except Exception:  # tracing runs the user's code on stand-ins for tensors: anything may be raised
         return None
     follower = _Follower(graph)
@@ -114,7 +115,8 @@ class _Follower(fx.Interpreter):
         if node.op == "call_module":
             name = str(node.target)
         else:
-            inside = list(node.meta.get("nn_module_stack") or [""])[-1]
+            around = node.meta.get("nn_module_stack") or {"": ("", None)}
+            inside = list(around.values())[-1][0]  # its key also counts the calls
             name = function_name(node.target)
             name = f"{inside}.{name}" if inside else name
             name = f"{name}()" if name in self.modules else name
