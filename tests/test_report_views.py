@@ -204,6 +204,18 @@ def test_hostile_names_show_as_text_and_run_nothing(show: Any) -> None:
     assert tuple(kept["layers"][0]["units"]) == HOSTILE
 
 
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)], ids=["desk", "phone"])
+def test_long_names_end_inside_the_picture_and_the_panel(show: Any, width: int, height: int) -> None:
+    flow = random_flow([3, 3, 2], seed=3)
+    names = ("a long name of a class, of forty letters", "w" * 300)
+    last = replace(flow.layers[2], name="m" * 300, units=names)
+    page = show(replace(flow, layers=(*flow.layers[:2], last)), width, height)
+    assert not pixels_of(page, "#base")[60:, -2:, 3].any()
+    find(page, names[0])
+    wide, room = page.locator("#detail").evaluate("(panel) => [panel.scrollWidth, panel.clientWidth]")
+    assert wide <= room
+
+
 ODD = {
     "one neuron a layer": flow_of([links_of([[0.3]])], [1, 1]),
     "all links 0": flow_of([links_of(np.zeros((3, 2)))], [3, 2]),

@@ -195,6 +195,7 @@ function drawNames(context) {
       const away = radius(u) + 4;
       if (inside) { if (view.scaleX * 240 / 2 > 40) write(context, String(u - layer.first), sx(u), sy(u) + away + 6, "center", soft, "10px system-ui, sans-serif"); continue; }
       const room = index === 0 ? sx(u) - away - 4 : view.width - sx(u) - away - 4;
+      context.font = "12px system-ui, sans-serif"; // numbers of hidden units are smaller
       const name = fitted(context, clipped(nameOf(u), 40), Math.max(room, 40));
       write(context, name, sx(u) + (index === 0 ? -away : away), sy(u), index === 0 ? "right" : "left", ink);
     }
