@@ -199,6 +199,16 @@ def test_a_comparison_of_another_network_is_refused() -> None:
 # Links
 
 
+def test_long_names_of_rows_leave_room_for_those_of_columns() -> None:
+    flow = random_flow([10, 4], seed=1)
+    names = (
+        tuple(f"a feature with long name {i}" for i in range(10)),
+        ("setosa", "versicol", "virginic", "none"),
+    )
+    layers = tuple(replace(layer, units=units) for layer, units in zip(flow.layers, names, strict=True))
+    assert_readable(plots.links(replace(flow, layers=layers)))
+
+
 def test_cells_are_links_ordered_by_community() -> None:
     flow = NETWORKS["64-32-16-10"]
     ax = plots.links(flow, "relu1", "relu2")

@@ -154,6 +154,9 @@ def _colours(least: float, most: float) -> Colormap:
 def _name(ax: Axes, rows: Side, columns: Side) -> None:
     """Names of the units where they can be read, and of the layers."""
     width, height = points(ax)
+    down = text_size(height / len(rows.order), TEXT - 1)
+    if ax.figure.get_layout_engine() is not None:  # which makes room for the names of rows
+        width = max(width - max(map(len, rows.names())) * down * LETTER, 0.4 * width)
     across = text_size(width / len(columns.order), TEXT - 1)
     upright = max(map(len, columns.names())) * across * LETTER < 0.9 * width / len(columns.order)
     ax.set_xticks(
@@ -163,7 +166,6 @@ def _name(ax: Axes, rows: Side, columns: Side) -> None:
         rotation=0 if upright else 90,
         parse_math=False,
     )
-    down = text_size(height / len(rows.order), TEXT - 1)
     ax.set_yticks(
         range(len(rows.order)) if down else [],
         rows.names() if down else [],
