@@ -216,6 +216,13 @@ def test_long_names_end_inside_the_picture_and_the_panel(show: Any, width: int, 
     assert wide <= room
 
 
+def test_the_buttons_lie_on_no_name(show: Any) -> None:
+    page = show(random_flow([6] * 3), 390, 844)
+    box, button = (page.locator(name).bounding_box() for name in ("#base", "#out"))
+    drawn = pixels_of(page, "#base")[..., 3]
+    assert not drawn[int(button["y"] - box["y"]) :, int(button["x"] - box["x"]) :].any()
+
+
 ODD = {
     "one neuron a layer": flow_of([links_of([[0.3]])], [1, 1]),
     "all links 0": flow_of([links_of(np.zeros((3, 2)))], [3, 2]),

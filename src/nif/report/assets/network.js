@@ -16,6 +16,8 @@ const view = { scaleX: 1, scaleY: 1, x: 0, y: 0, width: 0, height: 0 };
 // More links than CURVES are straight, and more than WIDE are drawn in strands: a browser without a GPU draws lines of
 // one pixel twenty times as fast as wide ones.
 const CURVES = 20000, WIDE = 1500, TITLE = 40, LEVELS = 8;
+// Room that the picture leaves when it is fitted: above and below, where the buttons are.
+const UNDER = 62;
 
 const sx = (u) => px[u] * view.scaleX + view.x, sy = (u) => py[u] * view.scaleY + view.y;
 
@@ -31,11 +33,11 @@ function labelWidth(layer) {
 function fit() {
   view.width = picture.clientWidth; view.height = picture.clientHeight;
   const most = view.width * 0.28;
-  const fits = (layer, index) => gaps[index] * (view.height - TITLE - 50) / world.height >= 10;
+  const fits = (layer, index) => gaps[index] * (view.height - TITLE - UNDER) / world.height >= 10;
   const left = fits(layers[0], 0) ? Math.min(most, labelWidth(layers[0])) : 34;
   const right = fits(classes, layers.length - 1) ? Math.min(most, labelWidth(classes)) : 34;
   view.scaleX = Math.max(20, view.width - left - right) / world.width;
-  view.scaleY = Math.max(20, view.height - TITLE - 50) / world.height;
+  view.scaleY = Math.max(20, view.height - TITLE - UNDER) / world.height;
   view.x = left; view.y = TITLE + 10;
   redraw();
 }
