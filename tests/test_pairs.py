@@ -159,14 +159,17 @@ AllColumns(Sleeper(), limits=Limits(memory=1_000_000, n_jobs=2)).between(table, 
 
 def test_an_interrupt_leaves_no_process_behind() -> None:
     """The work runs in processes of joblib's; after Ctrl-C they are gone."""
-    program = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", FOREVER], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert program.stdout is not None
-    workers = {int(program.stdout.readline()) for _ in range(2)}
-    assert len(workers) == 2
-    program.send_signal(signal.SIGINT)
-    assert "KeyboardInterrupt" in program.communicate(timeout=30)[1]
+    ) as program:
+        assert program.stdout is not None
+        workers = {int(program.stdout.readline()) for _ in range(2)}
+        assert len(workers) == 2
+        program.send_signal(signal.SIGINT)
+        try:
+            assert "KeyboardInterrupt" in program.communicate(timeout=50)[1]  # the work itself takes 60 s
+        finally:
+            program.kill()
     deadline = time.monotonic() + 30
     while any(Path(f"/proc/{worker}").exists() for worker in workers) and time.monotonic() < deadline:
         time.sleep(0.1)
