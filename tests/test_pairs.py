@@ -140,6 +140,7 @@ def test_memory_too_small_for_one_block(table: np.ndarray, estimator: Covariance
 
 
 FOREVER = """
+import signal
 import numpy as np
 from nif.contracts import Estimate
 from nif.estimators import ESTIMATORS
@@ -152,6 +153,7 @@ class Sleeper:
         print(os.getpid(), flush=True)
         time.sleep(60)
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 table = np.ones((1000, 10))
 AllColumns(Sleeper(), limits=Limits(memory=1_000_000, n_jobs=2)).between(table, table)
 """
