@@ -124,17 +124,6 @@ def test_no_more_than_the_values_of_one_column_tell() -> None:
     assert nif.pairwise(x, x.copy(), estimator=copula).nats.max() == pytest.approx(np.log(500))
 
 
-@pytest.mark.parametrize("given", ["binned", nif.Binned, 3], ids=repr)
-def test_what_is_no_estimator_is_refused(given: object) -> None:
-    x = np.random.default_rng(0).normal(size=(60, 2))
-    for ask in (
-        lambda: nif.estimate(x[:, 0], x[:, 1], estimator=given),
-        lambda: nif.pairwise(x, estimator=given),
-    ):
-        with pytest.raises(nif.InputError, match=r"expected one such as nif.Mine\(\)"):
-            ask()
-
-
 @pytest.mark.parametrize("level", [0.0, 1.0, 95, float("nan")])
 def test_a_level_is_a_share(level: float) -> None:
     x = np.random.default_rng(0).normal(size=60)

@@ -130,7 +130,7 @@ def _influence(
         for source in sorted({each.source for each in dag.links}):
             out = [_Moved.of(each, terms, after[each.target]) for each in dag.links if each.source == source]
             reached = np.flatnonzero(before[source].any(axis=0))
-            parts = list(pool.map(lambda unit, out=out: _of_unit(unit, out, bins), reached))
+            parts = list(pool.map(lambda unit, out=out: _of_unit(unit, out, bins), reached.tolist()))
             if parts:
                 found += before[source][:, reached] @ np.stack(parts).reshape(len(parts), -1)
     return found.reshape(-1, labels, rows)
