@@ -1,4 +1,4 @@
-"""What stands in the place of an estimator and is none; not among the tests whose types are checked at run time."""
+"""What stands in the place of an estimator and is none; types are not checked at run time here."""
 
 from __future__ import annotations
 
