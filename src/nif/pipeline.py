@@ -6,6 +6,7 @@ import time
 import warnings
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -104,36 +105,22 @@ def measure(
         (2, 2)
     """
     began, start = datetime.now(UTC), time.perf_counter()
-    recording = record(
-        model,
-        data,
-        layers=layers,
-        feature_names=feature_names,
-        class_names=class_names,
-        device=device,
-        output=output,
-        reduce=reduce,
-        input_groups=input_groups,
-        max_samples=max_samples,
-        seed=seed,
-        progress=progress,
+    recorder = partial(
+        record, model, layers=layers, device=device, output=output, reduce=reduce, input_groups=input_groups
     )
+    named: dict[str, Any] = {"feature_names": feature_names, "class_names": class_names}
+    recording = recorder(data, **named, max_samples=max_samples, seed=seed, progress=progress)
     _say_if_rows_repeat(recording)
     chosen = decomposition or Decomposition()
     terms = number_of_terms(recording, chosen)
     limits = Limits(bytes_of(memory), checked_jobs(n_jobs))
     used = _estimator(estimator, chosen, terms)
-    pieces = None
     if stream:
         _refuse_what_can_not_be_streamed(used, chosen, reduce)
-        pieces = recorded_pieces(
-            model, data, layers=layers, device=device, output=output, reduce=reduce, input_groups=input_groups
-        )
+    pieces = recorded_pieces(recorder, model, data) if stream else None
     _refuse_infinite_information(chosen, noise)
     with progress_bar("measuring", total=terms + recording.not_joined, shown=progress) as advance:
-        method = _method(
-            used, recording, chosen, pieces, noise=noise, seed=seed, limits=limits, advance=advance
-        )
+        method = _method(used, recording, chosen, pieces, noise, seed, limits, advance)
         links, not_converged = network_links(recording, method)
         errors = _errors(recording, links, method, seed)
     measurement = Measurement(
@@ -157,7 +144,6 @@ def _method(
     recording: Recording,
     chosen: Decomposition,
     pieces: Iterable[Recording] | None,
-    *,
     noise: float,
     seed: int,
     limits: Limits,
