@@ -24,3 +24,32 @@ def normal_scores(columns: Float[np.ndarray, "sample column"]) -> Float[np.ndarr
     """
     ranks = rankdata(columns, axis=0)
     return ndtri((ranks - 0.5) / len(columns))
+
+
+def lost_to_ranks(
+    rho: Float[np.ndarray, "*shape"], rows: int, untied: Float[np.ndarray, "*shape"] | float = 1.0
+) -> Float[np.ndarray, "*shape"]:
+    r"""Nats by which the information of a correlation of normal scores is too low on average.
+
+    A rank tells where a value stands among others, and not where it is. Like any noise in either column this
+    weakens a correlation; here the angle between the columns, whose cosine it is, grows by
+
+    .. math:: \frac{|\rho|}{2 - \rho^2} \, \frac{0.4 + 0.41 \log N}{N}.
+
+    The form is fitted to normal pairs of 50 to 10,000 rows with correlations of .1 to .999. It is little
+    beside the standard error of one value (a tenth at .7 and N = 500, half at .97), but all links of a
+    network have it.
+
+    Args:
+        rho: Of the normal scores.
+        rows: Among which a value is ranked.
+        untied: Share of them that ranks tell apart; values that are the same are ranked without noise.
+
+    Example:
+        >>> lost_to_ranks(np.array([0.0, 0.7, 0.97]), rows=500).round(4).tolist()
+        [0.0, 0.0027, 0.0218]
+    """
+    angle = np.arccos(np.abs(rho))
+    grown = np.abs(rho) / (2 - rho**2) * (0.4 + 0.41 * np.log(rows)) / rows * untied
+    # No less than is left between columns that are as good as the same.
+    return np.log(np.sin(angle) / np.sin(np.maximum(angle - grown, np.minimum(angle, 1e-6))))

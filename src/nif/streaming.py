@@ -20,6 +20,7 @@ from jaxtyping import Float
 from scipy.special import ndtri
 
 from nif.contracts import Estimate, Recording
+from nif.estimators.entropy import entropies_of_values
 from nif.estimators.gaussian_copula import GaussianCopula
 from nif.network import SeparateTerms
 from nif.noise import observed, through_channel
@@ -131,12 +132,17 @@ class StreamedTerms(SeparateTerms):
     def _estimate(self, one: int, other: int) -> Estimate:
         constant = self.recording.constant()
         degenerate = constant[one][:, None] | constant[other][None, :]
+        held = self.recording.samples
+        entropy = np.minimum.outer(*(entropies_of_values(self.observed[layer]) for layer in (one, other)))
         found = GaussianCopula().of_correlations(
-            self.correlations.between(one, other), degenerate, self.correlations.samples
+            self.correlations.between(one, other),
+            degenerate,
+            self.correlations.samples,
+            np.exp(entropy) / held,
+            ranked=held,
         )
         self.pairs.advance(found.nats.size if one != other else len(degenerate) * (len(degenerate) - 1) // 2)
-        held, more = self.recording.samples, self.samples > self.recording.samples
-        of_margins = OF_MARGINS**2 * self.samples / held if more else 0.0
+        of_margins = OF_MARGINS**2 * self.samples / held if self.samples > held else 0.0
         return replace(found, stderr=found.stderr * np.sqrt(1 + of_margins))
 
 

@@ -13,7 +13,10 @@ from scipy.stats import beta, chi2
 from nif.contracts import Advance, Estimate, Outcome, ignore
 from nif.estimators.degenerate import constant_pairs, fill
 from nif.estimators.entropy import entropies_of_values, entropy_of_values
-from nif.ranks import normal_scores
+from nif.ranks import lost_to_ranks, normal_scores
+
+DOUBT = 0.5
+"""Share of what ranks lose that is taken for its own standard error: strong ones deviate more."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +25,10 @@ class GaussianCopula:
 
     .. math:: I = -\tfrac12 \log \frac{|\Sigma|}{|\Sigma_x| |\Sigma_y|}
 
-    of the normal scores, less the bias that the entropy of a fitted Gaussian has. Fast and exact where the
-    copula is Gaussian; elsewhere it is a lower bound in the limit of many samples. It sees monotone
-    dependence only: y = x² looks independent, and ties (ReLU units) are not understood as atoms.
+    of the normal scores, less the bias that the entropy of a fitted Gaussian has, plus what ranks lose of a
+    correlation (`nif.ranks.lost_to_ranks`). Fast and exact where the copula is Gaussian; elsewhere it is a
+    lower bound in the limit of many samples. It sees monotone dependence only: y = x² looks independent, and
+    ties (ReLU units) are not understood as atoms.
 
     References:
         Ince et al. (2017), A statistical framework for neuroimaging data analysis based on mutual information
@@ -48,8 +52,10 @@ class GaussianCopula:
         """Estimate I(X; Y) of each pair; see `nif.contracts.Estimator`. Nothing is drawn."""
         degenerate = constant_pairs(x, y)
         kept = list(zip(x[~degenerate], y[~degenerate], strict=True))
-        nats, stderr, p_value = np.array([_one(*pair) for pair in kept]).reshape(-1, 3).T
-        nats = np.minimum(nats, [min(map(entropy_of_values, pair)) for pair in kept])
+        most = np.array([min(map(entropy_of_values, pair)) for pair in kept])
+        found = [_one(*pair, math.exp(nats) / len(pair[0])) for pair, nats in zip(kept, most, strict=True)]
+        nats, stderr, p_value = np.array(found).reshape(-1, 3).T
+        nats = np.minimum(nats, most)
         advance(len(x))
         outcome = np.full(len(nats), Outcome.CONVERGED)
         return fill(degenerate, nats, stderr, p_value, outcome, samples=x.shape[1], estimator=repr(self))
@@ -67,14 +73,15 @@ class GaussianCopula:
         advance(rho.size)
         degenerate = (np.ptp(x, axis=0) == 0)[:, None] | (np.ptp(y, axis=0) == 0)[None, :]
         most = np.minimum.outer(entropies_of_values(x), entropies_of_values(y))
-        return self.of_correlations(rho, degenerate, len(x), most)
+        return self.of_correlations(rho, degenerate, len(x), np.exp(most) / len(x))
 
     def of_correlations(
         self,
         rho: Float[np.ndarray, "a b"],
         degenerate: Bool[np.ndarray, "a b"],
         samples: int,
-        most: Float[np.ndarray, "a b"] | float = np.inf,
+        untied: Float[np.ndarray, "a b"] | float = 1.0,
+        ranked: int | None = None,
     ) -> Estimate:
         """I(X_a; Y_b) from the correlations of the normal scores.
 
@@ -82,15 +89,17 @@ class GaussianCopula:
             rho: Of each pair.
             degenerate: Where a side is constant.
             samples: Rows that they rest on.
-            most: Entropy of the values of the side that has less of it; the logarithm of `samples` if more.
+            untied: Exponential of the entropy of the values of the side that has less of it, as a share of
+                the rows: 1 where all values differ.
+            ranked: Rows among which each value was ranked; all if None.
         """
         rho = np.clip(rho, -1 + 1e-12, 1 - 1e-12)
-        nats = np.minimum(
-            -0.5 * np.log1p(-(rho**2)) - _bias(samples, 1, 1), np.minimum(most, np.log(samples))
-        )
+        lost = lost_to_ranks(rho, ranked or samples, untied)
+        nats = -0.5 * np.log1p(-(rho**2)) + lost - _bias(samples, 1, 1)
+        variance = _variance(rho**2, samples) + _null_variance(samples, 1, 1) + (DOUBT * lost) ** 2
         return Estimate.of(
-            np.where(degenerate, 0.0, nats),
-            stderr=np.where(degenerate, 0.0, np.sqrt(rho**2 / samples + _null_variance(samples, 1, 1))),
+            np.where(degenerate, 0.0, np.minimum(nats, np.log(samples * untied))),
+            stderr=np.where(degenerate, 0.0, np.sqrt(variance)),
             p_value=np.where(degenerate, 1.0, beta.sf(rho**2, 0.5, (samples - 2) / 2)),
             outcome=np.where(degenerate, Outcome.DEGENERATE, Outcome.CONVERGED),
             samples=samples,
@@ -106,7 +115,9 @@ def _standard(columns: Float[np.ndarray, "sample column"]) -> Float[np.ndarray, 
     return scores / np.where(deviation > 0, deviation, 1.0)
 
 
-def _one(x: Float[np.ndarray, "sample dim_x"], y: Float[np.ndarray, "sample dim_y"]) -> tuple[float, ...]:
+def _one(
+    x: Float[np.ndarray, "sample dim_x"], y: Float[np.ndarray, "sample dim_y"], untied: float
+) -> tuple[float, ...]:
     """Nats, standard error and p-value of one pair of vectors (Wilks' ratio)."""
     samples, dim_x, dim_y = len(x), x.shape[1], y.shape[1]
     correlations = _canonical_correlations(_standard(x), _standard(y))
@@ -116,8 +127,10 @@ def _one(x: Float[np.ndarray, "sample dim_x"], y: Float[np.ndarray, "sample dim_
     else:
         statistic = (samples - 1 - (dim_x + dim_y + 1) / 2) * 2 * plug_in
         p_value = chi2.sf(statistic, dim_x * dim_y)
-    stderr = math.sqrt((correlations**2).sum() / samples + _null_variance(samples, dim_x, dim_y))
-    return plug_in - _bias(samples, dim_x, dim_y), stderr, float(p_value)
+    lost = float(lost_to_ranks(correlations, samples, untied).sum())
+    variance = _variance((correlations**2).sum(), samples) + _null_variance(samples, dim_x, dim_y)
+    nats = plug_in + lost - _bias(samples, dim_x, dim_y)
+    return nats, math.sqrt(variance + (DOUBT * lost) ** 2), float(p_value)
 
 
 def _canonical_correlations(x: np.ndarray, y: np.ndarray) -> Float[np.ndarray, " correlation"]:
@@ -138,6 +151,11 @@ def _bias(samples: int, dim_x: int, dim_y: int) -> float:
         return float(digamma((samples - np.arange(1, dim + 1)) / 2).sum())
 
     return (log_det(dim_x) + log_det(dim_y) - log_det(dim_x + dim_y)) / 2
+
+
+def _variance(squared: Float[np.ndarray, "*shape"], samples: int) -> Float[np.ndarray, "*shape"]:
+    """Of the value at a correlation: dI = rho d(artanh rho), whose variance is 1 / (N - 3) (Fisher's z)."""
+    return squared / (samples - 3)
 
 
 def _null_variance(samples: int, dim_x: int, dim_y: int) -> float:
