@@ -174,19 +174,19 @@ def test_halving_equals_its_slow_twin_and_parts_no_equal_values(kind: str) -> No
     if kind == "constant":
         column = np.ones(301)
     found = halved(column[:, None], depth=4)
-    assert found.sizes[0, 16:].tolist() == [len(cell) for cell in naive_halves(column, 4)]
+    assert found.parts.sizes[0, 16:].tolist() == [len(cell) for cell in naive_halves(column, 4)]
     assert (np.diff(found.cells[0][np.argsort(column)].astype(int)) >= 0).all()
     assert all(len(np.unique(found.cells[0][column == value])) == 1 for value in np.unique(column))
-    assert np.bincount(found.cells[0], minlength=16).tolist() == found.sizes[0, 16:].tolist()
+    assert np.bincount(found.cells[0], minlength=16).tolist() == found.parts.sizes[0, 16:].tolist()
 
 
 def naive_cut(x: Halved, y: Halved, inside: np.ndarray, parts: tuple[int, int]) -> tuple[float, float, float]:
     """Information gained, degrees of freedom and worth of a bin: part i of x and part j of y."""
-    n, cells = inside.sum(), 1 << x.depth
+    n, cells = inside.sum(), 1 << x.parts.depth
     if n < FEWEST or max(parts) >= cells:
         return 0.0, 0.0, 0.0
     children = [
-        [side.sizes[0, k] for k in (2 * part, 2 * part + 1)] for side, part in zip((x, y), parts, strict=True)
+        [side.parts.sizes[0, k] for k in (2 * part, 2 * part + 1)] for side, part in zip((x, y), parts, strict=True)
     ]
     ways = [2 if min(sizes) > 0 else 1 for sizes in children]
     if ways == [1, 1]:
@@ -198,8 +198,8 @@ def naive_cut(x: Halved, y: Halved, inside: np.ndarray, parts: tuple[int, int]) 
         for q in (0, 1):
             i, j = 2 * parts[0] + p, 2 * parts[1] + q
             depth = int(math.log2(i))
-            here = inside & (x.cells[0] >> (x.depth - depth) == i - (1 << depth))
-            here &= y.cells[0] >> (x.depth - depth) == j - (1 << depth)
+            here = inside & (x.cells[0] >> (x.parts.depth - depth) == i - (1 << depth))
+            here &= y.cells[0] >> (x.parts.depth - depth) == j - (1 << depth)
             if here.any():
                 expected = n * children[0][p] / sum(children[0]) * children[1][q] / sum(children[1])
                 own = here.sum() * math.log(here.sum() / expected)
@@ -244,7 +244,7 @@ def test_two_values_a_side_are_the_fourfold_table_of_scipy() -> None:
     sides = halved(x, depth_for(500)), halved(y, depth_for(500))
     each = np.arange(40)
     coarse = partitions(*map(Side.of, sides), each, each).coarse
-    found = independence(*map(Margins.of, sides), each, each, coarse)
+    found = independence(*(Margins.of(side.parts) for side in sides), each, each, coarse)
     known = [
         chi2_contingency(np.histogram2d(*pair, bins=2)[0], correction=False)
         for pair in zip(x.T, y.T, strict=True)

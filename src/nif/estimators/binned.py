@@ -23,6 +23,7 @@ weakly correlated numbers the deviation is a third more if every cut is made who
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -34,7 +35,7 @@ from nif.contracts import Advance, Estimate, InputError, Outcome, ignore
 from nif.estimators.contingency import Margins, independence
 from nif.estimators.entropy import entropies_of_values
 from nif.estimators.halving import depth_for, halved
-from nif.estimators.partition import Side, partitions
+from nif.estimators.partition import Partition, Side, partitions
 from nif.streams import stream
 
 PAIRS_AT_ONCE = 1024
@@ -168,14 +169,26 @@ class Binned:
             for start, part in zip(starts, pool.map(work, starts), strict=True):
                 found[:, start : start + part.shape[1]] = part
                 advance(part.shape[1])
-        most = np.minimum(left.entropies[a], right.entropies[b])
+        return self.estimate_of(found, np.minimum(left.entropies[a], right.entropies[b]), len(x))
+
+    def estimate_of(
+        self, found: Float[np.ndarray, "value pair"], most: Float[np.ndarray, " pair"], samples: int
+    ) -> Estimate:
+        """Nats, standard errors and p-values of pairs, as an estimate.
+
+        Args:
+            found: One row of each.
+            most: Entropy of the values of the side that has less of it, which no information exceeds; 0 where
+                a side is constant.
+            samples: Rows that they rest on.
+        """
         degenerate = most == 0
         return Estimate.of(
             np.where(degenerate, 0.0, np.minimum(found[0], most)),
             stderr=np.where(degenerate, 0.0, found[1]),
             p_value=np.where(degenerate, 1.0, found[2]),
             outcome=np.where(degenerate, Outcome.DEGENERATE, Outcome.CONVERGED),
-            samples=len(x),
+            samples=samples,
             estimator=repr(self),
         )
 
@@ -203,16 +216,23 @@ class Columns(NamedTuple):
         order = stream(seed, "quarters of Binned").permutation(len(columns))
         rows = [order[quarter * size : (quarter + 1) * size] for quarter in range(QUARTERS)]
         quarters = tuple(Side.of(halved(columns[quarter], depth)) for quarter in rows)
-        return cls(Side.of(whole), quarters, Margins.of(whole), entropies_of_values(columns))
+        return cls(Side.of(whole), quarters, Margins.of(whole.parts), entropies_of_values(columns))
 
 
 def _measured(
     x: Columns, y: Columns, a: Int[np.ndarray, " pair"], b: Int[np.ndarray, " pair"]
 ) -> Float[np.ndarray, "value pair"]:
     """Nats, standard error and p-value."""
-    whole, samples = partitions(x.whole, y.whole, a, b), x.whole.cells.shape[1]
-    quarters = [partitions(*sides, a, b).nats for sides in zip(x.quarters, y.quarters, strict=True)]
-    missed = whole.nats - np.mean(quarters, axis=0)
+    whole = partitions(x.whole, y.whole, a, b)
+    quarters = [partitions(*sides, a, b) for sides in zip(x.quarters, y.quarters, strict=True)]
+    nats, stderr = extrapolated(whole, quarters, x.whole.cells.shape[1])
+    return np.stack([nats, stderr, independence(x.margins, y.margins, a, b, whole.coarse)])
+
+
+def extrapolated(
+    whole: Partition, quarters: Sequence[Partition], samples: int
+) -> tuple[Float[np.ndarray, " pair"], Float[np.ndarray, " pair"]]:
+    """Nats and standard errors from what all samples say, and what each quarter of them says."""
+    missed = whole.nats - np.mean([quarter.nats for quarter in quarters], axis=0)
     variance = whole.variance / samples + NOISE * (whole.freedom + UNSEEN) / (2 * samples**2)
-    stderr = np.sqrt(variance + (DOUBT * missed) ** 2)
-    return np.stack([whole.nats + missed, stderr, independence(x.margins, y.margins, a, b, whole.coarse)])
+    return whole.nats + missed, np.sqrt(variance + (DOUBT * missed) ** 2)

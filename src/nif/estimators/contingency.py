@@ -30,7 +30,7 @@ from jaxtyping import Float, Int
 from scipy.special import gammaincc
 
 from nif.compiled import compiled
-from nif.estimators.halving import COARSE, SHALLOWEST, Halved
+from nif.estimators.halving import COARSE, SHALLOWEST, Parts
 from nif.nulls import cauchy_combination
 
 LARGEST = 0.99
@@ -56,13 +56,13 @@ class Margins(NamedTuple):
     uneven: Float[np.ndarray, "column table"]
 
     @classmethod
-    def of(cls, halved: Halved) -> Margins:
-        """Groups of halved columns; a part is cut further only where both halves have sqrt(5 N) samples."""
-        samples = halved.cells.shape[1]
-        nodes = _nodes(halved.sizes, np.sqrt(5 * samples))
+    def of(cls, parts: Parts) -> Margins:
+        """Groups of the parts; a part is cut further only where both halves have sqrt(5 N) samples."""
+        samples = parts.samples
+        nodes = _nodes(parts.sizes, np.sqrt(5 * samples))
         depth = np.floor(np.log2(nodes)).astype(np.int64)
         groups = (nodes << (SHALLOWEST - depth)) - COARSE
-        own = np.take_along_axis(halved.sizes[:, None, :], nodes, axis=2)
+        own = np.take_along_axis(parts.sizes[:, None, :], nodes, axis=2)
         sizes = np.where(groups == np.arange(COARSE), own, 0).astype(np.float64)
         number = (sizes > 0).sum(axis=2).astype(np.float64)
         reciprocals = np.divide(1.0, sizes, out=np.zeros_like(sizes), where=sizes > 0).sum(axis=2)
@@ -95,7 +95,7 @@ def independence(
 
     Example:
         >>> from nif.estimators.halving import halved
-        >>> side = Margins.of(halved(np.arange(64.0)[:, None], depth=3))
+        >>> side = Margins.of(halved(np.arange(64.0)[:, None], depth=3).parts)
         >>> pair = np.zeros(1, dtype=int)
         >>> bool(independence(side, side, pair, pair, 8 * np.eye(8, dtype=int)[None])[0] < 1e-6)
         True

@@ -19,19 +19,35 @@ COARSE = 1 << SHALLOWEST
 """Cells a side after so many: the finest table of the test of independence."""
 
 
-class Halved(NamedTuple):
-    """All columns of a table, cut into cells by halving each part in turn.
+class Parts(NamedTuple):
+    """How many samples of each column lie in each of its parts.
 
     Parts of a column are numbered as in a binary heap: part 1 is the whole column, part k is cut into parts
     2 k and 2 k + 1, and the cells are the parts of the last level.
 
     Attributes:
-        cells: The cell of each sample.
         sizes: Samples in each part.
     """
 
-    cells: UInt8[np.ndarray, "column sample"]
     sizes: Int[np.ndarray, "column part"]
+
+    @classmethod
+    def of_cells(cls, sizes: Int[np.ndarray, "column cell"]) -> Parts:
+        """Add up those of the cells.
+
+        Example:
+            >>> Parts.of_cells(np.array([[3, 1, 0, 2]])).sizes.tolist()
+            [[0, 6, 4, 2, 3, 1, 0, 2]]
+        """
+        levels = [sizes]
+        while levels[0].shape[1] > 1:
+            levels.insert(0, levels[0][:, ::2] + levels[0][:, 1::2])
+        return cls(np.concatenate([np.zeros_like(levels[0]), *levels], axis=1))
+
+    @property
+    def samples(self) -> int:
+        """Of each column."""
+        return int(self.sizes[0, 1])
 
     @property
     def depth(self) -> int:
@@ -55,6 +71,18 @@ class Halved(NamedTuple):
         return found
 
 
+class Halved(NamedTuple):
+    """All columns of a table, cut into cells by halving each part in turn.
+
+    Attributes:
+        cells: The cell of each sample.
+        parts: Of each column.
+    """
+
+    cells: UInt8[np.ndarray, "column sample"]
+    parts: Parts
+
+
 def depth_for(samples: int) -> int:
     """Halvings for so many samples: cells about as wide as two bins of one sample each.
 
@@ -72,7 +100,7 @@ def halved(columns: Float[np.ndarray, "sample column"], depth: int) -> Halved:
     a ReLU unit is a cell of its own and the rest gets the halvings that remain.
 
     Example:
-        >>> halved(np.array([[5.0], [5.0], [5.0], [5.0], [6.0], [7.0]]), 3).sizes[0, :8].tolist()
+        >>> halved(np.array([[5.0], [5.0], [5.0], [5.0], [6.0], [7.0]]), 3).parts.sizes[0, :8].tolist()
         [0, 6, 4, 2, 4, 0, 1, 1]
     """
     samples, width = columns.shape
@@ -82,7 +110,7 @@ def halved(columns: Float[np.ndarray, "sample column"], depth: int) -> Halved:
         column = np.ascontiguousarray(columns[:, index])
         order = np.argsort(column)
         _halve(column[order], order, depth, cells[index], sizes[index])
-    return Halved(cells, sizes)
+    return Halved(cells, Parts(sizes))
 
 
 @compiled
