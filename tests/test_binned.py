@@ -186,7 +186,8 @@ def naive_cut(x: Halved, y: Halved, inside: np.ndarray, parts: tuple[int, int]) 
     if n < FEWEST or max(parts) >= cells:
         return 0.0, 0.0, 0.0
     children = [
-        [side.parts.sizes[0, k] for k in (2 * part, 2 * part + 1)] for side, part in zip((x, y), parts, strict=True)
+        [side.parts.sizes[0, k] for k in (2 * part, 2 * part + 1)]
+        for side, part in zip((x, y), parts, strict=True)
     ]
     ways = [2 if min(sizes) > 0 else 1 for sizes in children]
     if ways == [1, 1]:

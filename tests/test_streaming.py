@@ -13,10 +13,13 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 import nif
 from nif.contracts import InputError
+from nif.estimators.halving import DEEPEST, halved
 from nif.ranks import normal_scores
 from nif.recording import rows as reading
 from nif.recording.rows import pieces
-from nif.streaming import OF_MARGINS, Margins
+from nif.streaming import cell_file
+from nif.streaming.cell_file import Cuts
+from nif.streaming.correlations import OF_MARGINS, Margins
 from pruning_networks import chain
 
 ROWS = 6_000
@@ -30,7 +33,8 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def measured(data: Any, **options: Any) -> nif.Flow:
-    return nif.measure(chain(4, 6, 5, 3), data, estimator=nif.GaussianCopula(), progress=False, **options)
+    given = {"estimator": nif.GaussianCopula(), "progress": False} | options
+    return nif.measure(chain(4, 6, 5, 3), data, **given)
 
 
 def test_scores_by_the_whole_sample_are_those_of_the_ranks_and_beyond_it_they_end() -> None:
@@ -82,6 +86,82 @@ def test_intervals_of_links_cover_the_information_of_normal_units() -> None:
     assert 0.89 < np.mean(covered) <= 1.0
 
 
+@pytest.mark.parametrize("kind", ["normal", "zeros", "discrete", "constant"])
+def test_cells_of_the_whole_sample_are_those_of_halving(kind: str) -> None:
+    values = np.random.default_rng(0).normal(size=(901, 2)).astype(np.float32)
+    values = {"zeros": np.maximum(values, 0), "discrete": np.round(values), "constant": 0 * values}.get(
+        kind, values
+    )
+    assert (Cuts.of(values).cells(values) == halved(values, DEEPEST).cells).all()
+
+
+def test_binned_over_all_rows_is_that_of_the_rows_in_memory_but_for_the_draw_of_its_quarters() -> None:
+    """Four quarters of 6,000 rows: their mean differs by a part of the standard error from draw to draw."""
+    streamed, whole = (measured(X, estimator=nif.Binned(), stream=stream) for stream in (True, False))
+    again = measured(X, estimator=nif.Binned(), seed=1)
+    assert streamed.measurement.samples == ROWS == whole.measurement.samples
+    of_draw, off = [], []
+    for one, two, other in zip(streamed.links, again.links, whole.links, strict=True):
+        moved = other.stderr > 0
+        of_draw.append((two.nats - other.nats)[moved] / other.stderr[moved])
+        off.append((one.nats - other.nats)[moved] / other.stderr[moved])
+        np.testing.assert_allclose(one.p_value, other.p_value, atol=1e-12)
+        np.testing.assert_array_equal(other.stderr == 0, one.stderr == 0)
+    expected = np.sqrt(np.square(np.concatenate(of_draw)).mean())
+    assert 0.1 < np.sqrt(np.square(np.concatenate(off)).mean()) < 1.5 * expected < 1
+
+
+def test_cuts_of_a_tenth_of_the_rows_serve_for_all() -> None:
+    streamed, whole = (
+        measured(X, estimator=nif.Binned(), **options)
+        for options in ({"stream": True, "max_samples": 600}, {})
+    )
+    assert streamed.measurement.samples == ROWS
+    off = []
+    for one, other in zip(streamed.links, whole.links, strict=True):
+        moved = other.stderr > 0
+        off.append((one.nats - other.nats)[moved] / np.hypot(one.stderr, other.stderr)[moved])
+        np.testing.assert_allclose(np.median(one.stderr[moved] / other.stderr[moved]), 1, atol=0.1)
+    assert 0.1 < np.sqrt(np.square(np.concatenate(off)).mean()) < 0.8
+
+
+def test_the_size_of_blocks_and_the_number_of_threads_do_not_move_a_bit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expected = measured(X, estimator=nif.Binned(), stream=True)
+    monkeypatch.setattr(cell_file, "ROWS_AT_ONCE", 500)
+    found = measured(X, estimator=nif.Binned(threads=1), stream=True, memory="2MB")
+    for one, other in zip(found.links, expected.links, strict=True):
+        for name in ("nats", "stderr", "p_value"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+
+
+def test_binned_covers_and_rejects_at_its_level_over_all_rows() -> None:
+    """A sum that hears two of three inputs: -log(1 - rho^2) / 2."""
+    model = nn.Sequential(nn.Linear(3, 1, bias=False))
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([[1.0, 0.75, 0.0]]))
+    truth = -0.5 * np.log1p(-np.array([1.0, 0.75**2, 0.0]) / (1 + 0.75**2))
+    covered, rejected = [], []
+    for seed in range(100):
+        x = torch.randn(3_000, 3, generator=torch.Generator().manual_seed(seed))
+        flow = nif.measure(model, x, stream=True, max_samples=300, seed=seed, progress=False)
+        found = flow.links[0]
+        covered.append(np.abs(found.relevance[:, 0] - truth)[:2] <= 1.96 * found.stderr[:2, 0])
+        rejected.append(found.p_value[2, 0] < 0.05)
+    assert 0.89 < np.mean(covered) <= 1.0
+    assert 0 < np.mean(rejected) < 0.13
+
+
+def test_a_disk_that_is_full_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(cell_file.CellFile, "add", full)
+    with pytest.raises(InputError, match="Set TMPDIR"):
+        measured(X, estimator=None, stream=True)
+
+
 class Rows(IterableDataset):
     """The rows, made as they are read."""
 
@@ -119,9 +199,10 @@ class Two(nn.Module):
         return self.head(torch.relu(self.left(left) + self.right(right)))
 
 
-def test_several_inputs_and_noise() -> None:
+@pytest.mark.parametrize("estimator", [nif.GaussianCopula(), nif.Binned()], ids=repr)
+def test_several_inputs_and_noise(estimator: Any) -> None:
     data = {"left": X, "right": torch.randn(ROWS, 2, generator=torch.Generator().manual_seed(1))}
-    options: dict[str, Any] = {"estimator": nif.GaussianCopula(), "noise": 0.3, "progress": False}
+    options: dict[str, Any] = {"estimator": estimator, "noise": 0.3, "progress": False}
     streamed, whole = (nif.measure(Two(), data, stream=on, **options) for on in (True, False))
     for one, other in zip(streamed.links, whole.links, strict=True):
         assert (np.abs(one.nats - other.nats) < 5 * other.stderr + 1e-3).all()  # the noise is drawn anew
@@ -139,8 +220,8 @@ def test_the_random_state_and_the_model_are_left_as_they_were() -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {"estimator": nif.Binned()},
-        {"estimator": None},
+        {"estimator": nif.Mine()},
+        {"estimator": nif.Ksg()},
         {"decomposition": nif.Decomposition(relevance="layer"), "noise": 0.1},
         {"reduce": "positions"},
     ],
@@ -148,5 +229,5 @@ def test_the_random_state_and_the_model_are_left_as_they_were() -> None:
 )
 def test_what_can_not_be_streamed_is_refused(options: dict[str, Any]) -> None:
     given = {"estimator": nif.GaussianCopula()} | options
-    with pytest.raises(InputError, match=r"expected nif.GaussianCopula\(\)"):
+    with pytest.raises(InputError, match=r"expected nif.Binned\(\) or nif.GaussianCopula\(\)"):
         nif.measure(chain(4, 5, 2), X[:200], stream=True, progress=False, **given)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -27,7 +28,7 @@ from nif.paths import Dag
 from nif.progress import progress as progress_bar
 from nif.recording import record, recorded_pieces
 from nif.shared_critic import SharedMine
-from nif.streaming import streamed
+from nif.streaming import Gathered, gathered, over_all
 from nif.version import __version__
 
 MOST_TERMS_FOR_MINE = 5_000
@@ -69,8 +70,8 @@ def measure(
         model: A `torch.nn.Module`, or scikit-learn's MLPClassifier or MLPRegressor.
         data: Inputs as Tensor, ndarray, DataFrame, Dataset or DataLoader, on the scale the model was trained
             on; 50 rows or more. Labels that come with them are not used.
-        estimator: None chooses `Mine` up to 5,000 terms of mutual information and `Binned` above; with
-            ``critic="shared"`` or ``"joint"`` it is `SharedMine`.
+        estimator: None chooses `Mine` up to 5,000 terms of mutual information, and `Binned` above and for
+            ``stream``; with ``critic="shared"`` or ``"joint"`` it is `SharedMine`.
         decomposition: What a link weighs; `Decomposition()` if None.
         noise: Standard deviation of the Gaussian channel behind every unit, in deviations of that unit.
         layers: Names of the modules whose outputs are measured; all non-linearities if None.
@@ -83,8 +84,8 @@ def measure(
             position is a sample (such samples are not independent, and standard errors come out too small).
         input_groups: A patch size or an array of group numbers, to measure pixels in groups.
         max_samples: Rows above this number are sampled at random.
-        stream: Read the data once more and use all rows, of which no more than `max_samples` are held; for
-            ``estimator=GaussianCopula()``.
+        stream: Read the data once more and use all rows, of which no more than `max_samples` are held; with
+            `Binned`, which keeps a byte for each unit and row in a temporary file, or `GaussianCopula`.
         memory: What a block of pairs may take in each process, on top of activations and result: a number of
             bytes or a size such as ``"500MB"``.
         n_jobs: Processes, through joblib, on the backend that `joblib.parallel_config` names. None is one
@@ -114,13 +115,15 @@ def measure(
     chosen = decomposition or Decomposition()
     terms = number_of_terms(recording, chosen)
     limits = Limits(bytes_of(memory), checked_jobs(n_jobs))
-    used = _estimator(estimator, chosen, terms)
-    if stream:
-        _refuse_what_can_not_be_streamed(used, chosen, reduce)
-    pieces = recorded_pieces(recorder, model, data) if stream else None
+    used = _estimator(estimator, chosen, terms, stream)
     _refuse_infinite_information(chosen, noise)
-    with progress_bar("measuring", total=terms + recording.not_joined, shown=progress) as advance:
-        method = _method(used, recording, chosen, pieces, noise, seed, limits, advance)
+    all_rows: AbstractContextManager[Gathered | None] = nullcontext()
+    if stream:
+        pieces = recorded_pieces(recorder, model, data, progress=progress)
+        all_rows = gathered(_streamable(used, chosen, reduce), recording, pieces, noise, seed)
+    work = terms + recording.not_joined
+    with all_rows as beyond, progress_bar("measuring", total=work, shown=progress) as advance:
+        method = _method(used, recording, chosen, beyond, noise, seed, limits, advance)
         links, not_converged = network_links(recording, method)
         errors = _errors(recording, links, method, seed)
     measurement = Measurement(
@@ -143,7 +146,7 @@ def _method(
     used: Estimator | SharedMine,
     recording: Recording,
     chosen: Decomposition,
-    pieces: Iterable[Recording] | None,
+    beyond: Gathered | None,
     noise: float,
     seed: int,
     limits: Limits,
@@ -154,7 +157,7 @@ def _method(
         return TermsOfOneCritic(recording, activations, chosen, used, seed, advance)
     pairs = AllColumns(used, seed=seed, limits=limits, advance=advance)
     terms = SeparateTerms(recording, activations, chosen, noise, pairs)
-    return terms if pieces is None else streamed(terms, pieces, seed)
+    return terms if beyond is None else over_all(beyond, terms)
 
 
 def _errors(
@@ -167,12 +170,12 @@ def _errors(
 
 
 def _estimator(
-    given: Estimator | SharedMine | None, chosen: Decomposition, terms: int
+    given: Estimator | SharedMine | None, chosen: Decomposition, terms: int, stream: bool
 ) -> Estimator | SharedMine:
     """The estimator asked for, or the automatic one; refused where it can not make these terms."""
     separate = chosen.critic == "separate"
     if given is None:
-        return automatic(terms) if separate else SharedMine()
+        return (Binned() if stream else automatic(terms)) if separate else SharedMine()
     if separate == isinstance(given, SharedMine):
         fitting = "an estimator such as nif.Mine()" if separate else "nif.SharedMine()"
         raise InputError(
@@ -181,13 +184,15 @@ def _estimator(
     return given if isinstance(given, SharedMine) else checked_estimator(given)
 
 
-def _refuse_what_can_not_be_streamed(used: object, chosen: Decomposition, reduce: str) -> None:
-    if not isinstance(used, GaussianCopula) or chosen.relevance != "unit" or reduce == "positions":
-        raise InputError(
-            f"stream=True was given with estimator={used!r}, relevance={chosen.relevance!r} and "
-            f"reduce={reduce!r}; expected nif.GaussianCopula(), 'unit', and 'mean' or 'max'. Other "
-            "estimators need all rows at once: leave stream out, and rows above max_samples are sampled."
-        )
+def _streamable(used: Estimator | SharedMine, chosen: Decomposition, reduce: str) -> Estimator:
+    """The estimator, if it can do with less than all rows at once; refused otherwise."""
+    if isinstance(used, Binned | GaussianCopula) and chosen.relevance == "unit" and reduce != "positions":
+        return used
+    raise InputError(
+        f"stream=True was given with estimator={used!r}, relevance={chosen.relevance!r} and "
+        f"reduce={reduce!r}; expected nif.Binned() or nif.GaussianCopula(), 'unit', and 'mean' or 'max'. "
+        "Others need all rows at once: leave stream out, and rows above max_samples are sampled."
+    )
 
 
 def _refuse_infinite_information(chosen: Decomposition, noise: float) -> None:

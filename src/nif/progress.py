@@ -10,18 +10,19 @@ from tqdm import tqdm
 from nif.contracts import Advance
 
 SECONDS_BEFORE_SHOWN = 2.0
+FORMAT_OF_UNKNOWN = "{desc} {n_fmt} | {elapsed} spent"
 FORMAT = "{desc} {percentage:3.0f}% |{bar}| {elapsed} spent, {remaining} left"
 
 
 @contextmanager
-def progress(label: str, total: float | int, *, shown: bool = True) -> Iterator[Advance]:
+def progress(label: str, total: float | int | None, *, shown: bool = True) -> Iterator[Advance]:
     """A bar on stderr while the block runs; yields the function to call with the work just done.
 
     The bar appears after two seconds, never where stderr is not a terminal, and is wiped at the end.
 
     Args:
         label: What is being done, for example ``"measuring"``.
-        total: The work to do, in the unit of the calls to `Advance`.
+        total: The work to do, in the unit of the calls to `Advance`; None if that is not known.
         shown: False for no bar at all.
 
     Example:
@@ -32,7 +33,7 @@ def progress(label: str, total: float | int, *, shown: bool = True) -> Iterator[
     with tqdm(
         desc=label,
         total=total,
-        bar_format=FORMAT,
+        bar_format=FORMAT if total is not None else FORMAT_OF_UNKNOWN,
         delay=SECONDS_BEFORE_SHOWN,
         leave=False,
         disable=None if shown else True,  # None: off unless stderr is a terminal

@@ -42,7 +42,7 @@ PENALTY = 1.3
 ROUNDED = 3.0
 """h, in nats times samples."""
 
-MOST_LOGARITHMS = 2**20
+MOST_LOGARITHMS = 2**17
 """Counts whose logarithm is looked up."""
 
 FEWEST = 4

@@ -91,7 +91,7 @@ def record(
         (['input', '1', 'output'], ((0, 1), (1, 2)))
     """
     network = _network(model, device)
-    found = rows(data, arguments=Arguments.of(network), max_samples=max_samples, seed=seed)
+    found = rows(data, arguments=Arguments.of(network), max_samples=max_samples, seed=seed, progress=progress)
     _enough(found, fewest)
     of_model = sklearn_names(model)
     with untouched(network):

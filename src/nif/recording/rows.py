@@ -14,7 +14,8 @@ from jaxtyping import Shaped
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
-from nif.contracts import InputError
+from nif.contracts import Advance, InputError, ignore
+from nif.progress import progress as progress_bar
 from nif.recording.arguments import Arguments
 from nif.recording.batches import label_of, named_inputs, same_generators, split
 from nif.recording.reservoir import Pool, Reservoir
@@ -54,7 +55,12 @@ class Rows:
 
 
 def rows(
-    data: Any, *, arguments: Arguments | None = None, max_samples: int | None = None, seed: int = 0
+    data: Any,
+    *,
+    arguments: Arguments | None = None,
+    max_samples: int | None = None,
+    seed: int = 0,
+    progress: bool = False,
 ) -> Rows:
     """Read rows of a Tensor, ndarray, DataFrame, Dataset or DataLoader, and their labels.
 
@@ -67,6 +73,7 @@ def rows(
         arguments: The inputs that the model takes; a single one if None.
         max_samples: Keep that many rows, drawn at random from all; None keeps all.
         seed: Seeds that draw.
+        progress: Show a bar while batches are read, in a terminal, after two seconds.
 
     Raises:
         InputError: The data are of another type, not numeric, empty, of one dimension, NaN or infinite, or
@@ -83,8 +90,9 @@ def rows(
     if isinstance(data, Rows):
         return data
     reservoir = Reservoir(max_samples, seed)
-    with same_random_state():  # loaders and augmentations draw from it
-        found = _read(data, arguments or Arguments(), reservoir)
+    # Loaders and augmentations draw from the random state.
+    with same_random_state(), progress_bar("reading", total=how_many(data), shown=progress) as advance:
+        found = _read(data, arguments or Arguments(), reservoir, advance)
     _agree(found)
     for values in found.every:
         _finite(values, found.feature_names)
@@ -120,6 +128,23 @@ def pieces(data: Any, *, arguments: Arguments | None = None) -> Iterator[Rows]:
             yield _from_batches(batches, known, Reservoir(None, seed=0))
 
 
+def how_many(data: Any) -> int | None:
+    """Rows of the data, where that is known before they are read.
+
+    Example:
+        >>> how_many(DataLoader(np.zeros((30, 2)))), how_many({"x": np.zeros(40)}), how_many(iter([]))
+        (30, 40, None)
+    """
+    if isinstance(data, DataLoader):
+        data = data.dataset
+    if isinstance(data, (tuple, Mapping)):
+        data = next(iter(data.values() if isinstance(data, Mapping) else data), ())
+    try:
+        return len(data)
+    except TypeError:
+        return None
+
+
 def _sliced(found: Rows) -> Iterator[Rows]:
     for start in range(0, len(found), PIECE):
         part = slice(start, start + PIECE)
@@ -131,10 +156,10 @@ def _sliced(found: Rows) -> Iterator[Rows]:
         )
 
 
-def _read(data: Any, arguments: Arguments, reservoir: Reservoir) -> Rows:
+def _read(data: Any, arguments: Arguments, reservoir: Reservoir, advance: Advance) -> Rows:
     if isinstance(data, DataLoader):
         with same_generators(data):
-            return _from_batches(data, arguments, reservoir)
+            return _from_batches(data, arguments, reservoir, advance)
     if isinstance(data, Tensor | np.ndarray | pd.DataFrame) or _is_nested_list(data):
         return _drawn(_table(data), reservoir)
     if isinstance(data, Mapping) and arguments.names:
@@ -143,7 +168,7 @@ def _read(data: Any, arguments: Arguments, reservoir: Reservoir) -> Rows:
     if isinstance(data, tuple) and arguments.required == len(data) > 1:
         return _drawn(_several(arguments.names[: len(data)], data, None), reservoir)
     if isinstance(data, Dataset) or (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
-        return _from_dataset(data, arguments, reservoir)
+        return _from_dataset(data, arguments, reservoir, advance)
     raise InputError(
         f"The data are of type {type(data).__name__}; expected a Tensor, ndarray, DataFrame, "
         "Dataset or DataLoader."
@@ -218,7 +243,7 @@ def _from_array(data: Any) -> Tensor:
     return torch.from_numpy(native if native.flags.writeable else native.copy())
 
 
-def _from_dataset(data: Any, arguments: Arguments, reservoir: Reservoir) -> Rows:
+def _from_dataset(data: Any, arguments: Arguments, reservoir: Reservoir, advance: Advance) -> Rows:
     if isinstance(data, (str, bytes, tuple, Mapping)):
         raise InputError(
             f"The data are a {type(data).__name__}; give the inputs alone, or both as torch's "
@@ -228,7 +253,7 @@ def _from_dataset(data: Any, arguments: Arguments, reservoir: Reservoir) -> Rows
         kept = reservoir.kept(len(data))
         data = data if len(kept) == len(data) else Subset(data, kept.tolist())
         reservoir = Reservoir(None, seed=0)
-    return _from_batches(_loader(data), arguments, reservoir)
+    return _from_batches(_loader(data), arguments, reservoir, advance)
 
 
 def _loader(data: Any) -> DataLoader[Any]:
@@ -236,7 +261,9 @@ def _loader(data: Any) -> DataLoader[Any]:
     return DataLoader(data, batch_size=BATCH, generator=torch.Generator())
 
 
-def _from_batches(batches: Iterable[Any], arguments: Arguments, reservoir: Reservoir) -> Rows:
+def _from_batches(
+    batches: Iterable[Any], arguments: Arguments, reservoir: Reservoir, advance: Advance = ignore
+) -> Rows:
     pool, labelled = Pool(reservoir), False
     names: tuple[str, ...] = ()
     try:
@@ -246,6 +273,7 @@ def _from_batches(batches: Iterable[Any], arguments: Arguments, reservoir: Reser
             columns = [*inputs, torch.as_tensor(label)] if labelled else inputs
             _same_length(columns)
             pool.add([_real(column.detach()).cpu() for column in columns])
+            advance(len(columns[0]))
     except (RuntimeError, ValueError) as error:
         if isinstance(error, InputError):
             raise

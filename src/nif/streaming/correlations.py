@@ -1,4 +1,4 @@
-r"""Links from all rows of data that are never held together: sums of normal scores.
+r"""Information of Gaussian copulas from rows that are never held together: sums of normal scores.
 
 `GaussianCopula` needs no more of two columns than the correlation of their normal scores. The scores take the
 ranks of a value, and those are read off a sample of the rows, :math:`z = \Phi^{-1}(\hat F_m(x))`; the
@@ -23,8 +23,8 @@ from nif.contracts import Estimate, Recording
 from nif.estimators.entropy import entropies_of_values
 from nif.estimators.gaussian_copula import GaussianCopula
 from nif.network import SeparateTerms
-from nif.noise import observed, through_channel
-from nif.streams import stream
+from nif.noise import observed
+from nif.streaming.behind_noise import behind_noise
 
 OF_MARGINS = 0.2
 """Share of the standard error of m rows that margins from m rows add."""
@@ -93,30 +93,22 @@ class Correlations:
     def of(cls, recording: Recording, pieces: Iterable[Recording], noise: float, seed: int) -> Correlations:
         """Of the units behind their noise, over all pieces, with margins from a recording of some rows."""
         margins = [Margins.of(values) for values in observed(recording, noise, seed)]
-        deviations = [
-            (layer.kind != "input") * noise * values.std(axis=0)
-            for layer, values in zip(recording.layers, recording.activations, strict=True)
-        ]
-        generator, found = stream(seed, "noise of pieces"), cls()
         pairs = {*recording.connections, *((source, source) for source, _ in recording.connections)}
-        for piece in pieces:
-            seen = [
-                through_channel(values, spread, generator) if spread.any() else values
-                for values, spread in zip(piece.activations, deviations, strict=True)
-            ]
-            found.add([each.scores(values) for each, values in zip(margins, seen, strict=True)], pairs)
+        found = cls()
+        for values in behind_noise(recording, pieces, noise, seed):
+            found.add([each.scores(part) for each, part in zip(margins, values, strict=True)], pairs)
         return found
 
 
-@dataclass(eq=False)
-class StreamedTerms(SeparateTerms):
+@dataclass(eq=False, kw_only=True)
+class CorrelatedTerms(SeparateTerms):
     """The terms of eq. 2 by `GaussianCopula`, from correlations over more rows than were recorded.
 
     Args:
         correlations: Over all rows.
     """
 
-    correlations: Correlations = field(default_factory=Correlations)
+    correlations: Correlations
 
     @property
     def samples(self) -> int:
@@ -144,16 +136,3 @@ class StreamedTerms(SeparateTerms):
         self.pairs.advance(found.nats.size if one != other else len(degenerate) * (len(degenerate) - 1) // 2)
         of_margins = OF_MARGINS**2 * self.samples / held if self.samples > held else 0.0
         return replace(found, stderr=found.stderr * np.sqrt(1 + of_margins))
-
-
-def streamed(terms: SeparateTerms, pieces: Iterable[Recording], seed: int) -> StreamedTerms:
-    """The same terms over all rows of some pieces."""
-    correlations = Correlations.of(terms.recording, pieces, terms.noise, seed)
-    return StreamedTerms(
-        terms.recording,
-        terms.observed,
-        terms.decomposition,
-        terms.noise,
-        terms.pairs,
-        correlations=correlations,
-    )
