@@ -3,8 +3,10 @@
 ``python benchmarks/recording.py [--only time memory resnet]`` prints
 
 - the processor time of recording over that of the plain forward passes in batches of the same size, the
-  median of several runs in one thread;
-- peak memory of recording 100,000 and 1,000,000 rows that are made as they are read, each in a fresh process;
+  median of several runs in one thread; beside it that of hooks which do nothing but copy the same activations
+  into one array a layer, the least that keeping them costs;
+- peak memory of recording 100,000 and 1,000,000 rows that are made as they are read, and of measuring links
+  from all of them, each in a fresh process;
 - the time from a residual network of about 1,000 channels and 2,000 images to its flow.
 """
 
@@ -16,8 +18,11 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
@@ -26,6 +31,7 @@ from torch.utils.data import DataLoader, IterableDataset
 import nif
 from environment import environment, peak
 from networks import cnn, mlp
+from nif.contracts import Estimator
 from nif.recording import record
 from nif.recording.rows import BATCH
 
@@ -74,13 +80,18 @@ def overhead() -> pd.DataFrame:
     rows = []
     for name, (make, shape) in MODELS.items():
         model, x = make().eval(), torch.randn(shape)
-        runs = [(plain_seconds(model, x), recording_seconds(model, x)) for _ in range(REPEATS)]
+        kept = [layer.name for layer in record(model, x[:64], progress=False).layers[1:-1]]
+        runs = [
+            (plain_seconds(model, x), copying_seconds(model, x, kept), recording_seconds(model, x))
+            for _ in range(REPEATS)
+        ]
         rows.append(
             {
                 "model": name,
                 "rows": len(x),
-                "plain, s": statistics.median(plain for plain, _ in runs),
-                "recording / plain": statistics.median(recorded / plain for plain, recorded in runs),
+                "plain, s": statistics.median(plain for plain, _, _ in runs),
+                "copying / plain": statistics.median(copied / plain for plain, copied, _ in runs),
+                "recording / plain": statistics.median(recorded / plain for plain, _, recorded in runs),
             }
         )
     return pd.DataFrame(rows)
@@ -92,6 +103,31 @@ def plain_seconds(model: nn.Module, x: Tensor) -> float:
     with torch.no_grad():
         for batch in x.split(BATCH):
             model(batch)
+    return time.process_time() - start
+
+
+def copying_seconds(model: nn.Module, x: Tensor, names: Sequence[str]) -> float:
+    """Processor time of passes with a hook that copies, at each layer kept, and the output."""
+    start = time.process_time()
+    rooms: dict[str, np.ndarray] = {}
+    first = 0
+
+    def keep(name: str, values: Tensor) -> None:
+        flat = values if values.ndim == 2 else values.mean(dim=(2, 3))
+        if name not in rooms:
+            rooms[name] = np.empty((len(x), flat.shape[1]), dtype=np.float32)
+        rooms[name][first : first + len(flat)] = flat.numpy()
+
+    def hook(name: str) -> Callable[..., None]:
+        return lambda module, given, returned: keep(name, returned)
+
+    handles = [model.get_submodule(name).register_forward_hook(hook(name)) for name in names]
+    with torch.no_grad():
+        for batch in x.split(BATCH):
+            keep("output", model(batch))
+            first += len(batch)
+    for handle in handles:
+        handle.remove()
     return time.process_time() - start
 
 
@@ -114,22 +150,40 @@ class Stream(IterableDataset):
             yield torch.randn(1000, 64, generator=generator)
 
 
-def memory_of(rows: int) -> float:
-    """Megabytes that this process has held at most, above those before recording."""
-    model = mlp(64, 256, 128, 10)
-    record(model, torch.randn(1000, 64), progress=False)
+def kept(data: Any) -> None:
+    """Record up to 100,000 rows."""
+    record(mlp(64, 256, 128, 10), data, progress=False)
+
+
+def all_rows(estimator: Estimator, data: Any) -> None:
+    """Measure links from all rows, of which 20,000 are held."""
+    model = mlp(64, 32, 10)
+    nif.measure(model, data, estimator=estimator, max_samples=20_000, stream=True, progress=False)
+
+
+WORK: dict[str, Callable[[Any], None]] = {
+    "recording": kept,
+    "links by Binned": partial(all_rows, nif.Binned()),
+    "links by GaussianCopula": partial(all_rows, nif.GaussianCopula()),
+}
+
+
+def memory_of(work: str, rows: int) -> float:
+    """Megabytes that this process has held at most, above those before the work."""
+    WORK[work](torch.randn(1000, 64))
     before = peak()
-    record(model, DataLoader(Stream(rows), batch_size=None), progress=False)
+    WORK[work](DataLoader(Stream(rows), batch_size=None))
     return peak() - before
 
 
 def memory() -> pd.DataFrame:
     """The same in a fresh process for each size."""
     rows = []
-    for size in (100_000, 1_000_000):
-        command = [sys.executable, __file__, "--memory-of", str(size)]
-        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        rows.append({"rows": size, "MB above start": json.loads(output)})
+    for work in WORK:
+        for size in (100_000, 1_000_000):
+            command = [sys.executable, __file__, "--memory-of", work, str(size)]
+            output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            rows.append({"work": work, "rows": size, "MB above start": json.loads(output)})
     return pd.DataFrame(rows)
 
 
@@ -148,10 +202,11 @@ def flow_of_resnet() -> pd.DataFrame:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="*", choices=STUDIES, default=[*STUDIES])
-    parser.add_argument("--memory-of", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--memory-of", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.memory_of:
-        print(json.dumps(memory_of(options.memory_of)))
+        work, rows = options.memory_of
+        print(json.dumps(memory_of(work, int(rows))))
         return
     print(environment())
     for name in options.only:

@@ -189,6 +189,8 @@ def test_report_writes_the_page(room: Path, capsys: pytest.CaptureFixture[str]) 
 def test_options_of_recording_reach_it(room: Path) -> None:
     assert run(*MEASURE, *WEIGHTS, "--max-samples", "80", "-o", "flow.safetensors") == 0
     assert nif.load("flow.safetensors").measurement.samples == 80
+    assert run(*MEASURE, *WEIGHTS, "--max-samples", "80", "--stream", "-o", "all.safetensors") == 0
+    assert nif.load("all.safetensors").measurement.samples == len(np.load("data.npy"))
 
 
 def test_layers_lists_what_would_be_measured(room: Path, capsys: pytest.CaptureFixture[str]) -> None:

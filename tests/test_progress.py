@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable
 
 import pytest
@@ -40,6 +41,18 @@ def test_bar_says_what_is_done_and_how_long_it_takes(
     work()
     assert "measuring   0%" in screen.getvalue()
     assert "left" in screen.getvalue()
+
+
+def test_of_work_whose_end_is_unknown_it_says_how_much_is_done(
+    stderr: Callable[[io.StringIO], io.StringIO], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "SECONDS_BEFORE_SHOWN", 0)
+    screen = stderr(Terminal())
+    with progress.progress("reading", total=None) as advance:
+        advance(300)
+        time.sleep(0.2)
+        advance(400)
+    assert "reading 700" in screen.getvalue() and "%" not in screen.getvalue()
 
 
 def test_bar_is_wiped_at_the_end(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -185,6 +187,32 @@ def test_all_kinds_of_data_give_the_same(data: Any) -> None:
     found = measured(data, stream=True)
     for one, other in zip(found.links, expected.links, strict=True):
         np.testing.assert_allclose(one.nats, other.nats, atol=1e-6)
+
+
+def test_of_a_file_that_is_mapped_only_the_rows_that_are_drawn_are_read(tmp_path: Path) -> None:
+    np.save(tmp_path / "rows.npy", X.numpy())
+    mapped = np.load(tmp_path / "rows.npy", mmap_mode="r")
+    for options in ({"max_samples": 700}, {"max_samples": 700, "stream": True}):
+        found, expected = measured(mapped, **options), measured(X, **options)
+        for one, other in zip(found.links, expected.links, strict=True):
+            np.testing.assert_array_equal(one.nats, other.nats)
+
+
+def test_the_bar_knows_the_number_of_rows_where_the_data_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    said = []
+
+    @contextmanager
+    def bar(label: str, total: float | None, *, shown: bool) -> Iterator[Any]:
+        said.append((label, total, shown))
+        yield lambda rows: said.append((label, rows))
+
+    monkeypatch.setattr("nif.recording.pieces.progress_bar", bar)
+    monkeypatch.setattr("nif.recording.rows.progress_bar", bar)
+    measured(DataLoader(TensorDataset(X), batch_size=600), max_samples=700, stream=True, progress=True)
+    first, *batches = [call for call in said if call[0] == "reading"]
+    assert first == ("reading", ROWS, True) and sum(rows for _, rows in batches) == ROWS
+    first, *pieces_ = [call for call in said if call[0] == "reading all rows"]
+    assert first == ("reading all rows", ROWS, True) and sum(rows for _, rows in pieces_) == ROWS
 
 
 class Two(nn.Module):

@@ -113,6 +113,9 @@ def pieces(data: Any, *, arguments: Arguments | None = None) -> Iterator[Rows]:
     known = arguments or Arguments()
     if isinstance(data, Dataset):
         data = _loader(data)
+    if isinstance(data, np.memmap):
+        yield from (rows(data[start : start + PIECE]) for start in range(0, len(data), PIECE))
+        return
     if not isinstance(data, DataLoader):
         yield from _sliced(rows(data, arguments=known))
         return
@@ -160,6 +163,8 @@ def _read(data: Any, arguments: Arguments, reservoir: Reservoir, advance: Advanc
     if isinstance(data, DataLoader):
         with same_generators(data):
             return _from_batches(data, arguments, reservoir, advance)
+    if isinstance(data, np.memmap) and data.ndim > 1:
+        return _table(data[reservoir.kept(len(data))])  # nothing else is read of the file
     if isinstance(data, Tensor | np.ndarray | pd.DataFrame) or _is_nested_list(data):
         return _drawn(_table(data), reservoir)
     if isinstance(data, Mapping) and arguments.names:
