@@ -43,7 +43,7 @@ unit: $(VENV)/installed chromium
 # The mathematics once more, with every annotation and array shape checked at run time.
 shapes: $(VENV)/installed
 	$(BIN)/pytest -n 2 --jaxtyping-packages=nif,runtime_types.checked src \
-		$(addprefix tests/test_,$(addsuffix .py,binned decomposition estimators flow pairs paths storage structure truths))
+		$(addprefix tests/test_,$(addsuffix .py,binned decomposition estimators flow pairs paths storage streaming structure truths))
 
 # Other libraries, for comparison only, in an environment of their own.
 .venv-peers/installed:

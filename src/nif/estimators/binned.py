@@ -172,7 +172,7 @@ class Binned:
         return self.estimate_of(found, np.minimum(left.entropies[a], right.entropies[b]), len(x))
 
     def estimate_of(
-        self, found: Float[np.ndarray, "value pair"], most: Float[np.ndarray, " pair"], samples: int
+        self, found: Float[np.ndarray, "value *pairs"], most: Float[np.ndarray, "*pairs"], samples: int
     ) -> Estimate:
         """Nats, standard errors and p-values of pairs, as an estimate.
 
