@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from torch import Tensor, nn
+from torch import Tensor
 
 from nif.contracts import InputError
-from nif.recording.arguments import Caller
+from nif.recording.arguments import Caller, chosen_output, every_output
 from nif.recording.untouched import like_weights, untouched
 
 BATCH = 1024
@@ -25,41 +25,76 @@ STEPS = 4
 
 SHARE_ROUNDING = 1e-12
 
+Inputs = tuple[Tensor, ...]
+"""Rows for each input of a model."""
 
-def batches(model: nn.Module, inputs: Tensor, size: int = BATCH) -> Iterator[Tensor]:
+
+def batches(call: Caller, inputs: Inputs, size: int = BATCH) -> Iterator[Inputs]:
     """The inputs in pieces, as the model takes them."""
-    call = Caller(model, ())
-    for piece in inputs.split(size):
-        yield call.prepared([piece])[0]
+    for piece in zip(*(values.split(size) for values in inputs), strict=True):
+        yield tuple(call.prepared(piece))
 
 
-def outputs(model: nn.Module, inputs: Tensor) -> Float[np.ndarray, "sample output"]:
-    """What the model gives for all rows, in eval mode, one column for each output.
+@dataclass(frozen=True, eq=False)
+class Outputs:
+    """What a model gives for all rows.
+
+    Attributes:
+        chosen: The output that is meant, one column for each of its numbers.
+        others: All numbers of every other tensor that the model returns; zeros for those that are not real
+            numbers, such as an index, which are not compared by value.
+    """
+
+    chosen: Float[np.ndarray, "sample output"]
+    others: tuple[Float[np.ndarray, " number"], ...] = ()
+
+    @property
+    def every(self) -> tuple[np.ndarray, ...]:
+        """The chosen one first."""
+        return (self.chosen, *self.others)
+
+
+def outputs(call: Caller, inputs: Inputs) -> Outputs:
+    """What the model gives for all rows, in eval mode.
 
     Raises:
-        InputError: The model does not take these inputs, gives no single tensor, or gives NaN or infinity.
+        InputError: The model does not take these inputs, returns several tensors of which none is chosen, or
+            gives NaN or infinity in the one that is.
 
     Example:
-        >>> outputs(nn.Flatten(), torch.ones(2, 3)).shape
+        >>> outputs(Caller(torch.nn.Flatten()), (torch.ones(2, 3),)).chosen.shape
         (2, 3)
     """
-    with untouched(model):
+    with untouched(call.model):
         try:
-            pieces = [model(piece) for piece in batches(model, inputs)]
+            pieces = [_chosen_first(call, piece) for piece in batches(call, inputs)]
+            chosen, *others = [list(tensors) for tensors in zip(*pieces, strict=True)]
+            found = torch.cat(chosen).to("cpu", torch.float64).numpy()
+        except InputError:
+            raise
         except (RuntimeError, TypeError, ValueError) as error:
+            shapes = " and ".join(str(list(values.shape)) for values in inputs)
             raise InputError(
-                f"The model does not take inputs of shape {list(inputs.shape)} ({error}); "
+                f"The model does not take inputs of shape {shapes} ({error}); "
                 "give the data it was trained on."
             ) from error
-    if not all(isinstance(piece, Tensor) for piece in pieces):
-        raise InputError(
-            f"The model returns a {type(pieces[0]).__name__}; expected one tensor. Wrap it in a module that "
-            "returns the output to keep."
-        )
-    found = torch.cat(pieces).to("cpu", torch.float64).numpy()
     if not np.isfinite(found).all():
         raise InputError("The model gives NaN or infinite outputs on these data; check weights and inputs.")
-    return found.reshape(len(found), -1)
+    return Outputs(found.reshape(len(found), -1), tuple(map(_flat, others)))
+
+
+def _chosen_first(call: Caller, piece: Inputs) -> list[Tensor]:
+    returned = call.returned(piece)
+    chosen = chosen_output(returned, call.output)
+    return [chosen, *(values for values in every_output(returned) if values is not chosen)]
+
+
+def _flat(pieces: Sequence[Tensor]) -> Float[np.ndarray, " number"]:
+    """All numbers of a tensor, whichever of its axes is that of the rows."""
+    together = torch.cat([piece.flatten() for piece in pieces]).cpu()
+    if not together.is_floating_point():
+        return np.zeros(len(together))
+    return together.to(torch.promote_types(together.dtype, torch.float32)).numpy()
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,56 +108,97 @@ class Score:
         precision: Relative size of the steps between numbers of the type of the weights.
     """
 
-    inputs: Tensor
+    inputs: Inputs
     labels: Int64[np.ndarray, " sample"] | None
-    reference: Float[np.ndarray, "sample output"]
+    reference: Outputs
     precision: float = 0.0
-
-    @property
-    def rounding(self) -> float:
-        """The change of an output that counts as none: what another order of additions can make.
-
-        Example:
-            >>> Score(torch.zeros(1, 1), None, np.array([[0.5, -20.0]])).rounding
-            0.0002
-        """
-        share = max(ROUNDING, STEPS * self.precision)
-        return share * max(1.0, float(np.abs(self.reference).max()))
 
     @property
     def name(self) -> str:
         """What the number is."""
         return "accuracy" if self.labels is not None else "largest change of output"
 
-    def of(self, model: nn.Module) -> float:
-        """The score: a share of rows that are right, or the largest absolute change of any output."""
-        return self._of_outputs(outputs(model, self.inputs))
-
     @property
     def before(self) -> float:
         """The score of the network before pruning."""
-        return self._of_outputs(self.reference)
+        return self.of(self.reference)
 
-    def _of_outputs(self, found: Float[np.ndarray, "sample output"]) -> float:
+    def outputs(self, call: Caller) -> Outputs:
+        """Of any network on these rows."""
+        return outputs(call, self.inputs)
+
+    def of(self, found: Outputs) -> float:
+        """The score: a share of rows that are right, or the largest absolute change of any output."""
         if self.labels is not None:
-            return float((classes(found) == self.labels).mean())
-        return float(np.abs(found - self.reference).max())
+            return float((classes(found.chosen) == self.labels).mean())
+        return max(changes(found, self.reference))
 
-    def drop(self, after: float) -> float:
-        """How much worse `after` is than the score before pruning; below 0 where it is better."""
-        return self.before - after if self.labels is not None else after - self.before
-
-    def within(self, tolerance: float, after: float) -> bool:
+    def within(self, tolerance: float, found: Outputs) -> bool:
         """Whether the score has become worse by no more than `tolerance`, rounding aside."""
-        slack = SHARE_ROUNDING if self.labels is not None else self.rounding
-        return self.drop(after) <= tolerance + slack
+        if self.labels is not None:
+            return self.before - self.of(found) <= tolerance + SHARE_ROUNDING
+        return self.agree(found, self.reference, tolerance)
+
+    def agree(self, found: Outputs, other: Outputs, tolerance: float = 0.0) -> bool:
+        """Whether no output differs by more than `tolerance`, rounding aside."""
+        roundings = [self.rounding(values) for values in self.reference.every]
+        apart = zip(changes(found, other), roundings, strict=True)
+        return all(change <= tolerance + rounding for change, rounding in apart)
+
+    def rounding(self, values: np.ndarray) -> float:
+        """The change of an output that counts as none: what another order of additions can make.
+
+        Example:
+            >>> values = np.array([[0.5, -20.0]])
+            >>> Score((torch.zeros(1, 1),), None, Outputs(values)).rounding(values)
+            0.0002
+        """
+        share = max(ROUNDING, STEPS * self.precision)
+        return share * max(1.0, float(np.abs(values[np.isfinite(values)]).max(initial=0.0)))
+
+    def besides(self, found: Outputs) -> float:
+        """The largest change of an output that the score does not look at; 0 where that is rounding."""
+        if self.labels is None:
+            return 0.0
+        moved = changes(found, self.reference)[1:]
+        known = zip(moved, self.reference.others, strict=True)
+        return max((change for change, values in known if change > self.rounding(values)), default=0.0)
+
+    def scored(self, call: Caller, piece: Inputs) -> Float[Tensor, "sample output"]:
+        """What the score looks at of one batch, in a form that has gradients."""
+        chosen, *others = _chosen_first(call, piece)
+        if self.labels is not None:
+            others = []
+        rows = [each for each in others if each.requires_grad and each.ndim and len(each) == len(chosen)]
+        return torch.cat([each.reshape(len(chosen), -1) for each in (chosen, *rows)], dim=1)
 
 
-def score_on(model: nn.Module, inputs: Tensor, labels: Any, class_values: Any = None) -> Score:
+def changes(found: Outputs, reference: Outputs) -> list[float]:
+    """The largest absolute change of each output, the chosen one first.
+
+    Example:
+        >>> ones = np.ones((1, 2))
+        >>> changes(Outputs(2 * ones, (ones[0],)), Outputs(ones, (ones[0],)))
+        [1.0, 0.0]
+    """
+    return [_change(*pair) for pair in zip(found.every, reference.every, strict=True)]
+
+
+def _change(values: np.ndarray, before: np.ndarray) -> float:
+    """Infinite where the shapes differ; a mask may hold infinity, and what stays infinite has not changed."""
+    if values.shape != before.shape:
+        return np.inf
+    same = (values == before) | (np.isnan(values) & np.isnan(before))
+    with np.errstate(invalid="ignore"):
+        moved = np.where(same, 0.0, np.abs(values - before))
+    return float(np.nan_to_num(moved, nan=np.inf, posinf=np.inf).max(initial=0.0))
+
+
+def score_on(call: Caller, inputs: Inputs, labels: Any, class_values: Any = None) -> Score:
     """The score for this model and these data: accuracy where labels name the model's classes.
 
     Args:
-        model: The network before pruning.
+        call: Runs the network before pruning.
         inputs: Rows it takes.
         labels: A class for each row (an index, or one of `class_values`); None, or real numbers, for data
             without classes.
@@ -132,16 +208,17 @@ def score_on(model: nn.Module, inputs: Tensor, labels: Any, class_values: Any = 
         InputError: Labels of another length, of one class only, or that are no class of this model.
 
     Example:
-        >>> score_on(nn.Identity(), torch.eye(2), np.array([0, 0]))
+        >>> call = Caller(torch.nn.Identity())
+        >>> score_on(call, (torch.eye(2),), np.array([0, 0]))
         Traceback (most recent call last):
         nif.contracts.InputError: The labels hold one class only, ...
-        >>> score = score_on(nn.Identity(), torch.eye(2), np.array([0, 1]))
-        >>> score.name, score.of(nn.Identity())
+        >>> score = score_on(call, (torch.eye(2),), np.array([0, 1]))
+        >>> score.name, score.before
         ('accuracy', 1.0)
     """
-    reference = outputs(model, inputs)
-    precision = torch.finfo(like_weights(model)[1]).eps
-    return Score(inputs, class_indices(labels, reference, class_values), reference, precision)
+    reference = outputs(call, inputs)
+    precision = torch.finfo(like_weights(call.model)[1]).eps
+    return Score(inputs, class_indices(labels, reference.chosen, class_values), reference, precision)
 
 
 def classes(found: Float[np.ndarray, "sample output"]) -> Int64[np.ndarray, " sample"]:

@@ -31,6 +31,7 @@ class FlowImportance:
         data: Rows as for `nif.prune`, which rules such as ``"redundancy"`` judge by; 50 or more.
         rule: A name in `nif.pruning.RULES`, or a function.
         seed: For rules that draw.
+        output: Which output was measured, of a model that returns several.
 
     Raises:
         InputError: Model, flow and data do not belong together, there is no such rule, or (when called) the
@@ -53,11 +54,17 @@ class FlowImportance:
     """
 
     def __init__(
-        self, flow: Flow, model: nn.Module, data: Any, rule: str | Rule = "throughput", seed: int = 0
+        self,
+        flow: Flow,
+        model: nn.Module,
+        data: Any,
+        rule: str | Rule = "throughput",
+        seed: int = 0,
+        output: int | str | None = None,
     ) -> None:
         if isinstance(rule, str) and rule not in RULES:
             raise InputError(f"There is no rule {rule!r}; expected one of {', '.join(RULES)}, or a function.")
-        found = subject(model, flow, data)
+        found = subject(model, flow, data, output)
         units = all_labels(found.hidden)
         scores = (RULES[rule] if isinstance(rule, str) else rule)(found, units, seed)
         self._worth = dict(zip(units.tolist(), scores.tolist(), strict=True))

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from nif.pruning.encoders import unfused
 from nif.pruning.labels import Unit
+from nif.scoring import Inputs
 
 Weighted = nn.Linear | nn.Conv1d | nn.Conv2d
 """Modules whose weight turns units into others."""
@@ -81,16 +82,18 @@ def channel_rows(module: Weighted, given: Tensor) -> Float[Tensor, "row channel"
     return channels_last.reshape(-1, channels_last.shape[-1])
 
 
-def some_of(model: nn.Module, inputs: Tensor) -> Tensor:
+def some_of(model: nn.Module, inputs: Inputs, most: int = MOST_SAMPLES) -> Inputs:
     """All rows, or as many, chosen once and for all, as sums over them need.
 
     Where a convolution is applied at many positions, every row counts many times.
     """
     positions = any(isinstance(module, (nn.Conv1d, nn.Conv2d)) for module in model.modules())
-    most = MOST_SAMPLES_WITH_POSITIONS if positions else MOST_SAMPLES
-    if len(inputs) <= most:
-        return inputs
-    return inputs[torch.randperm(len(inputs), generator=torch.Generator().manual_seed(0))[:most]]
+    enough = MOST_SAMPLES_WITH_POSITIONS if positions else MOST_SAMPLES
+    count = len(inputs[0])
+    if count <= enough:
+        return tuple(values[:most] for values in inputs)
+    chosen = torch.randperm(count, generator=torch.Generator().manual_seed(0))[: min(enough, most)]
+    return tuple(values[chosen.to(values.device)] for values in inputs)
 
 
 def taps(module: Weighted) -> int:

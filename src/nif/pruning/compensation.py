@@ -32,7 +32,8 @@ from nif.pruning.moments import Moments
 from nif.pruning.removal import lost, silence, untie
 from nif.pruning.subject import Subject
 from nif.pruning.wiring import Wiring
-from nif.scoring import batches
+from nif.recording.arguments import Caller
+from nif.scoring import Inputs, batches
 
 RIDGE = 1e-4
 """Ridge of the refit, as a share of the mean variance of the features that stay."""
@@ -48,18 +49,23 @@ class Repair:
     """What a compensation works on.
 
     Attributes:
-        original: The network before pruning.
+        call: Runs the network before pruning.
         pruned: The network whose removed units have been silenced; its weights are changed.
         wiring: Of both.
         removed: Labels of the removed units.
         inputs: Rows of data.
     """
 
-    original: nn.Module
+    call: Caller
     pruned: nn.Module
     wiring: Wiring
     removed: Unit
-    inputs: Tensor
+    inputs: Inputs
+
+    @property
+    def original(self) -> nn.Module:
+        """The network before pruning."""
+        return self.call.model
 
 
 Compensation = Callable[[Repair], None]
@@ -114,7 +120,7 @@ def compensated(subject: Subject, removed: Unit, how: str | None) -> nn.Module:
     pruned = copy.deepcopy(subject.model)
     untie(pruned)
     silence(pruned, subject.wiring, removed)
-    COMPENSATIONS[how](Repair(subject.model, pruned, subject.wiring, removed, subject.inputs))
+    COMPENSATIONS[how](Repair(subject.call, pruned, subject.wiring, removed, subject.inputs))
     return pruned
 
 
@@ -132,8 +138,8 @@ def _mean_inputs(repair: Repair, channels: dict[str, Unit]) -> dict[str, Float[T
     sums: dict[str, Tensor] = {}
     rows: dict[str, int] = {}
     with calls(repair.original, channels) as noted:
-        for piece in batches(repair.original, repair.inputs):
-            repair.original(piece)
+        for piece in batches(repair.call, repair.inputs):
+            repair.call.returned(piece)
             for name, seen in noted.items():
                 module, index = weighted(repair.original, name), torch.from_numpy(channels[name])
                 for given, _ in seen:
@@ -159,15 +165,15 @@ def _moments(repair: Repair, name: str, stays: Unit) -> Moments:
     """Of what a layer reads in the pruned network, and of the outputs that it lacks there."""
     module, channels = weighted(repair.pruned, name), torch.from_numpy(stays)
     inputs = some_of(repair.original, repair.inputs)
-    share = max(FEWEST_ROWS, ROWS_PER_FEATURE * len(stays) * taps(module)) / len(inputs)
+    share = max(FEWEST_ROWS, ROWS_PER_FEATURE * len(stays) * taps(module)) / len(inputs[0])
     moments, drawn = Moments(), torch.Generator().manual_seed(0)
     with calls(repair.original, [name]) as before, calls(repair.pruned, [name]) as after:
-        for piece in batches(repair.pruned, inputs, size=256):
-            repair.original(piece)
-            repair.pruned(piece)
+        for piece in batches(repair.call, inputs, size=256):
+            repair.call.returned(piece)
+            repair.call.on(repair.pruned).returned(piece)
             for (_, wanted), (given, gives) in zip(before[name], after[name], strict=True):
                 x, missing = features(module, given, channels), targets(module, wanted - gives)
-                chosen = torch.randperm(len(x), generator=drawn)[: math.ceil(share * len(piece))]
+                chosen = torch.randperm(len(x), generator=drawn)[: math.ceil(share * len(piece[0]))]
                 moments.add(x[chosen].double(), missing[chosen].double())
             before[name].clear()
             after[name].clear()

@@ -5,14 +5,12 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass
 
-import numpy as np
 from torch import nn
 
 from nif.contracts import InputError
 from nif.pruning.labels import Unit
 from nif.pruning.removal import Kept, cut
 from nif.pruning.subject import Subject
-from nif.scoring import outputs
 
 ZEROED = "they were zeroed and not cut out"
 
@@ -42,13 +40,14 @@ def cut_out(subject: Subject, silenced: nn.Module, gone: Unit) -> Cut:
         silenced: The network in which these units are silent and made up for; not changed.
         gone: Their labels.
     """
-    smaller = copy.deepcopy(silenced)
+    smaller, score = copy.deepcopy(silenced), subject.score
     try:
         kept = cut(smaller, subject.wiring, gone)
-        apart = np.abs(outputs(smaller, subject.inputs) - outputs(silenced, subject.inputs)).max()
+        found, wanted = (score.outputs(subject.call.on(each)) for each in (smaller, silenced))
+        same = score.agree(found, wanted)
     except (InputError, RuntimeError, IndexError, ValueError) as error:
         return Cut(silenced, gone, {}, (f"Nothing can be cut out of this network ({error}): {ZEROED}.",))
-    if apart > subject.score.rounding:
+    if not same:
         return Cut(silenced, gone, {}, (f"Cutting units out changes the outputs of this network: {ZEROED}.",))
     pinned = gone[subject.wiring.labels.is_pinned(gone)]
     said = f"{len(pinned)} units are read where nothing can be made smaller: {ZEROED}."

@@ -14,10 +14,12 @@ from nif.pruning.encoders import unfused
 from nif.pruning.labels import Labels, Unit
 from nif.pruning.operations import BATCH_NORM, ELEMENTWISE, POOLING, SAME, channels_of, one_number_each
 from nif.pruning.wiring import Wiring
+from nif.recording.arguments import Caller, every_output
 from nif.recording.watching import AGAIN, Watcher, tensors_in, watched
+from nif.scoring import Inputs
 
 
-def trace_gradients(model: nn.Module, example: Tensor) -> Wiring:
+def trace_gradients(call: Caller, example: Inputs) -> Wiring:
     """Follow units along the graph that automatic differentiation keeps of one run.
 
     What a model with data-dependent control flow does on other rows may differ; what is cut is therefore
@@ -31,12 +33,12 @@ def trace_gradients(model: nn.Module, example: Tensor) -> Wiring:
 
     Example:
         >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
-        >>> wiring = trace_gradients(net, torch.zeros(1, 2))
+        >>> wiring = trace_gradients(Caller(net), (torch.zeros(1, 2),))
         >>> wiring.labels.of(wiring.at["1"]).tolist() == wiring.labels.of(wiring.reads["2"]).tolist()
         True
     """
-    network = copy.deepcopy(model).eval().requires_grad_(True)
-    graph = _graph(network, example)
+    network = copy.deepcopy(call.model).eval().requires_grad_(True)
+    graph = _graph(call.on(network), example)
     wiring = _weights_of(network, graph)
     names = {module: name for name, module in network.named_modules()}
     for name in list(wiring.makes):
@@ -44,12 +46,15 @@ def trace_gradients(model: nn.Module, example: Tensor) -> Wiring:
     _pin_what_nothing_reads(wiring)
     seen = _Seen(network, wiring)
     with torch.no_grad(), unfused(), watched(network, seen):
-        network(example)
+        returned = call.on(network).returned(example)
     wiring.at.update(seen.at)
+    for units in seen.units_in(returned):
+        wiring.labels.pin(units)
+        wiring.labels.give_out(units)
     return wiring
 
 
-def _graph(network: nn.Module, example: Tensor) -> Any:
+def _graph(call: Caller, example: Inputs) -> Any:
     try:
         import torch_pruning
     except ImportError as error:
@@ -59,12 +64,21 @@ def _graph(network: nn.Module, example: Tensor) -> Any:
         ) from error
     try:
         with torch.enable_grad():
-            return torch_pruning.DependencyGraph().build_dependency(network, example, verbose=False)
+            return torch_pruning.DependencyGraph().build_dependency(
+                call.model,
+                example,
+                forward_fn=lambda _, given: _followable(call.returned(given)),
+                verbose=False,
+            )
     except Exception as error:
         raise InputError(
             f"It can not be found which weights of this model read which units ({error}); rewrite its "
             "forward without data-dependent control flow."
         ) from error
+
+
+def _followable(returned: Any) -> list[Tensor]:
+    return [values for values in every_output(returned) if values.grad_fn is not None]
 
 
 def _weights_of(network: nn.Module, graph: Any) -> Wiring:
@@ -125,6 +139,11 @@ class _Seen(Watcher):
         if units is not None:
             self.tensors.update({id(each): (each, units) for each in tensors_in(returned)})
             self.at[name] = units
+
+    def units_in(self, returned: Any) -> list[Unit]:
+        """The units of all tensors that the network returns and whose units are known."""
+        known = [self.tensors.get(id(each)) for each in every_output(returned)]
+        return [found[1] for found in known if found is not None]
 
     def _passes_on(self, name: str, kind: str) -> bool:
         known = self.modules.get(name)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import torch
-from torch import fx, nn
+from torch import Tensor, fx, nn
+
+from nif.recording.arguments import every_output
 
 
-def traced(model: nn.Module) -> fx.GraphModule:
+def traced(model: nn.Module, names: Sequence[str] = ()) -> fx.GraphModule:
     """The model as a graph in which an encoder is its attention, norms and feed-forward layers.
 
     `torch.fx` itself takes each module of torch as one step, and can not look into an encoder, which asks
-    its inputs which of several programs to run.
+    its inputs which of several programs to run. The graph gives a list of all tensors that the model returns.
+
+    Args:
+        model: It is not changed.
+        names: Parameters of its ``forward`` that are inputs of the graph; the first one if there are none.
 
     Example:
         >>> layer = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)
@@ -23,7 +29,7 @@ def traced(model: nn.Module) -> fx.GraphModule:
         >>> "0.layers.0.linear1" in {node.target for node in graph.graph.nodes}
         True
     """
-    return fx.GraphModule(model, _Tracer().trace(model))
+    return fx.GraphModule(model, _Tracer(names).trace(model))
 
 
 @contextmanager
@@ -45,6 +51,19 @@ def unfused() -> Iterator[None]:
 
 class _Tracer(fx.Tracer):
     """Looks into encoders, and takes every other module of torch as one step."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        super().__init__()
+        self._names = names
+
+    def create_args_for_root(
+        self, root_fn: Any, is_module: bool, concrete_args: Any = None
+    ) -> tuple[Any, list[Any]]:
+        """Only what the data hold is open; parameters beside it are as by default, which decides the path."""
+        given = [self.create_proxy("placeholder", name, (), {}) for name in self._names or ("input",)]
+        named = dict(zip(self._names, given, strict=False))
+        call = partial(root_fn, self.root, **named) if named else partial(root_fn, self.root, *given)
+        return lambda: every_output(call(), (Tensor, fx.Proxy)), []
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         return _steps_of(m) is None and super().is_leaf_module(m, module_qualified_name)

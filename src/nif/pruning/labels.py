@@ -39,6 +39,8 @@ class Labels:
     parent: list[int] = field(default_factory=list)
     pinned: set[int] = field(default_factory=set)
     """Labels that something reads which can not be made narrower."""
+    returned: set[int] = field(default_factory=set)
+    """Labels of units that are outputs of the network themselves."""
 
     def new(self, count: int) -> Unit:
         """Labels for `count` units that nothing ties to others yet."""
@@ -56,14 +58,25 @@ class Labels:
         """These units can be silenced but not cut out."""
         self.pinned.update(units.tolist())
 
+    def give_out(self, units: Unit) -> None:
+        """The network returns these units, which therefore stay."""
+        self.returned.update(units.tolist())
+
     def of(self, units: Unit) -> Unit:
         """The label that each unit shares with those it was joined to."""
         return np.array([self._root(unit) for unit in units.tolist()], dtype=np.int64)
 
     def is_pinned(self, units: Unit) -> Bool[np.ndarray, " unit"]:
         """Whether the unit, or one it was joined to, is pinned."""
-        pinned = {self._root(unit) for unit in self.pinned}
-        return np.array([self._root(unit) in pinned for unit in units.tolist()], dtype=bool)
+        return self._are_in(self.pinned, units)
+
+    def is_returned(self, units: Unit) -> Bool[np.ndarray, " unit"]:
+        """Whether the unit, or one it was joined to, is an output of the network."""
+        return self._are_in(self.returned, units)
+
+    def _are_in(self, some: set[int], units: Unit) -> Bool[np.ndarray, " unit"]:
+        roots = {self._root(unit) for unit in some}
+        return np.array([self._root(unit) in roots for unit in units.tolist()], dtype=bool)
 
     def _root(self, unit: int) -> int:
         while self.parent[unit] != unit:

@@ -61,9 +61,9 @@ def _covariances(subject: Subject, names: list[str]) -> dict[str, Float[Tensor, 
     moments = {name: Moments() for name in names}
     inputs, drawn = some_of(subject.model, subject.inputs), torch.Generator().manual_seed(0)
     with calls(subject.model, names) as noted:
-        for piece in batches(subject.model, inputs, size=256):
-            subject.model(piece)
-            most = math.ceil(ROWS * len(piece) / len(inputs))
+        for piece in batches(subject.call, inputs, size=256):
+            subject.call.returned(piece)
+            most = math.ceil(ROWS * len(piece[0]) / len(inputs[0]))
             for name, seen in noted.items():
                 channels = torch.arange(len(subject.wiring.reads[name]))
                 for given, _ in seen:

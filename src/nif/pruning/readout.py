@@ -8,7 +8,7 @@ from torch import Tensor
 
 from nif.pruning.capture import calls, some_of, targets, weighted
 from nif.pruning.subject import Subject
-from nif.scoring import batches
+from nif.scoring import Inputs, batches
 
 SAMPLES = 1_000
 
@@ -22,26 +22,26 @@ def readout(subject: Subject) -> dict[str, Float[Tensor, "output output"]]:
 
     .. math:: M = E \sum_c \frac{\partial o_c}{\partial z} \frac{\partial o_c}{\partial z}^T
 
-    z is what the layer gives and o the outputs of the network, so that an error e of z moves the outputs by
+    z is what the layer gives and o the outputs that are scored, so that an error e of z moves the outputs by
     about :math:`e^T M e`, squared and summed: one scale for the errors of all layers. Positions of a
     convolution are added up. Many outputs are replaced by random combinations of them, with the same mean.
     """
     found: dict[str, Tensor] = {}
-    inputs = some_of(subject.model, subject.inputs)[:SAMPLES]
+    inputs = some_of(subject.model, subject.inputs, SAMPLES)
     with calls(subject.model, subject.wiring.reads) as noted:
-        for piece in batches(subject.model, inputs):
-            gives = subject.model(followed(piece)).flatten(1)
+        for piece in batches(subject.call, inputs):
+            gives = subject.score.scored(subject.call, followed(piece))
             tensors = {name: [z for _, z in seen] for name, seen in noted.items()}
             for seen in noted.values():
                 seen.clear()
             for direction in directions(gives.shape[1]).to(gives):
                 _add(found, subject, gives @ direction, tensors)
-    return {name: total / len(inputs) for name, total in found.items()}
+    return {name: total / len(inputs[0]) for name, total in found.items()}
 
 
-def followed(piece: Tensor) -> Tensor:
+def followed(piece: Inputs) -> Inputs:
     """Inputs of which gradients are taken; whole numbers, such as those of words, have none."""
-    return piece.requires_grad_() if piece.is_floating_point() else piece
+    return tuple(values.requires_grad_(values.is_floating_point()) for values in piece)
 
 
 def _add(

@@ -56,6 +56,8 @@ def checked_remove(subject: Subject, remove: Remove) -> None:
     """
     if isinstance(remove, Mapping):
         for layer, share in remove.items():
+            if layer in subject.whole:
+                raise InputError(f"{subject.whole[layer]} Name other layers.")
             if layer not in subject.hidden:
                 raise unknown("hidden layer", str(layer), subject.hidden)
             _checked_share(share)

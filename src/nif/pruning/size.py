@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from nif.pruning.encoders import unfused
+from nif.recording.arguments import Caller
 from nif.recording.untouched import untouched
-from nif.scoring import batches
+from nif.scoring import Inputs, batches
 
 ROWS_TIMED = 256
 REPEATS = 21
@@ -39,21 +40,21 @@ class Size:
     milliseconds: float
 
 
-def size_of(model: nn.Module, inputs: Tensor) -> Size:
+def size_of(call: Caller, inputs: Inputs) -> Size:
     """Measure a network on some rows of data.
 
     Example:
-        >>> size = size_of(nn.Linear(3, 2), torch.zeros(1, 3))
+        >>> size = size_of(Caller(nn.Linear(3, 2)), (torch.zeros(1, 3),))
         >>> size.parameters, size.flops
         (8, 12)
     """
-    piece = next(batches(model, inputs[:ROWS_TIMED]))
-    with untouched(model):
+    piece = next(batches(call, inputs, ROWS_TIMED))
+    with untouched(call.model):
         return Size(
-            parameters=sum(weight.numel() for weight in model.parameters()),
-            flops=_flops(model, piece[:1]),
-            bytes=len(save(plain(model))),
-            milliseconds=1000 * _seconds(model, piece),
+            parameters=sum(weight.numel() for weight in call.model.parameters()),
+            flops=_flops(call, tuple(values[:1] for values in piece)),
+            bytes=len(save(plain(call.model))),
+            milliseconds=1000 * _seconds(call, piece),
         )
 
 
@@ -62,22 +63,22 @@ def plain(model: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
 
 
-def _flops(model: nn.Module, row: Tensor) -> int:
+def _flops(call: Caller, row: Inputs) -> int:
     with unfused(), FlopCounterMode(display=False) as counter:  # what a fused kernel does is not counted
-        model(row)
+        call.returned(row)
     return int(counter.get_total_flops())
 
 
-def _seconds(model: nn.Module, piece: Tensor) -> float:
+def _seconds(call: Caller, piece: Inputs) -> float:
     """Median over several forward passes; on a GPU the work is waited for."""
     start = time.perf_counter()
     while time.perf_counter() - start < WARM:  # the first passes choose kernels and wake the processor
-        model(piece)
+        call.returned(piece)
     taken: list[float] = []
     while len(taken) < REPEATS and (sum(taken) < SECONDS or not taken):
         start = time.perf_counter()
-        model(piece)
-        if piece.is_cuda:
-            torch.cuda.synchronize(piece.device)
+        call.returned(piece)
+        if piece[0].is_cuda:
+            torch.cuda.synchronize(piece[0].device)
         taken.append(time.perf_counter() - start)
     return sorted(taken)[len(taken) // 2]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 from nif.contracts import InputError, Layer
 from nif.estimators.checks import FEWEST_SAMPLES
@@ -17,11 +17,11 @@ from nif.pruning.labels import Unit
 from nif.pruning.parametrized import make_plain
 from nif.pruning.wiring import Wiring, trace
 from nif.recording import as_torch
-from nif.recording.arguments import Arguments
+from nif.recording.arguments import Arguments, Caller
 from nif.recording.rows import rows
 from nif.recording.untouched import runnable, untouched
 from nif.recording.wrappers import unwrapped
-from nif.scoring import Score, batches, score_on
+from nif.scoring import Inputs, Score, batches, score_on
 
 EXAMPLES = 2
 """Rows that are run to find how the network is wired."""
@@ -32,27 +32,32 @@ class Subject:
     """A trained network, where its units are, and the data to judge by.
 
     Attributes:
-        model: A copy of the user's network; never changed either, so that others can be compared with it.
+        call: Runs a copy of the user's network, never changed either, so that others can be compared with it.
         wiring: Which weights make and read each unit.
         flow: What was measured on the network.
         hidden: Labels of the units of each hidden layer of the flow, by the layer's name.
-        inputs: Rows of data.
+        inputs: Rows of data, for each input of the network.
         score: Of any network on these rows.
         flags: Which modules of the user's network were in training mode.
-        notes: Layers of the flow that can not be pruned, and why.
+        whole: Why layers of the flow can not be pruned, by the layer's name.
     """
 
-    model: nn.Module
+    call: Caller
     wiring: Wiring
     flow: Flow
     hidden: dict[str, Unit]
-    inputs: Tensor
+    inputs: Inputs
     score: Score
     flags: dict[str, bool]
-    notes: tuple[str, ...] = ()
+    whole: dict[str, str]
+
+    @property
+    def model(self) -> nn.Module:
+        """The network that `call` runs."""
+        return self.call.model
 
 
-def subject(model: Any, flow: Flow, data: Any) -> Subject:
+def subject(model: Any, flow: Flow, data: Any, output: int | str | None = None) -> Subject:
     """Copy the network, find its wiring, and check that network, flow and data belong together.
 
     Raises:
@@ -62,28 +67,23 @@ def subject(model: Any, flow: Flow, data: Any) -> Subject:
     network = _copied(model)
     flags = {name: module.training for name, module in network.named_modules()}
     network.eval()
-    found = rows(data)
+    found = rows(data, arguments=Arguments.of(network))
     if len(found) < FEWEST_SAMPLES:
         raise InputError(
             f"The data have {len(found)} rows; pruning is judged on {FEWEST_SAMPLES} or more. Give more rows."
         )
-    score = score_on(network, found.inputs, found.labels, getattr(model, "classes_", None))
-    example = next(batches(network, found.inputs[:EXAMPLES]))
+    call = Caller(network, found.names, output)
+    score = score_on(call, found.every, found.labels, getattr(model, "classes_", None))
+    example = next(batches(call, found.every, EXAMPLES))
     with untouched(network):
-        wiring = trace(network, example) or trace_gradients(network, example)
-    hidden, notes = _hidden(flow, wiring)
-    return Subject(network, wiring, flow, hidden, found.inputs, score, flags, notes)
+        wiring = trace(call, example) or trace_gradients(call, example)
+    hidden, whole = _hidden(flow, wiring)
+    return Subject(call, wiring, flow, hidden, found.every, score, flags, whole)
 
 
 def _copied(model: Any) -> nn.Module:
     network = as_torch(unwrapped(model))  # wrappers hide the names of the modules that the flow knows
     runnable(network)
-    names = Arguments.of(network)
-    if names.required > 1:
-        raise InputError(
-            f"The model takes {names.required} inputs ({', '.join(names.names[: names.required])}); pruning "
-            "takes a model of one. Wrap it in a module that makes them of one tensor, and measure that."
-        )
     try:
         copied = copy.deepcopy(network)
     except (RuntimeError, TypeError) as error:
@@ -92,24 +92,26 @@ def _copied(model: Any) -> nn.Module:
     return copied
 
 
-def _hidden(flow: Flow, wiring: Wiring) -> tuple[dict[str, Unit], tuple[str, ...]]:
-    """Labels of the hidden layers' units; what there is to say of layers whose units can not be followed."""
-    found, notes = {}, []
-    for layer in flow.layers[1:-1]:
-        if layer.name in wiring.at:
-            found[layer.name] = wiring.labels.of(_units(layer, wiring))
+def _hidden(flow: Flow, wiring: Wiring) -> tuple[dict[str, Unit], dict[str, str]]:
+    """Labels of the units of the hidden layers that can be pruned; why others can not be."""
+    found, whole = {}, {}
+    layers = [layer for layer in flow.layers[:-1] if layer.kind != "input"]
+    for layer in layers:
+        labels = wiring.labels.of(_units(layer, wiring)) if layer.name in wiring.at else None
+        if labels is None:
+            whole[layer.name] = "its units can not be followed to their weights"
+        elif wiring.labels.is_returned(labels).any():
+            whole[layer.name] = "the model returns its units"
         else:
-            notes.append(
-                f"Layer {layer.name!r} is left whole: its units can not be followed to their weights."
-            )
-    if notes and not found:
-        names = ", ".join(layer.name for layer in flow.layers[1:-1])
+            found[layer.name] = labels
+    if layers and not any(layer.name in wiring.at for layer in layers):
+        names = ", ".join(layer.name for layer in layers)
         raise InputError(
             f"None of the hidden layers of the flow ({names}) can be followed to weights of this model that "
             "make its units. Pass the model that the flow was measured on; if this is it, no layer of it can "
             "be pruned."
         )
-    return found, tuple(notes)
+    return found, {name: f"Layer {name!r} is left whole: {why}." for name, why in whole.items()}
 
 
 def _units(layer: Layer, wiring: Wiring) -> Unit:

@@ -34,6 +34,7 @@ def prune(
     alpha: float = 0.05,
     rule: str | Rule = "redundancy",
     compensate: str | None = "auto",
+    output: int | str | None = None,
     cut: bool = True,
     seed: int = 0,
     progress: bool = True,
@@ -43,18 +44,21 @@ def prune(
     Args:
         model: The trained network, as for `nif.measure`; it is not changed.
         flow: What was measured on it.
-        data: Rows to judge by, as for `nif.measure`; with labels, the score is accuracy, without them the
-            largest change of an output. 50 rows or more.
+        data: Rows to judge by, as for `nif.measure`; with labels, the score is the accuracy of the output
+            chosen, without them the largest change of any number that the model returns. 50 rows or more.
         remove: ``"silent"``: the units that no information is shown to flow through. A share between 0 and 1:
             of all hidden units. A dict: a share for each layer it names. ``"most"``: as many as `tolerance`
             allows.
-        tolerance: The score on these data does not fall by more: units are put back until it holds. None
-            promises nothing.
+        tolerance: The score on these data does not get worse by more: units are put back until it holds.
+            None promises nothing. Accuracy says nothing of further outputs; how far they moved is then in
+            the notes.
         alpha: False discovery rate at which a unit counts as silent.
         rule: A name in `nif.pruning.RULES`, or a function; orders the units except for ``"silent"``.
         compensate: ``"mean"`` folds the mean of a removed unit into the next bias, exact for constant units;
             ``"linear"`` folds its least-squares prediction from the units that stay into the next weights;
             None does neither. ``"auto"``: mean for ``"silent"``, else linear.
+        output: Which output is meant, by name or index, of a model that returns several: the one that the
+            flow was measured for. Units that the model returns, in any output, stay.
         cut: Make the tensors smaller; False zeroes weights and biases, as published.
         seed: For rules that draw.
         progress: Show a bar with the time left, in a terminal, after two seconds.
@@ -75,7 +79,7 @@ def prune(
         >>> "1[1]" in set(small.removed["unit"])
         True
     """
-    found = subject(model, flow, data)
+    found = subject(model, flow, data, output)
     checked_remove(found, remove)
     how = _compensation(compensate, remove)
     _checked_options(remove, rule, tolerance, alpha)
@@ -113,7 +117,9 @@ class _Trials:
     def holds(self, model: nn.Module) -> bool:
         """Whether the score of this network is within the tolerance."""
         score = self.subject.score
-        return self.tolerance is None or score.within(self.tolerance, score.of(model))
+        return self.tolerance is None or score.within(
+            self.tolerance, score.outputs(self.subject.call.on(model))
+        )
 
 
 def _result(found: Subject, asked: Asked, gone: Unit, made: Cut, tolerance: float | None) -> Pruned:
@@ -124,16 +130,23 @@ def _result(found: Subject, asked: Asked, gone: Unit, made: Cut, tolerance: floa
     put_back = _rows(found, np.setdiff1d(np.concatenate([asked.ordered, asked.last]), gone))
     last = np.isin(put_back.pop("label"), asked.last)
     put_back["reason"] = np.where(last, "last unit of its layer", "the score would fall too far")
+    smaller = found.call.on(made.model)
+    after = found.score.outputs(smaller)
     return Pruned(
         model=made.model,
         removed=removed,
         put_back=put_back,
         score_before=found.score.before,
-        score_after=found.score.of(made.model),
+        score_after=found.score.of(after),
         score=found.score.name,
-        size_before=size_of(found.model, found.inputs),
-        size_after=size_of(made.model, found.inputs),
-        notes=(*found.notes, *_said(asked, gone, tolerance), *made.notes),
+        size_before=size_of(found.call, found.inputs),
+        size_after=size_of(smaller, found.inputs),
+        notes=(
+            *found.whole.values(),
+            *_said(asked, gone, tolerance),
+            *made.notes,
+            *_said_of_others(found.score.besides(after)),
+        ),
         kept=made.kept,
         original=shapes_of(found.model),
     )
@@ -149,6 +162,16 @@ def _said(asked: Asked, gone: Unit, tolerance: float | None) -> list[str]:
     return [
         f"{kept}: the score would fall by more than tolerance={tolerance}; a larger one lets more go, "
         "None lets all go."
+    ]
+
+
+def _said_of_others(moved: float) -> list[str]:
+    """How far outputs went for which nothing is promised."""
+    if not moved:
+        return []
+    return [
+        f"Outputs that accuracy does not see moved by up to {moved:.3g}; rows without labels make tolerance "
+        "a promise for them too."
     ]
 
 

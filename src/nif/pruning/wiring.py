@@ -27,9 +27,11 @@ from nif.pruning.operations import (
     same,
     silenced_along,
 )
+from nif.recording.arguments import Caller
 from nif.recording.nonlinear import function_name
 from nif.recording.watching import AGAIN
 from nif.recording.ways import over_positions
+from nif.scoring import Inputs
 
 
 @dataclass(eq=False)
@@ -54,13 +56,13 @@ class Wiring:
     positions: dict[str, int] = field(default_factory=dict)
 
 
-def trace(model: nn.Module, example: Tensor) -> Wiring | None:
+def trace(call: Caller, example: Inputs) -> Wiring | None:
     """Run the model once and follow every unit from the weights that make it to those that read it.
 
     An operation that is not known pins the units it reads: they can be silenced, and are not cut out.
 
     Args:
-        model: In eval mode; it is run and not changed.
+        call: Runs the model, which is in eval mode and not changed.
         example: A few rows of data.
 
     Returns:
@@ -68,17 +70,17 @@ def trace(model: nn.Module, example: Tensor) -> Wiring | None:
 
     Example:
         >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
-        >>> wiring = trace(net, torch.zeros(1, 2))
+        >>> wiring = trace(Caller(net), (torch.zeros(1, 2),))
         >>> wiring.makes["0"].tolist() == wiring.at["1"].tolist() == wiring.reads["2"].tolist()
         True
     """
     try:
-        graph = traced(model)
+        graph = traced(call.model, call.names)
     except Exception:  # tracing runs the user's code on stand-ins for tensors: anything may be raised
         return None
     follower = _Follower(graph)
     with torch.no_grad():
-        follower.run(example)
+        follower.run(*example)
     return follower.wiring
 
 
@@ -104,6 +106,9 @@ class _Follower(fx.Interpreter):
             or (isinstance(value, (tuple, list)) and not isinstance(value, torch.Size))
         ):
             self._pin_inputs(n)
+        if n.op == "output":
+            for units in filter(None, self._given(n)):
+                self.wiring.labels.give_out(units.labels)
         if found is not None:
             name = self._name(n)
             self.wiring.at[name] = found.labels

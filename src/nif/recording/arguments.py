@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -58,8 +58,12 @@ class Caller:
     """
 
     model: nn.Module
-    names: tuple[str, ...]
+    names: tuple[str, ...] = ()
     output: int | str | None = None
+
+    def on(self, model: nn.Module) -> Caller:
+        """Calls another network in the same way."""
+        return replace(self, model=model)
 
     def prepared(self, inputs: Sequence[Tensor]) -> list[Tensor]:
         """The inputs as the model takes them; whole numbers stay whole only for a model with an embedding."""
@@ -78,9 +82,13 @@ class Caller:
 
     def __call__(self, inputs: Sequence[Tensor]) -> Tensor:
         """Run the model, and return the output that is meant."""
+        return chosen_output(self.returned(inputs), self.output)
+
+    def returned(self, inputs: Sequence[Tensor]) -> Any:
+        """Run the model, and return all that it returns."""
         if self.names:
-            return chosen_output(self.model(**dict(zip(self.names, inputs, strict=True))), self.output)
-        return chosen_output(self.model(*inputs), self.output)
+            return self.model(**dict(zip(self.names, inputs, strict=True)))
+        return self.model(*inputs)
 
 
 def chosen_output(returned: Any, output: int | str | None) -> Tensor:
@@ -118,6 +126,38 @@ def chosen_output(returned: Any, output: int | str | None) -> Tensor:
     if key not in tensors:
         raise unknown("output", str(output), map(str, tensors))
     return tensors[key]
+
+
+def every_output(returned: Any, kinds: type | tuple[type, ...] = Tensor) -> list[Any]:
+    """All tensors in what a model returns, however deep in tuples, mappings and objects; each once.
+
+    Args:
+        returned: By the model.
+        kinds: What counts as a tensor.
+
+    Example:
+        >>> [len(values) for values in every_output({"logits": torch.ones(1), "all": (torch.ones(2), None)})]
+        [1, 2]
+    """
+    found: dict[int, Any] = {}
+    seen: set[int] = set()
+    waiting = [returned]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, kinds):
+            found[id(part)] = part
+        elif id(part) not in seen and not isinstance(part, (type, nn.Module)):
+            seen.add(id(part))
+            waiting += reversed(_parts(part))
+    return list(found.values())
+
+
+def _parts(returned: Any) -> list[Any]:
+    if isinstance(returned, Mapping):
+        return list(returned.values())
+    if isinstance(returned, (tuple, list)):
+        return list(returned)
+    return list(vars(returned).values()) if hasattr(returned, "__dict__") else []
 
 
 def _length(returned: Any) -> int:

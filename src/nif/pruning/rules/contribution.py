@@ -38,20 +38,22 @@ def contribution(subject: Subject, units: Unit, seed: int) -> Float[np.ndarray, 
 def _costs(subject: Subject, units: Unit) -> Float[Tensor, "unit unit"]:
     """Mean products of the changes of the outputs that every two units make, added up over layers."""
     total = torch.zeros(len(units), len(units), dtype=torch.float64)
-    inputs = some_of(subject.model, subject.inputs)[:SAMPLES]
+    inputs = some_of(subject.model, subject.inputs, SAMPLES)
     belongs = _belongs(subject, units)
     with calls(subject.model, belongs) as noted:
-        for piece in batches(subject.model, inputs, size=len(inputs)):
-            gives = subject.model(followed(piece)).flatten(1)
+        for piece in batches(subject.call, inputs, size=SAMPLES):
+            gives = subject.score.scored(subject.call, followed(piece))
             given = [(name, x) for name, seen in noted.items() for x, _ in seen]
             for direction in directions(gives.shape[1]).to(gives):
                 slopes = torch.autograd.grad(
-                    (gives @ direction).sum(), [x for _, x in given], retain_graph=True
+                    (gives @ direction).sum(), [x for _, x in given], retain_graph=True, allow_unused=True
                 )
                 for (name, x), slope in zip(given, slopes, strict=True):
+                    if slope is None:  # read on the way to another output only
+                        continue
                     change = _changes(subject, name, x, slope) @ belongs[name]
                     total += change.T @ change
-    return total / len(inputs)
+    return total / len(inputs[0])
 
 
 def _changes(subject: Subject, name: str, x: Tensor, slope: Tensor) -> Float[Tensor, "sample channel"]:

@@ -20,7 +20,7 @@ def taylor(subject: Subject, units: Unit, seed: int) -> Float[np.ndarray, " unit
 
     .. math:: E \left\lvert x_i \, \partial L / \partial x_i \right\rvert
 
-    The loss is cross entropy where the data have classes, else half the squared output.
+    The loss is cross entropy where the data have classes, else half the squared outputs.
 
     References:
         Molchanov et al. (2017), https://arxiv.org/abs/1611.06440
@@ -39,27 +39,27 @@ def _changes(subject: Subject) -> dict[str, np.ndarray]:
     """Mean absolute first-order change of the loss for every input of every layer, positions added up."""
     found: dict[str, Tensor] = {}
     with calls(subject.model, subject.wiring.reads) as noted:
-        for start, piece in enumerate(batches(subject.model, subject.inputs)):
+        for start, piece in enumerate(batches(subject.call, subject.inputs)):
             given = {}
-            loss = _loss(subject, subject.model(followed(piece)), start * BATCH)
+            gives = subject.score.scored(subject.call, followed(piece))
+            loss = _loss(subject, gives, start * BATCH)
             for name, seen in noted.items():
                 given[name] = [x for x, _ in seen if x.requires_grad]
                 seen.clear()
             for name, tensors in given.items():
                 module = weighted(subject.model, name)
-                for x, slope in zip(
-                    tensors, torch.autograd.grad(loss, tensors, retain_graph=True), strict=True
-                ):
+                slopes = torch.autograd.grad(loss, tensors, retain_graph=True, materialize_grads=True)
+                for x, slope in zip(tensors, slopes, strict=True):
                     change = channel_rows(module, x * slope).detach().double()
-                    of_samples = change.reshape(len(piece), -1, change.shape[-1]).sum(1).abs().sum(0).cpu()
+                    of_samples = change.reshape(len(gives), -1, change.shape[-1]).sum(1).abs().sum(0).cpu()
                     found[name] = found.get(name, torch.zeros(())) + of_samples
-    return {name: (value / len(subject.inputs)).numpy() for name, value in found.items()}
+    return {name: (value / len(subject.inputs[0])).numpy() for name, value in found.items()}
 
 
 def _loss(subject: Subject, gives: Tensor, start: int) -> Tensor:
     """Sum over the rows of one batch, which begins at row `start`."""
     score = subject.score
-    if score.labels is None or gives.ndim != 2 or gives.shape[1] < 2:
+    if score.labels is None or gives.shape[1] < 2:
         return gives.square().sum() / 2
     labels = torch.from_numpy(score.labels[start : start + len(gives)]).to(gives.device)
     return functional.cross_entropy(gives, labels, reduction="sum")
