@@ -41,7 +41,11 @@ def flow_of(model: nn.Module, x: Tensor, names: Iterable[str], silent: Iterable[
     ]
     titles = ["input", *names, "output"]
     layers = tuple(
-        Layer(title, "ReLU", tuple(f"{title}[{index}]" for index in range(table.shape[-1])))
+        Layer(
+            title,
+            "input" if title == "input" else "ReLU",
+            tuple(f"{title}[{index}]" for index in range(table.shape[-1])),
+        )
         for title, table in zip(titles, values, strict=True)
     )
     constant = tuple(np.ptp(table.reshape(-1, table.shape[-1]).numpy(), axis=0) == 0 for table in values)

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 import nif
-from nif.contracts import InputError
 from nif.pruning import RULES, Pruned, prune, shrink
 from pruning_networks import flow_of
 
@@ -157,11 +156,3 @@ def test_whole_numbers_are_read_as_they_are_when_measured() -> None:
     model, x = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)), torch.randint(0, 99, (ROWS, 4))
     flow = nif.measure(model, x, estimator=nif.Binned(), progress=False)
     assert len(prune(model, flow, x, remove=0.5, tolerance=None, progress=False).removed) == 4
-
-
-def test_a_model_of_two_inputs_is_refused_by_name() -> None:
-    x = torch.randn(ROWS, 4)
-    flow = flow_of(net := nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)), x, ["1"])
-    assert len(net) == 3
-    with pytest.raises(InputError, match=r"takes 2 inputs \(input1, input2\); pruning takes a model of one"):
-        prune(nn.Bilinear(4, 4, 2), flow, x)

@@ -19,6 +19,7 @@ from nif.pruning.encoders import traced, unfused
 from nif.pruning.pruned import Pruned
 from nif.pruning.size import size_of
 from nif.pruning.wiring import trace
+from nif.recording.arguments import Caller
 from pruning_networks import chain
 
 pytestmark = [
@@ -153,7 +154,7 @@ def test_every_way_of_asking_saves_and_shrinks(remove: Any, tmp_path: Path) -> N
 def test_the_graph_computes_what_the_encoder_does() -> None:
     for name in NETWORKS:
         model, x = network(name)
-        if trace(model, x[:2]) is not None:
+        if trace(Caller(model), (x[:2],)) is not None:
             with torch.no_grad():
                 assert torch.allclose(traced(model)(x), model(x), atol=1e-5), name
 
@@ -184,7 +185,7 @@ def test_hooks_are_told_and_the_fast_path_is_put_back() -> None:
 def test_operations_of_fused_kernels_are_counted() -> None:
     model, x = network("one layer")
     tokens, width, inner = 5, 8, 16
-    assert size_of(model, x).flops > 2 * 2 * tokens * width * inner
+    assert size_of(Caller(model), (x,)).flops > 2 * 2 * tokens * width * inner
 
 
 def test_functions_are_followed_where_the_code_can_not_be_traced() -> None:

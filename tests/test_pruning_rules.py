@@ -57,22 +57,22 @@ def test_taylor_is_the_gradient_times_the_activation() -> None:
     found = prepared(5, 6, 4, 3)
     scores = RULES["taylor"](found, cuttable(found), 0)
     total = np.zeros(6)
-    for row, label in zip(found.inputs, found.score.labels, strict=True):
+    for row, label in zip(found.inputs[0], found.score.labels, strict=True):
         units = found.model[:2](row[None]).detach().requires_grad_()
         nn.functional.cross_entropy(found.model[2:](units), torch.tensor([int(label)])).backward()
         total += (units * units.grad).abs().detach().double().numpy()[0]
-    assert np.allclose(scores[:6], total / len(found.inputs), rtol=1e-4)
+    assert np.allclose(scores[:6], total / len(found.inputs[0]), rtol=1e-4)
 
 
 def test_readout_is_the_squared_gradient_of_all_outputs() -> None:
     found = prepared(5, 6, 3)
     whole = torch.zeros(6, 6)
-    for row in found.inputs:
+    for row in found.inputs[0]:
         slopes = torch.autograd.functional.jacobian(found.model[1:], found.model[0](row[None]).detach())[
             0, :, 0
         ]
         whole += slopes.T @ slopes
-    assert torch.allclose(readout(found)["0"].float(), whole / len(found.inputs), rtol=1e-4)
+    assert torch.allclose(readout(found)["0"].float(), whole / len(found.inputs[0]), rtol=1e-4)
 
 
 def test_readout_of_many_outputs_is_that_of_random_combinations() -> None:

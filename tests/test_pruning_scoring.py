@@ -9,41 +9,44 @@ from torch import nn
 
 from nif.contracts import InputError
 from nif.pruning.size import size_of
-from nif.scoring import classes, outputs, score_on
+from nif.recording.arguments import Caller
+from nif.scoring import Outputs, classes, outputs, score_on
 from pruning_networks import chain, rows
 
 
 def test_accuracy_counts_the_rows_that_are_right() -> None:
     x = torch.eye(4)
-    score = score_on(nn.Identity(), x, np.array([0, 1, 2, 0]))
-    assert score.of(nn.Identity()) == 0.75
+    score = score_on(Caller(nn.Identity()), (x,), np.array([0, 1, 2, 0]))
     assert score.before == 0.75
-    assert score.drop(0.5) == 0.25
-    assert score.within(0.25, 0.5)
-    assert not score.within(0.24, 0.5)
+    moved = Outputs(np.eye(4)[[0, 1, 3, 3]])
+    assert score.of(moved) == 0.5
+    assert score.within(0.25, moved)
+    assert not score.within(0.24, moved)
 
 
 def test_without_labels_it_is_the_largest_change() -> None:
     model = chain(4, 6, 3)
     x, _ = rows(model, 4)
-    score = score_on(model, x, None)
+    score = score_on(Caller(model), (x,), None)
     moved = chain(4, 6, 3)
     with torch.no_grad():
         moved[2].bias[1] += 0.25
-    assert score.of(model) == 0
-    assert score.of(moved) == pytest.approx(0.25, abs=1e-6)
-    assert score.drop(0.25) == 0.25
+    found = score.outputs(Caller(moved))
+    assert score.before == 0
+    assert score.of(found) == pytest.approx(0.25, abs=1e-6)
+    assert score.within(0.25, found)
+    assert not score.within(0.24, found)
 
 
 def test_real_labels_are_no_classes() -> None:
-    assert score_on(nn.Identity(), torch.eye(3), np.array([0.5, 1.0, 2.0])).labels is None
+    assert score_on(Caller(nn.Identity()), (torch.eye(3),), np.array([0.5, 1.0, 2.0])).labels is None
 
 
 def test_labels_may_be_the_values_of_the_classes() -> None:
-    score = score_on(nn.Identity(), torch.eye(3), np.array([10, 20, 40]), class_values=np.array([10, 20, 40]))
-    assert score.of(nn.Identity()) == 1.0
+    call, x, values = Caller(nn.Identity()), (torch.eye(3),), np.array([10, 20, 40])
+    assert score_on(call, x, np.array([10, 20, 40]), class_values=values).before == 1.0
     with pytest.raises(InputError, match="no class of this model"):
-        score_on(nn.Identity(), torch.eye(3), np.array([10, 20, 30]), class_values=np.array([10, 20, 40]))
+        score_on(call, x, np.array([10, 20, 30]), class_values=values)
 
 
 @pytest.mark.parametrize(
@@ -57,12 +60,12 @@ def test_batches_give_what_one_pass_gives() -> None:
     model = chain(4, 6, 3)
     x, _ = rows(model, 4, count=2500)
     with torch.no_grad():
-        assert np.allclose(outputs(model, x), model(x), atol=1e-6)
+        assert np.allclose(outputs(Caller(model), (x,)).chosen, model(x), atol=1e-6)
 
 
 def test_size_counts_parameters_and_operations() -> None:
     model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 2))
-    size = size_of(model, torch.zeros(3, 1, 8, 8))
+    size = size_of(Caller(model), (torch.zeros(3, 1, 8, 8),))
     assert size.parameters == 4 * 9 + 4 + 2 * 144 + 2
     assert size.flops == 2 * (4 * 9 * 36 + 2 * 144)
     assert size.bytes > 4 * size.parameters

@@ -16,6 +16,7 @@ from nif.pruning.labels import Labels
 from nif.pruning.subject import Subject
 from nif.pruning.wiring import trace
 from nif.recording import record
+from nif.recording.arguments import Caller
 from pruning_networks import NETWORKS, Block, Residual, channel_axis, flow_of, network
 
 
@@ -87,7 +88,7 @@ def test_cut_equals_zeroed_with_every_compensation(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in NETWORKS if name != "not traceable"])
 def test_units_are_found_under_the_names_of_a_recording(name: str) -> None:
     model, x, _, _ = network(name)
-    found = trace(model, x[:2])
+    found = trace(Caller(model), (x[:2],))
     assert found is not None
     recorded = {layer.name: len(layer) for layer in record(model, x).layers[1:-1]}
     assert recorded == {layer: len(found.at[layer]) for layer in recorded}
@@ -95,7 +96,7 @@ def test_units_are_found_under_the_names_of_a_recording(name: str) -> None:
 
 def test_both_ways_of_following_agree() -> None:
     model, x, _, _ = network("residual")
-    one, other = trace(model, x[:2]), trace_gradients(model, x[:2])
+    one, other = trace(Caller(model), (x[:2],)), trace_gradients(Caller(model), (x[:2],))
     assert one is not None
     for found in (one, other):
         assert found.labels.of(found.makes["c1"]).tolist() == found.labels.of(found.makes["c2"]).tolist()

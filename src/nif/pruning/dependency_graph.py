@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -12,7 +13,15 @@ from nif.contracts import InputError
 from nif.pruning.capture import Weighted
 from nif.pruning.encoders import unfused
 from nif.pruning.labels import Labels, Unit
-from nif.pruning.operations import BATCH_NORM, ELEMENTWISE, POOLING, SAME, channels_of, one_number_each
+from nif.pruning.operations import (
+    BATCH_NORM,
+    ELEMENTWISE,
+    PAIRED,
+    POOLING,
+    SAME,
+    channels_of,
+    one_number_each,
+)
 from nif.pruning.wiring import Wiring
 from nif.recording.arguments import Caller, every_output
 from nif.recording.watching import AGAIN, Watcher, tensors_in, watched
@@ -67,7 +76,7 @@ def _graph(call: Caller, example: Inputs) -> Any:
             return torch_pruning.DependencyGraph().build_dependency(
                 call.model,
                 example,
-                forward_fn=lambda _, given: _followable(call.returned(given)),
+                forward_fn=lambda _, given: _followable(call, given),
                 verbose=False,
             )
     except Exception as error:
@@ -77,8 +86,9 @@ def _graph(call: Caller, example: Inputs) -> Any:
         ) from error
 
 
-def _followable(returned: Any) -> list[Tensor]:
-    return [values for values in every_output(returned) if values.grad_fn is not None]
+def _followable(call: Caller, example: Inputs) -> list[Tensor]:
+    """Every tensor that the model returns and that was computed."""
+    return [values for values in every_output(call.returned(example)) if values.grad_fn is not None]
 
 
 def _weights_of(network: nn.Module, graph: Any) -> Wiring:
@@ -124,7 +134,7 @@ class _Seen(Watcher):
 
     def __init__(self, network: nn.Module, wiring: Wiring) -> None:
         self.modules = dict(network.named_modules())
-        self.makes = wiring.makes
+        self.makes, self.labels = wiring.makes, wiring.labels
         self.at: dict[str, Unit] = {}
         self.tensors: dict[
             int, tuple[Tensor, Unit]
@@ -139,6 +149,14 @@ class _Seen(Watcher):
         if units is not None:
             self.tensors.update({id(each): (each, units) for each in tensors_in(returned)})
             self.at[name] = units
+
+    def function(self, name: str, given: Any, returned: Any) -> None:
+        """Passes on the units of a sum or product whose sides have the same ones."""
+        known = [self.tensors[id(each)][1] for each in tensors_in(given) if id(each) in self.tensors]
+        if name in PAIRED and len(known) == len(tensors_in(given)):
+            first, *others = map(self.labels.of, known)
+            if others and all(np.array_equal(first, other) for other in others):
+                self.tensors.update({id(each): (each, known[0]) for each in tensors_in(returned)})
 
     def units_in(self, returned: Any) -> list[Unit]:
         """The units of all tensors that the network returns and whose units are known."""
