@@ -30,6 +30,17 @@ def net():
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(3, 6), nn.ReLU(), nn.Linear(6, 2))
 
+class Pair(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.left, self.right = nn.Linear(3, 6), nn.Linear(3, 6)
+        self.head, self.value = nn.Linear(6, 2), nn.Linear(6, 1)
+
+    def forward(self, left, right):
+        units = torch.relu(self.left(left) + self.right(right))
+        return self.head(units), self.value(units)
+
 def text():
     return "no network"
 
@@ -175,6 +186,21 @@ def test_prune_measures_where_no_flow_is_given(room: Path) -> None:
 
     assert run("prune", "nets:net", "data.npy", *WEIGHTS, "--out", "small.safetensors") == 0
     assert shrink(trained(), "small.safetensors")[0].weight.shape[0] < 6
+
+
+def test_networks_of_several_inputs_and_outputs(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    x, y = np.load("data.npz")["x"], np.load("data.npz")["y"]
+    np.savez("pairs.npz", left=x, right=x[:, ::-1], y=y)
+    data = ("nets:Pair", "pairs.npz", "--x", "left,right", "--output")
+    assert run("layers", *data, "0") == 0
+    assert "input.left" in capsys.readouterr().out
+    assert "There is no output 'score'" in error(capsys, "measure", *data, "score", *OUT)
+    assert run("measure", *data, "-2", "--estimator", "binned", "-o", "pair.safetensors") == 0
+    options = ("0", "--label", "y", "--flow", "pair.safetensors", "--remove", "0.5", "--tolerance", "1")
+    assert run("prune", *data, *options, "-o", "small.safetensors") == 0
+    assert "accuracy" in capsys.readouterr().out
+    assert nif.pruning.read_told("small.safetensors").removed["how"].tolist() == ["cut"] * 3
+    assert "Choose one: output=0, output=1" in error(capsys, "measure", *data[:-1], *OUT)
 
 
 def test_report_writes_the_page(room: Path, capsys: pytest.CaptureFixture[str]) -> None:

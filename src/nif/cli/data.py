@@ -20,12 +20,12 @@ class Data:
     """Inputs of a network and, where a label was named, the class of each row.
 
     Attributes:
-        x: A frame with named columns, or an array of any number of axes.
+        x: A frame with named columns, an array of any number of axes, or an array for each of several inputs.
         y: One number for each row; a label of words has become its place in `classes`.
         classes: The words in alphabetical order, where the label was in words.
     """
 
-    x: pd.DataFrame | np.ndarray
+    x: pd.DataFrame | np.ndarray | dict[str, np.ndarray]
     y: np.ndarray | None
     classes: tuple[str, ...] | None
 
@@ -35,7 +35,8 @@ def read(path: Path, features: str | None = None, label: str | None = None) -> D
 
     Args:
         path: ``.csv`` with a header, ``.parquet``, ``.npy`` with one row for each sample, or ``.npz``.
-        features: Columns separated by commas; for an ``.npz`` the name of one array, ``x`` if not given.
+        features: Columns separated by commas; for an ``.npz`` the name of one array, ``x`` if not given, or
+            of several, for a network of several inputs.
         label: The column of the class; for an ``.npz`` the name of its array.
 
     Raises:
@@ -43,9 +44,10 @@ def read(path: Path, features: str | None = None, label: str | None = None) -> D
     """
     if path.suffix == ".npz":
         arrays = _arrays(path)
-        x = _named(
-            arrays, features or ("x" if "x" in arrays or len(arrays) > 1 else next(iter(arrays))), path
-        )
+        default = "x" if "x" in arrays or len(arrays) > 1 else next(iter(arrays))
+        names = [name.strip() for name in (features or default).split(",")]
+        inputs = {name: _named(arrays, name, path) for name in names}
+        x = inputs if len(inputs) > 1 else inputs[names[0]]
         return Data(x, *_labels(None if label is None else pd.Series(_named(arrays, label, path).ravel())))
     frame = table(path)
     if isinstance(frame, np.ndarray):

@@ -15,14 +15,23 @@ from nif.cli import options
 @options.WEIGHTS
 @options.FEATURES
 @options.LABEL
-def layers(*, model: str, data: Path, weights: Path | None, features: str | None, label: str | None) -> None:
+@options.OUTPUT
+def layers(
+    *,
+    model: str,
+    data: Path,
+    weights: Path | None,
+    features: str | None,
+    label: str | None,
+    of_several: int | str | None,
+) -> None:
     """List the layers of a network that would be measured, and which feeds which."""
     from nif.cli.data import read
     from nif.cli.models import network
     from nif.demo.tables import table
     from nif.recording import layers as found_layers
 
-    found = found_layers(network(model, weights), read(data, features, label).x)
+    found = found_layers(network(model, weights), read(data, features, label).x, output=of_several)
     cells = {
         "name": list(found["name"]),
         "kind": list(found["kind"]),

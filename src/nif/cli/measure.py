@@ -15,6 +15,7 @@ from nif.cli import options
 @options.WEIGHTS
 @options.FEATURES
 @options.LABEL
+@options.OUTPUT
 @options.ESTIMATOR
 @options.NOISE
 @click.option(
@@ -45,6 +46,7 @@ def measure(
     weights: Path | None,
     features: str | None,
     label: str | None,
+    of_several: int | str | None,
     estimator: str | None,
     noise: float,
     layers: str | None,
@@ -75,6 +77,7 @@ def measure(
         noise=noise,
         layers=None if layers is None else layers.split(","),
         class_names=rows.classes,
+        output=of_several,
         reduce=reduce,
         max_samples=max_samples,
         stream=stream,

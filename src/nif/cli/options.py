@@ -21,7 +21,15 @@ FEATURES = click.option(
     "--x",
     "features",
     metavar="COLUMNS",
-    help="Feature columns, separated by commas, or the array of an .npz; all but the label if not given.",
+    help="Feature columns, separated by commas; all but the label if not given. Of an .npz the array, or one "
+    "array for each input of a network that takes several, called as those are.",
+)
+OUTPUT = click.option(
+    "--output",
+    "of_several",
+    metavar="NAME",
+    callback=lambda _, __, name: int(name) if name and name.removeprefix("-").isdigit() else name,
+    help="Which output is meant, by name or index, of a network that returns several.",
 )
 LABEL = click.option(
     "--label", metavar="COLUMN", help="Column of the class, or the array of an .npz; not a feature."

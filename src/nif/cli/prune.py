@@ -15,6 +15,7 @@ from nif.cli import options
 @options.WEIGHTS
 @options.FEATURES
 @options.LABEL
+@options.OUTPUT
 @click.option(
     "--flow",
     "flow_file",
@@ -49,6 +50,7 @@ def prune(
     weights: Path | None,
     features: str | None,
     label: str | None,
+    of_several: int | str | None,
     flow_file: Path | None,
     remove: str,
     tolerance: float,
@@ -59,7 +61,7 @@ def prune(
 ) -> None:
     """Remove neurons that carry no information, and say what it costs.
 
-    With --label the score is accuracy, without it the largest change of an output. Read the weights back
+    With --label the score is accuracy, without it the largest change of any output. Read the weights back
     with nif.shrink(model, path).
     """
     from nif.cli.data import read
@@ -72,15 +74,16 @@ def prune(
 
     target = writable(output, ending=".safetensors")
     net, rows = network(model, weights), read(data, features, label)
-    flow = measure(net, rows.x, seed=seed) if flow_file is None else load(flow_file)
+    flow = measure(net, rows.x, output=of_several, seed=seed) if flow_file is None else load(flow_file)
     small = pruned(
         net,
         flow,
-        with_labels(rows),
+        with_labels(rows, net),
         remove=_which(remove),
         tolerance=tolerance,
         alpha=alpha,
         rule=rule,
+        output=of_several,
         seed=seed,
     )
     small.save(target)
