@@ -156,7 +156,7 @@ def test_the_graph_computes_what_the_encoder_does() -> None:
         model, x = network(name)
         if trace(Caller(model), (x[:2],)) is not None:
             with torch.no_grad():
-                assert torch.allclose(traced(model)(x), model(x), atol=1e-5), name
+                assert torch.allclose(*traced(model)(x), model(x), atol=1e-5), name
 
 
 def test_least_squares_makes_up_for_removed_units() -> None:
