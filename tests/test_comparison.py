@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import torch
 from scipy.stats import kendalltau, spearmanr
-from torch import nn
+from torch import Tensor, nn
 
 from nif.comparison import ATTRIBUTIONS, Comparison, Subject, compare
 from nif.comparison.deletion import deletion, ranking
@@ -26,6 +26,7 @@ from nif.comparison.subject import detached
 from nif.contracts import Estimate, InputError, Layer, Links
 from nif.estimators.binned import Binned
 from nif.flow import Flow, Measurement
+from nif.pipeline import measure
 
 WEIGHTS = torch.tensor([[0.0, 0.0, 0.0], [4.0, 1.0, 0.0]])  # class 1 where 4 x0 + x1 > 0; x2 is not used
 QUICK = ["raw MI", "NIF", "random ranking"]
@@ -385,3 +386,42 @@ def test_what_does_not_fit_is_an_error(change: dict[str, Any], message: str) -> 
     model, flow, features, labels = (given.pop(name) for name in ("model", "flow", "x", "y"))
     with pytest.raises(InputError, match=message):
         compare(model, flow, features, labels, **given)
+
+
+# Several inputs and outputs
+
+
+class Pair(nn.Module):
+    """`linear()`, whose features come as two inputs, with an output beside that is not compared."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = linear()
+
+    def forward(self, first: Tensor, others: Tensor) -> dict[str, Tensor]:
+        gives = self.net(torch.cat([first, others.flatten(1)], dim=1))
+        return {"class": gives, "sum": gives.sum(1)}
+
+
+def test_several_inputs_are_compared_like_one_table_of_them() -> None:
+    x, y = data()
+    parts = {"first": x[:, :1], "others": x[:, 1:].reshape(-1, 1, 2)}
+    model = Pair()
+    flow = measure(model, parts, output="class", estimator=Binned(), progress=False)
+    methods = ["raw MI", "NIF", "SHAP", "integrated gradients"]
+    table = compare(model, flow, parts, y, output="class", methods=methods, repeats=3)
+    assert table.columns[:3].tolist() == list(flow.attribution().index)
+    one = compare(linear(), FLOW, x, y, methods=methods, repeats=3)
+    for method in ("raw MI", "SHAP", "integrated gradients"):
+        assert np.allclose(table.loc[method].iloc[:3], one.loc[method].iloc[:3], atol=1e-5)
+        assert table.loc[method, "deletion"] == one.loc[method, "deletion"]
+    with pytest.raises(InputError, match=r"takes 2 inputs \(first, others\) and x is one; give x as a tuple"):
+        compare(model, flow, x, y, output="class")
+    with pytest.raises(InputError, match="Choose one: output='class', output='sum'"):
+        compare(model, flow, parts, y)
+
+
+def test_words_have_no_mean_and_are_refused() -> None:
+    x, y = data()
+    with pytest.raises(InputError, match="an embedding, which takes whole numbers"):
+        compare(nn.Sequential(nn.Embedding(3, 2), nn.Flatten(), nn.Linear(6, 2)), FLOW, x, y)

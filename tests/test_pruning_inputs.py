@@ -374,6 +374,32 @@ def test_units_that_the_model_returns_stay(branching: bool) -> None:
         small_one(model, flow, x, output=0, remove={"relu": 0.5})
 
 
+class Halves(nn.Module):
+    """One layer of two halves, of which a second output reads the first only."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(5, 6), nn.Linear(5, 6)
+        self.relu, self.policy, self.value = nn.ReLU(), nn.Linear(12, 3), nn.Linear(6, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        first = self.first(x)
+        return self.policy(self.relu(torch.cat([first, self.second(x)], dim=1))), self.value(first)
+
+
+@pytest.mark.parametrize("compensate", ["linear", "mean"])
+def test_an_output_that_loses_all_it_reads_keeps_its_mean(compensate: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, x = Halves().eval(), drawn(5)
+    options = {"remove": {"relu": 0.5}, "rule": in_order, "tolerance": None, "compensate": compensate}
+    small = small_one(model, measured(model, x, 0), x, output=0, **options)
+    assert small.model.get_parameter("value.weight").shape == (1, 0)
+    small.save(tmp_path / "small.safetensors")
+    with torch.no_grad():
+        value = nif.shrink(Halves().eval(), tmp_path / "small.safetensors")(x)[1]
+        assert torch.allclose(value, model(x)[1].mean().expand(ROWS, 1), atol=1e-5)
+
+
 def test_outputs_that_are_no_rows_or_no_real_numbers_do_no_harm() -> None:
     def returns(policy: Tensor, value: Tensor) -> Any:
         hidden = torch.full_like(policy, -torch.inf)

@@ -92,12 +92,18 @@ def checked(x: Any, y: Any, flow: Flow) -> tuple[np.ndarray, np.ndarray]:
     if labels.shape[1] != 1:
         raise InputError(f"y has {labels.shape[1]} columns; expected one class index for each row of x.")
     same_length(features, labels)
-    if features.shape[1] != len(flow.layers[0]):
+    measured = len(feature_names(flow))
+    if features.shape[1] != measured:
         raise InputError(
-            f"x has {features.shape[1]} features and the flow was measured on {len(flow.layers[0])}; "
+            f"x has {features.shape[1]} features and the flow was measured on {measured}; "
             "pass the features the model was trained on."
         )
     return features, _class_indices(labels[:, 0], classes=max(len(flow.layers[-1]), 2))
+
+
+def feature_names(flow: Flow) -> list[str]:
+    """Of all inputs, in their order."""
+    return [unit for layer in flow.layers if layer.kind == "input" for unit in layer.units]
 
 
 def _class_indices(labels: Float[np.ndarray, " sample"], classes: int) -> Int64[np.ndarray, " sample"]:

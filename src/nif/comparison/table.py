@@ -12,8 +12,9 @@ from scipy.stats import kendalltau, rankdata, spearmanr
 
 from nif.comparison.deletion import deletion
 from nif.comparison.kolmogorov_smirnov import kolmogorov_smirnov
+from nif.comparison.one_table import one_table
 from nif.comparison.registry import ATTRIBUTIONS, PUBLISHED, REFERENCE
-from nif.comparison.subject import Subject, checked, detached
+from nif.comparison.subject import Subject, checked, detached, feature_names
 from nif.contracts import Advance, Estimator, InputError, ignore
 from nif.estimators.binned import Binned
 from nif.flow import Flow
@@ -42,6 +43,7 @@ def compare(
     davis: Flow | None = None,
     methods: Sequence[str] | None = None,
     estimator: Estimator | None = None,
+    output: int | str | None = None,
     repeats: int = 100,
     seed: int = 0,
     advance: Advance = ignore,
@@ -62,13 +64,15 @@ def compare(
     Args:
         model: The trained network the flow was measured on; it is not touched.
         flow: What `nif.measure` gave for it.
-        x: Features on the scale the model was trained on. At least 50 rows.
+        x: Features on the scale the model was trained on; of a model with several inputs a tuple or mapping
+            of them, as for `nif.measure`. At least 50 rows.
         y: Class indices, in the order of the model's outputs.
         davis: The flow as published in 2019; measured here if it is asked for and not given.
         methods: Rows to compute, names out of `ATTRIBUTIONS`; raw mutual information is always among them.
             None for all, save that the flow as published trains a critic for each link and so is left out
             above 5,000 terms of mutual information unless it is named or given.
         estimator: For the information between feature and label; `Binned()` if None.
+        output: Which output was measured, of a model that returns several.
         repeats: Bootstrap samples of the rows in the deletion test.
         seed: Seeds all that is drawn.
         advance: Told of every method that is done, 1 each.
@@ -86,8 +90,9 @@ def compare(
     chosen = _chosen(methods) if methods is not None else _affordable(flow, davis)
     if repeats < 1:
         raise InputError(f"repeats is {repeats}; expected 1 or more, such as 100.")
-    features, labels = checked(x, y, flow)
-    subject = Subject(detached(model), flow, davis, features, labels, estimator or Binned(), seed)
+    network, table = one_table(detached(model), x, output)
+    features, labels = checked(table, y, flow)
+    subject = Subject(network, flow, davis, features, labels, estimator or Binned(), seed)
     attributions = {}
     for method in chosen:
         attributions[method] = scaled(ATTRIBUTIONS[method](subject))
@@ -96,7 +101,7 @@ def compare(
         method: _scores(subject, attribution, attributions[REFERENCE], repeats)
         for method, attribution in attributions.items()
     }
-    return _table(attributions, rows, flow.layers[0].units)
+    return _table(attributions, rows, feature_names(flow))
 
 
 def scaled(attribution: Float[np.ndarray, " feature"]) -> Float[np.ndarray, " feature"]:

@@ -172,7 +172,9 @@ def _moments(repair: Repair, name: str, stays: Unit) -> Moments:
             repair.call.returned(piece)
             repair.call.on(repair.pruned).returned(piece)
             for (_, wanted), (given, gives) in zip(before[name], after[name], strict=True):
-                x, missing = features(module, given, channels), targets(module, wanted - gives)
+                missing = targets(module, wanted - gives)
+                # Of a layer that reads removed units only, nothing but the mean is left.
+                x = features(module, given, channels) if len(stays) else missing[:, :0]
                 chosen = torch.randperm(len(x), generator=drawn)[: math.ceil(share * len(piece[0]))]
                 moments.add(x[chosen].double(), missing[chosen].double())
             before[name].clear()
