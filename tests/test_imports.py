@@ -37,6 +37,7 @@ ORDER = [
     ["nif.decomposition"],
     ["nif.shared_critic"],
     ["nif.paths", "nif.structure", "nif.centrality"],
+    ["nif.row_scores"],
     ["nif.influence"],
     ["nif.network"],
     ["nif.streaming"],

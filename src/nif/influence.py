@@ -8,13 +8,9 @@ an attribution by its influence
 
 F sums the paths from feature i to unit u, B those from unit v to class j, and :math:`s_{uv}` is the standard
 error of the information of two units. Of :math:`d_{uv}(s)`, what the row s adds to that information, only the
-correlations between pairs count here: it is the pointwise information of a table of bins (`nif.pointwise`),
-scaled to mean 0 and variance 1 over the rows. With independent :math:`d_{uv}` this is the delta method of
-`nif.paths.attribution_stderr`, whose 95 % intervals hold the truth of a linear network in 80 to 90 % of
-samples.
-
-References:
-    Hampel (1974), The influence curve and its role in robust estimation, JASA 69.
+correlations between pairs count here (`nif.row_scores`). With independent :math:`d_{uv}` this is the delta
+method of `nif.paths.attribution_stderr`, whose 95 % intervals hold the truth of a linear network in 80 to
+90 % of samples.
 """
 
 from __future__ import annotations
@@ -25,26 +21,22 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float
 
-from nif.compiled import compiled, inlined
 from nif.contracts import AttributionErrors, Links
 from nif.decomposition import Decomposition
 from nif.paths import Dag, attribution, clipped
-from nif.pointwise import Columns
+from nif.row_scores import BinScores, Scores, Units
 from nif.streams import stream
 
 ROWS = 1_000
 """Rows whose influence is looked at: they tell a standard error within some 4 %."""
 
-BINS = 8
-"""Bins a column: as many as a thousand rows fill."""
-
 LARGEST = 2**25
 """Influences that are held at a time, of some rows on some classes; they take eight bytes each."""
 
-SMALLEST = 1e-9
-"""Deviation of pointwise information, in nats, that is no more than rounding."""
+UNITS = 16
+"""Units of a layer that one thread takes at a time."""
 
 Errors = Float[np.ndarray, "_ _"]
 
@@ -58,12 +50,14 @@ class Terms:
         activations: Of each layer, as they were measured.
         within: Standard errors of the information of the pairs of units of a layer, by its index.
         between: The same for the pairs of two connected layers, by both indices.
+        scores: What a row adds to the information, as the estimator sees it.
     """
 
     decomposition: Decomposition
     activations: Sequence[Float[np.ndarray, "sample _"]]
     within: dict[int, Errors] = field(default_factory=dict)
     between: dict[tuple[int, int], Errors] = field(default_factory=dict)
+    scores: type[Scores] = BinScores
 
 
 def attribution_errors(dag: Dag, terms: Terms, seed: int = 0) -> AttributionErrors:
@@ -75,13 +69,13 @@ def attribution_errors(dag: Dag, terms: Terms, seed: int = 0) -> AttributionErro
         seed: Seeds the draw of the rows that are looked at, where there are more.
     """
     rows = _rows(len(terms.activations[0]), seed)
-    bins = [_binned(values[rows]) for values in terms.activations]
+    scores = terms.scores.of([values[rows] for values in terms.activations], _pairs(dag))
     before = dag.onward(clipped, np.eye(dag.feature_count))
     by_class = np.empty((dag.feature_count, dag.sizes[-1]))
     whole = np.zeros((dag.feature_count, len(rows)))
     for labels in _blocks(dag, len(rows)):
         after = [sums[:, labels] for sums in dag.toward(clipped, np.eye(dag.sizes[-1]))]
-        moved = _influence(dag, terms, bins, before, after)
+        moved = _influence(dag, terms, scores, before, after)
         by_class[:, labels] = _root_mean_square(moved)
         whole += moved.sum(axis=1)
     return AttributionErrors(by_class, _root_mean_square(whole), _of_shares(dag, whole))
@@ -93,8 +87,10 @@ def _rows(samples: int, seed: int) -> np.ndarray:
     return np.sort(stream(seed, "rows of influence").choice(samples, ROWS, replace=False))
 
 
-def _binned(values: Float[np.ndarray, "sample unit"]) -> UInt8[np.ndarray, "unit sample"]:
-    return np.ascontiguousarray(Columns.of(values, BINS).bins(values).T)
+def _pairs(dag: Dag) -> set[tuple[int, int]]:
+    """Layers whose units share information that is a part of some link."""
+    between = {(each.source, each.target) for each in dag.links}
+    return between | {(source, source) for source, _ in between}
 
 
 def _blocks(dag: Dag, rows: int) -> Iterator[slice]:
@@ -119,21 +115,22 @@ def _root_mean_square(values: Float[np.ndarray, "*shape row"]) -> Float[np.ndarr
 def _influence(
     dag: Dag,
     terms: Terms,
-    bins: Sequence[UInt8[np.ndarray, "_ row"]],
+    scores: Scores,
     before: Sequence[Float[np.ndarray, "feature _"]],
     after: Sequence[Float[np.ndarray, "_ label"]],
 ) -> Float[np.ndarray, "feature label row"]:
     """What each row adds to the attribution of each feature to each class."""
-    labels, rows = after[-1].shape[1], bins[0].shape[1]
-    found = np.zeros((dag.feature_count, labels * rows))
+    labels = after[-1].shape[1]
+    found = np.zeros((dag.feature_count, labels * min(ROWS, len(terms.activations[0]))))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for source in sorted({each.source for each in dag.links}):
             out = [_Moved.of(each, terms, after[each.target]) for each in dag.links if each.source == source]
             reached = np.flatnonzero(before[source].any(axis=0))
-            parts = list(pool.map(lambda unit, out=out: _of_unit(unit, out, bins), reached.tolist()))
+            blocks = [reached[start : start + UNITS] for start in range(0, len(reached), UNITS)]
+            parts = list(pool.map(lambda units, out=out: _of_units(units, out, scores), blocks))
             if parts:
-                found += before[source][:, reached] @ np.stack(parts).reshape(len(parts), -1)
-    return found.reshape(-1, labels, rows)
+                found += before[source][:, reached] @ np.concatenate(parts).reshape(len(reached), -1)
+    return found.reshape(dag.feature_count, labels, -1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,85 +163,23 @@ class _Moved:
             np.array([terms.decomposition.weight(count) for count in heard]),
         )
 
-    def weights(
-        self, unit: int
-    ) -> tuple[Float[np.ndarray, "target label"], Float[np.ndarray, "source label"]]:
-        """Of what a row adds to the information of a unit with each target, and with each unit of its layer.
+    def of_units(self, units: Units, scores: Scores) -> Float[np.ndarray, "unit label row"]:
+        """What each row adds to the paths from some units of the source through these links.
 
         Links of 0 nats or less are closed: a row does not move them.
         """
-        behind = self.behind * (self.links.nats[unit] > 0)[:, None]
-        paid = self.beta[:, None] * behind
-        if self.links.joined is None:
-            heard = np.broadcast_to(paid.sum(axis=0), (len(self.shared), paid.shape[1]))
-        else:
-            heard = self.links.joined @ paid
-        return behind * self.relevance[unit][:, None], heard * self.shared[unit][:, None]
+        source, target = self.links.source, self.links.target
+        behind = (self.links.nats[units] > 0)[:, :, None] * self.behind
+        found = scores.weighed(source, units, target, behind * self.relevance[units][:, :, None])
+        paid, shared = behind * self.beta[:, None], self.shared[units][:, :, None]
+        if self.links.joined is None:  # then all targets hear the same redundancy
+            return found - paid.sum(axis=1)[:, :, None] * scores.weighed(source, units, source, shared)
+        return found - scores.weighed(source, units, source, (self.links.joined @ paid) * shared)
 
 
-def _of_unit(
-    unit: int, out: Sequence[_Moved], bins: Sequence[UInt8[np.ndarray, "_ row"]]
-) -> Float[np.ndarray, "label row"]:
-    """What each row adds to the paths from one unit to each class."""
-    source = bins[out[0].links.source]
-    found = np.zeros((out[0].behind.shape[1], source.shape[1]))
-    paid = np.zeros((len(source), len(found)))
-    for each in out:
-        weight, redundant = each.weights(unit)
-        _add_scores(source[unit], bins[each.links.target], weight, found)
-        paid += redundant
-    _add_scores(source[unit], source, -paid, found)
+def _of_units(units: Units, out: Sequence[_Moved], scores: Scores) -> Float[np.ndarray, "unit label row"]:
+    """What each row adds to the paths from some units of a layer to each class."""
+    found = out[0].of_units(units, scores)
+    for each in out[1:]:
+        found += each.of_units(units, scores)
     return found
-
-
-@compiled
-def _add_scores(own, others, weight, found):  # type: ignore[no-untyped-def]
-    """Add, for each label, the weighed pointwise information of one column with others.
-
-    A matrix product would do, but so thin a one is slower than the loop.
-    """
-    scores = np.empty(own.size)
-    for other in range(len(others)):
-        if weight[other].any():
-            _scores(own, others[other], scores)
-            for label in range(len(found)):
-                factor, sums = weight[other, label], found[label]
-                for row in range(own.size):
-                    sums[row] += factor * scores[row]
-
-
-@inlined
-def _scores(x, y, scores):  # type: ignore[no-untyped-def]
-    """Pointwise information of two columns of bins at each row, scaled to mean 0 and variance 1.
-
-    The formula is that of `nif.pointwise`; 0 where a side is constant.
-    """
-    counts, of_x, of_y = np.zeros((BINS, BINS)), np.zeros(BINS), np.zeros(BINS)
-    for row in range(x.size):
-        counts[x[row], y[row]] += 1
-        of_x[x[row]] += 1
-        of_y[y[row]] += 1
-    logs, mean, deviation = _logs(counts, of_x, of_y, x.size)
-    for row in range(x.size):
-        scores[row] = 0.0 if deviation < SMALLEST else (logs[x[row], y[row]] - mean) / deviation
-
-
-@inlined
-def _logs(counts, of_x, of_y, samples):  # type: ignore[no-untyped-def]
-    """Pointwise information in each bin, its mean and deviation over the samples. Loops compile fast."""
-    rows, columns = 0, 0
-    for bin_ in range(BINS):
-        rows += of_x[bin_] > 0
-        columns += of_y[bin_] > 0
-    prior = rows * columns / 2
-    logs, mean, variance = np.zeros((BINS, BINS)), 0.0, 0.0
-    for a in range(BINS):
-        for b in range(BINS):
-            if counts[a, b] > 0:
-                ratio = counts[a, b] * samples / of_x[a] * samples / of_y[b]
-                logs[a, b] = np.log((ratio + prior) / (samples + prior))
-                mean += counts[a, b] / samples * logs[a, b]
-    for a in range(BINS):
-        for b in range(BINS):
-            variance += counts[a, b] / samples * (logs[a, b] - mean) ** 2
-    return logs, mean, np.sqrt(variance)

@@ -11,8 +11,10 @@ from jaxtyping import Float
 from nif.contracts import Advance, Estimate, Links, Outcome, Recording
 from nif.decomposition import Decomposition, links, redundancy
 from nif.estimators.gaussian_channel import channel_information
+from nif.estimators.gaussian_copula import GaussianCopula
 from nif.estimators.pairs import AllColumns
 from nif.influence import Terms
+from nif.row_scores import BinScores, NormalScores
 from nif.shared_critic import SharedMine
 
 Activations = tuple[Float[np.ndarray, "sample _"], ...]
@@ -107,7 +109,8 @@ class SeparateTerms:
     def terms(self) -> Terms:
         """What the links asked for so far were made of."""
         within = {layer: found.stderr for layer, found in self._within.items()}
-        return Terms(self.decomposition, self.observed, within, self._between)
+        scores = NormalScores if isinstance(self.pairs.estimator, GaussianCopula) else BinScores
+        return Terms(self.decomposition, self.observed, within, self._between, scores)
 
     def between(self, source: int, target: int) -> tuple[Links, int]:
         """Links from relevance and redundancy; a layer's redundancy is estimated once for all its targets."""

@@ -26,6 +26,14 @@ def normal_scores(columns: Float[np.ndarray, "sample column"]) -> Float[np.ndarr
     return ndtri((ranks - 0.5) / len(columns))
 
 
+def standard_scores(columns: Float[np.ndarray, "sample column"]) -> Float[np.ndarray, "sample column"]:
+    """The same with mean 0 and variance 1, whatever the ties; constant columns 0."""
+    scores = normal_scores(columns)
+    scores = scores - scores.mean(axis=0)
+    deviation = scores.std(axis=0)
+    return scores / np.where(deviation > 0, deviation, 1.0)
+
+
 def lost_to_ranks(
     rho: Float[np.ndarray, "*shape"], rows: int, untied: Float[np.ndarray, "*shape"] | float = 1.0
 ) -> Float[np.ndarray, "*shape"]:

@@ -13,7 +13,7 @@ from scipy.stats import beta, chi2
 from nif.contracts import Advance, Estimate, Outcome, ignore
 from nif.estimators.degenerate import constant_pairs, fill
 from nif.estimators.entropy import entropies_of_values, entropy_of_values
-from nif.ranks import lost_to_ranks, normal_scores
+from nif.ranks import lost_to_ranks, standard_scores
 
 DOUBT = 0.5
 """Share of what ranks lose that is taken for its own standard error: strong ones deviate more."""
@@ -69,7 +69,7 @@ class GaussianCopula:
         advance: Advance = ignore,
     ) -> Estimate:
         """Estimate I(X_a; Y_b) of all pairs from one matrix of correlations."""
-        rho = _standard(x).T @ _standard(y) / len(x)
+        rho = standard_scores(x).T @ standard_scores(y) / len(x)
         advance(rho.size)
         degenerate = (np.ptp(x, axis=0) == 0)[:, None] | (np.ptp(y, axis=0) == 0)[None, :]
         most = np.minimum.outer(entropies_of_values(x), entropies_of_values(y))
@@ -107,20 +107,12 @@ class GaussianCopula:
         )
 
 
-def _standard(columns: Float[np.ndarray, "sample column"]) -> Float[np.ndarray, "sample column"]:
-    """Normal scores with variance 1, constant columns 0."""
-    scores = normal_scores(columns)
-    scores = scores - scores.mean(axis=0)
-    deviation = scores.std(axis=0)
-    return scores / np.where(deviation > 0, deviation, 1.0)
-
-
 def _one(
     x: Float[np.ndarray, "sample dim_x"], y: Float[np.ndarray, "sample dim_y"], untied: float
 ) -> tuple[float, ...]:
     """Nats, standard error and p-value of one pair of vectors (Wilks' ratio)."""
     samples, dim_x, dim_y = len(x), x.shape[1], y.shape[1]
-    correlations = _canonical_correlations(_standard(x), _standard(y))
+    correlations = _canonical_correlations(standard_scores(x), standard_scores(y))
     plug_in = float(-0.5 * np.log1p(-(correlations**2)).sum())
     if dim_x == dim_y == 1:
         p_value = beta.sf(correlations[0] ** 2, 0.5, (samples - 2) / 2)
