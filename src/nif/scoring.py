@@ -46,7 +46,7 @@ class Outputs:
     """
 
     chosen: Float[np.ndarray, "sample output"]
-    others: tuple[Float[np.ndarray, " number"], ...] = ()
+    others: tuple[Float[np.ndarray, "_"], ...] = ()
 
     @property
     def every(self) -> tuple[np.ndarray, ...]:
