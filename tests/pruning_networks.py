@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+import nif
 from nif.contracts import Layer, Links
 from nif.flow import Flow, Measurement
+from nif.pruning import RULES, Pruned
+from nif.pruning.selection import cuttable
+from nif.pruning.subject import Subject
 
 Place = tuple[str, int]
 """A unit by the name of its layer and its index."""
@@ -246,3 +253,28 @@ def network(name: str, seed: int = 0) -> tuple[nn.Module, Tensor, Tensor, list[s
     model = ready(make(), *shape)  # type: ignore[operator]
     x, y = rows(model, *shape)
     return model, x, y, layers
+
+
+def drawn(*shape: int, seed: int = 0) -> Tensor:
+    """Normal rows of this shape."""
+    return torch.randn(200, *shape, generator=torch.Generator().manual_seed(seed))
+
+
+def measured(model: nn.Module, data: Any, output: int | str | None = None) -> Flow:
+    """The flow to one output, by bins."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The model chooses its path by the data")
+        return nif.measure(model, data, estimator=nif.Binned(), output=output, progress=False)
+
+
+def small_one(model: nn.Module, flow: Flow, data: Any, **options: Any) -> Pruned:
+    """The network pruned, without a bar."""
+    return nif.prune(model, flow, data, progress=False, **options)
+
+
+def scores_of(rule: str, found: Subject) -> Float[np.ndarray, " unit"]:
+    """What a rule makes of all units that can be cut; checked to be numbers."""
+    units = cuttable(found)
+    scores = RULES[rule](found, units, 0)
+    assert scores.shape == units.shape and np.isfinite(scores).all()
+    return scores
