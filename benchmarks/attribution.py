@@ -1,11 +1,12 @@
 """Attribution along all paths of a deep network, against what enumeration would cost.
 
-``python benchmarks/attribution.py [--layers 12] [--units 500] [--repeats 5] [--seeds 200]`` prints
+``python benchmarks/attribution.py [--layers 12] [--units 500] [--repeats 5] [--seeds 200]
+[--mine-seeds 60]`` prints
 
 - seconds for a network with about units ** layers paths, as a ratio to one product of two matrices of that
   width, with a check of eq. 4 against enumeration on a network small enough to enumerate;
 - how often 95 % intervals hold the attribution of linear networks on normal inputs, where it is known, with
-  the errors that `measure` gives and with those of independent links.
+  the errors that `measure` gives and with those of independent links; and what flows into and out of units.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ import nif
 from environment import environment
 from nif.contracts import Layer, Links
 from nif.flow import Flow, Measurement
+from nif.structure import flow_stderr
 
 
 def random_flow(layers: int, units: int) -> Flow:
@@ -102,8 +104,8 @@ def linear_network(sizes: Sequence[int]) -> nn.Sequential:
     return nn.Sequential(*(nn.Linear(a, b, dtype=torch.float64) for a, b in itertools.pairwise(sizes)))
 
 
-def true_attribution(network: nn.Sequential, covariance: np.ndarray, like: Flow) -> np.ndarray:
-    """From the correlations of the units: -log(1 - rho^2) / 2 for each pair."""
+def true_flow(network: nn.Sequential, covariance: np.ndarray, like: Flow) -> Flow:
+    """The flow without error, from the correlations of the units: -log(1 - rho^2) / 2 for each pair."""
     maps = [np.eye(len(covariance))]
     for weight in (each for each in network.parameters() if each.ndim == 2):
         maps.append(weight.detach().numpy() @ maps[-1])
@@ -119,7 +121,12 @@ def true_attribution(network: nn.Sequential, covariance: np.ndarray, like: Flow)
         np.fill_diagonal(within, 0.0)
         redundancy = within.sum(axis=1, keepdims=True) / 2 / (len(within) - 1)
         links.append(replace(found, nats=information(maps[found.source], maps[found.target]) - redundancy))
-    return replace(like, links=tuple(links)).attribution().to_numpy()
+    return replace(like, links=tuple(links))
+
+
+def of_units(flow: Flow) -> np.ndarray:
+    """Nats into each unit and out of it."""
+    return flow.neurons()[["inflow", "outflow"]].to_numpy().T
 
 
 def coverage_of(sizes: Sequence[int], rho: float, samples: int, estimator: Any, seeds: int) -> dict[str, Any]:
@@ -127,15 +134,19 @@ def coverage_of(sizes: Sequence[int], rho: float, samples: int, estimator: Any, 
     network, covariance = linear_network(sizes), np.full((sizes[0], sizes[0]), rho)
     np.fill_diagonal(covariance, 1.0)
     root, layers = np.linalg.cholesky(covariance), [str(index) for index in range(len(sizes) - 2)]
-    values, errors, independent = [], [], []
+    values, errors, independent, units, unit_errors = [], [], [], [], []
     for seed in range(seeds):
         x = np.random.default_rng(seed).normal(size=(samples, sizes[0])) @ root.T
         flow = nif.measure(network, x, layers=layers, estimator=estimator, seed=seed, progress=False)
         values.append(flow.attribution().to_numpy())
         errors.append(flow.attribution_stderr().to_numpy())
         independent.append(replace(flow, errors=None).attribution_stderr().to_numpy())
-    off = np.abs(np.array(values) - true_attribution(network, covariance, flow))
-    deviation = np.std(values, axis=0)
+        units.append(of_units(flow))
+        unit_errors.append(flow_stderr(sizes, flow.links, flow.errors))
+    truth, deviation = true_flow(network, covariance, flow), np.std(values, axis=0)
+    off = np.abs(np.array(values) - truth.attribution().to_numpy())
+    joined = np.mean(unit_errors, axis=0) > 0
+    of_units_off = np.abs(np.array(units) - of_units(truth))[:, joined]
     return {
         "network": "-".join(map(str, sizes)),
         "rho": rho,
@@ -144,16 +155,20 @@ def coverage_of(sizes: Sequence[int], rho: float, samples: int, estimator: Any, 
         "coverage": (off <= 1.96 * np.array(errors)).mean(),
         "error / deviation": (np.mean(errors, axis=0) / deviation).mean(),
         "if independent": (off <= 1.96 * np.array(independent)).mean(),
+        "bias / deviation": ((np.mean(values, axis=0) - truth.attribution()) / deviation).to_numpy().mean(),
+        "of units": (of_units_off <= 1.96 * np.array(unit_errors)[:, joined]).mean(),
     }
 
 
-def coverage(seeds: int) -> pd.DataFrame:
-    """Two linear networks, inputs independent and correlated, two estimators, two numbers of samples."""
+def coverage(seeds: int, mine_seeds: int) -> pd.DataFrame:
+    """Two linear networks, the small one also by Mine; correlated inputs or not; two numbers of samples."""
     cases = itertools.product(
         ((3, 4, 2), (4, 6, 5, 3)), (0.0, 0.5), (nif.GaussianCopula(), nif.Binned()), (500, 2000)
     )
+    by_mine = itertools.product(((3, 4, 2),), (0.0, 0.5), (nif.Mine(),), (500, 2000) if mine_seeds else ())
+    asked = [(case, seeds) for case in cases] + [(case, mine_seeds) for case in by_mine]
     return pd.DataFrame(
-        [coverage_of(sizes, rho, samples, estimator, seeds) for sizes, rho, estimator, samples in cases]
+        [coverage_of(sizes, rho, samples, used, count) for (sizes, rho, used, samples), count in asked]
     )
 
 
@@ -163,6 +178,7 @@ def main() -> None:
     parser.add_argument("--units", type=int, default=500)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=200)
+    parser.add_argument("--mine-seeds", type=int, default=60)
     options = parser.parse_args()
     small = random_flow(5, 5)
     difference = np.abs(small.attribution().to_numpy() - enumerated(small)).max()
@@ -171,8 +187,8 @@ def main() -> None:
     print(f"{options.layers} layers of {options.units} units: about 10^{paths:.0f} paths")
     print(table(options.layers, options.units, options.repeats).round(4).to_string())
     print(f"largest difference to enumeration over {5**5} paths of 5 layers of 5 units: {difference:.1e}")
-    print(f"95 % intervals, {options.seeds} seeds")
-    print(coverage(options.seeds).round(3).to_string(index=False))
+    print(f"95 % intervals, {options.seeds} seeds, {options.mine_seeds} of Mine")
+    print(coverage(options.seeds, options.mine_seeds).round(3).to_string(index=False))
 
 
 if __name__ == "__main__":

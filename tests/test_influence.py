@@ -14,11 +14,13 @@ import nif
 from nif.contracts import AttributionErrors, Links
 from nif.decomposition import Decomposition
 from nif.flow import Flow
+from nif.flow.tables import ERRORS
 from nif.influence import ROWS, Terms, attribution_errors
 from nif.paths import Dag, attribution, independent_errors
 from nif.pointwise import Columns, Tables
 from nif.ranks import normal_scores
 from nif.row_scores import BINS, BinScores, NormalScores, Scores
+from nif.structure import flow_stderr, layer_stderr
 
 GENERATOR, ROWS_OF_TERMS = np.random.default_rng(0), 90
 
@@ -120,6 +122,17 @@ def test_errors_are_what_the_rows_move_by_finite_differences(
     share = before.sum(axis=1) / before.sum()
     parts = (over - share * over.sum(axis=1, keepdims=True)) / before.sum()
     np.testing.assert_allclose(found.shares, np.sqrt((parts**2).mean(axis=0)), rtol=1e-3, atol=1e-8)
+    for axis, units, layers in (
+        (1, found.inflow, found.into_layers),
+        (2, found.outflow, found.out_of_layers),
+    ):
+        sums = [np.zeros((ROWS_OF_TERMS, size)) for size in dag.sizes]
+        for each, change in zip(dag.links, of_links, strict=True):
+            sums[each.target if axis == 1 else each.source] += change.sum(axis=axis)
+        expected = np.concatenate([np.sqrt((values**2).mean(axis=0)) for values in sums])
+        np.testing.assert_allclose(units, expected, rtol=1e-3, atol=1e-8)
+        together = [np.sqrt((values.sum(axis=1) ** 2).mean()) for values in sums]
+        np.testing.assert_allclose(layers, together, rtol=1e-3, atol=1e-8)
 
 
 @pytest.mark.parametrize("scores", [BinScores, NormalScores])
@@ -142,7 +155,7 @@ def test_classes_in_blocks_have_the_same_errors(monkeypatch: pytest.MonkeyPatch)
     whole = attribution_errors(dag, terms)
     monkeypatch.setattr("nif.influence.LARGEST", 1)
     one_by_one = attribution_errors(dag, terms)
-    for name in ("by_class", "over_classes", "shares"):
+    for name in ERRORS:
         np.testing.assert_allclose(getattr(one_by_one, name), getattr(whole, name), rtol=1e-12)
 
 
@@ -166,7 +179,8 @@ class Linear(nn.Sequential):
         data = self.rows(rows, seed)
         return nif.measure(self, data, layers=layers, estimator=estimator, seed=seed, progress=False)
 
-    def true_attribution(self, like: Flow) -> np.ndarray:
+    def truth(self, like: Flow) -> Flow:
+        """The same flow with the links that it would have without error."""
         maps = [np.eye(len(self.covariance))]
         for layer in self:
             maps.append(layer.weight.detach().numpy() @ maps[-1])
@@ -177,7 +191,7 @@ class Linear(nn.Sequential):
             np.fill_diagonal(within, 0.0)
             redundancy = within.sum(axis=1, keepdims=True) / 2 / (len(within) - 1)
             links.append(replace(found, nats=between - redundancy))
-        return replace(like, links=tuple(links)).attribution().to_numpy()
+        return replace(like, links=tuple(links))
 
 
 def information(x: np.ndarray, y: np.ndarray, covariance: np.ndarray) -> np.ndarray:
@@ -190,17 +204,27 @@ def information(x: np.ndarray, y: np.ndarray, covariance: np.ndarray) -> np.ndar
 @pytest.mark.parametrize("estimator", [nif.GaussianCopula(), nif.Binned()], ids=repr)
 def test_intervals_cover_the_attribution_of_a_linear_network(estimator: nif.contracts.Estimator) -> None:
     network, repeats = Linear(4, 6, 5, 3, rho=0.3), 120
-    truth = network.true_attribution(network.measured(200, estimator, seed=0))
-    inside, if_independent = [], []
+    truth = network.truth(network.measured(200, estimator, seed=0))
+    inside, if_independent, of_units = [], [], []
     for seed in range(1, repeats + 1):
         flow = network.measured(500, estimator, seed)
-        off = np.abs(flow.attribution() - truth)
+        off = np.abs(flow.attribution() - truth.attribution())
         inside.append(off <= 1.96 * flow.attribution_stderr())
         if_independent.append(off <= 1.96 * independent_errors(flow._dag).by_class)
+        of_units.append([*units_inside(flow, truth, "inflow"), *units_inside(flow, truth, "outflow")])
     # .93 to .97; an attribution alone deviates by about .02 in so many repeats.
     assert 0.915 < np.mean(inside) < 0.98
     assert np.mean(inside, axis=0).min() > 0.85
     assert np.mean(if_independent) < np.mean(inside) - 0.03
+    assert 0.91 < np.mean(of_units) < 0.99
+
+
+def units_inside(flow: Flow, truth: Flow, side: str) -> np.ndarray:
+    """Whether the intervals of what flows into, or out of, each unit hold the truth."""
+    errors = getattr(flow.errors, side)
+    off = np.abs(flow.neurons()[side] - truth.neurons()[side]).to_numpy()
+    ends = slice(len(flow.layers[0]), None) if side == "inflow" else slice(-len(flow.layers[-1]))
+    return (off <= 1.96 * errors)[ends]
 
 
 def test_errors_are_the_deviation_over_samples() -> None:
@@ -238,6 +262,20 @@ def test_relevance_of_whole_layers_has_independent_errors() -> None:
     assert flow.errors is None and (flow.attribution_stderr().to_numpy() >= 0).all()
 
 
+def test_without_errors_of_units_links_are_taken_as_independent(tmp_path: object) -> None:
+    flow = Linear(3, 4, 2, rho=0.5).measured(300, nif.GaussianCopula(), seed=0)
+    assert flow.errors is not None
+    older = replace(flow.errors, inflow=None, outflow=None, into_layers=None, out_of_layers=None)
+    without, sizes = replace(flow, errors=older), flow._dag.sizes
+    without.save(f"{tmp_path}/flow.safetensors")
+    assert nif.load(f"{tmp_path}/flow.safetensors") == without != flow
+    for said in (flow_stderr, layer_stderr):
+        independent, by_rows = said(sizes, flow.links), said(sizes, flow.links, flow.errors)
+        np.testing.assert_array_equal(said(sizes, flow.links, older), independent)
+        # The errors of links that share an input go together.
+        assert (by_rows[1][: sizes[0]] > 1.1 * independent[1][: sizes[0]])[0]
+
+
 def test_errors_that_do_not_fit_are_refused() -> None:
     flow = Linear(3, 4, 2, rho=0.0).measured(100, nif.GaussianCopula(), seed=0)
     assert flow.errors is not None
@@ -245,6 +283,8 @@ def test_errors_that_do_not_fit_are_refused() -> None:
     for bad, message in (
         (replace(good, shares=good.shares[:2]), r"shares .* shape \(2,\); expected \(3,\)"),
         (replace(good, by_class=good.by_class * np.nan), "by_class .* NaN"),
+        (replace(good, inflow=np.ones(2)), r"inflow .* shape \(2,\); expected \(9,\)"),
+        (replace(good, into_layers=-np.ones(3)), "into_layers .* negative"),
         (AttributionErrors(-good.by_class - 1, good.over_classes, good.shares), "by_class .* negative"),
     ):
         with pytest.raises(nif.contracts.InputError, match=message):

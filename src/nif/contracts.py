@@ -244,17 +244,25 @@ class Links:
 
 @dataclass(frozen=True, eq=False)
 class AttributionErrors:
-    """Standard errors of an attribution, from the rows of data that all its links rest on.
+    """Standard errors of sums of links, from the rows of data that all links rest on.
 
     Attributes:
         by_class: Of each feature's attribution to each class.
         over_classes: Of its sum over all classes.
         shares: Of its share in the attribution of all features to all classes.
+        inflow: Of the nats that come into each unit, of all layers in order; None where it is not known.
+        outflow: Of those that go out of it.
+        into_layers: Of those that come into all units of each layer.
+        out_of_layers: Of those that go out of them.
     """
 
     by_class: Float[np.ndarray, "feature label"]
     over_classes: Float[np.ndarray, " feature"]
     shares: Float[np.ndarray, " feature"]
+    inflow: Float[np.ndarray, " unit"] | None = None
+    outflow: Float[np.ndarray, " unit"] | None = None
+    into_layers: Float[np.ndarray, " layer"] | None = None
+    out_of_layers: Float[np.ndarray, " layer"] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-r"""Standard errors of an attribution whose links rest on the same rows of data.
+r"""Standard errors of attributions, and of sums of links, that all rest on the same rows of data.
 
 A row moves all links at once: units are correlated, so the errors of their links are. To first order it moves
 an attribution by its influence
@@ -10,13 +10,13 @@ F sums the paths from feature i to unit u, B those from unit v to class j, and :
 error of the information of two units. Of :math:`d_{uv}(s)`, what the row s adds to that information, only the
 correlations between pairs count here (`nif.row_scores`). With independent :math:`d_{uv}` this is the delta
 method of `nif.paths.attribution_stderr`, whose 95 % intervals hold the truth of a linear network in 80 to
-90 % of samples.
+90 % of samples. What flows into a unit or out of it is a sum of links: the same with F and B of 1.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -61,7 +61,9 @@ class Terms:
 
 
 def attribution_errors(dag: Dag, terms: Terms, seed: int = 0) -> AttributionErrors:
-    """Standard errors of the attribution (links of 0 nats or less closed), of its sums and its shares.
+    """Standard errors of the attribution, of its sums and its shares, and of what flows through units.
+
+    Links of 0 nats or less are closed, as in all of these.
 
     Args:
         dag: The layers and their links.
@@ -70,15 +72,46 @@ def attribution_errors(dag: Dag, terms: Terms, seed: int = 0) -> AttributionErro
     """
     rows = _rows(len(terms.activations[0]), seed)
     scores = terms.scores.of([values[rows] for values in terms.activations], _pairs(dag))
+    added = [_Added.of(each, terms, scores) for each in _by_source(dag)]
     before = dag.onward(clipped, np.eye(dag.feature_count))
     by_class = np.empty((dag.feature_count, dag.sizes[-1]))
-    whole = np.zeros((dag.feature_count, len(rows)))
+    whole, out = np.zeros((dag.feature_count, len(rows))), _Sums.none(dag)
     for labels in _blocks(dag, len(rows)):
         after = [sums[:, labels] for sums in dag.toward(clipped, np.eye(dag.sizes[-1]))]
-        moved = _influence(dag, terms, scores, before, after)
+        moved = np.zeros((dag.feature_count, after[-1].shape[1] * len(rows)))
+        for each in added:
+            onward = each.onward(after)
+            out.set(each.source, onward[:, -1])
+            moved += before[each.source] @ onward[:, :-1].reshape(len(onward), -1)
+        moved = moved.reshape(dag.feature_count, -1, len(rows))
         by_class[:, labels] = _root_mean_square(moved)
         whole += moved.sum(axis=1)
-    return AttributionErrors(by_class, _root_mean_square(whole), _of_shares(dag, whole))
+    of_shares, into = _of_shares(dag, whole), _inflow(dag, added)
+    sums = np.concatenate(into.units), np.concatenate(out.units), into.layers, out.layers
+    return AttributionErrors(by_class, _root_mean_square(whole), of_shares, *sums)
+
+
+@dataclass(frozen=True, eq=False)
+class _Sums:
+    """Standard errors of the sums of links at one end of units.
+
+    Attributes:
+        units: Of the units of each layer.
+        layers: Of all units of a layer together.
+    """
+
+    units: list[Float[np.ndarray, " _"]]
+    layers: Float[np.ndarray, " layer"]
+
+    @classmethod
+    def none(cls, dag: Dag) -> _Sums:
+        """Of layers that no link joins."""
+        return cls([np.zeros(size) for size in dag.sizes], np.zeros(len(dag.sizes)))
+
+    def set(self, layer: int, moved: Float[np.ndarray, "unit row"]) -> None:
+        """From what the rows add to the sum at each unit of a layer."""
+        self.units[layer] = _root_mean_square(moved)
+        self.layers[layer] = _root_mean_square(moved.sum(axis=0))
 
 
 def _rows(samples: int, seed: int) -> np.ndarray:
@@ -90,7 +123,8 @@ def _rows(samples: int, seed: int) -> np.ndarray:
 def _pairs(dag: Dag) -> set[tuple[int, int]]:
     """Layers whose units share information that is a part of some link."""
     between = {(each.source, each.target) for each in dag.links}
-    return between | {(source, source) for source, _ in between}
+    within = {(source, source) for source, _ in between}
+    return between | within | {(target, source) for source, target in between}
 
 
 def _blocks(dag: Dag, rows: int) -> Iterator[slice]:
@@ -112,74 +146,103 @@ def _root_mean_square(values: Float[np.ndarray, "*shape row"]) -> Float[np.ndarr
     return np.asarray(np.sqrt(np.square(values).mean(axis=-1)))
 
 
-def _influence(
-    dag: Dag,
-    terms: Terms,
-    scores: Scores,
-    before: Sequence[Float[np.ndarray, "feature _"]],
-    after: Sequence[Float[np.ndarray, "_ label"]],
-) -> Float[np.ndarray, "feature label row"]:
-    """What each row adds to the attribution of each feature to each class."""
-    labels = after[-1].shape[1]
-    found = np.zeros((dag.feature_count, labels * min(ROWS, len(terms.activations[0]))))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for source in sorted({each.source for each in dag.links}):
-            out = [_Moved.of(each, terms, after[each.target]) for each in dag.links if each.source == source]
-            reached = np.flatnonzero(before[source].any(axis=0))
-            blocks = [reached[start : start + UNITS] for start in range(0, len(reached), UNITS)]
-            parts = list(pool.map(lambda units, out=out: _of_units(units, out, scores), blocks))
-            if parts:
-                found += before[source][:, reached] @ np.concatenate(parts).reshape(len(reached), -1)
-    return found.reshape(dag.feature_count, labels, -1)
+def _by_source(dag: Dag) -> list[list[Links]]:
+    sources = sorted({each.source for each in dag.links})
+    return [[each for each in dag.links if each.source == source] for source in sources]
 
 
 @dataclass(frozen=True, eq=False)
-class _Moved:
-    """The links between two layers, with what their terms are multiplied by on the way to each class.
+class _Added:
+    """What rows add to the links out of one layer.
 
     Attributes:
-        links: Of these two layers.
-        relevance: Standard errors of the information of their units.
-        shared: The same within the source, times the part that counts as redundancy.
-        behind: The paths behind each target.
-        beta: Of each target.
+        links: Out of this layer.
+        terms: What they were made of.
+        scores: What rows add to the information of two units.
+        shared: Standard errors of the information within the layer, times the part that is redundancy.
+        redundant: What each row adds to the redundancy of each unit with all of its layer.
     """
 
-    links: Links
-    relevance: Errors
+    links: Sequence[Links]
+    terms: Terms
+    scores: Scores
     shared: Errors
-    behind: Float[np.ndarray, "target label"]
-    beta: Float[np.ndarray, " target"]
+    redundant: Float[np.ndarray, "unit row"]
 
     @classmethod
-    def of(cls, links: Links, terms: Terms, behind: Float[np.ndarray, "target label"]) -> _Moved:
-        units, targets = links.nats.shape
-        heard = [units] * targets if links.joined is None else links.joined.sum(axis=0).tolist()
-        return cls(
-            links,
-            terms.between[links.source, links.target],
-            terms.within[links.source] * terms.decomposition.shares(units),
-            behind,
-            np.array([terms.decomposition.weight(count) for count in heard]),
+    def of(cls, links: Sequence[Links], terms: Terms, scores: Scores) -> _Added:
+        """Of all links out of one layer."""
+        source, units = links[0].source, len(links[0].nats)
+        shared = terms.within[source] * terms.decomposition.shares(units)
+        found = _in_blocks(
+            units, lambda block: scores.weighed(source, block, source, shared[block][:, :, None])
+        )
+        return cls(links, terms, scores, shared, found[:, 0])
+
+    @property
+    def source(self) -> int:
+        """Index of the layer."""
+        return self.links[0].source
+
+    def beta(self, links: Links) -> Float[np.ndarray, " target"]:
+        """Of each target."""
+        heard = [len(self.shared)] * links.nats.shape[1] if links.joined is None else links.joined.sum(axis=0)
+        return np.array([self.terms.decomposition.weight(int(count)) for count in heard])
+
+    def onward(self, after: Sequence[Float[np.ndarray, "_ label"]]) -> Float[np.ndarray, "unit label row"]:
+        """What each row adds to the paths from each unit to each label; in one more label, to its links."""
+        behind = [np.pad(after[each.target], [(0, 0), (0, 1)], constant_values=1.0) for each in self.links]
+        return _in_blocks(
+            len(self.shared),
+            lambda block: np.sum(
+                [self._of_units(block, *each) for each in zip(self.links, behind, strict=True)], axis=0
+            ),
         )
 
-    def of_units(self, units: Units, scores: Scores) -> Float[np.ndarray, "unit label row"]:
-        """What each row adds to the paths from some units of the source through these links.
+    def _of_units(
+        self, units: Units, links: Links, behind: Float[np.ndarray, "target label"]
+    ) -> Float[np.ndarray, "unit label row"]:
+        errors = self.terms.between[links.source, links.target][units]
+        opened = (links.nats[units] > 0)[:, :, None] * behind
+        found = self.scores.weighed(links.source, units, links.target, opened * errors[:, :, None])
+        paid = opened * self.beta(links)[:, None]
+        if links.joined is None:  # then all targets hear the same redundancy
+            return found - paid.sum(axis=1)[:, :, None] * self.redundant[units][:, None, :]
+        weight = (links.joined @ paid) * self.shared[units][:, :, None]
+        return found - self.scores.weighed(links.source, units, links.source, weight)
 
-        Links of 0 nats or less are closed: a row does not move them.
-        """
-        source, target = self.links.source, self.links.target
-        behind = (self.links.nats[units] > 0)[:, :, None] * self.behind
-        found = scores.weighed(source, units, target, behind * self.relevance[units][:, :, None])
-        paid, shared = behind * self.beta[:, None], self.shared[units][:, :, None]
-        if self.links.joined is None:  # then all targets hear the same redundancy
-            return found - paid.sum(axis=1)[:, :, None] * scores.weighed(source, units, source, shared)
-        return found - scores.weighed(source, units, source, (self.links.joined @ paid) * shared)
+    def into(self, links: Links) -> Float[np.ndarray, "target row"]:
+        """What each row adds to the sum of the links at each target."""
+        source, target, opened = links.source, links.target, links.nats > 0
+        weight = (opened * self.terms.between[source, target]).T[:, :, None]
+        found = _in_blocks(
+            len(weight), lambda block: self.scores.weighed(target, block, source, weight[block])
+        )[:, 0]
+        paid = (opened * self.beta(links)).T
+        if links.joined is None:
+            return found - paid @ self.redundant
+        # Targets that hear the same units share what is redundant among these.
+        groups, group = np.unique(links.joined, axis=1, return_inverse=True)
+        for place, heard in enumerate(groups.T):
+            targets, units = np.flatnonzero(group == place), np.flatnonzero(heard)
+            shared = (self.shared[units] * heard)[:, :, None]
+            redundant = self.scores.weighed(source, units, source, shared)[:, 0]
+            found[targets] -= paid[np.ix_(targets, units)] @ redundant
+        return found
 
 
-def _of_units(units: Units, out: Sequence[_Moved], scores: Scores) -> Float[np.ndarray, "unit label row"]:
-    """What each row adds to the paths from some units of a layer to each class."""
-    found = out[0].of_units(units, scores)
-    for each in out[1:]:
-        found += each.of_units(units, scores)
+def _in_blocks(
+    units: int, work: Callable[[Units], Float[np.ndarray, "unit label row"]]
+) -> Float[np.ndarray, "unit label row"]:
+    """Some units at a time, by all cores."""
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return np.concatenate(list(pool.map(work, np.array_split(np.arange(units), -(-units // UNITS)))))
+
+
+def _inflow(dag: Dag, added: Sequence[_Added]) -> _Sums:
+    """Standard errors of what flows into units."""
+    found = _Sums.none(dag)
+    for target in sorted({each.target for each in dag.links}):
+        moved = [each.into(links) for each in added for links in each.links if links.target == target]
+        found.set(target, np.sum(moved, axis=0))
     return found

@@ -97,9 +97,10 @@ class NormalScores:
         """From the ranks of the rows."""
         scores = tuple(np.ascontiguousarray(standard_scores(each).T) for each in activations)
         rho, scale = {}, {}
-        for one, other in pairs:
+        for one, other in sorted({(min(pair), max(pair)) for pair in pairs}):
             rho[one, other] = scores[one] @ scores[other].T / scores[one].shape[1]
             scale[one, other] = _scale(scores[one], scores[other], rho[one, other])
+            rho[other, one], scale[other, one] = rho[one, other].T, scale[one, other].T
         return cls(scores, tuple(np.square(each) for each in scores), rho, scale)
 
     def weighed(self, layer: int, units: Units, other: int, weight: Weight) -> Weighed:

@@ -35,7 +35,8 @@ def save(flow: Flow, path: str | os.PathLike[str]) -> None:
         if found.joined is not None:
             arrays[f"links/{index}/joined"] = found.joined
     if flow.errors is not None:
-        arrays |= {f"errors/{name}": getattr(flow.errors, name) for name in ERRORS}
+        known = {name: getattr(flow.errors, name) for name in ERRORS}
+        arrays |= {f"errors/{name}": values for name, values in known.items() if values is not None}
     whole = {name: np.ascontiguousarray(values) for name, values in arrays.items()}
     with whole_file(path, "The flow") as beside:
         beside.write_bytes(serialised(whole, metadata=_header(flow)))
@@ -110,7 +111,7 @@ def _flow(header: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> Flow:
     )
     constant = tuple(arrays[f"constant/{index}"] for index in range(len(layers)))
     errors = (
-        AttributionErrors(*(arrays[f"errors/{name}"] for name in ERRORS))
+        AttributionErrors(**{name: arrays[f"errors/{name}"] for name in ERRORS if f"errors/{name}" in arrays})
         if "errors/by_class" in arrays
         else None
     )

@@ -10,7 +10,7 @@ import igraph
 import numpy as np
 from jaxtyping import Float, Int
 
-from nif.contracts import Links
+from nif.contracts import AttributionErrors, Links
 
 ALONE = -1
 """Community of a unit that no link with information reaches."""
@@ -114,9 +114,11 @@ def outflow(sizes: Sequence[int], links: Sequence[Links]) -> Float[np.ndarray, "
 
 
 def flow_stderr(
-    sizes: Sequence[int], links: Sequence[Links]
+    sizes: Sequence[int], links: Sequence[Links], errors: AttributionErrors | None = None
 ) -> tuple[Float[np.ndarray, " unit"], Float[np.ndarray, " unit"]]:
-    """Standard errors of inflow and outflow; the errors of links are taken as independent."""
+    """Standard errors of inflow and outflow: as the rows of data tell, else of independent links."""
+    if errors is not None and errors.inflow is not None and errors.outflow is not None:
+        return errors.inflow, errors.outflow
     into = [np.zeros(size) for size in sizes]
     out = [np.zeros(size) for size in sizes]
     for found in links:
@@ -124,3 +126,14 @@ def flow_stderr(
         into[found.target] += variance.sum(axis=0)
         out[found.source] += variance.sum(axis=1)
     return np.sqrt(np.concatenate(into)), np.sqrt(np.concatenate(out))
+
+
+def layer_stderr(
+    sizes: Sequence[int], links: Sequence[Links], errors: AttributionErrors | None = None
+) -> tuple[Float[np.ndarray, " layer"], Float[np.ndarray, " layer"]]:
+    """The same of the sums over all units of each layer."""
+    if errors is not None and errors.into_layers is not None and errors.out_of_layers is not None:
+        return errors.into_layers, errors.out_of_layers
+    first = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    into, out = flow_stderr(sizes, links)
+    return np.sqrt(np.add.reduceat(into**2, first)), np.sqrt(np.add.reduceat(out**2, first))

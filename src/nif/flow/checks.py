@@ -92,17 +92,21 @@ def _check_values(layers: Sequence[Layer], found: Links, name: str) -> None:
         raise InputError(f"p_value of the links {ends} leaves the range from 0 to 1.")
 
 
-def check_errors(features: int, labels: int, errors: AttributionErrors | None) -> None:
-    """Refuse errors of an attribution of another size, and what is no standard error.
+def check_errors(sizes: Sequence[int], features: int, errors: AttributionErrors | None) -> None:
+    """Refuse errors of a network of another size, and what is no standard error.
 
     Raises:
         InputError: An array of the wrong shape, NaN, infinite or negative values.
     """
     if errors is None:
         return
-    expected = {"by_class": (features, labels), "over_classes": (features,), "shares": (features,)}
+    expected = {"by_class": (features, sizes[-1]), "over_classes": (features,), "shares": (features,)}
+    expected |= dict.fromkeys(("inflow", "outflow"), (sum(sizes),))
+    expected |= dict.fromkeys(("into_layers", "out_of_layers"), (len(sizes),))
     for name, shape in expected.items():
         values = getattr(errors, name)
+        if values is None and name not in ("by_class", "over_classes", "shares"):
+            continue
         if np.shape(values) != shape:
             raise InputError(f"{name} of the errors has shape {np.shape(values)}; expected {shape}.")
         if not np.isfinite(values).all() or np.min(values) < 0:

@@ -44,7 +44,7 @@ class Flow:
         links: Weights between the units of connected layers; each leads from an earlier to a later layer.
         constant: For each layer, which units had one value on all the data.
         measurement: How it was measured.
-        errors: Of the attribution, where the rows of data told them; else the links are taken as independent.
+        errors: Of sums of links, where the rows of data told them; else the links are taken as independent.
 
     Raises:
         InputError: No layers or links, links that lead backward, shapes that do not fit, NaN or infinity.
@@ -65,7 +65,7 @@ class Flow:
 
     def __post_init__(self) -> None:
         check(self.layers, self.links, self.constant)
-        check_errors(self._dag.feature_count, len(self.layers[-1]), self.errors)
+        check_errors(self._dag.sizes, self._dag.feature_count, self.errors)
 
     def attribution(self, clip: bool = True) -> pd.DataFrame:
         r"""How much each feature says to each class along all paths (eq. 4).

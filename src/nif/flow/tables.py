@@ -16,8 +16,8 @@ from nif.paths import Path
 NUMBERS = ("nats", "stderr", "p_value", "relevance")
 """Arrays of `Links`."""
 
-ERRORS = ("by_class", "over_classes", "shares")
-"""Arrays of `AttributionErrors`."""
+ERRORS = ("by_class", "over_classes", "shares", "inflow", "outflow", "into_layers", "out_of_layers")
+"""Arrays of `AttributionErrors`; the last four may be None."""
 
 
 def edges(layers: Sequence[Layer], links: Sequence[Links]) -> pd.DataFrame:

@@ -45,7 +45,7 @@ def profile(flow: Flow, *, level: float = 0.95, ax: Axes | None = None) -> Axes:
 
     Args:
         flow: What was measured.
-        level: Of the intervals; the errors of links are taken as independent.
+        level: Of the intervals.
         ax: Where to draw; a new figure if None.
 
     Raises:
@@ -60,14 +60,13 @@ def profile(flow: Flow, *, level: float = 0.95, ax: Axes | None = None) -> Axes:
     ax = new_axes(float(np.clip(2.2 + 0.75 * len(flow.layers), 5.4, WIDEST)), 3.6) if ax is None else ax
     sizes = [len(layer) for layer in flow.layers]
     first = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    errors = structure.flow_stderr(sizes, flow.links)
+    errors = structure.layer_stderr(sizes, flow.links, flow.errors)
     nats = structure.inflow(sizes, flow.links), structure.outflow(sizes, flow.links)
     deviations = float(norm.ppf(0.5 + level / 2))
     for side, name, colour, values, stderr in zip(
         (-1, 1), ("in", "out"), (IN, OUT), nats, errors, strict=True
     ):
-        half = deviations * np.sqrt(np.add.reduceat(stderr**2, first))
-        _bars(ax, side, name, colour, np.add.reduceat(values, first), half)
+        _bars(ax, side, name, colour, np.add.reduceat(values, first), deviations * stderr)
     silent = np.add.reduceat(silent_units(flow.links, flow.constant).astype(int), first)
     _silent(ax, silent / np.array(sizes))
     _name(ax, flow, silent)

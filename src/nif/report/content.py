@@ -66,7 +66,7 @@ def content(flow: Flow, dag: Dag, pruned: Removal | None = None) -> Content:
 
 def _units(dag: Dag, neurons: pd.DataFrame, flow: Flow, places: np.ndarray) -> dict[str, np.ndarray]:
     real = ["betweenness", "throughput", "inflow", "outflow", "p_value", "q_value"]
-    into, out = structure.flow_stderr(dag.sizes, flow.links)
+    into, out = structure.flow_stderr(dag.sizes, flow.links, flow.errors)
     return {
         "y": places.astype("<f4"),
         **{name: neurons[name].to_numpy().astype("<f4") for name in real},
