@@ -14,13 +14,13 @@ from nif.pruning.capture import Weighted
 from nif.pruning.encoders import unfused
 from nif.pruning.labels import Labels, Unit
 from nif.pruning.operations import (
-    BATCH_NORM,
     ELEMENTWISE,
     PAIRED,
     POOLING,
     SAME,
     channels_of,
     one_number_each,
+    treats_numbers_apart,
 )
 from nif.pruning.wiring import Wiring
 from nif.recording.arguments import Caller, every_output
@@ -108,18 +108,26 @@ def _follow(graph: Any, wiring: Wiring, names: dict[nn.Module, str], module: nn.
     out = graph.get_pruner_of_module(module).prune_out_channels
     for index in range(len(makes)):
         for dependency, places in graph.get_pruning_group(module, out, [index]):
-            reached, name = dependency.target.module, names.get(dependency.target.module)
-            if name is None:
-                continue
+            reached = dependency.target.module
+            name = names.get(reached, "")
             if one_number_each(reached):
                 units = wiring.keeps.setdefault(name, wiring.labels.new(channels_of(reached)))
             elif name in wiring.makes:
                 reads = dependency.handler.__name__ == "prune_in_channels"
                 units = (wiring.reads if reads else wiring.makes)[name]
             else:
+                if _has_numbers(reached):
+                    wiring.labels.pin(makes[[index]])
                 continue
             for place in places:
                 wiring.labels.join(units[[place]], makes[[index]])
+
+
+def _has_numbers(reached: Any) -> bool:
+    """Whether a place has numbers of its own for units: a norm over them, a position's, an embedding's."""
+    if isinstance(reached, nn.Parameter):
+        return True
+    return not isinstance(reached, nn.PReLU) and next(reached.parameters(), None) is not None
 
 
 def _pin_what_nothing_reads(wiring: Wiring) -> None:
@@ -144,25 +152,33 @@ class _Seen(Watcher):
         called = name.partition(AGAIN)[0]
         before = [self.tensors[id(each)][1] for each in tensors_in(given)[:1] if id(each) in self.tensors]
         units = self.makes.get(called)
-        if units is None and before and self._passes_on(called, kind):
+        if units is None and before and self._passes_on(called, kind, tensors_in(given)[0]):
             units = before[0]
         if units is not None:
             self.tensors.update({id(each): (each, units) for each in tensors_in(returned)})
             self.at[name] = units
 
     def function(self, name: str, given: Any, returned: Any) -> None:
-        """Passes on the units of a sum or product whose sides have the same ones."""
-        known = [self.tensors[id(each)][1] for each in tensors_in(given) if id(each) in self.tensors]
-        if name in PAIRED and len(known) == len(tensors_in(given)):
-            first, *others = map(self.labels.of, known)
-            if others and all(np.array_equal(first, other) for other in others):
-                self.tensors.update({id(each): (each, known[0]) for each in tensors_in(returned)})
+        """Passes on the units of what treats them apart, and of a sum or product whose sides have the same."""
+        tensors = tensors_in(given)
+        known = [self.tensors[id(each)][1] for each in tensors if id(each) in self.tensors]
+        if not known or len(known) < len(tensors):
+            return
+        first, *others = map(self.labels.of, known)
+        alone = name in SAME and not others and tensors[0].shape[:2] == returned.shape[:2]
+        paired = name in PAIRED and all(np.array_equal(first, other) for other in others)
+        if alone or paired:
+            self.tensors.update({id(each): (each, known[0]) for each in tensors_in(returned)})
 
     def units_in(self, returned: Any) -> list[Unit]:
         """The units of all tensors that the network returns and whose units are known."""
         known = [self.tensors.get(id(each)) for each in every_output(returned)]
         return [found[1] for found in known if found is not None]
 
-    def _passes_on(self, name: str, kind: str) -> bool:
+    def _passes_on(self, name: str, kind: str, given: Tensor) -> bool:
         known = self.modules.get(name)
-        return kind in SAME if known is None else isinstance(known, (*ELEMENTWISE, *POOLING, *BATCH_NORM))
+        if known is None:
+            return kind in SAME
+        if isinstance(known, (*ELEMENTWISE, *POOLING)) or one_number_each(known):
+            return True
+        return treats_numbers_apart(known, given)

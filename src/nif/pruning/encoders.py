@@ -13,6 +13,10 @@ from torch import Tensor, fx, nn
 from nif.recording.arguments import every_output
 
 
+GIVES = "nif gives"
+"""In what is noted of a node of the graph: the modules whose result it is, inner ones first."""
+
+
 def traced(model: nn.Module, names: Sequence[str] = ()) -> fx.GraphModule:
     """The model as a graph in which an encoder is its attention, norms and feed-forward layers.
 
@@ -71,7 +75,10 @@ class _Tracer(fx.Tracer):
     def call_module(
         self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
-        return super().call_module(m, _steps_of(m) or forward, args, kwargs)
+        found = super().call_module(m, _steps_of(m) or forward, args, kwargs)
+        if isinstance(found, fx.Proxy):
+            found.node.meta.setdefault(GIVES, []).append(self.path_of_module(m))
+        return found
 
 
 def _steps_of(module: nn.Module) -> Callable[..., Any] | None:

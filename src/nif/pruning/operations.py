@@ -6,7 +6,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from nif.pruning.labels import Labels, Units
 
@@ -32,15 +33,15 @@ SAME = frozenset((
     "silu", "mish", "sigmoid", "sigmoid_", "tanh", "tanh_", "softplus", "softsign", "hardtanh",
     "hardswish", "hardsigmoid", "logsigmoid", "dropout", "dropout1d", "dropout2d", "alpha_dropout",
     "clone", "contiguous", "detach", "float", "double", "to", "abs", "neg", "clamp", "clamp_", "exp",
-    "square", "sqrt", "max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d", "adaptive_avg_pool1d",
+    "square", "sqrt", "erf", "log", "log1p", "expm1", "sin", "cos", "clip", "max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d", "adaptive_avg_pool1d",
     "adaptive_avg_pool2d", "adaptive_max_pool1d", "adaptive_max_pool2d", "interpolate",
-    "boolean_dispatch",
+    "boolean_dispatch", "pad",
 ))  # fmt: skip
 """Functions and methods that treat every number, or every channel, by itself."""
 
 PAIRED = frozenset((
     "add", "add_", "iadd", "sub", "sub_", "isub", "mul", "mul_", "imul", "truediv", "div", "maximum",
-    "minimum",
+    "minimum", "pow", "pow_", "ipow",
 ))  # fmt: skip
 """Functions of two tensors whose units must stay at the same place in both."""
 
@@ -67,6 +68,29 @@ def silenced_along(module: nn.Module) -> int | None:
     if isinstance(module, (nn.LayerNorm, nn.RMSNorm)):
         return -1 if len(module.normalized_shape) == 1 else None
     return 1 if isinstance(module, (*CONVOLUTION, nn.GroupNorm)) else None
+
+
+def treats_numbers_apart(module: nn.Module, given: Tensor) -> bool:
+    """Whether a module without weights treats every number by itself, tried on changed numbers.
+
+    Example:
+        >>> treats_numbers_apart(nn.Hardshrink(), torch.ones(2, 8)), treats_numbers_apart(
+        ...     nn.Softmax(-1), torch.ones(2, 8)
+        ... )
+        (True, False)
+    """
+    if next(module.parameters(), None) is not None or next(module.buffers(), None) is not None:
+        return False
+    before = module.forward(given.clone())
+    if not isinstance(before, Tensor) or before.shape != given.shape:
+        return False
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(2):
+        chosen = (torch.rand(given.shape, generator=generator) < 0.5).to(given.device)
+        after = module.forward(torch.where(chosen, given + 1, given))
+        if not torch.equal(before[~chosen], after[~chosen]):
+            return False
+    return True
 
 
 def channels_of(module: nn.Module) -> int:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 
-from nif.pruning.encoders import traced
+from nif.pruning.encoders import GIVES, traced
 from nif.pruning.labels import Labels, Unit, Units
 from nif.pruning.operations import (
     CONVOLUTION,
@@ -110,23 +110,23 @@ class _Follower(fx.Interpreter):
             for units in filter(None, self._given(n)):
                 self.wiring.labels.give_out(units.labels)
         if found is not None:
-            name = self._name(n)
-            self.wiring.at[name] = found.labels
-            self.wiring.positions[name] = math.prod(self.shapes[n][2:]) if found.axis == 1 else 1
+            for name in self._names(n):
+                self.wiring.at[name] = found.labels
+                self.wiring.positions[name] = math.prod(self.shapes[n][2:]) if found.axis == 1 else 1
         return value
 
-    def _name(self, node: fx.Node) -> str:
-        """The name under which a recording knows this step: of the module, or of the function inside it."""
-        if node.op == "call_module":
-            name = str(node.target)
-        else:
+    def _names(self, node: fx.Node) -> Iterator[str]:
+        """Under which a recording may know this step: a function by itself, all modules whose result it is."""
+        names = list(node.meta.get(GIVES, ()))
+        if node.op != "call_module":
             around = node.meta.get("nn_module_stack") or {"": ("", None)}
             inside = list(around.values())[-1][0]  # its key also counts the calls
             name = function_name(node.target)
             name = f"{inside}.{name}" if inside else name
-            name = f"{name}()" if name in self.modules else name
-        self.runs[name] += 1
-        return name if self.runs[name] == 1 else f"{name}{AGAIN}{self.runs[name]}"
+            names.insert(0, f"{name}()" if name in self.modules else name)
+        for name in names:
+            self.runs[name] += 1
+            yield name if self.runs[name] == 1 else f"{name}{AGAIN}{self.runs[name]}"
 
     def _behind(self, node: fx.Node) -> Units | None:
         if node.op == "call_module":
