@@ -202,6 +202,59 @@ class Branching(Residual):
         return super().forward(x)
 
 
+class Swish(nn.Module):
+    """An activation that is not one of torch's."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.sigmoid(1.5 * x) + 0.1 * x**2
+
+
+class Gated(nn.Module):
+    """A layer whose units are products, each of a unit that an activation of the user's own has passed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.up, self.down = nn.Linear(5, 8), nn.Linear(5, 8, bias=False), nn.Linear(8, 6)
+        self.act, self.last, self.head = Swish(), Swish(), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.last(self.down(self.act(self.gate(x)) * self.up(x))))
+
+
+class Tokens(Block):
+    """Not traceable, with an activation of its own and numbers for each position."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.act = Swish()
+        self.positions = nn.Parameter(torch.randn(4, 8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.sum() > 1e9:
+            x = x * 2
+        x = self.embed(x) + self.positions
+        x = x + self.down(self.act(self.up(self.norm(x))))
+        return self.head(x.mean(1))
+
+
+class Mobile(nn.Module):
+    """Not traceable: a convolution for each channel by itself behind padding, then convolutions in groups."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.c1, self.b1, self.r1 = nn.Conv2d(1, 6, 3), nn.BatchNorm2d(6), nn.ReLU6()
+        self.c2, self.b2, self.r2 = nn.Conv2d(6, 6, 3, groups=6, bias=False), nn.BatchNorm2d(6), nn.ReLU6()
+        self.c3, self.r3 = nn.Conv2d(6, 4, 1), nn.ReLU6()
+        self.c4, self.f = nn.Conv2d(4, 4, 1, groups=2), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.sum() > 1e9:
+            x = x * 2
+        x = self.r1(self.b1(self.c1(x)))
+        x = self.r2(self.b2(self.c2(functional.pad(x, (1, 1, 1, 1)))))
+        return self.f(self.c4(self.r3(self.c3(x))).mean((2, 3)))
+
+
 def conv_net() -> nn.Sequential:
     """Convolutions with BatchNorm and pooling, flattened into a Linear."""
     return nn.Sequential(
@@ -241,6 +294,9 @@ NETWORKS: dict[str, tuple[type | object, tuple[int, ...], list[str]]] = {
     "depthwise": (Depthwise, (1, 8, 8), ["p1", "r2", "c3"]),
     "used twice": (Twice, (5,), ["r1"]),
     "feed-forward block": (Block, (4, 5), ["act"]),
+    "gated": (Gated, (5,), ["act", "last"]),
+    "tokens, not traceable": (Tokens, (4, 5), ["act"]),
+    "depthwise, not traceable": (Mobile, (1, 6, 6), ["r2"]),
     "not traceable": (Branching, (1, 6, 6), ["r1"]),
 }
 """How to make each network, the shape of one row, and the modules whose outputs are measured."""

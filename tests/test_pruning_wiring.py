@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,14 +11,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nif.pruning import prune
+from nif.pruning import dependency_graph, prune
 from nif.pruning.dependency_graph import trace_gradients
 from nif.pruning.labels import Labels
+from nif.pruning.operations import treats_numbers_apart
 from nif.pruning.subject import Subject
 from nif.pruning.wiring import trace
 from nif.recording import record
 from nif.recording.arguments import Caller
-from pruning_networks import NETWORKS, Block, Residual, channel_axis, flow_of, network
+from pruning_networks import NETWORKS, Block, Residual, Swish, channel_axis, flow_of, network
 
 
 def some(subject: Subject, units: np.ndarray, seed: int) -> Float[np.ndarray, " unit"]:
@@ -85,7 +87,7 @@ def test_cut_equals_zeroed_with_every_compensation(name: str) -> None:
         assert (both[1].removed["how"] == "zeroed").all()
 
 
-@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "not traceable"])
+@pytest.mark.parametrize("name", [name for name in NETWORKS if "not traceable" not in name])
 def test_units_are_found_under_the_names_of_a_recording(name: str) -> None:
     model, x, _, _ = network(name)
     found = trace(Caller(model), (x[:2],))
@@ -138,3 +140,45 @@ def test_joined_units_have_one_label_whatever_the_order() -> None:
     labels.join(b, a)
     assert labels.of(a).tolist() == labels.of(b).tolist() == labels.of(c).tolist()
     assert labels.is_pinned(a).tolist() == [True, False, False]
+
+
+def test_only_the_makers_of_the_units_asked_for_are_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rotary embeddings, which no hidden layer rests on, would be followed without end."""
+    followed = []
+    follow = dependency_graph._follow
+
+    def noting(graph: Any, wiring: Any, names: Any, module: nn.Module) -> None:
+        followed.append(names[module])
+        follow(graph, wiring, names, module)
+
+    monkeypatch.setattr(dependency_graph, "_follow", noting)
+    model, x, _, _ = network("gated")
+    found = trace_gradients(Caller(model), (x[:2],), ["last"])
+    assert followed == ["down"] and found.at.keys() == {"last"}
+    followed.clear()
+    found = trace_gradients(Caller(model), (x[:2],))
+    assert followed == ["down", "gate", "head", "up"]
+    tied = [found.labels.of(units).tolist() for units in (found.makes["gate"], found.makes["up"])]
+    assert tied[0] == tied[1] == found.labels.of(found.reads["down"]).tolist()
+
+
+@pytest.mark.parametrize(
+    ("module", "apart"),
+    [
+        (nn.Softshrink(), True),
+        (Swish(), True),
+        (nn.ReLU(inplace=True), True),
+        (nn.Dropout().eval(), True),
+        (nn.Softmax(-1), False),
+        (nn.LayerNorm(6, elementwise_affine=False), False),
+        (nn.ChannelShuffle(3), False),
+        (nn.Linear(6, 6), False),
+        (nn.Flatten(0), False),
+    ],
+    ids=str,
+)
+def test_what_treats_numbers_apart_is_found_by_trial(module: nn.Module, apart: bool) -> None:
+    given = torch.randn(2, 6, 6, 6)
+    before = given.clone()
+    assert treats_numbers_apart(module, given) == apart
+    assert torch.equal(given, before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -28,11 +29,17 @@ from nif.recording.watching import AGAIN, Watcher, tensors_in, watched
 from nif.scoring import Inputs
 
 
-def trace_gradients(call: Caller, example: Inputs) -> Wiring:
+def trace_gradients(call: Caller, example: Inputs, steps: Collection[str] | None = None) -> Wiring:
     """Follow units along the graph that automatic differentiation keeps of one run.
 
     What a model with data-dependent control flow does on other rows may differ; what is cut is therefore
     compared with what is only zeroed, on all rows.
+
+    Args:
+        call: Runs the model, which is in eval mode and not changed.
+        example: A few rows of data.
+        steps: Names of the modules and functions whose units are to be followed; all if None. Following those
+            that no one asks for takes time, and of some (rotary embeddings) torch-pruning finds no end.
 
     Raises:
         InputError: torch-pruning is not installed, or can not follow this network either.
@@ -50,17 +57,26 @@ def trace_gradients(call: Caller, example: Inputs) -> Wiring:
     graph = _graph(call.on(network), example)
     wiring = _weights_of(network, graph)
     names = {module: name for name, module in network.named_modules()}
-    for name in list(wiring.makes):
+    makers = _Makers(network, wiring)
+    with torch.no_grad(), unfused(), watched(network, makers):
+        returned = call.on(network).returned(example)
+    wanted = makers.at.keys() if steps is None else makers.at.keys() & set(steps)
+    for name in sorted({maker for step in wanted for maker in makers.at[step]}):
         _follow(graph, wiring, names, network.get_submodule(name))
     _pin_what_nothing_reads(wiring)
-    seen = _Seen(network, wiring)
-    with torch.no_grad(), unfused(), watched(network, seen):
-        returned = call.on(network).returned(example)
-    wiring.at.update(seen.at)
-    for units in seen.units_in(returned):
-        wiring.labels.pin(units)
-        wiring.labels.give_out(units)
+    for step in wanted:
+        if (units := _same_of_all(makers.at[step], wiring)) is not None:
+            wiring.at[step] = units
+    for maker in makers.of(every_output(returned)):
+        wiring.labels.pin(wiring.makes[maker])
+        wiring.labels.give_out(wiring.makes[maker])
     return wiring
+
+
+def _same_of_all(makers: Sequence[str], wiring: Wiring) -> Unit | None:
+    """The units of several modules, where they are tied one by one; None where they are not."""
+    first, *others = [wiring.labels.of(wiring.makes[name]) for name in makers]
+    return wiring.makes[makers[0]] if all(np.array_equal(first, other) for other in others) else None
 
 
 def _graph(call: Caller, example: Inputs) -> Any:
@@ -137,46 +153,46 @@ def _pin_what_nothing_reads(wiring: Wiring) -> None:
     wiring.labels.pin(torch.tensor(sorted(made ^ read), dtype=torch.int64).numpy())
 
 
-class _Seen(Watcher):
-    """Notes the units at the output of every step that passes on, one by one, what another module gave."""
+class _Makers(Watcher):
+    """Notes, of every step that passes units on one by one, the modules that make them."""
 
     def __init__(self, network: nn.Module, wiring: Wiring) -> None:
-        self.modules = dict(network.named_modules())
-        self.makes, self.labels = wiring.makes, wiring.labels
-        self.at: dict[str, Unit] = {}
-        self.tensors: dict[
-            int, tuple[Tensor, Unit]
-        ] = {}  # a tensor is kept, so that its address stays its own
+        self.at: dict[str, tuple[str, ...]] = {}
+        self._modules = dict(network.named_modules())
+        self._makes = wiring.makes
+        self._tensors: dict[
+            int, tuple[Tensor, tuple[str, ...]]
+        ] = {}  # kept, so that an address stays its own
 
     def step(self, name: str, kind: str, given: Any, returned: Any, *, nonlinear: bool) -> None:
-        called = name.partition(AGAIN)[0]
-        before = [self.tensors[id(each)][1] for each in tensors_in(given)[:1] if id(each) in self.tensors]
-        units = self.makes.get(called)
-        if units is None and before and self._passes_on(called, kind, tensors_in(given)[0]):
-            units = before[0]
-        if units is not None:
-            self.tensors.update({id(each): (each, units) for each in tensors_in(returned)})
-            self.at[name] = units
+        called, before = name.partition(AGAIN)[0], tensors_in(given)[:1]
+        makers: tuple[str, ...] = self.of(before)
+        if called in self._makes:
+            makers = (called,)
+        elif not makers or not self._passes_on(called, kind, before[0]):
+            return
+        self._note(returned, makers)
+        self.at[name] = makers
 
     def function(self, name: str, given: Any, returned: Any) -> None:
-        """Passes on the units of what treats them apart, and of a sum or product whose sides have the same."""
+        """Passes on the units of what treats them apart, and those of both sides of a sum or product."""
         tensors = tensors_in(given)
-        known = [self.tensors[id(each)][1] for each in tensors if id(each) in self.tensors]
-        if not known or len(known) < len(tensors):
+        if not tensors or not all(self.of([each]) for each in tensors):
             return
-        first, *others = map(self.labels.of, known)
-        alone = name in SAME and not others and tensors[0].shape[:2] == returned.shape[:2]
-        paired = name in PAIRED and all(np.array_equal(first, other) for other in others)
-        if alone or paired:
-            self.tensors.update({id(each): (each, known[0]) for each in tensors_in(returned)})
+        alone = name in SAME and len(tensors) == 1 and tensors[0].shape[:2] == returned.shape[:2]
+        if alone or name in PAIRED:
+            self._note(returned, self.of(tensors))
 
-    def units_in(self, returned: Any) -> list[Unit]:
-        """The units of all tensors that the network returns and whose units are known."""
-        known = [self.tensors.get(id(each)) for each in every_output(returned)]
-        return [found[1] for found in known if found is not None]
+    def of(self, tensors: Iterable[Tensor]) -> tuple[str, ...]:
+        """The modules that make the units of these tensors, as far as they are known."""
+        known = [self._tensors[id(each)][1] for each in tensors if id(each) in self._tensors]
+        return tuple(dict.fromkeys(maker for makers in known for maker in makers))
+
+    def _note(self, returned: Any, makers: tuple[str, ...]) -> None:
+        self._tensors.update({id(each): (each, makers) for each in tensors_in(returned)})
 
     def _passes_on(self, name: str, kind: str, given: Tensor) -> bool:
-        known = self.modules.get(name)
+        known = self._modules.get(name)
         if known is None:
             return kind in SAME
         if isinstance(known, (*ELEMENTWISE, *POOLING)) or one_number_each(known):

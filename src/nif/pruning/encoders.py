@@ -12,7 +12,6 @@ from torch import Tensor, fx, nn
 
 from nif.recording.arguments import every_output
 
-
 GIVES = "nif gives"
 """In what is noted of a node of the graph: the modules whose result it is, inner ones first."""
 

@@ -33,7 +33,8 @@ SAME = frozenset((
     "silu", "mish", "sigmoid", "sigmoid_", "tanh", "tanh_", "softplus", "softsign", "hardtanh",
     "hardswish", "hardsigmoid", "logsigmoid", "dropout", "dropout1d", "dropout2d", "alpha_dropout",
     "clone", "contiguous", "detach", "float", "double", "to", "abs", "neg", "clamp", "clamp_", "exp",
-    "square", "sqrt", "erf", "log", "log1p", "expm1", "sin", "cos", "clip", "max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d", "adaptive_avg_pool1d",
+    "square", "sqrt", "erf", "log", "log1p", "expm1", "sin", "cos", "clip",
+    "max_pool1d", "max_pool2d", "avg_pool1d", "avg_pool2d", "adaptive_avg_pool1d",
     "adaptive_avg_pool2d", "adaptive_max_pool1d", "adaptive_max_pool2d", "interpolate",
     "boolean_dispatch", "pad",
 ))  # fmt: skip

@@ -76,7 +76,7 @@ def subject(model: Any, flow: Flow, data: Any, output: int | str | None = None) 
     score = score_on(call, found.every, found.labels, getattr(model, "classes_", None))
     example = next(batches(call, found.every, EXAMPLES))
     with untouched(network):
-        wiring = trace(call, example) or trace_gradients(call, example)
+        wiring = trace(call, example) or trace_gradients(call, example, [layer.name for layer in flow.layers])
     hidden, whole = _hidden(flow, wiring)
     return Subject(call, wiring, flow, hidden, found.every, score, flags, whole)
 

@@ -116,7 +116,7 @@ class _Follower(fx.Interpreter):
         return value
 
     def _names(self, node: fx.Node) -> Iterator[str]:
-        """Under which a recording may know this step: a function by itself, all modules whose result it is."""
+        """What a recording may call this step: by the function, and by all modules whose result it is."""
         names = list(node.meta.get(GIVES, ()))
         if node.op != "call_module":
             around = node.meta.get("nn_module_stack") or {"": ("", None)}
