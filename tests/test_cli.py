@@ -229,6 +229,17 @@ def test_layers_lists_what_would_be_measured(room: Path, capsys: pytest.CaptureF
     ]
 
 
+def test_layers_needs_no_data_but_the_shape_of_a_row(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("layers", "nets:net", "data.npy") == 0
+    expected = capsys.readouterr().out
+    assert run("layers", "nets:net") == 0 and capsys.readouterr().out == expected
+    assert run("layers", "nets:net", "--shape", "3") == 0 and capsys.readouterr().out == expected
+    assert run("layers", "nets:Pair", "--shape", "3", "--shape", "3", "--output", "0") == 0
+    assert "input.left" in capsys.readouterr().out
+    assert "give it, such as --shape 1,28,28" in error(capsys, "layers", "nets:Pair")
+    assert "expected the sizes of a row" in error(capsys, "layers", "nets:net", "--shape", "3,x")
+
+
 def test_estimate_prints_what_the_library_estimates(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("estimate", "data.csv", "--x", "a", "--y", "label", "--estimator", "binned") == 0
     frame = pd.read_csv("data.csv")

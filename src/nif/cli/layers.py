@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -11,7 +12,15 @@ from nif.cli import options
 
 @click.command()
 @options.MODEL
-@options.DATA
+@click.argument("data", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--shape",
+    "shapes",
+    metavar="SIZES",
+    multiple=True,
+    help="Of a row, such as 1,28,28, in place of data; once for each input. Not needed if the network begins "
+    "with a Linear.",
+)
 @options.WEIGHTS
 @options.FEATURES
 @options.LABEL
@@ -19,7 +28,8 @@ from nif.cli import options
 def layers(
     *,
     model: str,
-    data: Path,
+    data: Path | None,
+    shapes: tuple[str, ...],
     weights: Path | None,
     features: str | None,
     label: str | None,
@@ -27,11 +37,14 @@ def layers(
 ) -> None:
     """List the layers of a network that would be measured, and which feeds which."""
     from nif.cli.data import read
+    from nif.cli.example import example
     from nif.cli.models import network
     from nif.demo.tables import table
     from nif.recording import layers as found_layers
 
-    found = found_layers(network(model, weights), read(data, features, label).x, output=of_several)
+    net = network(model, weights)
+    given: Any = example(net, shapes) if data is None else read(data, features, label).x
+    found = found_layers(net, given, output=of_several)
     cells = {
         "name": list(found["name"]),
         "kind": list(found["kind"]),
