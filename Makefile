@@ -51,8 +51,13 @@ shapes: $(VENV)/installed
 	.venv-peers/bin/pip install --quiet ennemi infomeasure
 	touch $@
 
+# Networks that were not made for nif.
+$(VENV)/transformers: $(VENV)/installed
+	$(BIN)/pip install --quiet --constraint constraints.txt transformers
+	touch $@
+
 # Banknote and MNIST are read from the directory that NIF_DATA names, or from OpenML.
-benchmark: $(VENV)/installed .venv-peers/installed chromium
+benchmark: $(VENV)/transformers .venv-peers/installed chromium
 	$(BIN)/python benchmarks/estimators.py --peers .venv-peers/bin/python
 	$(BIN)/python benchmarks/mine.py
 	$(BIN)/python benchmarks/binned.py
@@ -63,6 +68,7 @@ benchmark: $(VENV)/installed .venv-peers/installed chromium
 	$(BIN)/python benchmarks/pruning.py
 	$(BIN)/python benchmarks/report.py
 	$(BIN)/python benchmarks/recording.py
+	$(BIN)/python benchmarks/architectures.py
 
 clean:
 	rm -rf $(VENV) .venv-peers build dist src/*.egg-info
