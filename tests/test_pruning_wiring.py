@@ -162,6 +162,51 @@ def test_only_the_makers_of_the_units_asked_for_are_followed(monkeypatch: pytest
     assert tied[0] == tied[1] == found.labels.of(found.reads["down"]).tolist()
 
 
+class Gate(nn.Module):
+    """Has no weights, and takes two tensors."""
+
+    def forward(self, units: Tensor, by: Tensor) -> Tensor:
+        return units * torch.sigmoid(by)
+
+
+class Wrapped(nn.Module):
+    """Has no weights, and an activation inside that is a module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x)
+
+
+class Gates(nn.Module):
+    """Not traceable: a module of two tensors, and one with an activation inside that is used twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.units, self.by = nn.Linear(5, 8), nn.Linear(5, 8)
+        self.gate, self.act = Gate(), Wrapped()
+        self.next, self.head = nn.Linear(8, 6), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.gate(self.units(x), self.by(x)) if x.sum() < 1e9 else -x
+        return self.head(self.act(self.next(self.act(x))))
+
+
+@pytest.mark.filterwarnings("ignore:The model chooses its path by the data")
+def test_modules_of_several_tensors_and_with_modules_inside_are_followed_by_their_names() -> None:
+    model, x = Gates(), torch.randn(200, 5, generator=torch.Generator().manual_seed(0))
+    found = trace_gradients(Caller(model), (x[:2],))
+    tied = [found.labels.of(units).tolist() for units in (found.at["gate"], found.makes["by"])]
+    assert tied[0] == tied[1] == found.labels.of(found.reads["next"]).tolist()
+    recorded = [layer.name for layer in record(model, x).layers[1:-1]]
+    assert set(recorded) <= found.at.keys() and "act#3" not in found.at
+    pruned = prune(model, flow_of(model, x, ["gate"]), x, remove=0.5, tolerance=None, progress=False)
+    assert pruned.removed["how"].tolist() == ["cut"] * 4
+
+
 @pytest.mark.parametrize(
     ("module", "apart"),
     [
@@ -174,6 +219,7 @@ def test_only_the_makers_of_the_units_asked_for_are_followed(monkeypatch: pytest
         (nn.ChannelShuffle(3), False),
         (nn.Linear(6, 6), False),
         (nn.Flatten(0), False),
+        (Gate(), False),
     ],
     ids=str,
 )

@@ -165,11 +165,15 @@ class _Makers(Watcher):
         ] = {}  # kept, so that an address stays its own
 
     def step(self, name: str, kind: str, given: Any, returned: Any, *, nonlinear: bool) -> None:
-        called, before = name.partition(AGAIN)[0], tensors_in(given)[:1]
-        makers: tuple[str, ...] = self.of(before)
+        called, before = name.partition(AGAIN)[0], tensors_in(given)
+        inside = self.of([returned]) if isinstance(returned, Tensor) else ()
         if called in self._makes:
-            makers = (called,)
-        elif not makers or not self._passes_on(called, kind, before[0]):
+            makers: tuple[str, ...] = (called,)
+        elif inside:  # what it calls was followed
+            makers = inside
+        elif self.of(before[:1]) and self._passes_on(called, kind, before[0]):
+            makers = self.of(before[:1])
+        else:
             return
         self._note(returned, makers)
         self.at[name] = makers

@@ -80,6 +80,8 @@ class _Run(TorchFunctionMode):
         return returned
 
     def enter(self, name: str, module: nn.Module, args: Any) -> None:
+        if self._own:
+            return
         if isinstance(module, RECURRENT):
             raise InputError(
                 f"Module {name!r} is an {type(module).__name__}: recurrent layers are not supported, "
@@ -90,6 +92,8 @@ class _Run(TorchFunctionMode):
         self._inside.append(_Call(name, module, hides_functions(module, self._root), args))
 
     def leave(self, module: nn.Module, given: Any, returned: Any) -> None:
+        if self._own:
+            return
         call = self._inside.pop()
         while call.module is not module:  # the model caught an exception of a part of its own
             call = self._inside.pop()
