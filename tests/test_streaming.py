@@ -236,6 +236,16 @@ def test_several_inputs_and_noise(estimator: Any) -> None:
         assert (np.abs(one.nats - other.nats) < 5 * other.stderr + 1e-3).all()  # the noise is drawn anew
 
 
+@pytest.mark.filterwarnings("ignore:.* of the rows of the data repeat another row")
+@pytest.mark.parametrize("estimator", [nif.GaussianCopula(), nif.Binned()], ids=repr)
+def test_a_coin_tells_no_more_than_its_entropy(estimator: Any) -> None:
+    model = nn.Sequential(nn.Linear(4, 4, bias=False))
+    with torch.no_grad():
+        model[0].weight.copy_(torch.eye(4))
+    flow = nif.measure(model, X.sign(), estimator=estimator, stream=True, max_samples=600, progress=False)
+    np.testing.assert_allclose(np.diag(flow.links[0].relevance), np.log(2), atol=0.01)
+
+
 def test_the_random_state_and_the_model_are_left_as_they_were() -> None:
     model, before = chain(4, 5, 2), torch.get_rng_state()
     weights = {name: value.clone() for name, value in model.state_dict().items()}

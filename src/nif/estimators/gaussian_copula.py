@@ -90,15 +90,16 @@ class GaussianCopula:
             degenerate: Where a side is constant.
             samples: Rows that they rest on.
             untied: Exponential of the entropy of the values of the side that has less of it, as a share of
-                the rows: 1 where all values differ.
+                the rows that are ranked: 1 where all values differ.
             ranked: Rows among which each value was ranked; all if None.
         """
+        ranked = samples if ranked is None else ranked
         rho = np.clip(rho, -1 + 1e-12, 1 - 1e-12)
-        lost = lost_to_ranks(rho, ranked or samples, untied)
+        lost = lost_to_ranks(rho, ranked, untied)
         nats = -0.5 * np.log1p(-(rho**2)) + lost - _bias(samples, 1, 1)
         variance = _variance(rho**2, samples) + _null_variance(samples, 1, 1) + (DOUBT * lost) ** 2
         return Estimate.of(
-            np.where(degenerate, 0.0, np.minimum(nats, np.log(samples * untied))),
+            np.where(degenerate, 0.0, np.minimum(nats, np.log(ranked * untied))),
             stderr=np.where(degenerate, 0.0, np.sqrt(variance)),
             p_value=np.where(degenerate, 1.0, beta.sf(rho**2, 0.5, (samples - 2) / 2)),
             outcome=np.where(degenerate, Outcome.DEGENERATE, Outcome.CONVERGED),
