@@ -10,8 +10,8 @@ from tqdm import tqdm
 from nif.contracts import Advance
 
 SECONDS_BEFORE_SHOWN = 2.0
-FORMAT_OF_UNKNOWN = "{desc} {n_fmt} | {elapsed} spent"
 FORMAT = "{desc} {percentage:3.0f}% |{bar}| {elapsed} spent, {remaining} left"
+FORMAT_WITHOUT_END = "{desc} {n_fmt} | {elapsed} spent"
 
 
 @contextmanager
@@ -33,7 +33,7 @@ def progress(label: str, total: float | int | None, *, shown: bool = True) -> It
     with tqdm(
         desc=label,
         total=total,
-        bar_format=FORMAT if total is not None else FORMAT_OF_UNKNOWN,
+        bar_format=FORMAT if total is not None else FORMAT_WITHOUT_END,
         delay=SECONDS_BEFORE_SHOWN,
         leave=False,
         disable=None if shown else True,  # None: off unless stderr is a terminal

@@ -32,6 +32,9 @@ def gathered(
         pieces: Of all rows, some at a time.
         noise: In standard deviations of each unit.
         seed: Seeds the noise, and the quarters of the rows.
+
+    Raises:
+        InputError: There is no room on disk.
     """
     if isinstance(estimator, GaussianCopula):
         yield Correlations.of(recording, pieces, noise, seed)

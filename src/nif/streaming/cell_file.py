@@ -25,8 +25,8 @@ CELLS = 1 << DEEPEST
 ROWS_AT_ONCE = 2**16
 """Rows of a column that are read at a time."""
 
-Columns = tuple[int, slice]
-"""A layer and some of its units."""
+Neighbours = tuple[int, slice]
+"""A layer and some of its units that follow each other."""
 
 
 class Cuts(NamedTuple):
@@ -98,19 +98,20 @@ class CellFile:
                 own = np.ascontiguousarray(of_layer[:, rows])
                 self._file.write(own.data)
                 _count_each(own, sizes[quarter])
+        self._file.flush()  # a full disk shows here, and not when the rows are read
 
     def parts(self, layer: int, depth: int) -> list[Parts]:
         """How many rows of each quarter lie in each part of the units of a layer."""
         joined = self._sizes[layer].reshape(QUARTERS, -1, 1 << depth, CELLS >> depth).sum(axis=-1)
         return [Parts.of_cells(sizes) for sizes in joined]
 
-    def read(self, quarter: int, sides: Sequence[Columns]) -> Iterator[list[UInt8[np.ndarray, "_ row"]]]:
+    def read(self, quarter: int, sides: Sequence[Neighbours]) -> Iterator[list[UInt8[np.ndarray, "_ row"]]]:
         """All rows of a quarter, so many at a time, of some units of each of some layers."""
         found: list[list[np.ndarray]] = [[] for _ in sides]
         held = 0
         for start, rows in self._pieces[quarter]:
-            for side, columns in zip(found, sides, strict=True):
-                side.append(self._columns(start, rows, columns))
+            for side, neighbours in zip(found, sides, strict=True):
+                side.append(self._read_some(start, rows, neighbours))
             held += rows
             if held >= ROWS_AT_ONCE:
                 yield [np.concatenate(side, axis=1) for side in found]
@@ -118,8 +119,8 @@ class CellFile:
         if held:
             yield [np.concatenate(side, axis=1) for side in found]
 
-    def _columns(self, start: int, rows: int, columns: Columns) -> UInt8[np.ndarray, "column row"]:
-        layer, units = columns
+    def _read_some(self, start: int, rows: int, neighbours: Neighbours) -> UInt8[np.ndarray, "unit row"]:
+        layer, units = neighbours
         width = units.stop - units.start
         with self._one_at_a_time:
             self._file.seek(start + int(self._before[layer] + units.start) * rows)

@@ -64,7 +64,13 @@ class Margins:
 
 @dataclass(eq=False)
 class Correlations:
-    """Correlations of the units of connected layers and within each, from sums over rows as they come."""
+    """Correlations of the units of connected layers and within each, from sums over rows as they come.
+
+    Attributes:
+        samples: Rows so far.
+        sums: Of each layer, the scores of its units added up, and their squares.
+        products: Of each pair of layers, the products of the scores of every two units, added up.
+    """
 
     samples: int = 0
     sums: dict[int, np.ndarray] = field(default_factory=dict)

@@ -33,6 +33,9 @@ COLUMNS_AT_ONCE = 8
 
 COUNT = np.dtype(np.int32)
 
+Pairs = tuple[Int[np.ndarray, " pair"], Int[np.ndarray, " pair"]]
+"""Units of one side and of the other."""
+
 
 class Side(NamedTuple):
     """The units of a layer, with what is computed once for each.
@@ -121,10 +124,6 @@ class TabledTerms(SeparateTerms):
             for left, right in self.cells.read(quarter, sides):
                 _add(left, right, a - a.min(), b - b.min(), DEEPEST - depth, tables)
         return found
-
-
-Pairs = tuple[Int[np.ndarray, " pair"], Int[np.ndarray, " pair"]]
-"""Units of one side and of the other."""
 
 
 def _blocks(wanted: Bool[np.ndarray, "a b"], width: int) -> Iterator[Pairs]:
