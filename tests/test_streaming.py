@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -155,13 +156,27 @@ def test_binned_covers_and_rejects_at_its_level_over_all_rows() -> None:
     assert 0 < np.mean(rejected) < 0.13
 
 
-def test_a_disk_that_is_full_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise OSError("No space left on device")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full, which is always full")
+@pytest.mark.parametrize("rows", [60, ROWS])
+def test_a_disk_that_is_full_is_said(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    def full(*, prefix: str, buffering: int) -> Any:
+        return Path("/dev/full").open("r+b", buffering=buffering)
 
-    monkeypatch.setattr(cell_file.CellFile, "add", full)
-    with pytest.raises(InputError, match="Set TMPDIR"):
-        measured(X, estimator=None, stream=True)
+    monkeypatch.setattr(cell_file.tempfile, "TemporaryFile", full)
+    with pytest.raises(InputError, match=r"No space left on device.*Set TMPDIR"):
+        measured(X[:rows], estimator=None, stream=True)
+
+
+def test_a_disk_that_takes_a_part_at_a_time_gets_all(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    class Slow(io.FileIO):
+        def write(self, values: Any) -> int:
+            return super().write(values[:100])
+
+    expected = measured(X, estimator=nif.Binned(), stream=True)
+    monkeypatch.setattr(cell_file.tempfile, "TemporaryFile", lambda **_: Slow(tmp_path / "cells", "w+"))
+    found = measured(X, estimator=nif.Binned(), stream=True)
+    for one, other in zip(found.links, expected.links, strict=True):
+        np.testing.assert_array_equal(one.nats, other.nats)
 
 
 class Rows(IterableDataset):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from threading import Lock
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -72,11 +73,11 @@ class CellFile:
     Piece by piece of the rows, and in it quarter by quarter, the columns follow each other.
 
     Args:
-        file: Where they are written.
+        file: Where they are written. It has no buffer, which a full disk would leave to the end.
         widths: Units of each layer.
     """
 
-    def __init__(self, file: IO[bytes], widths: Sequence[int]) -> None:
+    def __init__(self, file: io.FileIO, widths: Sequence[int]) -> None:
         self._file = file
         self._one_at_a_time = Lock()
         self._before = np.cumsum([0, *widths])
@@ -96,9 +97,12 @@ class CellFile:
             self._pieces[quarter].append((self._file.tell(), len(rows)))
             for of_layer, sizes in zip(cells, self._sizes, strict=True):
                 own = np.ascontiguousarray(of_layer[:, rows])
-                self._file.write(own.data)
+                self._write(own.reshape(-1).data)
                 _count_each(own, sizes[quarter])
-        self._file.flush()  # a full disk shows here, and not when the rows are read
+
+    def _write(self, left: memoryview) -> None:
+        while left:
+            left = left[self._file.write(left) :]
 
     def parts(self, layer: int, depth: int) -> list[Parts]:
         """How many rows of each quarter lie in each part of the units of a layer."""
@@ -146,7 +150,7 @@ def cells_of(
     """
     cuts = [Cuts.of(values) for values in observed(recording, noise, seed)]
     generator = stream(seed, "quarters of pieces")
-    with tempfile.TemporaryFile(prefix="nif") as file:
+    with tempfile.TemporaryFile(prefix="nif", buffering=0) as file:
         found = CellFile(file, [len(layer) for layer in recording.layers])
         for values in behind_noise(recording, pieces, noise, seed):
             cells = [each.cells(part) for each, part in zip(cuts, values, strict=True)]
