@@ -19,7 +19,7 @@ from nif.pruning.subject import Subject
 from nif.pruning.wiring import trace
 from nif.recording import record
 from nif.recording.arguments import Caller
-from pruning_networks import NETWORKS, Block, Residual, Swish, channel_axis, flow_of, network
+from pruning_networks import NETWORKS, Block, Residual, Swish, channel_axis, flow_of, measured, network
 
 
 def some(subject: Subject, units: np.ndarray, seed: int) -> Float[np.ndarray, " unit"]:
@@ -130,6 +130,62 @@ def test_a_unit_read_by_layer_norm_is_zeroed_and_the_result_says_so() -> None:
     assert small.removed[["unit", "how"]].to_numpy().tolist() == [["embed[3]", "zeroed"]]
     assert "zeroed" in repr(small)
     assert small.score_after < 1e-6
+
+
+class Unknown(nn.Module):
+    """A function that runs on units that can not be followed, and then again on some that can."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down, self.up, self.last = (
+            nn.Conv2d(1, 6, 2, 2),
+            nn.ConvTranspose2d(6, 4, 2, 2),
+            nn.Conv2d(4, 4, 3),
+        )
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.up(torch.relu(self.down(x))))
+        return self.head(torch.relu(self.last(x)).mean((2, 3)))
+
+
+def test_a_function_is_counted_where_its_units_are_not_known() -> None:
+    torch.manual_seed(0)
+    model, x = Unknown().eval(), torch.randn(200, 1, 6, 6)
+    found = trace(Caller(model), (x[:2],))
+    assert found is not None
+    assert "relu#2" not in found.at
+    assert found.at["relu#3"].tolist() == found.makes["last"].tolist()
+
+
+class Grown(nn.Module):
+    """A DenseNet block: every convolution adds channels that are seen beside those before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, 4, 3, padding=1)
+        self.more = nn.ModuleList([nn.Conv2d(4 + 2 * step, 2, 3, padding=1) for step in range(3)])
+        self.norm, self.head = nn.BatchNorm2d(10), nn.Linear(10, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for each in self.more:
+            x = torch.cat([x, each(torch.relu(x))], dim=1)
+        return self.head(torch.relu(self.norm(x)).mean((2, 3)))
+
+
+def test_every_convolution_of_a_dense_block_keeps_a_channel() -> None:
+    torch.manual_seed(0)
+    model, x = Grown().eval(), torch.randn(200, 1, 6, 6)
+    flow = measured(model, x)
+
+    def newest_first(subject: Subject, units: np.ndarray, seed: int) -> Float[np.ndarray, " unit"]:
+        return -units.astype(np.float64)
+
+    small = prune(model, flow, x, remove=0.5, tolerance=None, rule=newest_first)
+    assert (small.removed["how"] == "cut").all()
+    assert [each.out_channels for each in small.model.get_submodule("more").children()] == [1, 1, 1]
+    assert small.size_after.parameters < small.size_before.parameters
 
 
 def test_joined_units_have_one_label_whatever_the_order() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from nif.contracts import InputError
 from nif.pruning.labels import Unit
+from nif.pruning.operations import CONVOLUTION
 from nif.pruning.rules import RULES, Rule
 from nif.pruning.rules.silent import silent_units
 from nif.pruning.subject import Subject, all_labels
@@ -97,10 +98,20 @@ def _by_layer(subject: Subject, ordered: Unit, shares: Mapping[str, float]) -> U
 
 
 def _one_stays(subject: Subject, ordered: Unit) -> Asked:
-    """Without the units whose removal would leave a layer empty: the most valuable one of each."""
+    """Without the units whose removal would leave a layer empty: the most valuable one of each.
+
+    A layer is one of the flow, or a convolution whose channels the flow shows beside others, as behind a
+    concatenation: torch runs none of no channels, and then nothing at all could be cut.
+    """
+    wiring = subject.wiring
+    made = (
+        wiring.labels.of(units)
+        for name, units in wiring.makes.items()
+        if isinstance(subject.model.get_submodule(name), CONVOLUTION)
+    )
     last = [
         np.unique(labels)[np.argmax([np.flatnonzero(ordered == label)[0] for label in np.unique(labels)])]
-        for labels in subject.hidden.values()
+        for labels in (*subject.hidden.values(), *made)
         if len(labels) and np.isin(labels, ordered).all()
     ]
     stays = np.isin(ordered, np.array(last, dtype=np.int64))

@@ -109,8 +109,9 @@ class _Follower(fx.Interpreter):
         if n.op == "output":
             for units in filter(None, self._given(n)):
                 self.wiring.labels.give_out(units.labels)
+        names = list(self._names(n)) if n.op.startswith("call") else []  # all runs count, also unknown ones
         if found is not None:
-            for name in self._names(n):
+            for name in names:
                 self.wiring.at[name] = found.labels
                 self.wiring.positions[name] = math.prod(self.shapes[n][2:]) if found.axis == 1 else 1
         return value
