@@ -10,7 +10,7 @@ from torch import nn
 from nif.contracts import InputError
 from nif.pruning.size import size_of
 from nif.recording.arguments import Caller
-from nif.scoring import Outputs, classes, outputs, score_on
+from nif.scoring import Outputs, Score, classes, outputs, score_on
 from pruning_networks import chain, rows
 
 
@@ -36,6 +36,13 @@ def test_without_labels_it_is_the_largest_change() -> None:
     assert score.of(found) == pytest.approx(0.25, abs=1e-6)
     assert score.within(0.25, found)
     assert not score.within(0.24, found)
+
+
+def test_each_output_is_rounded_by_its_own_size() -> None:
+    large, small = np.full((2, 2), 1e6), np.ones(2)
+    score = Score((torch.zeros(2, 1),), None, Outputs(large, (small,)))
+    assert score.agree(Outputs(large + 5, (small,)), score.reference)
+    assert not score.agree(Outputs(large, (small + 0.01,)), score.reference)
 
 
 def test_real_labels_are_no_classes() -> None:

@@ -10,7 +10,9 @@ import pytest
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional
 
+from nif.contracts import InputError
 from nif.pruning import dependency_graph, prune
 from nif.pruning.dependency_graph import trace_gradients
 from nif.pruning.labels import Labels
@@ -261,6 +263,37 @@ def test_modules_of_several_tensors_and_with_modules_inside_are_followed_by_thei
     assert set(recorded) <= found.at.keys() and "act#3" not in found.at
     pruned = prune(model, flow_of(model, x, ["gate"]), x, remove=0.5, tolerance=None, progress=False)
     assert pruned.removed["how"].tolist() == ["cut"] * 4
+
+
+class Lost(nn.Module):
+    """Not traceable: a sum with what no module has made, and units that are more behind a padding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right = nn.Linear(5, 5), nn.Linear(5, 8)
+        self.summed, self.padded = nn.ReLU(), nn.ReLU()
+        self.one, self.two, self.head = nn.Linear(5, 3), nn.Linear(10, 3), nn.Linear(15, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x if x.sum() < 1e9 else 2 * x
+        return self.ends(self.summed(self.left(x) + x), self.padded(functional.pad(self.right(x), (0, 2))))
+
+    def ends(self, summed: Tensor, padded: Tensor) -> Tensor:
+        return self.one(summed) + self.two(padded)
+
+
+class SideBySide(Lost):
+    """The same, which torch-pruning miscounts."""
+
+    def ends(self, summed: Tensor, padded: Tensor) -> Tensor:
+        return self.head(torch.cat([summed, padded], dim=1))
+
+
+def test_units_that_are_not_those_of_a_module_are_not_taken_for_them() -> None:
+    found = trace_gradients(Caller(Lost()), (torch.randn(2, 5),))
+    assert found.at.keys() == {"left", "right", "one", "two"}
+    with pytest.raises(InputError, match="'left' has no unit 5"):
+        trace_gradients(Caller(SideBySide()), (torch.randn(2, 5),))
 
 
 @pytest.mark.parametrize(

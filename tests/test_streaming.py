@@ -114,6 +114,14 @@ def test_binned_over_all_rows_is_that_of_the_rows_in_memory_but_for_the_draw_of_
     assert 0.1 < np.sqrt(np.square(np.concatenate(off)).mean()) < 1.5 * expected < 1
 
 
+def test_quarters_are_drawn_whatever_the_order_of_the_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "PIECE", ROWS)
+    in_order = X[X[:, 0].argsort()]
+    found, expected = (measured(data, estimator=nif.Binned(), stream=True) for data in (in_order, X))
+    for one, other in zip(found.links, expected.links, strict=True):
+        assert (np.abs(one.nats - other.nats) <= 3 * other.stderr).all()
+
+
 def test_cuts_of_a_tenth_of_the_rows_serve_for_all() -> None:
     streamed, whole = (
         measured(X, estimator=nif.Binned(), **options)

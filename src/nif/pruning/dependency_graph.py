@@ -96,10 +96,14 @@ def _graph(call: Caller, example: Inputs) -> Any:
                 verbose=False,
             )
     except Exception as error:
-        raise InputError(
-            f"It can not be found which weights of this model read which units ({error}); rewrite its "
-            "forward without data-dependent control flow."
-        ) from error
+        raise _not_followed(str(error)) from error
+
+
+def _not_followed(reason: str) -> InputError:
+    return InputError(
+        f"It can not be found which weights of this model read which units ({reason}); rewrite its forward "
+        "without data-dependent control flow."
+    )
 
 
 def _followable(call: Caller, example: Inputs) -> list[Tensor]:
@@ -135,6 +139,9 @@ def _follow(graph: Any, wiring: Wiring, names: dict[nn.Module, str], module: nn.
                 if _has_numbers(reached):
                     wiring.labels.pin(makes[[index]])
                 continue
+            # Of units that are padded and put side by side torch-pruning has a wrong count.
+            if beyond := [place for place in places if place >= len(units)]:
+                raise _not_followed(f"{name!r} has no unit {beyond[0]}")
             for place in places:
                 wiring.labels.join(units[[place]], makes[[index]])
 
