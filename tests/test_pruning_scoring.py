@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -45,8 +47,20 @@ def test_each_output_is_rounded_by_its_own_size() -> None:
     assert not score.agree(Outputs(large, (small + 0.01,)), score.reference)
 
 
-def test_real_labels_are_no_classes() -> None:
-    assert score_on(Caller(nn.Identity()), (torch.eye(3),), np.array([0.5, 1.0, 2.0])).labels is None
+@pytest.mark.parametrize(
+    ("outputs", "labels"),
+    [(3, [0.5, 1.0, 2.0]), (1, [25.0, 346.0, 90.0]), (3, [[0.5, 1.0], [2.0, 0.1], [0.3, 4.0]])],
+    ids=["numbers", "whole numbers", "several numbers a row"],
+)
+def test_real_labels_are_no_classes(outputs: int, labels: list[Any]) -> None:
+    score = score_on(Caller(nn.Identity()), (torch.eye(3)[:, :outputs],), np.array(labels))
+    assert score.labels is None
+
+
+@pytest.mark.parametrize("labels", [[-1.0, 1.0, 1.0], [[0.0, 1.0], [1.0, 0.0], [1.0, 0.0]]])
+def test_labels_that_seem_to_be_classes_are_not_taken_for_measured(labels: list[Any]) -> None:
+    with pytest.raises(InputError, match="expected"):
+        score_on(Caller(nn.Identity()), (torch.eye(3)[:, :1],), np.array(labels))
 
 
 def test_labels_may_be_the_values_of_the_classes() -> None:

@@ -236,6 +236,8 @@ def class_indices(
     if labels is None:
         return None
     values = np.asarray(labels).reshape(len(labels), -1)
+    if class_values is None and len(values) == len(reference) and _are_measured(values, reference.shape[1]):
+        return None
     if values.shape != (len(reference), 1):
         raise InputError(
             f"The labels have shape {list(np.shape(labels))} for {len(reference)} rows; "
@@ -244,9 +246,18 @@ def class_indices(
     values = values[:, 0]
     if class_values is not None:
         values = _places(values, np.asarray(class_values))
-    if values.dtype.kind == "f" and (values != np.floor(values)).any():
-        return None
     return _checked(values.astype(np.int64), max(reference.shape[1], 2))
+
+
+def _are_measured(values: np.ndarray, outputs: int) -> bool:
+    """Whether labels are real numbers and no classes.
+
+    One output tells two classes apart: more values of the type of real numbers, such as prices, are measured
+    even where all of them are whole.
+    """
+    if values.dtype.kind != "f":
+        return False
+    return bool((values != np.floor(values)).any()) or (outputs == 1 and len(np.unique(values)) > 2)
 
 
 def _places(values: np.ndarray, known: np.ndarray) -> np.ndarray:

@@ -39,6 +39,8 @@ def asked_for(subject: Subject, remove: Remove, rule: str | Rule, alpha: float, 
     if isinstance(remove, str) and remove == "silent":
         return _one_stays(subject, silent_units(subject, alpha))
     units = all_labels(subject.hidden) if isinstance(remove, Mapping) else cuttable(subject)
+    if not len(units):  # such as in a network without hidden layers
+        return Asked(units, units)
     order = RULES[rule] if isinstance(rule, str) else rule
     ordered = units[np.argsort(order(subject, units, seed), kind="stable")]
     if isinstance(remove, Mapping):

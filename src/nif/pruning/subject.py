@@ -74,11 +74,22 @@ def subject(model: Any, flow: Flow, data: Any, output: int | str | None = None) 
         )
     call = Caller(network, found.names, output)
     score = score_on(call, found.every, found.labels, getattr(model, "classes_", None))
+    _same_output(flow, score)
     example = next(batches(call, found.every, EXAMPLES))
     with untouched(network):
         wiring = trace(call, example) or trace_gradients(call, example, [layer.name for layer in flow.layers])
     hidden, whole = _hidden(flow, wiring)
     return Subject(call, wiring, flow, hidden, found.every, score, flags, whole)
+
+
+def _same_output(flow: Flow, score: Score) -> None:
+    """The model must give a multiple of the units of the flow's last layer: one or more positions of each."""
+    gives, units = score.reference.chosen.shape[1], len(flow.layers[-1])
+    if gives % units:
+        raise InputError(
+            f"The flow has an output of {units} units and the model gives {gives} numbers a row; pass the "
+            "model that the flow was measured on."
+        )
 
 
 def _copied(model: Any) -> nn.Module:
