@@ -15,6 +15,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
+import nif
 from nif.contracts import InputError
 from nif.flow import Flow
 from nif.pruning import RULES, prune
@@ -266,6 +267,32 @@ def test_a_layer_that_can_not_be_followed_is_left_whole_and_said() -> None:
         prune(model, flow_of(model, x, ["2"]), x)
 
 
+@pytest.mark.parametrize("remove", ["silent", 0.5, "most"])
+def test_of_a_network_without_hidden_layers_nothing_goes(remove: str | float) -> None:
+    model = chain(4, 2)
+    x, _ = rows(model, 4)
+    small = prune(model, flow_of(model, x, []), x, remove=remove)
+    assert len(small.removed) == 0
+    assert "No unit was to go" in repr(small)
+
+
+@pytest.mark.parametrize("called", [False, True], ids=["rows made", "called"])
+def test_inference_mode_changes_nothing(called: bool) -> None:
+    model = chain(8, 6, 3)
+    x, _ = rows(model, 8)
+    with torch.inference_mode():
+        made = x.clone()
+    with torch.inference_mode(called):
+        flow = nif.measure(model, made, estimator=nif.Binned(), progress=False)
+        small = prune(model, flow, made, remove=0.5, tolerance=None)
+        assert torch.is_inference_mode_enabled() == called
+    wanted = prune(
+        model, nif.measure(model, x, estimator=nif.Binned(), progress=False), x, remove=0.5, tolerance=None
+    )
+    assert len(small.removed) == 3
+    assert small.score_after == wanted.score_after
+
+
 def test_a_wrapped_model_is_unwrapped() -> None:
     model = chain(8, 6, 3)
     with torch.no_grad():
@@ -291,6 +318,7 @@ def bad(message: str, **change: Any) -> Any:
         bad("expected a torch.nn.Module", model="a model"),
         bad("has not been fitted", model=MLPClassifier()),
         bad("pass the model that the flow was measured on", model=chain(8, 4, 12, 3)),
+        bad("the model gives 4 numbers a row", model=chain(8, 16, 12, 4)),
         bad("share of units to remove is 1.0", remove=1.0),
         bad("share of units to remove is 0.0", remove=0.0),
         bad("expected 'silent', 'most'", remove="all"),

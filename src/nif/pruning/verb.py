@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from torch import nn
 
 from nif.contracts import InputError
@@ -24,6 +25,7 @@ from nif.pruning.storage import shapes_of
 from nif.pruning.subject import Subject, subject
 
 
+@torch.inference_mode(False)
 def prune(
     model: Any,
     flow: Flow,

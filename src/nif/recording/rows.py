@@ -91,7 +91,11 @@ def rows(
         return data
     reservoir = Reservoir(max_samples, seed)
     # Loaders and augmentations draw from the random state.
-    with same_random_state(), progress_bar("reading", total=how_many(data), shown=progress) as advance:
+    with (
+        torch.inference_mode(False),
+        same_random_state(),
+        progress_bar("reading", total=how_many(data), shown=progress) as advance,
+    ):
         found = _read(data, arguments or Arguments(), reservoir, advance)
     _agree(found)
     for values in found.every:
@@ -221,7 +225,8 @@ def _drawn(found: Rows, reservoir: Reservoir) -> Rows:
 def _real(values: Tensor) -> Tensor:
     if values.is_complex():
         raise InputError("The data are complex numbers; expected real ones, such as their magnitude.")
-    return values
+    # What was computed under torch.inference_mode can have no gradients, which rules of pruning take.
+    return values.clone() if values.is_inference() else values
 
 
 def _from_frame(frame: pd.DataFrame) -> Rows:

@@ -30,7 +30,8 @@ def untouched(model: nn.Module) -> Iterator[None]:
     flags = [(module, module.training) for module in model.modules()]
     saved = [(tensor, tensor.detach().clone()) for tensor in _tensors(model)]
     try:
-        with same_random_state(), torch.no_grad():
+        # Under torch.inference_mode nothing says what was written in place, by which paths are followed.
+        with same_random_state(), torch.inference_mode(False), torch.no_grad():
             model.eval()
             yield
     finally:
