@@ -16,9 +16,8 @@ from torch import nn
 
 import nif
 from nif.cli import main
-from nif.cli.data import columns, read
+from nif.cli.data import columns
 from nif.cli.main import nif as group
-from nif.cli.outputs import writable
 from nif.contracts import InputError
 from nif.estimators import ESTIMATORS
 
@@ -267,12 +266,6 @@ def test_demo_runs(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert Path("made/flow.safetensors").exists()
 
 
-def test_image_rows_keep_their_axes(room: Path) -> None:
-    np.save("images.npy", np.zeros((60, 1, 8, 8), dtype=np.float32))
-    assert isinstance(read(Path("images.npy")).x, np.ndarray)
-    assert read(Path("images.npy")).x.shape == (60, 1, 8, 8)
-
-
 def test_command_starts_without_the_slow_imports() -> None:
     """The commands' own modules need click alone; what they use is imported when they run."""
     program = (
@@ -398,33 +391,9 @@ def test_label_that_is_no_class_is_refused(room: Path, capsys: pytest.CaptureFix
     assert "not whole" in error(capsys, "prune", "nets:net", *data, *WEIGHTS, *OUT)
 
 
-def test_missing_parquet_reader_names_the_extra(room: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nif.cli import data
-
-    def absent(path: Path) -> pd.DataFrame:
-        raise ImportError("Unable to find a usable engine")
-
-    monkeypatch.setitem(data.READERS, ".parquet", absent)
-    with pytest.raises(InputError, match=r"neural-information-flow\[parquet\]"):
-        read(Path("data.parquet"))
-
-
-def test_empty_cells_of_words_are_refused(room: Path) -> None:
-    Path("gaps.csv").write_text("a,b\n" + "1,x\n" * 60 + "1,\n")
-    with pytest.raises(InputError, match="1 empty cells"):
-        columns(Path("gaps.csv"), "b")
-
-
 def test_warning_is_one_line(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
     np.save("twice.npy", np.repeat(np.random.default_rng(0).normal(size=(50, 3)), 4, axis=0))
     assert run("measure", "nets:net", "twice.npy", "--estimator", "binned", *OUT) == 0
     said = capsys.readouterr().err
     assert said.startswith("nif: warning: 75% of the rows")
     assert said.count("\n") == 1
-
-
-def test_output_may_not_be_a_directory(tmp_path: Path) -> None:
-    (tmp_path / "a.html").mkdir()
-    with pytest.raises(InputError, match="is a directory"):
-        writable(tmp_path / "a.html", ending=".html")
-    assert [path.name for path in tmp_path.iterdir()] == ["a.html"]

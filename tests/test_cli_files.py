@@ -1,0 +1,43 @@
+"""The files that the command reads and writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nif.cli.data import columns, read
+from nif.cli.outputs import writable
+from nif.contracts import InputError
+
+
+def test_image_rows_keep_their_axes(tmp_path: Path) -> None:
+    np.save(tmp_path / "images.npy", np.zeros((60, 1, 8, 8), dtype=np.float32))
+    assert isinstance(read(tmp_path / "images.npy").x, np.ndarray)
+    assert read(tmp_path / "images.npy").x.shape == (60, 1, 8, 8)
+
+
+def test_missing_parquet_reader_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    from nif.cli import data
+
+    def absent(path: Path) -> pd.DataFrame:
+        raise ImportError("Unable to find a usable engine")
+
+    monkeypatch.setitem(data.READERS, ".parquet", absent)
+    with pytest.raises(InputError, match=r"neural-information-flow\[parquet\]"):
+        read(Path("data.parquet"))
+
+
+def test_empty_cells_of_words_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "gaps.csv").write_text("a,b\n" + "1,x\n" * 60 + "1,\n")
+    with pytest.raises(InputError, match="1 empty cells"):
+        columns(tmp_path / "gaps.csv", "b")
+
+
+def test_output_may_not_be_a_directory(tmp_path: Path) -> None:
+    (tmp_path / "a.html").mkdir()
+    with pytest.raises(InputError, match="is a directory"):
+        writable(tmp_path / "a.html", ending=".html")
+    assert [path.name for path in tmp_path.iterdir()] == ["a.html"]
