@@ -21,6 +21,7 @@ from nif.contracts import InputError
 from nif.flow import Flow
 from nif.pruning import RULES
 from nif.pruning.subject import Subject, subject
+from nif.recording.arguments import every_output
 from pruning_networks import drawn, measured, scores_of, small_one
 
 ROWS = 200
@@ -209,6 +210,12 @@ def test_outputs_that_are_no_rows_or_no_real_numbers_do_no_harm() -> None:
     small = small_one(model, flow, x, output="policy")
     assert small.removed["index"].tolist() == [3] and small.score_after < 1e-5
     assert len(small_one(model, flow, x, output="policy", remove=0.5, tolerance=None).removed) == 6
+
+
+def test_what_a_model_returns_may_hold_itself() -> None:
+    returned: dict[str, Any] = {"policy": torch.zeros(1)}
+    returned["again"] = [returned, returned["policy"]]
+    assert len(every_output(returned)) == 1
 
 
 def test_an_output_must_be_chosen_and_be_there() -> None:

@@ -12,7 +12,7 @@ from torch import nn
 from nif.contracts import InputError
 from nif.pruning.size import size_of
 from nif.recording.arguments import Caller
-from nif.scoring import Outputs, Score, classes, outputs, score_on
+from nif.scoring import Outputs, Score, changes, classes, outputs, score_on
 from pruning_networks import chain, rows
 
 
@@ -45,6 +45,13 @@ def test_each_output_is_rounded_by_its_own_size() -> None:
     score = Score((torch.zeros(2, 1),), None, Outputs(large, (small,)))
     assert score.agree(Outputs(large + 5, (small,)), score.reference)
     assert not score.agree(Outputs(large, (small + 0.01,)), score.reference)
+
+
+def test_a_number_that_is_none_before_and_after_has_not_changed() -> None:
+    chosen, nothing = np.ones((2, 1)), np.array([np.nan, -np.inf])
+    found = Outputs(chosen, (nothing,))
+    assert changes(found, found) == [0, 0]
+    assert changes(found, Outputs(chosen, (np.zeros(2),))) == [0, np.inf]
 
 
 @pytest.mark.parametrize(

@@ -228,14 +228,14 @@ class Gate(nn.Module):
 
 
 class Wrapped(nn.Module):
-    """Has no weights, and an activation inside that is a module."""
+    """Has no weights, and a module inside; the function behind it is known by trial alone."""
 
     def __init__(self) -> None:
         super().__init__()
         self.inner = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.inner(x)
+        return torch.atan(self.inner(x))
 
 
 class Gates(nn.Module):
