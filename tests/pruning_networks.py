@@ -221,6 +221,20 @@ class Gated(nn.Module):
         return self.head(self.last(self.down(self.act(self.gate(x)) * self.up(x))))
 
 
+class Halved(nn.Module):
+    """A gate and what it gates are two halves of one layer, split by a function and by a chunk."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.last = nn.Linear(5, 12), nn.Linear(6, 10), nn.Linear(5, 3)
+        self.act, self.out = nn.Identity(), nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.act(functional.glu(self.first(x)))
+        value, gate = self.second(x).chunk(2, dim=-1)
+        return self.last(self.out(value * functional.silu(gate)))
+
+
 class Tokens(Block):
     """Not traceable, with an activation of its own and numbers for each position."""
 
@@ -295,6 +309,7 @@ NETWORKS: dict[str, tuple[type | object, tuple[int, ...], list[str]]] = {
     "used twice": (Twice, (5,), ["r1"]),
     "feed-forward block": (Block, (4, 5), ["act"]),
     "gated": (Gated, (5,), ["act", "last"]),
+    "gated by halves": (Halved, (5,), ["act", "out"]),
     "tokens, not traceable": (Tokens, (4, 5), ["act"]),
     "depthwise, not traceable": (Mobile, (1, 6, 6), ["r2"]),
     "not traceable": (Branching, (1, 6, 6), ["r1"]),

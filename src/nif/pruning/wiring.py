@@ -92,6 +92,7 @@ class _Follower(fx.Interpreter):
         self.wiring = Wiring()
         self.units: dict[fx.Node, Units | None] = {}
         self.shapes: dict[fx.Node, tuple[int, ...]] = {}
+        self.pieces: dict[fx.Node, tuple[Units, ...]] = {}
         self.runs: Counter[str] = Counter()
         self.modules = {name for name, _ in graph.named_modules()}
 
@@ -103,7 +104,11 @@ class _Follower(fx.Interpreter):
         if (
             n.op == "output"
             or (found is None and n in self.shapes)
-            or (isinstance(value, (tuple, list)) and not isinstance(value, torch.Size))
+            or (
+                isinstance(value, (tuple, list))
+                and not isinstance(value, torch.Size)
+                and not self._chunked(n)
+            )
         ):
             self._pin_inputs(n)
         if n.op == "output":
@@ -133,7 +138,10 @@ class _Follower(fx.Interpreter):
         if node.op == "call_module":
             return self._behind_module(node)
         if node.op in {"call_function", "call_method"}:
-            return self._behind_function(node, name_of(node.target))
+            name = name_of(node.target)
+            return (
+                self._piece(node, name) if name in {"getitem", "glu"} else self._behind_function(node, name)
+            )
         return None
 
     def _behind_module(self, node: fx.Node) -> Units | None:
@@ -209,6 +217,35 @@ class _Follower(fx.Interpreter):
         pooled = name in {"mean", "sum"} and over_positions((node.args, node.kwargs), len(before))
         return averaged(given[0], before, self.shapes[node]) if pooled else None
 
+    def _chunked(self, node: fx.Node) -> bool:
+        """Whether this is a chunk along the units, whose pieces are then known."""
+        if node.op == "output" or name_of(node.target) != "chunk":
+            return False
+        count = node.args[1] if len(node.args) > 1 else node.kwargs["chunks"]
+        if (pieces := self._pieces(node, count, self._axis(node, 2))) is not None:
+            self.pieces[node] = pieces
+        return pieces is not None
+
+    def _pieces(self, node: fx.Node, count: Any, axis: int) -> tuple[Units, ...] | None:
+        """Equal pieces of the units; those at one place of all go together, so that the pieces stay equal."""
+        before, width = self._given(node)[0], len(self.shapes[self._tensors(node)[0]])
+        if before is None or before.axis != axis % width or not isinstance(count, int):
+            return None
+        if len(before.labels) % count:
+            return None
+        first, *others = before.labels.reshape(count, -1)
+        for other in others:
+            self.wiring.labels.join(first, other)
+        return tuple(Units(before.axis, piece) for piece in (first, *others))
+
+    def _piece(self, node: fx.Node, name: str) -> Units | None:
+        """Units of one piece of a chunk, or of the product of two halves."""
+        if name == "getitem":
+            chunk, index = node.args
+            return self.pieces[chunk][index] if chunk in self.pieces else None  # type: ignore[index]
+        halves = self._pieces(node, 2, self._axis(node, 1, -1))
+        return None if halves is None else halves[0]
+
     def _paired(
         self, tensors: Sequence[fx.Node], given: Sequence[Units | None], shape: tuple[int, ...]
     ) -> Units | None:
@@ -222,8 +259,8 @@ class _Follower(fx.Interpreter):
             self.wiring.labels.join(known[0].labels, other.labels)
         return known[0]
 
-    def _axis(self, node: fx.Node, place: int) -> int:
-        axis = node.kwargs.get("dim", node.args[place] if len(node.args) > place else 0)
+    def _axis(self, node: fx.Node, place: int, default: int = 0) -> int:
+        axis = node.kwargs.get("dim", node.args[place] if len(node.args) > place else default)
         return axis if isinstance(axis, int) else 0
 
     def _tensors(self, node: fx.Node) -> list[fx.Node]:
