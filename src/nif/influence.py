@@ -189,7 +189,7 @@ class _Added:
         heard = [len(self.shared)] * links.nats.shape[1] if links.joined is None else links.joined.sum(axis=0)
         return np.array([self.terms.decomposition.weight(int(count)) for count in heard])
 
-    def onward(self, after: Sequence[Float[np.ndarray, "_ label"]]) -> Float[np.ndarray, "unit label row"]:
+    def onward(self, after: Sequence[Float[np.ndarray, "_ label"]]) -> Float[np.ndarray, "unit label+1 row"]:
         """What each row adds to the paths from each unit to each label; in one more label, to its links."""
         behind = [np.pad(after[each.target], [(0, 0), (0, 1)], constant_values=1.0) for each in self.links]
         return _in_blocks(

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -39,6 +39,7 @@ Weight = Float[np.ndarray, "unit other label"]
 Weighed = Float[np.ndarray, "unit label row"]
 
 
+@runtime_checkable
 class Scores(Protocol):
     """What rows add to the information of the units of some layers."""
 
