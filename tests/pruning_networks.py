@@ -222,15 +222,16 @@ class Gated(nn.Module):
 
 
 class Halved(nn.Module):
-    """A gate and what it gates are two halves of one layer, split by a function and by a chunk."""
+    """A gate and what it gates are two halves of one layer, split by a module, a function and a chunk."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.first, self.second, self.last = nn.Linear(5, 12), nn.Linear(6, 10), nn.Linear(5, 3)
+        self.zeroth, self.gated = nn.Linear(5, 14), nn.GLU()
+        self.first, self.second, self.last = nn.Linear(7, 12), nn.Linear(6, 10), nn.Linear(5, 3)
         self.act, self.out = nn.Identity(), nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.act(functional.glu(self.first(x)))
+        x = self.act(functional.glu(self.first(self.gated(self.zeroth(x)))))
         value, gate = self.second(x).chunk(2, dim=-1)
         return self.last(self.out(value * functional.silu(gate)))
 
@@ -309,7 +310,7 @@ NETWORKS: dict[str, tuple[type | object, tuple[int, ...], list[str]]] = {
     "used twice": (Twice, (5,), ["r1"]),
     "feed-forward block": (Block, (4, 5), ["act"]),
     "gated": (Gated, (5,), ["act", "last"]),
-    "gated by halves": (Halved, (5,), ["act", "out"]),
+    "gated by halves": (Halved, (5,), ["gated", "act", "out"]),
     "tokens, not traceable": (Tokens, (4, 5), ["act"]),
     "depthwise, not traceable": (Mobile, (1, 6, 6), ["r2"]),
     "not traceable": (Branching, (1, 6, 6), ["r1"]),

@@ -150,6 +150,8 @@ class _Follower(fx.Interpreter):
             return self._behind_weights(node, len(self.shapes[node]) - 1, module.in_features)
         if isinstance(module, CONVOLUTION) and module.groups == 1:
             return self._behind_weights(node, 1, module.in_channels)
+        if isinstance(module, nn.GLU):
+            return self._product_of_halves(node, module.dim)
         axis = silenced_along(module)
         if axis is not None and (before is None or not one_number_each(module)):
             return self._silenced(node, axis % len(self.shapes[node]))
@@ -243,7 +245,10 @@ class _Follower(fx.Interpreter):
         if name == "getitem":
             chunk, index = node.args
             return self.pieces[chunk][index] if chunk in self.pieces else None  # type: ignore[index]
-        halves = self._pieces(node, 2, self._axis(node, 1, -1))
+        return self._product_of_halves(node, self._axis(node, 1, -1))
+
+    def _product_of_halves(self, node: fx.Node, axis: int) -> Units | None:
+        halves = self._pieces(node, 2, axis)
         return None if halves is None else halves[0]
 
     def _paired(
