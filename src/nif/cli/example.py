@@ -30,7 +30,13 @@ def example(model: nn.Module, shapes: Sequence[str]) -> Any:
     """
     whole = any(isinstance(module, EMBEDDINGS) for module in model.modules())
     rows = [_rows(sizes, whole) for sizes in map(_sizes, shapes)] or [_rows([_width(model)], whole)]
-    return rows[0] if len(rows) == 1 else dict(zip(Arguments.of(model).names, rows, strict=False))
+    names = Arguments.of(model).names
+    if len(rows) > max(1, len(names)):
+        raise InputError(
+            f"--shape was given {len(rows)} times; the network takes {', '.join(names) or 'one input'}. Give "
+            "one for each input."
+        )
+    return rows[0] if len(rows) == 1 else dict(zip(names, rows, strict=False))
 
 
 def _rows(sizes: Sequence[int], whole: bool) -> Tensor:

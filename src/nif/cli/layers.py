@@ -39,9 +39,14 @@ def layers(
     from nif.cli.data import read
     from nif.cli.example import example
     from nif.cli.models import network
+    from nif.contracts import InputError
     from nif.demo.tables import table
     from nif.recording import layers as found_layers
 
+    if data is not None and shapes:
+        raise InputError(
+            f"Both {data} and --shape were given; either tells the shape of a row. Leave one out."
+        )
     net = network(model, weights)
     given: Any = example(net, shapes) if data is None else read(data, features, label).x
     found = found_layers(net, given, output=of_several)
