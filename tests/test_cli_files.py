@@ -1,4 +1,4 @@
-"""The files that the command reads and writes."""
+"""The files that the command reads and writes, and the rows it makes where there are none."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from torch import nn
 
 from nif.cli.data import columns, read
+from nif.cli.example import example
+from nif.cli.layers import layers
 from nif.cli.outputs import writable
 from nif.contracts import InputError
 
@@ -41,3 +44,22 @@ def test_output_may_not_be_a_directory(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is a directory"):
         writable(tmp_path / "a.html", ending=".html")
     assert [path.name for path in tmp_path.iterdir()] == ["a.html"]
+
+
+@pytest.mark.parametrize(
+    ("shapes", "said"),
+    [
+        (["3,x"], "expected the sizes of a row"),
+        (["3", "3", "3"], "given 3 times; the network takes input1, input2"),
+        ([], "give it, such as --shape 1,28,28"),
+    ],
+    ids=str,
+)
+def test_shapes_that_do_not_fit_the_network_are_refused(shapes: list[str], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        example(nn.Bilinear(3, 3, 2), shapes)
+
+
+def test_either_data_or_a_shape_tells_what_a_row_is() -> None:
+    with pytest.raises(InputError, match="Leave one out"):
+        layers.main(["nets:net", "data.npy", "--shape", "3"], standalone_mode=False)

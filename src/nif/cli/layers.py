@@ -44,9 +44,7 @@ def layers(
     from nif.recording import layers as found_layers
 
     if data is not None and shapes:
-        raise InputError(
-            f"Both {data} and --shape were given; either tells the shape of a row. Leave one out."
-        )
+        raise InputError(f"Both {data} and --shape tell what a row is. Leave one out.")
     net = network(model, weights)
     given: Any = example(net, shapes) if data is None else read(data, features, label).x
     found = found_layers(net, given, output=of_several)
