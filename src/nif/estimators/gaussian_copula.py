@@ -121,7 +121,7 @@ def _one(
         statistic = (samples - 1 - (dim_x + dim_y + 1) / 2) * 2 * plug_in
         p_value = chi2.sf(statistic, dim_x * dim_y)
     lost = float(lost_to_ranks(correlations, samples, untied).sum())
-    variance = _variance((correlations**2).sum(), samples) + _null_variance(samples, dim_x, dim_y)
+    variance = _variance(correlations**2, samples).sum() + _null_variance(samples, dim_x, dim_y)
     nats = plug_in + lost - _bias(samples, dim_x, dim_y)
     return nats, math.sqrt(variance + (DOUBT * lost) ** 2), float(p_value)
 
