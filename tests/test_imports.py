@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -112,3 +114,14 @@ def test_print_is_only_in_the_command_line() -> None:
         calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
         prints = any(isinstance(call.func, ast.Name) and call.func.id == "print" for call in calls)
         assert not prints or module_name(path).startswith("nif.cli"), path
+
+
+def test_measuring_does_not_load_the_compiler_of_torch() -> None:
+    """It takes two seconds; only what is compiled already needs it."""
+    code = """
+import sys, torch, nif
+net = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 1))
+nif.measure(net, torch.randn(60, 2), estimator=nif.GaussianCopula())
+assert "torch._dynamo" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -7,6 +7,7 @@ chosen by the data. All hooks are gone when the block ends, errors included.
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -170,7 +171,8 @@ def _hooks(model: nn.Module, run: _Run, only: Collection[str] | None) -> Iterato
 def _plain() -> Iterator[None]:
     """Compiled modules run as they were written: in compiled code there is nothing to follow."""
     stance = getattr(torch.compiler, "set_stance", None)
-    if stance is None:
+    # What has compiled nothing yet need not be loaded, which takes two seconds.
+    if stance is None or "torch._dynamo" not in sys.modules:
         yield
         return
     with stance("force_eager"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -49,6 +50,7 @@ def units_of(shape: Sequence[int], axis: int | None, rows: int) -> int | None:
     return int(shape[1])
 
 
+@lru_cache(maxsize=64)
 def same(units: int) -> sparse.csr_array:
     """Every unit comes from the one at its place."""
     return sparse.csr_array(sparse.eye_array(units, dtype=np.int8))
@@ -140,6 +142,8 @@ def either(ways: Sequence[Way]) -> Way:
     found = [each for each in ways if each is not None]
     if len(found) < len(ways):
         return None
+    if len(found) == 1:
+        return found[0]
     return sparse.csr_array(sum(found[1:], start=found[0]).astype(bool).astype(np.int8))
 
 
