@@ -269,6 +269,17 @@ def test_a_coin_tells_no_more_than_its_entropy(estimator: Any) -> None:
     np.testing.assert_allclose(np.diag(flow.links[0].relevance), np.log(2), atol=0.01)
 
 
+@pytest.mark.filterwarnings("ignore:.* of the rows of the data repeat another row")
+def test_a_number_that_tells_a_coin_tells_no_more_than_the_coin_holds() -> None:
+    """What the bins see is extrapolated beyond it."""
+    model = nn.Sequential(nn.Linear(2, 1, bias=False))
+    with torch.no_grad():
+        model[0].weight.copy_(torch.tensor([[10.0, 1.0]]))
+    coin = torch.arange(ROWS) % 2 * 2.0 - 1
+    flow = nif.measure(model, torch.stack([coin, X[:, 0]], 1), stream=True, max_samples=ROWS, progress=False)
+    assert np.log(2) - 0.001 < flow.links[0].relevance[0, 0] <= np.log(2) + 1e-12
+
+
 def test_the_random_state_and_the_model_are_left_as_they_were() -> None:
     model, before = chain(4, 5, 2), torch.get_rng_state()
     weights = {name: value.clone() for name, value in model.state_dict().items()}

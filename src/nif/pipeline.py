@@ -122,8 +122,8 @@ def measure(
         pieces = recorded_pieces(recorder, model, data, progress=progress)
         all_rows = gathered(_streamable(used, chosen, reduce), recording, pieces, noise, seed)
     work = terms + recording.not_joined
-    with all_rows as beyond, progress_bar("measuring", total=work, shown=progress) as advance:
-        method = _method(used, recording, chosen, beyond, noise, seed, limits, advance)
+    with all_rows as found, progress_bar("measuring", total=work, shown=progress) as advance:
+        method = _method(used, recording, chosen, found, noise, seed, limits, advance)
         links, not_converged = network_links(recording, method)
         errors = _errors(recording, links, method, seed)
     measurement = Measurement(
@@ -146,7 +146,7 @@ def _method(
     used: Estimator | SharedMine,
     recording: Recording,
     chosen: Decomposition,
-    beyond: Gathered | None,
+    of_all_rows: Gathered | None,
     noise: float,
     seed: int,
     limits: Limits,
@@ -157,7 +157,7 @@ def _method(
         return TermsOfOneCritic(recording, activations, chosen, used, seed, advance)
     pairs = AllColumns(used, seed=seed, limits=limits, advance=advance)
     terms = SeparateTerms(recording, activations, chosen, noise, pairs)
-    return terms if beyond is None else over_all(beyond, terms)
+    return terms if of_all_rows is None else over_all(of_all_rows, terms)
 
 
 def _errors(

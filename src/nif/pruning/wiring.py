@@ -101,15 +101,7 @@ class _Follower(fx.Interpreter):
         if isinstance(value, Tensor):
             self.shapes[n] = tuple(value.shape)
         self.units[n] = found = self._behind(n) if n in self.shapes else None
-        if (
-            n.op == "output"
-            or (found is None and n in self.shapes)
-            or (
-                isinstance(value, (tuple, list))
-                and not isinstance(value, torch.Size)
-                and not self._chunked(n)
-            )
-        ):
+        if self._ends(n, value):
             self._pin_inputs(n)
         if n.op == "output":
             for units in filter(None, self._given(n)):
@@ -120,6 +112,14 @@ class _Follower(fx.Interpreter):
                 self.wiring.at[name] = found.labels
                 self.wiring.positions[name] = math.prod(self.shapes[n][2:]) if found.axis == 1 else 1
         return value
+
+    def _ends(self, node: fx.Node, value: Any) -> bool:
+        """Whether the units that a step reads can not be followed through it."""
+        if node.op == "output":
+            return True
+        if isinstance(value, (tuple, list)) and not isinstance(value, torch.Size):
+            return not self._chunked(node)
+        return node in self.shapes and self.units[node] is None
 
     def _names(self, node: fx.Node) -> Iterator[str]:
         """What a recording may call this step: by the function, and by all modules whose result it is."""
@@ -221,7 +221,7 @@ class _Follower(fx.Interpreter):
 
     def _chunked(self, node: fx.Node) -> bool:
         """Whether this is a chunk along the units, whose pieces are then known."""
-        if node.op == "output" or name_of(node.target) != "chunk":
+        if name_of(node.target) != "chunk":
             return False
         count = node.args[1] if len(node.args) > 1 else node.kwargs["chunks"]
         if (pieces := self._pieces(node, count, self._axis(node, 2))) is not None:
