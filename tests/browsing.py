@@ -47,6 +47,14 @@ VIEWS = ("attribution", "map", "layers", "neurons", "links", "method")
 """Beside the network, of a flow without a pruning."""
 
 
+def settled(page: Any) -> None:
+    """Waits inside the page, so that a redraw asked for before comes first on a busy machine too."""
+    page.evaluate(
+        "new Promise((done) => setTimeout("
+        "() => requestAnimationFrame(() => requestAnimationFrame(done)), 150))"
+    )
+
+
 def pixels_of(page: Any, canvas: str) -> np.ndarray:
     """Red, green, blue and opacity, 0 to 255."""
     image = pytest.importorskip("matplotlib.image")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from browsing import ARGUMENTS, CHROMIUM
+from browsing import ARGUMENTS, CHROMIUM, settled
 from nif.flow import Flow
 from nif.report.removal import Removal
 
@@ -52,7 +52,7 @@ def show(browser: Any, tmp_path: Path) -> Iterator[Any]:
         address = (tmp_path / "flow.html").as_uri()
         page.on("request", lambda asked: troubles.append(asked.url) if asked.url != address else None)
         page.goto(address)
-        page.wait_for_timeout(50)
+        settled(page)
         return page
 
     yield opened

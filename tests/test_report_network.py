@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from browsing import FLOW, facts, find, pixels_of, place_of, shown_number
+from browsing import FLOW, facts, find, pixels_of, place_of, settled, shown_number
 from flows import flow_of, links_of
 
 
@@ -122,7 +122,7 @@ def test_silent_neurons_can_be_hidden(show: Any) -> None:
     page = show(FLOW)
     before = pixels_of(page, "#base")
     page.check("#hide")
-    page.wait_for_timeout(50)
+    settled(page)
     assert (pixels_of(page, "#base") != before).any()
     find(page, "relu1[4]")  # silent: searching for it brings it back
     assert not page.is_checked("#hide") and facts(page)["silent"] == "yes"
@@ -152,7 +152,7 @@ def test_zoom_and_fit(show: Any) -> None:
     page = show(FLOW)
     before = pixels_of(page, "#base")
     page.click("#in")
-    page.wait_for_timeout(250)
+    settled(page)
     assert (pixels_of(page, "#base") != before).any()
     page.click("#fit")
     page.mouse.move(2, 2)
@@ -219,7 +219,7 @@ def test_dragging_moves_the_network(show: Any) -> None:
     page.mouse.down()
     page.mouse.move(x + 90, y + 140, steps=4)
     page.mouse.up()
-    page.wait_for_timeout(250)
+    settled(page)
     page.mouse.move(x + 30, y + 50)
     assert "relu1[0]" in page.inner_text("#tip")
     assert "Choose a neuron" in page.inner_text("#detail")  # a drag is no click
