@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nif.pruning import compensation, prune
+from nif.pruning import moments, prune
 from nif.pruning.capture import columns_of, features, targets, weighted
 from nif.pruning.moments import Moments
 from pruning_networks import chain, conv_net, flow_of, ready, rows
@@ -27,7 +27,7 @@ def hidden(model: nn.Module, x: Tensor, upto: int) -> np.ndarray:
 
 
 def test_linear_is_the_least_squares_prediction_from_the_kept_units(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compensation, "RIDGE", 0.0)
+    monkeypatch.setattr(moments, "RIDGES", (0.0,))
     model = chain(6, 10, 3).double()
     x, _ = rows(chain(6, 10, 3), 6, count=300)
     flow = flow_of(chain(6, 10, 3), x, ["1"])
@@ -139,7 +139,8 @@ def test_a_convolution_is_refitted_on_its_patches() -> None:
         assert functional.mse_loss(small.model(x), twin(x)) < 1e-4 * scale
 
 
-def test_moments_added_in_pieces_are_those_of_the_whole() -> None:
+def test_moments_added_in_pieces_are_those_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(moments, "RIDGES", (0.0,))
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(90, 4, generator=generator, dtype=torch.float64)
     y = torch.randn(90, 2, generator=generator, dtype=torch.float64)
@@ -147,10 +148,40 @@ def test_moments_added_in_pieces_are_those_of_the_whole() -> None:
     for start in (0, 30, 60):
         pieces.add(x[start : start + 30], y[start : start + 30])
     assert np.allclose(pieces.covariance(), np.cov(x.numpy().T, bias=True))
-    slope, shift = pieces.solve(0.0)
+    slope, shift = pieces.solve()
     best, *_ = np.linalg.lstsq(np.column_stack([x, np.ones(90)]), y.numpy(), rcond=None)
     assert np.allclose(slope, best[:-1])
     assert np.allclose(shift, best[-1])
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.3, 3.0])
+@pytest.mark.parametrize("rows", [20, 60, 600])
+def test_the_ridge_is_that_of_generalized_cross_validation(rows: int, noise: float) -> None:
+    """Computed with the projection onto the features, which the moments never hold."""
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(rows, 40)) * np.geomspace(1, 0.05, 40)
+    y = x @ generator.normal(size=(40, 3)) + noise * generator.normal(size=(rows, 3)) + 5
+    centred = x - x.mean(0)
+    expected, slopes = [], []
+    for share in moments.RIDGES:
+        ridge = share * centred.var(0).mean() * np.eye(40)
+        solve = np.linalg.solve(centred.T @ centred / rows + ridge, centred.T / rows)
+        used = centred @ solve + 1 / rows
+        left = y - used @ y
+        expected.append(np.square(left).sum() / np.trace(np.eye(rows) - used) ** 2)
+        slopes.append(solve @ y)
+    found = Moments()
+    found.add(torch.from_numpy(x), torch.from_numpy(y))
+    slope, shift = found.solve()
+    np.testing.assert_allclose(slope, slopes[int(np.argmin(expected))], rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(shift, y.mean(0) - x.mean(0) @ slope.numpy())
+
+
+def test_features_that_never_change_are_left_out() -> None:
+    found = Moments()
+    found.add(torch.full((60, 2), 0.1, dtype=torch.float64), torch.arange(60.0, dtype=torch.float64)[:, None])
+    slope, shift = found.solve()
+    assert slope.abs().max() < 1e-3 and shift.item() == pytest.approx(29.5, abs=1e-3)
 
 
 def test_a_layer_without_a_bias_gets_one_where_it_is_needed() -> None:

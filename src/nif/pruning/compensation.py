@@ -35,9 +35,6 @@ from nif.pruning.wiring import Wiring
 from nif.recording.arguments import Caller
 from nif.scoring import Inputs, batches
 
-RIDGE = 1e-4
-"""Ridge of the refit, as a share of the mean variance of the features that stay."""
-
 ROWS_PER_FEATURE = 60
 """Rows, for each feature, that a refit rests on where a convolution would give millions."""
 
@@ -100,7 +97,8 @@ def linear(repair: Repair) -> None:
     x is what the layer read in the original network, :math:`\tilde x` what is left of it in the pruned one.
     Where only this layer lost units, :math:`V = W_K + W_R A` with A the least-squares prediction of the
     removed units from the kept ones; behind other refitted layers it also takes back what those could not
-    make up for. The ridge keeps V near the kept weights :math:`W_K` where the data do not determine it.
+    make up for. The ridge, which the data choose, keeps V near the kept weights :math:`W_K` where they do not
+    determine it.
     """
     changed = False
     for name, reads in repair.wiring.reads.items():
@@ -115,12 +113,12 @@ COMPENSATIONS: dict[str | None, Compensation] = {"mean": mean, "linear": linear,
 
 
 @torch.no_grad()
-def compensated(subject: Subject, removed: Unit, how: str | None) -> nn.Module:
+def compensated(subject: Subject, removed: Unit) -> nn.Module:
     """A copy of the network with the removed units silent and made up for; its tensors are still whole."""
     pruned = copy.deepcopy(subject.model)
     untie(pruned)
     silence(pruned, subject.wiring, removed)
-    COMPENSATIONS[how](Repair(subject.call, pruned, subject.wiring, removed, subject.inputs))
+    COMPENSATIONS[subject.compensate](Repair(subject.call, pruned, subject.wiring, removed, subject.inputs))
     return pruned
 
 
@@ -154,7 +152,7 @@ def _refit(repair: Repair, name: str, stays: Unit) -> None:
     """Give one layer the weights that best bring back its outputs from the channels that stay."""
     module = weighted(repair.pruned, name)
     columns = columns_of(stays, taps(module))
-    change, shift = _moments(repair, name, stays).solve(RIDGE)
+    change, shift = _moments(repair, name, stays).solve()
     weight = flat_weight(module).double()
     weight[:, columns] += change.T.to(weight.device)
     module.weight.copy_(weight.reshape(module.weight.shape))

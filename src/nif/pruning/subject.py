@@ -40,6 +40,7 @@ class Subject:
         score: Of any network on these rows.
         flags: Which modules of the user's network were in training mode.
         whole: Why layers of the flow can not be pruned, by the layer's name.
+        compensate: How units that go will be made up for; rules may weigh by it.
     """
 
     call: Caller
@@ -50,6 +51,7 @@ class Subject:
     score: Score
     flags: dict[str, bool]
     whole: dict[str, str]
+    compensate: str | None = None
 
     @property
     def model(self) -> nn.Module:
@@ -57,7 +59,9 @@ class Subject:
         return self.call.model
 
 
-def subject(model: Any, flow: Flow, data: Any, output: int | str | None = None) -> Subject:
+def subject(
+    model: Any, flow: Flow, data: Any, output: int | str | None = None, compensate: str | None = None
+) -> Subject:
     """Copy the network, find its wiring, and check that network, flow and data belong together.
 
     Raises:
@@ -79,7 +83,7 @@ def subject(model: Any, flow: Flow, data: Any, output: int | str | None = None) 
     with untouched(network):
         wiring = trace(call, example) or trace_gradients(call, example, [layer.name for layer in flow.layers])
     hidden, whole = _hidden(flow, wiring)
-    return Subject(call, wiring, flow, hidden, found.every, score, flags, whole)
+    return Subject(call, wiring, flow, hidden, found.every, score, flags, whole, compensate)
 
 
 def _same_output(flow: Flow, score: Score) -> None:

@@ -81,12 +81,12 @@ def prune(
         >>> "1[1]" in set(small.removed["unit"])
         True
     """
-    found = subject(model, flow, data, output)
-    checked_remove(found, remove)
     how = _compensation(compensate, remove)
+    found = subject(model, flow, data, output, how)
+    checked_remove(found, remove)
     _checked_options(remove, rule, tolerance, alpha)
     asked = asked_for(found, remove, rule, alpha, seed)
-    trials = _Trials(found, how, tolerance)
+    trials = _Trials(found, tolerance)
     search = every_harmless if isinstance(remove, str) and remove == "silent" else longest_prefix
     with progress_bar("pruning", total=float(len(asked.ordered)), shown=progress) as advance:
         gone = search(asked.ordered, trials.keeps, advance)
@@ -105,12 +105,12 @@ def prune(
 class _Trials:
     """Removes units and sees whether the promise holds."""
 
-    def __init__(self, found: Subject, how: str | None, tolerance: float | None) -> None:
-        self.subject, self.how, self.tolerance = found, how, tolerance
+    def __init__(self, found: Subject, tolerance: float | None) -> None:
+        self.subject, self.tolerance = found, tolerance
 
     def without(self, gone: Unit) -> nn.Module:
         """The network with these units silent and made up for."""
-        return compensated(self.subject, gone, self.how)
+        return compensated(self.subject, gone)
 
     def keeps(self, gone: Unit) -> bool:
         """Whether the score stays within the tolerance."""

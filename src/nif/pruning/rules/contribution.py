@@ -1,4 +1,4 @@
-"""Units whose variation moves the outputs of the network least, when nothing but their mean replaces them."""
+"""Units whose loss moves the outputs of the network least, when their mean replaces them, or nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def contribution(subject: Subject, units: Unit, seed: int) -> Float[np.ndarray, 
         \frac{\partial o_c}{\partial x_i} (x_i - E x_i) \Big)^2
 
     with the units x_i where a layer reads them and the outputs o_c, summed over the layers. This is what
-    ``compensate="mean"`` leaves, to first order in each layer, and exactly in the last.
+    ``compensate="mean"`` leaves, to first order in each layer, and exactly in the last. With
+    ``compensate=None`` a unit is replaced by 0 and no mean is subtracted.
     """
     cost = _costs(subject, units).numpy()
     added, waiting, order = cost.diagonal().copy(), np.ones(len(units), dtype=bool), []
@@ -57,10 +58,11 @@ def _costs(subject: Subject, units: Unit) -> Float[Tensor, "unit unit"]:
 
 
 def _changes(subject: Subject, name: str, x: Tensor, slope: Tensor) -> Float[Tensor, "sample channel"]:
-    """First-order change of one output when each channel is replaced by its mean, positions added up."""
+    """First-order change of one output when each channel is replaced, positions added up."""
     module = weighted(subject.model, name)
     values, slopes = channel_rows(module, x).detach().double(), channel_rows(module, slope).double()
-    moved = (values - values.mean(0)) * slopes
+    instead = values.mean(0) if subject.compensate else 0.0
+    moved = (values - instead) * slopes
     return moved.reshape(len(x), -1, moved.shape[-1]).sum(1).cpu()
 
 
