@@ -2,8 +2,8 @@
 
 ``python benchmarks/pruning.py [--seeds 5] [--only digits mnist cnn silent]`` prints for every network the
 loss of test accuracy, in points, by share removed, compensation and rule (mean over seeds, with its standard
-error), torch-pruning's own pruners on the same networks, how far the best rule of nif is ahead, how far outputs
-move, what the pruned networks cost, and how many neurons are silent.
+error), torch-pruning's own pruners on the same networks, how far the best rule of nif is ahead, how far
+outputs move, what the pruned networks cost, and how many neurons are silent.
 MNIST needs NIF_DATA or a way to OpenML.
 """
 
