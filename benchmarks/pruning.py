@@ -183,9 +183,9 @@ def ahead(rows: pd.DataFrame) -> pd.DataFrame:
     found = []
     for (share, how), losses in rows.groupby(["share", "compensation"], sort=False):
         by_rule = losses.pivot(index="seed", columns="rule", values="loss")
-        own, other = by_rule[OURS].mean().idxmin(), by_rule[OTHERS].mean().idxmin()
-        points = by_rule[other] - by_rule[own]
-        text = f"{points.mean():.2f} ± {points.sem():.2f}"
+        own, other = (str(by_rule[rules].mean().idxmin()) for rules in (OURS, OTHERS))
+        points = (by_rule[other] - by_rule[own]).agg(["mean", "sem"])
+        text = f"{points['mean']:.2f} ± {points['sem']:.2f}"
         found.append({"share": share, "compensation": how, "ours": own, "other": other, "ahead": text})
     return pd.DataFrame(found).set_index(["share", "compensation"])
 
