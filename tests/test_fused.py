@@ -14,8 +14,8 @@ import torch
 from nif.bounds import MINE, log_mean_exp
 from nif.critics import Critics, gaussian_critics
 from nif.fused.ascent import Batch, adam, ascend, move, room, scores_of
-from nif.fused.bank import packed, rates_of, unpacked
-from nif.fused.batch import empty_batch
+from nif.fused.bank import ordered, packed, rates_of, unpacked
+from nif.fused.batch import Column, draw_product, empty_batch, importance
 from nif.training import Samples, Schedule, _Ascent, averaged, shifts_of
 
 ROWS, SHIFTS = 96, 2
@@ -91,6 +91,40 @@ def test_compiled_scores_equal_torch_scores(hidden: int) -> None:
         torch.equal(one, other)
         for one, other in zip(critics.parameters, unpacked(packed(critics), hidden).parameters, strict=True)
     )
+
+
+def pair_in_cells(values: int, rows: int = 60, cells: int = 7) -> Column:
+    """Dependent samples of few values or of many, in cells."""
+    x, noise = np.random.default_rng(0).normal(size=(2, rows))
+    x, y = (np.round(side * values).astype(np.float32) for side in (x, x + 0.3 * noise))
+    return ordered(x, y, cells)
+
+
+@pytest.mark.parametrize("values", [1, 3, 1000])
+def test_a_node_weighs_its_part_of_all_pairs_of_different_samples(values: int) -> None:
+    samples = pair_in_cells(values)
+    counted = np.zeros((len(samples.x_bounds) - 1, len(samples.y_bounds) - 1))
+    rows = len(samples.x)
+    for i in range(rows):
+        for j in range(rows):
+            if i != j:
+                counted[samples.x_cell[i], samples.y_cell[j]] += 1
+    np.testing.assert_allclose(samples.share, counted.ravel() / counted.sum())
+    for place, (value, cell) in enumerate(zip(samples.y, samples.y_cell, strict=True)):
+        inside = samples.y_ordered[samples.y_bounds[cell] : samples.y_bounds[cell + 1]]
+        assert inside[0] <= value <= inside[-1], place
+
+
+def test_a_node_without_pairs_is_never_of_weight() -> None:
+    """One sample in each cell: the last node holds none but a sample with itself."""
+    x = np.arange(5, dtype=np.float32)
+    samples = ordered(x, x, 40)
+    assert samples.share[-1] == 0
+    batch = empty_batch(4, 60)
+    chance = importance(samples, np.zeros(25, dtype=np.float32)) * (1 - 1e-3)
+    draw_product(batch, samples, chance, 4, 60, 1 - 1e-9)
+    assert np.isfinite(batch.weight).all()
+    assert (batch.x != batch.y)[4:63].all()
 
 
 PROGRAM = """

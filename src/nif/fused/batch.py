@@ -9,7 +9,7 @@ from jaxtyping import Float32, Float64, Int64
 
 from nif.compiled import compiled, inlined
 from nif.fused.ascent import Batch
-from nif.fused.cells import cell_bounds, grid, log_mean_exp
+from nif.fused.cells import cell_bounds, cells_in_order, cells_of, grid, log_mean_exp
 from nif.fused.critic import CHUNK
 
 Numbers = Float32[np.ndarray, " number"]
@@ -27,9 +27,11 @@ class Column(NamedTuple):
         y_ordered: y sorted on its own.
         x_bounds: Cells of x.
         y_bounds: Cells of y.
+        x_cell: The cell of each sample's x.
+        y_cell: The cell of its y.
         grid_x: x of every node of the product.
         grid_y: y of every node.
-        share: Weight of every node.
+        share: Weight of every node: its part of all pairs of x and y of different samples.
     """
 
     x: Numbers
@@ -37,6 +39,8 @@ class Column(NamedTuple):
     y_ordered: Numbers
     x_bounds: Int64[np.ndarray, " bound"]
     y_bounds: Int64[np.ndarray, " bound"]
+    x_cell: Int64[np.ndarray, " sample"]
+    y_cell: Int64[np.ndarray, " sample"]
     grid_x: Numbers
     grid_y: Numbers
     share: Float64[np.ndarray, " node"]
@@ -46,8 +50,9 @@ class Column(NamedTuple):
 def column(x: Numbers, y: Numbers, y_ordered: Numbers, cells: int) -> Column:
     """Cut both margins; y gets fewer cells than x, so that nodes do not line up along a diagonal."""
     x_bounds, y_bounds = cell_bounds(x, cells), cell_bounds(y_ordered, cells - cells // 13)
-    grid_x, grid_y, share = grid(x, y_ordered, x_bounds, y_bounds)
-    return Column(x, y, y_ordered, x_bounds, y_bounds, grid_x, grid_y, share)
+    x_cell, y_cell = cells_in_order(x_bounds), cells_of(y, y_ordered, y_bounds)
+    grid_x, grid_y, share = grid(x, y_ordered, x_bounds, y_bounds, x_cell, y_cell)
+    return Column(x, y, y_ordered, x_bounds, y_bounds, x_cell, y_cell, grid_x, grid_y, share)
 
 
 @inlined
@@ -105,7 +110,8 @@ def draw_product(
         batch.y[joint + i] = _inside(
             samples.y_ordered, samples.y_bounds, node % width, i * PLASTIC + phase * 5
         )
-        batch.weight[joint + i] = np.float32(samples.share[node] / (chance[node] * product))
+        drawn = max(chance[node] * product, 1e-300)  # rounding may end at a node that no pair falls into
+        batch.weight[joint + i] = np.float32(samples.share[node] / drawn)
 
 
 @compiled

@@ -14,6 +14,7 @@ from nif.compiled import compiled, inlined
 
 Numbers = Float32[np.ndarray, " number"]
 Bounds = Int64[np.ndarray, " bound"]
+Cells = Int64[np.ndarray, " sample"]
 
 
 @inlined
@@ -45,36 +46,70 @@ def cell_bounds(ordered: Numbers, most: int) -> Bounds:
 
 
 @compiled
-def nodes(ordered: Numbers, bounds: Bounds) -> tuple[Numbers, Float64[np.ndarray, " cell"]]:
-    """Mean value and share of the samples of each cell."""
+def nodes(ordered: Numbers, bounds: Bounds) -> Numbers:
+    """Mean value of each cell."""
     cells = len(bounds) - 1
-    values, shares = np.empty(cells, dtype=np.float32), np.empty(cells)
+    values = np.empty(cells, dtype=np.float32)
     for cell in range(cells):
         start, end = bounds[cell], bounds[cell + 1]
         total = 0.0
         for i in range(start, end):
             total += ordered[i]
         values[cell] = total / (end - start)
-        shares[cell] = (end - start) / len(ordered)
-    return values, shares
+    return values
 
 
 @inlined
 def grid(
-    x: Numbers, y: Numbers, x_bounds: Bounds, y_bounds: Bounds
+    x: Numbers, y: Numbers, x_bounds: Bounds, y_bounds: Bounds, x_cell: Cells, y_cell: Cells
 ) -> tuple[Numbers, Numbers, Float64[np.ndarray, " node"]]:
-    """x, y and weight of every node, y running fastest; the weights sum to 1."""
-    x_values, x_shares = nodes(x, x_bounds)
-    y_values, y_shares = nodes(y, y_bounds)
-    width = len(y_values)
+    r"""x, y and weight of every node, y running fastest; the weights sum to 1.
+
+    The weight of a node is its share of all pairs of an x and a y of *different* samples,
+
+    .. math:: w_{gh} = \frac{n_g n_h - n_{gh}}{n (n - 1)}
+
+    with :math:`n_{gh}` samples that have both their x and their y there. The x and y of one sample are no
+    draw of the product: counted among n² pairs they would say that the density ratio is nowhere above n, and
+    hold a bound of 3 nats on 125 samples a quarter of a nat too low.
+    """
+    x_values, y_values = nodes(x, x_bounds), nodes(y, y_bounds)
+    width, samples = len(y_values), len(x)
     count = len(x_values) * width
     grid_x, grid_y = np.empty(count, dtype=np.float32), np.empty(count, dtype=np.float32)
-    weights = np.empty(count)
+    pairs = np.empty(count)
     for node in range(count):
         g, h = node // width, node % width
         grid_x[node], grid_y[node] = x_values[g], y_values[h]
-        weights[node] = x_shares[g] * y_shares[h]
-    return grid_x, grid_y, weights
+        pairs[node] = float(x_bounds[g + 1] - x_bounds[g]) * float(y_bounds[h + 1] - y_bounds[h])
+    for i in range(samples):
+        pairs[x_cell[i] * width + y_cell[i]] -= 1.0
+    return grid_x, grid_y, pairs / (samples * (samples - 1.0))
+
+
+@inlined
+def cells_in_order(bounds: Bounds) -> Cells:
+    """The cell of every value of a sorted column."""
+    found = np.empty(bounds[-1], dtype=np.int64)
+    for cell in range(len(bounds) - 1):
+        found[bounds[cell] : bounds[cell + 1]] = cell
+    return found
+
+
+@inlined
+def cells_of(values: Numbers, ordered: Numbers, bounds: Bounds) -> Cells:
+    """The cell of each of some values, by bisection."""
+    found = np.empty(len(values), dtype=np.int64)
+    for i in range(len(values)):
+        low, high = 0, len(bounds) - 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            if ordered[bounds[middle]] <= values[i]:
+                low = middle
+            else:
+                high = middle
+        found[i] = low
+    return found
 
 
 @compiled

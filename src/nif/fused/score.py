@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Float32, Float64
 
 from nif.compiled import compiled, inlined
 from nif.fused.ascent import room, scores_of
@@ -34,7 +34,7 @@ class Scored(NamedTuple):
 
 @compiled
 def scored(weights: Numbers, hidden: int, samples: Column, level: float, learnt: int) -> Scored:
-    """Evaluate a critic; the product is the grid of the samples' own margins.
+    """Evaluate a critic; the product is the grid of the margins of the samples.
 
     From n samples nobody can learn that a density ratio is above n or below 1 / n: scores stay within log n
     of their level. Else one far extrapolation would outweigh all other samples.
@@ -47,68 +47,34 @@ def scored(weights: Numbers, hidden: int, samples: Column, level: float, learnt:
         for i in range(len(scores)):
             scores[i] = min(max(scores[i], low), high)
     log_mean = log_mean_exp(product, samples.share)
-    places = _places(samples)
-    z, skew = _against_permutations(product, samples.share, places)
-    variance = _variance(joint, product, log_mean, samples.share, places)
+    z, skew = _against_permutations(product, samples)
+    variance = _variance(joint, product, log_mean, samples)
     return Scored(mean(joint) - log_mean, variance, z, skew)
 
 
-class Places(NamedTuple):
-    """The cells of x and of y that each sample falls into, and how many cells there are."""
-
-    x_cell: Int64[np.ndarray, " sample"]
-    y_cell: Int64[np.ndarray, " sample"]
-    height: int
-    width: int
-
-
 @inlined
-def _places(samples: Column) -> Places:
-    count, height, width = len(samples.x), len(samples.x_bounds) - 1, len(samples.y_bounds) - 1
-    x_cell, y_cell = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.int64)
-    for cell in range(height):
-        for i in range(samples.x_bounds[cell], samples.x_bounds[cell + 1]):
-            x_cell[i] = cell
-    for i in range(count):
-        low, high = 0, width
-        while high - low > 1:
-            middle = (low + high) // 2
-            if samples.y_ordered[samples.y_bounds[middle]] <= samples.y[i]:
-                low = middle
-            else:
-                high = middle
-        y_cell[i] = low
-    return Places(x_cell, y_cell, height, width)
-
-
-@inlined
-def _margins(table: Shares, share: Shares, places: Places) -> tuple[Shares, Shares]:
-    """Means of the rows and of the columns of a table over the grid."""
-    by_x, by_y = np.zeros(places.height), np.zeros(places.width)
-    x_share, y_share = np.zeros(places.height), np.zeros(places.width)
-    for node in range(len(table)):
-        g, h = node // places.width, node % places.width
-        by_x[g] += table[node] * share[node]
-        by_y[h] += table[node] * share[node]
-        x_share[g] += share[node]
-        y_share[h] += share[node]
-    for g in range(places.height):
-        by_x[g] /= x_share[g]
-    for h in range(places.width):
-        by_y[h] /= y_share[h]
+def _margins(table: Shares, samples: Column) -> tuple[Shares, Shares]:
+    """Means of the rows and of the columns of a table over all n x n pairs."""
+    height, width = len(samples.x_bounds) - 1, len(samples.y_bounds) - 1
+    by_x, by_y = np.zeros(height), np.zeros(width)
+    for g in range(height):
+        for h in range(width):
+            value = table[g * width + h] / len(samples.x)
+            by_x[g] += value * (samples.y_bounds[h + 1] - samples.y_bounds[h])
+            by_y[h] += value * (samples.x_bounds[g + 1] - samples.x_bounds[g])
     return by_x, by_y
 
 
 @inlined
-def _variance(joint: Numbers, product: Numbers, log_mean: float, share: Shares, places: Places) -> float:
+def _variance(joint: Numbers, product: Numbers, log_mean: float, samples: Column) -> float:
     """Variance of the bound by the delta method: a sample counts once as joint and once in each margin."""
     ratio = np.empty(len(product))
     for node in range(len(product)):
         ratio[node] = np.exp(product[node] - log_mean)
-    as_x, as_y = _margins(ratio, share, places)
+    as_x, as_y = _margins(ratio, samples)
     total, square = 0.0, 0.0
     for i in range(len(joint)):
-        influence = joint[i] - as_x[places.x_cell[i]] - as_y[places.y_cell[i]]
+        influence = joint[i] - as_x[samples.x_cell[i]] - as_y[samples.y_cell[i]]
         total += influence
         square += influence**2
     count = len(joint)
@@ -116,7 +82,7 @@ def _variance(joint: Numbers, product: Numbers, log_mean: float, share: Shares, 
 
 
 @inlined
-def _against_permutations(product: Numbers, share: Shares, places: Places) -> tuple[float, float]:
+def _against_permutations(product: Numbers, samples: Column) -> tuple[float, float]:
     r"""The mean score, standardised, and its skewness, over all permutations of y.
 
     With d the scores of all n x n pairs less their row and column means, the mean over a random permutation
@@ -126,18 +92,20 @@ def _against_permutations(product: Numbers, share: Shares, places: Places) -> tu
     References:
         Hoeffding (1951), A combinatorial central limit theorem.
     """
-    table, count = product.astype(np.float64), len(places.x_cell)
-    by_x, by_y = _margins(table, share, places)
+    table, count, width = product.astype(np.float64), len(samples.x), len(samples.y_bounds) - 1
+    by_x, by_y = _margins(table, samples)
     grand, observed, size, square, cube = 0.0, 0.0, 0.0, 0.0, 0.0
-    for node in range(len(table)):
-        grand += table[node] * share[node]
-        size += table[node] ** 2 * share[node]
     for i in range(count):
-        observed += table[places.x_cell[i] * places.width + places.y_cell[i]] / count
+        observed += table[samples.x_cell[i] * width + samples.y_cell[i]] / count
+        grand += by_x[samples.x_cell[i]] / count
     for node in range(len(table)):
-        centred = table[node] - by_x[node // places.width] - by_y[node % places.width] + grand
-        square += share[node] * centred**2
-        cube += share[node] * centred**3
+        g, h = node // width, node % width
+        share = (samples.x_bounds[g + 1] - samples.x_bounds[g]) / count
+        share *= (samples.y_bounds[h + 1] - samples.y_bounds[h]) / count
+        centred = table[node] - by_x[g] - by_y[h] + grand
+        size += table[node] ** 2 * share
+        square += share * centred**2
+        cube += share * centred**3
     if square <= 1e-12 * size:
         return -np.inf, 0.0  # the critic does not look at x and y together
     variance = square / (count - 1)
