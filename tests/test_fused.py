@@ -15,7 +15,9 @@ from nif.bounds import MINE, log_mean_exp
 from nif.critics import Critics, gaussian_critics
 from nif.fused.ascent import Batch, adam, ascend, move, room, scores_of
 from nif.fused.bank import ordered, packed, rates_of, unpacked
-from nif.fused.batch import Column, draw_product, empty_batch, importance
+from nif.fused.batch import Column, empty_batch
+from nif.fused.cells import log_mean_exp as log_mean_exp_of_nodes
+from nif.fused.cells import product_level
 from nif.training import Samples, Schedule, _Ascent, averaged, shifts_of
 
 ROWS, SHIFTS = 96, 2
@@ -115,16 +117,15 @@ def test_a_node_weighs_its_part_of_all_pairs_of_different_samples(values: int) -
         assert inside[0] <= value <= inside[-1], place
 
 
-def test_a_node_without_pairs_is_never_of_weight() -> None:
-    """One sample in each cell: the last node holds none but a sample with itself."""
+def test_columns_that_are_the_same_leave_no_bound_above_log_n() -> None:
+    """One sample in each cell: a node on the diagonal holds no pair of different samples."""
     x = np.arange(5, dtype=np.float32)
     samples = ordered(x, x, 40)
-    assert samples.share[-1] == 0
-    batch = empty_batch(4, 60)
-    chance = importance(samples, np.zeros(25, dtype=np.float32)) * (1 - 1e-3)
-    draw_product(batch, samples, chance, 4, 60, 1 - 1e-9)
-    assert np.isfinite(batch.weight).all()
-    assert (batch.x != batch.y)[4:63].all()
+    assert (samples.share.reshape(5, 5) == (1 - np.eye(5)) / 20).all()
+    scores = np.where(np.eye(5) > 0, 1e4, -1e4).astype(np.float32).ravel()
+    assert log_mean_exp_of_nodes(scores, samples.share) == pytest.approx(-1e4)
+    joint = np.full(5, 1e4, dtype=np.float32)
+    assert product_level(joint, scores, samples.share) == pytest.approx(1e4 - np.log(5))
 
 
 PROGRAM = """

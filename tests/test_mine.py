@@ -38,6 +38,18 @@ def test_a_strong_link_is_not_held_down_by_few_samples() -> None:
     assert -0.1 < (Mine().estimate(x, y).nats - 2.5).mean() < 0.05
 
 
+@pytest.mark.parametrize("noise", [0.0, 1e-6, 1e-3])
+@pytest.mark.parametrize("samples", [60, 500])
+def test_columns_that_are_as_good_as_the_same_show_what_so_many_samples_can(
+    samples: int, noise: float
+) -> None:
+    x, other = np.random.default_rng(0).standard_normal((2, 6, samples, 1))
+    x[3:] = np.maximum(x[3:], 0)
+    found = Mine().estimate(x, x + noise * other)
+    assert np.isfinite(found.stderr).all()
+    assert (found.nats > 0.5).all() and (found.nats < np.log(samples)).all()
+
+
 def test_independent_data_give_about_zero() -> None:
     x, y = normal_pairs(24, 300, 0.0)
     estimate = Mine(hidden=16).estimate(x, y)

@@ -9,7 +9,7 @@ from jaxtyping import Float32, Float64, Int64
 
 from nif.compiled import compiled, inlined
 from nif.fused.ascent import Batch
-from nif.fused.cells import cell_bounds, cells_in_order, cells_of, grid, log_mean_exp
+from nif.fused.cells import cell_bounds, cells_in_order, cells_of, grid, log_mean_exp, of_different_samples
 from nif.fused.critic import CHUNK
 
 Numbers = Float32[np.ndarray, " number"]
@@ -31,7 +31,8 @@ class Column(NamedTuple):
         y_cell: The cell of its y.
         grid_x: x of every node of the product.
         grid_y: y of every node.
-        share: Weight of every node: its part of all pairs of x and y of different samples.
+        every: Weight of every node: its share of all pairs of an x and a y.
+        share: Its share of the pairs of different samples, of which the product is a mean.
     """
 
     x: Numbers
@@ -43,6 +44,7 @@ class Column(NamedTuple):
     y_cell: Int64[np.ndarray, " sample"]
     grid_x: Numbers
     grid_y: Numbers
+    every: Float64[np.ndarray, " node"]
     share: Float64[np.ndarray, " node"]
 
 
@@ -51,8 +53,9 @@ def column(x: Numbers, y: Numbers, y_ordered: Numbers, cells: int) -> Column:
     """Cut both margins; y gets fewer cells than x, so that nodes do not line up along a diagonal."""
     x_bounds, y_bounds = cell_bounds(x, cells), cell_bounds(y_ordered, cells - cells // 13)
     x_cell, y_cell = cells_in_order(x_bounds), cells_of(y, y_ordered, y_bounds)
-    grid_x, grid_y, share = grid(x, y_ordered, x_bounds, y_bounds, x_cell, y_cell)
-    return Column(x, y, y_ordered, x_bounds, y_bounds, x_cell, y_cell, grid_x, grid_y, share)
+    grid_x, grid_y, every = grid(x, y_ordered, x_bounds, y_bounds)
+    share = of_different_samples(every, x_cell, y_cell, len(y_bounds) - 1)
+    return Column(x, y, y_ordered, x_bounds, y_bounds, x_cell, y_cell, grid_x, grid_y, every, share)
 
 
 @inlined
@@ -78,12 +81,13 @@ def importance(samples: Column, scores: Numbers) -> Float64[np.ndarray, " node"]
     """Chance of each node: half by its share of the product, half by its share of exp T.
 
     The gradient of the log term is a mean under the second; with half of the first no sample ever weighs more
-    than double.
+    than double. In training every pair counts, also that of a sample with itself: without these nothing would
+    hold the critic down where two columns are the same.
     """
-    log_mean = log_mean_exp(scores, samples.share)
+    log_mean = log_mean_exp(scores, samples.every)
     chance = np.empty(len(scores))
     for i in range(len(scores)):
-        chance[i] = samples.share[i] * (0.5 + 0.5 * np.exp(scores[i] - log_mean))
+        chance[i] = samples.every[i] * (0.5 + 0.5 * np.exp(scores[i] - log_mean))
     return chance
 
 
@@ -110,8 +114,7 @@ def draw_product(
         batch.y[joint + i] = _inside(
             samples.y_ordered, samples.y_bounds, node % width, i * PLASTIC + phase * 5
         )
-        drawn = max(chance[node] * product, 1e-300)  # rounding may end at a node that no pair falls into
-        batch.weight[joint + i] = np.float32(samples.share[node] / drawn)
+        batch.weight[joint + i] = np.float32(samples.every[node] / (chance[node] * product))
 
 
 @compiled

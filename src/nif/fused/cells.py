@@ -46,45 +46,36 @@ def cell_bounds(ordered: Numbers, most: int) -> Bounds:
 
 
 @compiled
-def nodes(ordered: Numbers, bounds: Bounds) -> Numbers:
-    """Mean value of each cell."""
+def nodes(ordered: Numbers, bounds: Bounds) -> tuple[Numbers, Float64[np.ndarray, " cell"]]:
+    """Mean value and share of the samples of each cell."""
     cells = len(bounds) - 1
-    values = np.empty(cells, dtype=np.float32)
+    values, shares = np.empty(cells, dtype=np.float32), np.empty(cells)
     for cell in range(cells):
         start, end = bounds[cell], bounds[cell + 1]
         total = 0.0
         for i in range(start, end):
             total += ordered[i]
         values[cell] = total / (end - start)
-    return values
+        shares[cell] = (end - start) / len(ordered)
+    return values, shares
 
 
 @inlined
 def grid(
-    x: Numbers, y: Numbers, x_bounds: Bounds, y_bounds: Bounds, x_cell: Cells, y_cell: Cells
+    x: Numbers, y: Numbers, x_bounds: Bounds, y_bounds: Bounds
 ) -> tuple[Numbers, Numbers, Float64[np.ndarray, " node"]]:
-    r"""x, y and weight of every node, y running fastest; the weights sum to 1.
-
-    The weight of a node is its share of all pairs of an x and a y of *different* samples,
-
-    .. math:: w_{gh} = \frac{n_g n_h - n_{gh}}{n (n - 1)}
-
-    with :math:`n_{gh}` samples that have both their x and their y there. The x and y of one sample are no
-    draw of the product: counted among n² pairs they would say that the density ratio is nowhere above n, and
-    hold a bound of 3 nats on 125 samples a quarter of a nat too low.
-    """
-    x_values, y_values = nodes(x, x_bounds), nodes(y, y_bounds)
-    width, samples = len(y_values), len(x)
+    """x, y and weight of every node, y running fastest; the weights sum to 1."""
+    x_values, x_shares = nodes(x, x_bounds)
+    y_values, y_shares = nodes(y, y_bounds)
+    width = len(y_values)
     count = len(x_values) * width
     grid_x, grid_y = np.empty(count, dtype=np.float32), np.empty(count, dtype=np.float32)
-    pairs = np.empty(count)
+    weights = np.empty(count)
     for node in range(count):
         g, h = node // width, node % width
         grid_x[node], grid_y[node] = x_values[g], y_values[h]
-        pairs[node] = float(x_bounds[g + 1] - x_bounds[g]) * float(y_bounds[h + 1] - y_bounds[h])
-    for i in range(samples):
-        pairs[x_cell[i] * width + y_cell[i]] -= 1.0
-    return grid_x, grid_y, pairs / (samples * (samples - 1.0))
+        weights[node] = x_shares[g] * y_shares[h]
+    return grid_x, grid_y, weights
 
 
 @inlined
@@ -112,21 +103,42 @@ def cells_of(values: Numbers, ordered: Numbers, bounds: Bounds) -> Cells:
     return found
 
 
+@inlined
+def of_different_samples(
+    every: Float64[np.ndarray, " node"], x_cell: Cells, y_cell: Cells, width: int
+) -> Float64[np.ndarray, " node"]:
+    r"""The weights of the nodes without the pairs of a sample's x with its own y.
+
+    .. math:: w_{gh} = \frac{n_g n_h - n_{gh}}{n (n - 1)}
+
+    with :math:`n_{gh}` samples that have both their x and their y there. Such pairs are no draw of the
+    product: counted in, they would say that the density ratio is nowhere above n, and hold a bound of 3 nats
+    on 125 samples a quarter of a nat too low.
+    """
+    count = float(len(x_cell))
+    pairs = np.round(every * count**2)
+    for i in range(len(x_cell)):
+        pairs[x_cell[i] * width + y_cell[i]] -= 1
+    return pairs / (count * (count - 1))
+
+
 @compiled
 def log_mean_exp(scores: Numbers, weights: Float64[np.ndarray, " node"]) -> float:
     """Logarithm of the weighted mean of exp T, without overflow."""
-    top, mean = highest(scores), 0.0
+    top, mean = highest(scores, weights), 0.0
     for i in range(len(scores)):
-        mean += weights[i] * np.exp(scores[i] - top)
+        if weights[i] > 0:
+            mean += weights[i] * np.exp(scores[i] - top)
     return np.log(mean) + top
 
 
 @compiled
-def highest(scores: Numbers) -> float:
-    """The largest score."""
-    top = scores[0]
-    for score in scores:
-        top = max(top, score)
+def highest(scores: Numbers, weights: Float64[np.ndarray, " node"]) -> float:
+    """The largest score of those with a weight."""
+    top = -np.inf
+    for i in range(len(scores)):
+        if weights[i] > 0:
+            top = max(top, scores[i])
     return top
 
 
@@ -137,3 +149,17 @@ def mean(scores: Numbers) -> float:
     for score in scores:
         total += score
     return total / len(scores)
+
+
+@compiled
+def product_level(joint: Numbers, product: Numbers, weights: Float64[np.ndarray, " node"]) -> float:
+    r"""The logarithm of the mean of exp T over the product, so that no bound exceeds log n.
+
+    .. math:: \max \Big( \log E_{product}[e^T], \; \log \tfrac1n E_{joint}[e^T] \Big)
+
+    Columns that are as good as the same leave the first without a floor. The second is what the samples
+    themselves would give if they were counted as pairs of the product.
+    """
+    alone = np.full(len(joint), 1.0 / len(joint))
+    floor = log_mean_exp(joint, alone) - np.log(len(joint))
+    return max(log_mean_exp(product, weights), floor)

@@ -10,7 +10,7 @@ from jaxtyping import Float32, Float64
 from nif.compiled import compiled, inlined
 from nif.fused.ascent import Room, adam, ascend, move, room, scores_of
 from nif.fused.batch import GOLDEN, PLASTIC, Column, draw_joint, draw_product, empty_batch, importance
-from nif.fused.cells import highest, log_mean_exp, mean
+from nif.fused.cells import highest, mean, product_level
 
 Numbers = Float32[np.ndarray, " number"]
 Shares = Float64[np.ndarray, " node"]
@@ -85,7 +85,7 @@ def fit(weights: Numbers, rates: Numbers, samples: Column, looked: Column, plan:
     shrink(best, plan.hidden, looked, space)
     joint = scores_of(best, plan.hidden, samples.x, samples.y, space)
     product = scores_of(best, plan.hidden, samples.grid_x, samples.grid_y, space)
-    level = log_mean_exp(product, samples.share)
+    level = product_level(joint, product, samples.share)
     return Fitted(best, step, mean(joint) - level, best_value - values[best_look // 2], level)
 
 
@@ -119,11 +119,12 @@ def shrink(weights: Numbers, hidden: int, looked: Column, space: Room) -> float:
 @inlined
 def _tilted_mean(scores: Numbers, share: Shares, scale: float) -> float:
     """Mean of T under the product weighted by exp(scale T)."""
-    top, mass, total = highest(scores), 0.0, 0.0
+    top, mass, total = highest(scores, share), 0.0, 0.0
     for i in range(len(scores)):
-        weight = share[i] * np.exp(scale * (scores[i] - top))
-        mass += weight
-        total += weight * scores[i]
+        if share[i] > 0:
+            weight = share[i] * np.exp(scale * (scores[i] - top))
+            mass += weight
+            total += weight * scores[i]
     return total / mass
 
 
@@ -132,4 +133,4 @@ def value_of(weights: Numbers, hidden: int, samples: Column, space: Room) -> flo
     """The Donsker–Varadhan bound of one critic on some samples."""
     joint = scores_of(weights, hidden, samples.x, samples.y, space)
     product = scores_of(weights, hidden, samples.grid_x, samples.grid_y, space)
-    return mean(joint) - log_mean_exp(product, samples.share)
+    return mean(joint) - product_level(joint, product, samples.share)

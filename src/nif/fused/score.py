@@ -10,7 +10,7 @@ from jaxtyping import Float32, Float64
 from nif.compiled import compiled, inlined
 from nif.fused.ascent import room, scores_of
 from nif.fused.batch import Column
-from nif.fused.cells import log_mean_exp, mean
+from nif.fused.cells import mean, product_level
 
 Numbers = Float32[np.ndarray, " number"]
 Shares = Float64[np.ndarray, " node"]
@@ -46,7 +46,7 @@ def scored(weights: Numbers, hidden: int, samples: Column, level: float, learnt:
     for scores in (joint, product):
         for i in range(len(scores)):
             scores[i] = min(max(scores[i], low), high)
-    log_mean = log_mean_exp(product, samples.share)
+    log_mean = product_level(joint, product, samples.share)
     z, skew = _against_permutations(product, samples)
     variance = _variance(joint, product, log_mean, samples)
     return Scored(mean(joint) - log_mean, variance, z, skew)
@@ -54,15 +54,16 @@ def scored(weights: Numbers, hidden: int, samples: Column, level: float, learnt:
 
 @inlined
 def _margins(table: Shares, samples: Column) -> tuple[Shares, Shares]:
-    """Means of the rows and of the columns of a table over all n x n pairs."""
+    """Means of the rows and of the columns of a table over the grid."""
     height, width = len(samples.x_bounds) - 1, len(samples.y_bounds) - 1
-    by_x, by_y = np.zeros(height), np.zeros(width)
-    for g in range(height):
-        for h in range(width):
-            value = table[g * width + h] / len(samples.x)
-            by_x[g] += value * (samples.y_bounds[h + 1] - samples.y_bounds[h])
-            by_y[h] += value * (samples.x_bounds[g + 1] - samples.x_bounds[g])
-    return by_x, by_y
+    by_x, by_y, x_share, y_share = np.zeros(height), np.zeros(width), np.zeros(height), np.zeros(width)
+    for node in range(len(table)):
+        g, h = node // width, node % width
+        by_x[g] += table[node] * samples.every[node]
+        by_y[h] += table[node] * samples.every[node]
+        x_share[g] += samples.every[node]
+        y_share[h] += samples.every[node]
+    return by_x / x_share, by_y / y_share
 
 
 @inlined
@@ -95,17 +96,15 @@ def _against_permutations(product: Numbers, samples: Column) -> tuple[float, flo
     table, count, width = product.astype(np.float64), len(samples.x), len(samples.y_bounds) - 1
     by_x, by_y = _margins(table, samples)
     grand, observed, size, square, cube = 0.0, 0.0, 0.0, 0.0, 0.0
+    for node in range(len(table)):
+        grand += table[node] * samples.every[node]
+        size += table[node] ** 2 * samples.every[node]
     for i in range(count):
         observed += table[samples.x_cell[i] * width + samples.y_cell[i]] / count
-        grand += by_x[samples.x_cell[i]] / count
     for node in range(len(table)):
-        g, h = node // width, node % width
-        share = (samples.x_bounds[g + 1] - samples.x_bounds[g]) / count
-        share *= (samples.y_bounds[h + 1] - samples.y_bounds[h]) / count
-        centred = table[node] - by_x[g] - by_y[h] + grand
-        size += table[node] ** 2 * share
-        square += share * centred**2
-        cube += share * centred**3
+        centred = table[node] - by_x[node // width] - by_y[node % width] + grand
+        square += samples.every[node] * centred**2
+        cube += samples.every[node] * centred**3
     if square <= 1e-12 * size:
         return -np.inf, 0.0  # the critic does not look at x and y together
     variance = square / (count - 1)
