@@ -127,6 +127,14 @@ def test_one_unit_of_a_layer_stays() -> None:
     assert small.put_back["reason"].tolist() == ["last unit of its layer"]
 
 
+def test_a_share_that_would_leave_a_layer_empty_is_said() -> None:
+    model = chain(4, 3, 2)
+    x, _ = rows(model, 4)
+    small = prune(model, flow_of(model, x, ["1"]), x, remove=0.99, tolerance=None)
+    assert len(small.removed) == 2
+    assert small.put_back["reason"].tolist() == ["last unit of its layer"]
+
+
 @pytest.mark.parametrize("remove", ["silent", 0.5, "most"])
 def test_the_model_and_the_random_state_are_untouched(
     planted: tuple[nn.Module, Tensor, Tensor], remove: Any
@@ -311,6 +319,7 @@ def bad(message: str, **change: Any) -> Any:
     [
         bad("NaN or infinite", data=torch.full((200, 8), float("nan"))),
         bad("40 rows", data=torch.zeros(40, 8)),
+        bad("list of 3 items", data=[torch.zeros(100, 8)] * 3),
         bad("does not take inputs of shape", data=torch.zeros(200, 7)),
         bad("one class only", data=TensorDataset(torch.randn(200, 8), torch.zeros(200, dtype=torch.long))),
         bad("expected classes 0 to 2", data=TensorDataset(torch.randn(200, 8), torch.arange(200))),
@@ -323,6 +332,7 @@ def bad(message: str, **change: Any) -> Any:
         bad("share of units to remove is 0.0", remove=0.0),
         bad("expected 'silent', 'most'", remove="all"),
         bad("Did you mean '1'", remove={"l1": 0.5}),
+        bad("remove names no layer", remove={}),
         bad("share of units to remove is 2.0", remove={"1": 2.0}),
         bad("compensate is 'median'", compensate="median"),
         bad("There is no rule 'l2'", rule="l2"),

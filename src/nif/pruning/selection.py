@@ -48,7 +48,8 @@ def asked_for(subject: Subject, remove: Remove, rule: str | Rule, alpha: float, 
     staying = _one_stays(subject, ordered)
     if isinstance(remove, str):
         return staying
-    return Asked(staying.ordered[: round(float(remove) * len(units))], staying.last[:0])
+    count = round(float(remove) * len(units))
+    return Asked(staying.ordered[:count], staying.last[: max(0, count - len(staying.ordered))])
 
 
 def checked_remove(subject: Subject, remove: Remove) -> None:
@@ -58,6 +59,10 @@ def checked_remove(subject: Subject, remove: Remove) -> None:
         InputError: Another word, a share outside (0, 1), or a layer that the flow does not have.
     """
     if isinstance(remove, Mapping):
+        if not remove:
+            raise InputError(
+                "remove names no layer; expected a share for one or more, such as {'relu1': 0.3}."
+            )
         for layer, share in remove.items():
             if layer in subject.whole:
                 raise InputError(f"{subject.whole[layer]} Name other layers.")

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 from nif.contracts import Advance, InputError, ignore
+from nif.estimators.checks import FEWEST_SAMPLES
 from nif.progress import progress as progress_bar
 from nif.recording.arguments import Arguments
 from nif.recording.batches import label_of, named_inputs, same_generators, split
@@ -258,6 +259,11 @@ def _from_dataset(data: Any, arguments: Arguments, reservoir: Reservoir, advance
         raise InputError(
             f"The data are a {type(data).__name__}; give the inputs alone, or both as torch's "
             "TensorDataset(x, y)."
+        )
+    if isinstance(data, list) and len(data) < FEWEST_SAMPLES:
+        raise InputError(
+            f"The data are a list of {len(data)} items, each of which is taken as a row; {FEWEST_SAMPLES} or "
+            "more are needed. Join batches with torch.cat, or give a DataLoader."
         )
     if not isinstance(data, IterableDataset):
         kept = reservoir.kept(len(data))
