@@ -74,6 +74,15 @@ def test_units_that_are_hardly_ever_active_stay_near_the_truth() -> None:
     assert np.abs(Mine().estimate(x, y).nats - truth.nats).max() < 0.05
 
 
+def test_a_critic_that_was_lost_on_the_way_widens_no_interval() -> None:
+    """Halfway the bound can be far below 0 where three samples are active; that is no room above the best."""
+    truth = relu_pair(0.75, 0.99)
+    x, y = (
+        np.stack(side)[:, :, None] for side in zip(*(truth.sample(1000, k) for k in range(60)), strict=True)
+    )
+    assert Mine().estimate(x, y).stderr.max() < 0.05
+
+
 @pytest.mark.parametrize("truth", [uniform_with_noise(0.75), student(1)], ids=lambda truth: truth.name)
 def test_the_interval_covers_the_truth_where_the_critic_falls_short(truth: Truth) -> None:
     x, y = (

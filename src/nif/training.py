@@ -71,7 +71,8 @@ class Trained:
     Attributes:
         critics: One for each pair.
         converged: Whether it stopped by itself within the budget.
-        rise: How much its bound on the validation samples grew over the second half of the way to the best.
+        rise: How much its bound on the validation samples grew over the second half of the way to the best,
+            from 0 where it was below: no information is less than none.
     """
 
     critics: Critics
@@ -161,9 +162,9 @@ class _Best:
         self.stale = torch.where(better, 0, self.stale + 1)
 
     def rise(self) -> PerPair:
-        """Growth of the bound over the second half of the looks up to the best."""
+        """Growth of the bound over the second half of the looks up to the best, from 0 where it was below."""
         halfway = torch.stack(self.looks).gather(0, (self.best_look // 2)[None])[0]
-        return self.value - halfway
+        return (self.value - halfway.clamp_min(0)).clamp_min(0)
 
     def stop(self, stopped: Bool[Tensor, " active"]) -> Int[Tensor, " left"]:
         """Take pairs out of the bank; returns the places of those that stay."""

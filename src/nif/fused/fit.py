@@ -39,7 +39,8 @@ class Fitted(NamedTuple):
         weights: Of the critic that was best on the looked samples.
         steps: That were made.
         trained: The bound on the samples that it learnt from, higher than it is.
-        rise: How much the bound on the looked samples grew over the second half of the way to the best.
+        rise: How much the bound on the looked samples grew over the second half of the way to the best, from
+            0 where it was below: no information is less than none.
         level: The logarithm of the mean of exp T over the product of these samples.
     """
 
@@ -86,7 +87,8 @@ def fit(weights: Numbers, rates: Numbers, samples: Column, looked: Column, plan:
     joint = scores_of(best, plan.hidden, samples.x, samples.y, space)
     product = scores_of(best, plan.hidden, samples.grid_x, samples.grid_y, space)
     level = product_level(joint, product, samples.share)
-    return Fitted(best, step, mean(joint) - level, best_value - values[best_look // 2], level)
+    rise = max(best_value - max(values[best_look // 2], 0.0), 0.0)
+    return Fitted(best, step, mean(joint) - level, rise, level)
 
 
 @inlined
