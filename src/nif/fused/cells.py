@@ -83,7 +83,8 @@ def cells_in_order(bounds: Bounds) -> Cells:
     """The cell of every value of a sorted column."""
     found = np.empty(bounds[-1], dtype=np.int64)
     for cell in range(len(bounds) - 1):
-        found[bounds[cell] : bounds[cell + 1]] = cell
+        for i in range(bounds[cell], bounds[cell + 1]):
+            found[i] = cell
     return found
 
 
@@ -115,11 +116,15 @@ def of_different_samples(
     product: counted in, they would say that the density ratio is nowhere above n, and hold a bound of 3 nats
     on 125 samples a quarter of a nat too low.
     """
-    count = float(len(x_cell))
-    pairs = np.round(every * count**2)
-    for i in range(len(x_cell)):
-        pairs[x_cell[i] * width + y_cell[i]] -= 1
-    return pairs / (count * (count - 1))
+    count = len(x_cell)
+    share = np.empty(len(every))
+    for node in range(len(every)):
+        share[node] = round(every[node] * count * count)
+    for i in range(count):
+        share[x_cell[i] * width + y_cell[i]] -= 1
+    for node in range(len(every)):
+        share[node] /= count * (count - 1)
+    return share
 
 
 @compiled
@@ -160,6 +165,9 @@ def product_level(joint: Numbers, product: Numbers, weights: Float64[np.ndarray,
     Columns that are as good as the same leave the first without a floor. The second is what the samples
     themselves would give if they were counted as pairs of the product.
     """
-    alone = np.full(len(joint), 1.0 / len(joint))
-    floor = log_mean_exp(joint, alone) - np.log(len(joint))
-    return max(log_mean_exp(product, weights), floor)
+    top, own = -np.inf, 0.0
+    for score in joint:
+        top = max(top, score)
+    for score in joint:
+        own += np.exp(score - top) / len(joint)
+    return max(log_mean_exp(product, weights), np.log(own) + top - np.log(len(joint)))

@@ -63,7 +63,11 @@ def _margins(table: Shares, samples: Column) -> tuple[Shares, Shares]:
         by_y[h] += table[node] * samples.every[node]
         x_share[g] += samples.every[node]
         y_share[h] += samples.every[node]
-    return by_x / x_share, by_y / y_share
+    for g in range(height):
+        by_x[g] /= x_share[g]
+    for h in range(width):
+        by_y[h] /= y_share[h]
+    return by_x, by_y
 
 
 @inlined
