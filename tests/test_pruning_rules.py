@@ -119,11 +119,15 @@ def test_elimination_equals_trying_every_unit(unit: list[int]) -> None:
 def test_contribution_is_the_error_that_the_mean_leaves_or_0(compensate: str | None) -> None:
     """The outputs are linear in the last units: the cost is the mean squared change of the outputs."""
     model = chain(5, 7, 3)
+    with torch.no_grad():
+        model[0].weight[3] *= 0.1  # hardly varies, around a large mean
+        model[0].bias[3] = 4
     x, _ = rows(model, 5, count=200)
     found = subject(model, flow_of(model, x, ["1"]), x, compensate=compensate)
     order = np.argsort(RULES["contribution"](found, cuttable(found), 0))
     with torch.no_grad():
         units = model[:2](x).double().numpy()
+    assert (order.tolist().index(3) == 6) == (compensate is None)  # without its mean it is missed most
     units -= units.mean(0) if compensate else 0
     weight = model[2].weight.detach().double().numpy()
     gone: list[int] = []

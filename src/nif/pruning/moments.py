@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-RIDGES = tuple(10 ** (tenths / 10) for tenths in range(-60, 1, 5))
+RIDGES = tuple(10 ** (half / 2) for half in range(-12, 1))
 """Ridges that are tried, in shares of the mean variance of the features."""
 
 SHARE_ROUNDING = 1e-10
@@ -74,14 +74,10 @@ class Moments:
 
     def _ridges(self, variances: Float[Tensor, " feature"]) -> Float[Tensor, " ridge"]:
         """All that are tried, none so small that it is lost in the rounding of the moments."""
+        shares = torch.tensor(RIDGES, dtype=torch.float64, device=variances.device)
         count = max(1, len(variances))
-        least = (
-            SHARE_ROUNDING * self.xx.diagonal().sum() / self.rows / count + torch.finfo(torch.float64).tiny
-        )
-        return (
-            torch.tensor(RIDGES, dtype=torch.float64, device=variances.device) * variances.sum() / count
-            + least
-        )
+        rounding = SHARE_ROUNDING * self.xx.diagonal().sum() / self.rows
+        return (shares * variances.sum() + rounding) / count + torch.finfo(torch.float64).tiny
 
     def _expected(
         self,
