@@ -5,9 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +14,6 @@ from nif.contracts import Advance, AttributionErrors, Estimate, Estimator, Input
 from nif.decomposition import DAVIS2019, Decomposition
 from nif.estimators.binned import Binned
 from nif.estimators.checks import checked_estimator, columns, same_length
-from nif.estimators.gaussian_copula import GaussianCopula
 from nif.estimators.memory import Limits, bytes_of, checked_jobs
 from nif.estimators.mine import Mine
 from nif.estimators.pairs import AllColumns
@@ -26,9 +23,8 @@ from nif.network import Method, SeparateTerms, TermsOfOneCritic, network_links, 
 from nif.noise import observed
 from nif.paths import Dag
 from nif.progress import progress as progress_bar
-from nif.recording import record, recorded_pieces
+from nif.recording import record
 from nif.shared_critic import SharedMine
-from nif.streaming import Gathered, gathered, over_all
 from nif.version import __version__
 
 MOST_TERMS_FOR_MINE = 5_000
@@ -54,7 +50,6 @@ def measure(
     reduce: str = "mean",
     input_groups: Any = None,
     max_samples: int | None = 100_000,
-    stream: bool = False,
     memory: int | str = "1GB",
     n_jobs: int | None = None,
     progress: bool = True,
@@ -70,8 +65,8 @@ def measure(
         model: A `torch.nn.Module`, or scikit-learn's MLPClassifier or MLPRegressor.
         data: Inputs as Tensor, ndarray, DataFrame, Dataset or DataLoader, on the scale the model was trained
             on; 50 rows or more. Labels that come with them are not used.
-        estimator: None chooses `Mine` up to 5,000 terms of mutual information, and `Binned` above and for
-            ``stream``; with ``critic="shared"`` or ``"joint"`` it is `SharedMine`.
+        estimator: None chooses `Mine` up to 5,000 terms of mutual information, and `Binned` above; with
+            ``critic="shared"`` or ``"joint"`` it is `SharedMine`.
         decomposition: What a link weighs; `Decomposition()` if None.
         noise: Standard deviation of the Gaussian channel behind every unit, in deviations of that unit.
         layers: Names of the modules whose outputs are measured; all non-linearities if None.
@@ -84,8 +79,6 @@ def measure(
             position is a sample (such samples are not independent, and standard errors come out too small).
         input_groups: A patch size or an array of group numbers, to measure pixels in groups.
         max_samples: Rows above this number are sampled at random.
-        stream: Read the data once more and use all rows, of which no more than `max_samples` are held; with
-            `Binned`, which keeps a byte for each unit and row in a temporary file, or `GaussianCopula`.
         memory: What a block of pairs may take in each process, on top of activations and result: a number of
             bytes or a size such as ``"500MB"``.
         n_jobs: Processes, through joblib, on the backend that `joblib.parallel_config` names. None is one
@@ -106,24 +99,29 @@ def measure(
         (2, 2)
     """
     began, start = datetime.now(UTC), time.perf_counter()
-    recorder = partial(
-        record, model, layers=layers, device=device, output=output, reduce=reduce, input_groups=input_groups
+    recording = record(
+        model,
+        data,
+        layers=layers,
+        feature_names=feature_names,
+        class_names=class_names,
+        device=device,
+        output=output,
+        reduce=reduce,
+        input_groups=input_groups,
+        max_samples=max_samples,
+        seed=seed,
+        progress=progress,
     )
-    named: dict[str, Any] = {"feature_names": feature_names, "class_names": class_names}
-    recording = recorder(data, **named, max_samples=max_samples, seed=seed, progress=progress)
     _say_if_rows_repeat(recording)
     chosen = decomposition or Decomposition()
     terms = number_of_terms(recording, chosen)
     limits = Limits(bytes_of(memory), checked_jobs(n_jobs))
-    used = _estimator(estimator, chosen, terms, stream)
+    used = _estimator(estimator, chosen, terms)
     _refuse_infinite_information(chosen, noise)
-    all_rows: AbstractContextManager[Gathered | None] = nullcontext()
-    if stream:
-        pieces = recorded_pieces(recorder, model, data, progress=progress)
-        all_rows = gathered(_streamable(used, chosen, reduce), recording, pieces, noise, seed)
     work = terms + recording.not_joined
-    with all_rows as found, progress_bar("measuring", total=work, shown=progress) as advance:
-        method = _method(used, recording, chosen, found, noise, seed, limits, advance)
+    with progress_bar("measuring", total=work, shown=progress) as advance:
+        method = _method(used, recording, chosen, noise, seed, limits, advance)
         links, not_converged = network_links(recording, method)
         errors = _errors(recording, links, method, seed)
     measurement = Measurement(
@@ -146,7 +144,6 @@ def _method(
     used: Estimator | SharedMine,
     recording: Recording,
     chosen: Decomposition,
-    of_all_rows: Gathered | None,
     noise: float,
     seed: int,
     limits: Limits,
@@ -156,8 +153,7 @@ def _method(
     if isinstance(used, SharedMine):
         return TermsOfOneCritic(recording, activations, chosen, used, seed, advance)
     pairs = AllColumns(used, seed=seed, limits=limits, advance=advance)
-    terms = SeparateTerms(recording, activations, chosen, noise, pairs)
-    return terms if of_all_rows is None else over_all(of_all_rows, terms)
+    return SeparateTerms(recording, activations, chosen, noise, pairs)
 
 
 def _errors(
@@ -170,29 +166,18 @@ def _errors(
 
 
 def _estimator(
-    given: Estimator | SharedMine | None, chosen: Decomposition, terms: int, stream: bool
+    given: Estimator | SharedMine | None, chosen: Decomposition, terms: int
 ) -> Estimator | SharedMine:
     """The estimator asked for, or the automatic one; refused where it can not make these terms."""
     separate = chosen.critic == "separate"
     if given is None:
-        return (Binned() if stream else automatic(terms)) if separate else SharedMine()
+        return automatic(terms) if separate else SharedMine()
     if separate == isinstance(given, SharedMine):
         fitting = "an estimator such as nif.Mine()" if separate else "nif.SharedMine()"
         raise InputError(
             f"critic={chosen.critic!r} does not go with estimator={given!r}; pass {fitting}, or None."
         )
     return given if isinstance(given, SharedMine) else checked_estimator(given)
-
-
-def _streamable(used: Estimator | SharedMine, chosen: Decomposition, reduce: str) -> Estimator:
-    """The estimator, if it can do with less than all rows at once; refused otherwise."""
-    if isinstance(used, Binned | GaussianCopula) and chosen.relevance == "unit" and reduce != "positions":
-        return used
-    raise InputError(
-        f"stream=True was given with estimator={used!r}, relevance={chosen.relevance!r} and "
-        f"reduce={reduce!r}; expected nif.Binned() or nif.GaussianCopula(), 'unit', and 'mean' or 'max'. "
-        "Others need all rows at once: leave stream out, and rows above max_samples are sampled."
-    )
 
 
 def _refuse_infinite_information(chosen: Decomposition, noise: float) -> None:

@@ -30,9 +30,6 @@ from nif.cli import options
 @click.option(
     "--max-samples", type=int, default=100_000, show_default=True, help="Rows above are drawn at random."
 )
-@click.option(
-    "--stream", is_flag=True, help="Use all rows, also those above; with binned or gaussian-copula."
-)
 @options.SEED
 @options.MEMORY
 @options.JOBS
@@ -52,7 +49,6 @@ def measure(
     layers: str | None,
     reduce: str,
     max_samples: int,
-    stream: bool,
     seed: int,
     memory: str,
     jobs: int | None,
@@ -80,7 +76,6 @@ def measure(
         output=of_several,
         reduce=reduce,
         max_samples=max_samples,
-        stream=stream,
         seed=seed,
         memory=memory,
         n_jobs=jobs,

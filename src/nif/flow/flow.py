@@ -317,7 +317,7 @@ class Flow:
     def to_shap(self) -> dict[str, shap.Explanation]:
         """The attribution as an explanation of shap for each class, with 95 % intervals.
 
-        The plots of shap draw one: `nif.plots.shap_bar` is ``shap.plots.bar`` with intervals. The numbers are
+        The plots of shap draw one: The numbers are
         of a whole data set, nats multiplied along paths, and not shares of one prediction.
 
         Raises:

@@ -1,11 +1,9 @@
 """A trained model's layers, how they connect, and their activations on data.
 
 What is here does not change the model: `record` is the verb, `layers` says beforehand what it will record,
-`recorded_pieces` does not hold what it records,
 `as_torch` turns a scikit-learn network into an equal torch one.
 """
 
 from nif.recording.activations import record as record
-from nif.recording.pieces import recorded_pieces as recorded_pieces
 from nif.recording.sklearn_models import as_torch as as_torch
 from nif.recording.table import layers as layers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Any
@@ -23,9 +23,6 @@ from nif.recording.reservoir import Pool, Reservoir
 from nif.recording.untouched import same_random_state
 
 BATCH = 1024
-
-PIECE = 16_384
-"""Rows that are read of data at a time where they are not to be held."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,38 +101,6 @@ def rows(
     return found
 
 
-def pieces(data: Any, *, arguments: Arguments | None = None) -> Iterator[Rows]:
-    """All rows, some thousands at a time; nothing of the data is held but these.
-
-    Args:
-        data: As for `rows`.
-        arguments: As for `rows`.
-
-    Example:
-        >>> [len(piece) for piece in pieces(np.zeros((40_000, 2)))]
-        [16384, 16384, 7232]
-    """
-    known = arguments or Arguments()
-    if isinstance(data, Dataset):
-        data = _loader(data)
-    if isinstance(data, np.memmap):
-        yield from (rows(data[start : start + PIECE]) for start in range(0, len(data), PIECE))
-        return
-    if not isinstance(data, DataLoader):
-        yield from _sliced(rows(data, arguments=known))
-        return
-    with same_random_state(), same_generators(data):
-        batches, count = [], 0
-        for batch in data:
-            batches.append(batch)
-            count += len(split(batch, known)[1][0])
-            if count >= PIECE:
-                yield _from_batches(batches, known, Reservoir(None, seed=0))
-                batches, count = [], 0
-        if batches:
-            yield _from_batches(batches, known, Reservoir(None, seed=0))
-
-
 def how_many(data: Any) -> int | None:
     """Rows of the data, where that is known before they are read.
 
@@ -151,17 +116,6 @@ def how_many(data: Any) -> int | None:
         return len(data)
     except TypeError:
         return None
-
-
-def _sliced(found: Rows) -> Iterator[Rows]:
-    for start in range(0, len(found), PIECE):
-        part = slice(start, start + PIECE)
-        yield Rows(
-            found.inputs[part],
-            feature_names=found.feature_names,
-            others=tuple(values[part] for values in found.others),
-            names=found.names,
-        )
 
 
 def _read(data: Any, arguments: Arguments, reservoir: Reservoir, advance: Advance) -> Rows:
