@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 import nif
 from environment import environment
-from nif.contracts import InputError
+from nif.core.errors import InputError
 
 ROWS, WORDS, TOKENS, CLASSES = 120, 50, 9, 3
 

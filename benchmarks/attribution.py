@@ -25,9 +25,10 @@ from torch import nn
 
 import nif
 from environment import environment
-from nif.contracts import Layer, Links
-from nif.flow import Flow, Measurement
-from nif.structure import flow_stderr
+from nif.core.types import Layer, Links
+from nif.flow.communities import flow_stderr
+from nif.flow.flow import Flow
+from nif.flow.measurement import Measurement
 
 
 def random_flow(layers: int, units: int) -> Flow:

@@ -15,8 +15,8 @@ import pandas as pd
 
 import nif
 from environment import environment
-from nif.contracts import Estimate
-from nif.truths import (
+from nif.estimators.estimate import Estimate
+from nif.estimators.truths import (
     BEYOND_NORMAL,
     DISCRETE_AND_MIXED,
     INDEPENDENT,

@@ -13,8 +13,8 @@ import pandas as pd
 
 import nif
 from environment import environment
-from nif.contracts import Estimate, Estimator
-from nif.truths import BEYOND_NORMAL, INDEPENDENT, RELU_PAIRS, Truth, normal_with, relu_pair
+from nif.estimators.estimate import Estimate, Estimator
+from nif.estimators.truths import BEYOND_NORMAL, INDEPENDENT, RELU_PAIRS, Truth, normal_with, relu_pair
 
 ESTIMATORS: dict[str, Estimator] = {"Mine": nif.Mine(), "Binned": nif.Binned()}
 DEPENDENT = (*BEYOND_NORMAL, *RELU_PAIRS[1:], relu_pair(0.75, 0.9), relu_pair(0.75, 0.99), normal_with(3.0))

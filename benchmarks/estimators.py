@@ -24,7 +24,7 @@ import pandas as pd
 import nif
 from environment import environment
 from nif.estimators import ESTIMATORS
-from nif.truths import BEYOND_NORMAL, RELU_PAIRS
+from nif.estimators.truths import BEYOND_NORMAL, RELU_PAIRS
 from plain_mine import plain_mine
 
 TASKS = {task.name: task for task in (*BEYOND_NORMAL, *RELU_PAIRS)}

@@ -15,12 +15,12 @@ import pandas as pd
 import torch
 
 from environment import environment
-from nif.contracts import Estimate
-from nif.estimators.mine import Mine
-from nif.fused.ascent import adam, ascend, room
-from nif.fused.batch import empty_batch
-from nif.fused.critic import weights_count
-from nif.truths import BEYOND_NORMAL, INDEPENDENT, Truth, normal_with, relu_pair
+from nif.estimators.estimate import Estimate
+from nif.estimators.neural.compiled.critic import weights_count
+from nif.estimators.neural.compiled.fit import adam, ascend, room
+from nif.estimators.neural.compiled.grid import empty_batch
+from nif.estimators.neural.methods import Mine
+from nif.estimators.truths import BEYOND_NORMAL, INDEPENDENT, Truth, normal_with, relu_pair
 
 RELU = [relu_pair(rho, zeros) for zeros in (0.5, 0.9, 0.99) for rho in (0.0, 0.5, 0.75, 0.9)]
 

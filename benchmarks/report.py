@@ -24,8 +24,9 @@ import numpy as np
 import pandas as pd
 
 from environment import environment, peak
-from nif.contracts import Layer, Links
-from nif.flow import Flow, Measurement
+from nif.core.types import Layer, Links
+from nif.flow.flow import Flow
+from nif.flow.measurement import Measurement
 
 NETWORKS = {10_000: (20, 500, 50_000), 100_000: (250, 400, 200_000)}
 """Layers, units in each, and links with information, by the number of neurons."""

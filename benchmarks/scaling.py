@@ -21,7 +21,7 @@ import torch
 
 import nif
 from environment import environment, peak
-from nif.contracts import Estimator
+from nif.estimators.estimate import Estimator
 
 
 def columns(samples: int, width: int) -> np.ndarray:

@@ -17,7 +17,7 @@ from scipy.stats import spearmanr
 import nif
 from environment import environment
 from nif import datasets
-from nif.demo.classifier import classifier, train
+from nif.cli.experiment.classifier import classifier, train
 
 
 def banknote_network() -> tuple[torch.nn.Module, torch.Tensor]:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from flows import random_flow
-from nif.flow import Flow
+from nif.flow.flow import Flow
 
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from nif.truths import (
+from nif.estimators.truths import (
     DISCRETE_AND_MIXED,
     RELU_PAIRS,
     Truth,

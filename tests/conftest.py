@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from browsing import ARGUMENTS, CHROMIUM, settled
-from nif.flow import Flow
-from nif.report.removal import Removal
+from nif.flow.flow import Flow
+from nif.report.pruning import Removal
 
 
 @pytest.fixture(autouse=True)

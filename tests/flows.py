@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nif.contracts import Layer, Links
-from nif.flow import Flow, Measurement
+from nif.core.types import Layer, Links
+from nif.flow.flow import Flow
+from nif.flow.measurement import Measurement
 
 MEASUREMENT = Measurement(
     estimator="Mine()",

@@ -1,4 +1,4 @@
-"""Paths found one by one: the slow twin of everything in `nif.paths`."""
+"""Paths found one by one: the slow twin of everything in `nif.flow.paths`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from nif.flow import Flow
+from nif.flow.flow import Flow
 
 Place = tuple[int, int]
 

@@ -14,11 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import nif
-from nif.contracts import Layer, Links
-from nif.flow import Flow, Measurement
-from nif.pruning import RULES, Pruned
+from nif.core.types import Layer, Links
+from nif.flow.flow import Flow
+from nif.flow.measurement import Measurement
+from nif.pruning.problem import Subject
+from nif.pruning.result import Pruned
+from nif.pruning.rules import RULES
 from nif.pruning.selection import cuttable
-from nif.pruning.subject import Subject
 
 Place = tuple[str, int]
 """A unit by the name of its layer and its index."""

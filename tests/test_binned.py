@@ -8,12 +8,21 @@ import numpy as np
 import pytest
 from scipy.stats import chi2_contingency
 
-from nif.contracts import Estimate, InputError, Outcome
-from nif.estimators.binned import Binned
-from nif.estimators.contingency import Margins, independence
-from nif.estimators.halving import Halved, depth_for, halved
-from nif.estimators.partition import FEWEST, PENALTY, PRICE, ROUNDED, Side, partitions
-from nif.truths import BEYOND_NORMAL, INDEPENDENT, Truth, correlated_normal, discrete, normal_with, relu_pair
+from nif.core.errors import InputError
+from nif.estimators.binned.estimator import Binned
+from nif.estimators.binned.independence import Margins, independence
+from nif.estimators.binned.partition import FEWEST, PENALTY, PRICE, ROUNDED, Side, partitions
+from nif.estimators.binned.quantile_cells import Halved, depth_for, halved
+from nif.estimators.estimate import Estimate, Outcome
+from nif.estimators.truths import (
+    BEYOND_NORMAL,
+    INDEPENDENT,
+    Truth,
+    correlated_normal,
+    discrete,
+    normal_with,
+    relu_pair,
+)
 
 NOT_ALIKE = (BEYOND_NORMAL[0], *BEYOND_NORMAL[5:8])
 """Of the nine tasks; the others are these through monotone maps, which change no rank."""

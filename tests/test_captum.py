@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 import nif
 from networks import lenet
-from nif.captum import InformationFlow
-from nif.contracts import InputError
-from nif.pointwise import MOST, Columns, Tables
+from nif.comparison.captum import InformationFlow
+from nif.core.errors import InputError
+from nif.measures.association.pointwise import MOST, Columns, Tables
 from pruning_networks import chain
 
 X = torch.randn(400, 3, generator=torch.Generator().manual_seed(0))
@@ -67,7 +67,7 @@ def test_it_is_the_first_order_change_of_the_attribution() -> None:
     model = chain(3, 5, 4, 2)
     flow = measured(model, X)
     local = InformationFlow(model, flow, X).attribute(X[:3], target=1).double().numpy()
-    columns, beta = nif.recording.record(model, X).activations, nif.Decomposition()
+    columns, beta = nif.network.recording.record(model, X).activations, nif.Decomposition()
     for row in range(3):
         step, moved = 1e-6, []
         for found in flow.links:

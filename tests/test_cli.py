@@ -15,10 +15,10 @@ from safetensors.torch import save_file
 from torch import nn
 
 import nif
-from nif.cli import main
 from nif.cli.data import columns
+from nif.cli.main import main
 from nif.cli.main import nif as group
-from nif.contracts import InputError
+from nif.core.errors import InputError
 from nif.estimators import ESTIMATORS
 
 FACTORY = """
@@ -159,7 +159,7 @@ def test_label_in_words_names_the_classes(room: Path) -> None:
 def test_prune_writes_weights_that_fit_a_fresh_network(
     room: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from nif.pruning import shrink
+    from nif.pruning.file import shrink
 
     assert run(*MEASURE, *WEIGHTS, "-o", "flow.safetensors") == 0
     data = ("numbers.csv", "--label", "label", "--flow", "flow.safetensors")
@@ -181,7 +181,7 @@ def test_prune_without_label_judges_by_the_outputs(room: Path, capsys: pytest.Ca
 
 
 def test_prune_measures_where_no_flow_is_given(room: Path) -> None:
-    from nif.pruning import shrink
+    from nif.pruning.file import shrink
 
     assert run("prune", "nets:net", "data.npy", *WEIGHTS, "--out", "small.safetensors") == 0
     assert shrink(trained(), "small.safetensors")[0].weight.shape[0] < 6
@@ -198,7 +198,7 @@ def test_networks_of_several_inputs_and_outputs(room: Path, capsys: pytest.Captu
     options = ("0", "--label", "y", "--flow", "pair.safetensors", "--remove", "0.5", "--tolerance", "1")
     assert run("prune", *data, *options, "-o", "small.safetensors") == 0
     assert "accuracy" in capsys.readouterr().out
-    assert nif.pruning.read_told("small.safetensors").removed["how"].tolist() == ["cut"] * 3
+    assert nif.pruning.result.read_told("small.safetensors").removed["how"].tolist() == ["cut"] * 3
     assert "Choose one: output=0, output=1" in error(capsys, "measure", *data[:-1], *OUT)
 
 

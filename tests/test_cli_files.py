@@ -10,10 +10,9 @@ import pytest
 from torch import nn
 
 from nif.cli.data import columns, read
-from nif.cli.example import example
-from nif.cli.layers import layers
-from nif.cli.outputs import writable
-from nif.contracts import InputError
+from nif.cli.layers import example, layers
+from nif.core.errors import InputError
+from nif.core.files import writable
 
 
 def test_image_rows_keep_their_axes(tmp_path: Path) -> None:

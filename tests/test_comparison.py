@@ -14,16 +14,17 @@ import torch
 from scipy.stats import kendalltau, spearmanr
 from torch import Tensor, nn
 
-from nif.comparison import ATTRIBUTIONS, Comparison, Subject, compare
-from nif.comparison.deletion import deletion, ranking
-from nif.comparison.integrated_gradients import integrated_gradients
-from nif.comparison.raw_mi import raw_mi
-from nif.comparison.registry import PUBLISHED
-from nif.comparison.shapley import shapley
-from nif.comparison.subject import detached
-from nif.contracts import Estimate, InputError, Layer, Links
-from nif.estimators.binned import Binned
-from nif.flow import Flow, Measurement
+from nif.comparison.compare import Comparison, compare
+from nif.comparison.faithfulness import deletion, ranking
+from nif.comparison.libraries import integrated_gradients, shapley
+from nif.comparison.methods import ATTRIBUTIONS, PUBLISHED, raw_mi
+from nif.comparison.problem import Subject, detached
+from nif.core.errors import InputError
+from nif.core.types import Layer, Links
+from nif.estimators.binned.estimator import Binned
+from nif.estimators.estimate import Estimate
+from nif.flow.flow import Flow
+from nif.flow.measurement import Measurement
 from nif.pipeline import measure
 
 WEIGHTS = torch.tensor([[0.0, 0.0, 0.0], [4.0, 1.0, 0.0]])  # class 1 where 4 x0 + x1 > 0; x2 is not used

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from nif import datasets
-from nif.contracts import InputError
+from nif.core.errors import InputError
 
 DATA = os.environ.get("NIF_DATA")
 needs_data = pytest.mark.skipif(not DATA, reason="NIF_DATA does not name the directory of the data")

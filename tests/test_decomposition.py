@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nif.contracts import Estimate, InputError
-from nif.decomposition import DAVIS2019, Decomposition, links, redundancy
+from nif.core.errors import InputError
+from nif.estimators.estimate import Estimate
+from nif.measures.association.decomposition import DAVIS2019, Decomposition, links, redundancy
 
 
 def estimate(nats: np.ndarray, stderr: float = 0.1) -> Estimate:

@@ -15,13 +15,14 @@ import torch
 
 import nif
 from nif import datasets
-from nif.comparison import Comparison
-from nif.contracts import InputError, Layer, Links
-from nif.demo import EXPERIMENTS, Run, run, sections
-from nif.demo.classifier import accuracy, classifier, train
-from nif.demo.published import PUBLISHED_TABLE, beside_published
-from nif.demo.run import tensors
-from nif.demo.tables import WIDTH, names, paragraph, table
+from nif.cli import sections
+from nif.cli.experiment.classifier import accuracy, classifier, train
+from nif.cli.experiment.published import PUBLISHED_TABLE, beside_published
+from nif.cli.experiment.run import EXPERIMENTS, Run, run, tensors
+from nif.cli.text import WIDTH, names, paragraph, table
+from nif.comparison.compare import Comparison
+from nif.core.errors import InputError
+from nif.core.types import Layer, Links
 from nif.flow.flow import Flow, example
 
 IRIS = replace(EXPERIMENTS["iris"], epochs=100)

@@ -8,9 +8,9 @@ import torch
 
 import nif
 from cases import CASES
-from nif.contracts import Estimate, Estimator, Outcome
 from nif.estimators import ESTIMATORS
-from nif.truths import INDEPENDENT, Truth, correlated_normal
+from nif.estimators.estimate import Estimate, Estimator, Outcome
+from nif.estimators.truths import INDEPENDENT, Truth, correlated_normal
 
 SLOW = {"info_nce", "smile", "nwj"}
 """Trained by the batched path; they see fewer and shorter laws."""

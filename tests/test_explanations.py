@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from flows import random_flow
-from nif.contracts import InputError
-from nif.flow import Flow
+from nif.core.errors import InputError
+from nif.flow.flow import Flow
 from nif.plots import shap_bar
 
 mpl.use("Agg")

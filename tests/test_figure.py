@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from flows import flow_of, links_of, random_flow
-from nif.contracts import InputError
-from nif.flow import Flow
+from nif.core.errors import InputError
+from nif.flow.flow import Flow
+from nif.flow.strongest import strongest
 from nif.plots.attribution_bars import COLOURS
+from nif.plots.layout import heights
 from nif.plots.network_graph import MOST_LINKS, THINNEST_LINK
-from nif.report.layout import heights
-from nif.report.palette import COMMUNITIES, COMMUNITIES_ON_DARK, OTHER, colours
-from nif.report.strongest import strongest
+from nif.plots.palette import COMMUNITIES, COMMUNITIES_ON_DARK, OTHER, colours
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")

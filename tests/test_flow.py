@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 
 from flows import MEASUREMENT, flow_of, links_of, random_flow
-from nif.contracts import InputError, Layer
-from nif.flow import Flow
+from nif.core.errors import InputError
+from nif.core.statistics import benjamini_hochberg, simes
+from nif.core.types import Layer
+from nif.flow.flow import Flow
 from nif.flow.tables import NUMBERS
-from nif.nulls import benjamini_hochberg, simes
 
 
 def test_edges_list_every_link_with_its_names() -> None:

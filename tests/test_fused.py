@@ -11,14 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from nif.bounds import MINE, log_mean_exp
-from nif.critics import Critics, gaussian_critics
-from nif.fused.ascent import Batch, adam, ascend, move, room, scores_of
-from nif.fused.bank import ordered, packed, rates_of, unpacked
-from nif.fused.batch import Column, empty_batch
-from nif.fused.cells import log_mean_exp as log_mean_exp_of_nodes
-from nif.fused.cells import product_level
-from nif.training import Samples, Schedule, _Ascent, averaged, shifts_of
+from nif.estimators.neural.bounds import MINE, log_mean_exp
+from nif.estimators.neural.compiled.bank import ordered, packed, rates_of, unpacked
+from nif.estimators.neural.compiled.fit import Batch, adam, ascend, move, room, scores_of
+from nif.estimators.neural.compiled.grid import Column, empty_batch, product_level
+from nif.estimators.neural.compiled.grid import log_mean_exp as log_mean_exp_of_nodes
+from nif.estimators.neural.critics import Critics, gaussian_critics
+from nif.estimators.neural.training import Samples, Schedule, _Ascent, averaged, shifts_of
 
 ROWS, SHIFTS = 96, 2
 

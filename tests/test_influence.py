@@ -11,16 +11,16 @@ import torch
 from torch import Tensor, nn
 
 import nif
-from nif.contracts import AttributionErrors, Links
-from nif.decomposition import Decomposition
-from nif.flow import Flow
+from nif.core.types import AttributionErrors, Links
+from nif.estimators.ranks import normal_scores
+from nif.flow.communities import flow_stderr, layer_stderr
+from nif.flow.flow import Flow
+from nif.flow.paths import Dag, attribution, independent_errors
 from nif.flow.tables import ERRORS
-from nif.influence import ROWS, Terms, attribution_errors
-from nif.paths import Dag, attribution, independent_errors
-from nif.pointwise import Columns, Tables
-from nif.ranks import normal_scores
-from nif.row_scores import BINS, BinScores, NormalScores, Scores
-from nif.structure import flow_stderr, layer_stderr
+from nif.measures.association.decomposition import Decomposition
+from nif.measures.association.errors import ROWS, Terms, attribution_errors
+from nif.measures.association.pointwise import Columns, Tables
+from nif.measures.association.row_influence import BINS, BinScores, NormalScores, Scores
 
 GENERATOR, ROWS_OF_TERMS = np.random.default_rng(0), 90
 
@@ -55,7 +55,7 @@ def added(x: np.ndarray, y: np.ndarray, scores: type[Scores]) -> np.ndarray:
 
 
 def by_bins(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """By the tables of `nif.pointwise`."""
+    """By the tables of `nif.measures.association.pointwise`."""
     left, right = Columns.of(x, BINS).bins(x), Columns.of(y, BINS).bins(y)
     table = Tables.of(left, right).deviation.astype(np.float64)
     return np.array([[[table[i, k, a, b] for k, b in enumerate(t)] for i, a in enumerate(s)]
@@ -153,7 +153,7 @@ def test_what_rows_add_has_mean_zero_and_variance_one_and_to_a_constant_they_add
 def test_classes_in_blocks_have_the_same_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     dag, terms = random_terms(Decomposition())
     whole = attribution_errors(dag, terms)
-    monkeypatch.setattr("nif.influence.LARGEST", 1)
+    monkeypatch.setattr("nif.measures.association.errors.LARGEST", 1)
     one_by_one = attribution_errors(dag, terms)
     for name in ERRORS:
         np.testing.assert_allclose(getattr(one_by_one, name), getattr(whole, name), rtol=1e-12)

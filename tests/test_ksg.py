@@ -7,8 +7,8 @@ import pytest
 from scipy.special import digamma
 
 from nif.estimators.ksg import Ksg, _neighbourhoods
-from nif.ranks import normal_scores
-from nif.truths import Truth, relu_pair, uniform_with_noise
+from nif.estimators.ranks import normal_scores
+from nif.estimators.truths import Truth, relu_pair, uniform_with_noise
 
 
 def test_edges_of_the_density_are_extrapolated_away() -> None:

@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from nif.contracts import InputError, Outcome
-from nif.estimators.info_nce import InfoNce
-from nif.estimators.mine import Mine
-from nif.estimators.nwj import Nwj
-from nif.estimators.smile import Smile
-from nif.estimators.variational import Variational
-from nif.truths import Truth, relu_pair, student, uniform_with_noise
+from nif.core.errors import InputError
+from nif.estimators.estimate import Outcome
+from nif.estimators.neural.methods import InfoNce, Mine, Nwj, Smile
+from nif.estimators.neural.variational import Variational
+from nif.estimators.truths import Truth, relu_pair, student, uniform_with_noise
 
 RHO = 0.75
 TRUTH = -0.5 * np.log1p(-(RHO**2))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nif.contracts import Layer, Recording
-from nif.noise import observed
+from nif.core.types import Layer
+from nif.measures.association.channel import observed
+from nif.network.recording import Recording
 
 LAYERS = Layer("input", "input", ("a", "b")), Layer("output", "Linear", ("y", "z"))
 

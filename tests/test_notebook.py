@@ -18,8 +18,9 @@ from torch.utils.data import TensorDataset
 import nif
 from browsing import FLOW
 from flows import flow_of, links_of, random_flow
-from nif.contracts import Estimate, InputError, Outcome
-from nif.notebook.markup import Cell, table
+from nif.core.errors import InputError
+from nif.core.html import Cell, table
+from nif.estimators.estimate import Estimate, Outcome
 
 HOSTILE = "<script>alert(1)</script>\"'& " + "x" * 10_000
 

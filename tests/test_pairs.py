@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nif.contracts import Advance, Estimate, InputError, Outcome, ignore
+from nif.core.errors import InputError
+from nif.core.types import Advance, ignore
 from nif.estimators import ESTIMATORS
-from nif.estimators.memory import Limits, bytes_of, checked_jobs, columns_at_once, pairs_at_once
-from nif.estimators.pairs import AllColumns, entropy
+from nif.estimators.entropy import entropy
+from nif.estimators.estimate import Estimate, Outcome
+from nif.estimators.pairs import AllColumns, Limits, bytes_of, checked_jobs, columns_at_once, pairs_at_once
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,11 @@ import pytest
 
 from flows import flow_of, links_of, random_flow
 from naive_paths import all_paths, attribution, mass_through
-from nif import paths
-from nif.contracts import InputError, Layer
-from nif.flow import Flow
-from nif.paths import Dag, largest
+from nif.core.errors import InputError
+from nif.core.types import Layer
+from nif.flow import paths
+from nif.flow.flow import Flow
+from nif.flow.paths import Dag, largest
 
 SHAPES = {
     "one layer of links": ([3, 2], []),

@@ -14,11 +14,11 @@ import pytest
 
 from drawings import assert_apart, assert_readable, texts_of
 from flows import flow_of, links_of, random_flow
-from nif import structure
-from nif.comparison import Comparison
-from nif.contracts import InputError
-from nif.flow import Flow
-from nif.paths import Dag, shares
+from nif.comparison.compare import Comparison
+from nif.core.errors import InputError
+from nif.flow import communities as structure
+from nif.flow.flow import Flow
+from nif.flow.paths import Dag, shares
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")
@@ -30,7 +30,7 @@ from matplotlib.figure import Figure  # noqa: E402
 
 from nif import plots  # noqa: E402
 from nif.plots.community_bands import bands_of  # noqa: E402
-from nif.report.palette import colours  # noqa: E402
+from nif.plots.palette import colours  # noqa: E402
 
 
 def significant(flow: Flow) -> Flow:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from drawings import assert_readable, texts_of
-from nif.contracts import InputError
+from nif.core.errors import InputError
 
 matplotlib = pytest.importorskip("matplotlib")
 matplotlib.use("Agg")

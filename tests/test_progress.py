@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from nif import progress
+from nif.core import progress
 
 
 class Terminal(io.StringIO):

@@ -16,10 +16,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import nif
-from nif.contracts import InputError
-from nif.flow import Flow
-from nif.pruning import RULES, prune
-from nif.recording import as_torch
+from nif.core.errors import InputError
+from nif.flow.flow import Flow
+from nif.network.adapters import as_torch
+from nif.pruning.prune import prune
+from nif.pruning.rules import RULES
 from pruning_networks import Place, chain, conv_net, flow_of, network, ready, rows
 
 DEAD, CONSTANT, UNREAD = [("1", 3), ("3", 0)], [("1", 5)], [("3", 7)]

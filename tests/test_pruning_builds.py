@@ -10,7 +10,10 @@ import torch
 from torch import Tensor, nn
 
 import nif
-from nif.pruning import RULES, Pruned, prune, shrink
+from nif.pruning.file import shrink
+from nif.pruning.prune import prune
+from nif.pruning.result import Pruned
+from nif.pruning.rules import RULES
 from pruning_networks import flow_of
 
 ROWS = 200

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nif.pruning import moments, prune
-from nif.pruning.capture import columns_of, features, targets, weighted
-from nif.pruning.moments import Moments
+from nif.network.weights import columns_of, features, targets, weighted
+from nif.pruning import least_squares as moments
+from nif.pruning.least_squares import Moments
+from nif.pruning.prune import prune
 from pruning_networks import chain, conv_net, flow_of, ready, rows
 
 

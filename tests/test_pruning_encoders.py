@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import nif
-from nif.pruning import prune
-from nif.pruning.capture import calls
-from nif.pruning.encoders import traced, unfused
-from nif.pruning.pruned import Pruned
+from nif.network.forward import Caller
+from nif.network.tracing import unfused
+from nif.network.units import trace, traced
+from nif.network.weights import calls
+from nif.pruning.prune import prune
+from nif.pruning.result import Pruned
 from nif.pruning.size import size_of
-from nif.pruning.wiring import trace
-from nif.recording.arguments import Caller
 from pruning_networks import chain
 
 pytestmark = [

@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import nif
-from nif.flow import Flow
-from nif.pruning import RULES
-from nif.pruning.subject import subject
+from nif.flow.flow import Flow
+from nif.pruning.problem import subject
+from nif.pruning.rules import RULES
 from pruning_networks import drawn, measured, scores_of, small_one
 
 ROWS = 200
@@ -205,7 +205,7 @@ def test_a_unit_of_a_shared_encoder_goes_from_both_of_its_runs() -> None:
 def test_the_importance_of_torch_pruning() -> None:
     import torch_pruning as tp
 
-    from nif.torch_pruning import FlowImportance
+    from nif.pruning.torch_pruning import FlowImportance
 
     model, data, flow = prepared("concatenated")
     example = {name: values[:1] for name, values in data.items()}

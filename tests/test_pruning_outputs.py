@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 import nif
-from nif.contracts import InputError
-from nif.flow import Flow
-from nif.pruning import RULES
-from nif.pruning.subject import Subject, subject
-from nif.recording.arguments import every_output
+from nif.core.errors import InputError
+from nif.flow.flow import Flow
+from nif.network.forward import every_output
+from nif.pruning.problem import Subject, subject
+from nif.pruning.rules import RULES
 from pruning_networks import drawn, measured, scores_of, small_one
 
 ROWS = 200
@@ -240,7 +240,7 @@ def test_a_large_output_does_not_hide_the_change_of_a_small_one() -> None:
 def test_the_importance_of_torch_pruning() -> None:
     import torch_pruning as tp
 
-    from nif.torch_pruning import FlowImportance
+    from nif.pruning.torch_pruning import FlowImportance
 
     model, x, flow = two_heads("tuple")
     importance = FlowImportance(flow, model, x, output=0)

@@ -12,12 +12,11 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from nif.pruning import RULES
-from nif.pruning.elimination import Reader, elimination_order
-from nif.pruning.readout import readout
-from nif.pruning.search import every_harmless, longest_prefix
-from nif.pruning.selection import cuttable
-from nif.pruning.subject import Subject, subject
+from nif.pruning.problem import Subject, subject
+from nif.pruning.rules import RULES
+from nif.pruning.rules.redundancy import Reader, elimination_order
+from nif.pruning.selection import cuttable, every_harmless, longest_prefix
+from nif.pruning.sensitivity import readout
 from pruning_networks import NETWORKS, chain, flow_of, network, rows
 
 

@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from nif.contracts import InputError
+from nif.core.errors import InputError
+from nif.network.decision import classes
+from nif.network.forward import Caller
+from nif.pruning.criterion import Outputs, Score, changes, outputs, score_on
 from nif.pruning.size import size_of
-from nif.recording.arguments import Caller
-from nif.scoring import Outputs, Score, changes, classes, outputs, score_on
 from pruning_networks import chain, rows
 
 

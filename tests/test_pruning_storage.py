@@ -9,9 +9,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from nif.contracts import InputError
-from nif.pruning import prune, shrink
-from nif.pruning.storage import save_pruned, shapes_of
+from nif.core.errors import InputError
+from nif.pruning.file import save_pruned, shapes_of, shrink
+from nif.pruning.prune import prune
 from pruning_networks import NETWORKS, chain, flow_of, network
 
 

@@ -12,15 +12,16 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nif.contracts import InputError
-from nif.pruning import dependency_graph, prune
-from nif.pruning.dependency_graph import trace_gradients
-from nif.pruning.labels import Labels
-from nif.pruning.operations import treats_numbers_apart
-from nif.pruning.subject import Subject
-from nif.pruning.wiring import trace
-from nif.recording import record
-from nif.recording.arguments import Caller
+from nif.core.errors import InputError
+from nif.network import dependency_graph
+from nif.network.dependency_graph import trace_gradients
+from nif.network.forward import Caller
+from nif.network.recording import record
+from nif.network.unit_labels import Labels
+from nif.network.unit_operations import treats_numbers_apart
+from nif.network.units import trace
+from nif.pruning.problem import Subject
+from nif.pruning.prune import prune
 from pruning_networks import NETWORKS, Block, Residual, Swish, channel_axis, flow_of, measured, network
 
 

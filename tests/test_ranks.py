@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import nif
-from nif.ranks import lost_to_ranks, normal_scores
+from nif.estimators.ranks import lost_to_ranks, normal_scores
 
 
 def of_normal_pairs(rho: float, rows: int, repeats: int) -> nif.contracts.Estimate:

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from networks import ROWS, chain, compiled, lenet
-from nif.contracts import InputError
-from nif.recording import as_torch, record
-from nif.recording.rows import rows
-from nif.recording.untouched import same_random_state
-from nif.recording.wrappers import unwrapped
+from nif.core.errors import InputError
+from nif.core.random import same_random_state
+from nif.data.rows import rows
+from nif.network.adapters import as_torch, unwrapped
+from nif.network.recording import record
 
 
 def inputs() -> Tensor:
@@ -346,7 +346,7 @@ def test_a_sample_keeps_labels_beside_rows() -> None:
 def test_batches_of_any_size_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     model, x = lenet(), torch.randn(ROWS, 1, 8, 8)
     expected = record(model, x)
-    monkeypatch.setattr("nif.recording.activations.LARGEST_ACTIVATION", 4 * 64 * 7)  # 7 rows a batch
+    monkeypatch.setattr("nif.network.recording.LARGEST_ACTIVATION", 4 * 64 * 7)  # 7 rows a batch
     found = record(model, x)
     for a, b in zip(expected.activations, found.activations, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from networks import CASES, ROWS, Case, TwoInputs, chain, state_of
-from nif.contracts import InputError, Recording
-from nif.recording import layers, record
+from nif.core.errors import InputError
+from nif.network.layers import layers
+from nif.network.recording import Recording, record
 
 FOUND = {name: case for name, case in CASES.items() if case.layers}
 

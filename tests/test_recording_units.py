@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from networks import CASES, ROWS, ViT, lenet
-from nif.contracts import InputError
-from nif.recording import record
-from nif.recording.axes import axes_of, unit_axis
-from nif.recording.groups import groups
+from nif.core.errors import InputError
+from nif.data.groups import groups
+from nif.network.axes import axes_of, unit_axis
+from nif.network.recording import record
 
 
 def images(side: int = 8) -> Tensor:

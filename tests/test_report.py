@@ -16,9 +16,10 @@ from torch import nn
 import nif
 from browsing import FLOW
 from flows import flow_of, links_of
-from nif.contracts import InputError, Layer
+from nif.core.errors import InputError
+from nif.core.types import Layer
 from nif.report.caveats import caveats
-from nif.report.pixels import pixels
+from nif.report.images import pixels
 
 
 def embedded(path: Path, name: str, kind: str) -> np.ndarray:
@@ -45,7 +46,7 @@ def test_the_page_holds_the_numbers_of_the_flow(tmp_path: Path) -> None:
 
 def test_the_error_of_all_classes_counts_what_they_share() -> None:
     one = flow_of([links_of([[0.5]], stderr=0.1), links_of([[1.0, 1.0]], 1, 2, stderr=0.0)], [1, 1, 2])
-    from nif.paths import Dag, attribution_stderr
+    from nif.flow.paths import Dag, attribution_stderr
 
     both = attribution_stderr(Dag((1, 1, 2), one.links), of=np.ones((2, 1)))
     np.testing.assert_allclose(both, [[0.2]])  # not the 0.1 * sqrt(2) of two independent ones

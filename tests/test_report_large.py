@@ -17,9 +17,9 @@ from scipy.stats import spearmanr
 
 from browsing import FLOW, VIEWS, facts, find, pixels_of, shown_number
 from flows import flow_of, links_of, random_flow
-from nif import centrality
-from nif.contracts import InputError
-from nif.report.strongest import strongest
+from nif.core.errors import InputError
+from nif.flow import communities as centrality
+from nif.flow.strongest import strongest
 
 MILLION = [1000, 1000, 10]
 WRITE = f"""
@@ -113,7 +113,7 @@ def test_a_page_says_where_betweenness_is_estimated(show: Any, monkeypatch: pyte
 
 
 def test_a_page_that_can_not_be_written_is_refused_before_the_work(tmp_path: Path) -> None:
-    from nif.flow import Flow
+    from nif.flow.flow import Flow
 
     def work(flow: Flow) -> None:
         raise AssertionError("it was computed first")

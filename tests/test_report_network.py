@@ -16,7 +16,7 @@ def test_the_network_is_drawn_with_its_colours(show: Any) -> None:
     page = show(FLOW)
     drawn = pixels_of(page, "#base")
     colours = {tuple(pixel) for pixel in drawn[drawn[..., 3] == 255][:, :3]}
-    from nif.report.palette import COMMUNITIES
+    from nif.plots.palette import COMMUNITIES
 
     for label in set(FLOW.neurons().query("not silent")["community"]):
         wanted = tuple(int(COMMUNITIES[label][i : i + 2], 16) for i in (1, 3, 5))
@@ -105,7 +105,7 @@ def test_an_overview_tells_the_colours_and_the_strongest_links(show: Any) -> Non
 def test_hover_shows_and_click_pins_the_neuron_under_the_pointer(show: Any) -> None:
     bottleneck = flow_of([links_of(np.ones((3, 1))), links_of(np.ones((1, 2)), 1, 2)], [3, 1, 2])
     page = show(bottleneck)
-    from nif.report.palette import COMMUNITIES
+    from nif.plots.palette import COMMUNITIES
 
     at = place_of(page, COMMUNITIES[bottleneck.neurons()["community"].loc[("relu1", "relu1[0]")]], 0.5)
     page.mouse.move(*at)
@@ -211,7 +211,7 @@ def test_size_can_be_chosen(show: Any) -> None:
 def test_dragging_moves_the_network(show: Any) -> None:
     bottleneck = flow_of([links_of(np.ones((3, 1))), links_of(np.ones((1, 2)), 1, 2)], [3, 1, 2])
     page = show(bottleneck)
-    from nif.report.palette import COMMUNITIES
+    from nif.plots.palette import COMMUNITIES
 
     colour = COMMUNITIES[bottleneck.neurons()["community"].loc[("relu1", "relu1[0]")]]
     x, y = place_of(page, colour, 0.5)

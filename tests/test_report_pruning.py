@@ -12,10 +12,10 @@ from click.testing import CliRunner
 
 from browsing import FLOW, column_of, facts, find, pixels_of
 from nif.cli.main import nif
-from nif.contracts import InputError
-from nif.pruning import prune, read_told
+from nif.core.errors import InputError
+from nif.pruning.prune import prune
+from nif.pruning.result import Told, read_told
 from nif.pruning.size import Size
-from nif.pruning.told import Told
 from pruning_networks import flow_of, network
 
 TOLD = Told(

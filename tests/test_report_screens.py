@@ -12,8 +12,7 @@ from torch.utils.data import TensorDataset
 
 import nif
 from browsing import VIEWS, find
-from nif.demo.classifier import classifier, train
-from nif.demo.threads import one_thread
+from nif.cli.experiment.classifier import classifier, one_thread, train
 
 KEPT = Path(__file__).parent.parent / "build" / "report"
 """Pictures of each view, made anew by every run."""

@@ -14,7 +14,7 @@ import torch
 import nif
 from browsing import FLOW, VIEWS, column_of, facts, find, pixels_of
 from flows import flow_of, links_of, random_flow
-from nif.flow import Flow
+from nif.flow.flow import Flow
 from nif.report.caveats import caveats
 
 HOSTILE = (

@@ -13,9 +13,10 @@ from safetensors.numpy import load_file, save_file
 from safetensors.numpy import save as serialised
 
 from flows import random_flow
-from nif.contracts import InputError, Links
-from nif.flow import Flow
-from nif.storage import FORMAT, VERSION, load
+from nif.core.errors import InputError
+from nif.core.types import Links
+from nif.flow.file import FORMAT, VERSION, load
+from nif.flow.flow import Flow
 
 
 @pytest.fixture

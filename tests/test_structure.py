@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from flows import flow_of, links_of, random_flow
-from nif.centrality import betweenness
-from nif.flow import Flow
-from nif.structure import Graph, communities, inflow, outflow
+from nif.flow.communities import Graph, betweenness, communities, inflow, outflow
+from nif.flow.flow import Flow
 
 HALF = 8
 """As many times the links of a graph of 48 units allow paths from about half of them."""

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import nif
-from nif.contracts import InputError
-from nif.torch_pruning import FlowImportance
+from nif.core.errors import InputError
+from nif.pruning.torch_pruning import FlowImportance
 from pruning_networks import chain, flow_of
 
 X = torch.randn(120, 6, generator=torch.Generator().manual_seed(0))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal, norm
 
-from nif.truths import BEYOND_NORMAL, RELU_PAIRS, relu_pair, student
+from nif.estimators.truths import BEYOND_NORMAL, RELU_PAIRS, relu_pair, student
 
 
 def test_the_nine_tasks_have_the_published_values() -> None:

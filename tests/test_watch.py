@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import nif
-from nif.contracts import InputError
-from nif.watch.snapshot import aligned, silent_since
+from nif.core.errors import InputError
+from nif.flow.epochs import aligned, silent_since
 from training_runs import WATCHES, dying, network, rows, trained
 
 

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 import nif
-from nif.contracts import Estimate
-from nif.watch.remembered import remembering
-from nif.watch.sample import FEWEST_SAMPLES, MOST_SAMPLES, Sample, rows_for
+from nif.estimators.estimate import Estimate
+from nif.measures.association.cached import remembering
+from nif.watch import FEWEST_SAMPLES, MOST_SAMPLES, Sample, rows_for
 from training_runs import network, rows
 
 WIDE = 400

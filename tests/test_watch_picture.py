@@ -10,9 +10,9 @@ import torch
 from torch import nn
 
 import nif
-from nif.contracts import InputError
-from nif.watch.picture import apart
-from nif.watch.snapshot import Snapshot
+from nif.core.errors import InputError
+from nif.flow.epochs import Snapshot
+from nif.plots.training_run import apart
 from training_runs import dying, rows
 
 pytest.importorskip("matplotlib").use("Agg")

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import nif
-from nif.decomposition import links, redundancy
-from nif.recording import record
+from nif.measures.association.decomposition import links, redundancy
+from nif.network.recording import record
 
 IMAGES = torch.randn(80, 4, 4, 4, generator=torch.Generator().manual_seed(0))
 TABLE = torch.randn(80, 6, generator=torch.Generator().manual_seed(0))

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from browsing import FLOW
-from nif.contracts import InputError
-from nif.whole_file import whole_file
+from nif.core.errors import InputError
+from nif.core.files import whole_file
 
 REFUSED = ("", ".", "/", "a\0b", "plain.txt/flow", "x" * 300, "taken", "missing/flow")
 

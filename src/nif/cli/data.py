@@ -5,14 +5,17 @@ from __future__ import annotations
 import difflib
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from torch import nn
 
-from nif.contracts import InputError
+from nif.core.errors import InputError
+from nif.data.rows import rows
+from nif.data.signature import Arguments
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,3 +151,16 @@ def _numbers(series: pd.Series) -> np.ndarray:
             f"Column {series.name!r} has {int(series.isna().sum())} empty cells; fill or drop them."
         )
     return series.astype("category").cat.codes.to_numpy(dtype=np.float64)
+
+
+def with_labels(data: Data, model: nn.Module) -> Any:
+    """The inputs of a model alone, or with the class of each row.
+
+    Raises:
+        InputError: A label is not a whole number.
+    """
+    if data.y is None:
+        return data.x
+    if not np.array_equal(data.y, np.round(data.y)):
+        raise InputError("The label column holds numbers that are not whole; expected the class of each row.")
+    return replace(rows(data.x, arguments=Arguments.of(model)), labels=data.y.astype(np.int64))

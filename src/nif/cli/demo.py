@@ -24,8 +24,8 @@ def demo(
     *, dataset: str, hidden: str | None, tolerance: float, estimator: str | None, seed: int, out: Path | None
 ) -> None:
     """Train a network, measure its information flow, explain it, prune it, compare it."""
-    from nif.contracts import InputError
-    from nif.demo import EXPERIMENTS, run
+    from nif.cli.experiment.run import EXPERIMENTS, run
+    from nif.core.errors import InputError
 
     if dataset not in EXPERIMENTS:
         raise InputError(f"No demo is called {dataset!r}; expected one of {', '.join(EXPERIMENTS)}.")
@@ -41,7 +41,7 @@ def demo(
 
 
 def _sizes(text: str) -> list[int]:
-    from nif.contracts import InputError
+    from nif.core.errors import InputError
 
     try:
         return [int(size) for size in text.split(",")]

@@ -18,8 +18,8 @@ from nif.cli import options
 def estimate(*, data: Path, left: str, right: str, estimator: str | None, seed: int) -> None:
     """Estimate the mutual information of two columns, or groups of columns, of a file."""
     from nif.cli.data import columns
-    from nif.demo.tables import p_values
-    from nif.pipeline import estimate as estimated
+    from nif.cli.text import p_values
+    from nif.estimators.arrays import estimate as estimated
 
     found = estimated(columns(data, left), columns(data, right), options.chosen(estimator), seed)
     low, high = found.interval()

@@ -16,9 +16,11 @@ from nif.cli.layers import layers
 from nif.cli.measure import measure
 from nif.cli.prune import prune
 from nif.cli.report import report
-from nif.version import __version__
+from nif.core import __version__
 
 DEBUG = "--debug"
+
+
 INTERRUPTED = 130
 
 
@@ -54,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _sentence(error: Exception) -> str:
     """What went wrong, in one line."""
-    from nif.contracts import InputError
+    from nif.core.errors import InputError
 
     if isinstance(error, click.ClickException):
         text = error.format_message()

@@ -58,10 +58,10 @@ def measure(
 
     The file (.csv, .npy, .npz, .parquet) holds features on the scale the network was trained on.
     """
+    from nif.cli import sections
     from nif.cli.data import read
     from nif.cli.models import network
-    from nif.cli.outputs import writable
-    from nif.demo import sections
+    from nif.core.files import writable
     from nif.pipeline import measure as measured
 
     target = writable(output, ending=".safetensors")

@@ -12,7 +12,7 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from nif.contracts import InputError
+from nif.core.errors import InputError
 
 EXAMPLE = "such as mypackage.nets:make_net"
 

@@ -8,15 +8,21 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from nif.contracts import Estimator
+    from nif.estimators.estimate import Estimator
 
 MODEL = click.argument("model", metavar="MODULE:FACTORY")
+
+
 DATA = click.argument("data", type=click.Path(path_type=Path))
+
+
 WEIGHTS = click.option(
     "--weights",
     type=click.Path(path_type=Path),
     help="State dict as .safetensors, or .pt saved by torch; without it, the weights the factory gives.",
 )
+
+
 FEATURES = click.option(
     "--x",
     "features",
@@ -24,6 +30,8 @@ FEATURES = click.option(
     help="Feature columns, separated by commas; all but the label if not given. Of an .npz the array, or one "
     "array for each input of a network that takes several, called as those are.",
 )
+
+
 OUTPUT = click.option(
     "--output",
     "of_several",
@@ -31,15 +39,23 @@ OUTPUT = click.option(
     callback=lambda _, __, name: int(name) if name and name.removeprefix("-").isdigit() else name,
     help="Which output is meant, by name or index, of a network that returns several.",
 )
+
+
 LABEL = click.option(
     "--label", metavar="COLUMN", help="Column of the class, or the array of an .npz; not a feature."
 )
+
+
 ESTIMATOR = click.option(
     "--estimator",
     metavar="NAME",
     help="mine, binned, gaussian_copula, ksg, info_nce, smile or nwj; chosen by size if not given.",
 )
+
+
 SEED = click.option("--seed", type=int, default=0, show_default=True, help="Seeds all that is drawn.")
+
+
 NOISE = click.option(
     "--noise",
     type=float,
@@ -47,15 +63,19 @@ NOISE = click.option(
     show_default=True,
     help="Standard deviation of the channel behind each unit, in deviations of that unit.",
 )
+
+
 MEMORY = click.option(
     "--memory", default="1GB", show_default=True, help="What a block of pairs may take in each process."
 )
+
+
 JOBS = click.option("--jobs", type=int, help="Processes; one with threads of its own if not given.")
 
 
 def chosen(estimator: str | None) -> Estimator | None:
     """The estimator of that name, or None."""
-    from nif.contracts import InputError
+    from nif.core.errors import InputError
     from nif.estimators import ESTIMATORS
 
     if estimator is None:

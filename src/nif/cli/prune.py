@@ -32,7 +32,7 @@ from nif.cli import options
 @click.option("--tolerance", type=float, default=0.0, show_default=True, help="How far the score may fall.")
 @click.option("--alpha", type=float, default=0.05, show_default=True, help="Level at which a unit is silent.")
 @click.option(
-    "--rule", default="redundancy", show_default=True, help="Orders the units; see nif.pruning.RULES."
+    "--rule", default="redundancy", show_default=True, help="Orders the units; see nif.pruning.rules.RULES."
 )
 @options.SEED
 @click.option(
@@ -64,13 +64,12 @@ def prune(
     With --label the score is accuracy, without it the largest change of any output. Read the weights back
     with nif.shrink(model, path).
     """
-    from nif.cli.data import read
+    from nif.cli.data import read, with_labels
     from nif.cli.models import network
-    from nif.cli.outputs import writable
-    from nif.cli.rows import with_labels
+    from nif.core.files import writable
+    from nif.flow.file import load
     from nif.pipeline import measure
-    from nif.pruning import prune as pruned
-    from nif.storage import load
+    from nif.pruning.prune import prune as pruned
 
     target = writable(output, ending=".safetensors")
     net, rows = network(model, weights), read(data, features, label)

@@ -24,9 +24,9 @@ import click
 )
 def report(*, flow: Path, output: Path, pruned: Path | None) -> None:
     """Write a flow as one page that opens in a browser without a network."""
-    from nif.cli.outputs import writable
-    from nif.pruning import read_told
-    from nif.storage import load
+    from nif.core.files import writable
+    from nif.flow.file import load
+    from nif.pruning.result import read_told
 
     target = writable(output, ending=".html")
     load(flow).report(target, pruned=None if pruned is None else read_told(pruned))

@@ -1,6 +1,6 @@
-"""The attribution of NIF beside others: which features they name, how much they agree, which are faithful."""
+"""Attributions beside others: which features they name, how much they agree, which are faithful."""
 
-from nif.comparison.registry import ATTRIBUTIONS as ATTRIBUTIONS
-from nif.comparison.subject import Subject as Subject
-from nif.comparison.table import Comparison as Comparison
-from nif.comparison.table import compare as compare
+from nif.comparison.compare import Comparison as Comparison
+from nif.comparison.compare import compare as compare
+from nif.comparison.methods import ATTRIBUTIONS as ATTRIBUTIONS
+from nif.comparison.problem import Subject as Subject

@@ -1,13 +1,10 @@
 """One file for each way to estimate mutual information."""
 
-from nif.contracts import Estimator
 from nif.estimators.binned import Binned
+from nif.estimators.estimate import Estimator
 from nif.estimators.gaussian_copula import GaussianCopula
-from nif.estimators.info_nce import InfoNce
 from nif.estimators.ksg import Ksg
-from nif.estimators.mine import Mine
-from nif.estimators.nwj import Nwj
-from nif.estimators.smile import Smile
+from nif.estimators.neural.methods import InfoNce, Mine, Nwj, Smile
 
 ESTIMATORS: dict[str, type[Estimator]] = {
     "mine": Mine,

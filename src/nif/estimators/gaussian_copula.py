@@ -10,10 +10,10 @@ from jaxtyping import Bool, Float
 from scipy.special import digamma
 from scipy.stats import beta, chi2
 
-from nif.contracts import Advance, Estimate, Outcome, ignore
-from nif.estimators.degenerate import constant_pairs, fill
-from nif.estimators.entropy import entropies_of_values, entropy_of_values
-from nif.ranks import lost_to_ranks, standard_scores
+from nif.core.types import Advance, ignore
+from nif.estimators.entropy import constant_pairs, entropies_of_values, entropy_of_values, fill
+from nif.estimators.estimate import Estimate, Outcome
+from nif.estimators.ranks import lost_to_ranks, standard_scores
 
 DOUBT = 0.5
 """Share of what ranks lose that is taken for its own standard error: strong ones deviate more."""
@@ -26,9 +26,9 @@ class GaussianCopula:
     .. math:: I = -\tfrac12 \log \frac{|\Sigma|}{|\Sigma_x| |\Sigma_y|}
 
     of the normal scores, less the bias that the entropy of a fitted Gaussian has, plus what ranks lose of a
-    correlation (`nif.ranks.lost_to_ranks`). Fast and exact where the copula is Gaussian; elsewhere it is a
-    lower bound in the limit of many samples. It sees monotone dependence only: y = x² looks independent, and
-    ties (ReLU units) are not understood as atoms.
+    correlation (`nif.estimators.ranks.lost_to_ranks`). Fast and exact where the copula is Gaussian; elsewhere
+    it is a lower bound in the limit of many samples. It sees monotone dependence only: y = x² looks
+    independent, and ties (ReLU units) are not understood as atoms.
 
     References:
         Ince et al. (2017), A statistical framework for neuroimaging data analysis based on mutual information

@@ -1,7 +1,9 @@
-"""Every column with every column, by whatever way an estimator has, in blocks and in parallel."""
+"""What the caller allows for a block of pairs, and how many pairs or columns fit into it."""
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -11,11 +13,108 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from joblib import Parallel, delayed
 
-from nif.contracts import Advance, AllPairs, Estimate, Estimator, Outcome, ignore
-from nif.estimators.memory import DEFAULT, Limits, columns_at_once, pairs_at_once
+from nif.core.errors import InputError
+from nif.core.types import Advance, ignore
+from nif.estimators.entropy import set_entropy
+from nif.estimators.estimate import AllPairs, Estimate, Estimator
+
+GIGABYTE = 2**30
+
+
+PAIRS_AT_ONCE = 256
+"""Pairs side by side beyond which an estimator is no faster."""
+
+
+COLUMNS_AT_ONCE = 512
+"""The same for columns of a side."""
+
+
+BYTES_OF_A_SAMPLE = 128
+"""Of one pair in an estimator: both sides as they came, as normal scores, in folds, sorted; measured."""
+
+
+BYTES_OF_A_RESULT = 64
+"""Of one pair of columns: nats, standard error, p-value, outcome, and what they are computed from."""
+
+
+UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much of the machine may be used.
+
+    Args:
+        memory: Bytes that a block of pairs may take in each process, on top of data and results.
+        n_jobs: Processes, through joblib, so that the backend the caller has chosen is used. None works in
+            this process, where an estimator may use threads of its own.
+    """
+
+    memory: int = GIGABYTE
+    n_jobs: int | None = None
+
+
+DEFAULT = Limits()
+
+
+def bytes_of(memory: Any) -> int:
+    """The number of bytes that a user means.
+
+    Raises:
+        InputError: Not a size.
+
+    Example:
+        >>> bytes_of("1.5GB"), bytes_of(1000)
+        (1610612736, 1000)
+    """
+    found = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([KMGT]?)I?B?\s*", str(memory).upper())
+    if isinstance(memory, bool) or found is None:
+        raise InputError(f"memory is {memory!r}; expected a number of bytes or a size such as '1GB'.")
+    return int(float(found[1]) * UNITS[found[2]])
+
+
+def pairs_at_once(memory: int, samples: int) -> int:
+    """Pairs of columns side by side.
+
+    Example:
+        >>> pairs_at_once(GIGABYTE, 100_000)
+        83
+    """
+    return min(PAIRS_AT_ONCE, _at_least_one(memory // (BYTES_OF_A_SAMPLE * samples), memory, samples))
+
+
+def columns_at_once(memory: int, samples: int) -> int:
+    r"""Columns of each side of a table of pairs: the largest c with :math:`c N s + c^2 r` bytes in memory.
+
+    Example:
+        >>> columns_at_once(GIGABYTE, 1_000), columns_at_once(GIGABYTE, 1_000_000)
+        (512, 8)
+    """
+    of_column = BYTES_OF_A_SAMPLE * samples
+    most = (math.sqrt(of_column**2 + 4 * BYTES_OF_A_RESULT * memory) - of_column) / (2 * BYTES_OF_A_RESULT)
+    return min(COLUMNS_AT_ONCE, _at_least_one(int(most), memory, samples))
+
+
+def _at_least_one(count: int, memory: int, samples: int) -> int:
+    if count < 1:
+        least = (BYTES_OF_A_SAMPLE * samples + BYTES_OF_A_RESULT) / 2**20
+        raise InputError(
+            f"memory of {memory / 2**20:.3g} MB is too small for one pair of {samples} samples, which takes "
+            f"{least:.2g} MB. Allow more, or give fewer samples."
+        )
+    return count
+
+
+def checked_jobs(n_jobs: int | None) -> int | None:
+    """Refuse a number of processes that joblib would not understand."""
+    if n_jobs == 0:
+        raise InputError(f"n_jobs is {n_jobs!r}; expected None, a number of processes, or -1 for all cores.")
+    return n_jobs
+
 
 Place = tuple[Any, Any]
 """Rows and columns of a block's results: slices for a rectangle, or two lists of indices for single pairs."""
+
 
 Task = tuple[Place, Callable[..., Estimate]]
 """A block of pairs: the place of its results, and how to get them."""
@@ -126,30 +225,3 @@ def _column_blocks(table: np.ndarray, step: int) -> list[tuple[slice, np.ndarray
 
 def _placed(place: Place, work: Callable[..., Estimate]) -> tuple[Place, Estimate]:
     return place, work(advance=ignore)
-
-
-def entropy(column: Float[np.ndarray, " sample"]) -> tuple[float, float]:
-    r"""Entropy of the values of a column as they were seen, in nats, and its standard error.
-
-    .. math:: \hat H = -\sum_v \hat p_v \log \hat p_v
-
-    It is ln(samples) when all values differ: the most that so many samples can show. The information that a
-    continuous column has of itself is infinite.
-
-    Example:
-        >>> round(entropy(np.array([0.0, 1.0] * 30))[0], 4)
-        0.6931
-    """
-    _, inverse, counts = np.unique(column, return_inverse=True, return_counts=True)
-    surprise = -np.log(counts / len(column))[inverse]
-    return float(surprise.mean()), float(surprise.std() / np.sqrt(len(column)))
-
-
-def set_entropy(square: Estimate, x: Float[np.ndarray, "sample a"]) -> None:
-    """Write the entropy of each column into the diagonal."""
-    own = np.array([entropy(column) for column in x.T]).reshape(-1, 2)
-    constant = np.ptp(x, axis=0) == 0
-    np.fill_diagonal(square.nats, own[:, 0])
-    np.fill_diagonal(square.stderr, own[:, 1])
-    np.fill_diagonal(square.p_value, np.where(constant, 1.0, 0.0))
-    np.fill_diagonal(square.outcome, np.where(constant, Outcome.DEGENERATE, Outcome.CONVERGED))

@@ -11,13 +11,17 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
 
-from nif import centrality, paths, structure
-from nif.contracts import AttributionErrors, InputError, Layer, Links
-from nif.flow import explanations, graphs, summary, tables
-from nif.flow.checks import check, check_errors
+from nif.core.errors import InputError
+from nif.core.types import AttributionErrors, Layer, Links
+from nif.flow import communities as centrality
+from nif.flow import communities as structure
+from nif.flow import export as explanations
+from nif.flow import export as graphs
+from nif.flow import paths, summary, tables
 from nif.flow.measurement import Measurement
-from nif.flow.places import Named, place_of
 from nif.flow.significance import unit_p_values, unit_q_values
+from nif.flow.unit_names import Named, place_of
+from nif.flow.validation import check, check_errors
 
 if TYPE_CHECKING:
     import igraph
@@ -25,8 +29,8 @@ if TYPE_CHECKING:
     import shap
     from matplotlib.axes import Axes
 
-    from nif.report.embedding import Embedded
-    from nif.report.removal import Removal
+    from nif.report.page import Embedded
+    from nif.report.pruning import Removal
 
 ALPHA = 0.05
 """Level at which a unit counts as silent unless another is asked for."""
@@ -100,9 +104,10 @@ class Flow:
         .. math:: \operatorname{Var} A_{ij} \approx \frac1N \sum_s
             \Big( \sum_{u \to v} F_{iu} \, s_{uv} \, d_{uv}(s) \, B_{vj} \Big)^2
 
-        The links rest on the same rows of data: `nif.influence` adds up what each row moves. It is of first
-        order: good where errors are small beside the links. With ``clip=False``, in a flow written by hand,
-        and where relevance is that of whole layers, links are taken as independent: mostly too small.
+        The links rest on the same rows of data: `nif.measures.association.errors` adds up what each row
+        moves. It is of first order: good where errors are small beside the links. With ``clip=False``, in a
+        flow written by hand, and where relevance is that of whole layers, links are taken as independent:
+        mostly too small.
 
         Example:
             >>> flow = example()
@@ -246,7 +251,7 @@ class Flow:
         Raises:
             InputError: The path can not be written. A file that was there before is then unchanged.
         """
-        from nif.storage import save
+        from nif.flow.file import save
 
         save(self, path)
 
@@ -261,7 +266,7 @@ class Flow:
         Raises:
             InputError: matplotlib is not installed.
         """
-        from nif.plots import network
+        from nif.plots.network_graph import network
 
         return network(self, ax)
 
@@ -292,7 +297,7 @@ class Flow:
         Raises:
             InputError: `height` is less than 200, or the pruning is of another network.
         """
-        from nif.report.embedding import embedded
+        from nif.report.page import embedded
 
         return embedded(self, self._dag, pruned, height)
 

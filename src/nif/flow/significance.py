@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float
 
-from nif.contracts import Links
-from nif.nulls import benjamini_hochberg
+from nif.core.statistics import benjamini_hochberg, simes_of_columns
+from nif.core.types import Links
 
 Flags = Sequence[Bool[np.ndarray, " _"]]
 
@@ -49,15 +49,3 @@ def silent_units(links: Sequence[Links], constant: Flags, alpha: float = 0.05) -
     """Units that are constant, or whose information can not be told from none (level `alpha`)."""
     flags = np.concatenate(constant)
     return flags | (unit_q_values(unit_p_values(links, constant), flags) >= alpha)
-
-
-def simes_of_columns(p_values: Float[np.ndarray, "test unit"]) -> Float[np.ndarray, " unit"]:
-    """`nif.nulls.simes` of each column, over the tests that are not NaN; 1 where there is none.
-
-    Example:
-        >>> simes_of_columns(np.array([[0.9, 1.0], [0.01, 1.0], [0.5, 1.0]])).tolist()
-        [0.03, 1.0]
-    """
-    tests = np.isfinite(p_values).sum(axis=0)
-    ordered = np.sort(p_values, axis=0) * tests / np.arange(1, len(p_values) + 1)[:, None]
-    return np.fmin.reduce(ordered, axis=0, initial=1.0)

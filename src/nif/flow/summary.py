@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float
 
-from nif.contracts import Layer
+from nif.core.html import Cell, Row, short, table
+from nif.core.types import Layer
+from nif.flow.communities import inflow, outflow
 from nif.flow.measurement import Measurement
-from nif.notebook.markup import Cell, Row, short, table
-from nif.paths import Dag, attribution
-from nif.structure import inflow, outflow
+from nif.flow.paths import Dag, attribution
 
 HEAD = ("layer", "kind", "units", "silent", "nats in", "nats out")
+
 
 MOST_LAYERS, MOST_FEATURES = 24, 5
 """Rows that are shown; layers in the middle of a deeper network are left out."""

@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from nif.contracts import AttributionErrors, Layer, Links
+from nif.core.statistics import benjamini_hochberg
+from nif.core.types import AttributionErrors, Layer, Links
+from nif.flow.paths import Path
 from nif.flow.significance import Flags
-from nif.nulls import benjamini_hochberg
-from nif.paths import Path
 
 NUMBERS = ("nats", "stderr", "p_value", "relevance")
 """Arrays of `Links`."""
+
 
 ERRORS = ("by_class", "over_classes", "shares", "inflow", "outflow", "into_layers", "out_of_layers")
 """Arrays of `AttributionErrors`; the last four may be None."""

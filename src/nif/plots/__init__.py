@@ -5,7 +5,6 @@ matplotlib is imported when one is drawn, not before.
 
 from nif.plots.attribution_bars import attribution as attribution
 from nif.plots.community_bands import communities as communities
-from nif.plots.estimator_comparison import estimators as estimators
 from nif.plots.layer_profile import profile as profile
 from nif.plots.link_map import links as links
 from nif.plots.network_graph import network as network

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 from scipy.stats import norm
 
-from nif.comparison import Comparison
-from nif.comparison.registry import ATTRIBUTIONS
-from nif.contracts import InputError
-from nif.flow.places import nearest
-from nif.plots.paper import INK, LETTER, SMALL, SOFT, TEXT, above, new_axes, plain, points, short
-from nif.report.palette import COMMUNITIES, OTHER
+from nif.core.errors import InputError
+from nif.flow.unit_names import nearest
+from nif.plots.axes import INK, LETTER, SMALL, SOFT, TEXT, above, new_axes, plain, points, short
+from nif.plots.palette import COMMUNITIES, OTHER
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
 OURS = "NIF"
 """The method whose bars have intervals: those of the flow."""
+
 
 COLOURS = {
     OURS: COMMUNITIES[0],
@@ -33,8 +33,18 @@ COLOURS = {
     "random ranking": "#C3C7CE",
 }
 
+
 LEFT_OUT = ("random ranking",)
 """Methods that are drawn only when they are asked for."""
+
+
+class Comparison(Protocol):
+    """The part of the result of `nif.compare` that is drawn."""
+
+    @property
+    def attributions(self) -> pd.DataFrame:
+        """One row for each method and feature: ``method``, ``feature``, ``attribution``."""
+        ...
 
 
 class Bars(NamedTuple):
@@ -62,7 +72,7 @@ def attribution(
 
     Args:
         flow: What was measured.
-        comparison: What `nif.compare` gave for it; its methods stand beside the flow.
+        comparison: The result of `nif.compare` for it; its methods are drawn beside the flow.
         label: Name of one class; all together if None.
         methods: Which to draw of the comparison; all but the random ranking if None.
         most: Features to draw; how many more there are is said.
@@ -123,7 +133,7 @@ def _others(
     if unknown := sorted(set(methods or ()) - set(found)):
         raise InputError(f"The comparison has no {unknown[0]!r}; it has {', '.join(found)}.")
     wanted = [name for name in found if (name in methods if methods is not None else name not in LEFT_OUT)]
-    order = [name for name in (*COLOURS, *ATTRIBUTIONS, *found) if name in wanted and name != OURS]
+    order = [name for name in (*COLOURS, *found) if name in wanted and name != OURS]
     return [Bars(name, found[name], np.zeros(len(found[name]))) for name in dict.fromkeys(order)]
 
 

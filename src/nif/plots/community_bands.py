@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, SupportsIndex
 import numpy as np
 from jaxtyping import Float, Int
 
-from nif import structure
-from nif.paths import Dag, clipped, throughput
-from nif.plots.paper import (
+from nif.flow import communities as structure
+from nif.flow.paths import Dag, clipped, throughput
+from nif.plots.axes import (
     INK,
     LETTER,
     SMALL,
@@ -25,7 +25,7 @@ from nif.plots.paper import (
     points,
     short,
 )
-from nif.report.palette import COMMUNITIES, OTHER
+from nif.plots.palette import COMMUNITIES, OTHER
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,14 +36,18 @@ if TYPE_CHECKING:
 GROUPS = len(COMMUNITIES) + 1
 """The largest communities have a band each; all smaller ones and units in none share the last."""
 
+
 GAP = 0.03
 """Between the blocks of a column, as a share of the whole flow."""
+
 
 BLOCK = 0.09
 """Half the width of a block, in layers."""
 
+
 ABOVE, BELOW, ROW = 22.0, 24.0, 13.0
 """Points above the highest block and below the lowest, and for each row of the legend."""
+
 
 FAINTEST = 1e-4
 """Bands thinner than this share are not drawn."""

@@ -10,18 +10,20 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from nif.contracts import InputError
-from nif.plots.paper import FAINT, INK, LETTER, SMALL, SOFT, TEXT, above, new_axes, plain, points, short
+from nif.core.errors import InputError
+from nif.plots.axes import FAINT, INK, LETTER, SMALL, SOFT, TEXT, above, new_axes, plain, points, short
+from nif.plots.palette import COMMUNITIES, OTHER
 from nif.plots.pruning_curve import checked
-from nif.report.palette import COMMUNITIES, OTHER
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLUMNS = ("estimator", "seconds", "error")
 
+
 AWAY = 7.0
 """Points between a mark and its name."""
+
 
 SIDES = (
     *((1, 0), (-1, 0), (0, 1), (0, -1), (0.8, 0.8), (0.8, -0.8), (-0.8, 0.8), (-0.8, -0.8)),

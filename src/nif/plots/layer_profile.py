@@ -8,9 +8,9 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import norm
 
-from nif import structure
+from nif.flow import communities as structure
 from nif.flow.significance import silent_units
-from nif.plots.paper import (
+from nif.plots.axes import (
     FAINT,
     INK,
     LETTER,
@@ -25,7 +25,7 @@ from nif.plots.paper import (
     points,
     short,
 )
-from nif.report.palette import COMMUNITIES
+from nif.plots.palette import COMMUNITIES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from nif.flow.flow import Flow
 
 IN, OUT, SILENT = COMMUNITIES[0], COMMUNITIES[1], "#4A4F58"
+
 
 TRACK = 0.045, 0.03
 """Height of the strip of silent neurons and its distance below the axis, as shares of the axes' height."""

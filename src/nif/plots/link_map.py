@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from nif import structure
-from nif.contracts import InputError, Layer, Links
-from nif.flow.places import nearest
-from nif.plots.paper import INK, LETTER, SMALL, SOFT, TEXT, new_axes, points, short, text_size
-from nif.report.palette import colours
+from nif.core.errors import InputError
+from nif.core.types import Layer, Links
+from nif.flow import communities as structure
+from nif.flow.unit_names import nearest
+from nif.plots.axes import INK, LETTER, SMALL, SOFT, TEXT, new_axes, points, short, text_size
+from nif.plots.palette import colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 BELOW_ZERO, ZERO, ABOVE_ZERO = "#B35806", "#FFFFFF", ("#9CC9E8", "#0072B2", "#00263E")
 """Orange and blue stay apart with any kind of colour vision."""
+
 
 STRIP = 6.0
 """Points of the strips that show the communities."""

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from nif.contracts import InputError
-from nif.plots.paper import INK, SMALL, SOFT, TEXT, new_axes, plain, short
-from nif.report.palette import COMMUNITIES, OTHER
+from nif.core.errors import InputError
+from nif.plots.axes import INK, SMALL, SOFT, TEXT, new_axes, plain, short
+from nif.plots.palette import COMMUNITIES, OTHER
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLUMNS = ("rule", "removed", "score")
+
 
 MARKERS = "osD^vPX*"
 """Curves differ by marker as well as by colour, for print in grey."""

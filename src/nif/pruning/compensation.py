@@ -15,7 +15,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nif.pruning.capture import (
+from nif.network.forward import Caller, Inputs, batches
+from nif.network.unit_labels import Unit
+from nif.network.units import Wiring
+from nif.network.weights import (
     Weighted,
     calls,
     channel_rows,
@@ -27,16 +30,13 @@ from nif.pruning.capture import (
     targets,
     weighted,
 )
-from nif.pruning.labels import Unit
-from nif.pruning.moments import Moments
+from nif.pruning.least_squares import Moments
+from nif.pruning.problem import Subject
 from nif.pruning.removal import lost, silence, untie
-from nif.pruning.subject import Subject
-from nif.pruning.wiring import Wiring
-from nif.recording.arguments import Caller
-from nif.scoring import Inputs, batches
 
 ROWS_PER_FEATURE = 60
 """Rows, for each feature, that a refit rests on where a convolution would give millions."""
+
 
 FEWEST_ROWS = 20_000
 

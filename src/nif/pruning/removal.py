@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,9 +12,11 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
-from nif.pruning.labels import Unit
-from nif.pruning.operations import channels_of
-from nif.pruning.wiring import Wiring
+from nif.core.errors import InputError
+from nif.network.unit_labels import Unit
+from nif.network.unit_operations import channels_of
+from nif.network.units import Wiring
+from nif.pruning.problem import Subject
 
 Kept = dict[str, tuple[Unit, ...]]
 """For each tensor of the state dict that became smaller: the indices kept along its first axes."""
@@ -142,3 +146,45 @@ def _state_sizes(module: Any) -> None:
 
 def _index(mask: Bool[np.ndarray, " unit"]) -> Tensor:
     return torch.from_numpy(np.flatnonzero(mask))
+
+
+ZEROED = "they were zeroed and not cut out"
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """A network made smaller.
+
+    Attributes:
+        model: The smaller network, or the zeroed one where it can not be made smaller.
+        zeroed: Labels of the units that are only zeroed in it.
+        kept: What was kept of each tensor that is smaller.
+        notes: Why units were zeroed.
+    """
+
+    model: nn.Module
+    zeroed: Unit
+    kept: Kept
+    notes: tuple[str, ...] = ()
+
+
+def cut_out(subject: Subject, silenced: nn.Module, gone: Unit) -> Cut:
+    """Cut units that are silent out of a network, where the smaller one gives the same outputs.
+
+    Args:
+        subject: What is pruned.
+        silenced: The network in which these units are silent and made up for; not changed.
+        gone: Their labels.
+    """
+    smaller, score = copy.deepcopy(silenced), subject.score
+    try:
+        kept = cut(smaller, subject.wiring, gone)
+        found, wanted = (score.outputs(subject.call.on(each)) for each in (smaller, silenced))
+        same = score.agree(found, wanted)
+    except (InputError, RuntimeError, IndexError, ValueError) as error:
+        return Cut(silenced, gone, {}, (f"Nothing can be cut out of this network ({error}): {ZEROED}.",))
+    if not same:
+        return Cut(silenced, gone, {}, (f"Cutting units out changes the outputs of this network: {ZEROED}.",))
+    pinned = gone[subject.wiring.labels.is_pinned(gone)]
+    said = f"{len(pinned)} units are read where nothing can be made smaller: {ZEROED}."
+    return Cut(smaller, pinned, kept, (said,) if len(pinned) else ())

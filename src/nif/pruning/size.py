@@ -10,15 +10,20 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from nif.pruning.encoders import unfused
-from nif.recording.arguments import Caller
-from nif.recording.untouched import untouched
-from nif.scoring import Inputs, batches
+from nif.network.forward import Caller, Inputs, batches
+from nif.network.preserve import untouched
+from nif.network.tracing import unfused
 
 ROWS_TIMED = 256
+
+
 REPEATS = 21
+
+
 WARM = 0.05
 """Seconds of passes that are not counted."""
+
+
 SECONDS = 0.5
 """A slow network is timed until this has passed, and at least once."""
 

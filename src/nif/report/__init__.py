@@ -1,1 +1,1 @@
-"""Pictures of a flow: a figure for papers and a page to explore."""
+"""The report: one HTML file that works offline."""

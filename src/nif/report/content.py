@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from nif import structure
-from nif.contracts import Layer
-from nif.paths import Dag, attribution
+from nif.core.types import Layer
+from nif.flow import communities as structure
+from nif.flow.paths import Dag, attribution
+from nif.flow.strongest import Strongest, strongest
+from nif.plots.layout import heights
+from nif.plots.palette import COMMUNITIES, COMMUNITIES_ON_DARK, OTHER
 from nif.report.caveats import caveats
-from nif.report.layout import heights
-from nif.report.palette import COMMUNITIES, COMMUNITIES_ON_DARK, OTHER
-from nif.report.pixels import pixels
-from nif.report.removal import Removal, told
-from nif.report.strongest import Strongest, strongest
+from nif.report.images import pixels
+from nif.report.pruning import Removal, told
 
 if TYPE_CHECKING:
     from nif.flow.flow import Flow
@@ -25,11 +25,16 @@ if TYPE_CHECKING:
 MOST_LINKS = 200_000
 """The strongest links go into the page; what is left out is said there."""
 
+
 STARTS = "betweenness_starts"
 
+
 FROM_ROWS = "from what each row of the data adds to it"
+
+
 FROM_LINKS = "from the errors of the links, taken as independent: likely too narrow"
 """Where the interval of an attribution comes from."""
+
 
 MOST_WIDTHS = 8
 """Layers whose widths are all named."""

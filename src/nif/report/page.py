@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nif.paths import Dag
+from nif.core.errors import InputError
+from nif.core.files import whole_file
+from nif.flow.paths import Dag
 from nif.report.content import Content, content
-from nif.report.removal import Removal
-from nif.whole_file import whole_file
+from nif.report.pruning import Removal
 
 if TYPE_CHECKING:
     from nif.flow.flow import Flow
 
 ASSETS = "assets"
+
+
 SCRIPTS = (
-    "data.js", "texts.js", "network.js", "gestures.js", "panels.js", "pictures.js", "tables.js", "pruning.js",
+    "data.js", "text.js", "network.js", "gestures.js", "panels.js", "pictures.js", "tables.js", "pruning.js",
     "main.js",
 )  # fmt: skip
 """In the order in which they are joined to one script."""
@@ -68,3 +73,45 @@ def _hash(script: str) -> str:
 
 def _asset(name: str) -> str:
     return files("nif.report").joinpath(ASSETS, name).read_text(encoding="utf-8")
+
+
+LOWEST = 200
+"""Pixels below which the page can not be used."""
+
+
+@dataclass(frozen=True, repr=False)
+class Embedded:
+    """A page that a notebook shows in a cell.
+
+    The frame is sandboxed: the page's own script runs, and can reach neither the notebook nor the network.
+
+    Attributes:
+        page: The HTML document.
+        height: Of the frame in pixels; its width is that of the cell.
+    """
+
+    page: str
+    height: int
+
+    def _repr_html_(self) -> str:
+        return (
+            f'<iframe srcdoc="{html.escape(self.page)}" sandbox="allow-scripts allow-downloads" '
+            f'allow="clipboard-write" title="Neural information flow" loading="lazy" '
+            f'style="width:100%;height:{self.height}px;border:1px solid rgba(128,128,128,.45)"></iframe>'
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"The report of a flow ({len(self.page) / 1e6:.1f} MB), for a notebook; flow.report writes a file"
+        )
+
+
+def embedded(flow: Flow, dag: Dag, pruned: Removal | None, height: int) -> Embedded:
+    """The page of a flow in a frame.
+
+    Raises:
+        InputError: The frame is too low, or the pruning is of another network.
+    """
+    if height < LOWEST:
+        raise InputError(f"height is {height}; expected {LOWEST} pixels or more, such as 700.")
+    return Embedded("".join(pieces(content(flow, dag, pruned))), height)

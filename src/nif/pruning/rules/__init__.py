@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+from nif.pruning.rules.baselines import magnitude, random, taylor
 from nif.pruning.rules.contribution import contribution
-from nif.pruning.rules.magnitude import magnitude
-from nif.pruning.rules.random import random
+from nif.pruning.rules.information import silent, throughput
 from nif.pruning.rules.redundancy import redundancy
 from nif.pruning.rules.rule import Rule as Rule
-from nif.pruning.rules.silent import silent
-from nif.pruning.rules.taylor import taylor
-from nif.pruning.rules.throughput import throughput
 
 RULES: dict[str, Rule] = {
     "silent": silent,

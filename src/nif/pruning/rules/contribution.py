@@ -7,12 +7,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nif.pruning.capture import calls, channel_rows, some_of, weighted
-from nif.pruning.labels import Unit
-from nif.pruning.readout import SAMPLES, directions, followed
+from nif.network.forward import batches
+from nif.network.unit_labels import Unit
+from nif.network.weights import calls, channel_rows, some_of, weighted
+from nif.pruning.problem import Subject
 from nif.pruning.rules.rule import ranks
-from nif.pruning.subject import Subject
-from nif.scoring import batches
+from nif.pruning.sensitivity import SAMPLES, directions, followed
 
 
 def contribution(subject: Subject, units: Unit, seed: int) -> Float[np.ndarray, " unit"]:

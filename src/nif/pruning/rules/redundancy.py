@@ -1,16 +1,113 @@
-"""Units that tell the next layers least beyond what the units kept tell them."""
+"""Greedy elimination: whose removal, made up for by all others as well as can be, costs least?"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
+from torch import Tensor
 
-from nif.pruning.elimination import Reader, elimination_order
-from nif.pruning.labels import Unit
-from nif.pruning.reading import Reading, readings
+from nif.network.unit_labels import Unit
+from nif.pruning.problem import Subject
 from nif.pruning.rules.rule import ranks
-from nif.pruning.subject import Subject
+from nif.pruning.sensitivity import Reading, readings
+
+
+@dataclass(eq=False)
+class Reader:
+    r"""One layer that reads units, as a linear map of its features.
+
+    With features of covariance S, weights W and a scale M of the errors of its outputs, removing the
+    features of a unit G and making up for them by least squares costs
+
+    .. math:: \operatorname{tr} M \, W_G \, [(S^{-1})_{GG}]^{-1} \, W_G^T
+
+    where :math:`[(S^{-1})_{GG}]^{-1}` is what is left of their variance once the others are known: for
+    Gaussian units the information that G has about the layer's outputs beyond that of all others is a
+    function of this. After the removal W and the inverse are those of the smaller problem.
+
+    Attributes:
+        inverse: Inverse covariance of the features, a ridge included.
+        weight: Weights whose rows are scaled so that squared errors of the outputs count alike.
+        unit: The unit of each feature; features of one unit stand together.
+    """
+
+    inverse: Float[Tensor, "feature feature"]
+    weight: Float[Tensor, "output feature"]
+    unit: Int64[np.ndarray, " feature"]
+
+    def __post_init__(self) -> None:
+        order = np.argsort(self.unit, kind="stable")
+        self.units, starts, counts = np.unique(self.unit[order], return_index=True, return_counts=True)
+        self.places = [torch.from_numpy(order[s : s + c]) for s, c in zip(starts, counts, strict=True)]
+
+    def costs(self) -> Float[np.ndarray, " unit"]:
+        """What the removal of each unit costs now; infinite for those already gone."""
+        sizes = [len(place) for place in self.places]
+        if not sizes:
+            return np.zeros(0)
+        if len(set(sizes)) == 1:
+            return self._costs_together(torch.stack(self.places)).numpy()
+        return np.array([float(self._costs_together(place[None])[0]) for place in self.places])
+
+    def _costs_together(self, places: Int64[Tensor, "unit feature"]) -> Float[Tensor, " unit"]:
+        own = self.inverse[places[:, :, None], places[:, None, :]]
+        weights = self.weight[:, places].permute(1, 2, 0)  # unit, feature, output
+        return (weights * torch.linalg.solve(own, weights)).sum((1, 2))
+
+    def remove(self, unit: int) -> None:
+        """Take a unit away: the others take over what they know of it."""
+        at = int(np.searchsorted(self.units, unit))
+        if at == len(self.units) or self.units[at] != unit:
+            return
+        gone = self.places.pop(at)
+        self.units = np.delete(self.units, at)
+        across = self.inverse[:, gone]
+        share = torch.linalg.solve(self.inverse[gone][:, gone], across.T)
+        self.weight = self.weight - self.weight[:, gone] @ share
+        self.inverse = self.inverse - across @ share
+
+
+def elimination_order(
+    readers: list[Reader], units: Int64[np.ndarray, " unit"]
+) -> tuple[Int64[np.ndarray, " unit"], Float[np.ndarray, " unit"]]:
+    """The order in which units go, each the cheapest at that point, and what each cost.
+
+    The cost of a unit is the sum over all layers that read it.
+
+    Example:
+        >>> twin = torch.tensor([[1.0, 0.99, 0.0], [0.99, 1.0, 0.0], [0.0, 0.0, 1.0]], dtype=torch.float64)
+        >>> layer = Reader(twin.inverse(), torch.ones(1, 3, dtype=torch.float64), np.arange(3))
+        >>> elimination_order([layer], np.arange(3))[0].tolist()  # one of the twins, then the lone unit
+        [0, 2, 1]
+    """
+    place = {int(unit): index for index, unit in enumerate(units)}
+    costs = [_spread(reader, place) for reader in readers]
+    order, paid = [], []
+    waiting = np.ones(len(units), dtype=bool)
+    for _ in units:
+        total = np.where(waiting, sum(costs), np.inf)
+        cheapest = int(total.argmin())
+        order.append(cheapest)
+        paid.append(float(total[cheapest]))
+        waiting[cheapest] = False
+        for index, reader in enumerate(readers):
+            if units[cheapest] in reader.units:
+                reader.remove(int(units[cheapest]))
+                costs[index] = _spread(reader, place)
+    return units[order], np.array(paid)
+
+
+def _spread(reader: Reader, place: dict[int, int]) -> Float[np.ndarray, " unit"]:
+    """Costs of a reader in the order of all units; 0 for those that it does not read."""
+    spread = np.zeros(len(place))
+    for unit, cost in zip(reader.units, reader.costs(), strict=True):
+        if int(unit) in place:
+            spread[place[int(unit)]] = cost
+    return spread
+
 
 RIDGE = 1e-3
 """Ridge of the covariance, as a share of the mean variance."""
@@ -20,7 +117,7 @@ def redundancy(subject: Subject, units: Unit, seed: int) -> Float[np.ndarray, " 
     """Place in a greedy elimination of all units, from the least costly on.
 
     The cost of a unit is the change of the network's outputs that is left when all units kept make up for it
-    by least squares, in every layer that reads it: see `nif.pruning.elimination.Reader`. Meant for
+    by least squares, in every layer that reads it: see `nif.pruning.rules.redundancy.Reader`. Meant for
     ``compensate="linear"``.
 
     References:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
-from nif.pruning.labels import Unit
-from nif.pruning.subject import Subject
+from nif.network.unit_labels import Unit
+from nif.pruning.problem import Subject
 
 Rule = Callable[[Subject, Unit, int], Float[np.ndarray, " unit"]]
 """``rule(subject, units, seed)``: one score for each unit, comparable across layers; the lowest go first."""

@@ -1,0 +1,113 @@
+"""One thread for networks that are too small to share out."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from nif.core.types import Advance, ignore
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch work in one thread, and put its number of threads back.
+
+    On these networks handing a piece of work to a second thread takes longer than doing it; on a machine
+    that is busy with other things, many times longer.
+
+    Example:
+        >>> before = torch.get_num_threads()
+        >>> with one_thread():
+        ...     torch.get_num_threads()
+        1
+        >>> torch.get_num_threads() == before
+        True
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+BATCH = 64
+
+
+def classifier(sizes: Sequence[int], *, seed: int) -> nn.Sequential:
+    """Linear layers with ReLU between them, initialised as torch does, from a generator of its own.
+
+    Args:
+        sizes: Features, hidden units of each layer, classes.
+        seed: Seeds the initial weights.
+
+    Example:
+        >>> [name for name, _ in classifier((4, 10, 3), seed=0).named_children()]
+        ['linear1', 'relu1', 'linear2']
+    """
+    generator = torch.Generator().manual_seed(seed)
+    modules: OrderedDict[str, nn.Module] = OrderedDict()
+    for depth, (inputs, outputs) in enumerate(itertools.pairwise(sizes), start=1):
+        modules[f"linear{depth}"] = _linear(inputs, outputs, generator)
+        modules[f"relu{depth}"] = nn.ReLU()
+    modules.popitem()  # the last layer gives logits
+    return nn.Sequential(modules)
+
+
+def train(
+    model: nn.Module,
+    x: Float[Tensor, "sample feature"],
+    y: Int64[Tensor, " sample"],
+    *,
+    epochs: int,
+    learning_rate: float = 0.01,
+    seed: int,
+    advance: Advance = ignore,
+) -> None:
+    """Minimise cross-entropy with Adam in batches of 64, the step size falling to 0 along a cosine.
+
+    Args:
+        model: Trained in place, left in eval mode.
+        x: Features.
+        y: Class of each sample.
+        epochs: Passes over the data.
+        learning_rate: Step size at the start.
+        seed: Seeds the order of the samples.
+        advance: Told of every epoch that is done, 1 each.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=epochs)
+    model.train()
+    for _ in range(epochs):
+        for rows in torch.randperm(len(x), generator=generator).split(BATCH):
+            optimiser.zero_grad()
+            cross_entropy(model(x[rows]), y[rows]).backward()
+            optimiser.step()
+        schedule.step()
+        advance(1.0)
+    model.eval()
+
+
+@torch.no_grad()
+def accuracy(model: nn.Module, x: Float[Tensor, "sample feature"], y: Int64[Tensor, " sample"]) -> float:
+    """Share of samples whose largest output is that of their class."""
+    return float((model(x).argmax(dim=1) == y).double().mean())
+
+
+def _linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
+    # Empty first: torch's own initial weights are drawn from the global generator.
+    layer: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, outputs)
+    bound = 1 / math.sqrt(inputs)
+    with torch.no_grad():
+        layer.weight.uniform_(-bound, bound, generator=generator)
+        layer.bias.uniform_(-bound, bound, generator=generator)
+    return layer

@@ -1,0 +1,49 @@
+"""What the demo leaves behind: figure, flow file, report, tables, and the text it printed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from nif.cli.experiment.run import Run
+
+DOTS_PER_INCH = 150
+
+
+def write(run: Run, out: Path) -> list[Path]:
+    """Write all files of a run; returns their paths."""
+    run.flow.save(out / "flow.safetensors")
+    run.flow.report(out / "flow.html", pruned=run.pruned)
+    run.pruned.save(out / "pruned.safetensors")
+    _figure(run, out / "flow.png")
+    (out / "summary.txt").write_text(run.text, encoding="utf-8")
+    paths = [out / name for name in ("flow.safetensors", "flow.html", "pruned.safetensors", "flow.png")]
+    return [*paths, out / "summary.txt", *_tables(run, out)]
+
+
+def _figure(run: Run, path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    # A Figure of its own: pyplot would pick a window system and keep a global list of figures.
+    figure = Figure(figsize=(10, 6), layout="constrained")
+    axes = figure.subplots()
+    run.flow.plot(axes)
+    figure.savefig(path, dpi=DOTS_PER_INCH)
+
+
+def _tables(run: Run, out: Path) -> list[Path]:
+    tables: dict[str, pd.DataFrame] = {
+        "links": run.flow.edges(),
+        "neurons": run.flow.neurons().reset_index(),
+        "attribution": run.flow.attribution().reset_index(),
+        "attribution_stderr": run.flow.attribution_stderr().reset_index(),
+        "removed": run.pruned.removed,
+        "comparison": run.comparison.reset_index(),
+        "compared_attributions": run.comparison.attributions,
+    }
+    for name, frame in tables.items():
+        frame.to_csv(out / f"{name}.csv", index=False)
+    return [out / f"{name}.csv" for name in tables]

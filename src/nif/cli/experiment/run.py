@@ -1,0 +1,229 @@
+"""Run an experiment from training to report."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+from torch.utils.data import TensorDataset
+
+from nif import datasets
+from nif.cli import sections
+from nif.cli.experiment.classifier import accuracy, classifier, one_thread, train
+from nif.cli.experiment.files import write
+from nif.cli.experiment.published import beside_published
+from nif.cli.text import paragraph
+from nif.comparison.compare import Comparison, compare
+from nif.comparison.methods import ATTRIBUTIONS
+from nif.core import __version__
+from nif.core.errors import InputError
+from nif.core.files import refuse_unwritable
+from nif.core.progress import progress as progress_bar
+from nif.estimators.arrays import MOST_TERMS_FOR_MINE
+from nif.estimators.estimate import Estimator
+from nif.flow.flow import Flow
+from nif.measures.association.decomposition import DAVIS2019
+from nif.pipeline import measure
+from nif.pruning.prune import prune
+from nif.pruning.result import Pruned
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A data set with the network that is trained on it.
+
+    Attributes:
+        dataset: A name `nif.datasets.load` knows.
+        hidden: Units of each hidden layer.
+        epochs: Passes over the training rows; enough for the loss to settle, a second or less.
+        of_the_paper: Whether the published table, of four features, can stand beside the result.
+    """
+
+    dataset: str
+    hidden: tuple[int, ...]
+    epochs: int
+    of_the_paper: bool
+
+
+EXPERIMENTS = {
+    "iris": Experiment("iris", hidden=(10,), epochs=200, of_the_paper=True),
+    "banknote": Experiment("banknote", hidden=(10, 10), epochs=40, of_the_paper=True),
+    "digits": Experiment("digits", hidden=(32, 16), epochs=40, of_the_paper=False),
+}
+"""The demos by name; a new one is an entry here."""
+
+
+Echo = Callable[[str], None]
+"""Shows one piece of text to the user."""
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """All that a demo made.
+
+    Attributes:
+        split: The data, standardised.
+        model: The trained network.
+        flow: What was measured on its training rows.
+        pruned: The network without its silent neurons.
+        comparison: Its attribution beside others.
+        text: All that was told of it.
+    """
+
+    split: datasets.Split
+    model: nn.Module
+    flow: Flow
+    pruned: Pruned
+    comparison: Comparison
+    text: str
+
+
+def run(
+    experiment: Experiment,
+    *,
+    hidden: Sequence[int] | None = None,
+    seed: int = 0,
+    out: Path | None = None,
+    estimator: Estimator | None = None,
+    tolerance: float = 0.0,
+    progress: bool = True,
+    echo: Echo,
+) -> Run:
+    """Run an experiment of `EXPERIMENTS` and tell what was found.
+
+    Args:
+        experiment: The data set and its network.
+        hidden: Units of each hidden layer, instead of the experiment's own.
+        seed: Seeds the split, the network, its training and the measurement.
+        out: Directory for figure, flow file, report and tables; None writes nothing.
+        estimator: As for `nif.measure`.
+        tolerance: Accuracy that pruning may cost.
+        progress: Show bars with the time left, in a terminal, after two seconds.
+        echo: Shows each piece of text as soon as it is known.
+
+    Raises:
+        InputError: The data can not be had, a layer has no unit, or `out` can not be written.
+    """
+    layers = _checked_hidden(experiment.hidden if hidden is None else tuple(hidden))
+    if out is not None:
+        refuse_unwritable(out)
+    told = _Told(echo)
+    split = datasets.split(datasets.load(experiment.dataset), seed=seed)
+    told.title(f"NIF {__version__}: {split.whole}")
+    steps = _Steps(split, seed, progress, told)
+    with one_thread():
+        model = steps.trained(layers, experiment.epochs)
+        flow = steps.measured(model, estimator)
+        pruned = steps.pruned(model, flow, tolerance)
+        comparison = steps.compared(model, flow)
+    if experiment.of_the_paper:
+        told.section("The table of the paper, beside ours", beside_published(comparison))
+    done = Run(split, model, flow, pruned, comparison, told.text)
+    if out is not None:
+        told.section("Written", "\n".join(f"  {path}" for path in write(done, out)))
+    return done
+
+
+class _Told:
+    """Shows text and remembers it."""
+
+    def __init__(self, echo: Echo) -> None:
+        self.echo = echo
+        self.text = ""
+
+    def title(self, text: str) -> None:
+        """The first line."""
+        self._say(paragraph(text, first=""))
+
+    def section(self, title: str, text: str) -> None:
+        """A heading and what it is about."""
+        self._say(f"\n{title}\n{text}")
+
+    def _say(self, text: str) -> None:
+        self.text += text + "\n"
+        self.echo(text)
+
+
+@dataclass(frozen=True, eq=False)
+class _Steps:
+    """The steps of a run, each of which says what it found."""
+
+    split: datasets.Split
+    seed: int
+    progress: bool
+    told: _Told
+
+    def trained(self, hidden: tuple[int, ...], epochs: int) -> nn.Module:
+        sizes = (len(self.split.whole.feature_names), *hidden, len(self.split.whole.class_names))
+        model = classifier(sizes, seed=self.seed)
+        x, y = tensors(self.split.train)
+        with progress_bar("training", total=float(epochs), shown=self.progress) as advance:
+            train(model, x, y, epochs=epochs, seed=self.seed, advance=advance)
+        held_out = accuracy(model, *tensors(self.split.test))
+        self.told.section(
+            f"Network {'-'.join(map(str, sizes))}: ReLU, Adam, {epochs} epochs, seed {self.seed}",
+            f"  accuracy {accuracy(model, x, y):.3f} on the {len(x)} rows it was trained on,\n"
+            f"           {held_out:.3f} on {len(self.split.test)} rows held out",
+        )
+        return model
+
+    def measured(self, model: nn.Module, estimator: Estimator | None) -> Flow:
+        rows = self.split.train
+        flow = measure(
+            model,
+            rows.x,
+            estimator=estimator,
+            feature_names=rows.feature_names,
+            class_names=rows.class_names,
+            seed=self.seed,
+            progress=self.progress,
+        )
+        self.told.section("Information flow", sections.measurement(flow))
+        self.told.section("Links", sections.links(flow))
+        self.told.section("Attribution", sections.attribution(flow))
+        self.told.section("Neurons", sections.neurons(flow))
+        self.told.section("Structure", f"{sections.layers(flow)}\n\n{sections.communities(flow)}")
+        return flow
+
+    def pruned(self, model: nn.Module, flow: Flow, tolerance: float) -> Pruned:
+        """Judged on the training rows, so that the held-out ones can tell whether it was right."""
+        rows = TensorDataset(*tensors(self.split.train))
+        pruned = prune(model, flow, rows, tolerance=tolerance, progress=self.progress)
+        before, after = (accuracy(network, *tensors(self.split.test)) for network in (model, pruned.model))
+        self.told.section("Without silent neurons", sections.pruning(pruned, before, after))
+        return pruned
+
+    def compared(self, model: nn.Module, flow: Flow) -> Comparison:
+        rows = self.split.train
+        davis = self._published(model, flow)
+        with progress_bar("comparing", total=float(len(ATTRIBUTIONS)), shown=self.progress) as advance:
+            comparison = compare(model, flow, rows.x, rows.y, davis=davis, seed=self.seed, advance=advance)
+        self.told.section("Attribution beside others", sections.shares(comparison))
+        self.told.section("Which one to believe", sections.agreement(comparison))
+        return comparison
+
+    def _published(self, model: nn.Module, flow: Flow) -> Flow | None:
+        """The flow as published, where a critic for each of its links takes seconds and not hours."""
+        if flow.measurement.terms > MOST_TERMS_FOR_MINE:
+            return None
+        with warnings.catch_warnings():
+            # What the warning says of this decomposition stands below the table.
+            warnings.simplefilter("ignore", UserWarning)
+            return measure(
+                model, self.split.train.x, decomposition=DAVIS2019, seed=self.seed, progress=self.progress
+            )
+
+
+def tensors(dataset: datasets.Dataset) -> tuple[torch.Tensor, torch.Tensor]:
+    """Features and classes of a data set."""
+    return torch.from_numpy(dataset.x), torch.from_numpy(dataset.y)
+
+
+def _checked_hidden(hidden: tuple[int, ...]) -> tuple[int, ...]:
+    if not hidden or min(hidden) < 1:
+        raise InputError(f"The hidden layers are {list(hidden)}; expected one or more sizes, such as 10,10.")
+    return hidden

@@ -1,0 +1,188 @@
+"""All attributions of one network in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from scipy.stats import kendalltau, rankdata, spearmanr
+
+from nif.comparison.faithfulness import deletion
+from nif.comparison.kolmogorov_smirnov import kolmogorov_smirnov
+from nif.comparison.methods import ATTRIBUTIONS, PUBLISHED, REFERENCE
+from nif.comparison.problem import Subject, checked, detached, feature_names, one_table
+from nif.core.errors import InputError
+from nif.core.types import Advance, ignore
+from nif.estimators.arrays import MOST_TERMS_FOR_MINE
+from nif.estimators.binned.estimator import Binned
+from nif.estimators.estimate import Estimator
+from nif.flow.flow import Flow
+
+MOST_FEATURES_IN_TABLE = 20
+
+
+class Comparison(pd.DataFrame):
+    """One row for each attribution; `attributions` holds the attribution of every feature.
+
+    Attributes:
+        attributions: Columns method, feature, attribution (scaled to sum 1 for each method).
+    """
+
+    _metadata: ClassVar[list[str]] = ["attributions"]
+    attributions: pd.DataFrame
+
+
+def compare(
+    model: Any,
+    flow: Flow,
+    x: Any,
+    y: Any,
+    *,
+    davis: Flow | None = None,
+    methods: Sequence[str] | None = None,
+    estimator: Estimator | None = None,
+    output: int | str | None = None,
+    repeats: int = 100,
+    seed: int = 0,
+    advance: Advance = ignore,
+) -> Comparison:
+    r"""The attribution of a flow beside raw mutual information, SHAP, integrated gradients, random ranking.
+
+    Every attribution is one number for each feature, scaled to sum 1. Three questions are asked of it:
+
+    - Has it the distribution of the raw mutual information of feature and label? (``ks``,
+      ``ks_p_asymptotic``, ``ks_p_exact``: the paper's comparison. A small p rejects "same distribution".
+      It does not see which feature has which value.)
+    - Does it rank features as raw mutual information does? (``spearman``, ``kendall``; NaN where it ranks
+      none.)
+    - Does it name the features the model uses? (``deletion``: area under accuracy as features are replaced by
+      their mean, the most important first, lower is better; ``deletion_spread``: its standard deviation over
+      the repeats; ``deletion_rank``: 1 is best.)
+
+    Args:
+        model: The trained network the flow was measured on; it is not touched.
+        flow: What `nif.measure` gave for it.
+        x: Features on the scale the model was trained on; of a model with several inputs a tuple or mapping
+            of them, as for `nif.measure`. At least 50 rows.
+        y: Class indices, in the order of the model's outputs.
+        davis: The flow as published in 2019; measured here if it is asked for and not given.
+        methods: Rows to compute, names out of `ATTRIBUTIONS`; raw mutual information is always among them.
+            None for all, save that the flow as published trains a critic for each link and so is left out
+            above 5,000 terms of mutual information unless it is named or given.
+        estimator: For the information between feature and label; `Binned()` if None.
+        output: Which output was measured, of a model that returns several.
+        repeats: Bootstrap samples of the rows in the deletion test.
+        seed: Seeds all that is drawn.
+        advance: Told of every method that is done, 1 each.
+
+    Returns:
+        A data frame indexed by method. Up to 20 features each has a column of its own; the frame's
+        `attributions` holds them for any number.
+
+    Raises:
+        InputError: Data and flow do not fit, an unknown method, or shap or captum is not installed.
+
+    References:
+        Davis et al. (2019), https://arxiv.org/abs/1901.08557, table 1.
+    """
+    chosen = _chosen(methods) if methods is not None else _affordable(flow, davis)
+    if repeats < 1:
+        raise InputError(f"repeats is {repeats}; expected 1 or more, such as 100.")
+    network, table = one_table(detached(model), x, output)
+    features, labels = checked(table, y, flow)
+    subject = Subject(network, flow, davis, features, labels, estimator or Binned(), seed)
+    attributions = {}
+    for method in chosen:
+        attributions[method] = scaled(ATTRIBUTIONS[method](subject))
+        advance(1)
+    rows = {
+        method: _scores(subject, attribution, attributions[REFERENCE], repeats)
+        for method, attribution in attributions.items()
+    }
+    return _table(attributions, rows, feature_names(flow))
+
+
+def scaled(attribution: Float[np.ndarray, " feature"]) -> Float[np.ndarray, " feature"]:
+    """Divided by its sum; all zeros, an attribution that names nothing, stay zeros.
+
+    Example:
+        >>> scaled(np.array([1.0, 3.0])).tolist()
+        [0.25, 0.75]
+    """
+    total = attribution.sum()
+    return attribution / total if total > 0 else np.zeros_like(attribution)
+
+
+def _chosen(methods: Sequence[str]) -> list[str]:
+    """The rows of the table in the order of the registry, the reference first."""
+    unknown = sorted(set(methods) - set(ATTRIBUTIONS))
+    if unknown:
+        raise InputError(
+            f"No attribution is called {unknown[0]!r}; expected any of {', '.join(ATTRIBUTIONS)}."
+        )
+    return [name for name in ATTRIBUTIONS if name in methods or name == REFERENCE]
+
+
+def _affordable(flow: Flow, davis: Flow | None) -> list[str]:
+    """All rows, without the published flow where it is neither there nor to be had in reasonable time."""
+    too_long = davis is None and flow.measurement.terms > MOST_TERMS_FOR_MINE
+    return [name for name in ATTRIBUTIONS if name != PUBLISHED or not too_long]
+
+
+def _scores(
+    subject: Subject,
+    attribution: Float[np.ndarray, " feature"],
+    reference: Float[np.ndarray, " feature"],
+    repeats: int,
+) -> dict[str, float]:
+    test = kolmogorov_smirnov(attribution, reference)
+    faithful = deletion(subject, attribution, repeats=repeats)
+    return {
+        "ks": test.statistic,
+        "ks_p_asymptotic": test.asymptotic,
+        "ks_p_exact": test.exact,
+        "spearman": rank_correlation(spearmanr, attribution, reference),
+        "kendall": rank_correlation(kendalltau, attribution, reference),
+        "deletion": faithful.area,
+        "deletion_spread": faithful.spread,
+    }
+
+
+def rank_correlation(
+    correlation: Callable[..., Any],
+    first: Float[np.ndarray, " feature"],
+    second: Float[np.ndarray, " feature"],
+) -> float:
+    """The statistic of a scipy rank correlation; NaN, not a warning, where a side ranks nothing.
+
+    Example:
+        >>> rank_correlation(spearmanr, np.array([1.0, 1.0]), np.array([1.0, 2.0]))
+        nan
+    """
+    if np.ptp(first) == 0 or np.ptp(second) == 0:
+        return float("nan")
+    return float(correlation(first, second).statistic)
+
+
+def _table(
+    attributions: dict[str, np.ndarray], scores: dict[str, dict[str, float]], features: Sequence[str]
+) -> Comparison:
+    wide = pd.DataFrame.from_dict(attributions, orient="index", columns=list(features))
+    table = pd.DataFrame.from_dict(scores, orient="index")
+    table["deletion_rank"] = rankdata(table["deletion"], method="min").astype(int)
+    if len(features) <= MOST_FEATURES_IN_TABLE:
+        table = pd.concat([wide, table], axis=1)
+    result = Comparison(table.rename_axis("method"))
+    result.attributions = _long(attributions, features)
+    return result
+
+
+def _long(attributions: dict[str, np.ndarray], features: Sequence[str]) -> pd.DataFrame:
+    frames = [
+        pd.DataFrame({"method": method, "feature": list(features), "attribution": attribution})
+        for method, attribution in attributions.items()
+    ]
+    return pd.concat(frames, ignore_index=True)

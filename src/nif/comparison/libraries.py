@@ -1,0 +1,94 @@
+"""Attributions by other libraries: integrated gradients by captum, Shapley values by shap."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from nif.comparison.problem import Subject, some_rows
+from nif.core.errors import needs_extra
+from nif.core.random import kept_in
+
+ROWS_INTEGRATED = 500
+
+
+STEPS = 50
+
+
+ROWS_AT_ONCE = 20_000
+
+
+def integrated_gradients(subject: Subject) -> Float[np.ndarray, " feature"]:
+    r"""Mean over samples and outputs of the absolute integrated gradient, from the mean sample.
+
+    Up to 500 samples are explained, in 50 steps each.
+
+    .. math::
+        A_i = E_{x, k} \Big| (x_i - \bar x_i) \int_0^1 \partial_i f_k(\bar x + t (x - \bar x)) dt \Big|
+
+    References:
+        Sundararajan, Taly & Yan (2017), https://arxiv.org/abs/1703.01365
+    """
+    with needs_extra("captum"):
+        from captum.attr import IntegratedGradients
+
+    method = IntegratedGradients(subject.outputs)
+    every = subject.tensor(subject.x)
+    mean = every.mean(dim=0, keepdim=True)
+    x = every[some_rows(subject, ROWS_INTEGRATED)]
+    with torch.no_grad():
+        outputs = subject.outputs(mean).shape[1]
+    total = sum(
+        method.attribute(x, mean, target=k, n_steps=STEPS, internal_batch_size=ROWS_AT_ONCE).abs().mean(dim=0)
+        for k in range(outputs)
+    )
+    return np.asarray(total, dtype=np.float64) / outputs
+
+
+ROWS_EXPLAINED = 100
+
+
+BACKGROUND_ROWS = 500
+
+
+DRAWS = 100
+
+
+def shapley(subject: Subject) -> Float[np.ndarray, " feature"]:
+    r"""Mean over samples and outputs of the absolute SHAP value, from ``shap.GradientExplainer``.
+
+    That explainer (expected gradients) averages gradients between a sample and samples drawn from the data;
+    it takes any differentiable model, at a cost that does not grow with the number of features. Up to 100
+    samples are explained, with 100 draws each.
+
+    .. math:: A_i = E_{x, k} |\phi_i^k(x)|
+
+    References:
+        Lundberg & Lee (2017), https://arxiv.org/abs/1705.07874. Expected gradients: Erion et al. (2019),
+        https://arxiv.org/abs/1906.10670.
+    """
+    with needs_extra("shap"), kept_in():
+        import shap
+
+    x = subject.tensor(subject.x)
+    background = x[some_rows(subject, BACKGROUND_ROWS)]
+    explained = x[some_rows(subject, ROWS_EXPLAINED)]
+    with kept_in():
+        explainer = shap.GradientExplainer(_Columns(subject), background)
+        values = explainer.shap_values(explained, nsamples=DRAWS, rseed=subject.seed)
+    by_output = np.asarray(values, dtype=np.float64).reshape(len(explained), x.shape[1], -1)
+    return np.abs(by_output).mean(axis=(0, 2))
+
+
+class _Columns(nn.Module):
+    """The model as shap wants it: a module with one column for each output."""
+
+    def __init__(self, subject: Subject) -> None:
+        super().__init__()
+        self.model = subject.model
+        self.subject = subject
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.subject.outputs(self.subject.in_its_precision(x))  # shap gives float32 to every model

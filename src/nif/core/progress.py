@@ -1,0 +1,49 @@
+"""A progress bar with the time left, for work that takes longer than two seconds in front of a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
+
+from nif.core.types import Advance
+
+SECONDS_BEFORE_SHOWN = 2.0
+
+
+FORMAT = "{desc} {percentage:3.0f}% |{bar}| {elapsed} spent, {remaining} left"
+
+
+FORMAT_WITHOUT_END = "{desc} {n_fmt} | {elapsed} spent"
+
+
+@contextmanager
+def progress(label: str, total: float | int | None, *, shown: bool = True) -> Iterator[Advance]:
+    """A bar on stderr while the block runs; yields the function to call with the work just done.
+
+    The bar appears after two seconds, never where stderr is not a terminal, and is wiped at the end.
+
+    Args:
+        label: What is being done, for example ``"measuring"``.
+        total: The work to do, in the unit of the calls to `Advance`; None if that is not known.
+        shown: False for no bar at all.
+
+    Example:
+        >>> with progress("measuring", total=2) as advance:
+        ...     advance(1)
+        ...     advance(1)
+    """
+    with tqdm(
+        desc=label,
+        total=total,
+        bar_format=FORMAT if total is not None else FORMAT_WITHOUT_END,
+        delay=SECONDS_BEFORE_SHOWN,
+        leave=False,
+        disable=None if shown else True,  # None: off unless stderr is a terminal
+    ) as bar:
+
+        def advance(work: float | int) -> None:
+            bar.update(work)
+
+        yield advance

@@ -1,0 +1,78 @@
+"""What is to be expected of independent data: p-values, their combination, false discovery rate."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+from nif.core.types import Values
+
+
+def cauchy_combination(p_values: Float[np.ndarray, "... test"]) -> Values:
+    r"""One p-value from several whose dependence is not known.
+
+    .. math:: p = \tfrac12 - \tfrac1\pi \arctan \operatorname{mean}_k \tan\{(\tfrac12 - p_k)\pi\}
+
+    A mean of Cauchy variables is Cauchy both when they are independent and when they are equal, so the
+    result is calibrated at both ends and close to it between.
+
+    References:
+        Liu & Xie (2020), Cauchy combination test, https://arxiv.org/abs/1808.09011
+
+    Example:
+        >>> float(cauchy_combination(np.array([0.03, 0.03])).round(6))
+        0.03
+    """
+    inside = np.clip(p_values, 1e-15, 1 - 1e-15)
+    score = np.tan((0.5 - inside) * np.pi).mean(axis=-1)
+    return 0.5 - np.arctan(score) / np.pi
+
+
+def simes(p_values: Float[np.ndarray, " test"]) -> float:
+    r"""p-value of "no test of this family has an effect", valid under positive dependence.
+
+    .. math:: p = \min_k \; n \, p_{(k)} / k
+
+    References:
+        Simes (1986), An improved Bonferroni procedure for multiple tests of significance.
+
+    Example:
+        >>> simes(np.array([0.01, 0.5, 0.9]))
+        0.03
+    """
+    if p_values.size == 0:
+        return 1.0
+    ordered = np.sort(p_values)
+    return float(min(1.0, (ordered * p_values.size / np.arange(1, p_values.size + 1)).min()))
+
+
+def benjamini_hochberg(p_values: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:
+    r"""p-values adjusted for their number: rejecting those below alpha keeps false discoveries at alpha.
+
+    .. math:: q_{(k)} = \min_{l \ge k} \; n \, p_{(l)} / l
+
+    References:
+        Benjamini & Hochberg (1995), Controlling the false discovery rate.
+
+    Example:
+        >>> benjamini_hochberg(np.array([0.01, 0.02, 0.9])).tolist()
+        [0.03, 0.03, 0.9]
+    """
+    count = p_values.size
+    order = np.argsort(p_values)
+    scaled = p_values[order] * count / np.arange(1, count + 1)
+    adjusted = np.empty(count)
+    adjusted[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
+    return adjusted
+
+
+def simes_of_columns(p_values: Float[np.ndarray, "test unit"]) -> Float[np.ndarray, " unit"]:
+    """`nif.core.statistics.simes` of each column, over the tests that are not NaN; 1 where there is none.
+
+    Example:
+        >>> simes_of_columns(np.array([[0.9, 1.0], [0.01, 1.0], [0.5, 1.0]])).tolist()
+        [0.03, 1.0]
+    """
+    tests = np.isfinite(p_values).sum(axis=0)
+    ordered = np.sort(p_values, axis=0) * tests / np.arange(1, len(p_values) + 1)[:, None]
+    return np.fmin.reduce(ordered, axis=0, initial=1.0)

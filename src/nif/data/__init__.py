@@ -1,0 +1,1 @@
+"""Rows of data as checked tensors, whatever a user passes."""

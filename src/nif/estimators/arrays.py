@@ -1,0 +1,102 @@
+"""Mutual information of two arrays, and of all pairs of columns."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nif.core.progress import progress as progress_bar
+from nif.estimators.binned.estimator import Binned
+from nif.estimators.estimate import Estimate, Estimator
+from nif.estimators.inputs import checked_estimator, columns, same_length
+from nif.estimators.neural.methods import Mine
+from nif.estimators.pairs import AllColumns, Limits, bytes_of, checked_jobs
+
+MOST_TERMS_FOR_MINE = 5_000
+"""Mutual information terms up to which `Mine` is chosen; above, `Binned`."""
+
+
+def automatic(terms: int) -> Estimator:
+    """The estimator for this many terms of mutual information.
+
+    Example:
+        >>> automatic(5_000), automatic(5_001)
+        (Mine(), Binned())
+    """
+    return Mine() if terms <= MOST_TERMS_FOR_MINE else Binned()
+
+
+def estimate(x: Any, y: Any, estimator: Estimator | None = None, seed: int = 0) -> Estimate:
+    r"""Mutual information of two arrays.
+
+    .. math:: I(X; Y) = E\left[\log \frac{p(x, y)}{p(x) p(y)}\right]
+
+    Args:
+        x: ``[sample]`` or ``[sample, dim]``; a Tensor, array, DataFrame, Series or list. 50 rows or more.
+        y: The same number of rows.
+        estimator: `Mine()` if None.
+        seed: Seeds all that is drawn.
+
+    Returns:
+        One number with its standard error and p-value, in nats.
+
+    Raises:
+        InputError: Not numeric, NaN or infinite, too few rows, or sides of different length.
+
+    Example:
+        >>> x = np.random.default_rng(0).normal(size=1000)
+        >>> found = estimate(x, -x + np.random.default_rng(1).normal(size=1000), estimator=Binned())
+        >>> bool(abs(found.nats - 0.347) < 3 * found.stderr)
+        True
+    """
+    left, right = columns(x, "x"), columns(y, "y")
+    same_length(left, right)
+    return (
+        (checked_estimator(estimator) or Mine())
+        .estimate(left[None], right[None], seed=seed)
+        .map(lambda values: values[0])
+    )
+
+
+def pairwise(
+    x: Any,
+    y: Any = None,
+    estimator: Estimator | None = None,
+    seed: int = 0,
+    *,
+    memory: int | str = "1GB",
+    n_jobs: int | None = None,
+    progress: bool = True,
+) -> Estimate:
+    """Mutual information of every column of x with every column of y.
+
+    Args:
+        x: ``[sample, a]``; a Tensor, array, DataFrame or list. 50 rows or more.
+        y: ``[sample, b]``; x itself if None. The diagonal then holds the entropy of each column's values.
+        estimator: `Mine()` up to 5,000 pairs and `Binned()` above if None.
+        seed: Seeds all that is drawn.
+        memory: What a block of pairs may take in each process, on top of data and result.
+        n_jobs: Processes, through joblib; see `measure`.
+        progress: Show a bar with the time left, in a terminal, after two seconds.
+
+    Returns:
+        Arrays of shape ``[a, b]``, in nats.
+
+    Raises:
+        InputError: As for `estimate`.
+
+    Example:
+        >>> table = np.random.default_rng(0).normal(size=(200, 3))
+        >>> pairwise(table, estimator=Binned()).nats.shape
+        (3, 3)
+    """
+    left = columns(x, "x")
+    right = left if y is None else columns(y, "y")
+    same_length(left, right)
+    count = left.shape[1] * (left.shape[1] - 1) // 2 if y is None else left.shape[1] * right.shape[1]
+    used, limits = (
+        checked_estimator(estimator) or automatic(count),
+        Limits(bytes_of(memory), checked_jobs(n_jobs)),
+    )
+    with progress_bar("estimating", total=count, shown=progress) as advance:
+        pairs = AllColumns(used, seed=seed, limits=limits, advance=advance)
+        return pairs.within(left) if y is None else pairs.between(left, right)

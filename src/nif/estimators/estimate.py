@@ -1,0 +1,245 @@
+"""The contract of an estimator, and the estimate it returns. All information is in nats."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float, Int8
+from scipy.stats import norm
+
+from nif.core.errors import InputError
+from nif.core.html import Cell, Row, probability, table
+from nif.core.types import Advance, Values, ignore
+
+
+class Outcome(IntEnum):
+    """How the estimate of one pair ended; reported, never printed as a warning."""
+
+    CONVERGED = 0
+    """The estimator finished as intended."""
+    NOT_CONVERGED = 1
+    """The budget ran out while the bound was still rising: the value is likely too low."""
+    DEGENERATE = 2
+    """One side is constant: exactly 0 nats, p-value 1, and nothing was trained."""
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """Mutual information of one pair or of many, with its uncertainty.
+
+    The arrays have one shape: ``()`` for one pair, ``[pair]`` for a batch, ``[a, b]`` for all pairs.
+
+    Attributes:
+        nats: The estimate. Not clipped: an unbiased estimate of 0 is negative half of the time.
+        stderr: Standard error of `nats` from the sampling of the data, in nats.
+        p_value: Probability of a value this large if the two sides were independent.
+        outcome: An `Outcome` for each pair.
+        samples: Rows of data each value rests on.
+        estimator: The estimator and its options, as text.
+
+    Example:
+        >>> one = Estimate.of(0.4, stderr=0.02, p_value=0.001, samples=500, estimator="GaussianCopula()")
+        >>> one
+        Estimate(0.4000 ± 0.0200 nats, p = 0.001, 500 samples, GaussianCopula())
+        >>> round(float(one.bits), 3)
+        0.577
+    """
+
+    nats: Values
+    stderr: Values
+    p_value: Values
+    outcome: Int8[Any, "..."]
+    samples: int
+    estimator: str
+
+    @classmethod
+    def of(
+        cls,
+        nats: Any,
+        *,
+        stderr: Any,
+        p_value: Any,
+        samples: int,
+        estimator: str,
+        outcome: Any = Outcome.CONVERGED,
+    ) -> Estimate:
+        """Build an estimate from anything that broadcasts to the shape of `nats`."""
+        values = np.asarray(nats, dtype=np.float64)
+
+        def like_nats(array: Any, dtype: type) -> np.ndarray:
+            return np.broadcast_to(np.asarray(array, dtype=dtype), values.shape).copy()
+
+        return cls(
+            nats=values,
+            stderr=like_nats(stderr, np.float64),
+            p_value=like_nats(p_value, np.float64),
+            outcome=like_nats(outcome, np.int8),
+            samples=samples,
+            estimator=estimator,
+        )
+
+    @property
+    def bits(self) -> Values:
+        """The estimate in bits (nats / ln 2), for display."""
+        return self.nats / math.log(2)
+
+    def interval(self, level: float = 0.95) -> tuple[Values, Values]:
+        """Confidence interval in nats from the normal approximation; the lower end is not below 0.
+
+        Raises:
+            InputError: `level` is not between 0 and 1.
+
+        Example:
+            >>> one = Estimate.of(0.4, stderr=0.02, p_value=0.001, samples=500, estimator="Ksg()")
+            >>> [round(float(end), 3) for end in one.interval()]
+            [0.361, 0.439]
+        """
+        if not 0 < level < 1:
+            raise InputError(f"level is {level}; expected a share between 0 and 1, such as 0.95.")
+        half = norm.ppf(0.5 + level / 2) * self.stderr
+        return np.maximum(self.nats - half, 0.0), np.maximum(self.nats + half, 0.0)
+
+    def map(self, rearrange: Callable[[np.ndarray], Any]) -> Estimate:
+        """The same values in another arrangement, for example ``estimate.map(np.transpose)``."""
+        return Estimate(
+            nats=rearrange(self.nats),
+            stderr=rearrange(self.stderr),
+            p_value=rearrange(self.p_value),
+            outcome=rearrange(self.outcome),
+            samples=self.samples,
+            estimator=self.estimator,
+        )
+
+    def __repr__(self) -> str:
+        if self.nats.ndim == 0:
+            size = f"{self.nats:.4f} ± {self.stderr:.4f} nats, p = {self.p_value:.3g}"
+        else:
+            failed = int((self.outcome == Outcome.NOT_CONVERGED).sum())
+            size = f"{'x'.join(map(str, self.nats.shape))} pairs, mean {self.nats.mean():.4f} nats"
+            size += f", {failed} not converged" if failed else ""
+        return f"Estimate({size}, {self.samples} samples, {self.estimator})"
+
+    def _repr_html_(self) -> str:
+        return estimate_html(self)
+
+
+@runtime_checkable
+class Estimator(Protocol):
+    """A method that estimates mutual information for a batch of pairs.
+
+    An estimator is a frozen dataclass of options, so that its `repr` says how a value was made. It
+
+    - returns exactly 0 nats, p-value 1 and `Outcome.DEGENERATE` where a side is constant;
+    - gives the same bits for the same data and seed, and touches no global random state;
+    - never clips at 0, never returns NaN or infinity for finite data;
+    - takes its data already checked (see `nif.estimators.inputs`).
+    """
+
+    def estimate(
+        self,
+        x: Float[np.ndarray, "pair sample dim_x"],
+        y: Float[np.ndarray, "pair sample dim_y"],
+        *,
+        seed: int = 0,
+        advance: Advance = ignore,
+    ) -> Estimate:
+        """Estimate I(X; Y) of each pair; arrays of the result have shape ``[pair]``."""
+        ...
+
+
+@runtime_checkable
+class AllPairs(Protocol):
+    """An estimator that has a faster way for every column of x with every column of y."""
+
+    def pairwise(
+        self,
+        x: Float[np.ndarray, "sample a"],
+        y: Float[np.ndarray, "sample b"],
+        *,
+        seed: int = 0,
+        advance: Advance = ignore,
+    ) -> Estimate:
+        """Estimate I(X_a; Y_b) of all pairs; arrays of the result have shape ``[a, b]``."""
+        ...
+
+
+MOST_ROWS, MOST_COLUMNS = 12, 12
+"""Of a batch or a matrix that are shown; how many there are is said."""
+
+
+def estimate_html(found: Estimate) -> str:
+    """The table for the shape that the estimate has."""
+    if found.nats.ndim == 2 and found.nats.size:
+        return _matrix(found)
+    return _list(found)
+
+
+def _list(found: Estimate) -> str:
+    """A row for each pair, the first ones of many."""
+    low, high = (np.atleast_1d(end).ravel() for end in found.interval())
+    flat = [np.atleast_1d(values).ravel() for values in (found.nats, found.stderr, found.bits, found.p_value)]
+    outcome = np.atleast_1d(found.outcome).ravel()
+    most = max(float(flat[0].max(initial=0.0)), 1e-300)
+    single = found.nats.ndim == 0
+    rows: list[Row] = [
+        [
+            *([] if single else [str(index)]),
+            Cell(f"{nats:.4f}", strong=single, filled=0.0 if single else nats / most),
+            f"± {stderr:.4f}",
+            f"{low[index]:.3f} – {high[index]:.3f}",
+            f"{bits:.3f}",
+            probability(p_value),
+            _OUTCOMES[int(outcome[index])],
+        ]
+        for index, (nats, stderr, bits, p_value) in enumerate(zip(*flat, strict=True))
+        if index < MOST_ROWS
+    ]
+    head = ["nats", "error", "95% interval", "bits", "p", "outcome"]
+    total = outcome.size
+    rest = f"the first {MOST_ROWS} of {total:,} pairs; " if total > MOST_ROWS else ""
+    return table(
+        head if single else ["pair", *head],
+        rows,
+        title="Mutual information",
+        below=[rest + _how(found)],
+        names=0 if single else 1,
+    )
+
+
+def _matrix(found: Estimate) -> str:
+    """Nats of the first pairs, shaded by their size; what a column tells of itself is not shaded."""
+    count, across = found.nats.shape
+    nats = found.nats[:MOST_ROWS, :MOST_COLUMNS]
+    own = np.eye(count, across, dtype=bool) & _of_one_table(found)
+    others = found.nats[~own]
+    most = max(float(others.max()), 1e-300)
+    rows: list[Row] = [
+        [str(index), *(Cell(f"{value:.3f}", shade=0 if itself else value / most) for value, itself in cells)]
+        for index, cells in enumerate(map(zip, nats, own))
+    ]
+    below = [f"mean {others.mean():.4f} nats; {_how(found)}"]
+    if own.any():
+        below.insert(0, "on the diagonal: the entropy of each column, not in the mean")
+    if nats.size < found.nats.size:
+        below.insert(0, f"the first {nats.shape[0]} x {nats.shape[1]} of {count:,} x {across:,} pairs")
+    heading = f"Mutual information of {count:,} x {across:,} pairs, nats"
+    return table(["", *map(str, range(nats.shape[1]))], rows, title=heading, below=below)
+
+
+def _of_one_table(found: Estimate) -> bool:
+    """Whether these are the columns of one table with one another, so that the diagonal is their entropy."""
+    return found.nats.size > 1 and np.array_equal(found.nats, found.nats.T)
+
+
+def _how(found: Estimate) -> str:
+    failed = int((found.outcome == 1).sum())
+    missed = f"; {failed} not converged" if failed and found.nats.ndim else ""
+    return f"{found.samples:,} samples; {found.estimator}{missed}"
+
+
+_OUTCOMES = ("converged", "not converged: likely too low", "one side is constant")

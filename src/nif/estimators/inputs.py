@@ -1,0 +1,81 @@
+"""Turn what a user has into checked arrays, or say in one sentence what is wrong with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+
+from nif.core.errors import InputError
+from nif.core.types import FEWEST_SAMPLES
+from nif.estimators.estimate import Estimator
+
+
+def columns(data: Any, name: str) -> Float[np.ndarray, "sample dim"]:
+    """A copy of `data` as float64 columns, from a Tensor, an array, a DataFrame, a Series or a list.
+
+    Raises:
+        InputError: Not numeric, not one- or two-dimensional, NaN or infinite, or fewer than 50 rows.
+
+    Example:
+        >>> columns([1, 2] * 25, "x").shape
+        (50, 1)
+    """
+    array = _numeric(data, name)
+    if array.ndim == 1:
+        array = array[:, None]
+    if array.ndim != 2 or array.shape[1] == 0:
+        raise InputError(f"{name} has shape {array.shape}; expected [sample] or [sample, column].")
+    if len(array) < FEWEST_SAMPLES:
+        raise InputError(
+            f"{name} has {len(array)} samples; mutual information needs at least {FEWEST_SAMPLES}. "
+            "Give more rows."
+        )
+    bad = ~np.isfinite(array)
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        raise InputError(
+            f"{name} has {int(bad.sum())} NaN or infinite values, the first in row {row}, column {column}. "
+            "Remove or impute them."
+        )
+    return array
+
+
+def same_length(x: np.ndarray, y: np.ndarray) -> None:
+    """Refuse two sides that can not have been sampled together."""
+    if len(x) != len(y):
+        raise InputError(
+            f"x has {len(x)} samples and y has {len(y)}; both sides of a pair need the same rows in the "
+            "same order."
+        )
+
+
+def checked_estimator(given: Any) -> Any:
+    """An estimator, or what stands for the automatic choice (None).
+
+    Example:
+        >>> checked_estimator("binned")
+        Traceback (most recent call last):
+        nif.contracts.InputError: estimator is 'binned'; expected one such as nif.Mine(), or None.
+    """
+    if given is None or (isinstance(given, Estimator) and not isinstance(given, type)):
+        return given
+    raise InputError(f"estimator is {given!r}; expected one such as nif.Mine(), or None.")
+
+
+def _numeric(data: Any, name: str) -> np.ndarray:
+    if isinstance(data, torch.Tensor):
+        return data.detach().to("cpu", torch.float64, copy=True).numpy()
+    if isinstance(data, pd.DataFrame):
+        text = [str(column) for column in data if not pd.api.types.is_numeric_dtype(data[column])]
+        if text:
+            raise InputError(
+                f"{name} has columns that are not numbers: {', '.join(text)}. Encode or drop them."
+            )
+    try:
+        return np.array(data, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} is not numeric ({error}); expected an array of numbers.") from error

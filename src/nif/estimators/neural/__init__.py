@@ -1,0 +1,1 @@
+"""Mutual information from critics: variational bounds, cross-fitted."""

@@ -1,0 +1,1 @@
+"""Critics of pairs of numbers, trained by compiled code."""

@@ -1,0 +1,158 @@
+"""A bank of critics: one small network T(x, y) for each pair, all trained together.
+
+Every parameter carries one leading `pair` axis, so that a bank is a few batched matrix products and never a
+loop over pairs. A critic is
+
+.. math:: T(x, y) = x^\top A x + y^\top B y + x^\top C y
+        + w_3^\top \\sigma(W_2 \\sigma(W_x x + W_y y + b_1) + b_2)
+
+with ReLU. The quadratic part starts at the log density ratio of a Gaussian with the covariance of the data,
+and w_3 at zero, so that training starts from the Gaussian copula and adds what it misses. An additive
+constant would change no bound's gradient except NWJ's, and is `bias`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+RIDGE = 1e-5
+"""Of the mean variance; adds under .02 nats of error where the truth is 4."""
+
+
+@dataclass(frozen=True, eq=False)
+class Critics:
+    """The parameters of a bank of critics; every tensor has the `pair` axis first."""
+
+    quadratic_x: Float[Tensor, "pair dim_x dim_x"]
+    quadratic_y: Float[Tensor, "pair dim_y dim_y"]
+    cross: Float[Tensor, "pair dim_x dim_y"]
+    bias: Float[Tensor, "pair"]
+    weight_x: Float[Tensor, "pair dim_x hidden"]
+    weight_y: Float[Tensor, "pair dim_y hidden"]
+    bias_1: Float[Tensor, "pair 1 hidden"]
+    weight_2: Float[Tensor, "pair hidden hidden"]
+    bias_2: Float[Tensor, "pair 1 hidden"]
+    weight_3: Float[Tensor, "pair hidden 1"]
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        """The tensors in the order of the fields."""
+        return [getattr(self, field.name) for field in fields(self)]
+
+    def trainable(self) -> Critics:
+        """A copy whose tensors collect gradients."""
+        return type(self)(*[tensor.detach().clone().requires_grad_() for tensor in self.parameters])
+
+    def detached(self) -> Critics:
+        """A copy that later training does not change."""
+        return type(self)(*[tensor.detach().clone() for tensor in self.parameters])
+
+    def select(self, pairs: Int[Tensor, " kept"]) -> Critics:
+        """The critics of some pairs only."""
+        return type(self)(*[tensor.detach()[pairs] for tensor in self.parameters])
+
+    def scaled(self, scale: Float[Tensor, " pair"]) -> Critics:
+        """The critics with every score of a pair times a number."""
+        linear = {"quadratic_x", "quadratic_y", "cross", "bias", "weight_3"}
+
+        def times(name: str, tensor: Tensor) -> Tensor:
+            return tensor.detach() * scale.view(-1, *[1] * (tensor.dim() - 1)) if name in linear else tensor
+
+        return type(self)(*[times(field.name, getattr(self, field.name)) for field in fields(self)])
+
+    def scores(
+        self,
+        x: Float[Tensor, "pair sample dim_x"],
+        y: Float[Tensor, "pair sample dim_y"],
+        shifts: Int[Tensor, " shift"],
+    ) -> tuple[Float[Tensor, "pair sample"], Float[Tensor, "pair shift sample"]]:
+        """Scores of the samples as they are, and with y taken `shift` rows further on.
+
+        The projections of x and y are computed once and shared by all shifts.
+        """
+        rows = _rolled_rows(x.shape[1], shifts)
+        hidden_x, hidden_y = x @ self.weight_x + self.bias_1, y @ self.weight_y
+        hidden = torch.relu(hidden_x[:, None] + hidden_y[:, rows]).flatten(1, 2)
+        hidden = torch.relu(torch.baddbmm(self.bias_2, hidden, self.weight_2))
+        residual = (hidden @ self.weight_3).view(len(x), len(rows), -1)
+        total = residual + self._quadratic(x, y, rows) + self.bias[:, None, None]
+        return total[:, 0], total[:, 1:]
+
+    def _quadratic(self, x: Tensor, y: Tensor, rows: Tensor) -> Float[Tensor, "pair row sample"]:
+        alone_x = (x @ self.quadratic_x * x).sum(-1)
+        alone_y = (y @ self.quadratic_y * y).sum(-1)
+        together = ((x @ self.cross)[:, None] * y[:, rows]).sum(-1)
+        return alone_x[:, None] + alone_y[:, rows] + together
+
+
+def _rolled_rows(samples: int, shifts: Int[Tensor, " shift"]) -> Int[Tensor, "row sample"]:
+    """Row numbers of y for the unshifted samples (row 0) and for each shift."""
+    start = torch.cat([shifts.new_zeros(1), shifts])
+    return (start[:, None] + torch.arange(samples, device=shifts.device)) % samples
+
+
+def gaussian_critics(
+    x: Float[Tensor, "pair sample dim_x"],
+    y: Float[Tensor, "pair sample dim_y"],
+    hidden: int,
+    generator: torch.Generator,
+) -> Critics:
+    r"""Critics that start as the log density ratio of a Gaussian fitted to the samples.
+
+    .. math:: \log \frac{p(x, y)}{p(x) p(y)} = \text{const} - \tfrac12 z^\top
+        \left[\Sigma^{-1} - \operatorname{blockdiag}(\Sigma_x, \Sigma_y)^{-1}\right] z, \quad z = (x, y)
+
+    A small ridge keeps nearly singular layers finite. Training starts by scaling the critic down to what the
+    validation samples bear out, so that noise does not start as information.
+    """
+    pairs, _, dim_x = x.shape
+    dim_y = y.shape[-1]
+    covariance = _covariance(torch.cat([x, y], dim=-1).double())
+    precision = torch.linalg.inv(covariance)
+    alone_x = torch.linalg.inv(covariance[:, :dim_x, :dim_x])
+    alone_y = torch.linalg.inv(covariance[:, dim_x:, dim_x:])
+
+    from_x, from_y, bias_1, weight_2 = _hidden_weights(dim_x, dim_y, hidden, generator)
+
+    def every(weights: Tensor) -> Tensor:
+        return weights.to(x).repeat(pairs, 1, 1)
+
+    return Critics(
+        quadratic_x=((alone_x - precision[:, :dim_x, :dim_x]) / 2).to(x),
+        quadratic_y=((alone_y - precision[:, dim_x:, dim_x:]) / 2).to(x),
+        cross=-precision[:, :dim_x, dim_x:].to(x),
+        bias=x.new_zeros(pairs),
+        weight_x=every(from_x),
+        weight_y=every(from_y),
+        bias_1=every(bias_1),
+        weight_2=every(weight_2),
+        bias_2=x.new_zeros(pairs, 1, hidden),
+        weight_3=x.new_zeros(pairs, hidden, 1),
+    )
+
+
+def _hidden_weights(dim_x: int, dim_y: int, hidden: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+    """Weights of x and of y, bias, and second weights, the same for every pair.
+
+    The first layer's are points of a scrambled Sobol sequence: the kinks of few units are then spread evenly
+    over the plane, and no seed starts with a gap where an edge of the density lies.
+    """
+    seed = int(torch.randint(2**31, (1,), generator=generator))
+    points = torch.quasirandom.SobolEngine(dim_x + dim_y + 1, scramble=True, seed=seed).draw(hidden).T
+    spread = 2 * math.sqrt(3 / (dim_x + dim_y))
+    from_x, from_y, bias = (2 * points - 1).split([dim_x, dim_y, 1])
+    second = (torch.rand(hidden, hidden, generator=generator) * 2 - 1) * math.sqrt(6 / hidden)
+    return spread * from_x, spread * from_y, math.sqrt(3) * bias, second
+
+
+def _covariance(z: Float[Tensor, "pair sample dim"]) -> Float[Tensor, "pair dim dim"]:
+    """Covariance of each pair with a small ridge."""
+    centred = z - z.mean(dim=1, keepdim=True)
+    covariance = centred.mT @ centred / z.shape[1]
+    scale = covariance.diagonal(dim1=-2, dim2=-1).mean(-1)[:, None, None]
+    return covariance + (RIDGE * scale + 1e-9) * torch.eye(z.shape[-1], device=z.device, dtype=z.dtype)

@@ -1,0 +1,305 @@
+"""Information along the paths of the network: attribution (eq. 4), its error, throughput, strongest paths.
+
+.. math:: A_{ij} = \\sum_{\text{paths } i \to j} \\; \\prod_{\text{links on the path}} \text{nats}
+
+There are about as many paths as the product of the widths of the layers, so none of this enumerates them.
+Each quantity is one pass over the layers in order of execution, and costs as much as there are links.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.sparse import csr_array
+
+from nif.core.types import AttributionErrors, Layer, Links
+
+Matrix = Float[np.ndarray, "_ _"]
+
+
+Weigh = Callable[[Links], Matrix]
+"""Takes the weight of each link from the links between two layers."""
+
+
+SPARSE = 0.05
+"""Share of links with information below which zeros are left out of a product."""
+
+
+def clipped(links: Links) -> Matrix:
+    """Weights in which links with less than 0 nats count as 0: no path goes through them."""
+    return np.maximum(links.nats, 0.0)
+
+
+def signed(links: Links) -> Matrix:
+    """Weights as they were measured, negative ones included."""
+    return links.nats
+
+
+def variances(links: Links, *, clip: bool) -> Matrix:
+    """Squared standard errors; where clipping holds a link at 0, a small error does not move it."""
+    squared = links.stderr**2
+    return np.where(links.nats > 0, squared, 0.0) if clip else squared
+
+
+def _few(weights: Matrix) -> Matrix | csr_array:
+    """The same matrix, without its zeros where there is little else: then products cost as much as links."""
+    sparse = weights.size > 0 and np.count_nonzero(weights) < SPARSE * weights.size
+    return csr_array(weights) if sparse else weights
+
+
+@dataclass(frozen=True, eq=False)
+class Dag:
+    """The layers as numbers: a directed graph without cycles, in which links lead only onward.
+
+    Attributes:
+        sizes: Units in each layer, in order of execution; the last layer holds the classes.
+        links: Between layers; every source comes before its target.
+        features: Indices of the layers that hold the features.
+    """
+
+    sizes: tuple[int, ...]
+    links: tuple[Links, ...]
+    features: tuple[int, ...] = (0,)
+
+    def toward(self, weigh: Weigh, end: Float[np.ndarray, "label column"]) -> list[np.ndarray]:
+        """For every layer, the sum over all paths from its units to the last layer, where it is `end`.
+
+        Returns:
+            An array ``[unit, column]`` for each layer.
+        """
+        sums = [np.zeros((size, end.shape[1])) for size in self.sizes[:-1]] + [end]
+        for found in sorted(self.links, key=lambda each: -each.source):
+            sums[found.source] += _few(weigh(found)) @ sums[found.target]
+        return sums
+
+    def onward(self, weigh: Weigh, start: Float[np.ndarray, "row feature"]) -> list[np.ndarray]:
+        """For every layer, the sum over all paths from the features, where it is `start`, to its units.
+
+        Returns:
+            An array ``[row, unit]`` for each layer.
+        """
+        sums = [np.zeros((len(start), size)) for size in self.sizes]
+        for layer, columns in zip(self.features, self._by_layer(start), strict=True):
+            sums[layer] += columns
+        for found in sorted(self.links, key=lambda each: each.target):
+            sums[found.target] += sums[found.source] @ _few(weigh(found))
+        return sums
+
+    def at_features(self, by_layer: Sequence[np.ndarray]) -> Float[np.ndarray, "feature column"]:
+        """The rows of all features, one after the other, from arrays ``[unit, column]`` for each layer."""
+        return np.concatenate([by_layer[layer] for layer in self.features])
+
+    @classmethod
+    def of(cls, layers: Sequence[Layer], links: Sequence[Links]) -> Dag:
+        """The graph of some layers; features are the units of the inputs, or of the first layer."""
+        features = tuple(index for index, layer in enumerate(layers[:-1]) if layer.kind == "input")
+        return cls(tuple(map(len, layers)), tuple(links), features or (0,))
+
+    @property
+    def feature_count(self) -> int:
+        """Features of all input layers."""
+        return sum(self.sizes[layer] for layer in self.features)
+
+    def _by_layer(self, columns: Float[np.ndarray, "row feature"]) -> list[np.ndarray]:
+        ends = np.cumsum([self.sizes[layer] for layer in self.features])
+        return np.split(columns, ends[:-1], axis=1)
+
+
+def attribution(
+    dag: Dag, *, clip: bool = True, of: Float[np.ndarray, "label column"] | None = None
+) -> Float[np.ndarray, "feature column"]:
+    """Sum over all paths from each feature to each unit of the last layer (eq. 4).
+
+    Args:
+        dag: The layers.
+        clip: Count negative links as 0.
+        of: Sums over classes to take, one a column; each class by itself if None.
+    """
+    end = np.eye(dag.sizes[-1]) if of is None else of
+    return dag.at_features(dag.toward(clipped if clip else signed, end))
+
+
+def attribution_stderr(
+    dag: Dag,
+    *,
+    clip: bool = True,
+    of: Float[np.ndarray, "label column"] | None = None,
+    rows: Float[np.ndarray, "row feature"] | None = None,
+) -> Float[np.ndarray, "row column"]:
+    r"""Standard error of each attribution from those of the links (delta method).
+
+    .. math:: \operatorname{Var} A_{ij} \approx \sum_{u \to v} F_{iu}^2 \; s_{uv}^2 \; B_{vj}^2
+
+    F sums the paths from feature i to unit u, B those from unit v to class j; their product is the derivative
+    of :math:`A_{ij}` by the link from u to v. The errors of the links are taken as independent. They rest on
+    the same rows of data, so this is an approximation; it leaves out terms of second order in the errors.
+
+    Args:
+        dag: The layers.
+        clip: Count negative links as 0.
+        of: Sums over classes to take, one a column; each class by itself if None.
+        rows: Sums over features to take, one a row; each feature by itself if None.
+    """
+    weigh = clipped if clip else signed
+    start = np.eye(dag.feature_count) if rows is None else rows
+    before = dag.onward(weigh, start)
+    end = np.eye(dag.sizes[-1]) if of is None else of
+    after = dag.toward(weigh, end)
+    variance = np.zeros((len(start), end.shape[1]))
+    for found in dag.links:
+        behind = _few(variances(found, clip=clip)) @ after[found.target] ** 2
+        variance += before[found.source] ** 2 @ behind
+    return np.sqrt(variance)
+
+
+def independent_errors(dag: Dag) -> AttributionErrors:
+    """Standard errors of an attribution of which nothing is known but the errors of its links."""
+    everything = np.ones((dag.sizes[-1], 1))
+    return AttributionErrors(
+        attribution_stderr(dag), attribution_stderr(dag, of=everything)[:, 0], shares(dag)[1]
+    )
+
+
+def shares(dag: Dag) -> tuple[Float[np.ndarray, " feature"], Float[np.ndarray, " feature"]]:
+    r"""Share of each feature in the attribution to all classes together, and its standard error.
+
+    .. math:: s_i = \frac{A_i}{T}, \qquad A_i = \sum_j A_{ij}, \quad T = \sum_i A_i, \qquad
+        \frac{\partial s_i}{\partial w} = \frac{1}{T}
+        \left(\frac{\partial A_i}{\partial w} - s_i \frac{\partial T}{\partial w}\right)
+
+    A link that all features pass through moves their sum and no share. Zeros where no path carries
+    information.
+    """
+    everything = np.ones((dag.sizes[-1], 1))
+    found = attribution(dag, of=everything)[:, 0]
+    total = found.sum()
+    if total == 0:
+        return np.zeros_like(found), np.zeros_like(found)
+    share = found / total
+    # Half of the 1 / T at either end: the nats of many layers make it too large to be squared.
+    rows = (np.eye(len(share)) - share[:, None]) / np.sqrt(total)
+    return share, attribution_stderr(dag, of=everything / np.sqrt(total), rows=rows)[:, 0]
+
+
+def throughput(dag: Dag) -> list[Float[np.ndarray, " _"]]:
+    """Share of the whole attribution that passes through each unit, between 0 and 1.
+
+    Where no link skips a layer, the shares of each layer sum to 1.
+    """
+    before = dag.onward(clipped, np.ones((1, dag.feature_count)))
+    after = dag.toward(clipped, np.ones((dag.sizes[-1], 1)))
+    total = before[-1].sum()
+    if total == 0:
+        return [np.zeros(size) for size in dag.sizes]
+    return [(begun[0] / total) * left[:, 0] for begun, left in zip(before, after, strict=True)]
+
+
+@dataclass(frozen=True)
+class Path:
+    """One way through the network.
+
+    Attributes:
+        product: Product of the nats of its links.
+        places: ``(layer, unit)`` as indices, from source to target.
+    """
+
+    product: float
+    places: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, eq=False)
+class _Best:
+    """The strongest paths into each unit of one layer, strongest first; `product` is 0 where there are fewer.
+
+    A path is stored as its last step: which layer and unit it came from, and which of the best paths there.
+    """
+
+    product: Float[np.ndarray, "rank unit"]
+    layer: Int[np.ndarray, "rank unit"]
+    unit: Int[np.ndarray, "rank unit"]
+    rank: Int[np.ndarray, "rank unit"]
+
+
+def strongest_paths(dag: Dag, source: tuple[int, int], target: tuple[int, int], k: int) -> list[Path]:
+    """The k paths with the largest products from one unit to another, in time linear in links times k.
+
+    The best k into a unit extend the best k into the units before it. Of equal paths the one through
+    earlier layers and units comes first.
+    """
+    first = np.zeros((1, dag.sizes[source[0]]))
+    first[0, source[1]] = 1.0
+    nowhere = np.zeros(first.shape, dtype=np.int64)
+    best = {source[0]: _Best(first, nowhere, nowhere, nowhere)}
+    for layer in range(source[0] + 1, target[0] + 1):
+        into = [found for found in dag.links if found.target == layer and found.source in best]
+        if into:
+            best[layer] = _extended(best, sorted(into, key=lambda each: each.source), k)
+    if target[0] not in best:
+        return []
+    ends = best[target[0]].product[:, target[1]]
+    return [_traced(best, source[0], target, rank) for rank in range(len(ends)) if ends[rank] > 0]
+
+
+def _extended(best: dict[int, _Best], into: Sequence[Links], k: int) -> _Best:
+    """The best k into each unit of a layer, from the best into all layers that feed it."""
+    products = np.concatenate([_candidates(best[found.source], found) for found in into])
+    steps = np.concatenate([_steps(best[found.source], found.source) for found in into])
+    chosen = largest(products, k)
+    layer, unit, rank = np.moveaxis(steps[chosen], -1, 0)
+    return _Best(np.take_along_axis(products, chosen, axis=0), layer, unit, rank)
+
+
+def _candidates(before: _Best, found: Links) -> Float[np.ndarray, "candidate target"]:
+    extended = before.product.T[:, :, None] * clipped(found)[:, None, :]
+    return extended.reshape(-1, found.nats.shape[1])
+
+
+def _steps(before: _Best, layer: int) -> Int[np.ndarray, "candidate 3"]:
+    """Layer, unit and rank of each candidate, in the order of `_candidates`."""
+    ranks, units = before.product.shape
+    unit, rank = np.divmod(np.arange(units * ranks), ranks)
+    return np.stack([np.full_like(unit, layer), unit, rank], axis=1)
+
+
+def _traced(best: dict[int, _Best], first: int, target: tuple[int, int], rank: int) -> Path:
+    product = float(best[target[0]].product[rank, target[1]])
+    (layer, unit), places = target, [target]
+    while layer != first:
+        step = best[layer]
+        layer, unit, rank = (int(array[rank, unit]) for array in (step.layer, step.unit, step.rank))
+        places.append((layer, unit))
+    return Path(product, tuple(reversed(places)))
+
+
+def between(dag: Dag, source: tuple[int, int], target: tuple[int, int]) -> float:
+    """Sum of the products of all paths from one unit to another."""
+    inside = tuple(found for found in dag.links if found.source >= source[0] and found.target <= target[0])
+    start = np.zeros((1, dag.sizes[source[0]]))
+    start[0, source[1]] = 1.0
+    sums = Dag(dag.sizes, inside, features=(source[0],)).onward(clipped, start)
+    return float(sums[target[0]][0, target[1]])
+
+
+def largest(values: Float[np.ndarray, "candidate column"], k: int) -> Int[np.ndarray, "rank column"]:
+    """Rows of the k largest values of each column, largest first, equal ones in the order they stand in.
+
+    Linear in the number of values: the k-th largest is found by selection, and only k values are sorted.
+
+    Example:
+        >>> largest(np.array([[1.0], [3.0], [3.0], [2.0]]), 2).tolist()
+        [[1], [2]]
+    """
+    count, columns = values.shape
+    if count > k:
+        threshold = np.partition(values, count - k, axis=0)[count - k]
+        above = values > threshold
+        ties = values == threshold
+        keep = above | (ties & (ties.cumsum(axis=0) <= k - above.sum(axis=0)))
+        kept = np.nonzero(keep.T)[1].reshape(columns, k).T
+    else:
+        kept = np.tile(np.arange(count)[:, None], (1, columns))
+    order = np.argsort(-np.take_along_axis(values, kept, axis=0), axis=0, kind="stable")
+    return np.take_along_axis(kept, order, axis=0)

@@ -1,1 +1,0 @@
-"""Critics of pairs of numbers trained at the processor's speed, compiled by numba."""

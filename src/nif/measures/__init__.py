@@ -1,0 +1,1 @@
+"""Ways to weigh the links of a network in nats."""

@@ -1,0 +1,8 @@
+"""A trained model as units: its layers, how they connect, and their activations on data.
+
+Nothing here changes the model.
+"""
+
+from nif.network.adapters import as_torch as as_torch
+from nif.network.layers import layers as layers
+from nif.network.recording import record as record

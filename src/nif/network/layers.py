@@ -1,0 +1,201 @@
+"""What is recorded of a model: which steps, under which names, and which feeds which."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from nif.core.errors import InputError, unknown
+from nif.data.rows import rows
+from nif.data.signature import Arguments
+from nif.network.adapters import as_torch, unwrapped
+from nif.network.axes import Axes
+from nif.network.forward import Caller
+from nif.network.graph import Graph, Step, graph_of
+from nif.network.preserve import runnable, untouched
+from nif.network.tracing import AGAIN
+from nif.network.unit_maps import Way
+
+
+@dataclass(frozen=True)
+class Place:
+    """A step whose result is recorded.
+
+    Attributes:
+        name: Of the layer.
+        step: Name of the step in a run.
+        kind: Of the layer.
+        axes: How to read the activation.
+        shape: Of the activation, without the sample.
+    """
+
+    name: str
+    step: str
+    kind: str
+    axes: Axes
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All places, in order of execution, inputs first and the output last.
+
+    Attributes:
+        places: One for each layer.
+        inputs: How many of the first are inputs.
+        connections: Pairs of places where the first feeds the second past no other, and which of their units
+            are joined.
+        largest: Values a row takes in the largest activation of the model.
+        writes_input: Whether the model changes its inputs in place; it must then be given copies.
+    """
+
+    places: tuple[Place, ...]
+    inputs: int
+    connections: dict[tuple[int, int], Way]
+    largest: int
+    writes_input: bool = False
+
+    @property
+    def hidden(self) -> tuple[Place, ...]:
+        """The places between inputs and output."""
+        return self.places[self.inputs : -1]
+
+
+def plan_of(graph: Graph, layers: Sequence[str] | None = None) -> Plan:
+    """Choose the steps to record: all non-linearities, or those named.
+
+    Raises:
+        InputError: A name does not exist, did not run, or does not lead to the output.
+    """
+    if graph.decided_in is not None:
+        warnings.warn(
+            f"The model chooses its path by the data (after {graph.decided_in!r} a tensor became a Python "
+            "number), so no graph holds for all data: layers are those that hooks saw in one run, in order "
+            "of execution.",
+            stacklevel=3,
+        )
+    found = _by_default(graph) if layers is None else _by_name(graph, layers)
+    steps = [*range(graph.inputs), *found, graph.output]
+    places = tuple(_place(graph, step) for step in steps)
+    largest = max(math.prod(step.shape[1:]) for step in graph.steps if step.name)
+    return Plan(places, graph.inputs, graph.connections(steps), largest, graph.writes_input)
+
+
+def _by_default(graph: Graph) -> list[int]:
+    leading = graph.leading_to_output()
+    return [
+        index
+        for index, step in enumerate(graph.steps)
+        if step.nonlinear and step.axes is not None and index in leading and not _is_output(graph, step)
+    ]
+
+
+def _by_name(graph: Graph, layers: Sequence[str]) -> list[int]:
+    layers = [layers] if isinstance(layers, str) else [str(name) for name in layers]
+    known = {step.name: index for index, step in enumerate(graph.steps) if _can_be_named(graph, index)}
+    found: set[int] = set()
+    for name in layers:
+        calls = [index for step, index in known.items() if step == name or _is_again(step, name)]
+        if not calls:
+            raise unknown("layer", name, known)
+        found.update(calls)
+    leading = graph.leading_to_output()
+    for index in found:
+        _refuse(graph.steps[index], leads=index in leading)
+    return sorted(index for index in found if not _is_output(graph, graph.steps[index]))
+
+
+def _can_be_named(graph: Graph, index: int) -> bool:
+    return bool(graph.steps[index].name) and graph.inputs <= index < graph.output
+
+
+def _is_again(step: str, name: str) -> bool:
+    base, again, number = step.rpartition(AGAIN)
+    return bool(again) and base == name and number.isdigit()
+
+
+def _refuse(step: Step, *, leads: bool) -> None:
+    if not leads:
+        raise InputError(f"Layer {step.name!r} does not lead to the model's output; leave it out.")
+    if step.axes is None:
+        raise InputError(
+            f"Layer {step.name!r} has activations of shape {list(step.shape)}, in which no axis is the rows "
+            "of the data; leave it out."
+        )
+
+
+def _is_output(graph: Graph, step: Step) -> bool:
+    """Whether the result of a step is the model's output, perhaps in another shape."""
+    last = graph.steps[graph.output]
+    return step.storage == last.storage and math.prod(step.shape) == math.prod(last.shape)
+
+
+def _place(graph: Graph, index: int) -> Place:
+    step = graph.steps[index]
+    name, kind = step.name, step.kind
+    if index < graph.inputs and graph.inputs > 1:
+        name = f"input.{name}"
+    elif index < graph.inputs:
+        name = "input"
+    elif index == graph.output:
+        # Of several modules around one another, the innermost has written it and comes first.
+        kind = next((other.kind for other in graph.steps if other.name and _is_output(graph, other)), kind)
+    if step.axes is None:
+        raise InputError(
+            f"The {name} of the model has shape {list(step.shape)} on {graph.steps[0].shape[0]} rows of "
+            "data; expected one axis to be the rows."
+        )
+    shape = tuple(length for axis, length in enumerate(step.shape) if axis != step.axes.sample)
+    return Place(name, step.name, kind, step.axes, shape)
+
+
+def layers(
+    model: Any, example: Any, *, layers: Sequence[str] | None = None, output: int | str | None = None
+) -> pd.DataFrame:
+    """The layers of a model that are measured, and which feeds which.
+
+    Args:
+        model: As for `record`.
+        example: One row of inputs, or more.
+        layers: Names of the modules to measure; all non-linearities if None.
+        output: Which output is meant, of a model that returns several.
+
+    Returns:
+        One row a layer, in order of execution: ``name``; ``kind``, the class of the module or the name of the
+        function; ``units``; ``shape`` of the activation without the sample; ``feeds``, the layers it feeds.
+
+    Raises:
+        InputError: The model can not be run on the example, or a name does not exist.
+
+    Example:
+        >>> from torch import nn, zeros
+        >>> layers(nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)), zeros(1, 2))
+             name    kind  units shape     feeds
+        0   input   input      2  (2,)      (1,)
+        1       1    ReLU      3  (3,) (output,)
+        2  output  Linear      1  (1,)        ()
+    """
+    network = as_torch(unwrapped(model))
+    runnable(network)
+    found = rows(example, arguments=Arguments.of(network))
+    with untouched(network):
+        graph = graph_of(Caller(network, found.names, output), found.every)
+    plan = plan_of(graph, layers)
+    names = [place.name for place in plan.places]
+    feeds = [tuple(names[t] for s, t in plan.connections if s == index) for index in range(len(names))]
+    units = [values[0].numel() for values in found.every]
+    units += [place.axes.units for place in plan.places[plan.inputs :]]
+    return pd.DataFrame(
+        {
+            "name": names,
+            "kind": [place.kind for place in plan.places],
+            "units": units,
+            "shape": [place.shape for place in plan.places],
+            "feeds": feeds,
+        }
+    )

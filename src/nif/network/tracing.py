@@ -1,0 +1,236 @@
+"""Follow a run of a model: every module and every torch function, with its name, as it is called.
+
+A run is followed, rather than a program exported before it, because a run shows what the user's network
+does: modules used several times, functional and in-place activations, wrapped and compiled modules, paths
+chosen by the data. All hooks are gone when the block ends, errors included.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+from torch.utils.hooks import RemovableHandle
+
+from nif.core.errors import InputError
+from nif.network.operators import FUNCTIONS, MODULES, RECURRENT, function_name, hides_functions
+
+AGAIN = "#"
+"""Between a name and its number when a module is called more than once: ``relu``, ``relu#2``."""
+
+
+class Watcher:
+    """What is told of a run; does nothing by itself."""
+
+    def step(self, name: str, kind: str, given: Any, returned: Any, *, nonlinear: bool) -> None:
+        """A module, or a non-linear function, has been called."""
+
+    def function(self, name: str, given: Any, returned: Any) -> None:
+        """Any torch function has been called; non-linear ones are told of as a `step` too."""
+
+
+@contextmanager
+def watched(model: nn.Module, watcher: Watcher, *, only: Collection[str] | None = None) -> Iterator[None]:
+    """Tell `watcher` of what the model does inside.
+
+    Args:
+        model: It is run inside.
+        watcher: Is told.
+        only: Names of modules to tell of, which takes less time; of all modules and functions if None.
+
+    Raises:
+        InputError: The model does not take the data; names the module that failed and what it was given.
+    """
+    run = _Run(model, watcher)
+    with _hooks(model, run, only), _plain():
+        try:
+            with run if only is None else nullcontext():
+                yield
+        except InputError:
+            raise
+        except Exception as error:
+            raise InputError(run.failed(error)) from error
+
+
+class _Run(TorchFunctionMode):
+    """Names what is called, and passes it on."""
+
+    def __init__(self, model: nn.Module, watcher: Watcher) -> None:
+        super().__init__()
+        self._root = model
+        self._watcher = watcher
+        self._modules = frozenset(name for name, _ in model.named_modules())
+        self._inside: list[_Call] = []
+        self._calls: Counter[str] = Counter()
+        self._own = False  # what a watcher itself calls is not part of the run
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        returned = function(*args, **(kwargs or {}))
+        if not self._own:
+            name = function_name(function)
+            given = (args, kwargs)
+            self._watcher.function(name, given, returned)
+            if name in FUNCTIONS:
+                self._nonlinear_function(name, given, returned)
+        return returned
+
+    def enter(self, name: str, module: nn.Module, args: Any) -> None:
+        if self._own:
+            return
+        if isinstance(module, RECURRENT):
+            raise InputError(
+                f"Module {name!r} is an {type(module).__name__}: recurrent layers are not supported, "
+                "because a unit has another value at every step. Measure the network from its last state on."
+            )
+        if not self._inside:
+            self._calls.clear()  # the next batch begins
+        self._inside.append(_Call(name, module, hides_functions(module, self._root), args))
+
+    def leave(self, module: nn.Module, given: Any, returned: Any) -> None:
+        if self._own:
+            return
+        call = self._inside.pop()
+        while call.module is not module:  # the model caught an exception of a part of its own
+            call = self._inside.pop()
+        if call.module is self._root:
+            return
+        nonlinear = isinstance(call.module, MODULES) or call.called_nonlinear
+        self._step(call.name, type(call.module).__name__, given, returned, nonlinear=nonlinear)
+
+    def failed(self, error: Exception) -> str:
+        """One sentence on where and why the run broke off."""
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        where = self._inside[-1] if self._inside else None
+        if where is None or where.module is self._root:
+            return f"The model can not be run on these data: {reason}. Give inputs as it was trained on."
+        shapes = ", ".join(str(list(part.shape)) for part in where.args if isinstance(part, Tensor))
+        return (
+            f"The model can not be run on these data: module {where.name!r}, {where.module}, was given "
+            f"{shapes or 'no tensor'}: {reason}. Give inputs as the model was trained on."
+        )
+
+    def _nonlinear_function(self, name: str, given: Any, returned: Any) -> None:
+        inner = self._inside[-1] if self._inside else None
+        if inner is not None and inner.whole:
+            inner.called_nonlinear |= not type(inner.module).__module__.startswith("torch.nn.modules")
+            return
+        full = f"{inner.name}.{name}" if inner is not None and inner.name else name
+        # A function may be called as a module is named: self.relu(x) here, F.relu(x) there.
+        self._step(f"{full}()" if full in self._modules else full, name, given, returned, nonlinear=True)
+
+    def _step(self, name: str, kind: str, given: Any, returned: Any, *, nonlinear: bool) -> None:
+        self._calls[name] += 1
+        again = self._calls[name]
+        self._own = True
+        try:
+            full = name if again == 1 else f"{name}{AGAIN}{again}"
+            self._watcher.step(full, kind, given, returned, nonlinear=nonlinear)
+        finally:
+            self._own = False
+
+
+class _Call:
+    """A module that is running."""
+
+    def __init__(self, name: str, module: nn.Module, whole: bool, args: Any) -> None:
+        self.name = name
+        self.module = module
+        self.whole = whole
+        self.args = args
+        self.called_nonlinear = False
+
+
+@contextmanager
+def _hooks(model: nn.Module, run: _Run, only: Collection[str] | None) -> Iterator[None]:
+    def before(name: str) -> Callable[..., None]:
+        return lambda module, args: run.enter(name, module, args)
+
+    def after(module: nn.Module, args: Any, kwargs: Any, returned: Any) -> None:
+        run.leave(module, (args, kwargs), returned)
+
+    handles: list[RemovableHandle] = []
+    try:
+        for name, module in model.named_modules():
+            if only is not None and name not in only and module is not model:
+                continue
+            handles.append(module.register_forward_pre_hook(before(name)))
+            handles.append(module.register_forward_hook(after, with_kwargs=True))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def _plain() -> Iterator[None]:
+    """Compiled modules run as they were written: in compiled code there is nothing to follow."""
+    stance = getattr(torch.compiler, "set_stance", None)
+    # What has compiled nothing yet need not be loaded, which takes two seconds.
+    if stance is None or "torch._dynamo" not in sys.modules:
+        yield
+        return
+    with stance("force_eager"):
+        yield
+
+
+def tensors_in(given: Any) -> list[Tensor]:
+    """All tensors in nested tuples, lists and mappings.
+
+    Example:
+        >>> len(tensors_in((torch.ones(1), {"mask": [torch.ones(2), None]})))
+        2
+    """
+    if isinstance(given, Tensor):
+        return [given]
+    if isinstance(given, dict):
+        given = list(given.values())
+    if isinstance(given, Sequence) and not isinstance(given, str):
+        return [tensor for part in given for tensor in tensors_in(part)]
+    return []
+
+
+@contextmanager
+def unfused() -> Iterator[None]:
+    """Inside, encoders run their modules one by one: a fused kernel calls none, so that no hook is told.
+
+    Example:
+        >>> with unfused():
+        ...     torch.backends.mha.get_fastpath_enabled()
+        False
+    """
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+def _layer(
+    layer: Any, src: Any, src_mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool = False
+) -> Any:
+    """Attention, then feed-forward, each added to the stream; `is_causal` only says what kind the mask is."""
+
+    def attended(x: Any) -> Any:
+        return layer._sa_block(x, src_mask, src_key_padding_mask)
+
+    if layer.norm_first:
+        x = src + attended(layer.norm1(src))
+        return x + layer._ff_block(layer.norm2(x))
+    x = layer.norm1(src + attended(src))
+    return layer.norm2(x + layer._ff_block(x))
+
+
+def _encoder(
+    encoder: Any, src: Any, mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool | None = None
+) -> Any:
+    """One layer after the other."""
+    for layer in encoder.layers:
+        src = layer(src, src_mask=mask, src_key_padding_mask=src_key_padding_mask)
+    return src if encoder.norm is None else encoder.norm(src)

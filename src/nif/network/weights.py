@@ -1,0 +1,114 @@
+"""What the layers of a network are given and give, batch by batch, as rows of a linear map."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nif.network.forward import Inputs
+from nif.network.tracing import unfused
+from nif.network.unit_labels import Unit
+
+Weighted = nn.Linear | nn.Conv1d | nn.Conv2d
+"""Modules whose weight turns units into others."""
+
+
+MOST_SAMPLES, MOST_SAMPLES_WITH_POSITIONS = 10_000, 2_000
+
+
+Calls = dict[str, list[tuple[Tensor, Tensor]]]
+"""The input and output of every call of a module, by its name."""
+
+
+def weighted(model: nn.Module, name: str) -> Weighted:
+    """The Linear or convolution of this name."""
+    module = model.get_submodule(name)
+    assert isinstance(module, Weighted)
+    return module
+
+
+@contextmanager
+def calls(model: nn.Module, names: Iterable[str]) -> Iterator[Calls]:
+    """Inside, what each named module is given and gives is noted; clear it between batches."""
+    noted: Calls = {name: [] for name in names}
+
+    def note(name: str) -> torch.utils.hooks.RemovableHandle:
+        module = model.get_submodule(name)
+        return module.register_forward_hook(lambda _, given, gives: noted[name].append((given[0], gives)))
+
+    handles = [note(name) for name in noted]
+    try:
+        with unfused():
+            yield noted
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def features(module: Weighted, given: Tensor, channels: Tensor) -> Float[Tensor, "row feature"]:
+    """The numbers that one row of the weight multiplies, for every place where the module is applied.
+
+    For a Linear these are its inputs; for a convolution the patches of the given channels, channel by
+    channel, as in the flattened weight.
+    """
+    if isinstance(module, nn.Linear):
+        return given[..., channels].reshape(-1, len(channels))
+    image = given[:, channels]
+    padding = module._reversed_padding_repeated_twice  # also right for padding="same"
+    mode = "constant" if module.padding_mode == "zeros" else module.padding_mode
+    image = functional.pad(image, padding, mode=mode)
+    size: tuple[int, ...] = module.kernel_size
+    stride: tuple[int, ...] = module.stride
+    dilation: tuple[int, ...] = module.dilation
+    if image.ndim == 3:  # one-dimensional: an image of height 1
+        image, size, stride, dilation = image[:, :, None], (1, *size), (1, *stride), (1, *dilation)
+    patches = functional.unfold(image, size, dilation=dilation, stride=stride)
+    return patches.transpose(1, 2).reshape(-1, patches.shape[1])
+
+
+def targets(module: Weighted, gives: Tensor) -> Float[Tensor, "row output"]:
+    """The outputs of a module in the order of the rows of `features`."""
+    if isinstance(module, nn.Linear):
+        return gives.reshape(-1, gives.shape[-1])
+    return gives.flatten(2).transpose(1, 2).reshape(-1, gives.shape[1])
+
+
+def channel_rows(module: Weighted, given: Tensor) -> Float[Tensor, "row channel"]:
+    """What a module is given, one row for every sample and position."""
+    channels_last = given if isinstance(module, nn.Linear) else given.flatten(2).transpose(1, 2)
+    return channels_last.reshape(-1, channels_last.shape[-1])
+
+
+def some_of(model: nn.Module, inputs: Inputs, most: int = MOST_SAMPLES) -> Inputs:
+    """All rows, or as many, chosen once and for all, as sums over them need.
+
+    Where a convolution is applied at many positions, every row counts many times.
+    """
+    positions = any(isinstance(module, (nn.Conv1d, nn.Conv2d)) for module in model.modules())
+    enough = MOST_SAMPLES_WITH_POSITIONS if positions else MOST_SAMPLES
+    count = len(inputs[0])
+    if count <= enough:
+        return tuple(values[:most] for values in inputs)
+    chosen = torch.randperm(count, generator=torch.Generator().manual_seed(0))[: min(enough, most)]
+    return tuple(values[chosen.to(values.device)] for values in inputs)
+
+
+def taps(module: Weighted) -> int:
+    """Features that one channel gives: 1 for a Linear, the size of the kernel for a convolution."""
+    return int(module.weight[0, 0].numel())
+
+
+def flat_weight(module: Weighted) -> Float[Tensor, "output feature"]:
+    """The weight as the matrix that multiplies `features` of all channels."""
+    return module.weight.flatten(1)
+
+
+def columns_of(channels: Unit, taps_each: int) -> Tensor:
+    """The columns of the flat weight that belong to these channels."""
+    start = torch.from_numpy(channels)[:, None] * taps_each
+    return (start + torch.arange(taps_each)).reshape(-1)

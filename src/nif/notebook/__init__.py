@@ -1,1 +1,0 @@
-"""How results show in notebooks: Jupyter, marimo and whatever else asks for ``_repr_html_``."""

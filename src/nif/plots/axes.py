@@ -1,0 +1,150 @@
+"""What the figures have in common: a new axes, its size, ink, and text that fits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from nif.core.errors import InputError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+INK, SOFT, FAINT = "#22252B", "#6B7079", "#E3E5E9"
+"""Of names, of explanations, of rules and empty tracks."""
+
+
+TEXT, SMALL, SMALLEST = 9.0, 7.5, 5.0
+"""Points."""
+
+
+LETTER = 0.6
+"""Mean width of a letter, in heights of the text."""
+
+
+LONGEST_NAME = 24
+"""Characters."""
+
+
+WIDEST = 16.0
+"""Inches."""
+
+
+def new_axes(width: float, height: float, place: tuple[float, float, float, float] | None = None) -> Axes:
+    """An axes in a figure of its own, of so many inches; its texts make room for themselves.
+
+    Args:
+        width: Of the figure.
+        height: Of the figure.
+        place: Left, bottom, width and height of the axes as shares of the figure, where nothing is to move.
+
+    Raises:
+        InputError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise InputError(
+            "A plot needs matplotlib; install it with pip install 'neural-information-flow[plot]'."
+        ) from error
+    if place is not None:
+        return pyplot.figure(figsize=(width, height)).add_axes(place)
+    return pyplot.figure(figsize=(width, height), layout="constrained").add_subplot()
+
+
+def points(ax: Axes) -> Float[np.ndarray, "2"]:
+    """Width and height of an axes in points."""
+    box = ax.get_window_extent()
+    return np.array([box.width, box.height]) * 72 / ax.figure.dpi
+
+
+def plain(ax: Axes, grid: Literal["x", "y"] | None = None) -> None:
+    """Keep the axes' left and lower edge only, and rule it faintly along `grid`, ``"x"`` or ``"y"``."""
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines[["left", "bottom"]].set_color(SOFT)
+    ax.tick_params(colors=INK, labelsize=SMALL + 0.5, length=3, color=SOFT)
+    if grid:
+        ax.grid(axis=grid, color=FAINT, linewidth=0.8)
+        ax.set_axisbelow(True)
+
+
+def above(ax: Axes) -> None:
+    """The legend above the axes, in as many columns as fit there, where it hides nothing."""
+    handles, labels = ax.get_legend_handles_labels()
+    ax.legend(
+        handles,
+        labels,
+        loc="lower left",
+        bbox_to_anchor=(0, 1),
+        ncols=legend_columns(ax, labels),
+        frameon=False,
+        fontsize=SMALL,
+        borderaxespad=0.3,
+        handlelength=1.4,
+        columnspacing=1.2,
+    )
+
+
+def legend_columns(ax: Axes, labels: Sequence[str]) -> int:
+    """How many entries of a legend stand side by side in the width of the axes."""
+    room = points(ax)[0] / SMALL
+    widths = [len(label) * LETTER + 3.5 for label in labels]
+    return max(1, len(labels) if sum(widths) < room else int(room / max(widths)))
+
+
+def short(name: str, longest: int = LONGEST_NAME) -> str:
+    """A name on one line, cut where it is too long.
+
+    Example:
+        >>> short("petal width", 8)
+        'petal w…'
+    """
+    line = " ".join(name.split())
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+class Headings(NamedTuple):
+    """Names above the columns of a picture, side by side.
+
+    Attributes:
+        shown: Columns that have one: all, or every second, third, … where they are narrow, and the last.
+        size: Of the text, in points.
+        letters: How many fit.
+    """
+
+    shown: list[int]
+    size: float
+    letters: int
+
+
+def headings(count: int, column: float, longest: int) -> Headings:
+    """Headings for so many columns of so many points, of up to so many letters, that do not overlap.
+
+    Example:
+        >>> headings(3, 60.0, 6)
+        Headings(shown=[0, 1, 2], size=9.0, letters=9)
+        >>> headings(20, 9.0, 6).shown
+        [0, 3, 6, 9, 12, 15, 19]
+    """
+    bold = 1.1 * LETTER
+    wanted = min(max(longest, 3), 8)
+    size = float(np.clip(0.95 * column / (bold * wanted), SMALLEST + 0.5, TEXT))
+    step = max(1, math.ceil(bold * wanted * size / column))
+    shown = [index for index in range(0, count, step) if index <= count - 1 - step or index == count - 1]
+    shown += [count - 1] * (shown[-1:] != [count - 1])
+    return Headings(shown, size, max(3, int(0.95 * step * column / (bold * size))))
+
+
+def text_size(room: float, largest: float = TEXT) -> float:
+    """Size of names that stand under one another with so many points for each; 0 where none can be read.
+
+    Example:
+        >>> text_size(20.0), text_size(4.0)
+        (9.0, 0.0)
+    """
+    size = min(largest, 0.85 * room)
+    return size if size >= SMALLEST else 0.0

@@ -1,0 +1,203 @@
+"""A training run as a picture: information, silent neurons and communities over the epochs."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+
+from nif.core.errors import InputError
+from nif.core.types import Layer
+from nif.flow.epochs import Snapshot, aligned
+from nif.plots.axes import INK, SMALL, SMALLEST, SOFT, TEXT, plain, points, short
+from nif.plots.palette import COMMUNITIES, OTHER
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SILENT = "#FFFFFF"
+"""Of silent neurons among the colours of communities: they are left white."""
+
+
+PANELS = 3
+
+
+def draw(snapshots: dict[int, Snapshot], axes: Sequence[Axes] | None) -> list[Axes]:
+    """Draw the run into three axes, or into a new figure."""
+    if not snapshots:
+        raise InputError("Nothing has been measured yet; call watch.step(epoch) in the training loop.")
+    found = list(_new_axes() if axes is None else axes)
+    if len(found) != PANELS:
+        raise InputError(f"{len(found)} axes were given; expected {PANELS}, one under another.")
+    epochs, seen = list(snapshots), list(snapshots.values())
+    named = _information(found[0], epochs, seen)
+    _silent(found[1], epochs, seen, named)
+    _communities(found[2], epochs, seen)
+    edges = _edges(epochs)
+    for ax in found:  # one epoch stands above the other, in axes that were given too
+        ax.set_xlim(edges[0], edges[-1])
+    found[2].set_xlabel("epoch", fontsize=TEXT, color=INK)
+    return found
+
+
+def _new_axes() -> Sequence[Axes]:
+    try:
+        from matplotlib import pyplot
+    except ImportError as error:
+        raise InputError(
+            "A plot needs matplotlib; install it with pip install 'neural-information-flow[plot]'."
+        ) from error
+    ratios = {"height_ratios": (2.2, 1.3, 3.0)}
+    _, axes = pyplot.subplots(
+        PANELS, 1, figsize=(6.8, 7.6), sharex=True, layout="constrained", gridspec_kw=ratios
+    )
+    return list(axes)
+
+
+def _shades(layers: int) -> list[tuple[float, float, float, float]]:
+    """One for each layer, from dark to light with depth; readable with any colour vision."""
+    from matplotlib import colormaps
+
+    return [colormaps["viridis"](share) for share in np.linspace(0.0, 0.85, layers)]
+
+
+def _information(ax: Axes, epochs: Sequence[int], seen: Sequence[Snapshot]) -> list[int]:
+    """Nats into each layer, with its name at the end of its line; which layers there are to see."""
+    into = np.stack([np.add.reduceat(each.inflow, each.first) for each in seen])
+    layers = seen[-1].flow.layers
+    shades = _shades(len(layers))
+    plain(ax, grid="y")
+    shown = [index for index in range(len(layers)) if into[:, index].any()]
+    for index in shown:
+        ax.plot(epochs, into[:, index], color=shades[index], linewidth=1.5, marker="o", markersize=3)
+    ax.set_ylim(bottom=0)
+    ax.set_ylabel("nats into the layer", fontsize=SMALL + 0.5, color=SOFT)
+    _line_names(ax, {index: into[-1, index] for index in shown}, layers)
+    return shown
+
+
+def _line_names(ax: Axes, ends: dict[int, float], layers: Sequence[Layer]) -> None:
+    """Names of layers where their lines end, in the same colours, moved apart."""
+    room, shades = points(ax)[1], _shades(len(layers))
+    size = max(SMALLEST, min(SMALL + 0.5, 0.8 * room / max(len(ends), 1)))
+    low, high = ax.get_ylim()
+    at = (np.array(list(ends.values()), dtype=float) - low) / (high - low) * room
+    for index, place in zip(ends, apart(at, 1.2 * size, room), strict=True):
+        ax.annotate(
+            short(layers[index].name, 14),
+            (1, place / room),
+            xycoords="axes fraction",
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=size,
+            color=shades[index],
+            annotation_clip=False,
+            parse_math=False,
+        )
+
+
+def apart(places: Float[np.ndarray, " name"], step: float, room: float) -> Float[np.ndarray, " name"]:
+    """Places moved as little as it takes for neighbours to be `step` apart, between 0 and `room` if they fit.
+
+    Example:
+        >>> apart(np.array([5.0, 5.0, 50.0]), 10.0, 100.0).tolist()
+        [0.0, 10.0, 50.0]
+    """
+    order = np.argsort(places, kind="stable")
+    steps = step * np.arange(len(places))
+    free = places[order] - steps
+    # The nearest non-decreasing sequence (pool adjacent violators), which keeps each step.
+    blocks: list[list[float]] = []
+    for value in free:
+        blocks.append([value, 1.0])
+        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
+            (mean, count), (earlier, before) = blocks.pop(), blocks.pop()
+            blocks.append([(mean * count + earlier * before) / (count + before), count + before])
+    level = np.concatenate([np.full(int(count), mean) for mean, count in blocks]) if blocks else free
+    moved = np.empty_like(places)
+    last = max(room - step * max(len(places) - 1, 0), 0.0)
+    moved[order] = np.clip(level, 0.0, last) + steps
+    return moved
+
+
+def _silent(ax: Axes, epochs: Sequence[int], seen: Sequence[Snapshot], named: Sequence[int]) -> None:
+    """Share of silent neurons of each layer, in the colours of the first panel, which has `named` some."""
+    sizes = np.array([len(layer) for layer in seen[-1].flow.layers])
+    share = np.stack([np.add.reduceat(each.silent.astype(int), each.first) / sizes for each in seen])
+    plain(ax, grid="y")
+    for index, shade in enumerate(_shades(len(sizes))):
+        ax.plot(epochs, share[:, index], color=shade, linewidth=1.5, marker="o", markersize=3)
+    ax.set_ylim(-0.03, max(0.2, 1.08 * share.max()))
+    ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+    ax.set_ylabel("silent neurons", fontsize=SMALL + 0.5, color=SOFT)
+    others = [index for index in range(len(sizes)) if index not in named]
+    _line_names(ax, {index: share[-1, index] for index in others}, seen[-1].flow.layers)
+
+
+def _communities(ax: Axes, epochs: Sequence[int], seen: Sequence[Snapshot]) -> None:
+    """A row for each unit: the colour of its community at each epoch, white while it is silent."""
+    from matplotlib.colors import ListedColormap
+
+    label = np.stack(aligned([each.community for each in seen]))
+    silent = np.stack([each.silent for each in seen])
+    largest = _largest(label)
+    code = np.full(label.shape, len(COMMUNITIES) + 1)
+    for number, group in enumerate(largest):
+        code[label == group] = number + 1
+    code[silent] = 0
+    first = [*seen[-1].first, label.shape[1]]
+    rows = np.concatenate(
+        [
+            begin + np.lexsort((label[-1, begin:end], silent[-1, begin:end]))
+            for begin, end in itertools.pairwise(first)
+        ]
+    )
+    ax.pcolormesh(
+        _edges(epochs),
+        np.arange(len(rows) + 1),
+        code[:, rows].T,
+        cmap=ListedColormap([SILENT, *COMMUNITIES, OTHER]),
+        vmin=-0.5,
+        vmax=len(COMMUNITIES) + 1.5,
+        rasterized=True,
+    )
+    _layer_names(ax, seen[-1], first)
+
+
+def _largest(label: np.ndarray) -> list[int]:
+    """The communities that have a colour of their own: those with most units over all epochs."""
+    groups, counts = np.unique(label[label >= 0], return_counts=True)
+    return [int(group) for group in groups[np.argsort(-counts, kind="stable")][: len(COMMUNITIES)]]
+
+
+def _edges(epochs: Sequence[int]) -> Float[np.ndarray, " edge"]:
+    """Borders half way between the epochs."""
+    middle = (np.array(epochs[1:]) + np.array(epochs[:-1])) / 2
+    first = middle[0] if len(middle) else epochs[0] + 0.5
+    last = middle[-1] if len(middle) else epochs[0] - 0.5
+    return np.concatenate([[2 * epochs[0] - first], middle, [2 * epochs[-1] - last]]).astype(float)
+
+
+def _layer_names(ax: Axes, last: Snapshot, first: Sequence[int]) -> None:
+    plain(ax)
+    ax.spines[:].set_visible(False)
+    ax.set_ylim(first[-1], 0)
+    for begin in first[1:-1]:
+        ax.axhline(begin, color=INK, linewidth=0.8)
+    room = points(ax)[1]
+    middles = (np.array(first[1:]) + np.array(first[:-1])) / 2
+    size = max(SMALLEST - 0.5, min(SMALL + 0.5, 0.8 * room / len(middles)))
+    places = apart(middles / first[-1] * room, 1.15 * size, room)
+    names = [short(layer.name, 14) for layer in last.flow.layers]
+    ax.set_yticks(places / room * first[-1], names, fontsize=size, parse_math=False)
+    ax.tick_params(axis="y", length=0)
+    ax.set_title(
+        "a row for each neuron: colour its community, white while silent",
+        fontsize=SMALL,
+        color=SOFT,
+        loc="left",
+    )

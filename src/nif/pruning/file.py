@@ -1,0 +1,156 @@
+"""A pruned network as one file without pickled classes, and back onto a fresh network."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as serialised
+from torch import Tensor, nn
+
+from nif.core.errors import InputError
+from nif.core.files import whole_file
+from nif.network.adapters import as_torch, make_plain, unwrapped
+from nif.pruning.removal import Kept, shrink_to, untie
+from nif.pruning.size import plain
+
+FORMAT, VERSION = "nif-pruned", 1
+
+
+WEIGHTS, KEPT = "weights/", "kept/"
+
+
+Shapes = dict[str, list[int]]
+"""The shape of every tensor of a state dict, by which a network is recognised."""
+
+
+def shapes_of(model: nn.Module) -> Shapes:
+    """Shapes of all tensors of the state dict.
+
+    Example:
+        >>> shapes_of(nn.Linear(3, 2))
+        {'weight': [2, 3], 'bias': [2]}
+    """
+    return {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
+
+
+def save_pruned(
+    path: str | os.PathLike[str],
+    model: nn.Module,
+    kept: Kept,
+    original: Shapes,
+    about: Mapping[str, str] | None = None,
+) -> None:
+    """Write weights and kept indices as one safetensors file; an old file stays whole until the new one is.
+
+    Args:
+        path: Of the file.
+        model: The pruned network.
+        kept: Indices kept of each tensor.
+        original: Shapes before.
+        about: More entries for the header, for whoever reads it.
+
+    Raises:
+        InputError: The path can not be written.
+    """
+    tensors = {WEIGHTS + name: tensor for name, tensor in plain(model).items()}
+    for name, axes in kept.items():
+        for axis, index in enumerate(axes):
+            tensors[f"{KEPT}{axis}/{name}"] = torch.from_numpy(index)
+    header = {"format": FORMAT, "version": str(VERSION), "original": json.dumps(original), **(about or {})}
+    with whole_file(path, "The pruned network") as beside:
+        beside.write_bytes(serialised(tensors, metadata=header))
+
+
+def shrink(model: Any, path: str | os.PathLike[str]) -> nn.Module:
+    """Give a fresh network the size and the weights of a pruned one that was saved.
+
+    Args:
+        model: A network made by the same code as the one that was pruned, at its full size, with any weights;
+            it is not changed.
+        path: What `Pruned.save` wrote.
+
+    Returns:
+        A smaller copy of the network, in its mode.
+
+    Raises:
+        InputError: The file can not be read, is none of these, or belongs to another network.
+
+    Example:
+        >>> import tempfile
+        >>> import numpy as np
+        >>> net = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
+        >>> half = {"0.weight": (np.array([1]), np.arange(2)), "0.bias": (np.array([1]),),
+        ...         "2.weight": (np.arange(1), np.array([1]))}
+        >>> small = copy.deepcopy(net)
+        >>> shrink_to(small, half)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save_pruned(f"{folder}/small.safetensors", small, half, shapes_of(net))
+        ...     shrink(net, f"{folder}/small.safetensors")[0]
+        Linear(in_features=2, out_features=1, bias=True)
+    """
+    tensors, original = _read(Path(path))
+    network = copy.deepcopy(as_torch(unwrapped(model)))
+    make_plain(network)
+    _same_network(shapes_of(network), original, path)
+    weights = {
+        name.removeprefix(WEIGHTS): value for name, value in tensors.items() if name.startswith(WEIGHTS)
+    }
+    untie(network)
+    _add_missing_biases(network, weights)
+    shrink_to(network, _kept(tensors))
+    network.load_state_dict(weights)
+    return network
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], Shapes]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"{path} can not be read ({error}); expected a file that Pruned.save wrote."
+        ) from error
+    if header.get("format") != FORMAT:
+        raise InputError(f"{path} holds no pruned network; expected a file that Pruned.save wrote.")
+    if int(header["version"]) > VERSION:
+        raise InputError(f"{path} was written by a newer version of nif; update nif to read it.")
+    return tensors, json.loads(header["original"])
+
+
+def _same_network(given: Shapes, wanted: Shapes, path: object) -> None:
+    if given == wanted:
+        return
+    names = [*wanted, *(name for name in given if name not in wanted)]
+    first = next(name for name in names if given.get(name) != wanted.get(name))
+    raise InputError(
+        f"{path} belongs to another network: its {first!r} had shape {wanted.get(first, 'none')} before "
+        f"pruning, and that of the model given is {given.get(first, 'none')}. Give it at its full size."
+    )
+
+
+def _kept(tensors: Mapping[str, Tensor]) -> Kept:
+    """Indices by tensor, from names of the form ``kept/<axis>/<tensor>``."""
+    found: dict[str, dict[int, Any]] = {}
+    for name, index in tensors.items():
+        if name.startswith(KEPT):
+            axis, _, tensor = name.removeprefix(KEPT).partition("/")
+            found.setdefault(tensor, {})[int(axis)] = index.numpy()
+    return {tensor: tuple(axes[axis] for axis in sorted(axes)) for tensor, axes in found.items()}
+
+
+def _add_missing_biases(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """A layer without a bias has one after its removed units were folded into it."""
+    known = network.state_dict()
+    for name in weights:
+        if name not in known and name.endswith("bias"):
+            module = network.get_submodule(name.rpartition(".")[0])
+            made = module.get_parameter("weight")
+            module.bias = nn.Parameter(made.new_zeros(len(made)))

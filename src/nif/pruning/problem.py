@@ -1,0 +1,147 @@
+"""What is pruned: a copy of the network, its wiring, and the units of the flow in it."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from nif.core.errors import InputError
+from nif.core.types import FEWEST_SAMPLES, Layer
+from nif.data.rows import rows
+from nif.data.signature import Arguments
+from nif.flow.flow import Flow
+from nif.network.adapters import as_torch, make_plain, unwrapped
+from nif.network.dependency_graph import trace_gradients
+from nif.network.forward import Caller, Inputs, batches
+from nif.network.preserve import runnable, untouched
+from nif.network.unit_labels import Unit
+from nif.network.units import Wiring, trace
+from nif.pruning.criterion import Score, score_on
+
+EXAMPLES = 2
+"""Rows that are run to find how the network is wired."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A trained network, where its units are, and the data to judge by.
+
+    Attributes:
+        call: Runs a copy of the user's network, never changed either, so that others can be compared with it.
+        wiring: Which weights make and read each unit.
+        flow: What was measured on the network.
+        hidden: Labels of the units of each hidden layer of the flow, by the layer's name.
+        inputs: Rows of data, for each input of the network.
+        score: Of any network on these rows.
+        flags: Which modules of the user's network were in training mode.
+        whole: Why layers of the flow can not be pruned, by the layer's name.
+        compensate: How units that go will be made up for; rules may weigh by it.
+    """
+
+    call: Caller
+    wiring: Wiring
+    flow: Flow
+    hidden: dict[str, Unit]
+    inputs: Inputs
+    score: Score
+    flags: dict[str, bool]
+    whole: dict[str, str]
+    compensate: str | None = None
+
+    @property
+    def model(self) -> nn.Module:
+        """The network that `call` runs."""
+        return self.call.model
+
+
+def subject(
+    model: Any, flow: Flow, data: Any, output: int | str | None = None, compensate: str | None = None
+) -> Subject:
+    """Copy the network, find its wiring, and check that network, flow and data belong together.
+
+    Raises:
+        InputError: The model is of another type or can not be traced, the flow was measured on another
+            network, or the data do not fit.
+    """
+    network = _copied(model)
+    flags = {name: module.training for name, module in network.named_modules()}
+    network.eval()
+    found = rows(data, arguments=Arguments.of(network))
+    if len(found) < FEWEST_SAMPLES:
+        raise InputError(
+            f"The data have {len(found)} rows; pruning is judged on {FEWEST_SAMPLES} or more. Give more rows."
+        )
+    call = Caller(network, found.names, output)
+    score = score_on(call, found.every, found.labels, getattr(model, "classes_", None))
+    _same_output(flow, score)
+    example = next(batches(call, found.every, EXAMPLES))
+    with untouched(network):
+        wiring = trace(call, example) or trace_gradients(call, example, [layer.name for layer in flow.layers])
+    hidden, whole = _hidden(flow, wiring)
+    return Subject(call, wiring, flow, hidden, found.every, score, flags, whole, compensate)
+
+
+def _same_output(flow: Flow, score: Score) -> None:
+    """The model must give a multiple of the units of the flow's last layer: one or more positions of each."""
+    gives, units = score.reference.chosen.shape[1], len(flow.layers[-1])
+    if gives % units:
+        raise InputError(
+            f"The flow has an output of {units} units and the model gives {gives} numbers a row; pass the "
+            "model that the flow was measured on."
+        )
+
+
+def _copied(model: Any) -> nn.Module:
+    network = as_torch(unwrapped(model))  # wrappers hide the names of the modules that the flow knows
+    runnable(network)
+    try:
+        copied = copy.deepcopy(network)
+    except (RuntimeError, TypeError) as error:
+        raise InputError(f"The model can not be copied ({error}); pruning works on a copy of it.") from error
+    make_plain(copied)
+    return copied
+
+
+def _hidden(flow: Flow, wiring: Wiring) -> tuple[dict[str, Unit], dict[str, str]]:
+    """Labels of the units of the hidden layers that can be pruned; why others can not be."""
+    found, whole = {}, {}
+    layers = [layer for layer in flow.layers[:-1] if layer.kind != "input"]
+    for layer in layers:
+        labels = wiring.labels.of(_units(layer, wiring)) if layer.name in wiring.at else None
+        if labels is None:
+            whole[layer.name] = "its units can not be followed to their weights"
+        elif wiring.labels.is_returned(labels).any():
+            whole[layer.name] = "the model returns its units"
+        else:
+            found[layer.name] = labels
+    if layers and not any(layer.name in wiring.at for layer in layers):
+        names = ", ".join(layer.name for layer in layers)
+        raise InputError(
+            f"None of the hidden layers of the flow ({names}) can be followed to weights of this model that "
+            "make its units. Pass the model that the flow was measured on; if this is it, no layer of it can "
+            "be pruned."
+        )
+    return found, {name: f"Layer {name!r} is left whole: {why}." for name, why in whole.items()}
+
+
+def _units(layer: Layer, wiring: Wiring) -> Unit:
+    """Units of a layer; a channel stands for all its positions where each of them was measured."""
+    units, positions = wiring.at[layer.name], wiring.positions.get(layer.name, 1)
+    if len(layer) == len(units):
+        return units
+    if len(layer) == len(units) * positions:
+        return np.repeat(units, positions)
+    raise InputError(
+        f"The flow has a layer {layer.name!r} of {len(layer)} units and the model has {len(units)} there; "
+        "pass the model that the flow was measured on."
+    )
+
+
+def all_labels(hidden: dict[str, Unit]) -> Unit:
+    """Every hidden unit once, in the order of the layers."""
+    together = np.concatenate(list(hidden.values())) if hidden else np.zeros(0, dtype=np.int64)
+    return together[np.sort(np.unique(together, return_index=True)[1])]

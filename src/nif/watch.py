@@ -1,0 +1,416 @@
+"""Measure a network at chosen epochs of its training, without changing the training."""
+
+from __future__ import annotations
+
+import sys
+import time
+import warnings
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib import import_module
+from numbers import Integral
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, Subset
+
+from nif.core.errors import InputError
+from nif.core.random import same_random_state
+from nif.data.rows import BATCH, rows
+from nif.data.sampling import Reservoir
+from nif.data.signature import Arguments
+from nif.estimators.binned.estimator import Binned
+from nif.estimators.estimate import Estimator
+from nif.flow.epochs import Snapshot, html_table, silent_since
+from nif.flow.flow import Flow
+from nif.flow.tables import unit_index
+from nif.measures.association.cached import remembering
+from nif.measures.association.decomposition import Decomposition
+from nif.measures.association.terms import number_of_terms
+from nif.network.adapters import as_torch, unwrapped
+from nif.network.recording import record
+from nif.pipeline import measure
+from nif.plots.training_run import draw
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MOST_SAMPLES, FEWEST_SAMPLES = 1000, 250
+"""Rows that are measured unless the user says otherwise: the less, the more terms the network has."""
+
+
+MOST_WORK = 5e7
+"""Rows times terms of mutual information that may be measured with more than the fewest rows."""
+
+
+def rows_for(terms: int) -> int:
+    """Rows to measure of a network whose links rest on so many terms of mutual information.
+
+    Example:
+        >>> rows_for(5_000), rows_for(100_000), rows_for(1_000_000)
+        (1000, 500, 250)
+    """
+    return max(FEWEST_SAMPLES, min(MOST_SAMPLES, int(MOST_WORK / max(terms, 1))))
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Inputs as `nif.measure` takes them.
+
+    Attributes:
+        inputs: One tensor, or one for each input of a model that takes several.
+        feature_names: Column names, when the data were a DataFrame.
+    """
+
+    inputs: Tensor | dict[str, Tensor]
+    feature_names: tuple[str, ...] | None
+
+    def __len__(self) -> int:
+        return len(next(iter(self.inputs.values())) if isinstance(self.inputs, dict) else self.inputs)
+
+    def thinned(self, most: int, seed: int) -> Sample:
+        """At most so many of the rows, drawn at random."""
+        if len(self) <= most:
+            return self
+        kept = torch.from_numpy(Reservoir(most, seed).kept(len(self)))
+        if isinstance(self.inputs, dict):
+            return replace(self, inputs={name: values[kept] for name, values in self.inputs.items()})
+        return replace(self, inputs=self.inputs[kept])
+
+
+def sample(data: Any, model: Any, most: int, seed: int) -> Sample:
+    """Draw at most so many rows for a model.
+
+    A loader whose data set can be indexed is not iterated, because its workers and generators belong to the
+    training: the rows are taken from its data set.
+
+    Example:
+        >>> model = torch.nn.Linear(2, 1)
+        >>> sample(torch.zeros(500, 2), model, most=100, seed=0).inputs.shape
+        torch.Size([100, 2])
+    """
+    arguments = Arguments.of(as_torch(unwrapped(model)))
+    found = rows(_aside(data, most, seed), arguments=arguments, max_samples=most, seed=seed)
+    if len(found.every) == 1:
+        return Sample(found.inputs.detach().clone(), found.feature_names)
+    named = zip(found.names, found.every, strict=True)
+    return Sample({name: values.detach().clone() for name, values in named}, None)
+
+
+def _aside(data: Any, most: int, seed: int) -> Any:
+    """A loader of the same rows that shares nothing with the user's."""
+    in_batches = isinstance(data, DataLoader) and data.batch_size is None and data.batch_sampler is None
+    if not isinstance(data, DataLoader) or in_batches or isinstance(data.dataset, IterableDataset):
+        return data
+    kept = Reservoir(most, seed).kept(len(data.dataset))  # type: ignore[arg-type]
+    return DataLoader(
+        Subset(data.dataset, kept.tolist()),
+        batch_size=BATCH,
+        collate_fn=data.collate_fn,
+        generator=torch.Generator(),
+    )
+
+
+def lightning_callback(watch: Watch) -> Any:
+    """Measures after every training epoch that is due, in the first process only."""
+
+    class Measure(_lightning()):  # type: ignore[misc] # a base class that is found when it is needed
+        """Tells a watch of the end of every training epoch."""
+
+        def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+            """Hook of Lightning."""
+            if trainer.is_global_zero:
+                watch.step(trainer.current_epoch, pl_module if watch.model is None else watch.model)
+
+    return Measure()
+
+
+def _lightning() -> Any:
+    """`Callback` of the package that the program uses: both names of Lightning are alive."""
+    older = "pytorch_lightning" in sys.modules and "lightning.pytorch" not in sys.modules
+    try:
+        return import_module("pytorch_lightning" if older else "lightning.pytorch").Callback
+    except ImportError as error:
+        raise InputError(
+            "watch.lightning() needs Lightning; install it with pip install lightning."
+        ) from error
+
+
+def skorch_callback(watch: Watch) -> Any:
+    """Measures after every epoch that is due; epochs are counted from 1, as in skorch's own table."""
+    try:
+        from skorch.callbacks import Callback
+    except ImportError as error:
+        raise InputError("watch.skorch() needs skorch; install it with pip install skorch.") from error
+
+    class Measure(Callback):
+        """Tells a watch of the end of every epoch."""
+
+        def on_epoch_end(self, net: Any, **told: Any) -> None:
+            """Hook of skorch."""
+            watch.step(net.history[-1, "epoch"], net.module_ if watch.model is None else watch.model)
+
+    return Measure()
+
+
+@runtime_checkable
+class Writer(Protocol):
+    """What is used of TensorBoard's ``SummaryWriter``."""
+
+    def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> Any:
+        """Add one number to a curve."""
+        ...
+
+
+class Watch:
+    """The information flow of a network at chosen epochs of its training.
+
+    The training is bitwise the same with and without it: weights, buffers, training flags and random states
+    are as if nothing had been measured. The rows are drawn once, before the first measurement, so that epochs
+    compare; a loader given is not iterated if its data set can be indexed.
+
+    Args:
+        model: The network that is trained; None for that of the callback in use.
+        data: Inputs, as for `nif.measure`: training rows, or rows held out.
+        every: Measure when this divides the epoch; or the epochs themselves.
+        estimator: `Binned()` if None: cheap, and the same at every epoch.
+        decomposition: What a link weighs; `Decomposition()` if None.
+        noise: See `nif.measure`.
+        layers: See `nif.measure`.
+        feature_names: One name for each input.
+        class_names: One name for each output.
+        output: Which output is meant, of a model that returns several.
+        reduce: What a channel is over its positions.
+        max_samples: Rows to measure, drawn at random from all. None takes 1,000, and down to 250 for networks
+            whose links rest on more than 50,000 terms of mutual information, so that this costs about a
+            second; few rows show weak links less well, and more neurons seem silent.
+        writer: A ``SummaryWriter`` of TensorBoard, to which nats, silent neurons and modularity are written.
+        seed: Seeds all that is drawn.
+
+    Attributes:
+        flows: The flow of each epoch measured.
+        missed: Why an epoch could not be measured, such as weights that became NaN. Only the first
+            measurement raises: a later one must not end a long training, so it warns.
+        seconds: Spent on measuring so far.
+
+    Raises:
+        InputError: `every` is no number of epochs; on the first measurement, as `nif.measure`.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> net = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 1))
+        >>> x = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
+        >>> optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
+        >>> watch = Watch(net, x, every=2)
+        >>> for epoch in range(5):
+        ...     optimiser.zero_grad()
+        ...     (net(x)[:, 0] - x[:, 0]).square().mean().backward()
+        ...     optimiser.step()
+        ...     _ = watch.step(epoch)
+        >>> list(watch.flows), watch.table().columns.tolist()[2:]
+        ([0, 2, 4], ['units', 'inflow', 'outflow', 'silent', 'communities', 'modularity'])
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        data: Any,
+        *,
+        every: int | Collection[int] = 1,
+        estimator: Estimator | None = None,
+        decomposition: Decomposition | None = None,
+        noise: float = 0.0,
+        layers: Sequence[str] | None = None,
+        feature_names: Iterable[Any] | None = None,
+        class_names: Iterable[Any] | None = None,
+        output: Any = None,
+        reduce: str = "mean",
+        max_samples: int | None = None,
+        writer: Writer | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.model = model
+        self.every = _checked(every)
+        self.writer = writer
+        self.missed: dict[int, str] = {}
+        self.seconds = 0.0
+        self._data, self._most, self._seed = data, max_samples, seed
+        self._sample: Sample | None = None
+        self._decomposition = decomposition or Decomposition()
+        self._recorded = partial(record, layers=layers, output=output, reduce=reduce, progress=False)
+        self._feature_names = None if feature_names is None else list(feature_names)
+        self._measure = partial(
+            measure,
+            estimator=remembering(Binned() if estimator is None else estimator),
+            decomposition=self._decomposition,
+            noise=noise,
+            layers=layers,
+            class_names=None if class_names is None else list(class_names),
+            output=output,
+            reduce=reduce,
+            seed=seed,
+            progress=False,
+        )
+        self._seen: dict[int, Snapshot] = {}
+        self._calls = 0
+
+    @property
+    def flows(self) -> dict[int, Flow]:
+        """The flow of each epoch measured, in order."""
+        return {epoch: self._seen[epoch].flow for epoch in sorted(self._seen)}
+
+    def step(self, epoch: int, model: Any = None) -> Flow | None:
+        """Measure now if this epoch is due.
+
+        Args:
+            epoch: Its number; any whole numbers that grow.
+            model: Measured instead of the one given at the start.
+
+        Returns:
+            The flow, or None if the epoch is not due, or could not be measured (see `missed`).
+        """
+        if not self._due(epoch):
+            return None
+        started = time.perf_counter()
+        try:
+            with same_random_state():
+                seen = Snapshot.of(self._measured(self.model if model is None else model))
+        except InputError as error:
+            if not self._seen:
+                raise
+            self.missed[epoch] = str(error)
+            warnings.warn(f"Epoch {epoch} is not measured: {error}", stacklevel=2)
+            return None
+        finally:
+            self.seconds += time.perf_counter() - started
+        self._seen[epoch] = seen
+        if self.writer is not None:
+            _write(self.writer, epoch, seen)
+        return seen.flow
+
+    def __call__(self) -> Flow | None:
+        """The same as `step`, with epochs counted from 0."""
+        self._calls += 1
+        return self.step(self._calls - 1)
+
+    def lightning(self) -> Any:
+        """A callback for Lightning: ``Trainer(callbacks=[watch.lightning()])``.
+
+        Raises:
+            InputError: Lightning is not installed.
+        """
+        return lightning_callback(self)
+
+    def skorch(self) -> Any:
+        """A callback for skorch: ``NeuralNetClassifier(Net, callbacks=[watch.skorch()])``.
+
+        Raises:
+            InputError: skorch is not installed.
+        """
+        return skorch_callback(self)
+
+    def table(self) -> pd.DataFrame:
+        """One row for each epoch and layer.
+
+        Columns: ``epoch, layer, units``; ``inflow, outflow``, nats of all links into the layer and out of it;
+        ``silent``, how many units are; ``communities``, how many have units there; ``modularity`` of the
+        whole network.
+        """
+        tables = [self._seen[epoch].table().assign(epoch=epoch) for epoch in self.flows]
+        if not tables:
+            return pd.DataFrame(columns=["epoch", *_COLUMNS])
+        return pd.concat(tables, ignore_index=True)[["epoch", *_COLUMNS]]
+
+    def neurons(self) -> pd.DataFrame:
+        """Every unit, by (layer, unit), at the last epoch measured.
+
+        Columns: ``inflow, outflow, silent, community``; ``silent_since``, the epoch from which it has been
+        silent without a break, if it is.
+
+        Raises:
+            InputError: Nothing has been measured yet.
+        """
+        if not self._seen:
+            raise InputError("Nothing has been measured yet; call watch.step(epoch) in the training loop.")
+        epochs = list(self.flows)
+        last = self._seen[epochs[-1]]
+        since = silent_since(epochs, np.stack([self._seen[epoch].silent for epoch in epochs]))
+        columns = {
+            "inflow": last.inflow,
+            "outflow": last.outflow,
+            "silent": last.silent,
+            "community": last.community,
+            "silent_since": pd.array(since, dtype="Int64"),
+        }
+        return pd.DataFrame(columns, index=unit_index(last.flow.layers))
+
+    def plot(self, axes: Sequence[Axes] | None = None) -> list[Axes]:
+        """Draw nats into each layer, its share of silent neurons, and the communities, over the epochs.
+
+        Communities keep their colour from epoch to epoch as far as their units stay together.
+
+        Args:
+            axes: Three, one under another; a new figure if None.
+
+        Raises:
+            InputError: Nothing has been measured yet, or matplotlib is not installed.
+        """
+        return draw({epoch: self._seen[epoch] for epoch in self.flows}, axes)
+
+    def __repr__(self) -> str:
+        epochs = list(self.flows)
+        which = f"{len(epochs)} epochs from {epochs[0]} to {epochs[-1]}" if epochs else "no epoch yet"
+        rows = f", {len(self._sample):,} rows" if self._sample else ""
+        missed = f", {len(self.missed)} missed" if self.missed else ""
+        return f"Watch({which}{rows}{missed}, {self.seconds:.2f} s)"
+
+    def _repr_html_(self) -> str:
+        return html_table(repr(self), {epoch: self._seen[epoch] for epoch in self.flows})
+
+    def _due(self, epoch: int) -> bool:
+        return epoch % self.every == 0 if isinstance(self.every, int) else epoch in self.every
+
+    def _drawn(self, model: Any) -> Sample:
+        """The rows that are measured at every epoch."""
+        if self._most is not None:
+            return sample(self._data, model, self._most, self._seed)
+        found = sample(self._data, model, MOST_SAMPLES, self._seed)
+        few = self._recorded(model, found.thinned(FEWEST_SAMPLES, self._seed).inputs)
+        return found.thinned(rows_for(number_of_terms(few, self._decomposition)), self._seed)
+
+    def _measured(self, model: Any) -> Flow:
+        if model is None:
+            raise InputError("There is no model to measure; pass one to nif.Watch or to step.")
+        with warnings.catch_warnings():
+            if self._seen:  # what there is to say of the data has been said
+                warnings.simplefilter("ignore")
+            if self._sample is None:
+                self._sample = self._drawn(model)
+            names = self._feature_names or self._sample.feature_names
+            return self._measure(model, self._sample.inputs, feature_names=names)
+
+
+_COLUMNS = ("layer", "units", "inflow", "outflow", "silent", "communities", "modularity")
+
+
+def _checked(every: int | Collection[int]) -> int | frozenset[int]:
+    if isinstance(every, Iterable):
+        return frozenset(every)
+    # Whole numbers of numpy's are welcome too; True is no number of epochs.
+    if not isinstance(every, Integral) or isinstance(every, bool) or every < 1:
+        raise InputError(f"every is {every!r}; expected 1 or more epochs, or the epochs themselves.")
+    return int(every)
+
+
+def _write(writer: Writer, epoch: int, seen: Snapshot) -> None:
+    """One curve for each layer and quantity."""
+    table = seen.table()
+    for column in ("inflow", "outflow", "silent"):
+        for layer, value in zip(table["layer"], table[column], strict=True):
+            writer.add_scalar(f"nif/{column}/{layer}", float(value), epoch)
+    writer.add_scalar("nif/modularity", seen.modularity, epoch)

@@ -1,3 +1,0 @@
-"""The information flow of a network while it is trained."""
-
-from nif.watch.training import Watch as Watch
