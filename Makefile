@@ -42,8 +42,10 @@ unit: $(VENV)/installed chromium
 
 # The mathematics once more, with every annotation and array shape checked at run time.
 shapes: $(VENV)/installed
-	$(BIN)/pytest -n 2 --jaxtyping-packages=nif,runtime_types.checked src \
-		$(addprefix tests/test_,$(addsuffix .py,binned decomposition estimators flow pairs paths storage streaming structure truths))
+	$(BIN)/pytest -n 2 --jaxtyping-packages=nif,support.runtime_types.checked src \
+		tests/estimators/test_laws.py tests/estimators/test_binned.py tests/estimators/test_pairs.py tests/estimators/test_truths.py \
+		tests/measures/association/test_decomposition.py tests/flow/test_flow.py tests/flow/test_paths.py \
+		tests/flow/test_file.py tests/flow/test_communities.py
 
 # Other libraries, for comparison only, in an environment of their own.
 .venv-peers/installed:

@@ -125,7 +125,7 @@ def true_flow(network: nn.Sequential, covariance: np.ndarray, like: Flow) -> Flo
     return replace(like, links=tuple(links))
 
 
-def of_units(flow: Flow) -> np.ndarray:
+def sum_over_layers(flow: Flow) -> np.ndarray:
     """Nats into each unit and out of it."""
     return flow.neurons()[["inflow", "outflow"]].to_numpy().T
 
@@ -142,12 +142,12 @@ def coverage_of(sizes: Sequence[int], rho: float, samples: int, estimator: Any, 
         values.append(flow.attribution().to_numpy())
         errors.append(flow.attribution_stderr().to_numpy())
         independent.append(replace(flow, errors=None).attribution_stderr().to_numpy())
-        units.append(of_units(flow))
+        units.append(sum_over_layers(flow))
         unit_errors.append(flow_stderr(sizes, flow.links, flow.errors))
     truth, deviation = true_flow(network, covariance, flow), np.std(values, axis=0)
     off = np.abs(np.array(values) - truth.attribution().to_numpy())
     joined = np.mean(unit_errors, axis=0) > 0
-    of_units_off = np.abs(np.array(units) - of_units(truth))[:, joined]
+    of_units_off = np.abs(np.array(units) - sum_over_layers(truth))[:, joined]
     return {
         "network": "-".join(map(str, sizes)),
         "rho": rho,

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from browsing import ARGUMENTS, CHROMIUM, settled
 from nif.flow.flow import Flow
 from nif.report.pruning import Removal
+from support.browsing import ARGUMENTS, CHROMIUM, settled
 
 
 @pytest.fixture(autouse=True)

@@ -17,8 +17,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import nif
 from nif.core.errors import InputError
-from nif.flow.epochs import aligned, silent_since
-from training_runs import WATCHES, dying, network, rows, trained
+from nif.flow.epochs import match_communities, silent_since
+from support.training_runs import WATCHES, dying, network, rows, trained
 
 
 @pytest.mark.parametrize("watch_of", WATCHES.values(), ids=WATCHES.keys())
@@ -153,11 +153,11 @@ def test_communities_keep_their_number_while_their_units_stay() -> None:
     rng = np.random.default_rng(0)
     last = rng.integers(0, 4, 60)
     renamed = [rng.permutation(4)[last] for _ in range(3)]
-    for label in aligned([*renamed, last]):
+    for label in match_communities([*renamed, last]):
         np.testing.assert_array_equal(label, last)
     moved = last.copy()
     moved[:5] = -1
-    np.testing.assert_array_equal(aligned([rng.permutation(4)[last], moved])[1], moved)
+    np.testing.assert_array_equal(match_communities([rng.permutation(4)[last], moved])[1], moved)
 
 
 def test_silent_since_against_a_loop() -> None:

@@ -13,7 +13,7 @@ import nif
 from nif.estimators.estimate import Estimate
 from nif.measures.association.cached import remembering
 from nif.watch import FEWEST_SAMPLES, MOST_SAMPLES, Sample, rows_for
-from training_runs import network, rows
+from support.training_runs import network, rows
 
 WIDE = 400
 """Inputs: 79,800 terms among themselves."""

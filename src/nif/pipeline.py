@@ -13,11 +13,11 @@ import numpy as np
 from nif.core import __version__
 from nif.core.errors import InputError
 from nif.core.progress import progress as progress_bar
-from nif.core.types import Advance, AttributionErrors, Links
+from nif.core.types import Advance, Links, SumErrors
 from nif.estimators.arrays import automatic
 from nif.estimators.estimate import Estimator
 from nif.estimators.inputs import checked_estimator
-from nif.estimators.pairs import AllColumns, Limits, bytes_of, checked_jobs
+from nif.estimators.pairs import PairwiseRunner, Resources, bytes_of, checked_jobs
 from nif.flow.flow import Flow
 from nif.flow.measurement import Measurement
 from nif.flow.paths import Dag
@@ -27,8 +27,8 @@ from nif.measures.association.errors import attribution_errors
 from nif.measures.association.shared_critic import SharedMine
 from nif.measures.association.terms import (
     Method,
-    SeparateTerms,
-    TermsOfOneCritic,
+    SeparateCritics,
+    SharedCritic,
     network_links,
     number_of_terms,
 )
@@ -120,7 +120,7 @@ def measure(
     _say_if_rows_repeat(recording)
     chosen = decomposition or Decomposition()
     terms = number_of_terms(recording, chosen)
-    limits = Limits(bytes_of(memory), checked_jobs(n_jobs))
+    limits = Resources(bytes_of(memory), checked_jobs(n_jobs))
     used = _estimator(estimator, chosen, terms)
     _refuse_infinite_information(chosen, noise)
     work = terms + recording.not_joined
@@ -150,21 +150,19 @@ def _method(
     chosen: Decomposition,
     noise: float,
     seed: int,
-    limits: Limits,
+    limits: Resources,
     advance: Advance,
 ) -> Method:
     activations = observed(recording, noise, seed)
     if isinstance(used, SharedMine):
-        return TermsOfOneCritic(recording, activations, chosen, used, seed, advance)
-    pairs = AllColumns(used, seed=seed, limits=limits, advance=advance)
-    return SeparateTerms(recording, activations, chosen, noise, pairs)
+        return SharedCritic(recording, activations, chosen, used, seed, advance)
+    pairs = PairwiseRunner(used, seed=seed, limits=limits, advance=advance)
+    return SeparateCritics(recording, activations, chosen, noise, pairs)
 
 
-def _errors(
-    recording: Recording, links: Sequence[Links], method: Method, seed: int
-) -> AttributionErrors | None:
+def _errors(recording: Recording, links: Sequence[Links], method: Method, seed: int) -> SumErrors | None:
     """Of the attribution; None where information is not that of pairs of units, which rows could move."""
-    if not isinstance(method, SeparateTerms) or method.decomposition.relevance != "unit":
+    if not isinstance(method, SeparateCritics) or method.decomposition.relevance != "unit":
         return None
     return attribution_errors(Dag.of(recording.layers, links), method.terms(), seed)
 

@@ -22,7 +22,7 @@ from nif.core.errors import InputError
 from nif.core.random import same_random_state
 from nif.data.rows import BATCH, rows
 from nif.data.sampling import Reservoir
-from nif.data.signature import Arguments
+from nif.data.signature import Signature
 from nif.estimators.binned.estimator import Binned
 from nif.estimators.estimate import Estimator
 from nif.flow.epochs import Snapshot, html_table, silent_since
@@ -93,7 +93,7 @@ def sample(data: Any, model: Any, most: int, seed: int) -> Sample:
         >>> sample(torch.zeros(500, 2), model, most=100, seed=0).inputs.shape
         torch.Size([100, 2])
     """
-    arguments = Arguments.of(as_torch(unwrapped(model)))
+    arguments = Signature.of(as_torch(unwrapped(model)))
     found = rows(_aside(data, most, seed), arguments=arguments, max_samples=most, seed=seed)
     if len(found.every) == 1:
         return Sample(found.inputs.detach().clone(), found.feature_names)

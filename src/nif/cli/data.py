@@ -15,7 +15,7 @@ from torch import nn
 
 from nif.core.errors import InputError
 from nif.data.rows import rows
-from nif.data.signature import Arguments
+from nif.data.signature import Signature
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,4 +163,4 @@ def with_labels(data: Data, model: nn.Module) -> Any:
         return data.x
     if not np.array_equal(data.y, np.round(data.y)):
         raise InputError("The label column holds numbers that are not whole; expected the class of each row.")
-    return replace(rows(data.x, arguments=Arguments.of(model)), labels=data.y.astype(np.int64))
+    return replace(rows(data.x, arguments=Signature.of(model)), labels=data.y.astype(np.int64))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from nif.cli import options
 from nif.core.errors import InputError
-from nif.data.signature import EMBEDDINGS, Arguments
+from nif.data.signature import EMBEDDINGS, Signature
 
 ROWS = 2
 
@@ -33,7 +33,7 @@ def example(model: nn.Module, shapes: Sequence[str]) -> Any:
     """
     whole = any(isinstance(module, EMBEDDINGS) for module in model.modules())
     rows = [_rows(sizes, whole) for sizes in map(_sizes, shapes)] or [_rows([_width(model)], whole)]
-    names = Arguments.of(model).names
+    names = Signature.of(model).names
     if len(rows) > max(1, len(names)):
         raise InputError(
             f"--shape was given {len(rows)} times; the network takes {', '.join(names) or 'one input'}. Give "
@@ -59,7 +59,7 @@ def _width(model: nn.Module) -> int:
     """Inputs of the first module with weights, if it is a Linear."""
     weighted = (each for each in model.modules() if next(each.parameters(recurse=False), None) is not None)
     first = next(weighted, None)
-    if isinstance(first, nn.Linear) and Arguments.of(model).required == 1:
+    if isinstance(first, nn.Linear) and Signature.of(model).required == 1:
         return first.in_features
     raise InputError(
         "The shape of a row can not be told from the network; give it, such as --shape 1,28,28 (once for "

@@ -26,8 +26,8 @@ def report(*, flow: Path, output: Path, pruned: Path | None) -> None:
     """Write a flow as one page that opens in a browser without a network."""
     from nif.core.files import writable
     from nif.flow.file import load
-    from nif.pruning.result import read_told
+    from nif.pruning.result import read_record
 
     target = writable(output, ending=".html")
-    load(flow).report(target, pruned=None if pruned is None else read_told(pruned))
+    load(flow).report(target, pruned=None if pruned is None else read_record(pruned))
     click.echo(f"Written: {target}")

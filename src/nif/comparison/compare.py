@@ -13,7 +13,7 @@ from scipy.stats import kendalltau, rankdata, spearmanr
 from nif.comparison.faithfulness import deletion
 from nif.comparison.kolmogorov_smirnov import kolmogorov_smirnov
 from nif.comparison.methods import ATTRIBUTIONS, PUBLISHED, REFERENCE
-from nif.comparison.problem import Subject, checked, detached, feature_names, one_table
+from nif.comparison.problem import Subject, checked, feature_names, frozen_copy, one_table
 from nif.core.errors import InputError
 from nif.core.types import Advance, ignore
 from nif.estimators.arrays import MOST_TERMS_FOR_MINE
@@ -76,7 +76,7 @@ def compare(
         output: Which output was measured, of a model that returns several.
         repeats: Bootstrap samples of the rows in the deletion test.
         seed: Seeds all that is drawn.
-        advance: Told of every method that is done, 1 each.
+        advance: PruningRecord of every method that is done, 1 each.
 
     Returns:
         A data frame indexed by method. Up to 20 features each has a column of its own; the frame's
@@ -91,7 +91,7 @@ def compare(
     chosen = _chosen(methods) if methods is not None else _affordable(flow, davis)
     if repeats < 1:
         raise InputError(f"repeats is {repeats}; expected 1 or more, such as 100.")
-    network, table = one_table(detached(model), x, output)
+    network, table = one_table(frozen_copy(model), x, output)
     features, labels = checked(table, y, flow)
     subject = Subject(network, flow, davis, features, labels, estimator or Binned(), seed)
     attributions = {}

@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from nif.comparison.problem import Subject, some_rows
-from nif.core.errors import needs_extra
-from nif.core.random import kept_in
+from nif.core.errors import optional_import
+from nif.core.random import isolated_library
 
 ROWS_INTEGRATED = 500
 
@@ -31,7 +31,7 @@ def integrated_gradients(subject: Subject) -> Float[np.ndarray, " feature"]:
     References:
         Sundararajan, Taly & Yan (2017), https://arxiv.org/abs/1703.01365
     """
-    with needs_extra("captum"):
+    with optional_import("captum"):
         from captum.attr import IntegratedGradients
 
     method = IntegratedGradients(subject.outputs)
@@ -69,13 +69,13 @@ def shapley(subject: Subject) -> Float[np.ndarray, " feature"]:
         Lundberg & Lee (2017), https://arxiv.org/abs/1705.07874. Expected gradients: Erion et al. (2019),
         https://arxiv.org/abs/1906.10670.
     """
-    with needs_extra("shap"), kept_in():
+    with optional_import("shap"), isolated_library():
         import shap
 
     x = subject.tensor(subject.x)
     background = x[some_rows(subject, BACKGROUND_ROWS)]
     explained = x[some_rows(subject, ROWS_EXPLAINED)]
-    with kept_in():
+    with isolated_library():
         explainer = shap.GradientExplainer(_Columns(subject), background)
         values = explainer.shap_values(explained, nsamples=DRAWS, rseed=subject.seed)
     by_output = np.asarray(values, dtype=np.float64).reshape(len(explained), x.shape[1], -1)
@@ -91,4 +91,4 @@ class _Columns(nn.Module):
         self.subject = subject
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.subject.outputs(self.subject.in_its_precision(x))  # shap gives float32 to every model
+        return self.subject.outputs(self.subject.to_model_dtype(x))  # shap gives float32 to every model

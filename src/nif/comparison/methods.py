@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 from nif.comparison.libraries import integrated_gradients, shapley
 from nif.comparison.problem import Subject
-from nif.estimators.estimate import AllPairs
+from nif.estimators.estimate import PairwiseEstimator
 from nif.flow.flow import Flow
 from nif.measures.association.decomposition import DAVIS2019
 from nif.pipeline import measure
@@ -56,7 +56,7 @@ def raw_mi(subject: Subject) -> Float[np.ndarray, " feature"]:
     .. math:: A_i = \max\{0, \hat I(X_i; Y)\}
     """
     label = subject.y[:, None].astype(np.float64)
-    if isinstance(subject.estimator, AllPairs):
+    if isinstance(subject.estimator, PairwiseEstimator):
         nats = subject.estimator.pairwise(subject.x, label, seed=subject.seed).nats[:, 0]
     else:
         x = subject.x.T[:, :, None]

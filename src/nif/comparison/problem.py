@@ -15,12 +15,12 @@ from torch import Tensor, nn
 
 from nif.core.errors import InputError
 from nif.data.rows import Rows, rows
-from nif.data.signature import EMBEDDINGS, Arguments
+from nif.data.signature import EMBEDDINGS, Signature
 from nif.estimators.estimate import Estimator
 from nif.estimators.inputs import columns, same_length
 from nif.flow.flow import Flow
 from nif.network.adapters import as_torch, unwrapped
-from nif.network.forward import Caller
+from nif.network.forward import Forward
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,9 +52,9 @@ class Subject:
 
     def tensor(self, x: Float[np.ndarray, "sample feature"]) -> Float[Tensor, "sample feature"]:
         """`x` in the precision of the model's weights."""
-        return self.in_its_precision(torch.as_tensor(x))
+        return self.to_model_dtype(torch.as_tensor(x))
 
-    def in_its_precision(self, x: Tensor) -> Tensor:
+    def to_model_dtype(self, x: Tensor) -> Tensor:
         """The same numbers in the precision of the model's weights."""
         return x.to(next(self.model.parameters(), torch.empty(0)).dtype)
 
@@ -77,7 +77,7 @@ def some_rows(subject: Subject, most: int) -> Int64[Tensor, " row"]:
     return torch.from_numpy(rng.permutation(len(subject.y))[:most])
 
 
-def detached(model: Any) -> nn.Module:
+def frozen_copy(model: Any) -> nn.Module:
     """A copy on the CPU in eval mode, its gradients off: the model passed in stays as it is.
 
     A scikit-learn network becomes an equal torch one; wrappers are taken off.
@@ -129,12 +129,12 @@ class OneTable(nn.Module):
     """Takes the features of all inputs side by side, and gives the output that is meant.
 
     Example:
-        >>> joined = OneTable(Caller(nn.Bilinear(2, 3, 1), ("input1", "input2")), [(2,), (3,)])
+        >>> joined = OneTable(Forward(nn.Bilinear(2, 3, 1), ("input1", "input2")), [(2,), (3,)])
         >>> joined(torch.zeros(4, 5)).shape
         torch.Size([4, 1])
     """
 
-    def __init__(self, call: Caller, shapes: list[tuple[int, ...]]) -> None:
+    def __init__(self, call: Forward, shapes: list[tuple[int, ...]]) -> None:
         super().__init__()
         self.network, self.shapes = call.model, shapes
         self.names, self.output = call.names, call.output
@@ -143,7 +143,7 @@ class OneTable(nn.Module):
         """The output for rows of the table."""
         parts = table.split([prod(shape) for shape in self.shapes], dim=1)
         inputs = [part.unflatten(1, shape) for part, shape in zip(parts, self.shapes, strict=True)]
-        return Caller(self.network, self.names, self.output)(inputs)
+        return Forward(self.network, self.names, self.output)(inputs)
 
 
 def one_table(
@@ -164,10 +164,10 @@ def one_table(
             "The model has an embedding, which takes whole numbers: they have no gradient and no mean, by "
             "which features are compared. Compare the network behind its embedding, on what that gives."
         )
-    arguments = Arguments.of(network)
+    arguments = Signature.of(network)
     if arguments.required == 1 and not isinstance(x, (tuple, Mapping, Rows)):
         table = columns(x, "x")
-        return OneTable(Caller(network, (), output), [table.shape[1:]]), table
+        return OneTable(Forward(network, (), output), [table.shape[1:]]), table
     found = rows(x, arguments=arguments)
     if len(found.every) < arguments.required:
         wanted = ", ".join(arguments.names[: arguments.required])
@@ -177,4 +177,4 @@ def one_table(
         )
     shapes = [tuple(values.shape[1:]) for values in found.every]
     together = torch.cat([values.flatten(1).double().cpu() for values in found.every], dim=1)
-    return OneTable(Caller(network, found.names, output), shapes), together.numpy()
+    return OneTable(Forward(network, found.names, output), shapes), together.numpy()

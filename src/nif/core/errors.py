@@ -11,6 +11,8 @@ from contextlib import contextmanager
 class InputError(ValueError):
     """What was given can not be used; the message says what was expected and what to try."""
 
+    __module__ = "nif"  # tracebacks show the name that users import
+
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
     """The error for a name that does not exist, with the nearest that does."""
@@ -22,7 +24,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
 
 
 @contextmanager
-def needs_extra(library: str) -> Iterator[None]:
+def optional_import(library: str) -> Iterator[None]:
     """Import an optional library inside: a missing one becomes an error, its warnings are not the user's."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

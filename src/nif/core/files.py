@@ -32,7 +32,7 @@ def whole_file(path: str | os.PathLike[str], what: str) -> Iterator[Path]:
         >>> with whole_file("missing/flow.html", "The report"):
         ...     pass
         Traceback (most recent call last):
-        nif.contracts.InputError: The report can not be written to missing/flow.html ...
+        nif.InputError: The report can not be written to missing/flow.html ...
     """
     target = Path(path)
     if not target.name or "\0" in target.name:

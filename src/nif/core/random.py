@@ -57,7 +57,7 @@ def same_generators(loader: DataLoader[Any]) -> Iterator[None]:
 
 
 @contextmanager
-def kept_in() -> Iterator[None]:
+def isolated_library() -> Iterator[None]:
     """Run a library that draws from the global generators: their states are put back.
 
     Its warnings concern no one who did not write it, and are dropped.

@@ -24,7 +24,7 @@ Values = Float[Any, "..."]
 
 
 Advance = Callable[[float], None]
-"""Told how many pairs have been done since the last call; drives the progress bar."""
+"""Called with the number of pairs done since the last call; drives the progress bar."""
 
 
 def ignore(pairs: float | int) -> None:
@@ -82,7 +82,7 @@ class Links:
 
 
 @dataclass(frozen=True, eq=False)
-class AttributionErrors:
+class SumErrors:
     """Standard errors of sums of links, from the rows of data that all links rest on.
 
     Attributes:

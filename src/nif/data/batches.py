@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from nif.core.errors import InputError
-from nif.data.signature import Arguments
+from nif.data.signature import Signature
 
 LABEL_KEYS = frozenset({"y", "label", "labels", "target", "targets"})
 
@@ -17,12 +17,12 @@ Split = tuple[tuple[str, ...], list[Any], Any]
 """Names of the parameters (none for a single input), the inputs, and the label or None."""
 
 
-def split(batch: Any, arguments: Arguments) -> Split:
+def split(batch: Any, arguments: Signature) -> Split:
     """The inputs and the label of one batch: ``x``, ``(x, y)``, ``(x1, x2, …, y)`` or a mapping.
 
     Example:
         >>> import torch
-        >>> names, inputs, label = split({"x": torch.zeros(2, 3), "label": torch.ones(2)}, Arguments())
+        >>> names, inputs, label = split({"x": torch.zeros(2, 3), "label": torch.ones(2)}, Signature())
         >>> names, len(inputs), label.shape
         ((), 1, torch.Size([2]))
     """
@@ -38,7 +38,7 @@ def split(batch: Any, arguments: Arguments) -> Split:
     return names, list(parts[:count]), parts[count] if len(parts) > count else None
 
 
-def named_inputs(given: Mapping[Any, Any], arguments: Arguments) -> tuple[tuple[str, ...], list[Any]]:
+def named_inputs(given: Mapping[Any, Any], arguments: Signature) -> tuple[tuple[str, ...], list[Any]]:
     """The entries that are parameters of the model, in its order."""
     names = tuple(name for name in arguments.names if name in given)
     missing = [name for name in arguments.names[: arguments.required] if name not in given]
@@ -58,7 +58,7 @@ def label_of(given: Mapping[Any, Any], besides: Sequence[str] = ()) -> Any:
     return given[keys[0]] if keys else None
 
 
-def _split_mapping(batch: Mapping[Any, Any], arguments: Arguments) -> Split:
+def _split_mapping(batch: Mapping[Any, Any], arguments: Signature) -> Split:
     label = label_of(batch, arguments.names if arguments.required > 1 else ())
     tables = [
         key
@@ -76,5 +76,5 @@ def _split_mapping(batch: Mapping[Any, Any], arguments: Arguments) -> Split:
     )
 
 
-def _shown(arguments: Arguments) -> str:
+def _shown(arguments: Signature) -> str:
     return ", ".join(map(repr, arguments.names[: arguments.required])) or "one input"

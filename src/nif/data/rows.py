@@ -20,7 +20,7 @@ from nif.core.random import same_generators, same_random_state
 from nif.core.types import FEWEST_SAMPLES, Advance, ignore
 from nif.data.batches import label_of, named_inputs, split
 from nif.data.sampling import Pool, Reservoir
-from nif.data.signature import Arguments
+from nif.data.signature import Signature
 
 BATCH = 1024
 
@@ -55,7 +55,7 @@ class Rows:
 def rows(
     data: Any,
     *,
-    arguments: Arguments | None = None,
+    arguments: Signature | None = None,
     max_samples: int | None = None,
     seed: int = 0,
     progress: bool = False,
@@ -92,21 +92,21 @@ def rows(
     with (
         torch.inference_mode(False),
         same_random_state(),
-        progress_bar("reading", total=how_many(data), shown=progress) as advance,
+        progress_bar("reading", total=known_length(data), shown=progress) as advance,
     ):
-        found = _read(data, arguments or Arguments(), reservoir, advance)
+        found = _read(data, arguments or Signature(), reservoir, advance)
     _agree(found)
     for values in found.every:
         _finite(values, found.feature_names)
     return found
 
 
-def how_many(data: Any) -> int | None:
+def known_length(data: Any) -> int | None:
     """Rows of the data, where that is known before they are read.
 
     Example:
-        >>> how_many(DataLoader(np.zeros((30, 2)))), how_many({"x": np.zeros(40)}), how_many(iter([]))
-        (30, 40, None)
+        >>> [known_length(data) for data in (DataLoader(np.zeros((30, 2))), {"x": np.zeros(40)}, iter([]))]
+        [30, 40, None]
     """
     if isinstance(data, DataLoader):
         data = data.dataset
@@ -118,7 +118,7 @@ def how_many(data: Any) -> int | None:
         return None
 
 
-def _read(data: Any, arguments: Arguments, reservoir: Reservoir, advance: Advance) -> Rows:
+def _read(data: Any, arguments: Signature, reservoir: Reservoir, advance: Advance) -> Rows:
     if isinstance(data, DataLoader):
         with same_generators(data):
             return _from_batches(data, arguments, reservoir, advance)
@@ -208,7 +208,7 @@ def _from_array(data: Any) -> Tensor:
     return torch.from_numpy(native if native.flags.writeable else native.copy())
 
 
-def _from_dataset(data: Any, arguments: Arguments, reservoir: Reservoir, advance: Advance) -> Rows:
+def _from_dataset(data: Any, arguments: Signature, reservoir: Reservoir, advance: Advance) -> Rows:
     if isinstance(data, (str, bytes, tuple, Mapping)):
         raise InputError(
             f"The data are a {type(data).__name__}; give the inputs alone, or both as torch's "
@@ -232,7 +232,7 @@ def _loader(data: Any) -> DataLoader[Any]:
 
 
 def _from_batches(
-    batches: Iterable[Any], arguments: Arguments, reservoir: Reservoir, advance: Advance = ignore
+    batches: Iterable[Any], arguments: Signature, reservoir: Reservoir, advance: Advance = ignore
 ) -> Rows:
     pool, labelled = Pool(reservoir), False
     names: tuple[str, ...] = ()

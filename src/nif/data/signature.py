@@ -11,7 +11,7 @@ EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 
 
 @dataclass(frozen=True)
-class Arguments:
+class Signature:
     """The parameters of a model's ``forward``.
 
     Attributes:
@@ -23,12 +23,12 @@ class Arguments:
     required: int = 1
 
     @classmethod
-    def of(cls, model: nn.Module) -> Arguments:
+    def of(cls, model: nn.Module) -> Signature:
         """Read them from the signature.
 
         Example:
-            >>> Arguments.of(nn.Bilinear(2, 3, 1))
-            Arguments(names=('input1', 'input2'), required=2)
+            >>> Signature.of(nn.Bilinear(2, 3, 1))
+            Signature(names=('input1', 'input2'), required=2)
         """
         try:
             parameters = list(inspect.signature(model.forward).parameters.values())

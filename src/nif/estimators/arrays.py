@@ -9,7 +9,7 @@ from nif.estimators.binned.estimator import Binned
 from nif.estimators.estimate import Estimate, Estimator
 from nif.estimators.inputs import checked_estimator, columns, same_length
 from nif.estimators.neural.methods import Mine
-from nif.estimators.pairs import AllColumns, Limits, bytes_of, checked_jobs
+from nif.estimators.pairs import PairwiseRunner, Resources, bytes_of, checked_jobs
 
 MOST_TERMS_FOR_MINE = 5_000
 """Mutual information terms up to which `Mine` is chosen; above, `Binned`."""
@@ -95,8 +95,8 @@ def pairwise(
     count = left.shape[1] * (left.shape[1] - 1) // 2 if y is None else left.shape[1] * right.shape[1]
     used, limits = (
         checked_estimator(estimator) or automatic(count),
-        Limits(bytes_of(memory), checked_jobs(n_jobs)),
+        Resources(bytes_of(memory), checked_jobs(n_jobs)),
     )
     with progress_bar("estimating", total=count, shown=progress) as advance:
-        pairs = AllColumns(used, seed=seed, limits=limits, advance=advance)
+        pairs = PairwiseRunner(used, seed=seed, limits=limits, advance=advance)
         return pairs.within(left) if y is None else pairs.between(left, right)

@@ -153,7 +153,7 @@ class Estimator(Protocol):
 
 
 @runtime_checkable
-class AllPairs(Protocol):
+class PairwiseEstimator(Protocol):
     """An estimator that has a faster way for every column of x with every column of y."""
 
     def pairwise(

@@ -49,7 +49,7 @@ class GaussianCopula:
         seed: int = 0,
         advance: Advance = ignore,
     ) -> Estimate:
-        """Estimate I(X; Y) of each pair; see `nif.contracts.Estimator`. Nothing is drawn."""
+        """Estimate I(X; Y) of each pair; see `nif.estimators.estimate.Estimator`. Nothing is drawn."""
         degenerate = constant_pairs(x, y)
         kept = list(zip(x[~degenerate], y[~degenerate], strict=True))
         most = np.array([min(map(entropy_of_values, pair)) for pair in kept])

@@ -59,7 +59,7 @@ def checked_estimator(given: Any) -> Any:
     Example:
         >>> checked_estimator("binned")
         Traceback (most recent call last):
-        nif.contracts.InputError: estimator is 'binned'; expected one such as nif.Mine(), or None.
+        nif.InputError: estimator is 'binned'; expected one such as nif.Mine(), or None.
     """
     if given is None or (isinstance(given, Estimator) and not isinstance(given, type)):
         return given

@@ -114,7 +114,7 @@ class Ksg:
         seed: int = 0,
         advance: Advance = ignore,
     ) -> Estimate:
-        """Estimate I(X; Y) of each pair; see `nif.contracts.Estimator`."""
+        """Estimate I(X; Y) of each pair; see `nif.estimators.estimate.Estimator`."""
         degenerate = constant_pairs(x, y)
         of_numbers = x.shape[2] == y.shape[2] == 1 and not degenerate.all()
         null = _null_of_numbers(x.shape[1], self.k, self.permutations, seed) if of_numbers else None

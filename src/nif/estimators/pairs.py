@@ -16,7 +16,7 @@ from joblib import Parallel, delayed
 from nif.core.errors import InputError
 from nif.core.types import Advance, ignore
 from nif.estimators.entropy import set_entropy
-from nif.estimators.estimate import AllPairs, Estimate, Estimator
+from nif.estimators.estimate import Estimate, Estimator, PairwiseEstimator
 
 GIGABYTE = 2**30
 
@@ -41,7 +41,7 @@ UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 @dataclass(frozen=True)
-class Limits:
+class Resources:
     """How much of the machine may be used.
 
     Args:
@@ -54,7 +54,7 @@ class Limits:
     n_jobs: int | None = None
 
 
-DEFAULT = Limits()
+DEFAULT = Resources()
 
 
 def bytes_of(memory: Any) -> int:
@@ -121,19 +121,19 @@ Task = tuple[Place, Callable[..., Estimate]]
 
 
 @dataclass(frozen=True)
-class AllColumns:
+class PairwiseRunner:
     """An estimator with the way its work is shared out.
 
     Args:
         estimator: Does the estimation.
         seed: Seeds it; a pair's result does not depend on the block or the job it falls into.
         limits: Memory of a block of pairs, and processes.
-        advance: Told of the pairs that are done.
+        advance: PruningRecord of the pairs that are done.
     """
 
     estimator: Estimator
     seed: int = 0
-    limits: Limits = DEFAULT
+    limits: Resources = DEFAULT
     advance: Advance = ignore
 
     def between(
@@ -153,7 +153,7 @@ class AllColumns:
         shape = x.shape[1], y.shape[1]
         wanted = np.ones(shape, dtype=bool) if wanted is None else wanted
         # With fewer pairs than columns, to prepare the columns is what takes time.
-        if isinstance(self.estimator, AllPairs) and wanted.sum() > sum(shape):
+        if isinstance(self.estimator, PairwiseEstimator) and wanted.sum() > sum(shape):
             return self._gathered(self._rectangles(self.estimator, x, y), self._nothing(shape, len(x)))
         self.advance(int((~wanted).sum()))
         return self._gathered(self._runs(x, y, *np.nonzero(wanted)), self._nothing(shape, len(x)))
@@ -164,7 +164,7 @@ class AllColumns:
         The diagonal is the entropy of the values seen (`entropy`): what a column tells of itself.
         """
         whole = self._nothing((x.shape[1], x.shape[1]), len(x))
-        if isinstance(self.estimator, AllPairs):
+        if isinstance(self.estimator, PairwiseEstimator):
             tasks = self._rectangles(self.estimator, x, None)
         else:
             tasks = self._runs(x, x, *np.triu_indices(x.shape[1], k=1))
@@ -188,7 +188,9 @@ class AllColumns:
             sides = x.T[rows, :, None], y.T[columns, :, None]
             yield (rows, columns), partial(self.estimator.estimate, *sides, seed=self.seed)
 
-    def _rectangles(self, estimator: AllPairs, x: np.ndarray, y: np.ndarray | None) -> Iterator[Task]:
+    def _rectangles(
+        self, estimator: PairwiseEstimator, x: np.ndarray, y: np.ndarray | None
+    ) -> Iterator[Task]:
         """Blocks of columns of x and of y; of x alone where there is no y, on and above the diagonal only."""
         step = columns_at_once(self.limits.memory, len(x))
         blocks_x, blocks_y = (_column_blocks(side, step) for side in (x, x if y is None else y))

@@ -10,9 +10,9 @@ import igraph
 import numpy as np
 from jaxtyping import Float, Int
 
-from nif.core.types import AttributionErrors, Links
+from nif.core.types import Links, SumErrors
 
-ALONE = -1
+NO_COMMUNITY = -1
 """Community of a unit that no link with information reaches."""
 
 
@@ -75,7 +75,7 @@ def communities(graph: Graph, seed: int = 0) -> Communities:
         Traag, Waltman & van Eck (2019), From Louvain to Leiden, https://doi.org/10.1038/s41598-019-41695-z
     """
     if len(graph.nats) == 0:
-        return Communities(np.full(graph.units, ALONE), 0.0)
+        return Communities(np.full(graph.units, NO_COMMUNITY), 0.0)
     igraph.set_random_number_generator(random.Random(seed))
     try:
         found = graph.to_igraph(directed=False).community_leiden(
@@ -94,7 +94,7 @@ def _by_size(label: Int[np.ndarray, " unit"], graph: Graph) -> Int[np.ndarray, "
     groups, first, members = np.unique(label[linked], return_index=True, return_counts=True)
     place = np.zeros(label.max() + 1, dtype=np.int64)
     place[groups[np.lexsort((first, -members))]] = np.arange(len(groups))
-    return np.where(linked, place[label], ALONE)
+    return np.where(linked, place[label], NO_COMMUNITY)
 
 
 def inflow(sizes: Sequence[int], links: Sequence[Links]) -> Float[np.ndarray, " unit"]:
@@ -114,7 +114,7 @@ def outflow(sizes: Sequence[int], links: Sequence[Links]) -> Float[np.ndarray, "
 
 
 def flow_stderr(
-    sizes: Sequence[int], links: Sequence[Links], errors: AttributionErrors | None = None
+    sizes: Sequence[int], links: Sequence[Links], errors: SumErrors | None = None
 ) -> tuple[Float[np.ndarray, " unit"], Float[np.ndarray, " unit"]]:
     """Standard errors of inflow and outflow: as the rows of data tell, else of independent links."""
     if errors is not None and errors.inflow is not None and errors.outflow is not None:
@@ -129,7 +129,7 @@ def flow_stderr(
 
 
 def layer_stderr(
-    sizes: Sequence[int], links: Sequence[Links], errors: AttributionErrors | None = None
+    sizes: Sequence[int], links: Sequence[Links], errors: SumErrors | None = None
 ) -> tuple[Float[np.ndarray, " layer"], Float[np.ndarray, " layer"]]:
     """The same of the sums over all units of each layer."""
     if errors is not None and errors.into_layers is not None and errors.out_of_layers is not None:

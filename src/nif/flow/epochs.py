@@ -90,7 +90,7 @@ def silent_since(epochs: Sequence[int], silent: Bool[np.ndarray, "epoch unit"]) 
     ]
 
 
-def aligned(labels: Sequence[Int[np.ndarray, " unit"]]) -> list[Int[np.ndarray, " unit"]]:
+def match_communities(labels: Sequence[Int[np.ndarray, " unit"]]) -> list[Int[np.ndarray, " unit"]]:
     """Communities renumbered so that one keeps its number while its units stay together.
 
     The last epoch keeps its numbers; going back, every epoch takes those that leave most units with the
@@ -98,7 +98,7 @@ def aligned(labels: Sequence[Int[np.ndarray, " unit"]]) -> list[Int[np.ndarray, 
     own.
 
     Example:
-        >>> [each.tolist() for each in aligned([np.array([1, 1, 0, 2]), np.array([0, 0, 1, 1])])]
+        >>> [each.tolist() for each in match_communities([np.array([1, 1, 0, 2]), np.array([0, 0, 1, 1])])]
         [[0, 0, 1, 2], [0, 0, 1, 1]]
     """
     found = [labels[-1]]
@@ -112,7 +112,7 @@ def aligned(labels: Sequence[Int[np.ndarray, " unit"]]) -> list[Int[np.ndarray, 
             if group not in number:
                 number[group] = free
                 free += 1
-        found.insert(0, np.array([number.get(group, structure.ALONE) for group in label]))
+        found.insert(0, np.array([number.get(group, structure.NO_COMMUNITY) for group in label]))
     return found
 
 

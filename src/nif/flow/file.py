@@ -14,7 +14,7 @@ from safetensors.numpy import save as serialised
 
 from nif.core.errors import InputError
 from nif.core.files import whole_file
-from nif.core.types import AttributionErrors, Layer, Links
+from nif.core.types import Layer, Links, SumErrors
 from nif.flow.flow import Flow
 from nif.flow.measurement import Measurement
 from nif.flow.tables import ERRORS, NUMBERS
@@ -114,7 +114,7 @@ def _flow(header: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> Flow:
     )
     constant = tuple(arrays[f"constant/{index}"] for index in range(len(layers)))
     errors = (
-        AttributionErrors(**{name: arrays[f"errors/{name}"] for name in ERRORS if f"errors/{name}" in arrays})
+        SumErrors(**{name: arrays[f"errors/{name}"] for name in ERRORS if f"errors/{name}" in arrays})
         if "errors/by_class" in arrays
         else None
     )

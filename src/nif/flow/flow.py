@@ -12,7 +12,7 @@ import pandas as pd
 from jaxtyping import Bool, Float
 
 from nif.core.errors import InputError
-from nif.core.types import AttributionErrors, Layer, Links
+from nif.core.types import Layer, Links, SumErrors
 from nif.flow import communities as centrality
 from nif.flow import communities as structure
 from nif.flow import export as explanations
@@ -65,7 +65,7 @@ class Flow:
     links: tuple[Links, ...]
     constant: tuple[Bool[np.ndarray, " _"], ...]
     measurement: Measurement
-    errors: AttributionErrors | None = None
+    errors: SumErrors | None = None
 
     def __post_init__(self) -> None:
         check(self.layers, self.links, self.constant)
@@ -355,7 +355,7 @@ class Flow:
         return paths.Dag.of(self.layers, self.links)
 
     @cached_property
-    def _errors(self) -> AttributionErrors:
+    def _errors(self) -> SumErrors:
         return self.errors or paths.independent_errors(self._dag)
 
     @cached_property

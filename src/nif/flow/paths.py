@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 
-from nif.core.types import AttributionErrors, Layer, Links
+from nif.core.types import Layer, Links, SumErrors
 
 Matrix = Float[np.ndarray, "_ _"]
 
@@ -155,12 +155,10 @@ def attribution_stderr(
     return np.sqrt(variance)
 
 
-def independent_errors(dag: Dag) -> AttributionErrors:
+def independent_errors(dag: Dag) -> SumErrors:
     """Standard errors of an attribution of which nothing is known but the errors of its links."""
     everything = np.ones((dag.sizes[-1], 1))
-    return AttributionErrors(
-        attribution_stderr(dag), attribution_stderr(dag, of=everything)[:, 0], shares(dag)[1]
-    )
+    return SumErrors(attribution_stderr(dag), attribution_stderr(dag, of=everything)[:, 0], shares(dag)[1])
 
 
 def shares(dag: Dag) -> tuple[Float[np.ndarray, " feature"], Float[np.ndarray, " feature"]]:

@@ -31,7 +31,7 @@ class Strongest:
     p_value: Float[np.ndarray, " link"]
     of: int
 
-    def weakest_first(self) -> Strongest:
+    def in_drawing_order(self) -> Strongest:
         """In the order to draw them, so that the strongest lie on top."""
         return Strongest(
             self.source[::-1],

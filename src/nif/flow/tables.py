@@ -9,7 +9,7 @@ import pandas as pd
 from jaxtyping import Float
 
 from nif.core.statistics import benjamini_hochberg
-from nif.core.types import AttributionErrors, Layer, Links
+from nif.core.types import Layer, Links, SumErrors
 from nif.flow.paths import Path
 from nif.flow.significance import Flags
 
@@ -18,7 +18,7 @@ NUMBERS = ("nats", "stderr", "p_value", "relevance")
 
 
 ERRORS = ("by_class", "over_classes", "shares", "inflow", "outflow", "into_layers", "out_of_layers")
-"""Arrays of `AttributionErrors`; the last four may be None."""
+"""Arrays of `SumErrors`; the last four may be None."""
 
 
 def edges(layers: Sequence[Layer], links: Sequence[Links]) -> pd.DataFrame:
@@ -92,7 +92,7 @@ def same_numbers(links: Sequence[Links], others: Sequence[Links], flags: Flags, 
     )
 
 
-def same_errors(one: AttributionErrors | None, other: AttributionErrors | None) -> bool:
+def same_errors(one: SumErrors | None, other: SumErrors | None) -> bool:
     """Whether both have the same bits, or none."""
     if one is None or other is None:
         return one is other

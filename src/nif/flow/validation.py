@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from nif.core.errors import InputError
-from nif.core.types import AttributionErrors, Layer, Links
+from nif.core.types import Layer, Links, SumErrors
 
 
 def check(layers: Sequence[Layer], links: Sequence[Links], constant: Sequence[np.ndarray]) -> None:
@@ -93,7 +93,7 @@ def _check_values(layers: Sequence[Layer], found: Links, name: str) -> None:
         raise InputError(f"p_value of the links {ends} leaves the range from 0 to 1.")
 
 
-def check_errors(sizes: Sequence[int], features: int, errors: AttributionErrors | None) -> None:
+def check_errors(sizes: Sequence[int], features: int, errors: SumErrors | None) -> None:
     """Refuse errors of a network of another size, and what is no standard error.
 
     Raises:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from nif.core.errors import InputError
-from nif.network.forward import Caller, Inputs, every_output
-from nif.network.tracing import AGAIN, Watcher, tensors_in, unfused, watched
+from nif.network.forward import Forward, Inputs, every_output
+from nif.network.tracing import CALL_SEPARATOR, Tracer, tensors_in, traced_run, unfused
 from nif.network.unit_labels import Labels, Unit
 from nif.network.unit_operations import (
     ELEMENTWISE,
@@ -27,7 +27,7 @@ from nif.network.units import Wiring
 from nif.network.weights import Weighted
 
 
-def trace_gradients(call: Caller, example: Inputs, steps: Collection[str] | None = None) -> Wiring:
+def trace_gradients(call: Forward, example: Inputs, steps: Collection[str] | None = None) -> Wiring:
     """Follow units along the graph that automatic differentiation keeps of one run.
 
     What a model with data-dependent control flow does on other rows may differ; what is cut is therefore
@@ -47,7 +47,7 @@ def trace_gradients(call: Caller, example: Inputs, steps: Collection[str] | None
 
     Example:
         >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
-        >>> wiring = trace_gradients(Caller(net), (torch.zeros(1, 2),))
+        >>> wiring = trace_gradients(Forward(net), (torch.zeros(1, 2),))
         >>> wiring.labels.of(wiring.at["1"]).tolist() == wiring.labels.of(wiring.reads["2"]).tolist()
         True
     """
@@ -56,7 +56,7 @@ def trace_gradients(call: Caller, example: Inputs, steps: Collection[str] | None
     wiring = _weights_of(network, graph)
     names = {module: name for name, module in network.named_modules()}
     makers = _Makers(network, wiring)
-    with torch.no_grad(), unfused(), watched(network, makers):
+    with torch.no_grad(), unfused(), traced_run(network, makers):
         returned = call.on(network).returned(example)
     wanted = makers.at.keys() if steps is None else makers.at.keys() & set(steps)
     for name in sorted({maker for step in wanted for maker in makers.at[step]}):
@@ -77,7 +77,7 @@ def _same_of_all(makers: Sequence[str], wiring: Wiring) -> Unit | None:
     return wiring.makes[makers[0]] if all(np.array_equal(first, other) for other in others) else None
 
 
-def _graph(call: Caller, example: Inputs) -> Any:
+def _graph(call: Forward, example: Inputs) -> Any:
     try:
         import torch_pruning
     except ImportError as error:
@@ -104,7 +104,7 @@ def _not_followed(reason: str) -> InputError:
     )
 
 
-def _followable(call: Caller, example: Inputs) -> list[Tensor]:
+def _followable(call: Forward, example: Inputs) -> list[Tensor]:
     """Every tensor that the model returns and that was computed."""
     return [values for values in every_output(call.returned(example)) if values.grad_fn is not None]
 
@@ -158,7 +158,7 @@ def _pin_what_nothing_reads(wiring: Wiring) -> None:
     wiring.labels.pin(torch.tensor(sorted(made ^ read), dtype=torch.int64).numpy())
 
 
-class _Makers(Watcher):
+class _Makers(Tracer):
     """Notes, of every step that passes units on one by one, the modules that make them."""
 
     def __init__(self, network: nn.Module, wiring: Wiring) -> None:
@@ -170,7 +170,7 @@ class _Makers(Watcher):
         ] = {}  # kept, so that an address stays its own
 
     def step(self, name: str, kind: str, given: Any, returned: Any, *, nonlinear: bool) -> None:
-        called, before = name.partition(AGAIN)[0], tensors_in(given)
+        called, before = name.partition(CALL_SEPARATOR)[0], tensors_in(given)
         inside = self.of([returned]) if isinstance(returned, Tensor) else ()
         if called in self._makes:
             makers: tuple[str, ...] = (called,)

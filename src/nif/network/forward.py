@@ -12,11 +12,11 @@ from torch import Tensor, nn
 
 from nif.core.errors import InputError, unknown
 from nif.data.signature import EMBEDDINGS
-from nif.network.preserve import like_weights
+from nif.network.preserve import device_and_dtype
 
 
 @dataclass(frozen=True)
-class Caller:
+class Forward:
     """Runs a model on rows of data, on the model's device and in its precision.
 
     Attributes:
@@ -29,7 +29,7 @@ class Caller:
     names: tuple[str, ...] = ()
     output: int | str | None = None
 
-    def on(self, model: nn.Module) -> Caller:
+    def on(self, model: nn.Module) -> Forward:
         """Calls another network in the same way."""
         return replace(self, model=model)
 
@@ -46,7 +46,9 @@ class Caller:
     @cached_property
     def _takes(self) -> tuple[torch.device, torch.dtype, bool]:
         """Where inputs go, of what type, and whether whole numbers stay whole."""
-        return *like_weights(self.model), any(isinstance(part, EMBEDDINGS) for part in self.model.modules())
+        return *device_and_dtype(self.model), any(
+            isinstance(part, EMBEDDINGS) for part in self.model.modules()
+        )
 
     def __call__(self, inputs: Sequence[Tensor]) -> Tensor:
         """Run the model, and return the output that is meant."""
@@ -150,7 +152,7 @@ Inputs = tuple[Tensor, ...]
 """Rows for each input of a model."""
 
 
-def batches(call: Caller, inputs: Inputs, size: int = BATCH) -> Iterator[Inputs]:
+def batches(call: Forward, inputs: Inputs, size: int = BATCH) -> Iterator[Inputs]:
     """The inputs in pieces, as the model takes them."""
     for piece in zip(*(values.split(size) for values in inputs), strict=True):
         yield tuple(call.prepared(piece))

@@ -12,25 +12,25 @@ from torch import Tensor
 from nif.core.errors import InputError
 from nif.core.random import same_random_state
 from nif.network.axes import Axes, axes_of, unit_axis
-from nif.network.forward import Caller
-from nif.network.tracing import Watcher, tensors_in, watched
+from nif.network.forward import Forward
+from nif.network.tracing import Tracer, tensors_in, traced_run
 from nif.network.unit_maps import Way, both, either, same, units_of, way
 
 EXAMPLES = (11, 13, 17, 19)
 """Rows a model is traced with: the first of these that no axis beside that of the rows has."""
 
 
-DECIDES = frozenset({"__bool__", "__int__", "__float__", "__index__", "item"})
+PYTHON_SCALARS = frozenset({"__bool__", "__int__", "__float__", "__index__", "item"})
 """Calls that make a Python number of a tensor, which can choose the path."""
 
 
 NOTHING: frozenset[int] = frozenset()
 
 
-LEAVES = frozenset({"numpy", "__array__", "tolist"})
+TO_NUMPY = frozenset({"numpy", "__array__", "tolist"})
 
 
-RETURNS = frozenset({"tensor", "as_tensor", "asarray"})
+FROM_NUMPY = frozenset({"tensor", "as_tensor", "asarray"})
 """Calls by which activations leave torch, and by which they may come back; `torch.from_numpy` is not seen."""
 
 
@@ -112,7 +112,7 @@ class Graph:
         )
 
 
-def graph_of(call: Caller, inputs: Sequence[Tensor]) -> Graph:
+def graph_of(call: Forward, inputs: Sequence[Tensor]) -> Graph:
     """Run a model on a few rows and follow what it does.
 
     Raises:
@@ -125,7 +125,7 @@ def graph_of(call: Caller, inputs: Sequence[Tensor]) -> Graph:
     return found
 
 
-def _graph_on(count: int, call: Caller, inputs: Sequence[Tensor]) -> Graph:
+def _graph_on(count: int, call: Forward, inputs: Sequence[Tensor]) -> Graph:
     """What a run on this many rows shows."""
     trace = _Trace([*call.model.parameters(), *call.model.buffers()], count)
     rows = torch.arange(count) % len(inputs[0])
@@ -133,7 +133,7 @@ def _graph_on(count: int, call: Caller, inputs: Sequence[Tensor]) -> Graph:
     for name, values in zip(call.names or ("input",), examples, strict=True):
         trace.read(name, values)
     versions = [values._version for values in examples]
-    with same_random_state(), watched(call.model, trace):
+    with same_random_state(), traced_run(call.model, trace):
         output = call(examples)
     written = versions != [values._version for values in examples]
     trace.step("output", "output", (), output, nonlinear=False)
@@ -143,7 +143,7 @@ def _graph_on(count: int, call: Caller, inputs: Sequence[Tensor]) -> Graph:
     return Graph(steps, len(examples), trace.decided_in, written)
 
 
-class _Trace(Watcher):
+class _Trace(Tracer):
     """Writes down the steps of one run.
 
     What has been written is known by the memory it is in: views and in-place calls share it. All results
@@ -181,11 +181,11 @@ class _Trace(Watcher):
         read = tensors_in(given)
         written = tensors_in(returned) or (read[:1] if name == "__setitem__" else [])
         feeds = self._wrote(read)
-        if name in LEAVES:
+        if name in TO_NUMPY:
             self._left |= feeds
-        if name in RETURNS:
+        if name in FROM_NUMPY:
             feeds |= self._left
-        if name in DECIDES and feeds and self.decided_in is None:
+        if name in PYTHON_SCALARS and feeds and self.decided_in is None:
             self.decided_in = self._last_name()
         if not feeds:
             self._keep(written, NOTHING)

@@ -12,13 +12,13 @@ import pandas as pd
 
 from nif.core.errors import InputError, unknown
 from nif.data.rows import rows
-from nif.data.signature import Arguments
+from nif.data.signature import Signature
 from nif.network.adapters import as_torch, unwrapped
 from nif.network.axes import Axes
-from nif.network.forward import Caller
+from nif.network.forward import Forward
 from nif.network.graph import Graph, Step, graph_of
-from nif.network.preserve import runnable, untouched
-from nif.network.tracing import AGAIN
+from nif.network.preserve import check_supported, preserved
+from nif.network.tracing import CALL_SEPARATOR
 from nif.network.unit_maps import Way
 
 
@@ -115,7 +115,7 @@ def _can_be_named(graph: Graph, index: int) -> bool:
 
 
 def _is_again(step: str, name: str) -> bool:
-    base, again, number = step.rpartition(AGAIN)
+    base, again, number = step.rpartition(CALL_SEPARATOR)
     return bool(again) and base == name and number.isdigit()
 
 
@@ -181,10 +181,10 @@ def layers(
         2  output  Linear      1  (1,)        ()
     """
     network = as_torch(unwrapped(model))
-    runnable(network)
-    found = rows(example, arguments=Arguments.of(network))
-    with untouched(network):
-        graph = graph_of(Caller(network, found.names, output), found.every)
+    check_supported(network)
+    found = rows(example, arguments=Signature.of(network))
+    with preserved(network):
+        graph = graph_of(Forward(network, found.names, output), found.every)
     plan = plan_of(graph, layers)
     names = [place.name for place in plan.places]
     feeds = [tuple(names[t] for s, t in plan.connections if s == index) for index in range(len(names))]

@@ -13,14 +13,14 @@ from nif.core.random import same_random_state
 
 
 @contextlib.contextmanager
-def untouched(model: nn.Module) -> Iterator[None]:
+def preserved(model: nn.Module) -> Iterator[None]:
     """Inside, the model is in eval mode without gradients; afterwards it is as before, errors included.
 
     Restored are the training flag of every module, every weight and buffer, and the random states.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(2, 2), nn.Dropout())
-        >>> with untouched(net):
+        >>> with preserved(net):
         ...     net[1].training
         False
         >>> net[1].training
@@ -39,7 +39,7 @@ def untouched(model: nn.Module) -> Iterator[None]:
         _put_back(saved)
 
 
-def runnable(model: nn.Module) -> None:
+def check_supported(model: nn.Module) -> None:
     """Refuse a model that can not be followed, or whose weights do not exist yet."""
     scripted = [name for name, module in model.named_modules() if isinstance(module, torch.jit.ScriptModule)]
     if scripted:
@@ -64,7 +64,7 @@ def runnable(model: nn.Module) -> None:
             )
 
 
-def like_weights(model: nn.Module) -> tuple[torch.device, torch.dtype]:
+def device_and_dtype(model: nn.Module) -> tuple[torch.device, torch.dtype]:
     """Where the model's weights are and of what type; the processor and float32 when it has none."""
     for tensor in _tensors(model):
         if tensor.is_floating_point():

@@ -17,16 +17,16 @@ from nif.core.errors import InputError
 from nif.core.progress import progress as progress_bar
 from nif.core.types import FEWEST_SAMPLES, Advance, Layer
 from nif.data.rows import BATCH, Rows, rows
-from nif.data.signature import Arguments
+from nif.data.signature import Signature
 from nif.network.adapters import as_torch, sklearn_names, unwrapped
-from nif.network.forward import Caller
+from nif.network.forward import Forward
 from nif.network.graph import graph_of
 from nif.network.inputs import _Inputs, kept_as
 from nif.network.layers import Place, Plan, plan_of
 from nif.network.names import class_units, first_given, numbered
-from nif.network.preserve import runnable, untouched
+from nif.network.preserve import check_supported, preserved
 from nif.network.reduction import Reduction
-from nif.network.tracing import AGAIN, Watcher, tensors_in, watched
+from nif.network.tracing import CALL_SEPARATOR, Tracer, tensors_in, traced_run
 from nif.network.unit_maps import joined
 
 MOST_SAMPLES = 100_000
@@ -88,16 +88,16 @@ def record(
         (['input', '1', 'output'], ((0, 1), (1, 2)))
     """
     network = _network(model, device)
-    found = rows(data, arguments=Arguments.of(network), max_samples=max_samples, seed=seed, progress=progress)
+    found = rows(data, arguments=Signature.of(network), max_samples=max_samples, seed=seed, progress=progress)
     _enough(found, fewest)
     of_model = sklearn_names(model)
-    with untouched(network):
-        call = Caller(network, found.names, output)
+    with preserved(network):
+        call = Forward(network, found.names, output)
         plan = plan_of(graph_of(call, found.every), layers)
         reduction = Reduction.of(reduce, plan.places)
         inputs = _Inputs(found, plan, reduction, input_groups)
         names = [*inputs.names(first_given(feature_names, found.feature_names, of_model[0]))]
-        kept = _Kept(plan, reduction, len(found))
+        kept = _ActivationBuffers(plan, reduction, len(found))
         with progress_bar("recording", total=float(len(found)), shown=progress) as advance:
             _run(call, found, plan, kept, advance)
     names += [numbered(place.name, place.axes.units) for place in plan.hidden]
@@ -117,7 +117,7 @@ def record(
 def _network(model: Any, device: Any) -> nn.Module:
     """The network to run: the user's own, or a copy of it on another device."""
     network = as_torch(unwrapped(model))
-    runnable(network)
+    check_supported(network)
     if device is None:
         return network
     try:
@@ -136,13 +136,13 @@ def _enough(found: Rows, fewest: int) -> None:
         )
 
 
-class _Kept(Watcher):
+class _ActivationBuffers(Tracer):
     """Keeps the activations of the planned places while the model runs."""
 
     def __init__(self, plan: Plan, reduction: Reduction, count: int) -> None:
         places = plan.places[plan.inputs :]
         self._sizes = [(count * reduction.samples_a_row, place.axes.units) for place in places]
-        self._rooms: list[np.ndarray | None] = [None] * len(places)
+        self._buffers: list[np.ndarray | None] = [None] * len(places)
         self._places = {place.step: index for index, place in enumerate(places)}
         self._all = places
         self._reduction = reduction
@@ -152,7 +152,7 @@ class _Kept(Watcher):
     @property
     def arrays(self) -> list[Float[np.ndarray, "sample _"]]:
         """The activations of each place, in the precision of the model but no less than float32."""
-        return [room for room in self._rooms if room is not None]
+        return [room for room in self._buffers if room is not None]
 
     def begin(self, first: int, count: int) -> None:
         """The next batch has these rows."""
@@ -176,7 +176,7 @@ class _Kept(Watcher):
     def _keep(self, index: int, place: Place, values: Tensor) -> None:
         values = place.axes.arranged(values.detach(), self._rows)
         found = self._reduction(values.to(kept_as(values.dtype)))
-        room, first = self._room(index, found.dtype), self._first * self._reduction.samples_a_row
+        room, first = self._buffer(index, found.dtype), self._first * self._reduction.samples_a_row
         if len(found) != self._rows * self._reduction.samples_a_row:
             raise InputError(
                 f"Layer {place.name!r} has {len(found)} rows of activations for {self._rows} rows of data; "
@@ -195,20 +195,20 @@ class _Kept(Watcher):
         # At once: the next call may write where these values are.
         room[first : first + len(found)] = found.cpu().numpy()
 
-    def _room(self, index: int, dtype: torch.dtype) -> Float[np.ndarray, "sample unit"]:
+    def _buffer(self, index: int, dtype: torch.dtype) -> Float[np.ndarray, "sample unit"]:
         """Where the activations of a place go; made when the first come, and so of their type."""
-        room = self._rooms[index]
+        room = self._buffers[index]
         if room is None:
             kind = np.float32 if dtype == torch.float32 else np.float64
-            room = self._rooms[index] = np.empty(self._sizes[index], dtype=kind)
+            room = self._buffers[index] = np.empty(self._sizes[index], dtype=kind)
         return room
 
 
-def _run(call: Caller, found: Rows, plan: Plan, kept: _Kept, advance: Advance) -> None:
+def _run(call: Forward, found: Rows, plan: Plan, kept: _ActivationBuffers, advance: Advance) -> None:
     size = max(1, min(BATCH, LARGEST_ACTIVATION // max(1, plan.largest)))
-    names = {place.step.partition(AGAIN)[0] for place in plan.hidden}
+    names = {place.step.partition(CALL_SEPARATOR)[0] for place in plan.hidden}
     modules = {name for name, _ in call.model.named_modules()}
-    with watched(call.model, kept, only=names if names <= modules else None):
+    with traced_run(call.model, kept, only=names if names <= modules else None):
         for first in range(0, len(found), size):
             batch = call.prepared([values[first : first + size] for values in found.every])
             if plan.writes_input:

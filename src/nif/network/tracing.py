@@ -21,11 +21,11 @@ from torch.utils.hooks import RemovableHandle
 from nif.core.errors import InputError
 from nif.network.operators import FUNCTIONS, MODULES, RECURRENT, function_name, hides_functions
 
-AGAIN = "#"
+CALL_SEPARATOR = "#"
 """Between a name and its number when a module is called more than once: ``relu``, ``relu#2``."""
 
 
-class Watcher:
+class Tracer:
     """What is told of a run; does nothing by itself."""
 
     def step(self, name: str, kind: str, given: Any, returned: Any, *, nonlinear: bool) -> None:
@@ -36,7 +36,7 @@ class Watcher:
 
 
 @contextmanager
-def watched(model: nn.Module, watcher: Watcher, *, only: Collection[str] | None = None) -> Iterator[None]:
+def traced_run(model: nn.Module, watcher: Tracer, *, only: Collection[str] | None = None) -> Iterator[None]:
     """Tell `watcher` of what the model does inside.
 
     Args:
@@ -61,7 +61,7 @@ def watched(model: nn.Module, watcher: Watcher, *, only: Collection[str] | None 
 class _Run(TorchFunctionMode):
     """Names what is called, and passes it on."""
 
-    def __init__(self, model: nn.Module, watcher: Watcher) -> None:
+    def __init__(self, model: nn.Module, watcher: Tracer) -> None:
         super().__init__()
         self._root = model
         self._watcher = watcher
@@ -129,7 +129,7 @@ class _Run(TorchFunctionMode):
         again = self._calls[name]
         self._own = True
         try:
-            full = name if again == 1 else f"{name}{AGAIN}{again}"
+            full = name if again == 1 else f"{name}{CALL_SEPARATOR}{again}"
             self._watcher.step(full, kind, given, returned, nonlinear=nonlinear)
         finally:
             self._own = False

@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
-from nif.network.forward import Caller, Inputs, every_output
+from nif.network.forward import Forward, Inputs, every_output
 from nif.network.operators import function_name
-from nif.network.tracing import AGAIN, _encoder, _layer
+from nif.network.tracing import CALL_SEPARATOR, _encoder, _layer
 from nif.network.unit_labels import Labels, Unit, Units
 from nif.network.unit_maps import over_positions
 from nif.network.unit_operations import (
@@ -55,7 +55,7 @@ class Wiring:
     positions: dict[str, int] = field(default_factory=dict)
 
 
-def trace(call: Caller, example: Inputs) -> Wiring | None:
+def trace(call: Forward, example: Inputs) -> Wiring | None:
     """Run the model once and follow every unit from the weights that make it to those that read it.
 
     An operation that is not known pins the units it reads: they can be silenced, and are not cut out.
@@ -69,7 +69,7 @@ def trace(call: Caller, example: Inputs) -> Wiring | None:
 
     Example:
         >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
-        >>> wiring = trace(Caller(net), (torch.zeros(1, 2),))
+        >>> wiring = trace(Forward(net), (torch.zeros(1, 2),))
         >>> wiring.makes["0"].tolist() == wiring.at["1"].tolist() == wiring.reads["2"].tolist()
         True
     """
@@ -131,7 +131,7 @@ class _Follower(fx.Interpreter):
             names.insert(0, f"{name}()" if name in self.modules else name)
         for name in names:
             self.runs[name] += 1
-            yield name if self.runs[name] == 1 else f"{name}{AGAIN}{self.runs[name]}"
+            yield name if self.runs[name] == 1 else f"{name}{CALL_SEPARATOR}{self.runs[name]}"
 
     def _behind(self, node: fx.Node) -> Units | None:
         if node.op == "call_module":

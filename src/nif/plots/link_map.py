@@ -114,7 +114,7 @@ def _communities(flow: Flow) -> list[Int[np.ndarray, " unit"]]:
 
 def _side(layer: Layer, community: Int[np.ndarray, " unit"], nats: Float[np.ndarray, " unit"]) -> Side:
     """Communities from the largest, within each the units with most nats first, units in none last."""
-    alone = community == structure.ALONE
+    alone = community == structure.NO_COMMUNITY
     order = np.lexsort((-nats, community, alone))
     return Side(layer, order, community[order])
 

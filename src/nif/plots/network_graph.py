@@ -96,15 +96,15 @@ class _Picture:
         return float(inside / (len(values) - 1) * np.ptp(values)) if len(values) > 1 else inside
 
     def frame(self) -> None:
-        """Limits that leave room for the names of inputs and outputs, the titles and the legend."""
-        left, right = (self._room(index) for index in (0, -1))
+        """Limits of the axes, with room for the names of inputs and outputs, the titles and the legend."""
+        left, right = (self._buffer(index) for index in (0, -1))
         scale = (len(self.sizes) - 1) / max(self.points[0] - left - right, self.points[0] / 4)
         self.column = 1 / scale
         self.ax.set_xlim(-left * scale, len(self.sizes) - 1 + right * scale)
         inside = max(self.points[1] - ABOVE - BELOW, 1.0)
         self.ax.set_ylim(-BELOW / inside, 1 + ABOVE / inside)
 
-    def _room(self, index: int) -> float:
+    def _buffer(self, index: int) -> float:
         """Points beside the first or last layer."""
         size = self._text(index)
         longest = max(len(short(name)) for name in self.flow.layers[index].units) if size else 0
@@ -120,7 +120,7 @@ class _Picture:
         from matplotlib.collections import LineCollection
         from matplotlib.colors import to_rgba_array
 
-        found = strongest(self.flow.links, self.sizes, MOST_LINKS).weakest_first()
+        found = strongest(self.flow.links, self.sizes, MOST_LINKS).in_drawing_order()
         source, target, nats = found.source, found.target, found.nats
         share = nats / nats.max() if len(nats) else nats
         faint = 0.85 / (1 + len(nats) / 400) ** 0.4

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from nif.core.errors import InputError
 from nif.core.types import Layer
-from nif.flow.epochs import Snapshot, aligned
+from nif.flow.epochs import Snapshot, match_communities
 from nif.plots.axes import INK, SMALL, SMALLEST, SOFT, TEXT, plain, points, short
 from nif.plots.palette import COMMUNITIES, OTHER
 
@@ -142,7 +142,7 @@ def _communities(ax: Axes, epochs: Sequence[int], seen: Sequence[Snapshot]) -> N
     """A row for each unit: the colour of its community at each epoch, white while it is silent."""
     from matplotlib.colors import ListedColormap
 
-    label = np.stack(aligned([each.community for each in seen]))
+    label = np.stack(match_communities([each.community for each in seen]))
     silent = np.stack([each.silent for each in seen])
     largest = _largest(label)
     code = np.full(label.shape, len(COMMUNITIES) + 1)

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nif.network.forward import Caller, Inputs, batches
+from nif.network.forward import Forward, Inputs, batches
 from nif.network.unit_labels import Unit
 from nif.network.units import Wiring
 from nif.network.weights import (
@@ -32,7 +32,7 @@ from nif.network.weights import (
 )
 from nif.pruning.least_squares import Moments
 from nif.pruning.problem import Subject
-from nif.pruning.removal import lost, silence, untie
+from nif.pruning.removal import lost, unshare_weights, zero_units
 
 ROWS_PER_FEATURE = 60
 """Rows, for each feature, that a refit rests on where a convolution would give millions."""
@@ -42,7 +42,7 @@ FEWEST_ROWS = 20_000
 
 
 @dataclass(frozen=True, eq=False)
-class Repair:
+class CompensationProblem:
     """What a compensation works on.
 
     Attributes:
@@ -53,7 +53,7 @@ class Repair:
         inputs: Rows of data.
     """
 
-    call: Caller
+    call: Forward
     pruned: nn.Module
     wiring: Wiring
     removed: Unit
@@ -65,16 +65,16 @@ class Repair:
         return self.call.model
 
 
-Compensation = Callable[[Repair], None]
+Compensation = Callable[[CompensationProblem], None]
 
 
-def nothing(repair: Repair) -> None:
+def nothing(repair: CompensationProblem) -> None:
     """Only take away the columns that read removed units."""
     for name, gone in _readers(repair).items():
         _drop_columns(weighted(repair.pruned, name), gone)
 
 
-def mean(repair: Repair) -> None:
+def mean(repair: CompensationProblem) -> None:
     r"""Fold the mean of each removed unit into the bias of the layers that read it; exact for constant units.
 
     .. math:: b' = b + \sum_{i \text{ removed}} W_i \, E[x_i]
@@ -89,7 +89,7 @@ def mean(repair: Repair) -> None:
         _drop_columns(module, gone[name])
 
 
-def linear(repair: Repair) -> None:
+def linear(repair: CompensationProblem) -> None:
     r"""Refit every layer behind a removed unit to the outputs it had, from what it reads now.
 
     .. math:: \min_{V, c} \; E \lVert W x + b - V \tilde x - c \rVert^2 + \lambda \lVert V - W_K \rVert^2
@@ -113,16 +113,18 @@ COMPENSATIONS: dict[str | None, Compensation] = {"mean": mean, "linear": linear,
 
 
 @torch.no_grad()
-def compensated(subject: Subject, removed: Unit) -> nn.Module:
+def compensate_removed(subject: Subject, removed: Unit) -> nn.Module:
     """A copy of the network with the removed units silent and made up for; its tensors are still whole."""
     pruned = copy.deepcopy(subject.model)
-    untie(pruned)
-    silence(pruned, subject.wiring, removed)
-    COMPENSATIONS[subject.compensate](Repair(subject.call, pruned, subject.wiring, removed, subject.inputs))
+    unshare_weights(pruned)
+    zero_units(pruned, subject.wiring, removed)
+    COMPENSATIONS[subject.compensate](
+        CompensationProblem(subject.call, pruned, subject.wiring, removed, subject.inputs)
+    )
     return pruned
 
 
-def _readers(repair: Repair) -> dict[str, Unit]:
+def _readers(repair: CompensationProblem) -> dict[str, Unit]:
     """The layers that read removed units, with the places where they read them."""
     found = {
         name: np.flatnonzero(lost(repair.wiring, reads, repair.removed))
@@ -131,7 +133,9 @@ def _readers(repair: Repair) -> dict[str, Unit]:
     return {name: gone for name, gone in found.items() if len(gone)}
 
 
-def _mean_inputs(repair: Repair, channels: dict[str, Unit]) -> dict[str, Float[Tensor, " channel"]]:
+def _mean_inputs(
+    repair: CompensationProblem, channels: dict[str, Unit]
+) -> dict[str, Float[Tensor, " channel"]]:
     """Mean input of each layer in the original network, over samples and positions."""
     sums: dict[str, Tensor] = {}
     rows: dict[str, int] = {}
@@ -148,7 +152,7 @@ def _mean_inputs(repair: Repair, channels: dict[str, Unit]) -> dict[str, Float[T
     return {name: total / rows[name] for name, total in sums.items()}
 
 
-def _refit(repair: Repair, name: str, stays: Unit) -> None:
+def _refit(repair: CompensationProblem, name: str, stays: Unit) -> None:
     """Give one layer the weights that best bring back its outputs from the channels that stay."""
     module = weighted(repair.pruned, name)
     columns = columns_of(stays, taps(module))
@@ -159,7 +163,7 @@ def _refit(repair: Repair, name: str, stays: Unit) -> None:
     _add_bias(module, shift)
 
 
-def _moments(repair: Repair, name: str, stays: Unit) -> Moments:
+def _moments(repair: CompensationProblem, name: str, stays: Unit) -> Moments:
     """Of what a layer reads in the pruned network, and of the outputs that it lacks there."""
     module, channels = weighted(repair.pruned, name), torch.from_numpy(stays)
     inputs = some_of(repair.original, repair.inputs)

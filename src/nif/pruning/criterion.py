@@ -13,8 +13,8 @@ from torch import Tensor
 
 from nif.core.errors import InputError
 from nif.network.decision import class_indices, classes
-from nif.network.forward import Caller, Inputs, batches, chosen_output, every_output
-from nif.network.preserve import like_weights, untouched
+from nif.network.forward import Forward, Inputs, batches, chosen_output, every_output
+from nif.network.preserve import device_and_dtype, preserved
 
 ROUNDING = 1e-5
 """Change of an output that counts as none, in shares of the largest output (of 1 where all are smaller)."""
@@ -46,7 +46,7 @@ class Outputs:
         return (self.chosen, *self.others)
 
 
-def outputs(call: Caller, inputs: Inputs) -> Outputs:
+def outputs(call: Forward, inputs: Inputs) -> Outputs:
     """What the model gives for all rows, in eval mode.
 
     Raises:
@@ -54,10 +54,10 @@ def outputs(call: Caller, inputs: Inputs) -> Outputs:
             gives NaN or infinity in the one that is.
 
     Example:
-        >>> outputs(Caller(torch.nn.Flatten()), (torch.ones(2, 3),)).chosen.shape
+        >>> outputs(Forward(torch.nn.Flatten()), (torch.ones(2, 3),)).chosen.shape
         (2, 3)
     """
-    with untouched(call.model):
+    with preserved(call.model):
         try:
             pieces = [_chosen_first(call, piece) for piece in batches(call, inputs)]
             chosen, *others = [list(tensors) for tensors in zip(*pieces, strict=True)]
@@ -75,7 +75,7 @@ def outputs(call: Caller, inputs: Inputs) -> Outputs:
     return Outputs(found.reshape(len(found), -1), tuple(map(_flat, others)))
 
 
-def _chosen_first(call: Caller, piece: Inputs) -> list[Tensor]:
+def _chosen_first(call: Forward, piece: Inputs) -> list[Tensor]:
     returned = call.returned(piece)
     chosen = chosen_output(returned, call.output)
     return [chosen, *(values for values in every_output(returned) if values is not chosen)]
@@ -115,7 +115,7 @@ class Score:
         """The score of the network before pruning."""
         return self.of(self.reference)
 
-    def outputs(self, call: Caller) -> Outputs:
+    def outputs(self, call: Forward) -> Outputs:
         """Of any network on these rows."""
         return outputs(call, self.inputs)
 
@@ -156,7 +156,7 @@ class Score:
         known = zip(moved, self.reference.others, strict=True)
         return max((change for change, values in known if change > self.rounding(values)), default=0.0)
 
-    def scored(self, call: Caller, piece: Inputs) -> Float[Tensor, "sample output"]:
+    def scored(self, call: Forward, piece: Inputs) -> Float[Tensor, "sample output"]:
         """What the score looks at of one batch, in a form that has gradients."""
         chosen, *others = _chosen_first(call, piece)
         if self.labels is not None:
@@ -186,7 +186,7 @@ def _change(values: np.ndarray, before: np.ndarray) -> float:
     return float(np.nan_to_num(moved, nan=np.inf, posinf=np.inf).max(initial=0.0))
 
 
-def score_on(call: Caller, inputs: Inputs, labels: Any, class_values: Any = None) -> Score:
+def score_on(call: Forward, inputs: Inputs, labels: Any, class_values: Any = None) -> Score:
     """The score for this model and these data: accuracy where labels name the model's classes.
 
     Args:
@@ -200,14 +200,14 @@ def score_on(call: Caller, inputs: Inputs, labels: Any, class_values: Any = None
         InputError: Labels of another length, of one class only, or that are no class of this model.
 
     Example:
-        >>> call = Caller(torch.nn.Identity())
+        >>> call = Forward(torch.nn.Identity())
         >>> score_on(call, (torch.eye(2),), np.array([0, 0]))
         Traceback (most recent call last):
-        nif.contracts.InputError: The labels hold one class only, ...
+        nif.InputError: The labels hold one class only, ...
         >>> score = score_on(call, (torch.eye(2),), np.array([0, 1]))
         >>> score.name, score.before
         ('accuracy', 1.0)
     """
     reference = outputs(call, inputs)
-    precision = torch.finfo(like_weights(call.model)[1]).eps
+    precision = torch.finfo(device_and_dtype(call.model)[1]).eps
     return Score(inputs, class_indices(labels, reference.chosen, class_values), reference, precision)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from nif.core.errors import InputError
 from nif.core.files import whole_file
 from nif.network.adapters import as_torch, make_plain, unwrapped
-from nif.pruning.removal import Kept, shrink_to, untie
+from nif.pruning.removal import Kept, shrink_to, unshare_weights
 from nif.pruning.size import plain
 
 FORMAT, VERSION = "nif-pruned", 1
@@ -102,7 +102,7 @@ def shrink(model: Any, path: str | os.PathLike[str]) -> nn.Module:
     weights = {
         name.removeprefix(WEIGHTS): value for name, value in tensors.items() if name.startswith(WEIGHTS)
     }
-    untie(network)
+    unshare_weights(network)
     _add_missing_biases(network, weights)
     shrink_to(network, _kept(tensors))
     network.load_state_dict(weights)

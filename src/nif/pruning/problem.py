@@ -12,12 +12,12 @@ from torch import nn
 from nif.core.errors import InputError
 from nif.core.types import FEWEST_SAMPLES, Layer
 from nif.data.rows import rows
-from nif.data.signature import Arguments
+from nif.data.signature import Signature
 from nif.flow.flow import Flow
 from nif.network.adapters import as_torch, make_plain, unwrapped
 from nif.network.dependency_graph import trace_gradients
-from nif.network.forward import Caller, Inputs, batches
-from nif.network.preserve import runnable, untouched
+from nif.network.forward import Forward, Inputs, batches
+from nif.network.preserve import check_supported, preserved
 from nif.network.unit_labels import Unit
 from nif.network.units import Wiring, trace
 from nif.pruning.criterion import Score, score_on
@@ -42,7 +42,7 @@ class Subject:
         compensate: How units that go will be made up for; rules may weigh by it.
     """
 
-    call: Caller
+    call: Forward
     wiring: Wiring
     flow: Flow
     hidden: dict[str, Unit]
@@ -70,16 +70,16 @@ def subject(
     network = _copied(model)
     flags = {name: module.training for name, module in network.named_modules()}
     network.eval()
-    found = rows(data, arguments=Arguments.of(network))
+    found = rows(data, arguments=Signature.of(network))
     if len(found) < FEWEST_SAMPLES:
         raise InputError(
             f"The data have {len(found)} rows; pruning is judged on {FEWEST_SAMPLES} or more. Give more rows."
         )
-    call = Caller(network, found.names, output)
+    call = Forward(network, found.names, output)
     score = score_on(call, found.every, found.labels, getattr(model, "classes_", None))
     _same_output(flow, score)
     example = next(batches(call, found.every, EXAMPLES))
-    with untouched(network):
+    with preserved(network):
         wiring = trace(call, example) or trace_gradients(call, example, [layer.name for layer in flow.layers])
     hidden, whole = _hidden(flow, wiring)
     return Subject(call, wiring, flow, hidden, found.every, score, flags, whole, compensate)
@@ -97,7 +97,7 @@ def _same_output(flow: Flow, score: Score) -> None:
 
 def _copied(model: Any) -> nn.Module:
     network = as_torch(unwrapped(model))  # wrappers hide the names of the modules that the flow knows
-    runnable(network)
+    check_supported(network)
     try:
         copied = copy.deepcopy(network)
     except (RuntimeError, TypeError) as error:

@@ -14,14 +14,21 @@ from nif.core.errors import InputError
 from nif.core.progress import progress as progress_bar
 from nif.flow.flow import Flow
 from nif.network.unit_labels import Unit
-from nif.pruning.compensation import COMPENSATIONS, compensated
+from nif.pruning.compensation import COMPENSATIONS, compensate_removed
 from nif.pruning.file import shapes_of
 from nif.pruning.problem import Subject, subject
 from nif.pruning.removal import Cut, cut_out
 from nif.pruning.result import Pruned
 from nif.pruning.rules import RULES
 from nif.pruning.rules.rule import Rule
-from nif.pruning.selection import Asked, Remove, asked_for, checked_remove, every_harmless, longest_prefix
+from nif.pruning.selection import (
+    Candidates,
+    Remove,
+    candidates,
+    checked_remove,
+    largest_harmless_subset,
+    longest_harmless_prefix,
+)
 from nif.pruning.size import size_of
 
 
@@ -85,9 +92,11 @@ def prune(
     found = subject(model, flow, data, output, how)
     checked_remove(found, remove)
     _checked_options(remove, rule, tolerance, alpha)
-    asked = asked_for(found, remove, rule, alpha, seed)
-    trials = _Trials(found, tolerance)
-    search = every_harmless if isinstance(remove, str) and remove == "silent" else longest_prefix
+    asked = candidates(found, remove, rule, alpha, seed)
+    trials = _Evaluator(found, tolerance)
+    search = (
+        largest_harmless_subset if isinstance(remove, str) and remove == "silent" else longest_harmless_prefix
+    )
     with progress_bar("pruning", total=float(len(asked.ordered)), shown=progress) as advance:
         gone = search(asked.ordered, trials.keeps, advance)
     silenced = trials.without(gone)
@@ -102,7 +111,7 @@ def prune(
     return _result(found, asked, gone, made, tolerance)
 
 
-class _Trials:
+class _Evaluator:
     """Removes units and sees whether the promise holds."""
 
     def __init__(self, found: Subject, tolerance: float | None) -> None:
@@ -110,7 +119,7 @@ class _Trials:
 
     def without(self, gone: Unit) -> nn.Module:
         """The network with these units silent and made up for."""
-        return compensated(self.subject, gone)
+        return compensate_removed(self.subject, gone)
 
     def keeps(self, gone: Unit) -> bool:
         """Whether the score stays within the tolerance."""
@@ -124,7 +133,7 @@ class _Trials:
         )
 
 
-def _result(found: Subject, asked: Asked, gone: Unit, made: Cut, tolerance: float | None) -> Pruned:
+def _result(found: Subject, asked: Candidates, gone: Unit, made: Cut, tolerance: float | None) -> Pruned:
     for name, module in made.model.named_modules():
         module.training = found.flags[name]
     removed = _rows(found, gone)
@@ -154,7 +163,7 @@ def _result(found: Subject, asked: Asked, gone: Unit, made: Cut, tolerance: floa
     )
 
 
-def _said(asked: Asked, gone: Unit, tolerance: float | None) -> list[str]:
+def _said(asked: Candidates, gone: Unit, tolerance: float | None) -> list[str]:
     """Why nothing was removed, or less than was asked for."""
     if not len(asked.ordered):
         return ["No unit was to go."]

@@ -28,7 +28,7 @@ def lost(wiring: Wiring, units: Unit, removed: Unit) -> Bool[np.ndarray, " unit"
 
 
 @torch.no_grad()
-def silence(model: nn.Module, wiring: Wiring, removed: Unit) -> None:
+def zero_units(model: nn.Module, wiring: Wiring, removed: Unit) -> None:
     """Zero, in place, the weights and biases that make the removed units.
 
     What then still reads them reads the value of their non-linearity at 0; `compensation` takes their columns
@@ -43,13 +43,13 @@ def silence(model: nn.Module, wiring: Wiring, removed: Unit) -> None:
                     tensor[gone.to(tensor.device)] = 0
 
 
-def untie(model: nn.Module) -> None:
+def unshare_weights(model: nn.Module) -> None:
     """Give each layer a tensor of its own where several share a weight: what one loses the others keep.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
         >>> net[1].weight = net[0].weight
-        >>> untie(net)
+        >>> unshare_weights(net)
         >>> net[1].weight is net[0].weight
         False
     """

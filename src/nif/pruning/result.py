@@ -28,7 +28,7 @@ REMOVED, PUT_BACK = ["layer", "unit", "index", "how"], ["layer", "unit", "index"
 
 
 @dataclass(frozen=True, eq=False)
-class Told:
+class PruningRecord:
     """What `nif.Pruned` says, read from its file; the attributes are those of `nif.Pruned`."""
 
     removed: pd.DataFrame
@@ -42,7 +42,7 @@ class Told:
 
 
 def as_text(pruned: Pruned) -> str:
-    """The header entry that `read_told` reads."""
+    """The header entry that `read_record` reads."""
     return json.dumps(
         {
             "removed": pruned.removed[REMOVED].to_numpy().tolist(),
@@ -54,16 +54,16 @@ def as_text(pruned: Pruned) -> str:
     )
 
 
-def read_told(path: str | os.PathLike[str]) -> Told:
+def read_record(path: str | os.PathLike[str]) -> PruningRecord:
     """Read what a file of `Pruned.save` tells: units, scores, sizes. The weights stay where they are.
 
     Raises:
         InputError: The file can not be read, or no pruning is told of in it.
 
     Example:
-        >>> read_told("nowhere.safetensors")
+        >>> read_record("nowhere.safetensors")
         Traceback (most recent call last):
-        nif.contracts.InputError: nowhere.safetensors can not be read (No such file or directory: ...
+        nif.InputError: nowhere.safetensors can not be read (No such file or directory: ...
     """
     try:
         with safe_open(path, framework="numpy") as file:
@@ -84,9 +84,9 @@ def read_told(path: str | os.PathLike[str]) -> Told:
         ) from error
 
 
-def _told(found: Mapping[str, Any]) -> Told:
+def _told(found: Mapping[str, Any]) -> PruningRecord:
     score, before, after = found["score"]
-    return Told(
+    return PruningRecord(
         removed=pd.DataFrame(found["removed"], columns=REMOVED),
         put_back=pd.DataFrame(found["put_back"], columns=PUT_BACK),
         score_before=before,

@@ -21,14 +21,14 @@ Remove = str | float | Mapping[str, float]
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class Candidates:
     """Units asked to go, the least valuable first, and those that stay as the last of their layer."""
 
     ordered: Unit
     last: Unit
 
 
-def asked_for(subject: Subject, remove: Remove, rule: str | Rule, alpha: float, seed: int) -> Asked:
+def candidates(subject: Subject, remove: Remove, rule: str | Rule, alpha: float, seed: int) -> Candidates:
     """The units that `remove` asks for.
 
     Args:
@@ -42,7 +42,7 @@ def asked_for(subject: Subject, remove: Remove, rule: str | Rule, alpha: float, 
         return _one_stays(subject, silent_units(subject, alpha))
     units = all_labels(subject.hidden) if isinstance(remove, Mapping) else cuttable(subject)
     if not len(units):  # such as in a network without hidden layers
-        return Asked(units, units)
+        return Candidates(units, units)
     order = RULES[rule] if isinstance(rule, str) else rule
     ordered = units[np.argsort(order(subject, units, seed), kind="stable")]
     if isinstance(remove, Mapping):
@@ -51,7 +51,7 @@ def asked_for(subject: Subject, remove: Remove, rule: str | Rule, alpha: float, 
     if isinstance(remove, str):
         return staying
     count = round(float(remove) * len(units))
-    return Asked(staying.ordered[:count], staying.last[: max(0, count - len(staying.ordered))])
+    return Candidates(staying.ordered[:count], staying.last[: max(0, count - len(staying.ordered))])
 
 
 def checked_remove(subject: Subject, remove: Remove) -> None:
@@ -106,7 +106,7 @@ def _by_layer(subject: Subject, ordered: Unit, shares: Mapping[str, float]) -> U
     return ordered[np.isin(ordered, together)]
 
 
-def _one_stays(subject: Subject, ordered: Unit) -> Asked:
+def _one_stays(subject: Subject, ordered: Unit) -> Candidates:
     """Without the units whose removal would leave a layer empty: the most valuable one of each.
 
     A layer is one of the flow, or a convolution whose channels the flow shows beside others, as behind a
@@ -124,21 +124,21 @@ def _one_stays(subject: Subject, ordered: Unit) -> Asked:
         if len(labels) and np.isin(labels, ordered).all()
     ]
     stays = np.isin(ordered, np.array(last, dtype=np.int64))
-    return Asked(ordered[~stays], ordered[stays])
+    return Candidates(ordered[~stays], ordered[stays])
 
 
 Keeps = Callable[[Unit], bool]
 """Whether the score is still within the tolerance when these units are gone."""
 
 
-def every_harmless(candidates: Unit, keeps: Keeps, advance: Advance = ignore) -> Unit:
+def largest_harmless_subset(candidates: Unit, keeps: Keeps, advance: Advance = ignore) -> Unit:
     """As many candidates as can go together, by halving: all at once where none does harm.
 
     A batch that does harm is split, and each half is tried on top of what has gone already. With b harmful
     units among n this takes about b log2(n) trials.
 
     Example:
-        >>> every_harmless(np.arange(8), lambda gone: 5 not in gone).tolist()
+        >>> largest_harmless_subset(np.arange(8), lambda gone: 5 not in gone).tolist()
         [0, 1, 2, 3, 4, 6, 7]
     """
     gone = candidates[:0]
@@ -159,13 +159,13 @@ def every_harmless(candidates: Unit, keeps: Keeps, advance: Advance = ignore) ->
     return gone
 
 
-def longest_prefix(ordered: Unit, keeps: Keeps, advance: Advance = ignore) -> Unit:
+def longest_harmless_prefix(ordered: Unit, keeps: Keeps, advance: Advance = ignore) -> Unit:
     """The longest beginning of `ordered` that is kept, by bisection; it has itself been tried.
 
     Where the score is not monotone in the number of units this is one of several such beginnings.
 
     Example:
-        >>> longest_prefix(np.array([7, 3, 9, 1]), lambda gone: len(gone) <= 3).tolist()
+        >>> longest_harmless_prefix(np.array([7, 3, 9, 1]), lambda gone: len(gone) <= 3).tolist()
         [7, 3, 9]
     """
     if len(ordered) == 0 or keeps(ordered):

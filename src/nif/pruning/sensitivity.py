@@ -37,7 +37,7 @@ def readout(subject: Subject) -> dict[str, Float[Tensor, "output output"]]:
     inputs = some_of(subject.model, subject.inputs, SAMPLES)
     with calls(subject.model, subject.wiring.reads) as noted:
         for piece in batches(subject.call, inputs):
-            gives = subject.score.scored(subject.call, followed(piece))
+            gives = subject.score.scored(subject.call, requiring_grad(piece))
             tensors = {name: [z for _, z in seen] for name, seen in noted.items()}
             for seen in noted.values():
                 seen.clear()
@@ -46,7 +46,7 @@ def readout(subject: Subject) -> dict[str, Float[Tensor, "output output"]]:
     return {name: total / len(inputs[0]) for name, total in found.items()}
 
 
-def followed(piece: Inputs) -> Inputs:
+def requiring_grad(piece: Inputs) -> Inputs:
     """Inputs of which gradients are taken; whole numbers, such as those of words, have none."""
     return tuple(values.requires_grad_(values.is_floating_point()) for values in piece)
 

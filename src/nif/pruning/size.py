@@ -10,8 +10,8 @@ from safetensors.torch import save
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from nif.network.forward import Caller, Inputs, batches
-from nif.network.preserve import untouched
+from nif.network.forward import Forward, Inputs, batches
+from nif.network.preserve import preserved
 from nif.network.tracing import unfused
 
 ROWS_TIMED = 256
@@ -45,16 +45,16 @@ class Size:
     milliseconds: float
 
 
-def size_of(call: Caller, inputs: Inputs) -> Size:
+def size_of(call: Forward, inputs: Inputs) -> Size:
     """Measure a network on some rows of data.
 
     Example:
-        >>> size = size_of(Caller(nn.Linear(3, 2)), (torch.zeros(1, 3),))
+        >>> size = size_of(Forward(nn.Linear(3, 2)), (torch.zeros(1, 3),))
         >>> size.parameters, size.flops
         (8, 12)
     """
     piece = next(batches(call, inputs, ROWS_TIMED))
-    with untouched(call.model):
+    with preserved(call.model):
         return Size(
             parameters=sum(weight.numel() for weight in call.model.parameters()),
             flops=_flops(call, tuple(values[:1] for values in piece)),
@@ -68,13 +68,13 @@ def plain(model: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
 
 
-def _flops(call: Caller, row: Inputs) -> int:
+def _flops(call: Forward, row: Inputs) -> int:
     with unfused(), FlopCounterMode(display=False) as counter:  # what a fused kernel does is not counted
         call.returned(row)
     return int(counter.get_total_flops())
 
 
-def _seconds(call: Caller, piece: Inputs) -> float:
+def _seconds(call: Forward, piece: Inputs) -> float:
     """Median over several forward passes; on a GPU the work is waited for."""
     start = time.perf_counter()
     while time.perf_counter() - start < WARM:  # the first passes choose kernels and wake the processor

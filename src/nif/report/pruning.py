@@ -28,7 +28,7 @@ class Cost(Protocol):
 
 @runtime_checkable
 class Removal(Protocol):
-    """What `nif.Pruned` tells of units that went and stayed, and `nif.pruning.Told` of a saved one."""
+    """The record that `nif.Pruned` has of its removal, and `nif.pruning.PruningRecord` of a saved one."""
 
     @property
     def removed(self) -> pd.DataFrame: ...

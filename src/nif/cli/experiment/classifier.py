@@ -81,7 +81,7 @@ def train(
         epochs: Passes over the data.
         learning_rate: Step size at the start.
         seed: Seeds the order of the samples.
-        advance: Told of every epoch that is done, 1 each.
+        advance: PruningRecord of every epoch that is done, 1 each.
     """
     generator = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate)

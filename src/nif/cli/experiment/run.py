@@ -40,19 +40,19 @@ class Experiment:
         dataset: A name `nif.datasets.load` knows.
         hidden: Units of each hidden layer.
         epochs: Passes over the training rows; enough for the loss to settle, a second or less.
-        of_the_paper: Whether the published table, of four features, can stand beside the result.
+        has_published_table: Whether the published table, of four features, can stand beside the result.
     """
 
     dataset: str
     hidden: tuple[int, ...]
     epochs: int
-    of_the_paper: bool
+    has_published_table: bool
 
 
 EXPERIMENTS = {
-    "iris": Experiment("iris", hidden=(10,), epochs=200, of_the_paper=True),
-    "banknote": Experiment("banknote", hidden=(10, 10), epochs=40, of_the_paper=True),
-    "digits": Experiment("digits", hidden=(32, 16), epochs=40, of_the_paper=False),
+    "iris": Experiment("iris", hidden=(10,), epochs=200, has_published_table=True),
+    "banknote": Experiment("banknote", hidden=(10, 10), epochs=40, has_published_table=True),
+    "digits": Experiment("digits", hidden=(32, 16), epochs=40, has_published_table=False),
 }
 """The demos by name; a new one is an entry here."""
 
@@ -111,7 +111,7 @@ def run(
     layers = _checked_hidden(experiment.hidden if hidden is None else tuple(hidden))
     if out is not None:
         refuse_unwritable(out)
-    told = _Told(echo)
+    told = _Transcript(echo)
     split = datasets.split(datasets.load(experiment.dataset), seed=seed)
     told.title(f"NIF {__version__}: {split.whole}")
     steps = _Steps(split, seed, progress, told)
@@ -120,7 +120,7 @@ def run(
         flow = steps.measured(model, estimator)
         pruned = steps.pruned(model, flow, tolerance)
         comparison = steps.compared(model, flow)
-    if experiment.of_the_paper:
+    if experiment.has_published_table:
         told.section("The table of the paper, beside ours", beside_published(comparison))
     done = Run(split, model, flow, pruned, comparison, told.text)
     if out is not None:
@@ -128,7 +128,7 @@ def run(
     return done
 
 
-class _Told:
+class _Transcript:
     """Shows text and remembers it."""
 
     def __init__(self, echo: Echo) -> None:
@@ -155,7 +155,7 @@ class _Steps:
     split: datasets.Split
     seed: int
     progress: bool
-    told: _Told
+    told: _Transcript
 
     def trained(self, hidden: tuple[int, ...], epochs: int) -> nn.Module:
         sizes = (len(self.split.whole.feature_names), *hidden, len(self.split.whole.class_names))
@@ -190,7 +190,7 @@ class _Steps:
         return flow
 
     def pruned(self, model: nn.Module, flow: Flow, tolerance: float) -> Pruned:
-        """Judged on the training rows, so that the held-out ones can tell whether it was right."""
+        """FoldResults on the training rows, so that the held-out ones can tell whether it was right."""
         rows = TensorDataset(*tensors(self.split.train))
         pruned = prune(model, flow, rows, tolerance=tolerance, progress=self.progress)
         before, after = (accuracy(network, *tensors(self.split.test)) for network in (model, pruned.model))

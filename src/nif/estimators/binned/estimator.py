@@ -55,7 +55,7 @@ chi-square over 2 N. More than 1 because the extrapolation multiplies it, and be
 too. This and the next two were set on data that no reported figure rests on."""
 
 
-UNSEEN = 4.0
+UNCUT_FREEDOM = 4.0
 """Degrees of freedom of cuts that were not made, counted for the standard error: to see nothing is not to
 know that there is nothing."""
 
@@ -114,7 +114,7 @@ class Binned:
         seed: int = 0,
         advance: Advance = ignore,
     ) -> Estimate:
-        """Estimate I(X; Y) of each pair of numbers; see `nif.contracts.Estimator`.
+        """Estimate I(X; Y) of each pair of numbers; see `nif.estimators.estimate.Estimator`.
 
         Raises:
             InputError: A side has more than one component, or there are fewer than 8 samples.
@@ -243,5 +243,5 @@ def extrapolated(
 ) -> tuple[Float[np.ndarray, " pair"], Float[np.ndarray, " pair"]]:
     """Nats and standard errors from what all samples say, and what each quarter of them says."""
     missed = whole.nats - np.mean([quarter.nats for quarter in quarters], axis=0)
-    variance = whole.variance / samples + NOISE * (whole.freedom + UNSEEN) / (2 * samples**2)
+    variance = whole.variance / samples + NOISE * (whole.freedom + UNCUT_FREEDOM) / (2 * samples**2)
     return whole.nats + missed, np.sqrt(variance + (DOUBT * missed) ** 2)

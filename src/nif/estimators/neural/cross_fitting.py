@@ -47,7 +47,7 @@ PerCritic = Float[np.ndarray, " critic"]
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class FoldResults:
     """What is known of every critic, the folds of a pair one after another.
 
     Attributes:
@@ -67,7 +67,7 @@ class Judged:
     converged: Bool[np.ndarray, " critic"]
 
 
-def combined(folds: int, critics: Judged) -> tuple[np.ndarray, ...]:
+def combined(folds: int, critics: FoldResults) -> tuple[np.ndarray, ...]:
     r"""Nats, standard error, p-value and outcome of each pair.
 
     A critic with p effective weights that learns from n samples loses about :math:`p / 2n` nats on samples it
@@ -87,7 +87,7 @@ def combined(folds: int, critics: Judged) -> tuple[np.ndarray, ...]:
 
     Example:
         >>> one = np.ones(2)
-        >>> critics = Judged(0.2 * one, 0.03 * one, one, 0.3 * one, 0 * one, one > 0)
+        >>> critics = FoldResults(0.2 * one, 0.03 * one, one, 0.3 * one, 0 * one, one > 0)
         >>> [round(float(column[0]), 3) for column in combined(2, critics)[:2]]
         [0.25, 0.054]
     """

@@ -23,7 +23,7 @@ class Mine(Variational):
 
     On the CPU, with one number on each side and `hidden` a multiple of 32, critics are trained by compiled
     code (`nif.fused`), and the product distribution is summed over a grid and not sampled: `shifts` and
-    `scored_shifts` then play no part. Everything else runs in PyTorch.
+    `eval_shifts` then play no part. Everything else runs in PyTorch.
 
     References:
         Belghazi et al. (2018), MINE, https://arxiv.org/abs/1801.04062
@@ -68,14 +68,14 @@ class InfoNce(Variational):
 
     .. math:: I(X; Y) \ge E\left[\log \frac{e^{T(x, y)}}{\frac{1}{K} \sum_{k=1}^{K} e^{T(x, y_k)}}\right]
 
-    Low variance, and never more than ln(scored_shifts + 1) nats: raise `scored_shifts` for strong dependence.
+    Low variance, and never more than ln(eval_shifts + 1) nats: raise `eval_shifts` for strong dependence.
 
     References:
         van den Oord et al. (2018), https://arxiv.org/abs/1807.03748
     """
 
     shifts: int = 8
-    scored_shifts: int = 100
+    eval_shifts: int = 100
 
     @property
     def bound(self) -> bounds.Bound:

@@ -24,7 +24,7 @@ from nif.estimators.estimate import Estimate
 from nif.estimators.neural.bounds import MINE, Bound, PerPair, independence_p_value
 from nif.estimators.neural.compiled.bank import can_fuse, train_and_score
 from nif.estimators.neural.critics import Critics, gaussian_critics
-from nif.estimators.neural.cross_fitting import Folds, Judged, combined
+from nif.estimators.neural.cross_fitting import FoldResults, Folds, combined
 from nif.estimators.neural.training import Samples, Schedule, Trained, shifts_of, train
 from nif.estimators.ranks import normal_scores
 
@@ -47,7 +47,7 @@ class Variational:
         batch: Joint samples in a step.
         shifts: Product samples for each joint sample in a step.
         learning_rate: Of Adam, at the start.
-        scored_shifts: Product samples for each joint sample in the reported value.
+        eval_shifts: Product samples for each joint sample in the reported value.
         scores: Rank-transform every column to normal scores first (mutual information does not change).
         device: Where critics are trained.
     """
@@ -58,7 +58,7 @@ class Variational:
     batch: int = 256
     shifts: int = 4
     learning_rate: float = 5e-3
-    scored_shifts: int = 20
+    eval_shifts: int = 20
     scores: bool = True
     device: str = "cpu"
 
@@ -85,7 +85,7 @@ class Variational:
         seed: int = 0,
         advance: Advance = ignore,
     ) -> Estimate:
-        """Estimate I(X; Y) of each pair by cross-fitted critics; see `nif.contracts.Estimator`."""
+        """Estimate I(X; Y) of each pair by cross-fitted critics; see `nif.estimators.estimate.Estimator`."""
         degenerate = constant_pairs(x, y)
         kept = np.flatnonzero(~degenerate)
         advance(float(degenerate.sum()))
@@ -131,7 +131,7 @@ class Variational:
             lambda done: advance(done / folds.count),
         )
         p_value = np.where(np.isfinite(found.z), pearson3.sf(found.z, found.skew), 1.0)
-        judged = Judged(
+        judged = FoldResults(
             found.nats, np.sqrt(found.variance), p_value, found.trained, found.rise, found.converged
         )
         return combined(folds.count, judged)
@@ -160,7 +160,7 @@ class Variational:
         nats, stderr, p_value, trained_on, rise = (
             values.cpu().double().numpy() for values in (*unseen, own, trained.rise)
         )
-        judged = Judged(nats, stderr, p_value, trained_on, rise, trained.converged.cpu().numpy())
+        judged = FoldResults(nats, stderr, p_value, trained_on, rise, trained.converged.cpu().numpy())
         return combined(folds.count, judged)
 
     def _bounds(
@@ -168,7 +168,7 @@ class Variational:
     ) -> tuple[PerPair, PerPair, PerPair]:
         """Bound, standard error and p-value of each critic on its samples, a few critics at a time."""
         rows = samples.x.shape[1]
-        shifts = shifts_of(rows, self.scored_shifts, generator).to(self.device)
+        shifts = shifts_of(rows, self.eval_shifts, generator).to(self.device)
         values, errors, p_values = [], [], []
         for pair in torch.arange(len(samples.x)).split(64):
             one = samples.pairs(pair)

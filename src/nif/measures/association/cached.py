@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from nif.core.types import Advance, ignore
-from nif.estimators.estimate import AllPairs, Estimate, Estimator
+from nif.estimators.estimate import Estimate, Estimator, PairwiseEstimator
 
 
 def remembering(estimator: Estimator) -> Estimator:
@@ -20,7 +20,7 @@ def remembering(estimator: Estimator) -> Estimator:
         >>> remembering(Binned())
         Binned()
     """
-    return Remembered(estimator, estimator) if isinstance(estimator, AllPairs) else estimator
+    return Remembered(estimator, estimator) if isinstance(estimator, PairwiseEstimator) else estimator
 
 
 @dataclass(eq=False)
@@ -38,7 +38,7 @@ class Remembered:
     """
 
     estimator: Estimator
-    pairs: AllPairs
+    pairs: PairwiseEstimator
     met: set[bytes] = field(default_factory=set)
     kept: dict[bytes, Estimate] = field(default_factory=dict)
 

@@ -25,10 +25,10 @@ import numpy as np
 from jaxtyping import Float
 
 from nif.core.random import stream
-from nif.core.types import AttributionErrors, Links
+from nif.core.types import Links, SumErrors
 from nif.flow.paths import Dag, attribution, clipped
 from nif.measures.association.decomposition import Decomposition
-from nif.measures.association.row_influence import BinScores, Scores, Units
+from nif.measures.association.row_influence import BinnedInfluence, Scores, Units
 
 ROWS = 1_000
 """Rows whose influence is looked at: they tell a standard error within some 4 %."""
@@ -61,10 +61,10 @@ class Terms:
     activations: Sequence[Float[np.ndarray, "sample _"]]
     within: dict[int, Errors] = field(default_factory=dict)
     between: dict[tuple[int, int], Errors] = field(default_factory=dict)
-    scores: type[Scores] = BinScores
+    scores: type[Scores] = BinnedInfluence
 
 
-def attribution_errors(dag: Dag, terms: Terms, seed: int = 0) -> AttributionErrors:
+def attribution_errors(dag: Dag, terms: Terms, seed: int = 0) -> SumErrors:
     """Standard errors of the attribution, of its sums and its shares, and of what flows through units.
 
     Links of 0 nats or less are closed, as in all of these.
@@ -76,10 +76,10 @@ def attribution_errors(dag: Dag, terms: Terms, seed: int = 0) -> AttributionErro
     """
     rows = _rows(len(terms.activations[0]), seed)
     scores = terms.scores.of([values[rows] for values in terms.activations], _pairs(dag))
-    added = [_Added.of(each, terms, scores) for each in _by_source(dag)]
+    added = [_RowInfluence.of(each, terms, scores) for each in _by_source(dag)]
     before = dag.onward(clipped, np.eye(dag.feature_count))
     by_class = np.empty((dag.feature_count, dag.sizes[-1]))
-    whole, out = np.zeros((dag.feature_count, len(rows))), _Sums.none(dag)
+    whole, out = np.zeros((dag.feature_count, len(rows))), _StandardErrors.none(dag)
     for labels in _blocks(dag, len(rows)):
         after = [sums[:, labels] for sums in dag.toward(clipped, np.eye(dag.sizes[-1]))]
         moved = np.zeros((dag.feature_count, after[-1].shape[1] * len(rows)))
@@ -92,11 +92,11 @@ def attribution_errors(dag: Dag, terms: Terms, seed: int = 0) -> AttributionErro
         whole += moved.sum(axis=1)
     of_shares, into = _of_shares(dag, whole), _inflow(dag, added)
     sums = np.concatenate(into.units), np.concatenate(out.units), into.layers, out.layers
-    return AttributionErrors(by_class, _root_mean_square(whole), of_shares, *sums)
+    return SumErrors(by_class, _root_mean_square(whole), of_shares, *sums)
 
 
 @dataclass(frozen=True, eq=False)
-class _Sums:
+class _StandardErrors:
     """Standard errors of the sums of links at one end of units.
 
     Attributes:
@@ -108,7 +108,7 @@ class _Sums:
     layers: Float[np.ndarray, " layer"]
 
     @classmethod
-    def none(cls, dag: Dag) -> _Sums:
+    def none(cls, dag: Dag) -> _StandardErrors:
         """Of layers that no link joins."""
         return cls([np.zeros(size) for size in dag.sizes], np.zeros(len(dag.sizes)))
 
@@ -156,7 +156,7 @@ def _by_source(dag: Dag) -> list[list[Links]]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Added:
+class _RowInfluence:
     """What rows add to the links out of one layer.
 
     Attributes:
@@ -174,7 +174,7 @@ class _Added:
     redundant: Float[np.ndarray, "unit row"]
 
     @classmethod
-    def of(cls, links: Sequence[Links], terms: Terms, scores: Scores) -> _Added:
+    def of(cls, links: Sequence[Links], terms: Terms, scores: Scores) -> _RowInfluence:
         """Of all links out of one layer."""
         source, units = links[0].source, len(links[0].nats)
         shared = terms.within[source] * terms.decomposition.shares(units)
@@ -243,9 +243,9 @@ def _in_blocks(
         return np.concatenate(list(pool.map(work, np.array_split(np.arange(units), -(-units // UNITS)))))
 
 
-def _inflow(dag: Dag, added: Sequence[_Added]) -> _Sums:
+def _inflow(dag: Dag, added: Sequence[_RowInfluence]) -> _StandardErrors:
     """Standard errors of what flows into units."""
-    found = _Sums.none(dag)
+    found = _StandardErrors.none(dag)
     for target in sorted({each.target for each in dag.links}):
         moved = [each.into(links) for each in added for links in each.links if links.target == target]
         found.set(target, np.sum(moved, axis=0))

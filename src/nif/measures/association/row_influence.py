@@ -2,8 +2,8 @@
 
 That is the influence :math:`d_{uv}(s)` of the row s on the estimate, without its size, which the standard
 error gives. To first order it is the pointwise information :math:`\\log p(x, y) / p(x) p(y)` of the density
-that the estimator sees: any density, in a table of bins (`BinScores`), or the Gaussian copula
-(`NormalScores`), to whose information the normal scores x and y of a row add
+that the estimator sees: any density, in a table of bins (`BinnedInfluence`), or the Gaussian copula
+(`CopulaInfluence`), to whose information the normal scores x and y of a row add
 
 .. math:: d(s) \\propto \rho \\left( x_s y_s - \frac{\rho}{2} (x_s^2 + y_s^2) \right).
 
@@ -62,7 +62,7 @@ class Scores(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class BinScores:
+class BinnedInfluence:
     """By pointwise information from tables of counts (`pointwise`), whatever the dependence.
 
     Attributes:
@@ -72,7 +72,7 @@ class BinScores:
     bins: tuple[UInt8[np.ndarray, "_ row"], ...]
 
     @classmethod
-    def of(cls, activations: Activations, pairs: Iterable[tuple[int, int]]) -> BinScores:
+    def of(cls, activations: Activations, pairs: Iterable[tuple[int, int]]) -> BinnedInfluence:
         """Cut each column into bins of equal mass."""
         return cls(tuple(np.ascontiguousarray(Columns.of(each, BINS).bins(each).T) for each in activations))
 
@@ -86,7 +86,7 @@ class BinScores:
 
 
 @dataclass(frozen=True, eq=False)
-class NormalScores:
+class CopulaInfluence:
     """By the Gaussian copula, in products of matrices.
 
     Attributes:
@@ -102,7 +102,7 @@ class NormalScores:
     scale: dict[tuple[int, int], Float[np.ndarray, "_ _"]]
 
     @classmethod
-    def of(cls, activations: Activations, pairs: Iterable[tuple[int, int]]) -> NormalScores:
+    def of(cls, activations: Activations, pairs: Iterable[tuple[int, int]]) -> CopulaInfluence:
         """From the ranks of the rows."""
         scores = tuple(np.ascontiguousarray(standard_scores(each).T) for each in activations)
         rho, scale = {}, {}

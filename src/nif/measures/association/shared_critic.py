@@ -50,7 +50,7 @@ class SharedMine:
         steps: Budget of gradient steps for a critic.
         batch: Joint samples in a step.
         learning_rate: Of Adam, at the start.
-        scored_shifts: Product samples for each joint sample in the reported value.
+        eval_shifts: Product samples for each joint sample in the reported value.
         device: Where critics are trained.
     """
 
@@ -59,7 +59,7 @@ class SharedMine:
     steps: int = 120
     batch: int = 64
     learning_rate: float = 1e-2
-    scored_shifts: int = 5
+    eval_shifts: int = 5
     device: str = "cpu"
 
     def links(
@@ -94,7 +94,7 @@ class SharedMine:
         critics = terms.critics(fit, self.hidden, generator)
         trained = train(critics, terms.bound, fit, folds.take(samples, folds.validation), schedule, generator)
         held_out = folds.take(samples, folds.scored)
-        shifts = shifts_of(held_out.x.shape[1], self.scored_shifts, generator).to(self.device)
+        shifts = shifts_of(held_out.x.shape[1], self.eval_shifts, generator).to(self.device)
         with torch.no_grad():
             scores = trained.critics.scores(held_out.x, held_out.y, shifts)
         return terms.summary(*scores, shifts, self.folds, trained.converged)

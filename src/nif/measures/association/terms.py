@@ -11,11 +11,11 @@ from jaxtyping import Float
 from nif.core.types import Advance, Links
 from nif.estimators.estimate import Estimate, Outcome
 from nif.estimators.gaussian_copula import GaussianCopula
-from nif.estimators.pairs import AllColumns
+from nif.estimators.pairs import PairwiseRunner
 from nif.measures.association.channel import channel_information
 from nif.measures.association.decomposition import Decomposition, links, redundancy
 from nif.measures.association.errors import Terms
-from nif.measures.association.row_influence import BinScores, NormalScores
+from nif.measures.association.row_influence import BinnedInfluence, CopulaInfluence
 from nif.measures.association.shared_critic import SharedMine
 from nif.network.recording import Recording
 
@@ -84,7 +84,7 @@ def _zero_where(nothing: np.ndarray, found: Links) -> Links:
 
 
 @dataclass(eq=False)
-class SeparateTerms:
+class SeparateCritics:
     """Every term of eq. 2 is estimated by itself.
 
     Args:
@@ -99,7 +99,7 @@ class SeparateTerms:
     observed: Activations
     decomposition: Decomposition
     noise: float
-    pairs: AllColumns
+    pairs: PairwiseRunner
     _within: dict[int, Estimate] = field(default_factory=dict)
     _between: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
 
@@ -111,7 +111,7 @@ class SeparateTerms:
     def terms(self) -> Terms:
         """What the links asked for so far were made of."""
         within = {layer: found.stderr for layer, found in self._within.items()}
-        scores = NormalScores if isinstance(self.pairs.estimator, GaussianCopula) else BinScores
+        scores = CopulaInfluence if isinstance(self.pairs.estimator, GaussianCopula) else BinnedInfluence
         return Terms(self.decomposition, self.observed, within, self._between, scores)
 
     def between(self, source: int, target: int) -> tuple[Links, int]:
@@ -151,7 +151,7 @@ class SeparateTerms:
 
 
 @dataclass(eq=False)
-class TermsOfOneCritic:
+class SharedCritic:
     """The terms of a link share one critic (eq. 3).
 
     Args:
@@ -160,7 +160,7 @@ class TermsOfOneCritic:
         decomposition: Which terms make a link, and what the critic is trained for.
         options: Of the critics.
         seed: Seeds initial weights and batches.
-        advance: Told of the terms that are done; every pair of layers counts for the same share of them.
+        advance: Called with the terms done; every pair of layers counts for an equal part of them.
     """
 
     recording: Recording

@@ -13,7 +13,7 @@ from nif.network.unit_labels import Unit
 from nif.network.units import Wiring
 from nif.network.weights import calls, channel_rows, weighted
 from nif.pruning.problem import Subject
-from nif.pruning.sensitivity import followed
+from nif.pruning.sensitivity import requiring_grad
 
 
 def magnitude(subject: Subject, units: Unit, seed: int) -> Float[np.ndarray, " unit"]:
@@ -71,7 +71,7 @@ def _changes(subject: Subject) -> dict[str, np.ndarray]:
     with calls(subject.model, subject.wiring.reads) as noted:
         for start, piece in enumerate(batches(subject.call, subject.inputs)):
             given = {}
-            gives = subject.score.scored(subject.call, followed(piece))
+            gives = subject.score.scored(subject.call, requiring_grad(piece))
             loss = _loss(subject, gives, start * BATCH)
             for name, seen in noted.items():
                 given[name] = [x for x, _ in seen if x.requires_grad]

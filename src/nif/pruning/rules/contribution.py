@@ -12,7 +12,7 @@ from nif.network.unit_labels import Unit
 from nif.network.weights import calls, channel_rows, some_of, weighted
 from nif.pruning.problem import Subject
 from nif.pruning.rules.rule import ranks
-from nif.pruning.sensitivity import SAMPLES, directions, followed
+from nif.pruning.sensitivity import SAMPLES, directions, requiring_grad
 
 
 def contribution(subject: Subject, units: Unit, seed: int) -> Float[np.ndarray, " unit"]:
@@ -43,7 +43,7 @@ def _costs(subject: Subject, units: Unit) -> Float[Tensor, "unit unit"]:
     belongs = _belongs(subject, units)
     with calls(subject.model, belongs) as noted:
         for piece in batches(subject.call, inputs, size=SAMPLES):
-            gives = subject.score.scored(subject.call, followed(piece))
+            gives = subject.score.scored(subject.call, requiring_grad(piece))
             given = [(name, x) for name, seen in noted.items() for x, _ in seen]
             for direction in directions(gives.shape[1]).to(gives):
                 slopes = torch.autograd.grad(

@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from nif.network.unit_labels import Unit
 from nif.pruning.problem import Subject
-from nif.pruning.rules.rule import of_units
+from nif.pruning.rules.rule import sum_over_layers
 
 
 def silent(subject: Subject, units: Unit, seed: int) -> Float[np.ndarray, " unit"]:
@@ -22,7 +22,7 @@ def silent(subject: Subject, units: Unit, seed: int) -> Float[np.ndarray, " unit
     for layer, constant in zip(subject.flow.layers, subject.flow.constant, strict=True):
         if layer.name in subject.hidden:
             scores[layer.name] = np.where(constant, -2.0, worth.loc[layer.name].to_numpy())
-    return of_units(subject, units, scores)
+    return sum_over_layers(subject, units, scores)
 
 
 def silent_units(subject: Subject, alpha: float) -> Unit:
@@ -50,4 +50,4 @@ def throughput(subject: Subject, units: Unit, seed: int) -> Float[np.ndarray, " 
     for layer in subject.hidden:
         values = table.loc[layer].to_numpy(dtype=np.float64)
         scores[layer] = values / max(float(np.abs(values).mean()), np.finfo(np.float64).tiny)
-    return of_units(subject, units, scores)
+    return sum_over_layers(subject, units, scores)

@@ -14,7 +14,9 @@ Rule = Callable[[Subject, Unit, int], Float[np.ndarray, " unit"]]
 """``rule(subject, units, seed)``: one score for each unit, comparable across layers; the lowest go first."""
 
 
-def of_units(subject: Subject, units: Unit, by_layer: dict[str, np.ndarray]) -> Float[np.ndarray, " unit"]:
+def sum_over_layers(
+    subject: Subject, units: Unit, by_layer: dict[str, np.ndarray]
+) -> Float[np.ndarray, " unit"]:
     """Scores by layer, put in the order of `units`; those of units that are one are added up."""
     total = np.zeros(len(units))
     order = np.argsort(units)

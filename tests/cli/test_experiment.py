@@ -1,0 +1,278 @@
+"""The demo: a network that learns, tables that fit and tell what the frames hold, files that can be read."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import nif
+from nif import datasets
+from nif.cli import sections
+from nif.cli.experiment.classifier import accuracy, classifier, train
+from nif.cli.experiment.published import PUBLISHED_TABLE, beside_published
+from nif.cli.experiment.run import EXPERIMENTS, Run, run, tensors
+from nif.cli.text import WIDTH, names, paragraph, table
+from nif.comparison.compare import Comparison
+from nif.core.errors import InputError
+from nif.core.types import Layer, Links
+from nif.flow.flow import Flow, example
+
+IRIS = replace(EXPERIMENTS["iris"], epochs=100)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo") / "made" / "by the demo"
+
+
+SAID: list[str] = []
+
+
+@pytest.fixture(scope="module")
+def iris(folder: Path) -> Run:
+    """The whole demo once, with the quick estimator."""
+    return run(IRIS, out=folder, estimator=nif.Binned(), progress=False, echo=SAID.append)
+
+
+# The network
+
+
+@pytest.mark.parametrize(("name", "at_least"), [("iris", 0.85), ("digits", 0.94)])
+def test_network_learns(name: str, at_least: float) -> None:
+    experiment = EXPERIMENTS[name]
+    split = datasets.split(datasets.load(name), seed=1)
+    sizes = (split.whole.x.shape[1], *experiment.hidden, len(split.whole.class_names))
+    model = classifier(sizes, seed=1)
+    train(model, *tensors(split.train), epochs=experiment.epochs, seed=1)
+    assert accuracy(model, *tensors(split.test)) >= at_least
+    assert not model.training
+
+
+def test_accuracy_counts_rows() -> None:
+    x = torch.tensor([[2.0, 1.0], [0.0, 1.0], [3.0, 0.0]])
+    assert accuracy(torch.nn.Identity(), x, torch.tensor([0, 1, 1])) == pytest.approx(2 / 3)
+
+
+def test_same_seed_same_weights_and_no_global_draw() -> None:
+    state = torch.random.get_rng_state()
+    split = datasets.split(datasets.load("iris"), seed=0)
+    made = []
+    for seed in (5, 5, 6):
+        made.append(classifier((4, 6, 3), seed=seed))
+        train(made[-1], *tensors(split.train), epochs=3, seed=seed)
+    first, again, other = (torch.cat([w.flatten() for w in model.parameters()]) for model in made)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert torch.equal(state, torch.random.get_rng_state())
+
+
+def test_initial_weights_are_as_torch_draws_them() -> None:
+    """Uniform between ±1/sqrt(inputs): torch's own rule, from another generator."""
+    weight = classifier((400, 300, 2), seed=0)[0].weight.detach()
+    assert float(weight.abs().max()) <= 1 / 20
+    assert float(weight.std()) == pytest.approx(1 / 20 / math.sqrt(3), rel=0.01)
+
+
+# Tables
+
+
+def test_wide_table_is_cut_in_its_names_not_in_its_numbers() -> None:
+    text = table({"name": ["x" * 200], "other": ["y" * 20], "nats": ["0.123456"]}, left=2)
+    lines = text.splitlines()
+    assert max(map(len, lines)) == WIDTH
+    assert lines[1].endswith("0.123456")
+    assert "y" * 20 in lines[1]
+    assert "…" in lines[1]
+
+
+def test_paragraph_keeps_names_whole() -> None:
+    text = paragraph(names([f"row {i} column {i}" for i in range(10)], most=9))
+    assert all(f"row {i} column {i}" in text for i in range(9))
+    assert text.endswith("and 1 more")
+    assert max(map(len, text.splitlines())) <= WIDTH
+
+
+# Sections tell what the flow holds
+
+
+def test_every_line_fits(iris: Run) -> None:
+    assert max(map(len, iris.text.splitlines())) <= WIDTH
+
+
+def test_links_are_shown_in_bits_strongest_first(iris: Run) -> None:
+    first = iris.flow.edges().nlargest(1, "nats").iloc[0]
+    shown = sections.links(iris.flow).splitlines()[1].split()
+    assert shown[-3] == f"{first['nats'] / math.log(2):.3f}"
+    assert first["target_unit"] in shown[-4]
+
+
+def test_attribution_is_in_bits_along_every_link(iris: Run) -> None:
+    bits = iris.flow.attribution() / math.log(2) ** 2
+    best = bits.sum(axis=1).idxmax()
+    shown = sections.attribution(iris.flow).splitlines()[1]
+    assert shown.split()[:2] == best.split()
+    assert f"{bits.loc[best, 'setosa']:.3f}" in shown
+    assert f"{bits.loc[best].sum() / bits.to_numpy().sum():.1%}" in shown
+
+
+def test_attribution_over_skips_is_in_nats() -> None:
+    """Paths of different length have no unit in common that a factor could turn into bits."""
+    chain = example()
+    skip = Links(0, 2, *(np.full((2, 1), value) for value in (0.7, 0.01, 0.001, 0.7)))
+    flow = Flow(chain.layers, (*chain.links, skip), chain.constant, chain.measurement)
+    text = sections.attribution(flow)
+    assert "each in nats" in text
+    assert f"{flow.attribution().loc['left', 'yes']:.3f}" in text
+
+
+def test_flow_without_information_is_told() -> None:
+    chain = example()
+    zero = tuple(Links(f.source, f.target, *[np.zeros_like(f.nats)] * 4) for f in chain.links)
+    flow = Flow(chain.layers, zero, chain.constant, chain.measurement)
+    assert "0.0%" in sections.attribution(flow)
+    assert "0 communities" in sections.communities(flow)
+
+
+def test_neurons_and_layers_say_what_is_silent() -> None:
+    chain = example()
+    constant = (np.zeros(2, bool), np.array([False, True]), np.zeros(1, bool))
+    flow = Flow(chain.layers, chain.links, constant, chain.measurement)
+    lines = {line.split()[0]: line for line in sections.neurons(flow).splitlines()}
+    assert lines["hidden:h[1]"].endswith("silent")
+    assert not lines["hidden:h[0]"].endswith("silent")
+    hidden = next(line for line in sections.layers(flow).splitlines() if line.split()[0] == "hidden")
+    assert hidden.split()[1:4] == ["2", "1", "1"]
+
+
+def test_deep_network_of_many_communities_fits() -> None:
+    rng = np.random.default_rng(0)
+    widths = [40, 32, 32, 16, 3]
+    layers = tuple(
+        Layer(f"layer {n}", "ReLU", tuple(f"layer {n}[{i}]" for i in range(width)))
+        for n, width in enumerate(widths)
+    )
+    links = tuple(
+        Links(n, n + 1, *[rng.exponential(size=(a, b))] * 2, np.zeros((a, b)), np.ones((a, b)))
+        for n, (a, b) in enumerate(itertools.pairwise(widths))
+    )
+    constant = tuple(np.zeros(width, bool) for width in widths)
+    flow = Flow(layers, links, constant, example().measurement)
+    for section in (sections.links, sections.attribution, sections.neurons, sections.communities):
+        assert max(map(len, section(flow).splitlines())) <= WIDTH
+
+
+# The published table
+
+
+def rows(**statistic: tuple[float, float, float]) -> Comparison:
+    frame = pd.DataFrame.from_dict(statistic, orient="index", columns=["ks", "ks_p_asymptotic", "ks_p_exact"])
+    return Comparison(frame)
+
+
+def test_published_table_stands_beside_ours() -> None:
+    ours = rows(**{row.ours: (0.5, 0.5311, 0.7714) for row in PUBLISHED_TABLE})
+    lines = beside_published(ours).splitlines()
+    assert lines[1].split() == ["NIF", "1.00", ".011", "0.50", ".531", ".771"]
+    assert lines[2].split() == ["SHAP", "0.75", ".107", "0.50", ".531", ".771"]
+    assert lines[3].split() == ["integrated", "gradients", "0.25", ".996", "0.50", ".531", ".771"]
+
+
+def test_note_says_what_the_p_values_mean() -> None:
+    ours = rows(**{row.ours: (0.5, 0.5, 0.5) for row in PUBLISHED_TABLE})
+    note = " ".join(beside_published(ours).split())
+    assert "says the opposite of the sentence above it" in note
+    assert "A small p-value rejects" in note
+
+
+def test_exact_p_values_of_the_note_are_right() -> None:
+    """D = 1: 2 of the 70 ways to deal eight values into two sets of four; D = .75: 16 of them."""
+    from scipy.stats import ks_2samp
+
+    first = np.arange(4.0)
+    assert ks_2samp(first, first + 10, method="exact").pvalue == pytest.approx(0.029, abs=5e-4)
+    assert ks_2samp(first, first + 2.5, method="exact").statistic == 0.75
+    assert ks_2samp(first, first + 2.5, method="exact").pvalue == pytest.approx(0.229, abs=5e-4)
+
+
+# The whole run
+
+
+def test_run_tells_every_part(iris: Run) -> None:
+    for title in (
+        "Network 4-10-3",
+        "Information flow",
+        "Links",
+        "Attribution",
+        "Neurons",
+        "Structure",
+        "Without silent neurons",
+        "Attribution beside others",
+        "Which one to believe",
+        "The table of the paper, beside ours",
+    ):
+        assert f"\n{title}" in iris.text
+
+
+def test_pruning_costs_no_more_than_asked(iris: Run) -> None:
+    x, y = tensors(iris.split.train)
+    assert accuracy(iris.pruned.model, x, y) >= accuracy(iris.model, x, y)
+
+
+def test_every_file_is_there_and_can_be_read(iris: Run, folder: Path) -> None:
+    said = [line.strip() for line in SAID[-1].split("Written\n")[1].splitlines()]
+    assert sorted(said) == sorted(map(str, folder.iterdir()))
+    assert nif.load(folder / "flow.safetensors") == iris.flow
+    assert (folder / "flow.png").read_bytes().startswith(b"\x89PNG")
+    attribution = pd.read_csv(folder / "attribution.csv", index_col="feature")
+    np.testing.assert_allclose(attribution, iris.flow.attribution())
+    assert len(pd.read_csv(folder / "links.csv")) == 70
+    assert len(pd.read_csv(folder / "comparison.csv")) == len(iris.comparison)
+    assert (folder / "flow.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert (folder / "summary.txt").read_text(encoding="utf-8") == iris.text
+
+
+def test_same_seed_same_text() -> None:
+    quick = replace(IRIS, epochs=20, has_published_table=False)
+    texts = []
+    for _ in range(2):
+        said: list[str] = []
+        done = run(quick, hidden=[2], seed=2, estimator=nif.Binned(), progress=False, echo=said.append)
+        assert "\n".join(said) + "\n" == done.text
+        texts.append([line for line in done.text.splitlines() if "batch" not in line])  # a time is no result
+    assert texts[0] == texts[1]
+
+
+def test_global_random_state_is_left_alone() -> None:
+    before = torch.random.get_rng_state(), pickle.dumps(np.random.get_state())  # noqa: NPY002
+    run(replace(IRIS, epochs=5), hidden=[2], estimator=nif.Binned(), progress=False, echo=lambda text: None)
+    assert torch.equal(before[0], torch.random.get_rng_state())
+    assert before[1] == pickle.dumps(np.random.get_state())  # noqa: NPY002
+
+
+@pytest.mark.parametrize("hidden", [[], [0], [4, -1]])
+def test_impossible_network_is_refused(hidden: list[int]) -> None:
+    with pytest.raises(InputError, match="The hidden layers are"):
+        run(IRIS, hidden=hidden, echo=lambda text: None)
+
+
+def test_unwritable_directory_is_refused_before_the_work(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    said: list[str] = []
+    with pytest.raises(InputError, match="Can not write to"):
+        run(IRIS, out=blocked / "below", echo=said.append)
+    assert said == []
+
+
+def test_missing_banknote_is_an_error_not_other_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NIF_DATA", str(tmp_path))
+    with pytest.raises(InputError, match="NIF_DATA"):
+        run(EXPERIMENTS["banknote"], echo=lambda text: None)

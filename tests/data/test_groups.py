@@ -1,0 +1,172 @@
+"""Units with positions: which axis is the unit, what becomes of positions, inputs in groups."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nif.core.errors import InputError
+from nif.data.groups import groups
+from nif.network.axes import axes_of, unit_axis
+from nif.network.recording import record
+from support.networks import CASES, ROWS, ViT, lenet
+
+
+def images(side: int = 8) -> Tensor:
+    return torch.randn(ROWS, 1, side, side, generator=torch.Generator().manual_seed(0))
+
+
+def test_mean_and_max_over_a_channel() -> None:
+    model, x = lenet(), images()
+    with torch.no_grad():
+        channels = model[1](model[0](x))
+    mean, highest = record(model, x), record(model, x, reduce="max")
+    np.testing.assert_allclose(mean.activations[1], channels.mean((2, 3)).numpy(), atol=1e-6)
+    np.testing.assert_allclose(highest.activations[1], channels.amax((2, 3)).numpy(), atol=1e-6)
+    np.testing.assert_array_equal(mean.activations[0], x.flatten(1).double().numpy())
+    np.testing.assert_array_equal(mean.activations[3], highest.activations[3])
+
+
+def test_positions_are_samples_at_the_places_of_the_coarsest_layer() -> None:
+    model, x = lenet(), images()
+    found = record(model, torch.utils.data.TensorDataset(x, torch.arange(ROWS)), reduce="positions")
+    with torch.no_grad():
+        first, second = model[:2](x), model[:5](x)
+    assert second.shape[2:] == (4, 4) and found.samples == ROWS * 16
+    np.testing.assert_allclose(
+        found.activations[1], first[:, :, ::2, ::2].permute(0, 2, 3, 1).reshape(-1, 4).numpy(), atol=1e-6
+    )
+    np.testing.assert_allclose(
+        found.activations[2], second.permute(0, 2, 3, 1).reshape(-1, 6).numpy(), atol=1e-6
+    )
+    np.testing.assert_allclose(found.activations[0][:, 0], x[:, 0, ::2, ::2].flatten().numpy())
+    assert found.layers[0].units == ("x1",)
+    np.testing.assert_array_equal(found.labels, np.repeat(np.arange(ROWS), 16))
+    # A layer without positions has one value for all places of a row.
+    assert all(np.ptp(found.activations[3].reshape(ROWS, 16, -1), axis=1).ravel() == 0)
+
+
+def test_positions_that_do_not_align_are_refused() -> None:
+    model = nn.Sequential(
+        nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Conv2d(2, 2, 2), nn.ReLU(), nn.Flatten(), nn.Linear(50, 2)
+    )
+    with pytest.raises(InputError, match=r"'input' \(8x8\) and '3' \(5x5\).*no whole multiple"):
+        record(model, images(), reduce="positions")
+    with pytest.raises(InputError, match=r"do not align"):
+        record(ViT(), images(), reduce="positions")
+
+
+def test_tokens_are_samples_where_all_layers_have_them() -> None:
+    block = nn.TransformerEncoderLayer(8, 2, 12, batch_first=True)
+    found = record(block, torch.randn(ROWS, 5, 8), reduce="positions")
+    assert [len(layer) for layer in found.layers] == [8, 8, 12, 8] and found.samples == ROWS * 5
+
+
+@pytest.mark.parametrize(
+    ("build", "shape", "units", "grid"),
+    [
+        (lambda: nn.Conv1d(2, 6, 3), (2, 9), 6, 7),
+        (lambda: nn.Linear(9, 6), (2, 9), 6, 2),
+        (lambda: nn.Sequential(nn.Conv1d(2, 6, 3), nn.BatchNorm1d(6)), (2, 9), 6, 7),
+        (lambda: nn.Sequential(nn.LayerNorm(9)), (3, 9), 9, 3),
+        (lambda: nn.Conv3d(1, 3, 2), (1, 4, 4, 4), 3, 27),
+    ],
+    ids=["channels", "features of tokens", "normalised channels", "normalised tokens", "volumes"],
+)
+def test_the_axis_of_the_units_follows_from_what_was_called(
+    build: Any, shape: tuple[int, ...], units: int, grid: int
+) -> None:
+    model = nn.Sequential(build(), nn.Tanh(), nn.Flatten(), nn.Linear(units * grid, 2)).eval()
+    found = record(model, torch.randn(ROWS, *shape))
+    with torch.no_grad():
+        values = model[:2](torch.as_tensor(found.activations[0].reshape(ROWS, *shape), dtype=torch.float32))
+    axis = 1 if values.shape[1] == units else values.ndim - 1
+    expected = values.movedim(axis, 1).flatten(2).mean(2)
+    np.testing.assert_allclose(found.activations[1], expected.numpy(), atol=1e-6)
+
+
+def test_axes_are_kept_through_views() -> None:
+    image = torch.zeros(11, 8, 4, 4)
+    flat = image.flatten(2)
+    assert unit_axis("flatten", ((image, 2), {}), image, 1, flat) == (1, None)
+    tokens = flat.transpose(1, 2)
+    assert unit_axis("transpose", ((flat, 1, 2), {}), flat, 1, tokens) == (2, None)
+    assert unit_axis("permute", ((image, (0, 2, 3, 1)), {}), image, 1, image.permute(0, 2, 3, 1)) == (3, None)
+    assert unit_axis("mean", ((tokens, 1), {}), tokens, 2, tokens.mean(1)) == (1, None)
+    assert axes_of((5, 3), None, rows=11) is None
+
+
+def test_windows_folded_into_the_rows_are_positions() -> None:
+    class Windows(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner, self.act, self.head = nn.Linear(4, 6), nn.ReLU(), nn.Linear(12, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.act(self.inner(x.reshape(-1, 4))).reshape(len(x), -1))
+
+    model, x = Windows(), torch.randn(ROWS, 8)
+    with torch.no_grad():
+        expected = model.act(model.inner(x.reshape(ROWS, 2, 4))).mean(1)
+    np.testing.assert_allclose(record(model, x).activations[1], expected.numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("given", [2, (2, 2), np.arange(64).reshape(8, 8) // 16 * 4 + np.arange(8) // 2])
+def test_patches_of_an_image_are_units(given: Any) -> None:
+    x = images()
+    found = record(lenet(), x, input_groups=given)
+    expected = nn.functional.avg_pool2d(x, 2).flatten(1)
+    np.testing.assert_allclose(found.activations[0], expected.numpy(), atol=1e-6)
+    assert found.layers[0].units[1] == ("group[1]" if isinstance(given, np.ndarray) else "x[0:2,2:4]")
+    assert found.layers[1].units[0] == "1[0]"
+    assert found.layers[0].shape == (() if isinstance(given, np.ndarray) else (4, 4))
+
+
+def test_an_image_is_a_picture_and_a_table_is_none() -> None:
+    assert [layer.shape for layer in record(lenet(), images()).layers] == [(1, 8, 8), (), (), (), ()]
+    assert record(lenet(), images(), reduce="positions").layers[0].shape == ()
+    assert record(nn.Linear(4, 2), torch.randn(ROWS, 4)).layers[0].shape == ()
+
+
+def test_channels_of_a_patch_are_one_group_and_a_patch_at_the_edge_is_smaller() -> None:
+    found = groups(3, (2, 4, 5))
+    assert found.names == ("x[0:3,0:3]", "x[0:3,3:5]", "x[3:4,0:3]", "x[3:4,3:5]")
+    assert np.bincount(found.index).tolist() == [18, 12, 6, 4]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (9, "patch of 9x9; a row of the data has shape"),
+        (0, "patch of 0x0"),
+        (np.zeros(7, int), r"shape \[7\]; expected \[1, 8, 8\]"),
+        (np.full((8, 8), 2), "skips a number"),
+        (np.zeros((8, 8)), "float64 values; expected whole numbers"),
+    ],
+)
+def test_groups_that_do_not_fit(given: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        record(lenet(), images(), input_groups=given)
+
+
+def test_groups_take_names_and_refuse_positions() -> None:
+    found = record(lenet(), images(), input_groups=4, feature_names=["a", "b", "c", "d"])
+    assert found.layers[0].units == ("a", "b", "c", "d")
+    with pytest.raises(InputError, match="nor with reduce='positions'"):
+        record(lenet(), images(), input_groups=4, reduce="positions")
+
+
+def test_pixels_are_named_by_their_place() -> None:
+    assert record(lenet(), images()).layers[0].units[:2] == ("x[0,0,0]", "x[0,0,1]")
+
+
+def test_a_flattened_layer_can_be_measured_feature_by_feature() -> None:
+    case = CASES["LeNet"]
+    model = case.model()
+    found = record(model, case.inputs(), layers=["4", "6"])
+    assert [len(layer) for layer in found.layers] == [64, 6, 24, 3]
+    assert found.connections == ((0, 1), (1, 2), (2, 3))

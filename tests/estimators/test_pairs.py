@@ -1,0 +1,211 @@
+"""All pairs of columns, block by block, equal one pair after another."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nif.core.errors import InputError
+from nif.core.types import Advance, ignore
+from nif.estimators import ESTIMATORS
+from nif.estimators.entropy import entropy
+from nif.estimators.estimate import Estimate, Outcome
+from nif.estimators.pairs import (
+    PairwiseRunner,
+    Resources,
+    bytes_of,
+    checked_jobs,
+    columns_at_once,
+    pairs_at_once,
+)
+
+
+@dataclass(frozen=True)
+class Covariance:
+    """Not information, but a number that any pair of columns has, and that is not symmetric."""
+
+    def estimate(self, x: np.ndarray, y: np.ndarray, *, seed: int = 0, advance: Advance = ignore) -> Estimate:
+        advance(len(x))
+        value = (x[..., 0] * y[..., 0]).mean(axis=1)
+        return Estimate.of(value, stderr=x[:, 0, 0], p_value=0.5, samples=x.shape[1], estimator=repr(self))
+
+
+@dataclass(frozen=True)
+class CovarianceTable(Covariance):
+    """The same with a faster way for all pairs."""
+
+    def pairwise(self, x: np.ndarray, y: np.ndarray, *, seed: int = 0, advance: Advance = ignore) -> Estimate:
+        advance(x.shape[1] * y.shape[1])
+        value = (x[:, :, None] * y[:, None, :]).mean(axis=0)
+        stderr = np.broadcast_to(x[0][:, None], value.shape)
+        return Estimate.of(value, stderr=stderr, p_value=0.5, samples=len(x), estimator=repr(self))
+
+
+@pytest.fixture
+def table() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(60, 5))
+
+
+def test_between_puts_every_pair_in_its_place(table: np.ndarray) -> None:
+    x, y = table[:, :3], table[:, 3:]
+    found = PairwiseRunner(Covariance()).between(x, y)
+    np.testing.assert_allclose(found.nats, x.T @ y / 60)
+    np.testing.assert_allclose(found.stderr, np.repeat(x[0][:, None], 2, axis=1))
+
+
+@pytest.mark.parametrize("estimator", [Covariance(), CovarianceTable()], ids=["listed", "table"])
+@pytest.mark.parametrize("share", [0.2, 0.9])
+def test_pairs_that_are_not_wanted_change_nothing_for_those_that_are(
+    table: np.ndarray, estimator: Covariance, share: float
+) -> None:
+    wanted = np.random.default_rng(1).uniform(size=(5, 5)) < share
+    told: list[float] = []
+    found = PairwiseRunner(estimator, advance=told.append).between(table, -table, wanted)
+    whole = PairwiseRunner(estimator).between(table, -table)
+    np.testing.assert_allclose(found.nats[wanted], whole.nats[wanted])
+    assert sum(told) == 25
+    if wanted.sum() <= 10 or not isinstance(estimator, CovarianceTable):
+        assert not found.nats[~wanted].any() and (found.p_value[~wanted] == 1).all()
+
+
+@pytest.mark.parametrize("name", ["binned", "gaussian_copula"])
+def test_few_pairs_are_estimated_as_they_are_among_all(name: str) -> None:
+    generator = np.random.default_rng(0)
+    x = np.maximum(generator.normal(size=(400, 6)), 0)
+    y = x + generator.normal(size=x.shape)
+    few = PairwiseRunner(ESTIMATORS[name](), seed=3).between(x, y, np.eye(6, dtype=bool))
+    whole = PairwiseRunner(ESTIMATORS[name](), seed=3).between(x, y)
+    for values in ("nats", "stderr", "p_value"):
+        one, other = np.diag(getattr(few, values)), np.diag(getattr(whole, values))
+        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-12)
+
+
+def test_within_is_symmetric_with_the_entropy_on_the_diagonal(table: np.ndarray) -> None:
+    table[:, 4] = 3.0
+    found = PairwiseRunner(Covariance()).within(table)
+    off = ~np.eye(5, dtype=bool)
+    np.testing.assert_allclose(found.nats[off], (table.T @ table / 60)[off])
+    np.testing.assert_allclose(np.diag(found.nats), [np.log(60)] * 4 + [0.0])
+    assert np.diag(found.p_value).tolist() == [0, 0, 0, 0, 1]
+    assert found.outcome[4, 4] == Outcome.DEGENERATE
+
+
+TWO_COLUMNS = 3 * 60 * 128
+"""Bytes for two columns, or three pairs, of 60 samples."""
+
+
+@pytest.mark.parametrize("estimator", [Covariance(), CovarianceTable()], ids=["listed", "table"])
+@pytest.mark.parametrize("limits", [Resources(TWO_COLUMNS), Resources(TWO_COLUMNS, n_jobs=1)], ids=repr)
+def test_blocks_and_jobs_change_nothing(table: np.ndarray, estimator: Covariance, limits: Resources) -> None:
+    whole, cut = PairwiseRunner(estimator), PairwiseRunner(estimator, limits=limits)
+    np.testing.assert_allclose(cut.within(table).nats, whole.within(table).nats, rtol=1e-12)
+    np.testing.assert_allclose(cut.between(table, -table).nats, whole.between(table, -table).nats, rtol=1e-12)
+    np.testing.assert_array_equal(cut.between(table, table).stderr, whole.between(table, table).stderr)
+
+
+@pytest.mark.parametrize("name", ["mine", "binned", "gaussian_copula", "ksg"])
+def test_one_or_two_jobs_and_small_blocks_give_the_same_bits(name: str) -> None:
+    x = np.maximum(np.random.default_rng(0).normal(size=(80, 4)), 0)  # with ties, as ReLU units have
+    x[:, 3] = x[:, 0]
+    estimator = ESTIMATORS[name]()
+    one, two, small = (
+        PairwiseRunner(estimator, limits=limits).within(x)
+        for limits in (Resources(n_jobs=1), Resources(n_jobs=2), Resources(memory=3 * 80 * 128))
+    )
+    assert one.nats.tobytes() == two.nats.tobytes()
+    assert one.p_value.tobytes() == two.p_value.tobytes()
+    if name == "gaussian_copula":  # a matrix product in other blocks rounds otherwise
+        np.testing.assert_allclose(one.nats, small.nats, rtol=1e-12)
+    else:
+        assert one.nats.tobytes() == small.nats.tobytes()
+
+
+def test_blocks_follow_the_memory_allowed() -> None:
+    assert bytes_of("1GB") == bytes_of(" 1024 MiB ") == bytes_of(2**30) == 2**30
+    for samples in (100, 10_000, 1_000_000):
+        few, many = (columns_at_once(memory, samples) for memory in (2**29, 2**31))
+        assert 1 <= few <= many
+        assert many == 512 or many > 2 * few
+        assert pairs_at_once(2**31, samples) * samples * 128 <= 2**31
+
+
+@pytest.mark.parametrize("memory", ["much", "-1GB", "", True, None])
+def test_memory_that_is_no_size(memory: object) -> None:
+    with pytest.raises(InputError, match="expected a number of bytes or a size such as '1GB'"):
+        bytes_of(memory)
+
+
+@pytest.mark.parametrize("estimator", [Covariance(), CovarianceTable()], ids=["listed", "table"])
+def test_memory_too_small_for_one_block(table: np.ndarray, estimator: Covariance) -> None:
+    with pytest.raises(InputError, match=r"too small for one pair of 60 samples, which takes 0\.0074 MB"):
+        PairwiseRunner(estimator, limits=Resources(memory=5_000)).between(table, table)
+
+
+FOREVER = """
+import signal
+import numpy as np
+from nif.estimators.estimate import Estimate
+from nif.estimators import ESTIMATORS
+from nif.estimators.memory import Resources
+from nif.estimators.pairs import PairwiseRunner
+
+class Sleeper:
+    def estimate(self, x, y, *, seed, advance):
+        import os, time
+        os.write(1, f"{os.getpid()}\\n".encode())  # in one piece: two workers write at once
+        time.sleep(60)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+table = np.ones((1000, 10))
+PairwiseRunner(Sleeper(), limits=Resources(memory=1_000_000, n_jobs=2)).between(table, table)
+"""
+
+
+def test_an_interrupt_leaves_no_process_behind() -> None:
+    """The work runs in processes of joblib's; after Ctrl-C they are gone."""
+    with subprocess.Popen(
+        [sys.executable, "-c", FOREVER], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as program:
+        assert program.stdout is not None
+        workers = {int(program.stdout.readline()) for _ in range(2)}
+        assert len(workers) == 2
+        program.send_signal(signal.SIGINT)
+        try:
+            assert "KeyboardInterrupt" in program.communicate(timeout=50)[1]  # the work itself takes 60 s
+        finally:
+            program.kill()
+    deadline = time.monotonic() + 30
+    while any(Path(f"/proc/{worker}").exists() for worker in workers) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(Path(f"/proc/{worker}").exists() for worker in workers)
+
+
+def test_progress_adds_up_to_the_number_of_pairs(table: np.ndarray) -> None:
+    done: list[float] = []
+    PairwiseRunner(Covariance(), advance=done.append).within(table)
+    PairwiseRunner(Covariance(), limits=Resources(n_jobs=1), advance=done.append).between(table, table)
+    assert sum(done) == 10 + 25
+
+
+def test_one_column_has_only_its_diagonal() -> None:
+    found = PairwiseRunner(Covariance()).within(np.arange(60.0)[:, None])
+    assert found.nats.shape == (1, 1)
+
+
+def test_entropy_of_a_coin() -> None:
+    value, stderr = entropy(np.array([0.0, 1.0, 1.0, 1.0] * 25))
+    p = np.array([0.25, 0.75])
+    assert value == pytest.approx(-(p * np.log(p)).sum())
+    assert stderr == pytest.approx(np.sqrt(p @ np.log(p) ** 2 - value**2) / 10)
+
+
+def test_a_number_of_jobs_that_means_nothing() -> None:
+    with pytest.raises(InputError, match="n_jobs is 0; expected None, a number of processes"):
+        checked_jobs(0)

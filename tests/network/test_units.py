@@ -1,0 +1,329 @@
+"""Removal equals masking, whatever the network looks like."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional
+
+from nif.core.errors import InputError
+from nif.network import dependency_graph
+from nif.network.dependency_graph import trace_gradients
+from nif.network.forward import Forward
+from nif.network.recording import record
+from nif.network.unit_labels import Labels
+from nif.network.unit_operations import treats_numbers_apart
+from nif.network.units import trace
+from nif.pruning.problem import Subject
+from nif.pruning.prune import prune
+from support.pruning_networks import (
+    NETWORKS,
+    Block,
+    Residual,
+    Swish,
+    channel_axis,
+    flow_of,
+    measured,
+    network,
+)
+
+
+def some(subject: Subject, units: np.ndarray, seed: int) -> Float[np.ndarray, " unit"]:
+    """A rule for tests: any order."""
+    return np.random.default_rng(seed).random(len(units))
+
+
+def masked(model: nn.Module, x: Tensor, places: list[tuple[str, int]]) -> Tensor:
+    """Slow twin of removal: the whole network, in which these units are multiplied by 0."""
+
+    def mask(_: nn.Module, __: object, gives: Tensor, name: str) -> Tensor:
+        gives = gives.clone()
+        for layer, index in places:
+            if layer == name:
+                gives.select(channel_axis(model, gives), index).zero_()
+        return gives
+
+    twin = copy.deepcopy(model)
+    for name in {layer for layer, _ in places}:
+        twin.get_submodule(name).register_forward_hook(lambda *given, name=name: mask(*given, name=name))
+    with torch.no_grad():
+        return twin(x)
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name not in {"used twice", "linear outputs"}])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_removal_equals_masking(name: str, seed: int) -> None:
+    model, x, _, layers = network(name, seed)
+    flow = flow_of(model, x, layers)
+    small = prune(model, flow, x, remove=0.4, tolerance=None, rule=some, compensate=None, seed=seed)
+    places = [
+        (str(layer), int(index))
+        for layer, index in zip(small.removed["layer"], small.removed["index"], strict=True)
+    ]
+    assert len(places) > 0
+    if name == "not traceable":  # the units of the skip are seen at r1 only
+        places += [("r2", index) for _, index in places]
+    assert (small.removed["how"] == "cut").all()
+    assert small.size_after.parameters < small.size_before.parameters
+    with torch.no_grad():
+        assert torch.allclose(small.model(x), masked(model, x, places), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_nothing_removed_is_the_identity(name: str) -> None:
+    model, x, _, layers = network(name)
+    small = prune(model, flow_of(model, x, layers), x)
+    assert len(small.removed) == 0
+    with torch.no_grad():
+        assert torch.equal(small.model(x), model(x))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_cut_equals_zeroed_with_every_compensation(name: str) -> None:
+    model, x, _, layers = network(name)
+    flow = flow_of(model, x, layers)
+    for how in ("linear", "mean", None):
+        both = [
+            prune(model, flow, x, remove=0.3, tolerance=None, rule=some, compensate=how, cut=cut)
+            for cut in (True, False)
+        ]
+        with torch.no_grad():
+            cut, zeroed = (small.model(x) for small in both)
+        assert torch.allclose(cut, zeroed, atol=1e-5)
+        assert (both[1].removed["how"] == "zeroed").all()
+
+
+@pytest.mark.parametrize("name", [name for name in NETWORKS if "not traceable" not in name])
+def test_units_are_found_under_the_names_of_a_recording(name: str) -> None:
+    model, x, _, _ = network(name)
+    found = trace(Forward(model), (x[:2],))
+    assert found is not None
+    recorded = {layer.name: len(layer) for layer in record(model, x).layers[1:-1]}
+    assert recorded == {layer: len(found.at[layer]) for layer in recorded}
+
+
+def test_both_ways_of_following_agree() -> None:
+    model, x, _, _ = network("residual")
+    one, other = trace(Forward(model), (x[:2],)), trace_gradients(Forward(model), (x[:2],))
+    assert one is not None
+    for found in (one, other):
+        assert found.labels.of(found.makes["c1"]).tolist() == found.labels.of(found.makes["c2"]).tolist()
+        assert found.labels.of(found.reads["head"]).tolist() == found.labels.of(found.at["r1"]).tolist()
+        assert found.labels.is_pinned(found.reads["c1"]).all()
+        assert found.labels.is_pinned(found.makes["head"]).all()
+        assert not found.labels.is_pinned(found.makes["c2"]).any()
+
+
+def test_a_residual_stream_loses_a_channel_everywhere() -> None:
+    model, x, _, layers = network("residual")
+    small = prune(model, flow_of(model, x, layers), x, remove={"r1": 0.34}, tolerance=None)
+    net = small.model
+    assert isinstance(net, Residual)
+    assert net.c1.out_channels == net.c2.out_channels == net.c2.in_channels == net.b2.num_features == 4
+    assert net.head.in_features == 4
+    assert sorted(small.removed["layer"].unique()) == ["r1", "r2"]
+
+
+def test_a_unit_read_by_layer_norm_is_zeroed_and_the_result_says_so() -> None:
+    model, x, _, _ = network("feed-forward block")
+    assert isinstance(model, Block)
+    with torch.no_grad():
+        model.embed.weight[3], model.embed.bias[3] = 0, 0
+        model.down.weight[3], model.down.bias[3] = 0, 0
+    model.pass_on = nn.Identity()
+    flow = flow_of(model, x, ["embed"])
+    small = prune(model, flow, x, remove="silent")
+    assert small.removed[["unit", "how"]].to_numpy().tolist() == [["embed[3]", "zeroed"]]
+    assert "zeroed" in repr(small)
+    assert small.score_after < 1e-6
+
+
+class Unknown(nn.Module):
+    """A function that runs on units that can not be followed, and then again on some that can."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.down, self.up, self.last = (
+            nn.Conv2d(1, 6, 2, 2),
+            nn.ConvTranspose2d(6, 4, 2, 2),
+            nn.Conv2d(4, 4, 3),
+        )
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.up(torch.relu(self.down(x))))
+        return self.head(torch.relu(self.last(x)).mean((2, 3)))
+
+
+def test_a_function_is_counted_where_its_units_are_not_known() -> None:
+    torch.manual_seed(0)
+    model, x = Unknown().eval(), torch.randn(200, 1, 6, 6)
+    found = trace(Forward(model), (x[:2],))
+    assert found is not None
+    assert "relu#2" not in found.at
+    assert found.at["relu#3"].tolist() == found.makes["last"].tolist()
+
+
+class Grown(nn.Module):
+    """A DenseNet block: every convolution adds channels that are seen beside those before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, 4, 3, padding=1)
+        self.more = nn.ModuleList([nn.Conv2d(4 + 2 * step, 2, 3, padding=1) for step in range(3)])
+        self.norm, self.head = nn.BatchNorm2d(10), nn.Linear(10, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for each in self.more:
+            x = torch.cat([x, each(torch.relu(x))], dim=1)
+        return self.head(torch.relu(self.norm(x)).mean((2, 3)))
+
+
+def test_every_convolution_of_a_dense_block_keeps_a_channel() -> None:
+    torch.manual_seed(0)
+    model, x = Grown().eval(), torch.randn(200, 1, 6, 6)
+    flow = measured(model, x)
+
+    def newest_first(subject: Subject, units: np.ndarray, seed: int) -> Float[np.ndarray, " unit"]:
+        return -units.astype(np.float64)
+
+    small = prune(model, flow, x, remove=0.5, tolerance=None, rule=newest_first)
+    assert (small.removed["how"] == "cut").all()
+    assert [each.out_channels for each in small.model.get_submodule("more").children()] == [1, 1, 1]
+    assert small.size_after.parameters < small.size_before.parameters
+
+
+def test_joined_units_have_one_label_whatever_the_order() -> None:
+    labels = Labels()
+    a, b, c = labels.new(3), labels.new(3), labels.new(3)
+    labels.join(c, b)
+    labels.pin(b[:1])
+    labels.join(b, a)
+    assert labels.of(a).tolist() == labels.of(b).tolist() == labels.of(c).tolist()
+    assert labels.is_pinned(a).tolist() == [True, False, False]
+
+
+def test_only_the_makers_of_the_units_asked_for_are_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rotary embeddings, which no hidden layer rests on, would be followed without end."""
+    followed = []
+    follow = dependency_graph._follow
+
+    def noting(graph: Any, wiring: Any, names: Any, module: nn.Module) -> None:
+        followed.append(names[module])
+        follow(graph, wiring, names, module)
+
+    monkeypatch.setattr(dependency_graph, "_follow", noting)
+    model, x, _, _ = network("gated")
+    found = trace_gradients(Forward(model), (x[:2],), ["last"])
+    assert followed == ["down"] and found.at.keys() == {"last"}
+    followed.clear()
+    found = trace_gradients(Forward(model), (x[:2],))
+    assert followed == ["down", "gate", "head", "up"]
+    tied = [found.labels.of(units).tolist() for units in (found.makes["gate"], found.makes["up"])]
+    assert tied[0] == tied[1] == found.labels.of(found.reads["down"]).tolist()
+
+
+class Gate(nn.Module):
+    """Has no weights, and takes two tensors."""
+
+    def forward(self, units: Tensor, by: Tensor) -> Tensor:
+        return units * torch.sigmoid(by)
+
+
+class Wrapped(nn.Module):
+    """Has no weights, and a module inside; the function behind it is known by trial alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.atan(self.inner(x))
+
+
+class Gates(nn.Module):
+    """Not traceable: a module of two tensors, and one with an activation inside that is used twice."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.units, self.by = nn.Linear(5, 8), nn.Linear(5, 8)
+        self.gate, self.act = Gate(), Wrapped()
+        self.next, self.head = nn.Linear(8, 6), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.gate(self.units(x), self.by(x)) if x.sum() < 1e9 else -x
+        return self.head(self.act(self.next(self.act(x))))
+
+
+@pytest.mark.filterwarnings("ignore:The model chooses its path by the data")
+def test_modules_of_several_tensors_and_with_modules_inside_are_followed_by_their_names() -> None:
+    model, x = Gates(), torch.randn(200, 5, generator=torch.Generator().manual_seed(0))
+    found = trace_gradients(Forward(model), (x[:2],))
+    tied = [found.labels.of(units).tolist() for units in (found.at["gate"], found.makes["by"])]
+    assert tied[0] == tied[1] == found.labels.of(found.reads["next"]).tolist()
+    recorded = [layer.name for layer in record(model, x).layers[1:-1]]
+    assert set(recorded) <= found.at.keys() and "act#3" not in found.at
+    pruned = prune(model, flow_of(model, x, ["gate"]), x, remove=0.5, tolerance=None, progress=False)
+    assert pruned.removed["how"].tolist() == ["cut"] * 4
+
+
+class Lost(nn.Module):
+    """Not traceable: a sum with what no module has made, and units that are more behind a padding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left, self.right = nn.Linear(5, 5), nn.Linear(5, 8)
+        self.summed, self.padded = nn.ReLU(), nn.ReLU()
+        self.one, self.two, self.head = nn.Linear(5, 3), nn.Linear(10, 3), nn.Linear(15, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x if x.sum() < 1e9 else 2 * x
+        return self.ends(self.summed(self.left(x) + x), self.padded(functional.pad(self.right(x), (0, 2))))
+
+    def ends(self, summed: Tensor, padded: Tensor) -> Tensor:
+        return self.one(summed) + self.two(padded)
+
+
+class SideBySide(Lost):
+    """The same, which torch-pruning miscounts."""
+
+    def ends(self, summed: Tensor, padded: Tensor) -> Tensor:
+        return self.head(torch.cat([summed, padded], dim=1))
+
+
+def test_units_that_are_not_those_of_a_module_are_not_taken_for_them() -> None:
+    found = trace_gradients(Forward(Lost()), (torch.randn(2, 5),))
+    assert found.at.keys() == {"left", "right", "one", "two"}
+    with pytest.raises(InputError, match="'left' has no unit 5"):
+        trace_gradients(Forward(SideBySide()), (torch.randn(2, 5),))
+
+
+@pytest.mark.parametrize(
+    ("module", "apart"),
+    [
+        (nn.Softshrink(), True),
+        (Swish(), True),
+        (nn.ReLU(inplace=True), True),
+        (nn.Dropout().eval(), True),
+        (nn.Softmax(-1), False),
+        (nn.LayerNorm(6, elementwise_affine=False), False),
+        (nn.ChannelShuffle(3), False),
+        (nn.Linear(6, 6), False),
+        (nn.Flatten(0), False),
+        (Gate(), False),
+    ],
+    ids=str,
+)
+def test_what_treats_numbers_apart_is_found_by_trial(module: nn.Module, apart: bool) -> None:
+    given = torch.randn(2, 6, 6, 6)
+    before = given.clone()
+    assert treats_numbers_apart(module, given) == apart
+    assert torch.equal(given, before)

@@ -1,0 +1,64 @@
+"""The picture of a training run."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import nif
+from nif.core.errors import InputError
+from nif.flow.epochs import Snapshot
+from nif.plots.training_run import apart
+from support.training_runs import dying, rows
+
+pytest.importorskip("matplotlib").use("Agg")
+
+
+def test_the_picture_shows_the_table_and_who_is_silent() -> None:
+    watch, _ = dying()
+    information, silent, communities = watch.plot()
+    table = watch.table()
+    hidden = table.query("layer == '1'")
+    np.testing.assert_allclose(information.lines[0].get_ydata(), hidden["inflow"])
+    np.testing.assert_allclose(silent.lines[1].get_ydata(), hidden["silent"] / 8)
+    codes = np.asarray(communities.collections[0].get_array()).reshape(-1, 5)
+    assert codes.shape == (4 + 8 + 2, 5)
+    quiet = [Snapshot.of(flow).silent.sum() for flow in watch.flows.values()]
+    np.testing.assert_array_equal((codes == 0).sum(axis=0), quiet)
+    assert {text.get_text() for text in information.texts} == {"1", "output"}
+    assert [text.get_text() for text in silent.texts] == ["input"]
+
+
+def test_names_do_not_overlap_in_a_deep_network_and_axes_are_used() -> None:
+    torch.manual_seed(0)
+    layers = itertools.chain.from_iterable((nn.Linear(4, 4), nn.ReLU()) for _ in range(18))
+    watch = nif.Watch(nn.Sequential(*layers, nn.Linear(4, 2)), rows()[0])
+    watch()
+    axes = watch.plot()
+    figure = axes[0].figure
+    figure.canvas.draw()
+    texts = [*axes[0].texts, *axes[1].texts, *axes[2].get_yticklabels()]
+    boxes = [text.get_window_extent() for text in texts]
+    assert not any(one.padded(-0.5).overlaps(other) for one, other in itertools.combinations(boxes, 2))
+    assert all(box.x1 <= figure.bbox.x1 and box.x0 >= 0 for box in boxes)
+    again = watch.plot(axes)
+    assert list(again) == list(axes)
+    alone = type(figure)().subplots(3, 1)  # without shared epochs
+    watch.plot(alone)
+    assert len({ax.get_xlim() for ax in alone}) == 1
+    with pytest.raises(InputError, match="expected 3"):
+        watch.plot(axes[:2])
+
+
+def test_names_are_moved_apart_and_no_further() -> None:
+    rng = np.random.default_rng(0)
+    for count in (1, 5, 9):
+        places = rng.uniform(0, 100, count)
+        moved = apart(places, 10.0, 100.0)
+        assert (np.diff(np.sort(moved)) >= 10 - 1e-9).all() and moved.min() >= 0 and moved.max() <= 100 + 1e-9
+        np.testing.assert_array_equal(np.argsort(moved), np.argsort(places))
+    np.testing.assert_array_equal(apart(np.array([10.0, 50.0]), 10.0, 100.0), [10.0, 50.0])

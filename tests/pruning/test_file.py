@@ -1,0 +1,93 @@
+"""A pruned network through a file and back onto a fresh one."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from nif.core.errors import InputError
+from nif.pruning.file import save_pruned, shapes_of, shrink
+from nif.pruning.prune import prune
+from support.pruning_networks import NETWORKS, chain, flow_of, network
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("cut", [True, False], ids=["cut", "zeroed"])
+def test_a_fresh_network_becomes_the_pruned_one(name: str, cut: bool, tmp_path: Path) -> None:
+    model, x, _, layers = network(name)
+    small = prune(model, flow_of(model, x, layers), x, remove=0.3, tolerance=None, cut=cut)
+    small.save(tmp_path / "small.safetensors")
+    fresh, *_ = network(name, seed=5)
+    before = copy.deepcopy(fresh.state_dict())
+    loaded = shrink(fresh, tmp_path / "small.safetensors")
+    with torch.no_grad():
+        assert torch.equal(loaded(x), small.model(x))
+    assert type(loaded) is type(model)
+    assert all(torch.equal(value, before[name]) for name, value in fresh.state_dict().items())
+    assert sum(weight.numel() for weight in loaded.parameters()) == small.size_after.parameters
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    model, x, _, layers = network("chain")
+    small = prune(model, flow_of(model, x, layers), x, remove=0.3, tolerance=None)
+    small.save(tmp_path / "small.safetensors")
+    return tmp_path / "small.safetensors"
+
+
+def test_a_file_of_another_network_is_refused(saved: Path) -> None:
+    with pytest.raises(InputError, match=r"belongs to another network: its '0.weight' had shape \[8, 5\]"):
+        shrink(chain(5, 9, 6, 3), saved)
+    with pytest.raises(InputError, match="belongs to another network"):
+        shrink(chain(5, 8, 6, 3, 2), saved)
+
+
+def test_a_network_that_is_already_small_is_refused(saved: Path) -> None:
+    model, *_ = network("chain")
+    with pytest.raises(InputError, match="at its full size"):
+        shrink(shrink(model, saved), saved)
+
+
+def test_a_truncated_file_is_refused(saved: Path) -> None:
+    saved.write_bytes(saved.read_bytes()[:200])
+    with pytest.raises(InputError, match="can not be read"):
+        shrink(network("chain")[0], saved)
+
+
+def test_a_foreign_file_is_refused(saved: Path) -> None:
+    save_file({"weight": torch.zeros(1)}, saved)
+    with pytest.raises(InputError, match="holds no pruned network"):
+        shrink(network("chain")[0], saved)
+
+
+def test_a_file_of_a_newer_format_is_refused(saved: Path) -> None:
+    save_file(load_file(saved), saved, metadata={"format": "nif-pruned", "version": "2", "original": "{}"})
+    with pytest.raises(InputError, match="newer version"):
+        shrink(network("chain")[0], saved)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="can not be read"):
+        shrink(network("chain")[0], tmp_path / "none")
+
+
+def test_a_path_that_can_not_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+    model, x, _, layers = network("chain")
+    small = prune(model, flow_of(model, x, layers), x)
+    with pytest.raises(InputError, match="can not be written"):
+        small.save(tmp_path / "no such folder" / "small.safetensors")
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(InputError, match="can not be written"):
+        small.save(tmp_path / "taken")
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_the_file_has_the_mode_of_any_other(tmp_path: Path) -> None:
+    net = chain(3, 4, 2)
+    (tmp_path / "other").write_bytes(b"")
+    save_pruned(tmp_path / "small", net, {}, shapes_of(net))
+    assert (tmp_path / "small").stat().st_mode == (tmp_path / "other").stat().st_mode

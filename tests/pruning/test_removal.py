@@ -1,0 +1,161 @@
+"""Networks whose units can be silenced and not cut, or that share weights, or read words: what prune does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import nif
+from nif.pruning.file import shrink
+from nif.pruning.prune import prune
+from nif.pruning.result import Pruned
+from nif.pruning.rules import RULES
+from support.pruning_networks import flow_of
+
+ROWS = 200
+
+
+def pruned(model: nn.Module, x: Tensor, layers: list[str], **options: object) -> Pruned:
+    options = {"remove": 0.4, "tolerance": None, "compensate": None, **options}
+    return prune(model, flow_of(model, x, layers), x, progress=False, **options)  # type: ignore[arg-type]
+
+
+def masked(model: nn.Module, x: Tensor, small: Pruned) -> Tensor:
+    """Outputs of the network with the removed units set to 0 where they were measured."""
+
+    def mask(places: list[int]) -> Callable[..., Tensor]:
+        return lambda _, __, gives: gives.index_fill(1, torch.tensor(places), 0)
+
+    handles = [
+        model.get_submodule(str(name)).register_forward_hook(mask(rows["index"].tolist()))
+        for name, rows in small.removed.groupby("layer")
+    ]
+    with torch.no_grad():
+        found: Tensor = model(x)
+    for handle in handles:
+        handle.remove()
+    return found
+
+
+def mixing() -> dict[str, nn.Module]:
+    flat = nn.Sequential(nn.Flatten(), nn.Linear(8 * 36, 3))
+    norms = {"LayerNorm": nn.LayerNorm(8), "RMSNorm": nn.RMSNorm(8)}
+    return {
+        **{
+            name: nn.Sequential(nn.Linear(4, 8), norm, nn.ReLU(), nn.Linear(8, 3))
+            for name, norm in norms.items()
+        },
+        "GroupNorm": nn.Sequential(nn.Conv2d(2, 8, 3), nn.GroupNorm(2, 8), nn.ReLU(), *flat),
+        "groups": nn.Sequential(nn.Identity(), nn.Conv2d(2, 8, 3, groups=2), nn.ReLU(), *flat),
+    }
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("name", mixing())
+def test_units_behind_what_can_not_be_cut_are_zeroed_and_it_is_said(name: str, rule: str) -> None:
+    torch.manual_seed(0)
+    model = mixing()[name].eval()
+    x = torch.randn(ROWS, 4) if "Linear" in str(model[0]) else torch.randn(ROWS, 2, 8, 8)
+    small = pruned(model, x, ["2"], rule=rule)
+    assert len(small.removed) == 3
+    assert (small.removed["how"] == "zeroed").all()
+    assert "zeroed and not cut" in small.notes[0]
+    with torch.no_grad():
+        assert torch.allclose(small.model(x), masked(model, x, small), atol=1e-6)
+
+
+def test_a_layer_that_is_named_is_zeroed_where_it_can_not_be_cut_though_others_can() -> None:
+    torch.manual_seed(0)
+    first = [nn.Linear(4, 8), nn.LayerNorm(8), nn.ReLU()]
+    model, x = nn.Sequential(*first, nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 3)), torch.randn(ROWS, 4)
+    small = pruned(model, x, ["2", "4"], remove={"2": 0.25, "4": 0.5})
+    assert small.removed[["layer", "how"]].value_counts().to_dict() == {("4", "cut"): 3, ("2", "zeroed"): 2}
+    with torch.no_grad():
+        assert torch.allclose(small.model(x), masked(model, x, small), atol=1e-6)
+
+
+class OverChannels(nn.Module):
+    """A mean over channels, of which there are as many as positions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.act, self.b = nn.Conv1d(3, 6, 3, padding=1), nn.ReLU(), nn.Linear(6, 6)
+        self.last, self.head = nn.ReLU(), nn.Linear(6, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.head(self.last(self.b(self.act(self.a(x)).mean(1))))
+        return out
+
+
+def test_a_mean_over_channels_leaves_no_channels() -> None:
+    torch.manual_seed(0)
+    model, x = OverChannels(), torch.randn(ROWS, 3, 6)
+    small = pruned(model, x, ["act"], remove={"act": 0.5})
+    assert (small.removed["how"] == "zeroed").all()
+    with torch.no_grad():
+        assert torch.allclose(small.model(x), masked(model, x, small), atol=1e-6)
+
+
+def tied() -> nn.Sequential:
+    net = nn.Sequential(nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 3))
+    net[2].weight = net[0].weight
+    return net
+
+
+@pytest.mark.parametrize("cut", [True, False])
+def test_a_shared_weight_loses_a_unit_only_where_it_is_removed(cut: bool, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, x = tied(), torch.randn(ROWS, 6)
+    small = pruned(model, x, ["1", "3"], cut=cut)
+    small.save(tmp_path / "small")
+    again = shrink(tied(), tmp_path / "small")
+    with torch.no_grad():
+        expected = masked(model, x, small)
+        assert torch.allclose(small.model(x), expected, atol=1e-6)
+        assert torch.allclose(again(x), expected, atol=1e-6)
+    assert model[2].weight is model[0].weight
+
+
+NORMS = {
+    "weight norm": nn.utils.parametrizations.weight_norm,
+    "spectral norm": nn.utils.parametrizations.spectral_norm,
+    "spectral norm by hook": nn.utils.spectral_norm,
+}
+
+
+@pytest.mark.parametrize("name", NORMS)
+def test_weights_that_are_made_anew_in_each_run_are_cut(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+
+    def build() -> nn.Sequential:
+        return nn.Sequential(NORMS[name](nn.Linear(4, 8)), nn.ReLU(), NORMS[name](nn.Linear(8, 3))).eval()
+
+    model, x = build(), torch.randn(ROWS, 4)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    small = pruned(model, x, ["1"])
+    small.save(tmp_path / "small")
+    with torch.no_grad():
+        expected = masked(model, x, small)
+        assert torch.allclose(small.model(x), expected, atol=1e-6)
+        assert torch.allclose(shrink(build(), tmp_path / "small")(x), expected, atol=1e-6)
+    assert (small.removed["how"] == "cut").all()
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_models_that_read_words_can_be_pruned_by_every_rule(rule: str) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Embedding(7, 4), nn.Flatten(), nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 2))
+    small = pruned(model, torch.randint(0, 7, (ROWS, 3)), ["3"], rule=rule)
+    assert (small.removed["how"] == "cut").all()
+
+
+def test_whole_numbers_are_read_as_they_are_when_measured() -> None:
+    torch.manual_seed(0)
+    model, x = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)), torch.randint(0, 99, (ROWS, 4))
+    flow = nif.measure(model, x, estimator=nif.Binned(), progress=False)
+    assert len(prune(model, flow, x, remove=0.5, tolerance=None, progress=False).removed) == 4
