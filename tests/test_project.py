@@ -1,4 +1,4 @@
-"""What pyproject.toml claims of the lowest versions is what `make lowest` installs."""
+"""The files that describe the project agree with one another: requirements, lowest versions, citation."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+
+from nif import __version__
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -41,3 +43,7 @@ def test_lower_bounds_are_those_that_the_tests_are_run_with() -> None:
 def test_every_requirement_says_its_lowest_version(extra: str) -> None:
     for requirement in needed(PROJECT["optional-dependencies"][extra]):
         assert [each.operator for each in requirement.specifier] == [">="], requirement
+
+
+def test_the_citation_is_of_this_version() -> None:
+    assert f"\nversion: {__version__}\n" in (ROOT / "CITATION.cff").read_text("utf-8")
