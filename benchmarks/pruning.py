@@ -1,7 +1,7 @@
-"""Pruning without training again: rules side by side, with the same compensation, and silent units.
+"""Pruning without retraining: rules side by side, with the same compensation, and silent units.
 
 ``python benchmarks/pruning.py [--seeds 5] [--only digits mnist cnn silent]`` prints for every network the
-loss of test accuracy, in points, by share removed, compensation and rule (mean over seeds, with its standard
+loss of test accuracy, in points, by fraction removed, compensation and rule (mean over seeds with standard
 error), torch-pruning's own pruners on the same networks, how far the best rule of nif is ahead, how far
 outputs move, what the pruned networks cost, and how many neurons are silent.
 MNIST needs NIF_DATA or a way to OpenML.
@@ -15,8 +15,10 @@ import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Float
 from sklearn.model_selection import train_test_split
 from torch import Tensor, nn
 from torch.nn import functional
@@ -26,8 +28,13 @@ import nif
 from environment import environment
 from networks import cnn, mlp
 from nif.datasets import load
+from nif.network.forward import BATCH, batches
+from nif.network.unit_groups import UnitIds
+from nif.network.weights import calls, channel_rows, weighted
+from nif.pruning.problem import PruningProblem
+from nif.pruning.rules import Rule
+from nif.pruning.sensitivity import requiring_grad
 
-OURS, OTHERS = ["redundancy", "contribution", "throughput"], ["magnitude", "taylor", "random"]
 COMPENSATIONS = ["linear", "mean", None]
 
 
@@ -41,7 +48,7 @@ class Task:
         shape: Of one row, as the network takes it.
         hold_out: Share of the rows tested on.
         epochs: Of training with Adam, batches of 64.
-        shares: Of the hidden units, removed without training again.
+        shares: Fractions of the hidden units that are removed.
         rows: Training rows that are pruned with.
     """
 
@@ -76,7 +83,7 @@ class Trained:
             return 100 * float((model.eval()(x).argmax(1) == y).double().mean())
 
     def moved(self, model: nn.Module) -> float:
-        """Mean squared change of the outputs on the rows held out, in shares of their variance."""
+        """Mean squared change of the outputs on the rows held out, relative to their variance."""
         x, _ = self.test.tensors
         with torch.no_grad():
             before = self.model(x)
@@ -112,19 +119,19 @@ def flow_of(model: nn.Module, x: Tensor) -> nif.Flow:
 
 
 def rules_compared(task: Task, seed: int) -> Iterator[dict[str, object]]:
-    """Loss of test accuracy for every rule, share and compensation."""
-    found = trained(task, seed)
-    before = found.accuracy(found.model)
-    rows = TensorDataset(*(part[: task.rows] for part in found.train.tensors))
-    flow = flow_of(found.model, rows.tensors[0])
-    for share, how, rule in itertools.product(task.shares, COMPENSATIONS, OURS + OTHERS):
+    """Loss of test accuracy for every rule, fraction and compensation."""
+    original = trained(task, seed)
+    before = original.accuracy(original.model)
+    rows = TensorDataset(*(part[: task.rows] for part in original.train.tensors))
+    flow = flow_of(original.model, rows.tensors[0])
+    for share, how, rule in itertools.product(task.shares, COMPENSATIONS, [*OURS, *OTHERS]):
         small = nif.prune(
-            found.model,
+            original.model,
             flow,
             rows,
             remove=share,
             tolerance=None,
-            rule=rule,
+            rule=OTHERS.get(rule, rule),
             compensate=how,
             seed=seed,
             progress=False,
@@ -133,8 +140,8 @@ def rules_compared(task: Task, seed: int) -> Iterator[dict[str, object]]:
             "share": share,
             "compensation": how or "none",
             "rule": rule,
-            "loss": before - found.accuracy(small.model),
-            "moved": found.moved(small.model),
+            "loss": before - original.accuracy(small.model),
+            "moved": original.moved(small.model),
             "unpruned": before,
             "parameters": small.size_after.parameters / small.size_before.parameters,
             "operations": small.size_after.flops / small.size_before.flops,
@@ -142,7 +149,7 @@ def rules_compared(task: Task, seed: int) -> Iterator[dict[str, object]]:
             "time": small.size_after.milliseconds / small.size_before.milliseconds,
         }
     for share, rule in itertools.product(task.shares, ("tp magnitude", "tp taylor")):
-        after = found.accuracy(by_torch_pruning(found, rule, share))
+        after = original.accuracy(by_torch_pruning(original, rule, share))
         yield {
             "share": share,
             "compensation": "none",
@@ -152,12 +159,12 @@ def rules_compared(task: Task, seed: int) -> Iterator[dict[str, object]]:
         }
 
 
-def by_torch_pruning(found: Trained, rule: str, share: float) -> nn.Module:
+def by_torch_pruning(original: Trained, rule: str, share: float) -> nn.Module:
     """The network as torch-pruning prunes it: its group importance, one ranking for all layers."""
     import torch_pruning
 
-    model = copy.deepcopy(found.model)
-    x, y = found.train.tensors
+    model = copy.deepcopy(original.model)
+    x, y = original.train.tensors
     importance = (
         torch_pruning.importance.GroupTaylorImportance()
         if rule == "tp taylor"
@@ -171,8 +178,68 @@ def by_torch_pruning(found: Trained, rule: str, share: float) -> nn.Module:
     return model
 
 
+def taylor(problem: PruningProblem, units: UnitIds, seed: int) -> Float[np.ndarray, " unit"]:
+    r"""First-order change of the loss when a unit is set to 0, where the next layers read it.
+
+    .. math:: E \left\lvert x_i \, \partial L / \partial x_i \right\rvert
+
+    The loss is cross-entropy where the data have classes, else half the squared outputs.
+
+    References:
+        Molchanov et al. (2017), https://arxiv.org/abs/1611.06440
+    """
+    labels, total = problem.weights.groups, np.zeros(len(units))
+    order = np.argsort(units)
+    for name, change in _changes(problem).items():
+        read = labels.of(problem.weights.columns[name])
+        known = np.isin(read, units)
+        np.add.at(total, order[np.searchsorted(units[order], read[known])], change[known])
+    return total
+
+
+@torch.enable_grad()
+def _changes(problem: PruningProblem) -> dict[str, np.ndarray]:
+    """Mean absolute first-order change of the loss for every input of every layer, positions added up."""
+    changes: dict[str, Tensor] = {}
+    with calls(problem.model, problem.weights.columns) as noted:
+        for start, piece in enumerate(batches(problem.call, problem.inputs)):
+            given = {}
+            outputs = problem.criterion.differentiable(problem.call, requiring_grad(piece))
+            loss = _loss(problem, outputs, start * BATCH)
+            for name, seen in noted.items():
+                given[name] = [x for x, _ in seen if x.requires_grad]
+                seen.clear()
+            for name, tensors in given.items():
+                module = weighted(problem.model, name)
+                slopes = torch.autograd.grad(loss, tensors, retain_graph=True, materialize_grads=True)
+                for x, slope in zip(tensors, slopes, strict=True):
+                    change = channel_rows(module, x * slope).detach().double()
+                    of_samples = change.reshape(len(outputs), -1, change.shape[-1]).sum(1).abs().sum(0).cpu()
+                    changes[name] = changes.get(name, torch.zeros(())) + of_samples
+    return {name: (value / len(problem.inputs[0])).numpy() for name, value in changes.items()}
+
+
+def _loss(problem: PruningProblem, outputs: Tensor, start: int) -> Tensor:
+    """Sum over the rows of one batch, which begins at row `start`."""
+    labels = problem.criterion.labels
+    if labels is None or outputs.shape[1] < 2:
+        return outputs.square().sum() / 2
+    right = torch.from_numpy(labels[start : start + len(outputs)]).to(outputs.device)
+    return functional.cross_entropy(outputs, right, reduction="sum")
+
+
+def random(problem: PruningProblem, units: UnitIds, seed: int) -> Float[np.ndarray, " unit"]:
+    """A random number for each unit: any unit of the network is as likely to be removed as any other."""
+    return np.random.default_rng(seed).random(len(units))
+
+
+OURS = ["redundancy", "contribution", "throughput"]
+OTHERS: dict[str, str | Rule] = {"magnitude": "magnitude", "taylor": taylor, "random": random}
+"""Rules that need no information flow."""
+
+
 def table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Mean loss with its standard error over seeds; one row a share and compensation, one column a rule."""
+    """Mean loss and its standard error over seeds, by fraction and compensation (rows) and rule (columns)."""
     cells = rows.groupby(["share", "compensation", "rule"], sort=False)["loss"].agg(["mean", "sem"])
     text = cells.apply(lambda cell: f"{cell['mean']:.2f} ± {cell['sem']:.2f}", axis=1)
     return text.unstack("rule")[list(dict.fromkeys(rows["rule"]))].fillna("")
@@ -180,24 +247,24 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
 
 def ahead(rows: pd.DataFrame) -> pd.DataFrame:
     """By how many points the best rule of ours is ahead of the best of the others, over the same seeds."""
-    found = []
+    lines = []
     for (share, how), losses in rows.groupby(["share", "compensation"], sort=False):
         by_rule = losses.pivot(index="seed", columns="rule", values="loss")
-        own, other = (str(by_rule[rules].mean().idxmin()) for rules in (OURS, OTHERS))
+        own, other = (str(by_rule[rules].mean().idxmin()) for rules in (OURS, list(OTHERS)))
         points = (by_rule[other] - by_rule[own]).agg(["mean", "sem"])
         text = f"{points['mean']:.2f} ± {points['sem']:.2f}"
-        found.append({"share": share, "compensation": how, "ours": own, "other": other, "ahead": text})
-    return pd.DataFrame(found).set_index(["share", "compensation"])
+        lines.append({"share": share, "compensation": how, "ours": own, "other": other, "ahead": text})
+    return pd.DataFrame(lines).set_index(["share", "compensation"])
 
 
 def moves(rows: pd.DataFrame) -> pd.DataFrame:
     """How far the outputs move with linear compensation: the accuracy of a few thousand rows is coarser."""
     chosen = rows[rows["compensation"] == "linear"]
-    return chosen.pivot_table(index="share", columns="rule", values="moved")[OURS + OTHERS].round(4)
+    return chosen.pivot_table(index="share", columns="rule", values="moved")[[*OURS, *OTHERS]].round(4)
 
 
 def costs(rows: pd.DataFrame) -> pd.DataFrame:
-    """What is left of the network's cost, as shares, with the default rule and compensation."""
+    """The remaining cost of the network, as fractions, with the default rule and compensation."""
     chosen = rows[(rows["rule"] == "redundancy") & (rows["compensation"] == "linear")]
     return chosen.groupby("share")[["parameters", "operations", "file", "time"]].mean().astype(float).round(3)
 
@@ -225,19 +292,19 @@ def silent_removed(name: str, seed: int) -> dict[str, object]:
     planted = plant(model) if "planted" in name else set()
     flow = nif.measure(model, x, estimator=nif.Binned(), seed=seed, progress=False)
     small = nif.prune(model, flow, TensorDataset(x, y), progress=False)
-    found = Trained(
+    original = Trained(
         model, TensorDataset(x, y), TensorDataset(*map(torch.from_numpy, (parts.test.x, parts.test.y)))
     )
     gone = set(zip(small.removed["layer"], small.removed["index"], strict=True))
     return {
         "network": name,
         "hidden": sum(sizes[1:-1]),
-        "silent": len(small.removed) + len(small.put_back),
+        "silent": len(small.removed) + len(small.restored),
         "removed": len(small.removed),
         "planted": len(planted),
         "planted, removed": len(planted & gone),
         "train loss": 100 * (small.score_before - small.score_after),
-        "test loss": found.accuracy(model) - found.accuracy(small.model),
+        "test loss": original.accuracy(model) - original.accuracy(small.model),
     }
 
 

@@ -16,7 +16,7 @@ from nif.network.recording import record
 from nif.network.unit_groups import UnitGroups
 from nif.network.unit_tracer import treats_numbers_apart
 from nif.network.units import UnitWeights, unit_weights
-from nif.pruning.problem import Subject
+from nif.pruning.problem import PruningProblem
 from nif.pruning.prune import prune
 from support.pruning_networks import (
     NETWORKS,
@@ -30,7 +30,7 @@ from support.pruning_networks import (
 )
 
 
-def some(subject: Subject, units: np.ndarray, seed: int) -> Float[np.ndarray, " unit"]:
+def some(problem: PruningProblem, units: np.ndarray, seed: int) -> Float[np.ndarray, " unit"]:
     """A rule for tests: any order."""
     return np.random.default_rng(seed).random(len(units))
 
@@ -189,7 +189,7 @@ def test_every_convolution_of_a_dense_block_keeps_a_channel() -> None:
     model, x = Grown().eval(), torch.randn(200, 1, 6, 6)
     flow = measured(model, x)
 
-    def newest_first(subject: Subject, units: np.ndarray, seed: int) -> Float[np.ndarray, " unit"]:
+    def newest_first(problem: PruningProblem, units: np.ndarray, seed: int) -> Float[np.ndarray, " unit"]:
         return -units.astype(np.float64)
 
     small = prune(model, flow, x, remove=0.5, tolerance=None, rule=newest_first)

@@ -19,7 +19,7 @@ from support.pruning_networks import chain, conv_net, flow_of, ready, rows
 
 def fixed(*gone: int) -> object:
     """A rule for tests: these units first."""
-    return lambda subject, units, seed: 1.0 - np.isin(np.arange(len(units)), gone)
+    return lambda problem, units, seed: 1.0 - np.isin(np.arange(len(units)), gone)
 
 
 def hidden(model: nn.Module, x: Tensor, upto: int) -> np.ndarray:

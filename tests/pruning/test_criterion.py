@@ -1,7 +1,8 @@
-"""Scores: accuracy with labels, else the largest change of an output."""
+"""The criterion: accuracy with labels, else the largest change of an output."""
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,42 +11,42 @@ import torch
 from torch import nn
 
 from nif.core.errors import InputError
-from nif.network.decision import classes
+from nif.network.decision import Decision, Scale
 from nif.network.forward import Forward
-from nif.pruning.criterion import Outputs, Score, changes, outputs, score_on
+from nif.pruning.criterion import Criterion, Outputs, changes, criterion_for, outputs
 from nif.pruning.size import size_of
 from support.pruning_networks import chain, rows
 
 
 def test_accuracy_counts_the_rows_that_are_right() -> None:
     x = torch.eye(4)
-    score = score_on(Forward(nn.Identity()), (x,), np.array([0, 1, 2, 0]))
-    assert score.before == 0.75
+    criterion = criterion_for(Forward(nn.Identity()), (x,), np.array([0, 1, 2, 0]))
+    assert criterion.before == 0.75
     moved = Outputs(np.eye(4)[[0, 1, 3, 3]])
-    assert score.of(moved) == 0.5
-    assert score.within(0.25, moved)
-    assert not score.within(0.24, moved)
+    assert criterion.value(moved) == 0.5
+    assert criterion.is_met(0.25, moved)
+    assert not criterion.is_met(0.24, moved)
 
 
 def test_without_labels_it_is_the_largest_change() -> None:
     model = chain(4, 6, 3)
     x, _ = rows(model, 4)
-    score = score_on(Forward(model), (x,), None)
+    criterion = criterion_for(Forward(model), (x,), None)
     moved = chain(4, 6, 3)
     with torch.no_grad():
         moved[2].bias[1] += 0.25
-    found = score.outputs(Forward(moved))
-    assert score.before == 0
-    assert score.of(found) == pytest.approx(0.25, abs=1e-6)
-    assert score.within(0.25, found)
-    assert not score.within(0.24, found)
+    found = criterion.outputs(Forward(moved))
+    assert criterion.before == 0
+    assert criterion.value(found) == pytest.approx(0.25, abs=1e-6)
+    assert criterion.is_met(0.25, found)
+    assert not criterion.is_met(0.24, found)
 
 
 def test_each_output_is_rounded_by_its_own_size() -> None:
     large, small = np.full((2, 2), 1e6), np.ones(2)
-    score = Score((torch.zeros(2, 1),), None, Outputs(large, (small,)))
-    assert score.agree(Outputs(large + 5, (small,)), score.reference)
-    assert not score.agree(Outputs(large, (small + 0.01,)), score.reference)
+    criterion = Criterion((torch.zeros(2, 1),), None, Outputs(large, (small,)), Decision(Scale.LOGIT, 2))
+    assert criterion.equal_outputs(Outputs(large + 5, (small,)), criterion.reference)
+    assert not criterion.equal_outputs(Outputs(large, (small + 0.01,)), criterion.reference)
 
 
 def test_a_number_that_is_none_before_and_after_has_not_changed() -> None:
@@ -61,28 +62,51 @@ def test_a_number_that_is_none_before_and_after_has_not_changed() -> None:
     ids=["numbers", "whole numbers", "several numbers a row"],
 )
 def test_real_labels_are_no_classes(outputs: int, labels: list[Any]) -> None:
-    score = score_on(Forward(nn.Identity()), (torch.eye(3)[:, :outputs],), np.array(labels))
-    assert score.labels is None
+    criterion = criterion_for(Forward(nn.Identity()), (torch.eye(3)[:, :outputs],), np.array(labels))
+    assert criterion.labels is None
 
 
 @pytest.mark.parametrize("labels", [[-1.0, 1.0, 1.0], [[0.0, 1.0], [1.0, 0.0], [1.0, 0.0]]])
 def test_labels_that_seem_to_be_classes_are_not_taken_for_measured(labels: list[Any]) -> None:
     with pytest.raises(InputError, match="expected"):
-        score_on(Forward(nn.Identity()), (torch.eye(3)[:, :1],), np.array(labels))
+        criterion_for(Forward(nn.Identity()), (torch.eye(3)[:, :1],), np.array(labels))
 
 
 def test_labels_may_be_the_values_of_the_classes() -> None:
-    call, x, values = Forward(nn.Identity()), (torch.eye(3),), np.array([10, 20, 40])
-    assert score_on(call, x, np.array([10, 20, 40]), class_values=values).before == 1.0
-    with pytest.raises(InputError, match="no class of this model"):
-        score_on(call, x, np.array([10, 20, 30]), class_values=values)
+    call, x, model = Forward(nn.Identity()), (torch.eye(3),), SimpleNamespace(classes_=np.array([10, 20, 40]))
+    assert criterion_for(call, x, np.array([10, 20, 40]), model).before == 1.0
+    with pytest.raises(InputError, match="label 30 is no class of this model"):
+        criterion_for(call, x, np.array([10, 20, 30]), model)
 
 
-@pytest.mark.parametrize(
-    ("values", "found"), [([0.2, 0.7], [0, 1]), ([-1.0, 0.7], [0, 1]), ([-3.0, 3.0], [0, 1])]
-)
-def test_one_output_tells_two_classes_apart(values: list[float], found: list[int]) -> None:
-    assert classes(np.array(values)[:, None]).tolist() == found
+FORMS = {
+    "logit": lambda z: z,
+    "module": nn.Sigmoid(),
+    "function": torch.sigmoid,
+    "method": lambda z: z.sigmoid(),
+    "log": nn.functional.logsigmoid,
+    "half": lambda z: z.sigmoid().half(),
+}
+
+
+class Behind(nn.Module):
+    """A function as a module without weights."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.function(x)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("x", [[-0.9, 0.2, 0.9], [0.2, 0.4, 0.9], [-3.0, 3.0, 5.0]], ids=str)
+def test_the_accuracy_of_one_output_is_that_of_its_logit(form: str, x: list[float]) -> None:
+    """Whatever the range of its values: logits between 0 and 1 all stand for class 1."""
+    logits = torch.tensor(x)[:, None]
+    criterion = criterion_for(Forward(Behind(FORMS[form])), (logits,), np.array([0, 1, 1]))
+    assert criterion.before == np.mean((logits[:, 0] > 0).numpy() == [False, True, True])
 
 
 def test_batches_give_what_one_pass_gives() -> None:

@@ -1,17 +1,20 @@
-"""A pruned network through a file and back onto a fresh one."""
+"""Save a pruned network and load it onto a fresh one."""
 
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from nif.core.errors import InputError
 from nif.pruning.file import save_pruned, shapes_of, shrink
 from nif.pruning.prune import prune
+from nif.pruning.result import read_record
 from support.pruning_networks import NETWORKS, chain, flow_of, network
 
 
@@ -40,27 +43,61 @@ def saved(tmp_path: Path) -> Path:
 
 
 def test_a_file_of_another_network_is_refused(saved: Path) -> None:
-    with pytest.raises(InputError, match=r"belongs to another network: its '0.weight' had shape \[8, 5\]"):
+    with pytest.raises(InputError, match=r"saved for a different network: its '0.weight' had shape \[8, 5\]"):
         shrink(chain(5, 9, 6, 3), saved)
-    with pytest.raises(InputError, match="belongs to another network"):
+    with pytest.raises(InputError, match="saved for a different network"):
         shrink(chain(5, 8, 6, 3, 2), saved)
 
 
 def test_a_network_that_is_already_small_is_refused(saved: Path) -> None:
     model, *_ = network("chain")
-    with pytest.raises(InputError, match="at its full size"):
+    with pytest.raises(InputError, match="at its original size"):
         shrink(shrink(model, saved), saved)
+
+
+@pytest.mark.parametrize("remove", ["silent", 0.3])
+def test_a_file_of_nif_0_1_is_read(remove: str | float, tmp_path: Path) -> None:
+    """Its record had other names: "told" for the record, "put_back" for restored units."""
+    model, x, _, layers = network("chain")
+    small = prune(model, flow_of(model, x, layers, silent=[(layers[0], 0)]), x, remove=remove, tolerance=1e-9)
+    path = tmp_path / "small.safetensors"
+    small.save(path)
+    with safe_open(path, framework="pt") as file:
+        header = file.metadata()
+    record = json.loads(header.pop("record"))
+    record["put_back"] = record.pop("restored")
+    save_file(load_file(path), path, metadata={**header, "told": json.dumps(record)})
+    read = read_record(path)
+    assert len(read.restored) > 0
+    assert read.restored.to_numpy().tolist() == small.restored.to_numpy().tolist()
+    assert read.removed.to_numpy().tolist() == small.removed.to_numpy().tolist()
+    assert read.put_back is read.restored and small.put_back is small.restored
+    with torch.no_grad():
+        assert torch.equal(shrink(model, path)(x), small.model(x))
+
+
+def test_a_file_without_a_complete_record_has_none_to_read(saved: Path) -> None:
+    with safe_open(saved, framework="pt") as file:
+        header = file.metadata()
+    record = json.loads(header.pop("record"))
+    save_file(load_file(saved), saved, metadata=header)
+    with pytest.raises(InputError, match="has no pruning record"):
+        read_record(saved)
+    del record["score"]
+    save_file(load_file(saved), saved, metadata={**header, "record": json.dumps(record)})
+    with pytest.raises(InputError, match="is incomplete"):
+        read_record(saved)
 
 
 def test_a_truncated_file_is_refused(saved: Path) -> None:
     saved.write_bytes(saved.read_bytes()[:200])
-    with pytest.raises(InputError, match="can not be read"):
+    with pytest.raises(InputError, match="Cannot read"):
         shrink(network("chain")[0], saved)
 
 
 def test_a_foreign_file_is_refused(saved: Path) -> None:
     save_file({"weight": torch.zeros(1)}, saved)
-    with pytest.raises(InputError, match="holds no pruned network"):
+    with pytest.raises(InputError, match="contains no pruned network"):
         shrink(network("chain")[0], saved)
 
 
@@ -71,7 +108,7 @@ def test_a_file_of_a_newer_format_is_refused(saved: Path) -> None:
 
 
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="can not be read"):
+    with pytest.raises(InputError, match="Cannot read"):
         shrink(network("chain")[0], tmp_path / "none")
 
 

@@ -15,9 +15,9 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import nif
 from nif.flow.flow import Flow
-from nif.pruning.problem import subject
+from nif.pruning.problem import pruning_problem
 from nif.pruning.rules import RULES
-from support.pruning_networks import drawn, measured, scores_of, small_one
+from support.pruning_networks import drawn, importance_of, measured, small_one
 
 ROWS = 200
 
@@ -175,7 +175,7 @@ def test_every_rule(name: str, rule: str) -> None:
     model, data, flow = prepared(name)
     gives = given(model, data)
     for rows in (data, {**data, "label": (gives - gives.mean(0)).argmax(1)}):
-        assert len(np.unique(scores_of(rule, subject(model, flow, rows)))) > 1 or rule == "silent"
+        assert len(np.unique(importance_of(rule, pruning_problem(model, flow, rows)))) > 1 or rule == "silent"
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -20,9 +20,9 @@ import nif
 from nif.core.errors import InputError
 from nif.flow.flow import Flow
 from nif.network.forward import every_output
-from nif.pruning.problem import Subject, subject
+from nif.pruning.problem import PruningProblem, pruning_problem
 from nif.pruning.rules import RULES
-from support.pruning_networks import drawn, measured, scores_of, small_one
+from support.pruning_networks import drawn, importance_of, measured, small_one
 
 ROWS = 200
 
@@ -96,15 +96,14 @@ def test_what_another_head_reads_is_made_up_for_there_too(kind: str, branching: 
 def test_rules_with_a_head_that_is_not_measured(rule: str) -> None:
     model, x, flow = two_heads("tuple")
     y = (model(x)[0] - model(x)[0].mean(0)).argmax(1)
-    both, one = (subject(model, flow, data, 0) for data in (x, TensorDataset(x, y)))
+    both, one = (pruning_problem(model, flow, data, 0) for data in (x, TensorDataset(x, y)))
     with torch.no_grad():
         for network in (both.model, one.model):
             network.get_parameter("policy.weight")[:, :6] = 0
-    scores, of_both = scores_of(rule, one), scores_of(rule, both)
-    if rule in {"contribution", "taylor"}:
-        assert scores[:6].max() <= scores[6:].min()
-    if rule == "taylor":  # without labels, what the other head reads counts too
-        assert scores[:6].max() == 0 < of_both[:6].max()
+    importance, of_both = importance_of(rule, one), importance_of(rule, both)
+    if rule == "contribution":  # without labels, what the other head reads counts too
+        assert importance[:6].max() <= importance[6:].min()
+        assert of_both[:6].max() > of_both[6:].min()
 
 
 @pytest.mark.parametrize("compensate", ["linear", "mean", None])
@@ -118,7 +117,7 @@ def test_cut_equals_zeroed_in_every_output(compensate: str | None) -> None:
             assert torch.allclose(one, other, atol=1e-5)
 
 
-def in_order(subject: Subject, units: np.ndarray, seed: int) -> Float[np.ndarray, " unit"]:
+def in_order(problem: PruningProblem, units: np.ndarray, seed: int) -> Float[np.ndarray, " unit"]:
     """A rule for tests: the units as they are numbered."""
     return units.astype(float)
 
@@ -132,7 +131,7 @@ def test_without_labels_the_promise_is_for_every_output() -> None:
         apart = [float((a - b).abs().max()) for a, b in zip(small.model(x), model(x), strict=True)]
     assert max(apart) == pytest.approx(small.score_after, abs=1e-6)
     assert small.score_after <= 0.01 + 1e-5
-    assert len(small.put_back) > 0
+    assert len(small.restored) > 0
 
 
 def test_with_labels_the_result_says_how_far_other_outputs_moved() -> None:
@@ -146,7 +145,7 @@ def test_with_labels_the_result_says_how_far_other_outputs_moved() -> None:
     assert small.score_after == small.score_before == 1
     with torch.no_grad():
         moved = float((small.model(x)[1] - model(x)[1]).abs().max())
-    assert f"Outputs that accuracy does not see moved by up to {moved:.3g}" in repr(small)
+    assert f"Outputs not used for the accuracy changed by up to {moved:.3g}" in repr(small)
 
 
 @pytest.mark.parametrize("branching", [False, True], ids=["traced", "not traceable"])

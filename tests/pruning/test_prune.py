@@ -1,4 +1,4 @@
-"""prune(): what is silent goes, what matters stays, the promise is kept, nothing of the user's is changed."""
+"""prune(): silent units are removed, the tolerance holds, and the user's model is not changed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_planted_units_go_and_no_others(planted: tuple[nn.Module, Tensor, Tensor
     model, x, y = planted
     small = prune(model, flow_of(model, x, ["1", "3"], silent=UNREAD), TensorDataset(x, y))
     assert places(small.removed) == {*DEAD, *CONSTANT, *UNREAD}
-    assert len(small.put_back) == 0
+    assert len(small.restored) == 0
     assert small.score == "accuracy"
     assert small.score_after == small.score_before == 1.0 or small.score_after == small.score_before
     assert [module.weight.shape for module in small.model if isinstance(module, nn.Linear)] == [
@@ -70,14 +70,14 @@ def test_constant_channels_of_a_convolution_change_nothing() -> None:
     assert small.score_after <= 1e-5
 
 
-def test_a_constant_before_zero_padding_is_put_back_because_the_border_tells() -> None:
+def test_a_constant_before_zero_padding_is_restored_because_of_the_border() -> None:
     torch.manual_seed(0)
     model = ready(conv_net(), 1, 8, 8)
     with torch.no_grad():
         model[0].weight[2], model[1].weight[2], model[1].bias[2] = 0, 0, 1
     x, _ = rows(model, 1, 8, 8)
     small = prune(model, flow_of(model, x, ["2", "5"]), x)
-    assert places(small.put_back) == {("2", 2)}
+    assert places(small.restored) == {("2", 2)}
     assert small.score_after == 0
 
 
@@ -96,13 +96,13 @@ def test_zeroing_as_published_gives_the_same_outputs(planted: tuple[nn.Module, T
         assert torch.allclose(zeroed.model(x), cut.model(x), atol=1e-6)
 
 
-def test_units_that_matter_are_put_back_and_the_others_still_go(
+def test_units_that_matter_are_restored_and_the_others_removed(
     planted: tuple[nn.Module, Tensor, Tensor],
 ) -> None:
     model, x, _ = planted
     wrong = [("1", 0), ("3", 4)]
     small = prune(model, flow_of(model, x, ["1", "3"], silent=[*wrong, *UNREAD]), x)
-    assert places(small.put_back) == set(wrong)
+    assert places(small.restored) == set(wrong)
     assert places(small.removed) == {*DEAD, *CONSTANT, *UNREAD}
     assert small.score_after <= 1e-5
 
@@ -110,12 +110,12 @@ def test_units_that_matter_are_put_back_and_the_others_still_go(
 def test_nothing_can_be_removed_and_the_result_says_so(planted: tuple[nn.Module, Tensor, Tensor]) -> None:
     model, x, _ = planted
     small = prune(model, flow_of(model, x, ["3"], silent=[("3", 4)]), x[:, :])
-    assert ("3", 4) in places(small.put_back)
+    assert ("3", 4) in places(small.restored)
     flow = flow_of(chain(8, 6, 3), x, ["1"], silent=[("1", 2)])
     kept = prune(chain(8, 6, 3), flow, x)
     assert len(kept.removed) == 0
     assert "Nothing was removed" in repr(kept)
-    assert "No unit was to go" in repr(prune(chain(8, 6, 3), flow_of(chain(8, 6, 3), x, ["1"]), x))
+    assert "No units matched `remove`" in repr(prune(chain(8, 6, 3), flow_of(chain(8, 6, 3), x, ["1"]), x))
 
 
 def test_one_unit_of_a_layer_stays() -> None:
@@ -125,7 +125,7 @@ def test_one_unit_of_a_layer_stays() -> None:
     x, _ = rows(model, 4)
     small = prune(model, flow_of(model, x, ["1"]), x)
     assert len(small.removed) == 2
-    assert small.put_back["reason"].tolist() == ["last unit of its layer"]
+    assert small.restored["reason"].tolist() == ["last unit of its layer"]
 
 
 def test_a_share_that_would_leave_a_layer_empty_is_said() -> None:
@@ -133,7 +133,7 @@ def test_a_share_that_would_leave_a_layer_empty_is_said() -> None:
     x, _ = rows(model, 4)
     small = prune(model, flow_of(model, x, ["1"]), x, remove=0.99, tolerance=None)
     assert len(small.removed) == 2
-    assert small.put_back["reason"].tolist() == ["last unit of its layer"]
+    assert small.restored["reason"].tolist() == ["last unit of its layer"]
 
 
 @pytest.mark.parametrize("remove", ["silent", 0.5, "most"])
@@ -198,7 +198,7 @@ def test_most_keeps_its_promise_and_removes_more_where_more_is_allowed() -> None
     for tolerance in (0.0, 0.03, 0.2):
         small = prune(model, flow, TensorDataset(x, y), remove="most", tolerance=tolerance)
         assert small.score_before - small.score_after <= tolerance + 1e-12
-        assert len(small.removed) + len(small.put_back) == 70
+        assert len(small.removed) + len(small.restored) == 70
         counts.append(len(small.removed))
     assert counts[0] <= counts[1] <= counts[2]
     assert counts[2] > 20
@@ -211,7 +211,7 @@ def test_a_share_is_cut_back_to_keep_the_tolerance() -> None:
     small = prune(model, flow, TensorDataset(x, y), remove=0.9, tolerance=0.02)
     assert small.score_before - small.score_after <= 0.02 + 1e-12
     assert 0 < len(small.removed) < 63
-    assert set(small.put_back["reason"]) == {"the score would fall too far"}
+    assert set(small.restored["reason"]) == {"exceeds the tolerance"}
 
 
 @pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
@@ -282,7 +282,7 @@ def test_of_a_network_without_hidden_layers_nothing_goes(remove: str | float) ->
     x, _ = rows(model, 4)
     small = prune(model, flow_of(model, x, []), x, remove=remove)
     assert len(small.removed) == 0
-    assert "No unit was to go" in repr(small)
+    assert "No units matched `remove`" in repr(small)
 
 
 @pytest.mark.parametrize("called", [False, True], ids=["rows made", "called"])
@@ -322,26 +322,29 @@ def bad(message: str, **change: Any) -> Any:
         bad("40 rows", data=torch.zeros(40, 8)),
         bad("list of 3 items", data=[torch.zeros(100, 8)] * 3),
         bad("does not take inputs of shape", data=torch.zeros(200, 7)),
-        bad("one class only", data=TensorDataset(torch.randn(200, 8), torch.zeros(200, dtype=torch.long))),
-        bad("expected classes 0 to 2", data=TensorDataset(torch.randn(200, 8), torch.arange(200))),
+        bad(
+            "contain a single class",
+            data=TensorDataset(torch.randn(200, 8), torch.zeros(200, dtype=torch.long)),
+        ),
+        bad("expected class indices 0 to 2", data=TensorDataset(torch.randn(200, 8), torch.arange(200))),
         bad("expected one class a row", data=TensorDataset(torch.randn(200, 8), torch.zeros(200, 2))),
         bad("expected a torch.nn.Module", model="a model"),
         bad("has not been fitted", model=MLPClassifier()),
         bad("pass the model that the flow was measured on", model=chain(8, 4, 12, 3)),
         bad("the model gives 4 numbers a row", model=chain(8, 16, 12, 4)),
-        bad("share of units to remove is 1.0", remove=1.0),
-        bad("share of units to remove is 0.0", remove=0.0),
+        bad("fraction of units to remove is 1.0", remove=1.0),
+        bad("fraction of units to remove is 0.0", remove=0.0),
         bad("expected 'silent', 'most'", remove="all"),
         bad("Did you mean '1'", remove={"l1": 0.5}),
-        bad("remove names no layer", remove={}),
-        bad("share of units to remove is 2.0", remove={"1": 2.0}),
+        bad("remove is an empty mapping", remove={}),
+        bad("fraction of units to remove is 2.0", remove={"1": 2.0}),
         bad("compensate is 'median'", compensate="median"),
-        bad("There is no rule 'l2'", rule="l2"),
+        bad("Unknown rule 'l2'", rule="l2"),
         bad("tolerance is -1", tolerance=-1.0),
         bad("tolerance is 'a'", tolerance="a"),
         bad("alpha is 2", alpha=2),
-        bad("There is no rule 3", rule=3),
-        bad("give one, such as 0.01", tolerance=None, remove="most"),
+        bad("Unknown rule 3", rule=3),
+        bad("pass one, such as 0.01", tolerance=None, remove="most"),
     ],
 )
 def test_bad_input_is_refused(
@@ -377,15 +380,15 @@ def test_an_output_of_nan_is_refused() -> None:
     flow = flow_of(model, x, layers)
     with torch.no_grad():
         model[4].bias[0] = float("nan")
-    with pytest.raises(InputError, match="NaN or infinite outputs"):
+    with pytest.raises(InputError, match="returns NaN or infinity on these data"):
         prune(model, flow, x)
 
 
 def test_the_result_reads_well(planted: tuple[nn.Module, Tensor, Tensor]) -> None:
     model, x, y = planted
     small = prune(model, flow_of(model, x, ["1", "3"]), TensorDataset(x, y))
-    assert repr(small).startswith("Pruned: 3 units removed, 0 put back\n  accuracy ")
-    assert "Pruned: 3 units removed, 0 put back" in small._repr_html_()
+    assert repr(small).startswith("Pruned: 3 units removed, 0 restored\n  accuracy ")
+    assert "Pruned: 3 units removed, 0 restored" in small._repr_html_()
     table = small.table()
     assert table.loc["parameters"].tolist() == [387, small.size_after.parameters]
     assert (table.loc[["flops", "bytes"], "after"] < table.loc[["flops", "bytes"], "before"]).all()

@@ -101,7 +101,7 @@ def test_a_measured_residual_network_is_pruned() -> None:
         assert model(IMAGES).shape == (120, 3)
 
 
-@pytest.mark.parametrize("rule", ["redundancy", "silent", lambda subject, units, seed: np.arange(len(units))])
+@pytest.mark.parametrize("rule", ["redundancy", "silent", lambda problem, units, seed: np.arange(len(units))])
 def test_any_rule_can_be_the_importance(rule: Any) -> None:
     model = chain(6, 12, 3)
     flow = flow_of(model, X, ["1"])

@@ -23,7 +23,7 @@ TOLD = PruningRecord(
         [("relu1", "relu1[4]", 4, "cut"), ("relu2", "relu2[0]", 0, "zeroed")],
         columns=["layer", "unit", "index", "how"],
     ),
-    put_back=pd.DataFrame(
+    restored=pd.DataFrame(
         [("relu1", "relu1[7]", 7, "the score would fall too far")],
         columns=["layer", "unit", "index", "reason"],
     ),

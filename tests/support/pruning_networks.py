@@ -17,7 +17,7 @@ import nif
 from nif.core.types import Layer, Links
 from nif.flow.flow import Flow
 from nif.flow.measurement import Measurement
-from nif.pruning.problem import Subject
+from nif.pruning.problem import PruningProblem
 from nif.pruning.result import Pruned
 from nif.pruning.rules import RULES
 from nif.pruning.selection import cuttable
@@ -346,9 +346,9 @@ def small_one(model: nn.Module, flow: Flow, data: Any, **options: Any) -> Pruned
     return nif.prune(model, flow, data, progress=False, **options)
 
 
-def scores_of(rule: str, found: Subject) -> Float[np.ndarray, " unit"]:
-    """What a rule makes of all units that can be cut; checked to be numbers."""
-    units = cuttable(found)
-    scores = RULES[rule](found, units, 0)
-    assert scores.shape == units.shape and np.isfinite(scores).all()
-    return scores
+def importance_of(rule: str, problem: PruningProblem) -> Float[np.ndarray, " unit"]:
+    """The importance of all units that can be cut, by a rule; checked to be numbers."""
+    units = cuttable(problem)
+    importance = RULES[rule](problem, units, 0)
+    assert importance.shape == units.shape and np.isfinite(importance).all()
+    return importance

@@ -20,19 +20,26 @@ from nif.cli import options
     "--flow",
     "flow_file",
     type=click.Path(path_type=Path),
-    help="What nif measure wrote; measured on these rows if not given.",
+    help="File written by nif measure; measured on these rows if not given.",
 )
 @click.option(
     "--remove",
     default="silent",
     show_default=True,
     metavar="WHICH",
-    help="silent, most (as many as the tolerance allows), or a share between 0 and 1.",
+    help="silent, most (the largest number that the tolerance allows), or a fraction between 0 and 1.",
 )
-@click.option("--tolerance", type=float, default=0.0, show_default=True, help="How far the score may fall.")
-@click.option("--alpha", type=float, default=0.05, show_default=True, help="Level at which a unit is silent.")
 @click.option(
-    "--rule", default="redundancy", show_default=True, help="Orders the units; see nif.pruning.rules.RULES."
+    "--tolerance", type=float, default=0.0, show_default=True, help="How much worse the criterion may get."
+)
+@click.option(
+    "--alpha", type=float, default=0.05, show_default=True, help="False discovery rate of silent units."
+)
+@click.option(
+    "--rule",
+    default="redundancy",
+    show_default=True,
+    help="Order of the units; see nif.pruning.rules.",
 )
 @options.SEED
 @click.option(
@@ -59,9 +66,9 @@ def prune(
     seed: int,
     output: Path,
 ) -> None:
-    """Remove neurons that carry no information, and say what it costs.
+    """Remove neurons that carry no information, and report the cost.
 
-    With --label the score is accuracy, without it the largest change of any output. Read the weights back
+    The criterion is the accuracy with --label, and the largest change of any output without. Load the weights
     with nif.shrink(model, path).
     """
     from nif.cli.data import read, with_labels
@@ -69,12 +76,12 @@ def prune(
     from nif.core.files import writable
     from nif.flow.file import load
     from nif.pipeline import measure
-    from nif.pruning.prune import prune as pruned
+    from nif.pruning.prune import prune as prune_network
 
     target = writable(output, ending=".safetensors")
     net, rows = network(model, weights), read(data, features, label)
     flow = measure(net, rows.x, output=of_several, seed=seed) if flow_file is None else load(flow_file)
-    small = pruned(
+    small = prune_network(
         net,
         flow,
         with_labels(rows, net),
@@ -87,7 +94,7 @@ def prune(
     )
     small.save(target)
     click.echo(repr(small))
-    for name, frame in (("Removed", small.removed), ("Put back", small.put_back)):
+    for name, frame in (("Removed", small.removed), ("Restored", small.restored)):
         if len(frame):
             click.echo(f"\n{name}:\n{frame.to_string(index=False)}")
     click.echo(f"\nWritten: {target}")

@@ -1,6 +1,6 @@
-"""Attributions beside others: which features they name, how much they agree, which are faithful."""
+"""Attributions of several methods for one network: their agreement and their faithfulness."""
 
 from nif.comparison.compare import Comparison as Comparison
 from nif.comparison.compare import compare as compare
 from nif.comparison.methods import ATTRIBUTIONS as ATTRIBUTIONS
-from nif.comparison.problem import Subject as Subject
+from nif.comparison.problem import ComparisonProblem as ComparisonProblem

@@ -1,12 +1,12 @@
-"""The information flow as an attribution method of captum: what each input says in one sample.
+"""The information flow as an attribution method of captum: the attribution of each input in one sample.
 
 .. math:: A_{ij}(s) = A_{ij} + \\sum_{u \to v} F_{iu} \\, \big( w_{uv}(s) - \bar w_{uv} \big) \\, B_{vj}
 
 :math:`w_{uv}(s)` is a link with pointwise information in place of mutual information: the log density ratio
 of the two units at the sample s, less beta times that of unit u with the others of its layer. F sums the
 paths from input i to u, B those from v to output j, with the links as measured; their product is the
-derivative of the attribution by the link. So A(s) is the attribution plus what this sample adds to it, to
-first order (its influence function), and its mean over the data of the flow is the attribution itself.
+derivative of the attribution by the link. So A(s) is the attribution plus the first-order influence of this
+sample on it, and its mean over the data of the flow is the attribution itself.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nif.core.errors import InputError
+from nif.core.errors import InputError, optional_import
 from nif.core.types import Links
 from nif.data.groups import groups
 from nif.flow.flow import Flow
@@ -30,29 +30,25 @@ from nif.measures.association.decomposition import Decomposition
 from nif.measures.association.pointwise import Bins, Chances, Columns, Tables
 from nif.network.recording import Recording, record
 
-try:
+with optional_import("captum"):
     from captum.attr import Attribution
-except ImportError as error:
-    raise InputError(
-        "nif.comparison.captum needs captum; install it with pip install 'neural-information-flow[compare]'."
-    ) from error
 
 
 class InformationFlow(Attribution):
     """Local attribution by information flow, for captum.
 
-    The densities are tables of bins for each pair, counted on `data`, whatever estimator measured the flow;
-    how many bins follows from the rows (`nif.measures.association.pointwise.bins_for`). A unit that was
-    measured through noise is in its bins with the chance that the noise gives each.
+    The densities are tables of bins for each pair, counted on `data`, for any estimator of the flow; the
+    number of bins follows from the rows (`nif.measures.association.pointwise.bins_for`). A unit that was
+    measured through noise is in each of its bins with the probability that follows from the noise.
 
     Args:
         model: The network that the flow was measured on.
         flow: With ``relevance="unit"``.
-        data: Rows that the tables are counted on, as for `nif.measure`; those of the flow, as a rule.
+        data: Rows that the tables are counted on, as for `nif.measure`; usually those of the flow.
         reduce: As for `nif.measure`: ``"mean"`` or ``"max"``.
         input_groups: As for `nif.measure`; every input of a group gets the number of its group.
-        output: Which output was measured, of a model that returns several.
-        max_samples: Rows to count at most, drawn at random.
+        output: The measured output (name or index), of a model that returns several.
+        max_samples: Largest number of rows to count, drawn at random.
 
     Raises:
         InputError: Flow, model and data do not belong together, or relevance is that of whole layers.
@@ -85,7 +81,7 @@ class InformationFlow(Attribution):
         decomposition = Decomposition(**flow.measurement.decomposition)  # type: ignore[arg-type]
         if decomposition.relevance != "unit" or reduce == "positions":
             raise InputError(
-                "A sample has a local attribution only where links are between units and rows are samples; "
+                "Local attribution needs links between units and one sample for each row; "
                 "measure with relevance='unit' and reduce='mean' or 'max'."
             )
         self._flow, self._groups = flow, input_groups
@@ -108,11 +104,11 @@ class InformationFlow(Attribution):
     def attribute(
         self, inputs: Tensor | tuple[Tensor, ...], target: int | Sequence[int] | Tensor | None = None
     ) -> Tensor | tuple[Tensor, ...]:
-        """What each input says to one output in each sample.
+        """Attribution of each input to one output in each sample.
 
         Args:
             inputs: Rows of data; a tuple for a model with several inputs.
-            target: Index of the output, or one for each row; not needed if there is only one.
+            target: Index of the output, or one for each row; None for the only one.
 
         Returns:
             Of the shape of the inputs, in nats to the power of the number of links on a path.
@@ -166,7 +162,7 @@ class InformationFlow(Attribution):
         if [(layer.name, len(layer)) for layer in found.layers] != sizes:
             raise InputError(
                 f"The model has layers {[(layer.name, len(layer)) for layer in found.layers]} and the flow "
-                f"{sizes}; give the model, and the options, that the flow was measured with."
+                f"{sizes}; pass the model and the options that the flow was measured with."
             )
         return found
 
@@ -201,7 +197,7 @@ def _floating(values: Tensor) -> torch.dtype:
 
 @dataclass(frozen=True, eq=False)
 class _Term:
-    """The links between two layers, with the tables of what one sample adds to them."""
+    """The links between two layers, with the tables of the deviation of one sample."""
 
     links: Links
     relevance: Tables
@@ -211,9 +207,9 @@ class _Term:
     def deviations(
         self, source: Bins | Chances, target: Bins | Chances, after: Float[np.ndarray, " target"]
     ) -> Float[np.ndarray, "sample source"]:
-        """For each sample and source unit, what the sample adds to its links, times the paths behind them.
+        """For each sample and source unit, the deviations of its links, times the paths behind them.
 
-        Links of 0 nats or less are closed: they do not move with a sample.
+        Links of 0 nats or less are closed: they do not change with a sample.
         """
         weight = (self.links.nats > 0) * after
         joined = self.links.joined

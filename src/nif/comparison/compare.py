@@ -1,4 +1,4 @@
-"""All attributions of one network in one table."""
+"""compare(): all attributions of one network in one table."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from scipy.stats import kendalltau, rankdata, spearmanr
 from nif.comparison.faithfulness import deletion
 from nif.comparison.kolmogorov_smirnov import kolmogorov_smirnov
 from nif.comparison.methods import ATTRIBUTIONS, PUBLISHED, REFERENCE
-from nif.comparison.problem import Subject, checked, feature_names, frozen_copy, one_table
+from nif.comparison.problem import ComparisonProblem, comparison_problem, feature_names
 from nif.core.errors import InputError
 from nif.core.types import Advance, ignore
 from nif.estimators.arrays import MOST_TERMS_FOR_MINE
-from nif.estimators.binned.estimator import Binned
 from nif.estimators.estimate import Estimator
 from nif.flow.flow import Flow
 
@@ -41,7 +40,7 @@ def compare(
     x: Any,
     y: Any,
     *,
-    davis: Flow | None = None,
+    published: Flow | None = None,
     methods: Sequence[str] | None = None,
     estimator: Estimator | None = None,
     output: int | str | None = None,
@@ -49,34 +48,35 @@ def compare(
     seed: int = 0,
     advance: Advance = ignore,
 ) -> Comparison:
-    r"""The attribution of a flow beside raw mutual information, SHAP, integrated gradients, random ranking.
+    r"""Compare the attribution of a flow with raw mutual information, SHAP, integrated gradients and chance.
 
-    Every attribution is one number for each feature, scaled to sum 1. Three questions are asked of it:
+    Every attribution is one number for each feature, scaled to sum 1. Three questions are asked about it:
 
-    - Has it the distribution of the raw mutual information of feature and label? (``ks``,
+    - Does it have the same distribution as the raw mutual information of feature and label? (``ks``,
       ``ks_p_asymptotic``, ``ks_p_exact``: the paper's comparison. A small p rejects "same distribution".
-      It does not see which feature has which value.)
-    - Does it rank features as raw mutual information does? (``spearman``, ``kendall``; NaN where it ranks
-      none.)
+      It does not depend on which feature has which value.)
+    - Does it rank features as raw mutual information does? (``spearman``, ``kendall``; NaN where all
+      features are equal.)
     - Does it name the features the model uses? (``deletion``: area under accuracy as features are replaced by
       their mean, the most important first, lower is better; ``deletion_spread``: its standard deviation over
       the repeats; ``deletion_rank``: 1 is best.)
 
     Args:
-        model: The trained network the flow was measured on; it is not touched.
-        flow: What `nif.measure` gave for it.
+        model: The trained network the flow was measured on; it is not changed.
+        flow: The result of `nif.measure` for it.
         x: Features on the scale the model was trained on; of a model with several inputs a tuple or mapping
             of them, as for `nif.measure`. At least 50 rows.
-        y: Class indices, in the order of the model's outputs.
-        davis: The flow as published in 2019; measured here if it is asked for and not given.
+        y: Class indices, in the order of the model's outputs. One output stands for class 1 where it is above
+            one half, if the model ends in a sigmoid, or else above 0.
+        published: The flow as published in 2019; measured here if it is named in `methods` and not passed.
         methods: Rows to compute, names out of `ATTRIBUTIONS`; raw mutual information is always among them.
-            None for all, save that the flow as published trains a critic for each link and so is left out
-            above 5,000 terms of mutual information unless it is named or given.
+            None for all, but without the flow as published above 5,000 terms of mutual information, as it
+            trains a critic for each, unless it is named or passed.
         estimator: For the information between feature and label; `Binned()` if None.
-        output: Which output was measured, of a model that returns several.
+        output: The measured output (name or index), of a model that returns several.
         repeats: Bootstrap samples of the rows in the deletion test.
-        seed: Seeds all that is drawn.
-        advance: PruningRecord of every method that is done, 1 each.
+        seed: Random seed.
+        advance: Called after every method, with 1.
 
     Returns:
         A data frame indexed by method. Up to 20 features each has a column of its own; the frame's
@@ -88,25 +88,25 @@ def compare(
     References:
         Davis et al. (2019), https://arxiv.org/abs/1901.08557, table 1.
     """
-    chosen = _chosen(methods) if methods is not None else _affordable(flow, davis)
+    chosen = _chosen(methods) if methods is not None else _affordable(flow, published)
     if repeats < 1:
         raise InputError(f"repeats is {repeats}; expected 1 or more, such as 100.")
-    network, table = one_table(frozen_copy(model), x, output)
-    features, labels = checked(table, y, flow)
-    subject = Subject(network, flow, davis, features, labels, estimator or Binned(), seed)
+    problem = comparison_problem(
+        model, flow, x, y, published=published, estimator=estimator, output=output, seed=seed
+    )
     attributions = {}
     for method in chosen:
-        attributions[method] = scaled(ATTRIBUTIONS[method](subject))
+        attributions[method] = scaled(ATTRIBUTIONS[method](problem))
         advance(1)
     rows = {
-        method: _scores(subject, attribution, attributions[REFERENCE], repeats)
+        method: _evaluation(problem, attribution, attributions[REFERENCE], repeats)
         for method, attribution in attributions.items()
     }
     return _table(attributions, rows, feature_names(flow))
 
 
 def scaled(attribution: Float[np.ndarray, " feature"]) -> Float[np.ndarray, " feature"]:
-    """Divided by its sum; all zeros, an attribution that names nothing, stay zeros.
+    """Divided by its sum; zeros stay zeros.
 
     Example:
         >>> scaled(np.array([1.0, 3.0])).tolist()
@@ -120,26 +120,24 @@ def _chosen(methods: Sequence[str]) -> list[str]:
     """The rows of the table in the order of the registry, the reference first."""
     unknown = sorted(set(methods) - set(ATTRIBUTIONS))
     if unknown:
-        raise InputError(
-            f"No attribution is called {unknown[0]!r}; expected any of {', '.join(ATTRIBUTIONS)}."
-        )
+        raise InputError(f"Unknown attribution {unknown[0]!r}; expected one of {', '.join(ATTRIBUTIONS)}.")
     return [name for name in ATTRIBUTIONS if name in methods or name == REFERENCE]
 
 
-def _affordable(flow: Flow, davis: Flow | None) -> list[str]:
-    """All rows, without the published flow where it is neither there nor to be had in reasonable time."""
-    too_long = davis is None and flow.measurement.terms > MOST_TERMS_FOR_MINE
+def _affordable(flow: Flow, published: Flow | None) -> list[str]:
+    """All rows, without the published flow where it is not passed and takes too long to measure."""
+    too_long = published is None and flow.measurement.terms > MOST_TERMS_FOR_MINE
     return [name for name in ATTRIBUTIONS if name != PUBLISHED or not too_long]
 
 
-def _scores(
-    subject: Subject,
+def _evaluation(
+    problem: ComparisonProblem,
     attribution: Float[np.ndarray, " feature"],
     reference: Float[np.ndarray, " feature"],
     repeats: int,
 ) -> dict[str, float]:
     test = kolmogorov_smirnov(attribution, reference)
-    faithful = deletion(subject, attribution, repeats=repeats)
+    faithful = deletion(problem, attribution, repeats=repeats)
     return {
         "ks": test.statistic,
         "ks_p_asymptotic": test.asymptotic,
@@ -156,7 +154,7 @@ def rank_correlation(
     first: Float[np.ndarray, " feature"],
     second: Float[np.ndarray, " feature"],
 ) -> float:
-    """The statistic of a scipy rank correlation; NaN, not a warning, where a side ranks nothing.
+    """The statistic of a scipy rank correlation; NaN, not a warning, where all values of a side are equal.
 
     Example:
         >>> rank_correlation(spearmanr, np.array([1.0, 1.0]), np.array([1.0, 2.0]))
@@ -168,10 +166,10 @@ def rank_correlation(
 
 
 def _table(
-    attributions: dict[str, np.ndarray], scores: dict[str, dict[str, float]], features: Sequence[str]
+    attributions: dict[str, np.ndarray], evaluations: dict[str, dict[str, float]], features: Sequence[str]
 ) -> Comparison:
     wide = pd.DataFrame.from_dict(attributions, orient="index", columns=list(features))
-    table = pd.DataFrame.from_dict(scores, orient="index")
+    table = pd.DataFrame.from_dict(evaluations, orient="index")
     table["deletion_rank"] = rankdata(table["deletion"], method="min").astype(int)
     if len(features) <= MOST_FEATURES_IN_TABLE:
         table = pd.concat([wide, table], axis=1)

@@ -1,4 +1,4 @@
-"""Do two sets of numbers come from one distribution? The test the paper compares attributions by."""
+"""The two-sample Kolmogorov-Smirnov test, by which the paper compares attributions."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class KolmogorovSmirnov(NamedTuple):
 def kolmogorov_smirnov(
     first: Float[np.ndarray, " first"], second: Float[np.ndarray, " second"]
 ) -> KolmogorovSmirnov:
-    """Largest difference of the two empirical distribution functions, and how often chance exceeds it.
+    """Largest difference of the two empirical distribution functions, with its p-values.
 
-    The test sees the two sets of values, not which feature has which: two attributions that name opposite
-    features can have a statistic of 0.
+    The test compares the two sets of values and ignores their order: two attributions that rank the features
+    in opposite order can have a statistic of 0.
 
     Args:
         first: One set of values, for example an attribution scaled to sum 1.

@@ -1,4 +1,7 @@
-"""Attributions by other libraries: integrated gradients by captum, Shapley values by shap."""
+"""Attributions by other libraries: integrated gradients by captum, Shapley values by shap.
+
+Both explain the outputs of the network, log-probabilities as probabilities.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +10,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nif.comparison.problem import Subject, some_rows
+from nif.comparison.problem import ComparisonProblem, some_rows
 from nif.core.errors import optional_import
 from nif.core.random import isolated_library
 
 ROWS_INTEGRATED = 500
-
-
 STEPS = 50
-
-
 ROWS_AT_ONCE = 20_000
 
 
-def integrated_gradients(subject: Subject) -> Float[np.ndarray, " feature"]:
+def integrated_gradients(problem: ComparisonProblem) -> Float[np.ndarray, " feature"]:
     r"""Mean over samples and outputs of the absolute integrated gradient, from the mean sample.
 
     Up to 500 samples are explained, in 50 steps each.
@@ -34,12 +33,12 @@ def integrated_gradients(subject: Subject) -> Float[np.ndarray, " feature"]:
     with optional_import("captum"):
         from captum.attr import IntegratedGradients
 
-    method = IntegratedGradients(subject.outputs)
-    every = subject.tensor(subject.x)
-    mean = every.mean(dim=0, keepdim=True)
-    x = every[some_rows(subject, ROWS_INTEGRATED)]
+    method = IntegratedGradients(problem.explained)
+    rows = problem.tensor(problem.x)
+    mean = rows.mean(dim=0, keepdim=True)
+    x = rows[some_rows(problem, ROWS_INTEGRATED)]
     with torch.no_grad():
-        outputs = subject.outputs(mean).shape[1]
+        outputs = problem.outputs(mean).shape[1]
     total = sum(
         method.attribute(x, mean, target=k, n_steps=STEPS, internal_batch_size=ROWS_AT_ONCE).abs().mean(dim=0)
         for k in range(outputs)
@@ -48,15 +47,11 @@ def integrated_gradients(subject: Subject) -> Float[np.ndarray, " feature"]:
 
 
 ROWS_EXPLAINED = 100
-
-
 BACKGROUND_ROWS = 500
-
-
 DRAWS = 100
 
 
-def shapley(subject: Subject) -> Float[np.ndarray, " feature"]:
+def shapley(problem: ComparisonProblem) -> Float[np.ndarray, " feature"]:
     r"""Mean over samples and outputs of the absolute SHAP value, from ``shap.GradientExplainer``.
 
     That explainer (expected gradients) averages gradients between a sample and samples drawn from the data;
@@ -72,23 +67,23 @@ def shapley(subject: Subject) -> Float[np.ndarray, " feature"]:
     with optional_import("shap"), isolated_library():
         import shap
 
-    x = subject.tensor(subject.x)
-    background = x[some_rows(subject, BACKGROUND_ROWS)]
-    explained = x[some_rows(subject, ROWS_EXPLAINED)]
+    x = problem.tensor(problem.x)
+    background = x[some_rows(problem, BACKGROUND_ROWS)]
+    explained = x[some_rows(problem, ROWS_EXPLAINED)]
     with isolated_library():
-        explainer = shap.GradientExplainer(_Columns(subject), background)
-        values = explainer.shap_values(explained, nsamples=DRAWS, rseed=subject.seed)
+        explainer = shap.GradientExplainer(_Columns(problem), background)
+        values = explainer.shap_values(explained, nsamples=DRAWS, rseed=problem.seed)
     by_output = np.asarray(values, dtype=np.float64).reshape(len(explained), x.shape[1], -1)
     return np.abs(by_output).mean(axis=(0, 2))
 
 
 class _Columns(nn.Module):
-    """The model as shap wants it: a module with one column for each output."""
+    """The model as shap needs it: a module with one column for each output."""
 
-    def __init__(self, subject: Subject) -> None:
+    def __init__(self, problem: ComparisonProblem) -> None:
         super().__init__()
-        self.model = subject.model
-        self.subject = subject
+        self.model = problem.model
+        self.problem = problem
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.subject.outputs(self.subject.to_model_dtype(x))  # shap gives float32 to every model
+        return self.problem.explained(self.problem.to_model_dtype(x))  # shap passes float32 to every model

@@ -1,4 +1,4 @@
-"""The attributions that are compared, by the name their row carries."""
+"""The attributions that are compared, by the name of their row."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 from jaxtyping import Float
 
 from nif.comparison.libraries import integrated_gradients, shapley
-from nif.comparison.problem import Subject
+from nif.comparison.problem import ComparisonProblem
 from nif.estimators.estimate import PairwiseEstimator
 from nif.flow.flow import Flow
 from nif.measures.association.decomposition import DAVIS2019
 from nif.pipeline import measure
 
 
-def information_flow(subject: Subject) -> Float[np.ndarray, " feature"]:
+def information_flow(problem: ComparisonProblem) -> Float[np.ndarray, " feature"]:
     """Sum over all classes and all paths of the product of the link weights, of the flow given."""
-    return over_classes(subject.flow)
+    return over_classes(problem.flow)
 
 
 def over_classes(flow: Flow) -> Float[np.ndarray, " feature"]:
@@ -26,61 +26,58 @@ def over_classes(flow: Flow) -> Float[np.ndarray, " feature"]:
     return flow.attribution().to_numpy(dtype=np.float64).sum(axis=1)
 
 
-def davis2019(subject: Subject) -> Float[np.ndarray, " feature"]:
-    """As `information_flow`, of the published flow the subject came with, or else of one measured here.
+def davis2019(problem: ComparisonProblem) -> Float[np.ndarray, " feature"]:
+    """As `information_flow`, for the published flow of the problem, or else for one measured here.
 
-    It says little about a deterministic network (see `nif.DAVIS2019`); it is here for the comparison.
+    It has little meaning for a deterministic network (see `nif.DAVIS2019`); it serves the comparison.
 
     References:
         Davis et al. (2019), https://arxiv.org/abs/1901.08557
     """
-    if subject.davis is not None:
-        return over_classes(subject.davis)
+    if problem.published is not None:
+        return over_classes(problem.published)
     with warnings.catch_warnings():
-        # The user did not choose this decomposition, so its warning would not be for them.
+        # The user did not choose this method, so its warning is not for them.
         warnings.simplefilter("ignore", UserWarning)
         flow = measure(
-            subject.model,
-            subject.tensor(subject.x),
+            problem.model,
+            problem.tensor(problem.x),
             decomposition=DAVIS2019,
-            noise=subject.flow.measurement.noise,
-            seed=subject.seed,
+            noise=problem.flow.measurement.noise,
+            seed=problem.seed,
             progress=False,
         )
     return over_classes(flow)
 
 
-def raw_mi(subject: Subject) -> Float[np.ndarray, " feature"]:
+def raw_mi(problem: ComparisonProblem) -> Float[np.ndarray, " feature"]:
     r"""Mutual information of each feature and the label, in nats; an estimate below 0 counts as 0.
 
     .. math:: A_i = \max\{0, \hat I(X_i; Y)\}
     """
-    label = subject.y[:, None].astype(np.float64)
-    if isinstance(subject.estimator, PairwiseEstimator):
-        nats = subject.estimator.pairwise(subject.x, label, seed=subject.seed).nats[:, 0]
+    label = problem.y[:, None].astype(np.float64)
+    if isinstance(problem.estimator, PairwiseEstimator):
+        nats = problem.estimator.pairwise(problem.x, label, seed=problem.seed).nats[:, 0]
     else:
-        x = subject.x.T[:, :, None]
+        x = problem.x.T[:, :, None]
         y = np.broadcast_to(label, x.shape).copy()
-        nats = subject.estimator.estimate(x, y, seed=subject.seed).nats
+        nats = problem.estimator.estimate(x, y, seed=problem.seed).nats
     return np.maximum(nats, 0.0)
 
 
-def random_ranking(subject: Subject) -> Float[np.ndarray, " feature"]:
-    """Every feature alike; the deletion test breaks ties at random, so each repeat tries another ranking."""
-    return np.ones(subject.x.shape[1])
+def random_ranking(problem: ComparisonProblem) -> Float[np.ndarray, " feature"]:
+    """The same number for every feature; the deletion test breaks ties at random, in each repeat anew."""
+    return np.ones(problem.x.shape[1])
 
 
-Attribution = Callable[[Subject], np.ndarray]
-"""Gives one number for each feature, not negative, larger for a feature that matters more."""
-
+Attribution = Callable[[ComparisonProblem], np.ndarray]
+"""Returns one number for each feature, not negative, larger for a feature that matters more."""
 
 REFERENCE = "raw MI"
-"""The attribution the others are held against."""
-
+"""The attribution that the others are compared with."""
 
 PUBLISHED = "NIF (DAVIS2019)"
-"""The attribution as published: the one that takes long."""
-
+"""The attribution as published, the slowest one."""
 
 ATTRIBUTIONS: dict[str, Attribution] = {
     REFERENCE: raw_mi,
@@ -90,4 +87,4 @@ ATTRIBUTIONS: dict[str, Attribution] = {
     "integrated gradients": integrated_gradients,
     "random ranking": random_ranking,
 }
-"""A new attribution is one file with a function of a `Subject`, and one entry here."""
+"""A new attribution is a function of a `ComparisonProblem`, and one entry here."""

@@ -1,4 +1,4 @@
-"""What every attribution is given: a trained network, its flow, and labelled data."""
+"""The input of every attribution: a trained network, its flow, and labelled data."""
 
 from __future__ import annotations
 
@@ -16,39 +16,52 @@ from torch import Tensor, nn
 from nif.core.errors import InputError
 from nif.data.rows import Rows, rows
 from nif.data.signature import EMBEDDINGS, Signature
+from nif.estimators.binned.estimator import Binned
 from nif.estimators.estimate import Estimator
 from nif.estimators.inputs import columns, same_length
 from nif.flow.flow import Flow
 from nif.network.adapters import as_torch, unwrapped
+from nif.network.decision import Decision, Scale
 from nif.network.forward import Forward
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class ComparisonProblem:
     """A trained network with its flow and the labelled data to explain it on.
 
     Attributes:
-        model: A copy in eval mode on the CPU, so that an attribution may hook it as it likes.
+        model: A copy in eval mode on the CPU, which an attribution may hook.
+        decision: The meaning of its outputs.
         flow: The flow measured on it.
-        davis: Its flow as published in 2019, if it has been measured.
+        published: Its flow as published in 2019, if it has been measured.
         x: Features, on the scale the model was trained on.
         y: Index of the class of each sample.
         estimator: Estimates the information between a feature and the label.
-        seed: Seeds whatever an attribution draws.
+        seed: Random seed of the attributions.
     """
 
     model: nn.Module
+    decision: Decision
     flow: Flow
-    davis: Flow | None
+    published: Flow | None
     x: Float[np.ndarray, "sample feature"]
     y: Int64[np.ndarray, " sample"]
     estimator: Estimator
     seed: int
 
     def outputs(self, x: Tensor) -> Float[Tensor, "sample output"]:
-        """What the model gives for `x`, one column for each output."""
+        """The outputs of the model for `x`, one column for each."""
         values = self.model(x)
-        return values[:, None] if values.ndim == 1 else values
+        return values.reshape(len(values), -1)
+
+    def explained(self, x: Tensor) -> Float[Tensor, "sample output"]:
+        """The outputs that gradients explain: log-probabilities as probabilities, all others as they are.
+
+        A log-probability is dominated by the classes that the model excludes; a network that ends in a
+        log-softmax is explained as the same network with a softmax.
+        """
+        values = self.outputs(x)
+        return values.exp() if self.decision.scale is Scale.LOG_PROBABILITY else values
 
     def tensor(self, x: Float[np.ndarray, "sample feature"]) -> Float[Tensor, "sample feature"]:
         """`x` in the precision of the model's weights."""
@@ -59,26 +72,51 @@ class Subject:
         return x.to(next(self.model.parameters(), torch.empty(0)).dtype)
 
     @torch.no_grad()
-    def correct(self, x: Float[np.ndarray, "sample feature"]) -> np.ndarray:
-        """Which rows of `x` the model gives the class in `y`, as 0 or 1."""
-        return (self._classes(self.outputs(self.tensor(x))) == self.y).astype(np.float64)
-
-    def _classes(self, outputs: Tensor) -> np.ndarray:
-        if outputs.shape[1] > 1:
-            return outputs.argmax(dim=1).numpy()
-        last = list(self.model.modules())[-1]
-        boundary = 0.5 if isinstance(last, nn.Sigmoid) else 0.0
-        return (outputs[:, 0] > boundary).numpy().astype(np.int64)
+    def correct(self, x: Float[np.ndarray, "sample feature"]) -> Float[np.ndarray, " sample"]:
+        """Whether the model assigns each row of `x` to the class in `y`, as 0 or 1."""
+        classes = self.decision.classes(self.outputs(self.tensor(x)))
+        return (classes.numpy() == self.y).astype(np.float64)
 
 
-def some_rows(subject: Subject, most: int) -> Int64[Tensor, " row"]:
-    """Which samples to explain where explaining all takes long: up to `most`, drawn at random."""
-    rng = np.random.default_rng(subject.seed)
-    return torch.from_numpy(rng.permutation(len(subject.y))[:most])
+def comparison_problem(
+    model: Any,
+    flow: Flow,
+    x: Any,
+    y: Any,
+    *,
+    published: Flow | None = None,
+    estimator: Estimator | None = None,
+    output: int | str | None = None,
+    seed: int = 0,
+) -> ComparisonProblem:
+    """Copy the network, find what its outputs stand for, and check that network, flow and data fit.
+
+    Raises:
+        InputError: NaN or infinity, fewer than 50 rows, another number of features than the flow has, labels
+            of another length or that are no class indices, or a single class.
+    """
+    network, table = one_table(frozen_copy(model), x, output)
+    features, labels = validated(table, y, flow)
+    decision = Decision.of(Forward(network), (torch.as_tensor(features),), model)
+    index = decision.class_indices(labels, len(features))
+    if index is None:
+        raise InputError(
+            f"y contains real numbers, {labels.min():g} to {labels.max():g}; expected class indices 0 to "
+            f"{max(decision.outputs, 2) - 1}, in the order of the model's outputs."
+        )
+    if len(np.unique(index)) < 2:
+        raise InputError("y contains a single class; expected at least two.")
+    return ComparisonProblem(network, decision, flow, published, features, index, estimator or Binned(), seed)
+
+
+def some_rows(problem: ComparisonProblem, most: int) -> Int64[Tensor, " row"]:
+    """Up to `most` samples, drawn at random, to explain where explaining all takes long."""
+    rng = np.random.default_rng(problem.seed)
+    return torch.from_numpy(rng.permutation(len(problem.y))[:most])
 
 
 def frozen_copy(model: Any) -> nn.Module:
-    """A copy on the CPU in eval mode, its gradients off: the model passed in stays as it is.
+    """A copy on the CPU in eval mode without gradients of its weights: the model passed in stays as it is.
 
     A scikit-learn network becomes an equal torch one; wrappers are taken off.
     """
@@ -86,12 +124,11 @@ def frozen_copy(model: Any) -> nn.Module:
     return twin.requires_grad_(False)
 
 
-def checked(x: Any, y: Any, flow: Flow) -> tuple[np.ndarray, np.ndarray]:
-    """Features and class indices as arrays, or an error that says what does not fit.
+def validated(x: Any, y: Any, flow: Flow) -> tuple[np.ndarray, Float[np.ndarray, " sample"]]:
+    """Features and labels as arrays of finite numbers, with the features of the flow.
 
     Raises:
-        InputError: NaN or infinity, fewer than 50 rows, another number of features than the flow has, labels
-            of another length or that are no class indices, or one class only.
+        InputError: They do not fit; the message names the reason.
     """
     features, labels = columns(x, "x"), columns(y, "y")
     if labels.shape[1] != 1:
@@ -103,7 +140,7 @@ def checked(x: Any, y: Any, flow: Flow) -> tuple[np.ndarray, np.ndarray]:
             f"x has {features.shape[1]} features and the flow was measured on {measured}; "
             "pass the features the model was trained on."
         )
-    return features, _class_indices(labels[:, 0], classes=max(len(flow.layers[-1]), 2))
+    return features, labels[:, 0]
 
 
 def feature_names(flow: Flow) -> list[str]:
@@ -111,22 +148,8 @@ def feature_names(flow: Flow) -> list[str]:
     return [unit for layer in flow.layers if layer.kind == "input" for unit in layer.units]
 
 
-def _class_indices(labels: Float[np.ndarray, " sample"], classes: int) -> Int64[np.ndarray, " sample"]:
-    index = labels.astype(np.int64)
-    if (index != labels).any() or index.min() < 0 or index.max() >= classes:
-        raise InputError(
-            f"y holds {labels.min():g} to {labels.max():g}; expected whole class indices 0 to {classes - 1}, "
-            "one for each output of the model."
-        )
-    if len(np.unique(index)) < 2:
-        raise InputError(
-            "y holds one class only; no feature can carry information on it. Add rows of another."
-        )
-    return index
-
-
 class OneTable(nn.Module):
-    """Takes the features of all inputs side by side, and gives the output that is meant.
+    """Takes the features of all inputs side by side, and returns the selected output.
 
     Example:
         >>> joined = OneTable(Forward(nn.Bilinear(2, 3, 1), ("input1", "input2")), [(2,), (3,)])
@@ -154,27 +177,27 @@ def one_table(
     Args:
         network: It is not changed.
         x: One table as it is, or several inputs as for `nif.measure`.
-        output: Which output is meant.
+        output: Position, key or field of the output, of a network that returns several.
 
     Raises:
         InputError: The network takes several inputs and x is one, or it takes whole numbers.
     """
     if any(isinstance(module, EMBEDDINGS) for module in network.modules()):
         raise InputError(
-            "The model has an embedding, which takes whole numbers: they have no gradient and no mean, by "
-            "which features are compared. Compare the network behind its embedding, on what that gives."
+            "The model has an embedding, whose whole numbers have no gradient and no mean, which the "
+            "comparison needs. Pass the network behind the embedding, and the embedded rows."
         )
     arguments = Signature.of(network)
     if arguments.required == 1 and not isinstance(x, (tuple, Mapping, Rows)):
         table = columns(x, "x")
         return OneTable(Forward(network, (), output), [table.shape[1:]]), table
-    found = rows(x, arguments=arguments)
-    if len(found.every) < arguments.required:
+    inputs = rows(x, arguments=arguments)
+    if len(inputs.every) < arguments.required:
         wanted = ", ".join(arguments.names[: arguments.required])
         raise InputError(
-            f"The model takes {arguments.required} inputs ({wanted}) and x is one; give x as a tuple or "
-            "mapping of them, as nif.measure takes it."
+            f"The model takes {arguments.required} inputs ({wanted}) and x is one; pass x as a tuple or "
+            "mapping of them, as for nif.measure."
         )
-    shapes = [tuple(values.shape[1:]) for values in found.every]
-    together = torch.cat([values.flatten(1).double().cpu() for values in found.every], dim=1)
-    return OneTable(Forward(network, found.names, output), shapes), together.numpy()
+    shapes = [tuple(values.shape[1:]) for values in inputs.every]
+    together = torch.cat([values.flatten(1).double().cpu() for values in inputs.every], dim=1)
+    return OneTable(Forward(network, inputs.names, output), shapes), together.numpy()

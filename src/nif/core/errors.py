@@ -24,14 +24,14 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
 
 
 @contextmanager
-def optional_import(library: str) -> Iterator[None]:
-    """Import an optional library inside: a missing one becomes an error, its warnings are not the user's."""
+def optional_import(library: str, extra: str = "compare") -> Iterator[None]:
+    """Import an optional library inside: a missing one becomes an error, its warnings are not shown."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             yield
         except ImportError as error:
             raise InputError(
-                f"Comparing with {library} needs a library that can not be imported ({error}); "
-                "install it with: pip install 'neural-information-flow[compare]'."
+                f"{library} cannot be imported ({error}); install it with: "
+                f"pip install 'neural-information-flow[{extra}]'."
             ) from error

@@ -1,72 +1,298 @@
-"""The meaning of a model's outputs: classes or values."""
+"""What the outputs of a network stand for: probabilities of classes, logits of a softmax, or values.
+
+The answer comes from the operations that compute an output in a traced run, and not from the class of the
+last module or from the range of the numbers. A sigmoid or softmax in a script or in user-written arithmetic,
+such as ``1 / (1 + exp(-x))``, is not recognised.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int64
+from torch import Tensor, nn
+from torch.nn.functional import logsigmoid
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from nif.core.errors import InputError
+from nif.network.forward import Forward, Inputs, batches, chosen_output
+from nif.network.operators import BY_NAME, Effect, function_name
+from nif.network.preserve import preserved
+from nif.network.tracing import Tracer, traced_run
+from nif.network.unit_maps import tensors_in
+
+EXAMPLES = 8
+"""Rows of the traced run."""
 
 
-def classes(found: Float[np.ndarray, "sample output"]) -> Int64[np.ndarray, " sample"]:
-    """The class each row of outputs stands for: the largest, or for one output the side of its boundary."""
-    if found.shape[1] > 1:
-        return found.argmax(axis=1)
-    probability = found.min() >= 0 and found.max() <= 1
-    return (found[:, 0] > (0.5 if probability else 0.0)).astype(np.int64)
+class Scale(Enum):
+    """The scale of an output."""
+
+    PROBABILITY = "probability"
+    LOG_PROBABILITY = "log-probability"
+    LOGIT = "logit"
+    VALUE = "value"
 
 
-def class_indices(
-    labels: Any, reference: Float[np.ndarray, "sample output"], class_values: Any = None
-) -> Int64[np.ndarray, " sample"] | None:
-    """Labels as indices of the model's classes; None where they are real numbers or missing."""
-    if labels is None:
-        return None
-    values = np.asarray(labels).reshape(len(labels), -1)
-    if class_values is None and len(values) == len(reference) and _are_measured(values, reference.shape[1]):
-        return None
-    if values.shape != (len(reference), 1):
-        raise InputError(
-            f"The labels have shape {list(np.shape(labels))} for {len(reference)} rows; "
-            "expected one class a row."
-        )
-    values = values[:, 0]
-    if class_values is not None:
-        values = _places(values, np.asarray(class_values))
-    return _checked(values.astype(np.int64), max(reference.shape[1], 2))
+@dataclass(frozen=True)
+class Decision:
+    """The meaning of one output of a network.
 
+    =================================================  ================  =========
+    the output is computed by                          scale             exclusive
+    =================================================  ================  =========
+    softmax                                            probability       True
+    log-softmax                                        log-probability   True
+    sigmoid                                            probability       False
+    log-sigmoid                                        log-probability   False
+    anything else, two or more numbers a row           logit             True
+    anything else, one number a row; a regressor       value             False
+    =================================================  ================  =========
 
-def _are_measured(values: np.ndarray, outputs: int) -> bool:
-    """Whether labels are real numbers and no classes.
+    One number a row stands for class 1 where its probability is above one half or its value above 0, else
+    for class 0. Several sigmoids are independent yes-or-no answers; `classes` takes the most probable one.
 
-    One output tells two classes apart: more values of the type of real numbers, such as prices, are measured
-    even where all of them are whole.
+    Attributes:
+        scale: Of the numbers.
+        outputs: Numbers a row.
+        exclusive: Whether the numbers of a row describe one choice among classes.
+
+    Example:
+        >>> net = nn.Sequential(nn.Linear(4, 1), nn.Sigmoid())
+        >>> str(Decision.of(Forward(net), (torch.zeros(5, 4),)))
+        'probability of class 1'
     """
-    if values.dtype.kind != "f":
+
+    scale: Scale
+    outputs: int
+    exclusive: bool = False
+
+    @classmethod
+    def of(cls, call: Forward, inputs: Inputs, model: Any = None) -> Decision:
+        """The decision of a network, from a run on a few rows.
+
+        Args:
+            call: Runs the network, and selects the output.
+            inputs: Rows that it takes.
+            model: The object that the user passed: the outputs of a regressor of scikit-learn are values.
+
+        Raises:
+            InputError: The model cannot be run on these rows, or it has several outputs and none is selected.
+        """
+        scales = _Scales()
+        piece = next(batches(call, inputs, EXAMPLES))
+        with preserved(call.model):
+            with traced_run(call.model, scales):
+                returned = call.returned(piece)
+            output = chosen_output(returned, call.output)
+            rows = output.reshape(len(output), -1).double()
+        count = rows.shape[1]
+        known = None if _is_regressor(model) else scales.of(output)
+        if known is None:
+            logits = count > 1 and not _is_regressor(model)
+            return cls(Scale.LOGIT if logits else Scale.VALUE, count, exclusive=logits)
+        scale, exclusive = known
+        total = (rows.exp() if scale is Scale.LOG_PROBABILITY else rows).sum(1)
+        # A softmax over another axis, or a part of one, is no distribution over the numbers of a row.
+        return cls(scale, count, exclusive and count > 1 and bool(((total - 1).abs() < SUM_ROUNDING).all()))
+
+    def classes(self, outputs: Float[Tensor, "sample output"]) -> Int64[Tensor, " sample"]:
+        """The class that each row of outputs stands for.
+
+        Example:
+            >>> Decision(Scale.PROBABILITY, 1).classes(torch.tensor([[0.2], [0.7]]))
+            tensor([0, 1])
+        """
+        if outputs.shape[1] > 1:
+            return outputs.argmax(dim=1)
+        return (outputs[:, 0] > _BOUNDARIES.get(self.scale, 0.0)).long()
+
+    def accuracy(self, outputs: Float[Tensor, "sample output"], labels: Int64[Tensor, " sample"]) -> float:
+        """The fraction of rows whose class is the label."""
+        return float((self.classes(outputs) == labels).double().mean())
+
+    def probabilities(self, outputs: Float[Tensor, "sample output"]) -> Float[Tensor, "sample class"]:
+        """The probability of each class, two for one number a row; differentiable, in float32 or more.
+
+        Rows sum to 1, but for outputs that are not exclusive.
+
+        Raises:
+            InputError: The outputs are values.
+
+        Example:
+            >>> Decision(Scale.LOGIT, 1).probabilities(torch.zeros(1, 1))
+            tensor([[0.5000, 0.5000]])
+        """
+        outputs = self._with_classes(outputs)
+        if self.scale is Scale.LOGIT:
+            outputs = outputs.softmax(1) if self.outputs > 1 else outputs.sigmoid()
+        elif self.scale is Scale.LOG_PROBABILITY:
+            outputs = outputs.exp()
+        return outputs if self.outputs > 1 else torch.cat([1 - outputs, outputs], dim=1)
+
+    def log_probabilities(self, outputs: Float[Tensor, "sample output"]) -> Float[Tensor, "sample class"]:
+        """The logarithm of `probabilities`, in nats, without going through them where that loses digits."""
+        if self.scale is Scale.LOGIT:
+            logits = self._with_classes(outputs)
+            return logits.log_softmax(1) if self.outputs > 1 else logsigmoid(torch.cat([-logits, logits], 1))
+        if self.scale is Scale.LOG_PROBABILITY and self.outputs > 1:
+            return self._with_classes(outputs)
+        return self.probabilities(outputs).log()
+
+    def class_indices(
+        self, labels: Any, rows: int, class_values: Any = None
+    ) -> Int64[np.ndarray, " sample"] | None:
+        """Labels as indices of the classes; None where they are real numbers or missing.
+
+        Args:
+            labels: One for each row.
+            rows: Number of rows of data.
+            class_values: The labels of the classes in order, where they are not 0, 1, …
+
+        Raises:
+            InputError: Labels of another number of rows, or that are no class of this model.
+
+        Example:
+            >>> Decision(Scale.LOGIT, 3).class_indices([2, 0], 2)
+            array([2, 0])
+        """
+        if labels is None:
+            return None
+        values = np.asarray(labels).reshape(len(labels), -1)
+        if class_values is None and len(values) == rows and self._are_real(values):
+            return None
+        if values.shape != (rows, 1):
+            raise InputError(
+                f"The labels have shape {list(np.shape(labels))} for {rows} rows; expected one class a row."
+            )
+        index = values[:, 0] if class_values is None else _places(values[:, 0], np.asarray(class_values))
+        index, last = index.astype(np.int64), max(self.outputs, 2) - 1
+        if index.min() < 0 or index.max() > last:
+            raise InputError(
+                f"The labels are {index.min()} to {index.max()}; expected class indices 0 to {last}, in the "
+                "order of the model's outputs."
+            )
+        return index
+
+    def _are_real(self, values: np.ndarray) -> bool:
+        """Whether labels are real numbers and no classes.
+
+        One output distinguishes two classes: more than two labels of floating type, such as prices, are real
+        numbers even where all of them are whole.
+        """
+        if values.dtype.kind != "f":
+            return False
+        fractions = bool((values != np.floor(values)).any())
+        return fractions or (self.outputs == 1 and len(np.unique(values)) > 2)
+
+    def _with_classes(self, outputs: Float[Tensor, "sample output"]) -> Float[Tensor, "sample output"]:
+        if self.scale is Scale.VALUE:
+            raise InputError(
+                "The output is a value, which has no probabilities; expected an output that ends in a "
+                "sigmoid or softmax, or two or more logits."
+            )
+        return outputs.to(torch.promote_types(outputs.dtype, torch.float32))
+
+    def __str__(self) -> str:
+        if self.scale is Scale.VALUE:
+            return "a value" if self.outputs == 1 else f"{self.outputs} values"
+        if self.outputs == 1:
+            return f"{self.scale.value} of class 1"
+        names = {Scale.PROBABILITY: "probabilities", Scale.LOG_PROBABILITY: "log-probabilities"}
+        many = names.get(self.scale, "logits")
+        return f"{many} of {self.outputs} classes" if self.exclusive else f"{self.outputs} independent {many}"
+
+
+_BOUNDARIES = {Scale.PROBABILITY: 0.5, Scale.LOG_PROBABILITY: math.log(0.5)}
+"""Above it one output stands for class 1; 0 for all other scales."""
+
+SUM_ROUNDING = 0.02
+"""How far probabilities of one distribution may sum from 1, in half precision."""
+
+_SOURCES = {
+    **dict.fromkeys(("softmax", "softmin", "gumbel_softmax"), (Scale.PROBABILITY, True)),
+    "log_softmax": (Scale.LOG_PROBABILITY, True),
+    **dict.fromkeys(("sigmoid", "expit", "hardsigmoid"), (Scale.PROBABILITY, False)),
+    **dict.fromkeys(("logsigmoid", "log_sigmoid", "log_expit"), (Scale.LOG_PROBABILITY, False)),
+}
+"""Functions whose results have a known scale, and whether a row of them may be one distribution."""
+
+_DROPOUTS = ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout")
+_CASTS = ("to", "type", "type_as", "float", "double", "half", "bfloat16", "cpu", "cuda")
+_COPIES = ("clone", "contiguous", "data", "detach", "pos", "positive", "requires_grad")
+_LIMITS = ("clamp", "clamp_max", "clamp_min", "clip", "nan_to_num")
+_KEEPING = frozenset((*_DROPOUTS, *_CASTS, *_COPIES, *_LIMITS))
+"""Functions of single numbers that keep the scale; so do all that reshape or select."""
+
+
+class _Scales(Tracer):
+    """The scale of every tensor of a run that holds probabilities."""
+
+    def __init__(self) -> None:
+        self._known: Any = WeakTensorKeyDictionary()  # large models have many maps of attention
+
+    def of(self, output: Tensor) -> tuple[Scale, bool] | None:
+        """The scale, and whether the numbers of a row may be one distribution; None if unknown."""
+        return self._known.get(output)
+
+    def function(self, function: Any, given: Any, returned: Any) -> None:
+        """Note the scale of what a function returns; an in-place function may have ended one."""
+        name = function_name(function).partition(".")[0].lstrip("_")
+        scale = _SOURCES.get(name) or self._kept(name, function, given)
+        for tensor in tensors_in(returned):
+            if scale is None:
+                self._known.pop(tensor, None)
+            else:
+                self._known[tensor] = scale
+
+    def _kept(self, name: str, function: Any, given: Any) -> tuple[Scale, bool] | None:
+        """The scale that a function passes on from its inputs."""
+        before = [self.of(tensor) for tensor in tensors_in(given)]
+        if not before or before[0] is None:
+            return None
+        effect = BY_NAME[name].effect if name in BY_NAME else None
+        scale, exclusive = before[0]
+        if name == "log" and scale is Scale.PROBABILITY:
+            return Scale.LOG_PROBABILITY, exclusive
+        if name == "exp" and scale is Scale.LOG_PROBABILITY:
+            return Scale.PROBABILITY, exclusive
+        if name == "mean":  # of the members of an ensemble
+            return before[0] if scale is Scale.PROBABILITY else None
+        if effect is Effect.JOIN and name != "pad":
+            same = all(other is not None and other[0] is scale for other in before)
+            return (scale, True) if same else None
+        complement = scale is Scale.PROBABILITY and _subtracts_from_one(function, given)
+        return before[0] if complement or name in _KEEPING or effect in _RESHAPING else None
+
+
+_RESHAPING = (Effect.RESHAPE, Effect.SPLIT)
+
+
+def _subtracts_from_one(function: Any, given: Any) -> bool:
+    """Whether a function is ``1 - p``."""
+    reflected = getattr(function, "__name__", "") in ("__rsub__", "rsub")
+    return reflected and isinstance(given[0], Sequence) and len(given[0]) > 1 and given[0][1] == 1
+
+
+def _is_regressor(model: Any) -> bool:
+    if model is None or isinstance(model, nn.Module):
         return False
-    return bool((values != np.floor(values)).any()) or (outputs == 1 and len(np.unique(values)) > 2)
+    from sklearn.base import RegressorMixin
+
+    return isinstance(model, RegressorMixin)
 
 
 def _places(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     strange = ~np.isin(values, known)
     if strange.any():
         raise InputError(
-            f"The label {values[strange][0]!r} is no class of this model; it has {known.tolist()}."
+            f"The label {values[strange].tolist()[0]!r} is no class of this model; "
+            f"expected one of {known.tolist()}."
         )
     return np.searchsorted(known, values)
-
-
-def _checked(index: np.ndarray, count: int) -> Int64[np.ndarray, " sample"]:
-    if index.min() < 0 or index.max() >= count:
-        raise InputError(
-            f"The labels are {index.min()} to {index.max()}; expected classes 0 to {count - 1}, one for each "
-            "output of the model."
-        )
-    if len(np.unique(index)) < 2:
-        raise InputError(
-            "The labels hold one class only, on which no loss of accuracy can be seen; give rows of other "
-            "classes too, or data without labels."
-        )
-    return index

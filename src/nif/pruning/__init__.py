@@ -1,7 +1,7 @@
-"""Make a trained network smaller without training it again.
+"""Make a trained network smaller without retraining.
 
-`prune` is the verb and `Pruned` what it returns; `shrink` loads one that was saved, `read_record` its record
-without the network; `RULES` holds the ways to choose units.
+`prune` returns a `Pruned`; `shrink` loads a saved one, `read_record` its record without the network; `RULES`
+are the importances by which units are selected.
 """
 
 from nif.pruning.file import shrink as shrink

@@ -31,7 +31,7 @@ from nif.network.weights import (
     weighted,
 )
 from nif.pruning.least_squares import Moments
-from nif.pruning.problem import Subject
+from nif.pruning.problem import PruningProblem
 from nif.pruning.removal import lost, unshare_weights, zero_units
 
 ROWS_PER_FEATURE = 60
@@ -113,13 +113,13 @@ COMPENSATIONS: dict[str | None, Compensation] = {"mean": mean, "linear": linear,
 
 
 @torch.no_grad()
-def compensate_removed(subject: Subject, removed: UnitIds) -> nn.Module:
+def compensate_removed(problem: PruningProblem, removed: UnitIds) -> nn.Module:
     """A copy of the network with the removed units silent and made up for; its tensors are still whole."""
-    pruned = copy.deepcopy(subject.model)
+    pruned = copy.deepcopy(problem.model)
     unshare_weights(pruned)
-    zero_units(pruned, subject.weights, removed)
-    COMPENSATIONS[subject.compensate](
-        CompensationProblem(subject.call, pruned, subject.weights, removed, subject.inputs)
+    zero_units(pruned, problem.weights, removed)
+    COMPENSATIONS[problem.compensate](
+        CompensationProblem(problem.call, pruned, problem.weights, removed, problem.inputs)
     )
     return pruned
 

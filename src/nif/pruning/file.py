@@ -1,4 +1,4 @@
-"""A pruned network as one file without pickled classes, and back onto a fresh network."""
+"""Save a pruned network as one file without pickled classes, and load it onto a fresh network."""
 
 from __future__ import annotations
 
@@ -21,13 +21,10 @@ from nif.pruning.removal import Kept, shrink_to, unshare_weights
 from nif.pruning.size import plain
 
 FORMAT, VERSION = "nif-pruned", 1
-
-
 WEIGHTS, KEPT = "weights/", "kept/"
 
-
 Shapes = dict[str, list[int]]
-"""The shape of every tensor of a state dict, by which a network is recognised."""
+"""The shape of every tensor of a state dict, which identifies a network."""
 
 
 def shapes_of(model: nn.Module) -> Shapes:
@@ -45,7 +42,7 @@ def save_pruned(
     model: nn.Module,
     kept: Kept,
     original: Shapes,
-    about: Mapping[str, str] | None = None,
+    entries: Mapping[str, str] | None = None,
 ) -> None:
     """Write weights and kept indices as one safetensors file; an old file stays whole until the new one is.
 
@@ -54,33 +51,33 @@ def save_pruned(
         model: The pruned network.
         kept: Indices kept of each tensor.
         original: Shapes before.
-        about: More entries for the header, for whoever reads it.
+        entries: Further entries of the header.
 
     Raises:
-        InputError: The path can not be written.
+        InputError: The path cannot be written.
     """
     tensors = {WEIGHTS + name: tensor for name, tensor in plain(model).items()}
     for name, axes in kept.items():
         for axis, index in enumerate(axes):
             tensors[f"{KEPT}{axis}/{name}"] = torch.from_numpy(index)
-    header = {"format": FORMAT, "version": str(VERSION), "original": json.dumps(original), **(about or {})}
+    header = {"format": FORMAT, "version": str(VERSION), "original": json.dumps(original), **(entries or {})}
     with whole_file(path, "The pruned network") as beside:
         beside.write_bytes(serialised(tensors, metadata=header))
 
 
 def shrink(model: Any, path: str | os.PathLike[str]) -> nn.Module:
-    """Give a fresh network the size and the weights of a pruned one that was saved.
+    """Load the size and the weights of a saved pruned network onto a fresh one.
 
     Args:
         model: A network made by the same code as the one that was pruned, at its full size, with any weights;
             it is not changed.
-        path: What `Pruned.save` wrote.
+        path: A file written by `Pruned.save`.
 
     Returns:
         A smaller copy of the network, in its mode.
 
     Raises:
-        InputError: The file can not be read, is none of these, or belongs to another network.
+        InputError: The file cannot be read, is of another kind, or was saved for a different network.
 
     Example:
         >>> import tempfile
@@ -115,13 +112,11 @@ def _read(path: Path) -> tuple[dict[str, Tensor], Shapes]:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (OSError, SafetensorError) as error:
-        raise InputError(
-            f"{path} can not be read ({error}); expected a file that Pruned.save wrote."
-        ) from error
+        raise InputError(f"Cannot read {path} ({error}); expected a file written by Pruned.save.") from error
     if header.get("format") != FORMAT:
-        raise InputError(f"{path} holds no pruned network; expected a file that Pruned.save wrote.")
+        raise InputError(f"{path} contains no pruned network; expected a file written by Pruned.save.")
     if int(header["version"]) > VERSION:
-        raise InputError(f"{path} was written by a newer version of nif; update nif to read it.")
+        raise InputError(f"{path} was written by a newer version of nif; install that version.")
     return tensors, json.loads(header["original"])
 
 
@@ -131,19 +126,19 @@ def _same_network(given: Shapes, wanted: Shapes, path: object) -> None:
     names = [*wanted, *(name for name in given if name not in wanted)]
     first = next(name for name in names if given.get(name) != wanted.get(name))
     raise InputError(
-        f"{path} belongs to another network: its {first!r} had shape {wanted.get(first, 'none')} before "
-        f"pruning, and that of the model given is {given.get(first, 'none')}. Give it at its full size."
+        f"{path} was saved for a different network: its {first!r} had shape {wanted.get(first, 'none')} "
+        f"before pruning, this model has {given.get(first, 'none')}. Pass the model at its original size."
     )
 
 
 def _kept(tensors: Mapping[str, Tensor]) -> Kept:
     """Indices by tensor, from names of the form ``kept/<axis>/<tensor>``."""
-    found: dict[str, dict[int, Any]] = {}
+    axes_of: dict[str, dict[int, Any]] = {}
     for name, index in tensors.items():
         if name.startswith(KEPT):
             axis, _, tensor = name.removeprefix(KEPT).partition("/")
-            found.setdefault(tensor, {})[int(axis)] = index.numpy()
-    return {tensor: tuple(axes[axis] for axis in sorted(axes)) for tensor, axes in found.items()}
+            axes_of.setdefault(tensor, {})[int(axis)] = index.numpy()
+    return {tensor: tuple(axes[axis] for axis in sorted(axes)) for tensor, axes in axes_of.items()}
 
 
 def _add_missing_biases(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
@@ -152,5 +147,5 @@ def _add_missing_biases(network: nn.Module, weights: Mapping[str, Tensor]) -> No
     for name in weights:
         if name not in known and name.endswith("bias"):
             module = network.get_submodule(name.rpartition(".")[0])
-            made = module.get_parameter("weight")
-            module.bias = nn.Parameter(made.new_zeros(len(made)))
+            weight = module.get_parameter("weight")
+            module.bias = nn.Parameter(weight.new_zeros(len(weight)))

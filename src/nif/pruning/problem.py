@@ -19,14 +19,14 @@ from nif.network.forward import Forward, Inputs, batches
 from nif.network.preserve import check_supported, preserved
 from nif.network.unit_groups import UnitIds
 from nif.network.units import UnitWeights, unit_weights
-from nif.pruning.criterion import Score, score_on
+from nif.pruning.criterion import Criterion, criterion_for
 
 EXAMPLES = 2
 """Rows that are run to follow the units of the network."""
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
+class PruningProblem:
     """A trained network, where its units are, and the data to judge by.
 
     Attributes:
@@ -35,7 +35,7 @@ class Subject:
         flow: What was measured on the network.
         hidden: Labels of the units of each hidden layer of the flow, by the layer's name.
         inputs: Rows of data, for each input of the network.
-        score: Of any network on these rows.
+        criterion: Of any network on these rows.
         flags: Which modules of the user's network were in training mode.
         whole: Why layers of the flow can not be pruned, by the layer's name.
         compensate: How units that go will be made up for; rules may weigh by it.
@@ -46,7 +46,7 @@ class Subject:
     flow: Flow
     hidden: dict[str, UnitIds]
     inputs: Inputs
-    score: Score
+    criterion: Criterion
     flags: dict[str, bool]
     whole: dict[str, str]
     compensate: str | None = None
@@ -57,9 +57,9 @@ class Subject:
         return self.call.model
 
 
-def subject(
+def pruning_problem(
     model: Any, flow: Flow, data: Any, output: int | str | None = None, compensate: str | None = None
-) -> Subject:
+) -> PruningProblem:
     """Copy the network, follow its units, and check that network, flow and data belong together.
 
     Raises:
@@ -75,18 +75,18 @@ def subject(
             f"The data have {len(found)} rows; pruning is judged on {FEWEST_SAMPLES} or more. Give more rows."
         )
     call = Forward(network, found.names, output)
-    score = score_on(call, found.every, found.labels, getattr(model, "classes_", None))
-    _same_output(flow, score)
+    criterion = criterion_for(call, found.every, found.labels, model)
+    _same_output(flow, criterion)
     example = next(batches(call, found.every, EXAMPLES))
     with preserved(network):
         weights = unit_weights(call, example)
     hidden, whole = _hidden(flow, weights)
-    return Subject(call, weights, flow, hidden, found.every, score, flags, whole, compensate)
+    return PruningProblem(call, weights, flow, hidden, found.every, criterion, flags, whole, compensate)
 
 
-def _same_output(flow: Flow, score: Score) -> None:
+def _same_output(flow: Flow, criterion: Criterion) -> None:
     """The model must give a multiple of the units of the flow's last layer: one or more positions of each."""
-    gives, units = score.reference.chosen.shape[1], len(flow.layers[-1])
+    gives, units = criterion.reference.chosen.shape[1], len(flow.layers[-1])
     if gives % units:
         raise InputError(
             f"The flow has an output of {units} units and the model gives {gives} numbers a row; pass the "

@@ -1,4 +1,4 @@
-"""prune(): choose, try, keep the promise, cut, and say what was done."""
+"""Prune a network: select units, test the tolerance, cut, report."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nif.flow.flow import Flow
 from nif.network.unit_groups import UnitIds
 from nif.pruning.compensation import COMPENSATIONS, compensate_removed
 from nif.pruning.file import shapes_of
-from nif.pruning.problem import Subject, subject
+from nif.pruning.problem import PruningProblem, pruning_problem
 from nif.pruning.removal import Cut, cut_out
 from nif.pruning.result import Pruned
 from nif.pruning.rules import RULES
@@ -25,7 +25,7 @@ from nif.pruning.selection import (
     Candidates,
     Remove,
     candidates,
-    checked_remove,
+    check_remove,
     largest_harmless_subset,
     longest_harmless_prefix,
 )
@@ -48,32 +48,32 @@ def prune(
     seed: int = 0,
     progress: bool = True,
 ) -> Pruned:
-    r"""A smaller network: hidden units are removed, and what they told is made up for without training.
+    r"""Remove hidden units and compensate for them in closed form, without retraining.
 
     Args:
         model: The trained network, as for `nif.measure`; it is not changed.
-        flow: What was measured on it.
-        data: Rows to judge by, as for `nif.measure`; with labels, the score is the accuracy of the output
-            chosen, without them the largest change of any number that the model returns. 50 rows or more.
-        remove: ``"silent"``: the units that no information is shown to flow through. A share between 0 and 1:
-            of all hidden units. A dict: a share for each layer it names. ``"most"``: as many as `tolerance`
-            allows.
-        tolerance: The score on these data does not get worse by more: units are put back until it holds.
-            None promises nothing. Accuracy says nothing of further outputs; how far they moved is then in
-            the notes.
+        flow: The flow measured on it.
+        data: Rows to evaluate on, as for `nif.measure`. The criterion is the accuracy of the selected output
+            with labels, and the largest change of any number that the model returns without. 50 rows or more.
+        remove: ``"silent"``: units that no information is shown to flow through. A fraction between 0 and 1:
+            of all hidden units. A dict: a fraction for each layer it names. ``"most"``: the largest number of
+            units that `tolerance` allows.
+        tolerance: The criterion on these data gets worse by no more: units are restored until that holds.
+            None sets no limit. Accuracy does not depend on further outputs; the notes give their change.
         alpha: False discovery rate at which a unit counts as silent.
-        rule: A name in `nif.pruning.rules.RULES`, or a function; orders the units except for ``"silent"``.
+        rule: A name in `nif.pruning.rules.RULES`, or a function ``rule(problem, units, seed)`` that returns
+            an importance for each unit; units of low importance are removed first. Not used for ``"silent"``.
         compensate: ``"mean"`` folds the mean of a removed unit into the next bias, exact for constant units;
-            ``"linear"`` folds its least-squares prediction from the units that stay into the next weights;
+            ``"linear"`` folds its least-squares prediction from the remaining units into the next weights;
             None does neither. ``"auto"``: mean for ``"silent"``, else linear.
-        output: Which output is meant, by name or index, of a model that returns several: the one that the
-            flow was measured for. Units that the model returns, in any output, stay.
+        output: The measured output (name or index), of a model that returns several. Units that the model
+            returns, in any output, stay.
         cut: Make the tensors smaller; False zeroes weights and biases, as published.
-        seed: For rules that draw.
+        seed: Random seed of the rule.
         progress: Show a bar with the time left, in a terminal, after two seconds.
 
     Raises:
-        InputError: The model, the flow and the data do not belong together, or an option makes no sense.
+        InputError: The model, the flow and the data do not belong together, or an option is invalid.
 
     References:
         Davis et al. (2019), https://arxiv.org/abs/1901.08557
@@ -88,112 +88,112 @@ def prune(
         >>> "1[1]" in set(small.removed["unit"])
         True
     """
-    how = _compensation(compensate, remove)
-    found = subject(model, flow, data, output, how)
-    checked_remove(found, remove)
-    _checked_options(remove, rule, tolerance, alpha)
-    asked = candidates(found, remove, rule, alpha, seed)
-    trials = _Evaluator(found, tolerance)
-    search = (
-        largest_harmless_subset if isinstance(remove, str) and remove == "silent" else longest_harmless_prefix
-    )
-    with progress_bar("pruning", total=float(len(asked.ordered)), shown=progress) as advance:
-        gone = search(asked.ordered, trials.keeps, advance)
-    silenced = trials.without(gone)
-    made = cut_out(found, silenced, gone) if cut else Cut(silenced, gone, {})
-    if not trials.holds(made.model):
-        made = Cut(
-            silenced,
-            gone,
-            {},
-            ("The smaller network rounds otherwise: units were zeroed to keep the score.",),
+    problem = pruning_problem(model, flow, data, output, _compensation(compensate, remove))
+    check_remove(problem, remove)
+    _check_options(remove, rule, tolerance, alpha)
+    chosen = candidates(problem, remove, rule, alpha, seed)
+    evaluator = _Evaluator(problem, tolerance)
+    silent = isinstance(remove, str) and remove == "silent"
+    search = largest_harmless_subset if silent else longest_harmless_prefix
+    with progress_bar("pruning", total=float(len(chosen.ordered)), shown=progress) as advance:
+        removed = search(chosen.ordered, evaluator.satisfies, advance)
+    zeroed = evaluator.network_without(removed)
+    smaller = cut_out(problem, zeroed, removed) if cut else Cut(zeroed, removed, {})
+    if not evaluator.within_tolerance(smaller.model):
+        note = (
+            "Cutting changed the result by rounding; units were zeroed instead to stay within the tolerance."
         )
-    return _result(found, asked, gone, made, tolerance)
+        smaller = Cut(zeroed, removed, {}, (note,))
+    return _result(problem, chosen, removed, smaller, tolerance)
 
 
 class _Evaluator:
-    """Removes units and sees whether the promise holds."""
+    """Removes units and checks the tolerance."""
 
-    def __init__(self, found: Subject, tolerance: float | None) -> None:
-        self.subject, self.tolerance = found, tolerance
+    def __init__(self, problem: PruningProblem, tolerance: float | None) -> None:
+        self.problem, self.tolerance = problem, tolerance
 
-    def without(self, gone: UnitIds) -> nn.Module:
-        """The network with these units silent and made up for."""
-        return compensate_removed(self.subject, gone)
+    def network_without(self, units: UnitIds) -> nn.Module:
+        """The network with these units zeroed and compensated for."""
+        return compensate_removed(self.problem, units)
 
-    def keeps(self, gone: UnitIds) -> bool:
-        """Whether the score stays within the tolerance."""
-        return self.tolerance is None or self.holds(self.without(gone))
+    def satisfies(self, units: UnitIds) -> bool:
+        """Whether the network without these units is within the tolerance."""
+        return self.tolerance is None or self.within_tolerance(self.network_without(units))
 
-    def holds(self, model: nn.Module) -> bool:
-        """Whether the score of this network is within the tolerance."""
-        score = self.subject.score
-        return self.tolerance is None or score.within(
-            self.tolerance, score.outputs(self.subject.call.on(model))
+    def within_tolerance(self, model: nn.Module) -> bool:
+        """Whether the criterion of this network is within the tolerance."""
+        criterion = self.problem.criterion
+        return self.tolerance is None or criterion.is_met(
+            self.tolerance, criterion.outputs(self.problem.call.on(model))
         )
 
 
-def _result(found: Subject, asked: Candidates, gone: UnitIds, made: Cut, tolerance: float | None) -> Pruned:
-    for name, module in made.model.named_modules():
-        module.training = found.flags[name]
-    removed = _rows(found, gone)
-    removed["how"] = np.where(np.isin(removed.pop("label"), made.zeroed), "zeroed", "cut")
-    put_back = _rows(found, np.setdiff1d(np.concatenate([asked.ordered, asked.last]), gone))
-    last = np.isin(put_back.pop("label"), asked.last)
-    put_back["reason"] = np.where(last, "last unit of its layer", "the score would fall too far")
-    smaller = found.call.on(made.model)
-    after = found.score.outputs(smaller)
+def _result(
+    problem: PruningProblem, chosen: Candidates, units: UnitIds, smaller: Cut, tolerance: float | None
+) -> Pruned:
+    for name, module in smaller.model.named_modules():
+        module.training = problem.flags[name]
+    removed = _rows(problem, units)
+    removed["how"] = np.where(np.isin(removed.pop("label"), smaller.zeroed), "zeroed", "cut")
+    restored = _rows(problem, np.setdiff1d(np.concatenate([chosen.ordered, chosen.last]), units))
+    last = np.isin(restored.pop("label"), chosen.last)
+    restored["reason"] = np.where(last, "last unit of its layer", "exceeds the tolerance")
+    criterion, call = problem.criterion, problem.call.on(smaller.model)
+    after = criterion.outputs(call)
     return Pruned(
-        model=made.model,
+        model=smaller.model,
         removed=removed,
-        put_back=put_back,
-        score_before=found.score.before,
-        score_after=found.score.of(after),
-        score=found.score.name,
-        size_before=size_of(found.call, found.inputs),
-        size_after=size_of(smaller, found.inputs),
+        restored=restored,
+        score_before=criterion.before,
+        score_after=criterion.value(after),
+        score=criterion.name,
+        size_before=size_of(problem.call, problem.inputs),
+        size_after=size_of(call, problem.inputs),
         notes=(
-            *found.whole.values(),
-            *_said(asked, gone, tolerance),
-            *made.notes,
-            *_said_of_others(found.score.besides(after)),
+            *problem.whole.values(),
+            *_restored_note(chosen, units, criterion.labels is not None, tolerance),
+            *smaller.notes,
+            *_other_outputs_note(criterion.change_of_other_outputs(after)),
         ),
-        kept=made.kept,
-        original=shapes_of(found.model),
+        kept=smaller.kept,
+        original=shapes_of(problem.model),
     )
 
 
-def _said(asked: Candidates, gone: UnitIds, tolerance: float | None) -> list[str]:
-    """Why nothing was removed, or less than was asked for."""
-    if not len(asked.ordered):
-        return ["No unit was to go."]
-    if len(gone) == len(asked.ordered):
+def _restored_note(chosen: Candidates, units: UnitIds, accuracy: bool, tolerance: float | None) -> list[str]:
+    """Why nothing was removed, or less than was selected."""
+    count = len(chosen.ordered)
+    if not count:
+        return ["No units matched `remove`; nothing was removed."]
+    if len(units) == count:
         return []
-    kept = "Nothing was removed" if not len(gone) else f"{len(asked.ordered) - len(gone)} units were put back"
+    kept = "Nothing was removed" if not len(units) else f"{count - len(units)} units were restored"
+    effect = "lower accuracy" if accuracy else "change an output"
     return [
-        f"{kept}: the score would fall by more than tolerance={tolerance}; a larger one lets more go, "
-        "None lets all go."
+        f"{kept}: removing them would {effect} by more than tolerance={tolerance}. A larger tolerance "
+        "removes more; tolerance=None removes all."
     ]
 
 
-def _said_of_others(moved: float) -> list[str]:
-    """How far outputs went for which nothing is promised."""
-    if not moved:
+def _other_outputs_note(change: float) -> list[str]:
+    """How far outputs changed to which the tolerance does not apply."""
+    if not change:
         return []
     return [
-        f"Outputs that accuracy does not see moved by up to {moved:.3g}; rows without labels make tolerance "
-        "a promise for them too."
+        f"Outputs not used for the accuracy changed by up to {change:.3g}. Pass data without labels to apply "
+        "the tolerance to every output."
     ]
 
 
-def _rows(found: Subject, units: UnitIds) -> pd.DataFrame:
+def _rows(problem: PruningProblem, units: UnitIds) -> pd.DataFrame:
     """One row for every place in which the flow shows one of these units."""
     wanted = set(units.tolist())
     rows = [
         (layer.name, layer.units[index], index, label)
-        for layer in found.flow.layers
-        if layer.name in found.hidden
-        for index, label in enumerate(found.hidden[layer.name].tolist())
+        for layer in problem.flow.layers
+        if layer.name in problem.hidden
+        for index, label in enumerate(problem.hidden[layer.name].tolist())
         if label in wanted
     ]
     return pd.DataFrame(rows, columns=["layer", "unit", "index", "label"])
@@ -207,12 +207,12 @@ def _compensation(compensate: str | None, remove: Remove) -> str | None:
     return compensate
 
 
-def _checked_options(remove: Remove, rule: str | Rule, tolerance: float | None, alpha: float) -> None:
+def _check_options(remove: Remove, rule: str | Rule, tolerance: float | None, alpha: float) -> None:
     if not callable(rule) and rule not in RULES:
-        raise InputError(f"There is no rule {rule!r}; expected one of {', '.join(RULES)}, or a function.")
+        raise InputError(f"Unknown rule {rule!r}; expected one of {', '.join(RULES)}, or a function.")
     if not (isinstance(alpha, Real) and 0 < alpha < 1):
-        raise InputError(f"alpha is {alpha!r}; expected a share between 0 and 1, such as 0.05.")
+        raise InputError(f"alpha is {alpha!r}; expected a number between 0 and 1, such as 0.05.")
     if tolerance is not None and not (isinstance(tolerance, Real) and 0 <= tolerance < float("inf")):
-        raise InputError(f"tolerance is {tolerance!r}; expected 0 or more, in units of the score, or None.")
+        raise InputError(f"tolerance is {tolerance!r}; expected a number of 0 or more, or None.")
     if tolerance is None and isinstance(remove, str) and remove == "most":
-        raise InputError("remove='most' removes as much as the tolerance allows; give one, such as 0.01.")
+        raise InputError("remove='most' needs a tolerance; pass one, such as 0.01.")

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from nif.core.errors import InputError
 from nif.network.unit_groups import UnitIds
 from nif.network.units import UnitWeights
-from nif.pruning.problem import Subject
+from nif.pruning.problem import PruningProblem
 
 Kept = dict[str, tuple[UnitIds, ...]]
 """For each tensor of the state dict that became smaller: the indices kept along its first axes."""
@@ -168,23 +168,23 @@ class Cut:
     notes: tuple[str, ...] = ()
 
 
-def cut_out(subject: Subject, silenced: nn.Module, gone: UnitIds) -> Cut:
+def cut_out(problem: PruningProblem, silenced: nn.Module, gone: UnitIds) -> Cut:
     """Cut units that are silent out of a network, where the smaller one gives the same outputs.
 
     Args:
-        subject: What is pruned.
+        problem: What is pruned.
         silenced: The network in which these units are silent and made up for; not changed.
         gone: Their labels.
     """
-    smaller, score = copy.deepcopy(silenced), subject.score
+    smaller, criterion = copy.deepcopy(silenced), problem.criterion
     try:
-        kept = cut(smaller, subject.weights, gone)
-        found, wanted = (score.outputs(subject.call.on(each)) for each in (smaller, silenced))
-        same = score.agree(found, wanted)
+        kept = cut(smaller, problem.weights, gone)
+        found, wanted = (criterion.outputs(problem.call.on(each)) for each in (smaller, silenced))
+        same = criterion.equal_outputs(found, wanted)
     except (InputError, RuntimeError, IndexError, ValueError) as error:
         return Cut(silenced, gone, {}, (f"Nothing can be cut out of this network ({error}): {ZEROED}.",))
     if not same:
         return Cut(silenced, gone, {}, (f"Cutting units out changes the outputs of this network: {ZEROED}.",))
-    pinned = gone[subject.weights.groups.has_fixed_width(gone)]
+    pinned = gone[problem.weights.groups.has_fixed_width(gone)]
     said = f"{len(pinned)} units are read where nothing can be made smaller: {ZEROED}."
     return Cut(smaller, pinned, kept, (said,) if len(pinned) else ())

@@ -1,4 +1,4 @@
-"""A pruned network: removed units, scores and sizes."""
+"""The result of a pruning: removed units, criterion and sizes."""
 
 from __future__ import annotations
 
@@ -20,19 +20,18 @@ from nif.pruning.file import Shapes, save_pruned
 from nif.pruning.removal import Kept
 from nif.pruning.size import Size
 
-KEY = "told"
-"""In the header of the file."""
+KEY, OLD_KEY = "record", "told"
+"""Of the record in the header of the file; the old one is that of nif 0.1."""
 
-
-REMOVED, PUT_BACK = ["layer", "unit", "index", "how"], ["layer", "unit", "index", "reason"]
+REMOVED, RESTORED = ["layer", "unit", "index", "how"], ["layer", "unit", "index", "reason"]
 
 
 @dataclass(frozen=True, eq=False)
 class PruningRecord:
-    """What `nif.Pruned` says, read from its file; the attributes are those of `nif.Pruned`."""
+    """The record of a pruning, read from its file; the attributes are those of `nif.Pruned`."""
 
     removed: pd.DataFrame
-    put_back: pd.DataFrame
+    restored: pd.DataFrame
     score_before: float
     score_after: float
     score: str
@@ -40,13 +39,18 @@ class PruningRecord:
     size_after: Size
     notes: tuple[str, ...]
 
+    @property
+    def put_back(self) -> pd.DataFrame:
+        """The name of `restored` in nif 0.1; it will be removed."""
+        return self.restored
+
 
 def as_text(pruned: Pruned) -> str:
     """The header entry that `read_record` reads."""
     return json.dumps(
         {
             "removed": pruned.removed[REMOVED].to_numpy().tolist(),
-            "put_back": pruned.put_back[PUT_BACK].to_numpy().tolist(),
+            "restored": pruned.restored[RESTORED].to_numpy().tolist(),
             "score": [pruned.score, float(pruned.score_before), float(pruned.score_after)],
             "sizes": [asdict(pruned.size_before), asdict(pruned.size_after)],
             "notes": pruned.notes,
@@ -55,54 +59,60 @@ def as_text(pruned: Pruned) -> str:
 
 
 def read_record(path: str | os.PathLike[str]) -> PruningRecord:
-    """Read what a file of `Pruned.save` tells: units, scores, sizes. The weights stay where they are.
+    """Read the record of a pruning from a file of `Pruned.save`: units, criterion and sizes, no weights.
 
     Raises:
-        InputError: The file can not be read, or no pruning is told of in it.
+        InputError: The file cannot be read, or contains no complete record.
 
     Example:
         >>> read_record("nowhere.safetensors")
         Traceback (most recent call last):
-        nif.InputError: nowhere.safetensors can not be read (No such file or directory: ...
+        nif.InputError: Cannot read nowhere.safetensors (No such file or directory: ...
     """
     try:
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
     except (OSError, SafetensorError) as error:
         raise InputError(
-            f"{Path(path)} can not be read ({error}); expected a file that Pruned.save wrote."
+            f"Cannot read {Path(path)} ({error}); expected a file written by Pruned.save."
         ) from error
-    if KEY not in header:
+    text = header.get(KEY, header.get(OLD_KEY))
+    if text is None:
         raise InputError(
-            f"{Path(path)} does not say what was pruned; expected a file that Pruned.save of this nif wrote."
+            f"{Path(path)} has no pruning record; expected a file written by Pruned.save of nif 0.1 or later."
         )
     try:
-        return _told(json.loads(header[KEY]))
+        return _record(json.loads(text))
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"{Path(path)} does not tell the whole of what was pruned ({error}); prune the network again."
+            f"The pruning record of {Path(path)} is incomplete ({error}); prune the network again and "
+            "save it."
         ) from error
 
 
-def _told(found: Mapping[str, Any]) -> PruningRecord:
-    score, before, after = found["score"]
+def _record(entries: Mapping[str, Any]) -> PruningRecord:
+    score, before, after = entries["score"]
     return PruningRecord(
-        removed=pd.DataFrame(found["removed"], columns=REMOVED),
-        put_back=pd.DataFrame(found["put_back"], columns=PUT_BACK),
+        removed=pd.DataFrame(entries["removed"], columns=REMOVED),
+        restored=pd.DataFrame(_restored(entries), columns=RESTORED),
         score_before=before,
         score_after=after,
         score=score,
-        size_before=Size(**found["sizes"][0]),
-        size_after=Size(**found["sizes"][1]),
-        notes=tuple(found["notes"]),
+        size_before=Size(**entries["sizes"][0]),
+        size_after=Size(**entries["sizes"][1]),
+        notes=tuple(entries["notes"]),
     )
+
+
+def _restored(entries: Mapping[str, Any]) -> list[list[Any]]:
+    return entries["restored"] if "restored" in entries else entries["put_back"]
 
 
 MOST_LAYERS = 8
 
 
 def html_table(pruned: Pruned) -> str:
-    """Score and size before and after, where units went, and what there is to say."""
+    """Criterion and size before and after, removed units by layer, and the notes."""
     before, after = pruned.size_before, pruned.size_after
     rows: list[Row] = [
         [
@@ -123,45 +133,45 @@ def html_table(pruned: Pruned) -> str:
 def _title(pruned: Pruned) -> str:
     zeroed = int((pruned.removed["how"] == "zeroed").sum())
     how = f" ({zeroed:,} of them zeroed)" if zeroed else ""
-    return f"Pruned: {len(pruned.removed):,} units removed{how}, {len(pruned.put_back):,} put back"
+    return f"Pruned: {len(pruned.removed):,} units removed{how}, {len(pruned.restored):,} restored"
 
 
 def _below(pruned: Pruned) -> list[str]:
-    gone = Counter(pruned.removed["layer"])
-    parts = [f"{short(str(layer), 24)} {count:,}" for layer, count in gone.most_common(MOST_LAYERS)]
-    more = [f"and {len(gone) - MOST_LAYERS} layers more"] if len(gone) > MOST_LAYERS else []
+    removed = Counter(pruned.removed["layer"])
+    parts = [f"{short(str(layer), 24)} {count:,}" for layer, count in removed.most_common(MOST_LAYERS)]
+    more = [f"and {len(removed) - MOST_LAYERS} more layers"] if len(removed) > MOST_LAYERS else []
     return ([f"Removed from {', '.join([*parts, *more])}"] if parts else []) + list(pruned.notes)
 
 
 _SIZES = {
     "parameters": "parameters",
-    "flops": "operations a row",
+    "flops": "operations per row",
     "bytes": "file, bytes",
-    "milliseconds": "time of a batch, ms",
+    "milliseconds": "time per batch, ms",
 }
 
 
 @dataclass(frozen=True, eq=False)
 class Pruned:
-    """A network made smaller, what went, and what it cost.
+    """A pruned network, the units removed from it, and the cost of their removal.
 
     Attributes:
-        model: The pruned network, a torch module in the mode of the one passed in, which is as it was.
+        model: The pruned network, a torch module in the mode of the one passed in, which is unchanged.
         removed: One row for each removed unit: layer, unit, index, and how (``"cut"`` or ``"zeroed"``).
-        put_back: One row for each unit that was to go and stayed: layer, unit, index, reason.
-        score_before: Score of the network passed in, on the data given.
-        score_after: Score of the pruned network on the same data.
-        score: What the score is: ``"accuracy"``, or ``"largest change of output"``.
+        restored: One row for each selected unit that was restored: layer, unit, index, reason.
+        score_before: The criterion for the network passed in, on these data.
+        score_after: The criterion for the pruned network on the same data.
+        score: Name of the criterion: ``"accuracy"`` or ``"largest change of output"``.
         size_before: Parameters, operations, bytes and time of the network passed in.
         size_after: Those of the pruned network.
-        notes: What there is to say, for example why units were zeroed and not cut out.
+        notes: Remarks, for example why units were zeroed and not cut out.
         kept: For each tensor that became smaller, the indices kept along its axes.
         original: Shape of every tensor before.
     """
 
     model: nn.Module
     removed: pd.DataFrame
-    put_back: pd.DataFrame
+    restored: pd.DataFrame
     score_before: float
     score_after: float
     score: str
@@ -171,8 +181,13 @@ class Pruned:
     kept: Kept = field(default_factory=dict, repr=False)
     original: Shapes = field(default_factory=dict, repr=False)
 
+    @property
+    def put_back(self) -> pd.DataFrame:
+        """The name of `restored` in nif 0.1; it will be removed."""
+        return self.restored
+
     def table(self) -> pd.DataFrame:
-        """Score and size of the network before and after, one row each."""
+        """Criterion and size of the network before and after, one row each."""
         columns = {
             "before": {self.score: self.score_before, **asdict(self.size_before)},
             "after": {self.score: self.score_after, **asdict(self.size_after)},
@@ -180,12 +195,12 @@ class Pruned:
         return pd.DataFrame(columns)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write weights, kept indices and what was done as one safetensors file; no class is pickled.
+        """Write weights, kept indices and the record as one safetensors file; no class is pickled.
 
-        `nif.shrink` reads the weights, ``nif report --pruned`` what was done.
+        `nif.shrink` reads the weights, ``nif report --pruned`` and `read_record` the record.
 
         Raises:
-            InputError: The path can not be written.
+            InputError: The path cannot be written.
         """
         save_pruned(path, self.model, self.kept, self.original, {KEY: as_text(self)})
 
@@ -194,10 +209,10 @@ class Pruned:
         how = f" ({zeroed} of them zeroed)" if zeroed else ""
         before, after = self.size_before, self.size_after
         lines = [
-            f"Pruned: {len(self.removed)} units removed{how}, {len(self.put_back)} put back",
+            f"Pruned: {len(self.removed)} units removed{how}, {len(self.restored)} restored",
             f"  {self.score} {self.score_before:.4g} -> {self.score_after:.4g}",
             f"  parameters {before.parameters:,} -> {after.parameters:,}, "
-            f"operations a row {before.flops:,} -> {after.flops:,}",
+            f"operations per row {before.flops:,} -> {after.flops:,}",
             f"  file {before.bytes:,} -> {after.bytes:,} bytes, "
             f"batch {before.milliseconds:.3g} -> {after.milliseconds:.3g} ms",
         ]

@@ -14,7 +14,7 @@ from nif.network.forward import Inputs, batches
 from nif.network.unit_groups import UnitIds
 from nif.network.weights import calls, features, flat_weight, some_of, taps, targets, weighted
 from nif.pruning.least_squares import Moments
-from nif.pruning.problem import Subject
+from nif.pruning.problem import PruningProblem
 
 SAMPLES = 1_000
 
@@ -24,7 +24,7 @@ DIRECTIONS = 16
 
 
 @torch.enable_grad()
-def readout(subject: Subject) -> dict[str, Float[Tensor, "output output"]]:
+def readout(problem: PruningProblem) -> dict[str, Float[Tensor, "output output"]]:
     r"""For every Linear and convolution, the mean outer product of the gradients behind it.
 
     .. math:: M = E \sum_c \frac{\partial o_c}{\partial z} \frac{\partial o_c}{\partial z}^T
@@ -34,15 +34,15 @@ def readout(subject: Subject) -> dict[str, Float[Tensor, "output output"]]:
     convolution are added up. Many outputs are replaced by random combinations of them, with the same mean.
     """
     found: dict[str, Tensor] = {}
-    inputs = some_of(subject.model, subject.inputs, SAMPLES)
-    with calls(subject.model, subject.weights.columns) as noted:
-        for piece in batches(subject.call, inputs):
-            gives = subject.score.scored(subject.call, requiring_grad(piece))
+    inputs = some_of(problem.model, problem.inputs, SAMPLES)
+    with calls(problem.model, problem.weights.columns) as noted:
+        for piece in batches(problem.call, inputs):
+            gives = problem.criterion.differentiable(problem.call, requiring_grad(piece))
             tensors = {name: [z for _, z in seen] for name, seen in noted.items()}
             for seen in noted.values():
                 seen.clear()
             for direction in directions(gives.shape[1]).to(gives):
-                _add(found, subject, gives @ direction, tensors)
+                _add(found, problem, gives @ direction, tensors)
     return {name: total / len(inputs[0]) for name, total in found.items()}
 
 
@@ -52,14 +52,14 @@ def requiring_grad(piece: Inputs) -> Inputs:
 
 
 def _add(
-    found: dict[str, Tensor], subject: Subject, combined: Tensor, tensors: dict[str, list[Tensor]]
+    found: dict[str, Tensor], problem: PruningProblem, combined: Tensor, tensors: dict[str, list[Tensor]]
 ) -> None:
     everything = [z for each in tensors.values() for z in each]
     slopes = torch.autograd.grad(combined.sum(), everything, retain_graph=True, allow_unused=True)
     owners = [name for name, each in tensors.items() for _ in each]
     for name, slope in zip(owners, slopes, strict=True):
         if slope is not None:
-            rows = targets(weighted(subject.model, name), slope).double()
+            rows = targets(weighted(problem.model, name), slope).double()
             found[name] = found.get(name, rows.new_zeros(())) + rows.T @ rows
 
 
@@ -90,15 +90,15 @@ class Reading:
     unit: Int64[np.ndarray, " feature"]
 
 
-def readings(subject: Subject, units: UnitIds) -> list[Reading]:
+def readings(problem: PruningProblem, units: UnitIds) -> list[Reading]:
     """Every layer that reads some of these units and that the outputs depend on."""
-    scales, labels = readout(subject), subject.weights.groups
-    read = {name: labels.of(reads) for name, reads in subject.weights.columns.items()}
+    scales, labels = readout(problem), problem.weights.groups
+    read = {name: labels.of(reads) for name, reads in problem.weights.columns.items()}
     names = [name for name in read if name in scales and np.isin(read[name], units).any()]
-    covariances = _covariances(subject, names)
+    covariances = _covariances(problem, names)
     found = []
     for name in names:
-        module = weighted(subject.model, name)
+        module = weighted(problem.model, name)
         weight = _root(scales[name]) @ flat_weight(module).detach().double().cpu()
         found.append(Reading(covariances[name], weight, np.repeat(read[name], taps(module))))
     return found
@@ -111,17 +111,17 @@ def _root(scale: Float[Tensor, "output output"]) -> Float[Tensor, "output output
 
 
 @torch.no_grad()
-def _covariances(subject: Subject, names: list[str]) -> dict[str, Float[Tensor, "feature feature"]]:
+def _covariances(problem: PruningProblem, names: list[str]) -> dict[str, Float[Tensor, "feature feature"]]:
     moments = {name: Moments() for name in names}
-    inputs, drawn = some_of(subject.model, subject.inputs), torch.Generator().manual_seed(0)
-    with calls(subject.model, names) as noted:
-        for piece in batches(subject.call, inputs, size=256):
-            subject.call.returned(piece)
+    inputs, drawn = some_of(problem.model, problem.inputs), torch.Generator().manual_seed(0)
+    with calls(problem.model, names) as noted:
+        for piece in batches(problem.call, inputs, size=256):
+            problem.call.returned(piece)
             most = math.ceil(ROWS * len(piece[0]) / len(inputs[0]))
             for name, seen in noted.items():
-                channels = torch.arange(len(subject.weights.columns[name]))
+                channels = torch.arange(len(problem.weights.columns[name]))
                 for given, _ in seen:
-                    rows = features(weighted(subject.model, name), given, channels)
+                    rows = features(weighted(problem.model, name), given, channels)
                     x = rows[torch.randperm(len(rows), generator=drawn)[:most]].double().cpu()
                     moments[name].add(x, x[:, :0])
                 seen.clear()

@@ -1,9 +1,10 @@
-"""How large and how fast a network is."""
+"""The size and speed of a network."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from statistics import median
 
 import torch
 from safetensors.torch import save
@@ -15,14 +16,10 @@ from nif.network.preserve import preserved
 from nif.network.tracing import unfused
 
 ROWS_TIMED = 256
+PASSES = 21
 
-
-REPEATS = 21
-
-
-WARM = 0.05
-"""Seconds of passes that are not counted."""
-
+WARM_UP = 0.05
+"""Seconds of passes that are not timed: they choose kernels and wake the processor."""
 
 SECONDS = 0.5
 """A slow network is timed until this has passed, and at least once."""
@@ -33,10 +30,10 @@ class Size:
     """The cost of a network.
 
     Attributes:
-        parameters: Numbers that were trained.
+        parameters: Number of parameters.
         flops: Floating-point operations of the matrix products and convolutions for one row.
         bytes: Size of its state dict as a safetensors file.
-        milliseconds: Time of one forward pass of a batch of up to 256 rows; the median of several.
+        milliseconds: Time of one forward pass of a batch of up to 256 rows; the median of several passes.
     """
 
     parameters: int
@@ -64,7 +61,7 @@ def size_of(call: Forward, inputs: Inputs) -> Size:
 
 
 def plain(model: nn.Module) -> dict[str, Tensor]:
-    """The state dict as tensors that share no memory, which safetensors asks for."""
+    """The state dict as tensors that share no memory, which safetensors requires."""
     return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
 
 
@@ -75,15 +72,17 @@ def _flops(call: Forward, row: Inputs) -> int:
 
 
 def _seconds(call: Forward, piece: Inputs) -> float:
-    """Median over several forward passes; on a GPU the work is waited for."""
-    start = time.perf_counter()
-    while time.perf_counter() - start < WARM:  # the first passes choose kernels and wake the processor
+    """Median of forward passes, with the time that a GPU needs for them.
+
+    torch.utils.benchmark would do, but it imports setuptools, which an installation may lack.
+    """
+    start, times = time.perf_counter(), list[float]()
+    while time.perf_counter() - start < WARM_UP:
         call.returned(piece)
-    taken: list[float] = []
-    while len(taken) < REPEATS and (sum(taken) < SECONDS or not taken):
+    while len(times) < PASSES and (sum(times) < SECONDS or not times):
         start = time.perf_counter()
         call.returned(piece)
         if piece[0].is_cuda:
             torch.cuda.synchronize(piece[0].device)
-        taken.append(time.perf_counter() - start)
-    return sorted(taken)[len(taken) // 2]
+        times.append(time.perf_counter() - start)
+    return median(times)

@@ -1,4 +1,4 @@
-"""The information flow as the importance by which torch-pruning's own pruners choose what to remove."""
+"""The information flow as an importance for the pruners of torch-pruning."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ from torch import Tensor, nn
 from nif.core.errors import InputError
 from nif.flow.flow import Flow
 from nif.network.unit_groups import UnitIds
-from nif.pruning.problem import all_labels, subject
+from nif.pruning.problem import all_labels, pruning_problem
 from nif.pruning.rules import RULES
 from nif.pruning.rules.rule import Rule
 
 
 class FlowImportance:
-    """How much each unit is worth, for ``importance=`` of a pruner of torch-pruning.
+    """The importance of each unit, for ``importance=`` of a pruner of torch-pruning.
 
-    The pruner asks for groups of channels that can only go together; a group is worth what the rule gives the
-    units that its layers make. Shares of the mean of a layer, as ``"throughput"`` gives, can be compared over
-    layers, so that ``global_pruning=True`` makes sense. A group in which the flow measured nothing is left
-    whole. Pruning in several steps is followed: the numbers are those of the network as it was measured.
+    The pruner requests the importance of groups of channels that can only be removed together: that of the
+    units that their layers compute, by a rule of nif. Importances relative to the mean of a layer, as those
+    of ``"throughput"``, are comparable across layers, as ``global_pruning=True`` requires. A group in which
+    the flow measured nothing is not pruned. In iterative pruning the importances stay those of the measured
+    network.
 
     Args:
-        flow: What was measured on the model.
+        flow: The flow measured on the model.
         model: The network that the pruner is given, before anything is removed. It is not changed here.
-        data: Rows as for `nif.prune`, which rules such as ``"redundancy"`` judge by; 50 or more.
+        data: Rows as for `nif.prune`, which rules such as ``"redundancy"`` evaluate; 50 or more.
         rule: A name in `nif.pruning.rules.RULES`, or a function.
-        seed: For rules that draw.
-        output: Which output was measured, of a model that returns several.
+        seed: Random seed of the rule.
+        output: The measured output (name or index), of a model that returns several.
 
     Raises:
         InputError: Model, flow and data do not belong together, there is no such rule, or (when called) the
@@ -64,55 +65,55 @@ class FlowImportance:
         output: int | str | None = None,
     ) -> None:
         if isinstance(rule, str) and rule not in RULES:
-            raise InputError(f"There is no rule {rule!r}; expected one of {', '.join(RULES)}, or a function.")
-        found = subject(model, flow, data, output)
-        units = all_labels(found.hidden)
-        scores = (RULES[rule] if isinstance(rule, str) else rule)(found, units, seed)
-        self._worth = dict(zip(units.tolist(), scores.tolist(), strict=True))
-        self._weights = found.weights
+            raise InputError(f"Unknown rule {rule!r}; expected one of {', '.join(RULES)}, or a function.")
+        problem = pruning_problem(model, flow, data, output)
+        units = all_labels(problem.hidden)
+        importance = (RULES[rule] if isinstance(rule, str) else rule)(problem, units, seed)
+        self._importance = dict(zip(units.tolist(), importance.tolist(), strict=True))
+        self._weights = problem.weights
         self._names = {module: name for name, module in model.named_modules()}
 
     def __call__(self, group: Any) -> Float[Tensor, " channel"] | None:
         """One number for each channel of a group; None where nothing in it was measured."""
         graph = group._DG
-        gone = self._removed(graph.pruning_history())
+        removed = self._removed(graph.pruning_history())
         for dependency, places in group:
             if graph.is_out_channel_pruning_fn(dependency.handler):
-                made = self._made_by(dependency.target.module)
-                if made is not None:
-                    return self._worth_of(_left(made, gone)[_plain(places)])
+                units = self._computed_by(dependency.target.module)
+                if units is not None:
+                    return self._importance_of(_left(units, removed)[_plain(places)])
         return None
 
-    def _made_by(self, module: Any) -> UnitIds | None:
-        """Labels of the units that a module made before anything was removed."""
+    def _computed_by(self, module: Any) -> UnitIds | None:
+        """The units that a module computed before anything was removed."""
         if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d) and module not in self._names:
             raise InputError(
                 f"The pruner works on a {type(module).__name__} that is not in the model given to "
-                "FlowImportance; give both the same model."
+                "FlowImportance; pass the same model to both."
             )
-        makes = self._weights.rows.get(self._names.get(module, ""))
-        return None if makes is None else self._weights.groups.of(makes)
+        rows = self._weights.rows.get(self._names.get(module, ""))
+        return None if rows is None else self._weights.groups.of(rows)
 
-    def _worth_of(self, units: UnitIds) -> Float[Tensor, " channel"] | None:
-        values = np.array([self._worth.get(label, np.nan) for label in units.tolist()])
+    def _importance_of(self, units: UnitIds) -> Float[Tensor, " channel"] | None:
+        values = np.array([self._importance.get(label, np.nan) for label in units.tolist()])
         if np.isnan(values).all():
             return None
-        # A unit that was not measured stands with the best of its group.
+        # A unit that was not measured counts as the most important of its group.
         return torch.from_numpy(np.where(np.isnan(values), np.nanmax(values), values)).float()
 
     def _removed(self, history: Iterable[tuple[str, bool, Iterable[Any]]]) -> set[int]:
-        """Labels of what has been removed; each entry counts channels as they were at its time."""
-        labels, gone = self._weights.groups, set[int]()
-        for name, makes, places in history:
-            held = (self._weights.rows if makes else self._weights.columns).get(name)
-            held = self._weights.per_channel.get(name) if held is None else held
-            if held is not None:
-                gone.update(_left(labels.of(held), gone)[_plain(places)].tolist())
-        return gone
+        """The units removed so far; each entry counts channels as they were at its time."""
+        weights, removed = self._weights, set[int]()
+        for name, is_output, places in history:
+            units = (weights.rows if is_output else weights.columns).get(name)
+            units = weights.per_channel.get(name) if units is None else units
+            if units is not None:
+                removed.update(_left(weights.groups.of(units), removed)[_plain(places)].tolist())
+        return removed
 
 
-def _left(units: UnitIds, gone: set[int]) -> UnitIds:
-    return units[[label not in gone for label in units.tolist()]]
+def _left(units: UnitIds, removed: set[int]) -> UnitIds:
+    return units[[unit not in removed for unit in units.tolist()]]
 
 
 def _plain(places: Iterable[Any]) -> UnitIds:

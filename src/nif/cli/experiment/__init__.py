@@ -1,6 +1,6 @@
-"""The experiment of the paper from end to end, on data that anyone can get.
+"""The experiment of the paper from end to end, on public data.
 
-`run` trains a network, measures its information flow, prunes it, and compares what explains it.
+`run` trains a network, measures its information flow, prunes it, and compares attribution methods.
 """
 
 from nif.cli.experiment.run import EXPERIMENTS as EXPERIMENTS

@@ -1,4 +1,4 @@
-"""One thread for networks that are too small to share out."""
+"""Train a small classifier in one thread."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from nif.core.types import Advance, ignore
+from nif.network.decision import Decision
+from nif.network.forward import Forward
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Let torch work in one thread, and put its number of threads back.
+    """Run torch in one thread inside, and restore its number of threads.
 
-    On these networks handing a piece of work to a second thread takes longer than doing it; on a machine
-    that is busy with other things, many times longer.
+    For these networks a second thread costs more time than it saves, and on a busy machine many times more.
 
     Example:
         >>> before = torch.get_num_threads()
@@ -43,11 +44,11 @@ BATCH = 64
 
 
 def classifier(sizes: Sequence[int], *, seed: int) -> nn.Sequential:
-    """Linear layers with ReLU between them, initialised as torch does, from a generator of its own.
+    """Linear layers with ReLU between them, initialised as torch does, from a separate generator.
 
     Args:
         sizes: Features, hidden units of each layer, classes.
-        seed: Seeds the initial weights.
+        seed: Random seed of the initial weights.
 
     Example:
         >>> [name for name, _ in classifier((4, 10, 3), seed=0).named_children()]
@@ -58,7 +59,7 @@ def classifier(sizes: Sequence[int], *, seed: int) -> nn.Sequential:
     for depth, (inputs, outputs) in enumerate(itertools.pairwise(sizes), start=1):
         modules[f"linear{depth}"] = _linear(inputs, outputs, generator)
         modules[f"relu{depth}"] = nn.ReLU()
-    modules.popitem()  # the last layer gives logits
+    modules.popitem()  # the last layer returns logits
     return nn.Sequential(modules)
 
 
@@ -80,8 +81,8 @@ def train(
         y: Class of each sample.
         epochs: Passes over the data.
         learning_rate: Step size at the start.
-        seed: Seeds the order of the samples.
-        advance: PruningRecord of every epoch that is done, 1 each.
+        seed: Random seed of the order of the samples.
+        advance: Called after every epoch, with 1.
     """
     generator = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate)
@@ -99,8 +100,8 @@ def train(
 
 @torch.no_grad()
 def accuracy(model: nn.Module, x: Float[Tensor, "sample feature"], y: Int64[Tensor, " sample"]) -> float:
-    """Share of samples whose largest output is that of their class."""
-    return float((model(x).argmax(dim=1) == y).double().mean())
+    """The fraction of samples that the network assigns to their class."""
+    return Decision.of(Forward(model), (x,)).accuracy(model(x), y)
 
 
 def _linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:

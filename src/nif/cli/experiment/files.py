@@ -1,4 +1,4 @@
-"""What the demo leaves behind: figure, flow file, report, tables, and the text it printed."""
+"""Write the results of an experiment: figure, flow file, report, tables, and the printed text."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def write(run: Run, out: Path) -> list[Path]:
 def _figure(run: Run, path: Path) -> None:
     from matplotlib.figure import Figure
 
-    # A Figure of its own: pyplot would pick a window system and keep a global list of figures.
+    # No pyplot: it would choose a window system and keep a global list of figures.
     figure = Figure(figsize=(10, 6), layout="constrained")
     axes = figure.subplots()
     run.flow.plot(axes)

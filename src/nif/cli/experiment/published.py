@@ -1,4 +1,4 @@
-"""The table of the paper beside the same comparison made here, and how to read both."""
+"""The table of the paper beside the same comparison here, with a note on both."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ class PublishedRow:
     """A row of the paper's table: distance of an attribution from raw mutual information.
 
     Attributes:
-        name: As the paper has it.
-        ours: The row of our comparison that answers to it.
+        name: As in the paper.
+        ours: The corresponding row of our comparison.
         statistic: Two-sample Kolmogorov–Smirnov statistic.
         p_value: As printed, asymptotic.
     """
@@ -34,12 +34,12 @@ PUBLISHED_TABLE = (
 
 
 NOTE = (
-    "A small p-value rejects that two sets of values have one distribution. So the paper's table says the "
-    "opposite of the sentence above it there: NIF as published is the attribution furthest from raw mutual "
+    "A small p-value rejects that two sets of values have the same distribution. The paper's table therefore "
+    "contradicts the sentence above it: NIF as published is the attribution furthest from raw mutual "
     "information (D = 1, p = .011), and integrated gradients the nearest (D = .25, p = .996). Its p-values "
     "are the asymptotic ones with Stephens' factor. With four values against four the exact ones differ: "
-    ".029 at D = 1, .229 at D = .75. The test sees how values are spread, not which feature has which, and "
-    "four values tell it little: rank correlation and deletion test above say more."
+    ".029 at D = 1, .229 at D = .75. The test compares the spread of the values and ignores their order, and "
+    "four values give it little power; rank correlation and the deletion test above are more informative."
 )
 
 

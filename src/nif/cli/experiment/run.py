@@ -54,24 +54,23 @@ EXPERIMENTS = {
     "banknote": Experiment("banknote", hidden=(10, 10), epochs=40, has_published_table=True),
     "digits": Experiment("digits", hidden=(32, 16), epochs=40, has_published_table=False),
 }
-"""The demos by name; a new one is an entry here."""
-
+"""The experiments by name; a new one is an entry here."""
 
 Echo = Callable[[str], None]
-"""Shows one piece of text to the user."""
+"""Prints one piece of text."""
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """All that a demo made.
+    """The results of an experiment.
 
     Attributes:
         split: The data, standardised.
         model: The trained network.
-        flow: What was measured on its training rows.
+        flow: Its flow on the training rows.
         pruned: The network without its silent neurons.
-        comparison: Its attribution beside others.
-        text: All that was told of it.
+        comparison: Its attribution and those of other methods.
+        text: The printed text.
     """
 
     split: datasets.Split
@@ -93,43 +92,43 @@ def run(
     progress: bool = True,
     echo: Echo,
 ) -> Run:
-    """Run an experiment of `EXPERIMENTS` and tell what was found.
+    """Run an experiment of `EXPERIMENTS` and print the results.
 
     Args:
         experiment: The data set and its network.
         hidden: Units of each hidden layer, instead of the experiment's own.
         seed: Seeds the split, the network, its training and the measurement.
-        out: Directory for figure, flow file, report and tables; None writes nothing.
+        out: Directory for figure, flow file, report and tables; None writes no files.
         estimator: As for `nif.measure`.
-        tolerance: Accuracy that pruning may cost.
+        tolerance: Largest loss of accuracy by pruning.
         progress: Show bars with the time left, in a terminal, after two seconds.
-        echo: Shows each piece of text as soon as it is known.
+        echo: Prints each section when it is complete.
 
     Raises:
-        InputError: The data can not be had, a layer has no unit, or `out` can not be written.
+        InputError: The data cannot be loaded, a layer has no unit, or `out` cannot be written.
     """
     layers = _checked_hidden(experiment.hidden if hidden is None else tuple(hidden))
     if out is not None:
         refuse_unwritable(out)
-    told = _Transcript(echo)
+    transcript = _Transcript(echo)
     split = datasets.split(datasets.load(experiment.dataset), seed=seed)
-    told.title(f"NIF {__version__}: {split.whole}")
-    steps = _Steps(split, seed, progress, told)
+    transcript.title(f"NIF {__version__}: {split.whole}")
+    steps = _Steps(split, seed, progress, transcript)
     with one_thread():
         model = steps.trained(layers, experiment.epochs)
         flow = steps.measured(model, estimator)
         pruned = steps.pruned(model, flow, tolerance)
         comparison = steps.compared(model, flow)
     if experiment.has_published_table:
-        told.section("The table of the paper, beside ours", beside_published(comparison))
-    done = Run(split, model, flow, pruned, comparison, told.text)
+        transcript.section("The published table", beside_published(comparison))
+    done = Run(split, model, flow, pruned, comparison, transcript.text)
     if out is not None:
-        told.section("Written", "\n".join(f"  {path}" for path in write(done, out)))
+        transcript.section("Written", "\n".join(f"  {path}" for path in write(done, out)))
     return done
 
 
 class _Transcript:
-    """Shows text and remembers it."""
+    """Prints text and keeps it."""
 
     def __init__(self, echo: Echo) -> None:
         self.echo = echo
@@ -137,25 +136,25 @@ class _Transcript:
 
     def title(self, text: str) -> None:
         """The first line."""
-        self._say(paragraph(text, first=""))
+        self._write(paragraph(text, first=""))
 
     def section(self, title: str, text: str) -> None:
-        """A heading and what it is about."""
-        self._say(f"\n{title}\n{text}")
+        """A heading and its text."""
+        self._write(f"\n{title}\n{text}")
 
-    def _say(self, text: str) -> None:
+    def _write(self, text: str) -> None:
         self.text += text + "\n"
         self.echo(text)
 
 
 @dataclass(frozen=True, eq=False)
 class _Steps:
-    """The steps of a run, each of which says what it found."""
+    """The steps of a run, each of which prints its results."""
 
     split: datasets.Split
     seed: int
     progress: bool
-    told: _Transcript
+    transcript: _Transcript
 
     def trained(self, hidden: tuple[int, ...], epochs: int) -> nn.Module:
         sizes = (len(self.split.whole.feature_names), *hidden, len(self.split.whole.class_names))
@@ -164,7 +163,7 @@ class _Steps:
         with progress_bar("training", total=float(epochs), shown=self.progress) as advance:
             train(model, x, y, epochs=epochs, seed=self.seed, advance=advance)
         held_out = accuracy(model, *tensors(self.split.test))
-        self.told.section(
+        self.transcript.section(
             f"Network {'-'.join(map(str, sizes))}: ReLU, Adam, {epochs} epochs, seed {self.seed}",
             f"  accuracy {accuracy(model, x, y):.3f} on the {len(x)} rows it was trained on,\n"
             f"           {held_out:.3f} on {len(self.split.test)} rows held out",
@@ -182,28 +181,30 @@ class _Steps:
             seed=self.seed,
             progress=self.progress,
         )
-        self.told.section("Information flow", sections.measurement(flow))
-        self.told.section("Links", sections.links(flow))
-        self.told.section("Attribution", sections.attribution(flow))
-        self.told.section("Neurons", sections.neurons(flow))
-        self.told.section("Structure", f"{sections.layers(flow)}\n\n{sections.communities(flow)}")
+        self.transcript.section("Information flow", sections.measurement(flow))
+        self.transcript.section("Links", sections.links(flow))
+        self.transcript.section("Attribution", sections.attribution(flow))
+        self.transcript.section("Neurons", sections.neurons(flow))
+        self.transcript.section("Structure", f"{sections.layers(flow)}\n\n{sections.communities(flow)}")
         return flow
 
     def pruned(self, model: nn.Module, flow: Flow, tolerance: float) -> Pruned:
-        """FoldResults on the training rows, so that the held-out ones can tell whether it was right."""
+        """Prunes by the training rows, so that the held-out rows can test it."""
         rows = TensorDataset(*tensors(self.split.train))
         pruned = prune(model, flow, rows, tolerance=tolerance, progress=self.progress)
         before, after = (accuracy(network, *tensors(self.split.test)) for network in (model, pruned.model))
-        self.told.section("Without silent neurons", sections.pruning(pruned, before, after))
+        self.transcript.section("Without silent neurons", sections.pruning(pruned, before, after))
         return pruned
 
     def compared(self, model: nn.Module, flow: Flow) -> Comparison:
         rows = self.split.train
-        davis = self._published(model, flow)
+        published = self._published(model, flow)
         with progress_bar("comparing", total=float(len(ATTRIBUTIONS)), shown=self.progress) as advance:
-            comparison = compare(model, flow, rows.x, rows.y, davis=davis, seed=self.seed, advance=advance)
-        self.told.section("Attribution beside others", sections.shares(comparison))
-        self.told.section("Which one to believe", sections.agreement(comparison))
+            comparison = compare(
+                model, flow, rows.x, rows.y, published=published, seed=self.seed, advance=advance
+            )
+        self.transcript.section("Attribution by method", sections.shares(comparison))
+        self.transcript.section("Agreement and faithfulness", sections.agreement(comparison))
         return comparison
 
     def _published(self, model: nn.Module, flow: Flow) -> Flow | None:
@@ -211,7 +212,7 @@ class _Steps:
         if flow.measurement.terms > MOST_TERMS_FOR_MINE:
             return None
         with warnings.catch_warnings():
-            # What the warning says of this decomposition stands below the table.
+            # The text below the table says the same as the warning.
             warnings.simplefilter("ignore", UserWarning)
             return measure(
                 model, self.split.train.x, decomposition=DAVIS2019, seed=self.seed, progress=self.progress

@@ -1,8 +1,8 @@
-"""Rules that say how much each hidden unit is worth keeping; each is one file and one entry here."""
+"""Rules that give the importance of each hidden unit; each is one file and one entry here."""
 
 from __future__ import annotations
 
-from nif.pruning.rules.baselines import magnitude, random, taylor
+from nif.pruning.rules.baselines import magnitude
 from nif.pruning.rules.contribution import contribution
 from nif.pruning.rules.information import silent, throughput
 from nif.pruning.rules.redundancy import redundancy
@@ -14,7 +14,5 @@ RULES: dict[str, Rule] = {
     "redundancy": redundancy,
     "contribution": contribution,
     "magnitude": magnitude,
-    "taylor": taylor,
-    "random": random,
 }
-"""How units are ranked for removal, by name: the lowest scores go first."""
+"""Rules by name: the units of lowest importance are removed first."""

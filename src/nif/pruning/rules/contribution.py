@@ -10,12 +10,12 @@ from torch import Tensor
 from nif.network.forward import batches
 from nif.network.unit_groups import UnitIds
 from nif.network.weights import calls, channel_rows, some_of, weighted
-from nif.pruning.problem import Subject
+from nif.pruning.problem import PruningProblem
 from nif.pruning.rules.rule import ranks
 from nif.pruning.sensitivity import SAMPLES, directions, requiring_grad
 
 
-def contribution(subject: Subject, units: UnitIds, seed: int) -> Float[np.ndarray, " unit"]:
+def contribution(problem: PruningProblem, units: UnitIds, seed: int) -> Float[np.ndarray, " unit"]:
     r"""Place in a greedy removal of all units, each the one after which the outputs have moved least.
 
     .. math:: \operatorname{cost}(R) = E \sum_c \Big( \sum_{i \in R} \sum_{\text{positions}}
@@ -25,7 +25,7 @@ def contribution(subject: Subject, units: UnitIds, seed: int) -> Float[np.ndarra
     ``compensate="mean"`` leaves, to first order in each layer, and exactly in the last. With
     ``compensate=None`` a unit is replaced by 0 and no mean is subtracted.
     """
-    cost = _costs(subject, units).numpy()
+    cost = _costs(problem, units).numpy()
     added, waiting, order = cost.diagonal().copy(), np.ones(len(units), dtype=bool), []
     for _ in units:
         cheapest = int(np.where(waiting, added, np.inf).argmin())
@@ -36,14 +36,14 @@ def contribution(subject: Subject, units: UnitIds, seed: int) -> Float[np.ndarra
 
 
 @torch.enable_grad()
-def _costs(subject: Subject, units: UnitIds) -> Float[Tensor, "unit unit"]:
+def _costs(problem: PruningProblem, units: UnitIds) -> Float[Tensor, "unit unit"]:
     """Mean products of the changes of the outputs that every two units make, added up over layers."""
     total = torch.zeros(len(units), len(units), dtype=torch.float64)
-    inputs = some_of(subject.model, subject.inputs, SAMPLES)
-    belongs = _belongs(subject, units)
-    with calls(subject.model, belongs) as noted:
-        for piece in batches(subject.call, inputs, size=SAMPLES):
-            gives = subject.score.scored(subject.call, requiring_grad(piece))
+    inputs = some_of(problem.model, problem.inputs, SAMPLES)
+    belongs = _belongs(problem, units)
+    with calls(problem.model, belongs) as noted:
+        for piece in batches(problem.call, inputs, size=SAMPLES):
+            gives = problem.criterion.differentiable(problem.call, requiring_grad(piece))
             given = [(name, x) for name, seen in noted.items() for x, _ in seen]
             for direction in directions(gives.shape[1]).to(gives):
                 slopes = torch.autograd.grad(
@@ -52,25 +52,25 @@ def _costs(subject: Subject, units: UnitIds) -> Float[Tensor, "unit unit"]:
                 for (name, x), slope in zip(given, slopes, strict=True):
                     if slope is None:  # read on the way to another output only
                         continue
-                    change = _changes(subject, name, x, slope) @ belongs[name]
+                    change = _changes(problem, name, x, slope) @ belongs[name]
                     total += change.T @ change
     return total / len(inputs[0])
 
 
-def _changes(subject: Subject, name: str, x: Tensor, slope: Tensor) -> Float[Tensor, "sample channel"]:
+def _changes(problem: PruningProblem, name: str, x: Tensor, slope: Tensor) -> Float[Tensor, "sample channel"]:
     """First-order change of one output when each channel is replaced, positions added up."""
-    module = weighted(subject.model, name)
+    module = weighted(problem.model, name)
     values, slopes = channel_rows(module, x).detach().double(), channel_rows(module, slope).double()
-    instead = values.mean(0) if subject.compensate else 0.0
+    instead = values.mean(0) if problem.compensate else 0.0
     moved = (values - instead) * slopes
     return moved.reshape(len(x), -1, moved.shape[-1]).sum(1).cpu()
 
 
-def _belongs(subject: Subject, units: UnitIds) -> dict[str, Float[Tensor, "channel unit"]]:
+def _belongs(problem: PruningProblem, units: UnitIds) -> dict[str, Float[Tensor, "channel unit"]]:
     """For every layer that reads some of the units, which of its inputs is which unit."""
     found = {}
-    for name, reads in subject.weights.columns.items():
-        same = subject.weights.groups.of(reads)[:, None] == units[None, :]
+    for name, reads in problem.weights.columns.items():
+        same = problem.weights.groups.of(reads)[:, None] == units[None, :]
         if same.any():
             found[name] = torch.from_numpy(same.astype(np.float64))
     return found

@@ -8,20 +8,20 @@ import numpy as np
 from jaxtyping import Float
 
 from nif.network.unit_groups import UnitIds
-from nif.pruning.problem import Subject
+from nif.pruning.problem import PruningProblem
 
-Rule = Callable[[Subject, UnitIds, int], Float[np.ndarray, " unit"]]
-"""``rule(subject, units, seed)``: one score for each unit, comparable across layers; the lowest go first."""
+Rule = Callable[[PruningProblem, UnitIds, int], Float[np.ndarray, " unit"]]
+"""``rule(problem, units, seed)``: one score for each unit, comparable across layers; the lowest go first."""
 
 
 def sum_over_layers(
-    subject: Subject, units: UnitIds, by_layer: dict[str, np.ndarray]
+    problem: PruningProblem, units: UnitIds, by_layer: dict[str, np.ndarray]
 ) -> Float[np.ndarray, " unit"]:
     """Scores by layer, put in the order of `units`; those of units that are one are added up."""
     total = np.zeros(len(units))
     order = np.argsort(units)
     for layer, scores in by_layer.items():
-        labels = subject.hidden[layer]
+        labels = problem.hidden[layer]
         known = np.isin(labels, units)
         place = order[np.searchsorted(units[order], labels[known])]
         np.add.at(total, place, np.asarray(scores, dtype=np.float64)[known])
