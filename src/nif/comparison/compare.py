@@ -128,7 +128,7 @@ def _chosen(methods: Sequence[str]) -> list[str]:
 
 def _affordable(flow: Flow, davis: Flow | None) -> list[str]:
     """All rows, without the published flow where it is neither there nor to be had in reasonable time."""
-    too_long = davis is None and flow.measurement.terms > MOST_TERMS_FOR_MINE
+    too_long = davis is None and flow.measurement.options.get("terms", 0) > MOST_TERMS_FOR_MINE
     return [name for name in ATTRIBUTIONS if name != PUBLISHED or not too_long]
 
 

@@ -11,13 +11,14 @@ from torch import nn
 
 from nif.core.errors import InputError
 from nif.core.types import FEWEST_SAMPLES, Layer
-from nif.data.rows import rows
+from nif.data.rows import read
 from nif.data.signature import Signature
 from nif.flow.flow import Flow
-from nif.network.adapters import as_torch, make_plain, unwrapped
+from nif.network.adapters import make_plain
 from nif.network.dependency_graph import trace_gradients
 from nif.network.forward import Forward, Inputs, batches
-from nif.network.preserve import check_supported, preserved
+from nif.network.network import Network
+from nif.network.preserve import preserved
 from nif.network.unit_labels import Unit
 from nif.network.units import Wiring, trace
 from nif.pruning.criterion import Score, score_on
@@ -70,19 +71,19 @@ def subject(
     network = _copied(model)
     flags = {name: module.training for name, module in network.named_modules()}
     network.eval()
-    found = rows(data, arguments=Signature.of(network))
+    found = read(data, Signature.of(network))
     if len(found) < FEWEST_SAMPLES:
         raise InputError(
             f"The data have {len(found)} rows; pruning is judged on {FEWEST_SAMPLES} or more. Give more rows."
         )
     call = Forward(network, found.names, output)
-    score = score_on(call, found.every, found.labels, getattr(model, "classes_", None))
+    score = score_on(call, found.inputs, found.labels, getattr(model, "classes_", None))
     _same_output(flow, score)
-    example = next(batches(call, found.every, EXAMPLES))
+    example = next(batches(call, found.inputs, EXAMPLES))
     with preserved(network):
         wiring = trace(call, example) or trace_gradients(call, example, [layer.name for layer in flow.layers])
     hidden, whole = _hidden(flow, wiring)
-    return Subject(call, wiring, flow, hidden, found.every, score, flags, whole, compensate)
+    return Subject(call, wiring, flow, hidden, found.inputs, score, flags, whole, compensate)
 
 
 def _same_output(flow: Flow, score: Score) -> None:
@@ -96,10 +97,8 @@ def _same_output(flow: Flow, score: Score) -> None:
 
 
 def _copied(model: Any) -> nn.Module:
-    network = as_torch(unwrapped(model))  # wrappers hide the names of the modules that the flow knows
-    check_supported(network)
     try:
-        copied = copy.deepcopy(network)
+        copied = copy.deepcopy(Network.of(model).module)
     except (RuntimeError, TypeError) as error:
         raise InputError(f"The model can not be copied ({error}); pruning works on a copy of it.") from error
     make_plain(copied)
