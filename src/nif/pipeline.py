@@ -6,7 +6,7 @@ import functools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 from nif.core import __version__
 from nif.core.errors import InputError
@@ -21,7 +21,7 @@ from nif.measures.association.shared_critic import SharedMine
 from nif.measures.measure import Measure
 from nif.network.network import Network
 
-Parameters, Returned = ParamSpec("Parameters"), TypeVar("Returned")
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 OPTIONS_OF_ASSOCIATION = {
     "estimator": "pass nif.Association(estimator=nif.Binned()) as method.",
@@ -31,7 +31,7 @@ OPTIONS_OF_ASSOCIATION = {
 """Arguments of nif 0.1 that are options of the method now, and how to pass them."""
 
 
-def replaced_arguments(instead: Mapping[str, str]) -> Callable[[Callable[Parameters, Returned]], Any]:
+def replaced_arguments(instead: Mapping[str, str]) -> Callable[[Function], Function]:
     """Refuse arguments of an earlier version with a sentence on what to write instead.
 
     Args:
@@ -43,16 +43,16 @@ def replaced_arguments(instead: Mapping[str, str]) -> Callable[[Callable[Paramet
         TypeError: <lambda>() has no argument 'old' any more; pass new.
     """
 
-    def decorated(function: Callable[Parameters, Returned]) -> Callable[Parameters, Returned]:
+    def decorated(function: Function) -> Function:
         @functools.wraps(function)
-        def checked(*args: Parameters.args, **options: Parameters.kwargs) -> Returned:
+        def checked(*args: Any, **options: Any) -> Any:
             for name in options:
                 if name in instead:
                     called = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
                     raise TypeError(f"{called}() has no argument {name!r} any more; {instead[name]}")
             return function(*args, **options)
 
-        return checked
+        return checked  # type: ignore[return-value] # the same parameters and result
 
     return decorated
 
@@ -83,13 +83,13 @@ def measure(
 ) -> Flow:
     """Measure the information flow of a trained network.
 
-    The model is run on the data in eval mode and left as it was. Every connected pair of units gets a link in nats,
-    with a standard error and a p-value.
+    The model is run on the data in eval mode and left as it was. Every connected pair of units gets a link in
+    nats, with a standard error and a p-value.
 
     Args:
         model: A `torch.nn.Module`, or scikit-learn's MLPClassifier or MLPRegressor.
-        data: Inputs as Tensor, ndarray, DataFrame, Dataset or DataLoader, on the scale the model was trained on; 50
-            rows or more. Labels that come with them are not used.
+        data: Inputs as Tensor, ndarray, DataFrame, Dataset or DataLoader, on the scale the model was trained
+            on; 50 rows or more. Labels that come with them are not used.
         method: How links are weighed: an `Association`, `DAVIS2019`, or an estimator, which stands for
             ``Association(estimator)``. None is `Association()`.
         layers: Names of the modules whose outputs are measured; all non-linearities if None.
@@ -97,14 +97,15 @@ def measure(
         input_groups: A patch size or an array of group numbers, to measure pixels in groups.
         feature_names: One name for each input; a DataFrame's own if None.
         class_names: One name for each output.
-        reduce: The value of a channel over its positions: ``"mean"``, ``"max"``, or ``"positions"``, where each
-            position is a sample (such samples are not independent, and standard errors come out too small).
+        reduce: The value of a channel over its positions: ``"mean"``, ``"max"``, or ``"positions"``, where
+            each position is a sample (such samples are not independent, and standard errors come out too
+            small).
         seed: Random seed. The same seed on the same machine returns the same bits.
         device: Where to run a copy of the model; where the model is if None.
-        memory: Limit of a block of pairs in each process, on top of activations and result: a number of bytes or a
-            size such as ``"500MB"``.
-        n_jobs: Processes, through joblib, on the backend that `joblib.parallel_config` names. None is one process,
-            whose estimator may use several threads.
+        memory: Limit of a block of pairs in each process, on top of activations and result: a number of bytes
+            or a size such as ``"500MB"``.
+        n_jobs: Processes, through joblib, on the backend that `joblib.parallel_config` names. None is one
+            process, whose estimator may use several threads.
         progress: Show a bar with the time left, in a terminal, after two seconds.
 
     Raises:
@@ -152,15 +153,15 @@ def measure(
 
 
 def chosen_measure(method: Any) -> Measure:
-    """The measure that a user means.
+    """The measure that a method stands for.
 
     Raises:
         InputError: It is neither a measure nor an estimator.
 
     Example:
-        >>> chosen_measure("binned")
-        Traceback (most recent call last):
-        nif.InputError: method is 'binned'; expected nif.Association(), an estimator such as nif.Binned(), or None.
+        >>> from nif.estimators import Binned
+        >>> chosen_measure(Binned()) == Association(estimator=Binned())
+        True
     """
     if method is None:
         return Association()

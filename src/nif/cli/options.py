@@ -19,7 +19,7 @@ DATA = click.argument("data", type=click.Path(path_type=Path))
 WEIGHTS = click.option(
     "--weights",
     type=click.Path(path_type=Path),
-    help="State dict as .safetensors, or .pt saved by torch; without it, the weights that the factory returns.",
+    help="State dict as .safetensors, or .pt saved by torch; without it, the weights of the factory.",
 )
 
 

@@ -1,13 +1,13 @@
 """Read rows: what a user passes becomes checked tensors, with the labels and feature names that it has.
 
-Each kind of data has a reader, a function that returns a `Source`, and an entry in `READERS`. Sampling and checks
-are then the same for all.
+Each kind of data has a reader, a function that returns a `Source`, and an entry in `READERS`. Sampling and
+checks are then the same for all.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
@@ -63,8 +63,8 @@ class Rows:
         lengths += [] if self.labels is None else [len(self.labels)]
         if len(set(lengths)) > 1:
             raise InputError(
-                f"Inputs and labels have {lengths} rows; expected one row of each input, and one label, for each "
-                "sample."
+                f"Inputs and labels have {lengths} rows; expected one row of each input, and one label, for "
+                "each sample."
             )
 
     def __len__(self) -> int:
@@ -98,7 +98,7 @@ class Source:
     """
 
     length: int | None
-    batches: Callable[[Int64[np.ndarray, " kept"] | None], Iterator[Rows]]
+    batches: Callable[[Int64[np.ndarray, " kept"] | None], Generator[Rows]]
     indexed: bool = True
 
 
@@ -114,8 +114,8 @@ def read(
 ) -> Rows:
     """Read rows of a Tensor, ndarray, DataFrame, Dataset or DataLoader, and their labels.
 
-    A DataLoader is read once, in its own order; its generators and the global random state are restored. At most
-    `max_samples` rows are in memory at a time beside those that the data themselves hold.
+    A DataLoader is read once, in its own order; its generators and the global random state are restored. At
+    most `max_samples` rows are in memory at a time beside those that the data themselves hold.
 
     Args:
         data: For a model with several inputs also a tuple of arrays, or a mapping from the parameters of its
@@ -209,7 +209,7 @@ def _loader(data: Any, signature: Signature) -> Source | None:
     if not isinstance(data, DataLoader):
         return None
 
-    def batches(_: Any) -> Iterator[Rows]:
+    def batches(_: Any) -> Generator[Rows]:
         with same_generators(data):
             yield from _in_batches(data, signature)
 
@@ -221,7 +221,7 @@ def _memory_map(data: Any, signature: Signature) -> Source | None:
     if not isinstance(data, np.memmap) or data.ndim < 2:
         return None
 
-    def batches(index: Any) -> Iterator[Rows]:
+    def batches(index: Any) -> Generator[Rows]:
         yield _table_rows(np.array(data if index is None else data[index]))
 
     return Source(len(data), batches)
@@ -259,11 +259,11 @@ def _dataset(data: Any, signature: Signature) -> Source | None:
         )
     if isinstance(data, list) and len(data) < FEWEST_SAMPLES:
         raise InputError(
-            f"The data are a list of {len(data)} items, and each item is one row; expected {FEWEST_SAMPLES} or "
-            "more. Join batches with torch.cat, or pass a DataLoader."
+            f"The data are a list of {len(data)} items, and each item is one row; expected {FEWEST_SAMPLES} "
+            "or more. Join batches with torch.cat, or pass a DataLoader."
         )
 
-    def batches(index: Any) -> Iterator[Rows]:
+    def batches(index: Any) -> Generator[Rows]:
         rows = data if index is None else Subset(data, index.tolist())
         # Its own generator: a loader draws from the global random state otherwise.
         loader: DataLoader[Any] = DataLoader(rows, batch_size=BATCH, generator=torch.Generator())
@@ -291,16 +291,18 @@ def _length(data: Any) -> int | None:
 
 
 def _in_memory(rows: Rows) -> Source:
-    def batches(index: Any) -> Iterator[Rows]:
+    def batches(index: Any) -> Generator[Rows]:
         yield rows if index is None else rows.at(index)
 
     return Source(len(rows), batches)
 
 
-def _in_batches(batches: Iterable[Any], signature: Signature) -> Iterator[Rows]:
+def _in_batches(batches: Iterable[Any], signature: Signature) -> Generator[Rows]:
     for batch in batches:
         names, inputs, label = split(batch, signature)
-        labels = None if label is None else np.atleast_1d(_real(torch.as_tensor(label).detach()).cpu().numpy())
+        labels = (
+            None if label is None else np.atleast_1d(_real(torch.as_tensor(label).detach()).cpu().numpy())
+        )
         yield Rows(tuple(_real(values.detach()).cpu() for values in inputs), labels, names=names)
 
 

@@ -13,8 +13,8 @@ class Measurement:
 
     Attributes:
         method: The method with all its options, as text.
-        options: The same by name, and what the method chose: of `nif.Association` also ``terms``, the number of
-            mutual information terms, and ``automatic``, whether it chose the estimator.
+        options: The same by name, and what the method chose: of `nif.Association` also ``terms``, the number
+            of mutual information terms, and ``automatic``, whether it chose the estimator.
         samples: Number of samples: rows of data, or their positions.
         not_converged: Number of terms whose optimisation ran out of steps.
         seed: Random seed.
@@ -37,8 +37,9 @@ class Measurement:
         """From a file, also of nif 0.1, which had fields for the options of association.
 
         Example:
-            >>> old = {"estimator": "Binned()", "automatic": False, "decomposition": {"beta": None}, "noise": 0.0}
-            >>> old |= {"samples": 105, "terms": 85, "not_converged": 0, "seed": 0, "version": "0.1"}
+            >>> old = {"estimator": "Binned()", "automatic": False, "decomposition": {"beta": None}}
+            >>> old |= {"noise": 0.0, "samples": 105, "terms": 85, "not_converged": 0, "seed": 0}
+            >>> old |= {"version": "0.1"}
             >>> Measurement.read(old).method
             'Association(estimator=Binned(), beta=None, noise=0.0)'
         """
@@ -61,7 +62,9 @@ class Measurement:
             ['Association(estimator=None)',
              'Mine(), chosen automatically; 105 samples, 85 terms, 2 not converged; seed 0; nif 0.1']
         """
-        chosen = f"{self.options['estimator']}, chosen automatically; " if self.options.get("automatic") else ""
+        chosen = (
+            f"{self.options['estimator']}, chosen automatically; " if self.options.get("automatic") else ""
+        )
         terms = f", {self.options['terms']} terms" if "terms" in self.options else ""
         failed = f", {self.not_converged} not converged" if self.not_converged else ""
         counts = f"{self.samples} samples{terms}{failed}"

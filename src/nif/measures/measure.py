@@ -21,8 +21,8 @@ class Composition(Enum):
 
     Attributes:
         PRODUCT: The weight of a path is the product of its links (eq. 4).
-        SHARE: The weight of a path is its first link times the share of each further link in the outflow of its
-            unit. The weights of all paths then sum to the total.
+        SHARE: The weight of a path is its first link times the share of each further link in the outflow of
+            its unit. The weights of all paths then sum to the total.
     """
 
     PRODUCT = "product"

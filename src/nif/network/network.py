@@ -88,8 +88,8 @@ class Network:
         """The network of a model.
 
         Args:
-            model: A `torch.nn.Module`, compiled, parallel or not, a skorch net, or scikit-learn's MLPClassifier
-                or MLPRegressor.
+            model: A `torch.nn.Module`, compiled, parallel or not, a skorch net, or scikit-learn's
+                MLPClassifier or MLPRegressor.
             layers: Names of modules.
             output: A position, key or field.
             reduce: For units with positions.
@@ -157,7 +157,9 @@ def _on_device(module: nn.Module, device: Any) -> nn.Module:
         return copy.deepcopy(module).to(device)
     except (RuntimeError, AssertionError, TypeError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"Cannot move the model to device {device!r}: {reason}. Try device='cpu'.") from error
+        raise InputError(
+            f"Cannot move the model to device {device!r}: {reason}. Try device='cpu'."
+        ) from error
 
 
 def layers(
@@ -172,8 +174,10 @@ def layers(
         output: The output to measure, of a model that returns several.
 
     Returns:
-        One row for each layer, in order of execution: ``name``; ``kind``, the class of the module or the name of
-        the function; ``units``; ``shape`` of the activation without the sample; ``feeds``, the layers it feeds.
+        One row for each layer, in order of execution: ``name``; ``kind``, the class of the module or the name
+            of
+        the function; ``units``; ``shape`` of the activation without the sample; ``feeds``, the layers it
+        feeds.
 
     Raises:
         InputError: The model fails on the example, or a name does not exist.

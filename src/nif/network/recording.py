@@ -50,8 +50,8 @@ class Recording(Architecture):
     ) -> Recording:
         """Run a network on rows, batch by batch, in eval mode and without gradients; it is left as it was.
 
-        Activations are kept as float32 if the model computes in no higher precision. Those of the inputs share
-        the memory of the data if they can.
+        Activations are kept as float32 if the model computes in no higher precision. Those of the inputs
+        share the memory of the data if they can.
 
         Args:
             network: The network.
@@ -113,7 +113,8 @@ def record(
 ) -> Recording:
     """Record the activations of a trained network, layer by layer, and how the layers connect.
 
-    The layers are the inputs, the result of every non-linearity, be it a module or a function, and the output.
+    The layers are the inputs, the result of every non-linearity, be it a module or a function, and the
+    output.
 
     Args:
         model: As for `nif.measure`.
@@ -123,9 +124,9 @@ def record(
         class_names: One name for each output.
         device: Where to run a copy of the model; where the model is if None.
         output: The output to record, of a model that returns several: its position, key or field.
-        reduce: The value of a unit with positions (a channel of a convolution, a feature of tokens) for a row of
-            data: their ``"mean"`` or ``"max"``, or with ``"positions"`` one sample for each, at the places of the
-            layer with fewest; samples of one row are then not independent.
+        reduce: The value of a unit with positions (a channel of a convolution, a feature of tokens) for a row
+            of data: their ``"mean"`` or ``"max"``, or with ``"positions"`` one sample for each, at the places
+            of the layer with fewest; samples of one row are then not independent.
         input_groups: Inputs to take together; see `nif.data.groups.groups`.
         max_samples: Rows to record of data that have more, drawn at random; None for all.
         seed: Random seed of that draw.
@@ -201,13 +202,13 @@ class _ActivationBuffers(Tracer):
         buffer, first = self._buffer(index, units.dtype), self._first * self._reduction.samples_a_row
         if len(units) != self._rows * self._reduction.samples_a_row:
             raise InputError(
-                f"Layer {place.name!r} returned {len(units)} rows for {self._rows} rows of data; exclude it with "
-                "layers=."
+                f"Layer {place.name!r} returned {len(units)} rows for {self._rows} rows of data; exclude "
+                "it with layers=."
             )
         if units.shape[1] != buffer.shape[1]:
             raise InputError(
-                f"Layer {place.name!r} has {buffer.shape[1]} units on some rows and {units.shape[1]} on others; "
-                "exclude it with layers=."
+                f"Layer {place.name!r} has {buffer.shape[1]} units on some rows and {units.shape[1]} on "
+                "others; exclude it with layers=."
             )
         # One pass without a mask as large as the data: a sum is finite if all its terms are.
         if not (math.isfinite(units.sum().item()) or torch.isfinite(units).all()):

@@ -42,8 +42,8 @@ def _particular(measurement: Measurement) -> list[tuple[bool, str]]:
     return [
         (
             measurement.not_converged > 0,
-            f"{measurement.not_converged} of {options.get("terms")} terms were still rising when their budget "
-            "ran out; the links that rest on them are likely too low.",
+            f"{measurement.not_converged} of {options.get('terms')} terms were still rising when their "
+            "budget ran out; the links that rest on them are likely too low.",
         ),
         (
             measurement.samples < FEW_SAMPLES,

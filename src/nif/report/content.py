@@ -107,9 +107,10 @@ def _attribution(flow: Flow, dag: Dag) -> dict[str, np.ndarray]:
 def _meta(flow: Flow, dag: Dag, neurons: pd.DataFrame, links: Strongest) -> dict[str, Any]:
     silent = int(neurons["silent"].sum())
     total = sum(found.count for found in flow.links)
+    estimator = flow.measurement.options.get("estimator", flow.measurement.method)
     return {
         "summary": f"{_widths(dag.sizes)} units, {total:,} links, {links.of:,} of them with "
-        f"information; {silent:,} of {len(neurons):,} neurons silent at .05; {flow.measurement.options.get('estimator', flow.measurement.method)}, "
+        f"information; {silent:,} of {len(neurons):,} neurons silent at .05; {estimator}, "
         f"{flow.measurement.samples:,} samples",
         "layers": _layers(flow, neurons),
         "features": list(dag.features),

@@ -213,9 +213,7 @@ class _Steps:
         with warnings.catch_warnings():
             # What the warning says of this decomposition stands below the table.
             warnings.simplefilter("ignore", UserWarning)
-            return measure(
-                model, self.split.train.x, DAVIS2019, seed=self.seed, progress=self.progress
-            )
+            return measure(model, self.split.train.x, DAVIS2019, seed=self.seed, progress=self.progress)
 
 
 def tensors(dataset: datasets.Dataset) -> tuple[torch.Tensor, torch.Tensor]:

@@ -57,21 +57,22 @@ class Association:
     Args:
         estimator: None chooses `Mine` up to 5,000 terms of mutual information, and `Binned` above; with
             ``critic="shared"`` or ``"joint"`` it is `SharedMine`.
-        beta: Factor of the redundancy. None is ``1 / (n - 1)`` for a layer of n units, which keeps layers of any
-            width comparable (mRMR).
-        relevance: ``"unit"`` is :math:`I(X_i; Q_k)`. ``"layer"`` is :math:`I(X; Q_k)` of the whole layer, the same
-            for every i, as published. It misleads in two ways: links of one target then differ by redundancy
-            alone, and not by the information of their sources; and without noise it is infinite for continuous
-            inputs, so it needs ``noise > 0``.
-        order: ``"average"`` is the mean over all orders of the units, :math:`\tfrac12 \sum_{j \ne i} I(X_i; X_j)`.
-            ``"index"`` is :math:`\sum_{j < i} I(X_i; X_j)`, as published. It misleads if units have no natural
-            order: the first unit never pays, the last pays for all, and renumbering the features changes the
-            result.
-        critic: ``"separate"``: every term has its own best critic, the only choice in which each term is the mutual
-            information that it is named after. ``"shared"``: one critic for the relevance and all redundancies of
-            a link, trained to tighten every bound; each bound is valid and weaker. ``"joint"``: eq. 3 as printed,
-            ascent on relevance less redundancy. It pushes the redundancy bounds below any possible information,
-            so its critic is bounded, and the result says how far the critic could be pushed. For study.
+        beta: Factor of the redundancy. None is ``1 / (n - 1)`` for a layer of n units, which keeps layers of
+            any width comparable (mRMR).
+        relevance: ``"unit"`` is :math:`I(X_i; Q_k)`. ``"layer"`` is :math:`I(X; Q_k)` of the whole layer, the
+            same for every i, as published. It misleads in two ways: links of one target then differ by
+            redundancy alone, and not by the information of their sources; and without noise it is infinite
+            for continuous inputs, so it needs ``noise > 0``.
+        order: ``"average"`` is the mean over all orders of the units, :math:`\tfrac12 \sum_{j \ne i} I(X_i;
+            X_j)`. ``"index"`` is :math:`\sum_{j < i} I(X_i; X_j)`, as published. It misleads if units have no
+            natural order: the first unit never pays, the last pays for all, and renumbering the features
+            changes the result.
+        critic: ``"separate"``: every term has its own best critic, the only choice in which each term is the
+            mutual information that it is named after. ``"shared"``: one critic for the relevance and all
+            redundancies of a link, trained to tighten every bound; each bound is valid and weaker.
+            ``"joint"``: eq. 3 as printed, ascent on relevance less redundancy. It pushes the redundancy
+            bounds below any possible information, so its critic is bounded, and the result says how far the
+            critic could be pushed. For study.
         noise: Standard deviation of the Gaussian channel behind every unit, in deviations of that unit.
         rows: Rows of data above this number are sampled at random; None measures all.
 
@@ -82,9 +83,9 @@ class Association:
         Davis et al. (2019), https://arxiv.org/abs/1901.08557
 
     Example:
-        >>> Association(noise=0.1)  # doctest: +NORMALIZE_WHITESPACE
-        Association(estimator=None, beta=None, relevance='unit', order='average', critic='separate', noise=0.1,
-            rows=100000)
+        >>> Association(noise=-1.0)
+        Traceback (most recent call last):
+        nif.InputError: noise is -1.0; expected a number from 0 up, such as 0.1 (of each unit's deviation).
     """
 
     estimator: Estimator | SharedMine | None = None
@@ -120,7 +121,7 @@ class Association:
     def measure(
         self, network: Network, rows: Rows, *, seed: int, resources: Resources, advance: Advance
     ) -> Measured:
-        """Record the network on the rows, and estimate every term of its links; see `nif.measures.measure`."""
+        """Record the network on the rows, and estimate every term of its links; see `Measure`."""
         self._check_finite()
         recording = Recording.of(network, rows, advance=advance)
         _warn_of_duplicates(recording)
@@ -206,8 +207,8 @@ class Association:
         if self.estimator is not None and separate == isinstance(self.estimator, SharedMine):
             fitting = "an estimator such as nif.Mine()" if separate else "nif.SharedMine()"
             raise InputError(
-                f"critic={self.critic!r} cannot be combined with estimator={self.estimator!r}; pass {fitting}, or "
-                "None."
+                f"critic={self.critic!r} cannot be combined with estimator={self.estimator!r}; pass "
+                f"{fitting}, or None."
             )
         if separate:
             checked_estimator(self.estimator)
@@ -223,8 +224,8 @@ class Association:
             )
         warnings.warn(
             "DAVIS2019 with noise=0 measures the information of a whole layer about a unit that the layer "
-            "determines, which is infinite: its numbers reflect the number of samples and the length of training. "
-            "Pass noise=0.1 for a defined one.",
+            "determines, which is infinite: its numbers reflect the number of samples and the length of "
+            "training. Pass noise=0.1 for a defined one.",
             stacklevel=5,
         )
 
@@ -244,7 +245,7 @@ def _warn_of_duplicates(recording: Recording) -> None:
     distinct = len(np.unique(rows, axis=0)) / len(rows)
     if distinct < FEWEST_DISTINCT:
         warnings.warn(
-            f"{1 - distinct:.0%} of the rows are duplicates. Standard errors and p-values assume independent rows "
-            "and are too small.",
+            f"{1 - distinct:.0%} of the rows are duplicates. Standard errors and p-values assume independent "
+            "rows and are too small.",
             stacklevel=5,
         )

@@ -27,8 +27,8 @@ def cached(estimator: Estimator) -> Estimator:
 class CachedEstimator:
     """Returns the same bits as its estimator; arrays that come a third time cost nothing.
 
-    Training changes every layer but the inputs, so only results that came twice are kept: those of the inputs among
-    themselves, which are most of the terms of a network with many inputs.
+    Training changes every layer but the inputs, so only results that came twice are kept: those of the inputs
+    among themselves, which are most of the terms of a network with many inputs.
 
     Attributes:
         estimator: Does the work.

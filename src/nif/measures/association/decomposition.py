@@ -2,12 +2,12 @@
 
 .. math:: \text{link}(i, k) = \text{relevance}(i, k) - \beta \\, \text{redundancy}(i)
 
-Relevance is the information about the target unit k; redundancy is the information that unit i has in common with
-the other units of its own layer, which would be counted more than once.
+Relevance is the information about the target unit k; redundancy is the information that unit i has in common
+with the other units of its own layer, which would be counted more than once.
 
 References:
-    Davis et al. (2019), eq. 2 and 3, https://arxiv.org/abs/1901.08557. Relevance of a unit: Battiti (1994), MIFS.
-    Beta: Peng et al. (2005), mRMR.
+    Davis et al. (2019), eq. 2 and 3, https://arxiv.org/abs/1901.08557. Relevance of a unit: Battiti (1994),
+    MIFS. Beta: Peng et al. (2005), mRMR.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def redundancy(
     Args:
         within: Mutual information of all pairs of units of the layer, ``[unit, unit]``.
         order: ``"average"`` or ``"index"``; see `nif.Association`.
-        joined: Which units feed which target; None where all feed all. Only the inputs of a target are redundant
-            for it.
+        joined: Which units feed which target; None where all feed all. Only the inputs of a target are
+            redundant for it.
 
     Returns:
         One value for each unit, ``[unit]``; for each unit and target, ``[unit, target]``, with `joined`.

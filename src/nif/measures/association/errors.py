@@ -7,8 +7,8 @@ an attribution by its influence
     \\operatorname{Var} A_{ij} \approx \frac1N \\sum_s A_{ij}(s)^2
 
 F sums the paths from feature i to unit u, B those from unit v to class j, and :math:`s_{uv}` is the standard
-error of the information of two units. Of :math:`d_{uv}(s)`, the influence of row s on that information, only the
-correlations between pairs count here (`nif.measures.association.row_influence`). With independent
+error of the information of two units. Of :math:`d_{uv}(s)`, the influence of row s on that information, only
+the correlations between pairs count here (`nif.measures.association.row_influence`). With independent
 :math:`d_{uv}` this is the delta method of `nif.flow.paths.attribution_stderr`, whose 95 % intervals hold the
 truth of a linear network in 72 to 92 % of samples. Inflow and outflow of a unit are sums of links: the same
 with F and B of 1.
@@ -192,11 +192,13 @@ class _LayerInfluence:
 
     def beta(self, links: Links) -> Float[np.ndarray, " target"]:
         """Of each target."""
-        counts = [len(self.shared)] * links.nats.shape[1] if links.joined is None else links.joined.sum(axis=0)
+        counts = (
+            [len(self.shared)] * links.nats.shape[1] if links.joined is None else links.joined.sum(axis=0)
+        )
         return np.array([beta_for(self.terms.beta, int(count)) for count in counts])
 
     def onward(self, after: Sequence[Float[np.ndarray, "_ label"]]) -> Float[np.ndarray, "unit label+1 row"]:
-        """Influence of each row on the paths from each unit to each label; in one more label, on its links."""
+        """Influence of each row on the paths from each unit to each label, and last on its links."""
         behind = [np.pad(after[links.target], [(0, 0), (0, 1)], constant_values=1.0) for links in self.links]
         return _in_blocks(
             len(self.shared),

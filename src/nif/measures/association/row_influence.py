@@ -74,7 +74,9 @@ class BinnedInfluence:
     @classmethod
     def of(cls, activations: Activations, pairs: Iterable[tuple[int, int]]) -> BinnedInfluence:
         """Cut each column into bins of equal mass."""
-        return cls(tuple(np.ascontiguousarray(Columns.of(layer, BINS).bins(layer).T) for layer in activations))
+        return cls(
+            tuple(np.ascontiguousarray(Columns.of(layer, BINS).bins(layer).T) for layer in activations)
+        )
 
     def weighted_sum(self, layer: int, units: Units, other: int, weight: Weight) -> WeightedSum:
         """See `RowInfluence`."""
@@ -93,7 +95,8 @@ class CopulaInfluence:
         scores: Normal scores of each layer, with variance 1.
         squares: Their squares.
         rho: Their correlations, by a pair of layers.
-        scale: The factor that makes the variance of a pair 1, with the sign of rho; 0 where a side is constant.
+        scale: The factor that makes the variance of a pair 1, with the sign of rho; 0 where a side is
+            constant.
     """
 
     scores: tuple[Float[np.ndarray, "_ row"], ...]

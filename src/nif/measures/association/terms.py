@@ -128,9 +128,7 @@ def units_apart(recording: Recording, observed: Activations, pairs: PairwiseRunn
     return between
 
 
-def whole_layers(
-    recording: Recording, observed: Activations, noise: float, pairs: PairwiseRunner
-) -> Between:
+def whole_layers(recording: Recording, observed: Activations, noise: float, pairs: PairwiseRunner) -> Between:
     """Relevance :math:`I(X; Q_k)` of the whole source layer, the same for each of its units.
 
     It is computed through the channel if the layer alone determines :math:`Q_k`, and estimated otherwise.
