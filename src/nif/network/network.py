@@ -89,12 +89,8 @@ class Network:
 
         Args:
             model: A `torch.nn.Module`, compiled, parallel or not, a skorch net, or scikit-learn's
-                MLPClassifier or MLPRegressor.
-            layers: Names of modules.
-            output: A position, key or field.
-            reduce: For units with positions.
+                MLPClassifier or MLPRegressor, whose own class names hold if none are passed.
             device: Where to run a copy of the model; where the model is if None.
-            class_names: One for each output; a scikit-learn model's own if None.
 
         Raises:
             InputError: The model is of another type, cannot be traced, or cannot be moved to the device.

@@ -117,20 +117,10 @@ def record(
     output.
 
     Args:
-        model: As for `nif.measure`.
-        data: Inputs; 50 rows or more. See `nif.data.rows.read`.
+        model: See `nif.measure`, also for the options without a line here.
+        data: Inputs; see `nif.data.rows.read`.
         layers: Names of the modules to record instead; `nif.layers` lists those of a model.
-        feature_names: One name for each input, or group of inputs.
-        class_names: One name for each output.
-        device: Where to run a copy of the model; where the model is if None.
-        output: The output to record, of a model that returns several: its position, key or field.
-        reduce: The value of a unit with positions (a channel of a convolution, a feature of tokens) for a row
-            of data: their ``"mean"`` or ``"max"``, or with ``"positions"`` one sample for each, at the places
-            of the layer with fewest; samples of one row are then not independent.
-        input_groups: Inputs to take together; see `nif.data.groups.groups`.
         max_samples: Rows to record of data that have more, drawn at random; None for all.
-        seed: Random seed of that draw.
-        progress: Show a bar with the time left, in a terminal, after two seconds.
         fewest: Number of rows below which the data are refused.
 
     Raises:
