@@ -64,7 +64,7 @@ class InformationFlow(Attribution):
         >>> import nif
         >>> net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
         >>> x = torch.randn(300, 3, generator=torch.Generator().manual_seed(0))
-        >>> flow = nif.measure(net, x, estimator=nif.Binned(), progress=False)
+        >>> flow = nif.measure(net, x, nif.Binned(), progress=False)
         >>> local = InformationFlow(net, flow, x).attribute(x, target=1)
         >>> np.allclose(local.mean(0), flow.attribution().iloc[:, 1], atol=1e-5)
         True

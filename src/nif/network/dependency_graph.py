@@ -52,12 +52,12 @@ def trace_gradients(call: Forward, example: Inputs, steps: Collection[str] | Non
         True
     """
     network = copy.deepcopy(call.model).eval().requires_grad_(True)
-    graph = _graph(call.on(network), example)
+    graph = _graph(call.with_model(network), example)
     wiring = _weights_of(network, graph)
     names = {module: name for name, module in network.named_modules()}
     makers = _Makers(network, wiring)
     with torch.no_grad(), unfused(), traced_run(network, makers):
-        returned = call.on(network).returned(example)
+        returned = call.with_model(network).all_outputs(example)
     wanted = makers.at.keys() if steps is None else makers.at.keys() & set(steps)
     for name in sorted({maker for step in wanted for maker in makers.at[step]}):
         _follow(graph, wiring, names, network.get_submodule(name))
@@ -106,7 +106,7 @@ def _not_followed(reason: str) -> InputError:
 
 def _followable(call: Forward, example: Inputs) -> list[Tensor]:
     """Every tensor that the model returns and that was computed."""
-    return [values for values in every_output(call.returned(example)) if values.grad_fn is not None]
+    return [values for values in every_output(call.all_outputs(example)) if values.grad_fn is not None]
 
 
 def _weights_of(network: nn.Module, graph: Any) -> Wiring:

@@ -84,7 +84,7 @@ def prune(
         >>> with torch.no_grad():
         ...     _ = net[0].weight[1].zero_()
         >>> x = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
-        >>> small = prune(net, nif.measure(net, x, estimator=nif.Binned()), x)
+        >>> small = prune(net, nif.measure(net, x, nif.Binned()), x)
         >>> "1[1]" in set(small.removed["unit"])
         True
     """
@@ -129,7 +129,7 @@ class _Evaluator:
         """Whether the score of this network is within the tolerance."""
         score = self.subject.score
         return self.tolerance is None or score.within(
-            self.tolerance, score.outputs(self.subject.call.on(model))
+            self.tolerance, score.outputs(self.subject.call.with_model(model))
         )
 
 
@@ -141,7 +141,7 @@ def _result(found: Subject, asked: Candidates, gone: Unit, made: Cut, tolerance:
     put_back = _rows(found, np.setdiff1d(np.concatenate([asked.ordered, asked.last]), gone))
     last = np.isin(put_back.pop("label"), asked.last)
     put_back["reason"] = np.where(last, "last unit of its layer", "the score would fall too far")
-    smaller = found.call.on(made.model)
+    smaller = found.call.with_model(made.model)
     after = found.score.outputs(smaller)
     return Pruned(
         model=made.model,

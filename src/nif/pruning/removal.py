@@ -179,7 +179,7 @@ def cut_out(subject: Subject, silenced: nn.Module, gone: Unit) -> Cut:
     smaller, score = copy.deepcopy(silenced), subject.score
     try:
         kept = cut(smaller, subject.wiring, gone)
-        found, wanted = (score.outputs(subject.call.on(each)) for each in (smaller, silenced))
+        found, wanted = (score.outputs(subject.call.with_model(each)) for each in (smaller, silenced))
         same = score.agree(found, wanted)
     except (InputError, RuntimeError, IndexError, ValueError) as error:
         return Cut(silenced, gone, {}, (f"Nothing can be cut out of this network ({error}): {ZEROED}.",))

@@ -116,7 +116,7 @@ def _covariances(subject: Subject, names: list[str]) -> dict[str, Float[Tensor, 
     inputs, drawn = some_of(subject.model, subject.inputs), torch.Generator().manual_seed(0)
     with calls(subject.model, names) as noted:
         for piece in batches(subject.call, inputs, size=256):
-            subject.call.returned(piece)
+            subject.call.all_outputs(piece)
             most = math.ceil(ROWS * len(piece[0]) / len(inputs[0]))
             for name, seen in noted.items():
                 channels = torch.arange(len(subject.wiring.reads[name]))

@@ -70,7 +70,7 @@ def plain(model: nn.Module) -> dict[str, Tensor]:
 
 def _flops(call: Forward, row: Inputs) -> int:
     with unfused(), FlopCounterMode(display=False) as counter:  # what a fused kernel does is not counted
-        call.returned(row)
+        call.all_outputs(row)
     return int(counter.get_total_flops())
 
 
@@ -78,11 +78,11 @@ def _seconds(call: Forward, piece: Inputs) -> float:
     """Median over several forward passes; on a GPU the work is waited for."""
     start = time.perf_counter()
     while time.perf_counter() - start < WARM:  # the first passes choose kernels and wake the processor
-        call.returned(piece)
+        call.all_outputs(piece)
     taken: list[float] = []
     while len(taken) < REPEATS and (sum(taken) < SECONDS or not taken):
         start = time.perf_counter()
-        call.returned(piece)
+        call.all_outputs(piece)
         if piece[0].is_cuda:
             torch.cuda.synchronize(piece[0].device)
         taken.append(time.perf_counter() - start)
