@@ -83,7 +83,7 @@ def tried(name: str) -> dict[str, object]:
     model, data = made(name)
     start = time.perf_counter()
     groups = None if name in OF_TEXT else 8
-    flow = nif.measure(model, data, estimator=nif.Binned(), input_groups=groups, progress=False)
+    flow = nif.measure(model, data, nif.Binned(), input_groups=groups, progress=False)
     seconds = time.perf_counter() - start
     found: dict[str, object] = {
         "network": name,

@@ -54,7 +54,7 @@ def random_flow(layers: int, units: int) -> Flow:
             for place in range(layers - 1)
         ),
         constant=(np.zeros(units, dtype=bool),) * layers,
-        measurement=Measurement("random", False, {}, 0.0, 1000, 0, 0, 0, "0"),
+        measurement=Measurement("random", {}, 1000, 0, 0, "0"),
     )
 
 
@@ -138,7 +138,7 @@ def coverage_of(sizes: Sequence[int], rho: float, samples: int, estimator: Any, 
     values, errors, independent, units, unit_errors = [], [], [], [], []
     for seed in range(seeds):
         x = np.random.default_rng(seed).normal(size=(samples, sizes[0])) @ root.T
-        flow = nif.measure(network, x, layers=layers, estimator=estimator, seed=seed, progress=False)
+        flow = nif.measure(network, x, estimator, layers=layers, seed=seed, progress=False)
         values.append(flow.attribution().to_numpy())
         errors.append(flow.attribution_stderr().to_numpy())
         independent.append(replace(flow, errors=None).attribution_stderr().to_numpy())

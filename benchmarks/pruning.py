@@ -115,7 +115,7 @@ def fitted(model: nn.Sequential, x: Tensor, y: Tensor, epochs: int) -> nn.Sequen
 
 def flow_of(model: nn.Module, x: Tensor) -> nif.Flow:
     """The flow on up to 2,000 training rows."""
-    return nif.measure(model, x[:2000], estimator=nif.Binned(), progress=False)
+    return nif.measure(model, x[:2000], nif.Binned(), progress=False)
 
 
 def rules_compared(task: Task, seed: int) -> Iterator[dict[str, object]]:
@@ -290,7 +290,7 @@ def silent_removed(name: str, seed: int) -> dict[str, object]:
     x, y = torch.from_numpy(parts.train.x), torch.from_numpy(parts.train.y)
     model = fitted(mlp(*sizes), x, y, epochs)
     planted = plant(model) if "planted" in name else set()
-    flow = nif.measure(model, x, estimator=nif.Binned(), seed=seed, progress=False)
+    flow = nif.measure(model, x, nif.Binned(), seed=seed, progress=False)
     small = nif.prune(model, flow, TensorDataset(x, y), progress=False)
     original = Trained(
         model, TensorDataset(x, y), TensorDataset(*map(torch.from_numpy, (parts.test.x, parts.test.y)))

@@ -158,7 +158,7 @@ def kept(data: Any) -> None:
 def all_rows(estimator: Estimator, data: Any) -> None:
     """Measure links from 20,000 rows, drawn from all."""
     model = mlp(64, 32, 10)
-    nif.measure(model, data, estimator=estimator, max_samples=20_000, progress=False)
+    nif.measure(model, data, nif.Association(estimator, rows=20_000), progress=False)
 
 
 WORK: dict[str, Callable[[Any], None]] = {
@@ -191,12 +191,12 @@ def flow_of_resnet() -> pd.DataFrame:
     """Seconds from a residual network and its images to a flow with p-values."""
     torch.manual_seed(0)
     x, model = torch.randn(2_000, 1, 28, 28), resnet().eval()
-    nif.measure(mlp(4, 3, 2), torch.randn(100, 4), estimator=nif.Binned(), progress=False)  # compiles
+    nif.measure(mlp(4, 3, 2), torch.randn(100, 4), nif.Binned(), progress=False)  # compiles
     start, used = time.perf_counter(), time.process_time()
-    flow = nif.measure(model, x, estimator=nif.Binned(), input_groups=4, progress=False)
+    flow = nif.measure(model, x, nif.Binned(), input_groups=4, progress=False)
     measured = {"seconds": time.perf_counter() - start, "processor seconds": time.process_time() - used}
     channels = sum(len(layer) for layer in flow.layers[1:-1])
-    return pd.DataFrame([{"channels": channels, "terms": flow.measurement.terms, **measured}])
+    return pd.DataFrame([{"channels": channels, "terms": flow.measurement.options["terms"], **measured}])
 
 
 def main() -> None:

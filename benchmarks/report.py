@@ -39,7 +39,7 @@ const first = () => requestAnimationFrame(second);
 document.addEventListener('DOMContentLoaded', () => requestAnimationFrame(first));
 """
 LONGEST = "Math.max(...window.frames.slice(1).map((now, i) => now - window.frames[i]))"
-MEASUREMENT = Measurement("random", False, {"relevance": "unit"}, 0.0, 1000, 0, 0, 0, "0")
+MEASUREMENT = Measurement("random", {"relevance": "unit", "noise": 0.0}, 1000, 0, 0, "0")
 
 
 def network(layers: int, units: int, links: int, seed: int = 0) -> Flow:

@@ -47,7 +47,7 @@ def network(sizes: list[int], samples: int = 2_000) -> Callable[[], object]:
         modules += [torch.nn.Linear(before, after), torch.nn.ReLU()]
     model = torch.nn.Sequential(*modules[:-1])
     data = columns(samples, sizes[0])
-    return lambda: nif.measure(model, data, estimator=nif.Binned(), progress=False)
+    return lambda: nif.measure(model, data, nif.Binned(), progress=False)
 
 
 STUDIES: dict[str, tuple[list[int], Callable[[int], Callable[[], object]]]] = {

@@ -43,11 +43,11 @@ def main() -> None:
     for estimator in (nif.Mine(), nif.Binned()):
         start = time.perf_counter()
         found = [
-            weights(nif.measure(model, x, estimator=estimator, seed=seed, progress=False))
+            weights(nif.measure(model, x, estimator, seed=seed, progress=False))
             for seed in range(options.seeds)
         ]
         seconds = (time.perf_counter() - start) / options.seeds
-        again = weights(nif.measure(model, x, estimator=estimator, seed=0, progress=False))
+        again = weights(nif.measure(model, x, estimator, seed=0, progress=False))
         pairs = [float(spearmanr(one, two).statistic) for one, two in itertools.combinations(found, 2)]
         print(
             f"banknote 4-10-10-2, {len(x)} samples, {len(again)} links, {estimator!r}: Spearman between "

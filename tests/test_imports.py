@@ -145,7 +145,7 @@ def test_measuring_does_not_load_the_compiler_of_torch() -> None:
     code = """
 import sys, torch, nif
 net = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 1))
-nif.measure(net, torch.randn(60, 2), estimator=nif.GaussianCopula())
+nif.measure(net, torch.randn(60, 2), nif.GaussianCopula())
 assert "torch._dynamo" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)

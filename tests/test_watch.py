@@ -91,16 +91,9 @@ def test_several_inputs_are_named_as_the_model_names_them() -> None:
 def test_the_flow_is_that_of_measure() -> None:
     model, (x, _) = network().eval(), rows()
     names = {"feature_names": ["a", "b", "c", "d"], "class_names": ["no", "yes"]}
-    watch = nif.Watch(model, x, noise=0.1, layers=["2"], seed=7, **names)  # type: ignore[arg-type]
+    watch = nif.Watch(model, x, nif.Association(noise=0.1), layers=["2"], seed=7, **names)  # type: ignore[arg-type]
     expected = nif.measure(
-        model,
-        x,
-        estimator=nif.Binned(),
-        noise=0.1,
-        layers=["2"],
-        seed=7,
-        progress=False,
-        **names,  # type: ignore[arg-type]
+        model, x, nif.Association(nif.Binned(), noise=0.1), layers=["2"], seed=7, progress=False, **names
     )
     found = watch.step(0)
     assert found is not None
@@ -180,15 +173,15 @@ def test_a_later_failure_warns_and_the_first_raises() -> None:
     watch.step(0)
     with torch.no_grad():
         model[0].weight.fill_(float("nan"))
-    with pytest.warns(UserWarning, match="Epoch 1 is not measured"):
+    with pytest.warns(UserWarning, match="Epoch 1 was skipped"):
         assert watch.step(1) is None
-    assert list(watch.flows) == [0] and list(watch.missed) == [1] and "1 missed" in repr(watch)
+    assert list(watch.flows) == [0] and list(watch.failed) == [1] and "1 skipped" in repr(watch)
 
 
-def test_repeated_rows_are_told_of_once() -> None:
+def test_duplicate_rows_are_warned_of_once() -> None:
     x = rows()[0][:100].repeat(2, 1)
     watch = nif.Watch(network(), x)
-    with pytest.warns(UserWarning, match="repeat another row"):
+    with pytest.warns(UserWarning, match="100% of the rows are duplicates|50% of the rows are duplicates"):
         watch.step(0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -202,7 +195,7 @@ def test_every_is_a_number_of_epochs(every: Any) -> None:
 
 
 def test_without_a_model_it_says_so() -> None:
-    with pytest.raises(InputError, match="no model to measure"):
+    with pytest.raises(InputError, match="No model was given"):
         nif.Watch(None, rows()[0]).step(0)
 
 

@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 import nif
+from nif.data.rows import Rows
 from nif.estimators.estimate import Estimate
-from nif.measures.association.cached import remembering
-from nif.watch import FEWEST_SAMPLES, MOST_SAMPLES, Sample, rows_for
+from nif.measures.association.cached import cached
+from nif.watch import FEWEST_SAMPLES, MOST_SAMPLES, rows_for, thinned
 from support.training_runs import network, rows
 
 WIDE = 400
@@ -44,7 +45,7 @@ def moved(model: nn.Module, epoch: int) -> None:
 def test_inputs_are_compared_with_one_another_twice_and_no_more() -> None:
     model, counting = network(), Counting()
     inputs = rows()[0].shape[1]
-    watch = nif.Watch(model, rows()[0], estimator=counting)
+    watch = nif.Watch(model, rows()[0], counting)
     for epoch in range(5):
         watch.step(epoch)
         moved(model, epoch)
@@ -58,8 +59,8 @@ def test_what_is_remembered_has_the_bits_of_what_is_measured() -> None:
     watch = nif.Watch(model, rows()[0], max_samples=10_000, seed=4)
     for epoch in range(4):
         flow = watch.step(epoch)
-        fresh = nif.measure(model, rows()[0], estimator=nif.Binned(), seed=4, progress=False)
-        assert flow is not None and flow.measurement.estimator == "Binned()"
+        fresh = nif.measure(model, rows()[0], nif.Binned(), seed=4, progress=False)
+        assert flow is not None and flow.measurement.options["estimator"] == "Binned()"
         for found, expected in zip(flow.links, fresh.links, strict=True):
             np.testing.assert_array_equal(found.nats, expected.nats)
             np.testing.assert_array_equal(found.stderr, expected.stderr)
@@ -70,13 +71,13 @@ def test_what_is_remembered_has_the_bits_of_what_is_measured() -> None:
 def test_other_numbers_another_seed_and_two_arrays_alike_are_not_mixed_up() -> None:
     generator = np.random.default_rng(0)
     x, y = generator.normal(size=(2, 300, 3))
-    memory = remembering(nif.Binned())
+    memory = cached(nif.Binned())
     for first, second, seed in ((x, x, 0), (x, y, 0), (y, x, 0), (x, x, 1), (x, x.copy(), 0)):
         expected = nif.Binned().pairwise(first, second, seed=seed)
         for _ in range(4):
             found = memory.pairwise(first, second, seed=seed)  # type: ignore[attr-defined]
             np.testing.assert_array_equal(found.nats, expected.nats)
-    assert remembering(nif.Mine()) == nif.Mine()  # it has no such way
+    assert cached(nif.Mine()) == nif.Mine()  # it has no such way
 
 
 def test_a_network_of_many_terms_is_watched_on_fewer_rows() -> None:
@@ -95,10 +96,8 @@ def test_a_network_of_many_terms_is_watched_on_fewer_rows() -> None:
 
 
 def test_rows_are_thinned_alike_in_all_inputs() -> None:
-    both = {"a": torch.arange(500), "b": 2 * torch.arange(500)}
-    few = Sample(both, None).thinned(90, seed=1)
-    assert isinstance(few.inputs, dict) and len(few) == 90
-    assert torch.equal(2 * few.inputs["a"], few.inputs["b"])
-    assert len(few.inputs["a"].unique()) == 90
-    again = Sample(both, None).thinned(90, seed=1).inputs
-    assert isinstance(again, dict) and torch.equal(again["a"], few.inputs["a"])
+    both = Rows((torch.arange(500)[:, None], 2 * torch.arange(500)[:, None]), names=("a", "b"))
+    few = thinned(both, 90, seed=1)
+    assert len(few) == 90 and torch.equal(2 * few.inputs[0], few.inputs[1])
+    assert len(few.first.unique()) == 90
+    assert torch.equal(thinned(both, 90, seed=1).first, few.first)

@@ -39,7 +39,7 @@ def iris() -> nif.Flow:
     x = (data.data - data.data.mean()) / data.data.std()
     with one_thread():
         model = MLPClassifier((10,), max_iter=2000, random_state=0).fit(x, data.target)
-    return nif.measure(model, x, class_names=data.target_names, estimator=nif.Binned(), progress=False)
+    return nif.measure(model, x, nif.Binned(), class_names=data.target_names, progress=False)
 
 
 @cache
@@ -51,7 +51,7 @@ def digits() -> tuple[nif.Flow, nif.Pruned]:
     model = classifier((64, 32, 16, 10), seed=0)
     with one_thread():
         train(model, x, y, epochs=40, seed=0)
-        flow = nif.measure(model, x, estimator=nif.Binned(), progress=False, **names)
+        flow = nif.measure(model, x, nif.Binned(), progress=False, **names)
         small = nif.prune(model, flow, TensorDataset(x, y), remove=0.5, tolerance=0.01, progress=False)
     return flow, small
 

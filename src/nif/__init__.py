@@ -17,8 +17,8 @@ from nif.estimators.arrays import pairwise as pairwise
 from nif.estimators.estimate import Estimate as Estimate
 from nif.flow import Flow as Flow
 from nif.flow.file import load as load
-from nif.measures.association.decomposition import DAVIS2019 as DAVIS2019
-from nif.measures.association.decomposition import Decomposition as Decomposition
+from nif.measures.association.association import DAVIS2019 as DAVIS2019
+from nif.measures.association.association import Association as Association
 from nif.measures.association.shared_critic import SharedMine as SharedMine
 from nif.network import layers as layers
 from nif.pipeline import measure as measure

@@ -6,8 +6,7 @@ import sys
 import time
 import warnings
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import replace
 from importlib import import_module
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -15,32 +14,30 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, Subset
 
 from nif.core.errors import InputError
 from nif.core.random import same_random_state
-from nif.data.rows import BATCH, rows
+from nif.data.rows import BATCH, Rows, read
 from nif.data.sampling import Reservoir
-from nif.data.signature import Signature
 from nif.estimators.binned.estimator import Binned
 from nif.estimators.estimate import Estimator
 from nif.flow.epochs import Snapshot, html_table, silent_since
 from nif.flow.flow import Flow
 from nif.flow.tables import unit_index
-from nif.measures.association.cached import remembering
-from nif.measures.association.decomposition import Decomposition
+from nif.measures.association.association import Association
+from nif.measures.association.cached import cached
 from nif.measures.association.terms import number_of_terms
-from nif.network.adapters import as_torch, unwrapped
-from nif.network.recording import record
-from nif.pipeline import measure
+from nif.measures.measure import Measure
+from nif.network.network import Network
+from nif.pipeline import OPTIONS_OF_ASSOCIATION, chosen_measure, measure, replaced_arguments
 from nif.plots.training_run import draw
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MOST_SAMPLES, FEWEST_SAMPLES = 1000, 250
-"""Rows that are measured unless the user says otherwise: the less, the more terms the network has."""
+"""Rows that are measured unless the user chooses another number: fewer for networks with more terms."""
 
 
 MOST_WORK = 5e7
@@ -48,7 +45,7 @@ MOST_WORK = 5e7
 
 
 def rows_for(terms: int) -> int:
-    """Rows to measure of a network whose links rest on so many terms of mutual information.
+    """Number of rows to measure of a network whose links rest on this number of terms of mutual information.
 
     Example:
         >>> rows_for(5_000), rows_for(100_000), rows_for(1_000_000)
@@ -57,51 +54,28 @@ def rows_for(terms: int) -> int:
     return max(FEWEST_SAMPLES, min(MOST_SAMPLES, int(MOST_WORK / max(terms, 1))))
 
 
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """Inputs as `nif.measure` takes them.
-
-    Attributes:
-        inputs: One tensor, or one for each input of a model that takes several.
-        feature_names: Column names, when the data were a DataFrame.
-    """
-
-    inputs: Tensor | dict[str, Tensor]
-    feature_names: tuple[str, ...] | None
-
-    def __len__(self) -> int:
-        return len(next(iter(self.inputs.values())) if isinstance(self.inputs, dict) else self.inputs)
-
-    def thinned(self, most: int, seed: int) -> Sample:
-        """At most so many of the rows, drawn at random."""
-        if len(self) <= most:
-            return self
-        kept = torch.from_numpy(Reservoir(most, seed).kept(len(self)))
-        if isinstance(self.inputs, dict):
-            return replace(self, inputs={name: values[kept] for name, values in self.inputs.items()})
-        return replace(self, inputs=self.inputs[kept])
+def thinned(rows: Rows, most: int, seed: int) -> Rows:
+    """At most this number of the rows, drawn at random."""
+    return rows if len(rows) <= most else rows.at(Reservoir(most, seed).kept(len(rows)))
 
 
-def sample(data: Any, model: Any, most: int, seed: int) -> Sample:
-    """Draw at most so many rows for a model.
+def sample(data: Any, network: Network, most: int, seed: int) -> Rows:
+    """Draw at most this number of rows for a network.
 
     A loader whose data set can be indexed is not iterated, because its workers and generators belong to the
     training: the rows are taken from its data set.
 
     Example:
-        >>> model = torch.nn.Linear(2, 1)
-        >>> sample(torch.zeros(500, 2), model, most=100, seed=0).inputs.shape
+        >>> network = Network.of(torch.nn.Linear(2, 1))
+        >>> sample(torch.zeros(500, 2), network, most=100, seed=0).first.shape
         torch.Size([100, 2])
     """
-    arguments = Signature.of(as_torch(unwrapped(model)))
-    found = rows(_aside(data, most, seed), arguments=arguments, max_samples=most, seed=seed)
-    if len(found.every) == 1:
-        return Sample(found.inputs.detach().clone(), found.feature_names)
-    named = zip(found.names, found.every, strict=True)
-    return Sample({name: values.detach().clone() for name, values in named}, None)
+    rows = read(_separate(data, most, seed), network.signature, max_samples=most, seed=seed)
+    # A copy, because the training may write into its data.
+    return replace(rows, inputs=tuple(values.detach().clone() for values in rows.inputs))
 
 
-def _aside(data: Any, most: int, seed: int) -> Any:
+def _separate(data: Any, most: int, seed: int) -> Any:
     """A loader of the same rows that shares nothing with the user's."""
     in_batches = isinstance(data, DataLoader) and data.batch_size is None and data.batch_sampler is None
     if not isinstance(data, DataLoader) or in_batches or isinstance(data.dataset, IterableDataset):
@@ -116,10 +90,10 @@ def _aside(data: Any, most: int, seed: int) -> Any:
 
 
 def lightning_callback(watch: Watch) -> Any:
-    """Measures after every training epoch that is due, in the first process only."""
+    """A callback that measures after every training epoch that is due, in the first process only."""
 
-    class Measure(_lightning()):  # type: ignore[misc] # a base class that is found when it is needed
-        """Tells a watch of the end of every training epoch."""
+    class Measure(_lightning()):  # type: ignore[misc] # a base class that is imported when it is needed
+        """Calls a watch at the end of every training epoch."""
 
         def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
             """Hook of Lightning."""
@@ -130,7 +104,7 @@ def lightning_callback(watch: Watch) -> Any:
 
 
 def _lightning() -> Any:
-    """`Callback` of the package that the program uses: both names of Lightning are alive."""
+    """`Callback` of the package that the program uses; Lightning has two names."""
     older = "pytorch_lightning" in sys.modules and "lightning.pytorch" not in sys.modules
     try:
         return import_module("pytorch_lightning" if older else "lightning.pytorch").Callback
@@ -141,16 +115,16 @@ def _lightning() -> Any:
 
 
 def skorch_callback(watch: Watch) -> Any:
-    """Measures after every epoch that is due; epochs are counted from 1, as in skorch's own table."""
+    """A callback that measures after every epoch that is due, counted from 1 as in skorch's own table."""
     try:
         from skorch.callbacks import Callback
     except ImportError as error:
         raise InputError("watch.skorch() needs skorch; install it with pip install skorch.") from error
 
     class Measure(Callback):
-        """Tells a watch of the end of every epoch."""
+        """Calls a watch at the end of every epoch."""
 
-        def on_epoch_end(self, net: Any, **told: Any) -> None:
+        def on_epoch_end(self, net: Any, **_: Any) -> None:
             """Hook of skorch."""
             watch.step(net.history[-1, "epoch"], net.module_ if watch.model is None else watch.model)
 
@@ -159,7 +133,7 @@ def skorch_callback(watch: Watch) -> Any:
 
 @runtime_checkable
 class Writer(Protocol):
-    """What is used of TensorBoard's ``SummaryWriter``."""
+    """The part of TensorBoard's ``SummaryWriter`` that is used."""
 
     def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> Any:
         """Add one number to a curve."""
@@ -171,34 +145,33 @@ class Watch:
 
     The training is bitwise the same with and without it: weights, buffers, training flags and random states
     are as if nothing had been measured. The rows are drawn once, before the first measurement, so that epochs
-    compare; a loader given is not iterated if its data set can be indexed.
+    compare; a loader is not iterated if its data set can be indexed.
 
     Args:
         model: The network that is trained; None for that of the callback in use.
         data: Inputs, as for `nif.measure`: training rows, or rows held out.
         every: Measure when this divides the epoch; or the epochs themselves.
-        estimator: `Binned()` if None: cheap, and the same at every epoch.
-        decomposition: What a link weighs; `Decomposition()` if None.
-        noise: See `nif.measure`.
+        method: As for `nif.measure`. An `Association` without an estimator uses `Binned()`: cheap, and the
+            same at every epoch.
         layers: See `nif.measure`.
         feature_names: One name for each input.
         class_names: One name for each output.
-        output: Which output is meant, of a model that returns several.
-        reduce: What a channel is over its positions.
+        output: The output to measure, of a model that returns several.
+        reduce: See `nif.measure`.
         max_samples: Rows to measure, drawn at random from all. None takes 1,000, and down to 250 for networks
             whose links rest on more than 50,000 terms of mutual information, so that this costs about a
             second; few rows show weak links less well, and more neurons seem silent.
         writer: A ``SummaryWriter`` of TensorBoard, to which nats, silent neurons and modularity are written.
-        seed: Seeds all that is drawn.
+        seed: Random seed.
 
     Attributes:
-        flows: The flow of each epoch measured.
-        missed: Why an epoch could not be measured, such as weights that became NaN. Only the first
+        flows: The flow of each measured epoch.
+        failed: The reason why an epoch was skipped, such as weights that became NaN. Only the first
             measurement raises: a later one must not end a long training, so it warns.
-        seconds: Spent on measuring so far.
+        seconds: Time spent on measuring so far.
 
     Raises:
-        InputError: `every` is no number of epochs; on the first measurement, as `nif.measure`.
+        InputError: `every` is not a number of epochs; on the first measurement, as `nif.measure`.
 
     Example:
         >>> import torch
@@ -216,15 +189,14 @@ class Watch:
         ([0, 2, 4], ['units', 'inflow', 'outflow', 'silent', 'communities', 'modularity'])
     """
 
+    @replaced_arguments(OPTIONS_OF_ASSOCIATION)
     def __init__(
         self,
         model: Any,
         data: Any,
+        method: Measure | Estimator | None = None,
         *,
         every: int | Collection[int] = 1,
-        estimator: Estimator | None = None,
-        decomposition: Decomposition | None = None,
-        noise: float = 0.0,
         layers: Sequence[str] | None = None,
         feature_names: Iterable[Any] | None = None,
         class_names: Iterable[Any] | None = None,
@@ -237,31 +209,22 @@ class Watch:
         self.model = model
         self.every = _checked(every)
         self.writer = writer
-        self.missed: dict[int, str] = {}
+        self.failed: dict[int, str] = {}
         self.seconds = 0.0
         self._data, self._most, self._seed = data, max_samples, seed
-        self._sample: Sample | None = None
-        self._decomposition = decomposition or Decomposition()
-        self._recorded = partial(record, layers=layers, output=output, reduce=reduce, progress=False)
-        self._feature_names = None if feature_names is None else list(feature_names)
-        self._measure = partial(
-            measure,
-            estimator=remembering(Binned() if estimator is None else estimator),
-            decomposition=self._decomposition,
-            noise=noise,
-            layers=layers,
-            class_names=None if class_names is None else list(class_names),
-            output=output,
-            reduce=reduce,
-            seed=seed,
-            progress=False,
-        )
+        self._rows: Rows | None = None
+        self._method = _watched(chosen_measure(method))
+        self._choice: dict[str, Any] = {"layers": layers, "output": output, "reduce": reduce}
+        self._names: dict[str, Any] = {
+            "feature_names": None if feature_names is None else list(feature_names),
+            "class_names": None if class_names is None else list(class_names),
+        }
         self._seen: dict[int, Snapshot] = {}
         self._calls = 0
 
     @property
     def flows(self) -> dict[int, Flow]:
-        """The flow of each epoch measured, in order."""
+        """The flow of each measured epoch, in order."""
         return {epoch: self._seen[epoch].flow for epoch in sorted(self._seen)}
 
     def step(self, epoch: int, model: Any = None) -> Flow | None:
@@ -269,10 +232,10 @@ class Watch:
 
         Args:
             epoch: Its number; any whole numbers that grow.
-            model: Measured instead of the one given at the start.
+            model: The model to measure instead of the watch's own.
 
         Returns:
-            The flow, or None if the epoch is not due, or could not be measured (see `missed`).
+            The flow, or None if the epoch is not due, or was skipped (see `failed`).
         """
         if not self._due(epoch):
             return None
@@ -283,8 +246,8 @@ class Watch:
         except InputError as error:
             if not self._seen:
                 raise
-            self.missed[epoch] = str(error)
-            warnings.warn(f"Epoch {epoch} is not measured: {error}", stacklevel=2)
+            self.failed[epoch] = str(error)
+            warnings.warn(f"Epoch {epoch} was skipped: {error}", stacklevel=2)
             return None
         finally:
             self.seconds += time.perf_counter() - started
@@ -318,8 +281,8 @@ class Watch:
         """One row for each epoch and layer.
 
         Columns: ``epoch, layer, units``; ``inflow, outflow``, nats of all links into the layer and out of it;
-        ``silent``, how many units are; ``communities``, how many have units there; ``modularity`` of the
-        whole network.
+        ``silent``, number of silent units; ``communities``, number of communities with units there;
+        ``modularity`` of the whole network.
         """
         tables = [self._seen[epoch].table().assign(epoch=epoch) for epoch in self.flows]
         if not tables:
@@ -327,7 +290,7 @@ class Watch:
         return pd.concat(tables, ignore_index=True)[["epoch", *_COLUMNS]]
 
     def neurons(self) -> pd.DataFrame:
-        """Every unit, by (layer, unit), at the last epoch measured.
+        """Every unit, by (layer, unit), at the last measured epoch.
 
         Columns: ``inflow, outflow, silent, community``; ``silent_since``, the epoch from which it has been
         silent without a break, if it is.
@@ -350,7 +313,7 @@ class Watch:
         return pd.DataFrame(columns, index=unit_index(last.flow.layers))
 
     def plot(self, axes: Sequence[Axes] | None = None) -> list[Axes]:
-        """Draw nats into each layer, its share of silent neurons, and the communities, over the epochs.
+        """Draw nats into each layer, its fraction of silent neurons, and the communities, over the epochs.
 
         Communities keep their colour from epoch to epoch as far as their units stay together.
 
@@ -365,9 +328,9 @@ class Watch:
     def __repr__(self) -> str:
         epochs = list(self.flows)
         which = f"{len(epochs)} epochs from {epochs[0]} to {epochs[-1]}" if epochs else "no epoch yet"
-        rows = f", {len(self._sample):,} rows" if self._sample else ""
-        missed = f", {len(self.missed)} missed" if self.missed else ""
-        return f"Watch({which}{rows}{missed}, {self.seconds:.2f} s)"
+        rows = f", {len(self._rows):,} rows" if self._rows else ""
+        failed = f", {len(self.failed)} skipped" if self.failed else ""
+        return f"Watch({which}{rows}{failed}, {self.seconds:.2f} s)"
 
     def _repr_html_(self) -> str:
         return html_table(repr(self), {epoch: self._seen[epoch] for epoch in self.flows})
@@ -375,24 +338,40 @@ class Watch:
     def _due(self, epoch: int) -> bool:
         return epoch % self.every == 0 if isinstance(self.every, int) else epoch in self.every
 
-    def _drawn(self, model: Any) -> Sample:
+    def _drawn(self, model: Any) -> Rows:
         """The rows that are measured at every epoch."""
-        if self._most is not None:
-            return sample(self._data, model, self._most, self._seed)
-        found = sample(self._data, model, MOST_SAMPLES, self._seed)
-        few = self._recorded(model, found.thinned(FEWEST_SAMPLES, self._seed).inputs)
-        return found.thinned(rows_for(number_of_terms(few, self._decomposition)), self._seed)
+        network = Network.of(model, **self._choice)
+        if self._most is not None or not isinstance(self._method, Association):
+            return sample(self._data, network, self._most or MOST_SAMPLES, self._seed)
+        rows = sample(self._data, network, MOST_SAMPLES, self._seed)
+        terms = number_of_terms(network.architecture(rows), self._method.relevance)
+        return thinned(rows, rows_for(terms), self._seed)
 
     def _measured(self, model: Any) -> Flow:
         if model is None:
-            raise InputError("There is no model to measure; pass one to nif.Watch or to step.")
+            raise InputError("No model was given; pass one to nif.Watch or to step().")
         with warnings.catch_warnings():
-            if self._seen:  # what there is to say of the data has been said
+            if self._seen:  # the first measurement has warned of the data
                 warnings.simplefilter("ignore")
-            if self._sample is None:
-                self._sample = self._drawn(model)
-            names = self._feature_names or self._sample.feature_names
-            return self._measure(model, self._sample.inputs, feature_names=names)
+            if self._rows is None:
+                self._rows = self._drawn(model)
+            return measure(
+                model,
+                self._rows,
+                self._method,
+                seed=self._seed,
+                progress=False,
+                **self._names,
+                **self._choice,
+            )
+
+
+def _watched(method: Measure) -> Measure:
+    """Association with one estimator for all epochs, which does not estimate unchanged pairs again."""
+    if not isinstance(method, Association) or method.critic != "separate":
+        return method
+    estimator = Binned() if method.estimator is None else method.estimator
+    return replace(method, estimator=cached(estimator))  # type: ignore[arg-type] # no SharedMine here
 
 
 _COLUMNS = ("layer", "units", "inflow", "outflow", "silent", "communities", "modularity")
@@ -401,7 +380,7 @@ _COLUMNS = ("layer", "units", "inflow", "outflow", "silent", "communities", "mod
 def _checked(every: int | Collection[int]) -> int | frozenset[int]:
     if isinstance(every, Iterable):
         return frozenset(every)
-    # Whole numbers of numpy's are welcome too; True is no number of epochs.
+    # Integral for the whole numbers of numpy; True is not a number of epochs.
     if not isinstance(every, Integral) or isinstance(every, bool) or every < 1:
         raise InputError(f"every is {every!r}; expected 1 or more epochs, or the epochs themselves.")
     return int(every)

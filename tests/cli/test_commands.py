@@ -116,9 +116,7 @@ def test_measure_writes_the_flow_that_the_library_measures(
 ) -> None:
     assert run(*MEASURE, *WEIGHTS, "-o", "flow.safetensors") == 0
     frame = pd.read_csv("data.csv")[["a", "b", "c"]]
-    assert nif.load("flow.safetensors") == nif.measure(
-        trained(), frame, estimator=nif.Binned(), progress=False
-    )
+    assert nif.load("flow.safetensors") == nif.measure(trained(), frame, nif.Binned(), progress=False)
     said = capsys.readouterr().out
     assert "Flow of 3-6-2 units" in said
     assert "Written: flow.safetensors" in said
@@ -138,7 +136,7 @@ def test_measure_writes_the_flow_that_the_library_measures(
 )
 def test_every_kind_of_file_gives_the_same_links(room: Path, data: tuple[str, ...]) -> None:
     assert run("measure", "nets:net", *data, *WEIGHTS, "--estimator", "binned", "-o", "flow.safetensors") == 0
-    expected = nif.measure(trained(), np.load("data.npz")["x"], estimator=nif.Binned(), progress=False)
+    expected = nif.measure(trained(), np.load("data.npz")["x"], nif.Binned(), progress=False)
     found = nif.load("flow.safetensors")
     for ours, theirs in zip(found.links, expected.links, strict=True):
         assert np.array_equal(ours.nats, theirs.nats)
@@ -212,10 +210,9 @@ def test_report_writes_the_page(room: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 def test_options_of_recording_reach_it(room: Path) -> None:
-    assert run(*MEASURE, *WEIGHTS, "--max-samples", "80", "-o", "flow.safetensors") == 0
-    assert nif.load("flow.safetensors").measurement.samples == 80
-    assert run(*MEASURE, *WEIGHTS, "--max-samples", "80", "--stream", "-o", "all.safetensors") == 0
-    assert nif.load("all.safetensors").measurement.samples == len(np.load("data.npy"))
+    assert run(*MEASURE, *WEIGHTS, "--rows", "80", "--noise", "0.1", "-o", "flow.safetensors") == 0
+    flow = nif.load("flow.safetensors")
+    assert flow.measurement.samples == 80 and flow.measurement.options["noise"] == 0.1
 
 
 def test_layers_lists_what_would_be_measured(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -302,7 +299,7 @@ OUT = ("-o", "out.safetensors")
     [
         (("demo", "wine"), "No demo is called 'wine'"),
         (("demo", "iris", "--hidden", "ten"), "--hidden is 'ten'"),
-        (("demo", "iris", "--estimator", "guess"), "No estimator is called 'guess'"),
+        (("demo", "iris", "--estimator", "guess"), "Unknown estimator 'guess'"),
         (("demo", "iris", "--seed", "x"), "'x' is not a valid integer"),
         (("measure", "nets:net"), "Missing argument 'DATA'"),
         (("measure", "nets:net", "data.npy"), "Missing option '-o'"),

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 import nif
 from nif.comparison.captum import InformationFlow
 from nif.core.errors import InputError
+from nif.measures.association.decomposition import beta_for, redundancy_weights
 from nif.measures.association.pointwise import MOST, Columns, Tables
 from support.networks import lenet
 from support.pruning_networks import chain
@@ -36,8 +37,8 @@ class Skips(nn.Module):
         return self.head(joined + self.tanh(self.middle(joined)))
 
 
-def measured(model: nn.Module, x: Any, **options: Any) -> nif.Flow:
-    return nif.measure(model, x, estimator=nif.Binned(), progress=False, **options)
+def measured(model: nn.Module, x: Any, noise: float = 0.0, **options: Any) -> nif.Flow:
+    return nif.measure(model, x, nif.Association(nif.Binned(), noise=noise), progress=False, **options)
 
 
 def test_it_is_an_attribution_of_captum_whose_mean_is_that_of_the_flow() -> None:
@@ -67,12 +68,12 @@ def test_it_is_the_first_order_change_of_the_attribution() -> None:
     model = chain(3, 5, 4, 2)
     flow = measured(model, X)
     local = InformationFlow(model, flow, X).attribute(X[:3], target=1).double().numpy()
-    columns, beta = nif.network.recording.record(model, X).activations, nif.Decomposition()
+    columns = nif.network.recording.record(model, X).activations
     for row in range(3):
         step, moved = 1e-6, []
         for found in flow.links:
             within = deviations(columns[found.source], columns[found.source], row)
-            own = beta.weight(len(within)) * (beta.shares(len(within)) * within).sum(1)
+            own = beta_for(None, len(within)) * (redundancy_weights("average", len(within)) * within).sum(1)
             change = deviations(columns[found.source], columns[found.target], row) - own[:, None]
             moved.append(
                 replace(found, nats=np.where(found.nats > 0, found.nats + step * change, found.nats))
@@ -215,7 +216,9 @@ def test_what_does_not_belong_together_is_refused() -> None:
     flow = measured(model, X)
     with pytest.raises(InputError, match=r"layers .* and the flow"):
         InformationFlow(chain(3, 6, 2), flow, X)
-    of_layer = measured(model, X, decomposition=nif.Decomposition(relevance="layer"), noise=0.1)
+    of_layer = nif.measure(
+        model, X, nif.Association(nif.Binned(), relevance="layer", noise=0.1), progress=False
+    )
     with pytest.raises(InputError, match="relevance='unit'"):
         InformationFlow(model, of_layer, X)
     with pytest.raises(InputError, match="at least 50"):

@@ -55,17 +55,7 @@ def flow_of(nats: Any, *, terms: int = 9, features: tuple[str, ...] = ("big", "s
         layers=(Layer("input", "input", features), Layer("output", "Linear", classes)),
         links=(Links(0, 1, nats=weights, stderr=zeros, p_value=zeros, relevance=weights),),
         constant=(np.zeros(len(features), dtype=bool), np.zeros(len(classes), dtype=bool)),
-        measurement=Measurement(
-            estimator="Binned()",
-            automatic=False,
-            decomposition={},
-            noise=0.0,
-            samples=400,
-            terms=terms,
-            not_converged=0,
-            seed=0,
-            version="0",
-        ),
+        measurement=Measurement("Association()", {"terms": terms}, 400, 0, 0, "0"),
     )
 
 
@@ -435,7 +425,7 @@ def test_several_inputs_are_compared_like_one_table_of_them() -> None:
     x, y = data()
     parts = {"first": x[:, :1], "others": x[:, 1:].reshape(-1, 1, 2)}
     model = Pair()
-    flow = measure(model, parts, output="class", estimator=Binned(), progress=False)
+    flow = measure(model, parts, Binned(), output="class", progress=False)
     methods = ["raw MI", "NIF", "SHAP", "integrated gradients"]
     table = compare(model, flow, parts, y, output="class", methods=methods, repeats=3)
     assert table.columns[:3].tolist() == list(flow.attribution().index)

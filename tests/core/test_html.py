@@ -149,7 +149,7 @@ def pruned() -> nif.Pruned:
     with torch.no_grad():
         model[0].weight[[1, 5]] = 0
     x = torch.randn(300, 4)
-    flow = nif.measure(model, x, estimator=nif.Binned(), progress=False)
+    flow = nif.measure(model, x, nif.Binned(), progress=False)
     return nif.prune(model, flow, TensorDataset(x, model(x).argmax(1)), progress=False)
 
 

@@ -56,7 +56,7 @@ def test_positions_that_do_not_align_are_refused() -> None:
     model = nn.Sequential(
         nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Conv2d(2, 2, 2), nn.ReLU(), nn.Flatten(), nn.Linear(50, 2)
     )
-    with pytest.raises(InputError, match=r"'input' \(8x8\) and '3' \(5x5\).*no whole multiple"):
+    with pytest.raises(InputError, match=r"'input' \(8x8\) and '3' \(5x5\).*neither is a multiple"):
         record(model, images(), reduce="positions")
     with pytest.raises(InputError, match=r"do not align"):
         record(ViT(), images(), reduce="positions")
@@ -152,7 +152,7 @@ def test_channels_of_a_patch_are_one_group_and_a_patch_at_the_edge_is_smaller() 
         (9, "patch of 9x9; a row of the data has shape"),
         (0, "patch of 0x0"),
         (np.zeros(7, int), r"shape \[7\]; expected \[1, 8, 8\]"),
-        (np.full((8, 8), 2), "skips a number"),
+        (np.full((8, 8), 2), "without gaps"),
         (np.zeros((8, 8)), "float64 values; expected whole numbers"),
     ],
 )
@@ -164,7 +164,7 @@ def test_groups_that_do_not_fit(given: Any, message: str) -> None:
 def test_groups_take_names_and_refuse_positions() -> None:
     found = record(lenet(), images(), input_groups=4, feature_names=["a", "b", "c", "d"])
     assert found.layers[0].units == ("a", "b", "c", "d")
-    with pytest.raises(InputError, match="nor with reduce='positions'"):
+    with pytest.raises(InputError, match="cannot be combined with reduce='positions'"):
         record(lenet(), images(), input_groups=4, reduce="positions")
 
 

@@ -85,7 +85,8 @@ def test_the_header_says_what_the_file_is(path: Path) -> None:
         header = file.metadata()
     assert header["format"] == FORMAT and header["version"] == str(VERSION)
     measured = json.loads(header["measurement"])
-    assert measured["noise"] == 0.1 and measured["version"] == "0.1" and measured["estimator"] == "Mine()"
+    options = measured["options"]
+    assert options["noise"] == 0.1 and measured["version"] == "0.1" and options["estimator"] == "Mine()"
 
 
 def test_the_time_of_the_measurement_is_kept(flow: Flow, path: Path) -> None:
@@ -94,6 +95,19 @@ def test_the_time_of_the_measurement_is_kept(flow: Flow, path: Path) -> None:
     )
     timed.save(path)
     assert (load(path).measurement.began, load(path).measurement.seconds) == (timed.measurement.began, 3.5)
+
+
+def test_a_file_of_nif_0_1_loads(flow: Flow, path: Path) -> None:
+    options = dict(flow.measurement.options)
+    fields = {name: options.pop(name) for name in ("estimator", "automatic", "noise", "terms")}
+    older = {"samples": 400, "not_converged": 2, "seed": 0, "version": "0.1", "decomposition": options}
+    rewrite(path, measurement=json.dumps({**older, **fields}))
+    loaded = load(path)
+    assert loaded.measurement.options == flow.measurement.options
+    choices = "relevance='unit', order='average', critic='separate', noise=0.1"
+    assert loaded.measurement.method == f"Association(estimator=None, beta=None, {choices})"
+    for one, other in zip(loaded.links, flow.links, strict=True):
+        np.testing.assert_array_equal(one.nats, other.nats)
 
 
 def test_a_file_from_before_times_were_kept_loads(flow: Flow, path: Path) -> None:

@@ -152,9 +152,9 @@ def test_networkx_missing_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> No
 def test_repr_says_what_was_measured_and_how() -> None:
     text = repr(random_flow([4, 10, 3]))
     assert "4-10-3" in text and "70 links" in text and "of 17 units silent at 0.05" in text
-    assert "Mine(), chosen automatically" in text and "400 samples" in text and "noise 0.1" in text
+    assert "Mine(), chosen automatically" in text and "400 samples" in text and "noise=0.1" in text
     assert "2 not converged" in text and len(text.splitlines()) <= 4
-    given = replace(random_flow([2, 2]), measurement=replace(MEASUREMENT, automatic=False))
+    given = replace(random_flow([2, 2]), measurement=replace(MEASUREMENT, options={}))
     assert "automatically" not in repr(given)
 
 

@@ -42,7 +42,7 @@ def test_measured_pruned_and_shrunk(make: Any, relu: str, tmp_path: Path) -> Non
     model = make()
     network: nn.Module = getattr(model, "module_", model)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    flow = nif.measure(model, X, estimator=nif.Binned(), progress=False)
+    flow = nif.measure(model, X, nif.Binned(), progress=False)
     assert [layer.name for layer in flow.layers] == ["input", relu, "output"]
     small = nif.prune(model, flow, X, remove=0.5, tolerance=None, progress=False)
     assert len(small.removed) == 3

@@ -57,14 +57,14 @@ def test_links_are_those_between_a_unit_and_itself(name: str) -> None:
 
 
 def test_measure_gives_five_links_of_twenty_five() -> None:
-    flow = nif.measure(Behind(torch.erf), X, estimator=nif.Binned(), progress=False)
+    flow = nif.measure(Behind(torch.erf), X, nif.Binned(), progress=False)
     assert [len(flow.layers[each.source]) * 1 for each in flow.links if each.count == 5] == [5]
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_units_behind_it_are_cut(name: str) -> None:
     model = Behind(FUNCTIONS[name]).eval()
-    flow = nif.measure(model, X, estimator=nif.Binned(), progress=False)
+    flow = nif.measure(model, X, nif.Binned(), progress=False)
     small = prune(model, flow, X, remove={"tanh": 0.4}, tolerance=None, compensate=None, progress=False)
     assert small.removed["how"].tolist() == ["cut"] * len(small.removed) and len(small.removed) > 0
     assert small.model.get_submodule("last").in_features == 3
@@ -90,7 +90,7 @@ class Functional(nn.Module):
 @pytest.mark.parametrize("compensate", ["linear", "mean", None])
 def test_a_weight_is_known_wherever_it_is_used(compensate: str | None) -> None:
     model = Functional().eval()
-    flow = nif.measure(model, X, estimator=nif.Binned(), progress=False)
+    flow = nif.measure(model, X, nif.Binned(), progress=False)
     options = {"remove": 0.4, "tolerance": None, "compensate": compensate, "progress": False}
     cut, zeroed = (prune(model, flow, X, cut=cut, **options) for cut in (True, False))
     assert (cut.removed["how"] == "cut").all() and len(cut.removed) > 0
@@ -143,7 +143,7 @@ class Excited(nn.Module):
 
 def test_channels_are_cut_with_what_scales_them() -> None:
     model, x = Excited().eval(), torch.randn(200, 1, 6, 6, generator=torch.Generator().manual_seed(0))
-    flow = nif.measure(model, x, estimator=nif.Binned(), input_groups=3, progress=False)
+    flow = nif.measure(model, x, nif.Binned(), input_groups=3, progress=False)
     small = prune(model, flow, x, remove={"relu": 0.5}, tolerance=None, progress=False)
     assert (small.removed["how"] == "cut").all()
     assert small.model.get_submodule("scale").out_features == 3

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from nif.core.errors import InputError
-from nif.network.layers import layers
+from nif.network.network import layers
 from nif.network.recording import Recording, record
 from support.networks import CASES, ROWS, Case, TwoInputs, chain, state_of
 
@@ -251,7 +251,7 @@ def test_a_layer_with_fewer_rows_than_the_data_is_named() -> None:
     x[1024] = 10
     with (
         pytest.warns(UserWarning, match="chooses its path"),
-        pytest.raises(InputError, match=r"'act' has 475 rows of activations for 476 rows"),
+        pytest.raises(InputError, match=r"'act' returned 475 rows for 476 rows"),
     ):
         record(Shortens(), x, layers=["act"])
 

@@ -90,7 +90,7 @@ def network(name: str) -> tuple[nn.Module, Tensor]:
 
 
 def flow(model: nn.Module, x: Tensor) -> nif.Flow:
-    return nif.measure(model, x, estimator=nif.Binned(), progress=False)
+    return nif.measure(model, x, nif.Binned(), progress=False)
 
 
 def masked(model: nn.Module, x: Tensor, small: Pruned) -> Tensor:

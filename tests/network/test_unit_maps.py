@@ -169,7 +169,7 @@ def flow() -> nif.Flow:
     torch.manual_seed(0)
     net = grouped(4, 6, 4, groups=(1, 2))()
     x = torch.randn(400, 4, 4, 4, generator=torch.Generator().manual_seed(0))
-    return nif.measure(net, x, estimator=nif.Binned(), input_groups=4, progress=False)
+    return nif.measure(net, x, nif.Binned(), input_groups=4, progress=False)
 
 
 def test_where_no_path_joins_two_units_there_is_no_link(flow: nif.Flow, tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_where_no_path_joins_two_units_there_is_no_link(flow: nif.Flow, tmp_path
     # Every pair of units once in each sum, but not those that are not joined.
     sizes = [len(layer) for layer in flow.layers]
     within = sum(size * (size - 1) // 2 for size in sizes[:-1])
-    assert flow.measurement.terms == within + len(edges)
+    assert flow.measurement.options["terms"] == within + len(edges)
     flow.save(tmp_path / "flow")
     assert nif.load(tmp_path / "flow") == flow
 
@@ -197,13 +197,12 @@ def test_redundancy_is_that_of_the_units_a_target_hears() -> None:
     def estimate(nats: np.ndarray) -> nif.Estimate:
         return nif.Estimate.of(nats, stderr=0.1, p_value=0.5, samples=100, estimator="by hand")
 
-    choice = nif.Decomposition()
-    shared = redundancy(choice, estimate(pairs), joined)
-    found = links(choice, estimate(relevance), shared, 0, 1, joined)
+    shared = redundancy(estimate(pairs), joined=joined)
+    found = links(estimate(relevance), shared, 0, 1, joined=joined)
     for target in range(3):
         heard = np.flatnonzero(joined[:, target])
-        alone = redundancy(choice, estimate(pairs[np.ix_(heard, heard)]))
-        expected = links(choice, estimate(relevance[heard][:, [target]]), alone, 0, 1)
+        alone = redundancy(estimate(pairs[np.ix_(heard, heard)]))
+        expected = links(estimate(relevance[heard][:, [target]]), alone, 0, 1)
         np.testing.assert_allclose(found.nats[heard, target], expected.nats[:, 0])
         np.testing.assert_allclose(found.stderr[heard, target], expected.stderr[:, 0])
 
@@ -212,7 +211,7 @@ def test_a_single_link_is_not_drowned_by_those_that_are_not_there() -> None:
     """Of 60 channels, each hears one: its p-value is that of its one link."""
     model = nn.Sequential(nn.Tanh(), nn.Linear(60, 2))
     x = torch.randn(200, 60, generator=torch.Generator().manual_seed(0))
-    flow = nif.measure(model, x, estimator=nif.Binned(), progress=False)
+    flow = nif.measure(model, x, nif.Binned(), progress=False)
     into = next(each for each in flow.links if each.target == 1)
     assert into.count == 60 and (np.diag(into.nats) > 1).all()
     np.testing.assert_array_equal(into.nats, into.relevance)

@@ -292,12 +292,10 @@ def test_inference_mode_changes_nothing(called: bool) -> None:
     with torch.inference_mode():
         made = x.clone()
     with torch.inference_mode(called):
-        flow = nif.measure(model, made, estimator=nif.Binned(), progress=False)
+        flow = nif.measure(model, made, nif.Binned(), progress=False)
         small = prune(model, flow, made, remove=0.5, tolerance=None)
         assert torch.is_inference_mode_enabled() == called
-    wanted = prune(
-        model, nif.measure(model, x, estimator=nif.Binned(), progress=False), x, remove=0.5, tolerance=None
-    )
+    wanted = prune(model, nif.measure(model, x, nif.Binned(), progress=False), x, remove=0.5, tolerance=None)
     assert len(small.removed) == 3
     assert small.score_after == wanted.score_after
 

@@ -157,5 +157,5 @@ def test_models_that_read_words_can_be_pruned_by_every_rule(rule: str) -> None:
 def test_whole_numbers_are_read_as_they_are_when_measured() -> None:
     torch.manual_seed(0)
     model, x = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)), torch.randint(0, 99, (ROWS, 4))
-    flow = nif.measure(model, x, estimator=nif.Binned(), progress=False)
+    flow = nif.measure(model, x, nif.Binned(), progress=False)
     assert len(prune(model, flow, x, remove=0.5, tolerance=None, progress=False).removed) == 4

@@ -93,7 +93,7 @@ def test_channels_of_a_cnn_go_with_the_features_they_are_flattened_to() -> None:
 def test_a_measured_residual_network_is_pruned() -> None:
     torch.manual_seed(0)
     model = Residual().eval()
-    flow = nif.measure(model, IMAGES, estimator=nif.Binned(), progress=False)
+    flow = nif.measure(model, IMAGES, nif.Binned(), progress=False)
     importance = FlowImportance(flow, model, IMAGES)
     pruned(model, IMAGES, importance, model.head, pruning_ratio=0.5)
     assert (model.stem.out_channels, model.first.out_channels, model.second.out_channels) == (3, 2, 3)
@@ -114,7 +114,7 @@ def test_any_rule_can_be_the_importance(rule: Any) -> None:
 
 def test_what_was_not_measured_is_left_whole() -> None:
     model = chain(6, 12, 8, 3)
-    flow = nif.measure(model, X, estimator=nif.Binned(), layers=["3"], progress=False)
+    flow = nif.measure(model, X, nif.Binned(), layers=["3"], progress=False)
     pruned(model, X, FlowImportance(flow, model, X), model[4], pruning_ratio=0.5)
     assert (model[0].out_features, model[2].out_features) == (12, 4)
 
@@ -129,7 +129,7 @@ def test_pruning_by_flow_is_better_than_by_its_opposite() -> None:
         optimiser.zero_grad()
         functional.cross_entropy(model(x), y).backward()
         optimiser.step()
-    flow = nif.measure(model, x, estimator=nif.Binned(), progress=False)
+    flow = nif.measure(model, x, nif.Binned(), progress=False)
     score = {}
     for sign in (1, -1):
         small = copy.deepcopy(model)

@@ -80,8 +80,8 @@ CAVEATS = {
     "index": ({"order": "index"}, {}, "renumbering"),
     "joint": ({"critic": "joint"}, {}, "no maximum"),
     "beta": ({"beta": 1.0}, {}, "fixed beta of 1.0"),
-    "no noise": ({}, {"noise": 0.0}, "No noise channel"),
-    "noise": ({}, {"noise": 0.25}, "0.25 of its standard deviation"),
+    "no noise": ({"noise": 0.0}, {}, "No noise channel"),
+    "noise": ({"noise": 0.25}, {}, "0.25 of its standard deviation"),
     "not converged": ({}, {"not_converged": 7}, "7 of 40 terms"),
     "few": ({}, {"samples": 60}, "60 rows of data are few"),
 }
@@ -89,8 +89,9 @@ CAVEATS = {
 
 @pytest.mark.parametrize(("options", "changes", "said"), CAVEATS.values(), ids=CAVEATS.keys())
 def test_caveats_fit_the_options(options: dict[str, Any], changes: dict[str, Any], said: str) -> None:
-    plain = replace(FLOW.measurement, decomposition={}, noise=0.1, not_converged=0, samples=5000)
-    other = replace(plain, decomposition=options, **changes)
+    known = {"noise": 0.1, "terms": 40}
+    plain = replace(FLOW.measurement, options=known, not_converged=0, samples=5000)
+    other = replace(plain, options={**known, **options}, **changes)
     assert any(said in sentence for sentence in caveats(other))
     if said != "0.25 of its standard deviation":
         assert not any(said in sentence for sentence in caveats(plain))
@@ -140,6 +141,6 @@ def test_the_time_is_told_and_does_not_tell_flows_apart(tmp_path: Path) -> None:
 def test_a_measurement_is_timed() -> None:
     before = datetime.now(UTC).replace(microsecond=0)
     data = np.random.default_rng(0).normal(size=(100, 2))
-    told = nif.measure(nn.Linear(2, 2), data, estimator=nif.Binned(), progress=False).measurement
+    told = nif.measure(nn.Linear(2, 2), data, nif.Binned(), progress=False).measurement
     assert before <= datetime.fromisoformat(told.began or "") <= datetime.now(UTC)
     assert 0 < (told.seconds or 0) < 600

@@ -34,7 +34,7 @@ def digits() -> tuple[nif.Flow, nif.Pruned]:
     names = {"feature_names": data.feature_names, "class_names": data.class_names}
     with one_thread():
         train(model, x, y, epochs=20, seed=0)
-        flow = nif.measure(model, x, estimator=nif.Binned(), progress=False, **names)
+        flow = nif.measure(model, x, nif.Binned(), progress=False, **names)
         pruned = nif.prune(model, flow, TensorDataset(x, y), remove=0.5, tolerance=0.01, progress=False)
     return flow, pruned
 

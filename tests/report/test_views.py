@@ -47,7 +47,7 @@ def test_the_page_says_where_intervals_come_from(show: Any) -> None:
     page.click("#tab-attribution")
     assert "from the errors of the links, taken as independent" in page.inner_text("#attribution")
     net = torch.nn.Linear(2, 2)
-    measured = nif.measure(net, torch.randn(100, 2), estimator=nif.Binned(), progress=False)
+    measured = nif.measure(net, torch.randn(100, 2), nif.Binned(), progress=False)
     page = show(measured)
     page.click("#tab-attribution")
     assert "from what each row of the data adds to it" in page.inner_text("#attribution")

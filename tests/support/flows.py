@@ -12,12 +12,18 @@ from nif.flow.flow import Flow
 from nif.flow.measurement import Measurement
 
 MEASUREMENT = Measurement(
-    estimator="Mine()",
-    automatic=True,
-    decomposition={"beta": None, "relevance": "unit", "order": "average", "critic": "separate"},
-    noise=0.1,
+    method="Association(estimator=None, relevance='unit', noise=0.1)",
+    options={
+        "estimator": "Mine()",
+        "beta": None,
+        "relevance": "unit",
+        "order": "average",
+        "critic": "separate",
+        "noise": 0.1,
+        "automatic": True,
+        "terms": 40,
+    },
     samples=400,
-    terms=40,
     not_converged=2,
     seed=0,
     version="0.1",

@@ -62,10 +62,7 @@ def flow_of(model: nn.Module, x: Tensor, names: Iterable[str], silent: Iterable[
     return Flow(layers=layers, links=links, constant=constant, measurement=MEASUREMENT)
 
 
-MEASUREMENT = Measurement(
-    estimator="by hand", automatic=False, decomposition={}, noise=0.0, samples=200, terms=1,
-    not_converged=0, seed=0, version="0",
-)  # fmt: skip
+MEASUREMENT = Measurement("by hand", {}, samples=200, not_converged=0, seed=0, version="0")
 
 
 def channel_axis(model: nn.Module, values: Tensor) -> int:
@@ -338,7 +335,7 @@ def measured(model: nn.Module, data: Any, output: int | str | None = None) -> Fl
     """The flow to one output, by bins."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The model chooses its path by the data")
-        return nif.measure(model, data, estimator=nif.Binned(), output=output, progress=False)
+        return nif.measure(model, data, nif.Binned(), output=output, progress=False)
 
 
 def small_one(model: nn.Module, flow: Flow, data: Any, **options: Any) -> Pruned:

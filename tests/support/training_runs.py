@@ -61,7 +61,7 @@ WATCHES: dict[str, Callable[[nn.Module, Any], nif.Watch]] = {
     "rows": lambda model, loader: nif.Watch(model, rows()[0]),
     "the training loader": lambda model, loader: nif.Watch(model, loader, max_samples=100),
     "every second": lambda model, loader: nif.Watch(model, loader, every=2),
-    "noise": lambda model, loader: nif.Watch(model, loader, noise=0.1),
+    "noise": lambda model, loader: nif.Watch(model, loader, nif.Association(noise=0.1)),
 }
 
 

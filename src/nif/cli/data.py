@@ -14,7 +14,7 @@ import pandas as pd
 from torch import nn
 
 from nif.core.errors import InputError
-from nif.data.rows import rows
+from nif.data.rows import read as read_rows
 from nif.data.signature import Signature
 
 
@@ -163,4 +163,4 @@ def with_labels(data: Data, model: nn.Module) -> Any:
         return data.x
     if not np.array_equal(data.y, np.round(data.y)):
         raise InputError("The label column holds numbers that are not whole; expected the class of each row.")
-    return replace(rows(data.x, arguments=Signature.of(model)), labels=data.y.astype(np.int64))
+    return replace(read_rows(data.x, Signature.of(model)), labels=data.y.astype(np.int64))

@@ -98,7 +98,7 @@ def layers(
     from nif.cli.models import network
     from nif.cli.text import table
     from nif.core.errors import InputError
-    from nif.network.layers import layers as found_layers
+    from nif.network.network import layers as found_layers
 
     if data is not None and shapes:
         raise InputError(f"Both {data} and --shape tell what a row is. Leave one out.")

@@ -19,16 +19,21 @@ from nif.cli import options
 @options.ESTIMATOR
 @options.NOISE
 @click.option(
-    "--layers", metavar="NAMES", help="Modules to measure, by name; all non-linearities if not given."
+    "--layers", metavar="NAMES", help="Modules to measure, by name; all non-linearities if omitted."
 )
 @click.option(
     "--reduce",
     default="mean",
     show_default=True,
-    help="What a channel is over its positions: mean, max, or positions, each a sample.",
+    help="The value of a channel over its positions: mean, max, or positions, each a sample.",
 )
 @click.option(
-    "--max-samples", type=int, default=100_000, show_default=True, help="Rows above are drawn at random."
+    "--rows",
+    "most",
+    type=int,
+    default=100_000,
+    show_default=True,
+    help="Number of rows to draw at random from larger data.",
 )
 @options.SEED
 @options.MEMORY
@@ -48,7 +53,7 @@ def measure(
     noise: float,
     layers: str | None,
     reduce: str,
-    max_samples: int,
+    most: int,
     seed: int,
     memory: str,
     jobs: int | None,
@@ -62,6 +67,7 @@ def measure(
     from nif.cli.data import read
     from nif.cli.models import network
     from nif.core.files import writable
+    from nif.measures.association.association import Association
     from nif.pipeline import measure as measured
 
     target = writable(output, ending=".safetensors")
@@ -69,13 +75,11 @@ def measure(
     flow = measured(
         network(model, weights),
         rows.x,
-        estimator=options.chosen(estimator),
-        noise=noise,
+        Association(options.chosen(estimator), noise=noise, rows=most),
         layers=None if layers is None else layers.split(","),
         class_names=rows.classes,
         output=of_several,
         reduce=reduce,
-        max_samples=max_samples,
         seed=seed,
         memory=memory,
         n_jobs=jobs,

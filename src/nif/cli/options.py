@@ -19,7 +19,7 @@ DATA = click.argument("data", type=click.Path(path_type=Path))
 WEIGHTS = click.option(
     "--weights",
     type=click.Path(path_type=Path),
-    help="State dict as .safetensors, or .pt saved by torch; without it, the weights the factory gives.",
+    help="State dict as .safetensors, or .pt saved by torch; without it, the weights of the factory.",
 )
 
 
@@ -27,8 +27,8 @@ FEATURES = click.option(
     "--x",
     "features",
     metavar="COLUMNS",
-    help="Feature columns, separated by commas; all but the label if not given. Of an .npz the array, or one "
-    "array for each input of a network that takes several, called as those are.",
+    help="Feature columns, separated by commas; all but the label if omitted. Of an .npz the array, or one "
+    "array for each input of a network that takes several, named as the inputs.",
 )
 
 
@@ -37,7 +37,7 @@ OUTPUT = click.option(
     "of_several",
     metavar="NAME",
     callback=lambda _, __, name: int(name) if name and name.removeprefix("-").isdigit() else name,
-    help="Which output is meant, by name or index, of a network that returns several.",
+    help="Output to measure (name or index) if the network returns several.",
 )
 
 
@@ -49,11 +49,11 @@ LABEL = click.option(
 ESTIMATOR = click.option(
     "--estimator",
     metavar="NAME",
-    help="mine, binned, gaussian_copula, ksg, info_nce, smile or nwj; chosen by size if not given.",
+    help="mine, binned, gaussian_copula, ksg, info_nce, smile or nwj; chosen by size if omitted.",
 )
 
 
-SEED = click.option("--seed", type=int, default=0, show_default=True, help="Seeds all that is drawn.")
+SEED = click.option("--seed", type=int, default=0, show_default=True, help="Random seed.")
 
 
 NOISE = click.option(
@@ -66,11 +66,11 @@ NOISE = click.option(
 
 
 MEMORY = click.option(
-    "--memory", default="1GB", show_default=True, help="What a block of pairs may take in each process."
+    "--memory", default="1GB", show_default=True, help="Limit of a block of pairs in each process."
 )
 
 
-JOBS = click.option("--jobs", type=int, help="Processes; one with threads of its own if not given.")
+JOBS = click.option("--jobs", type=int, help="Processes; one with its own threads if omitted.")
 
 
 def chosen(estimator: str | None) -> Estimator | None:
@@ -81,5 +81,5 @@ def chosen(estimator: str | None) -> Estimator | None:
     if estimator is None:
         return None
     if estimator not in ESTIMATORS:
-        raise InputError(f"No estimator is called {estimator!r}; expected one of {', '.join(ESTIMATORS)}.")
+        raise InputError(f"Unknown estimator {estimator!r}; expected one of {', '.join(ESTIMATORS)}.")
     return ESTIMATORS[estimator]()

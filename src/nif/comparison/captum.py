@@ -26,7 +26,7 @@ from nif.data.groups import groups
 from nif.flow.flow import Flow
 from nif.flow.paths import clipped
 from nif.measures.association.channel import observed
-from nif.measures.association.decomposition import Decomposition
+from nif.measures.association.decomposition import beta_for, redundancy_weights
 from nif.measures.association.pointwise import Bins, Chances, Columns, Tables
 from nif.network.recording import Recording, record
 
@@ -60,7 +60,7 @@ class InformationFlow(Attribution):
         >>> import nif
         >>> net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
         >>> x = torch.randn(300, 3, generator=torch.Generator().manual_seed(0))
-        >>> flow = nif.measure(net, x, estimator=nif.Binned(), progress=False)
+        >>> flow = nif.measure(net, x, nif.Binned(), progress=False)
         >>> local = InformationFlow(net, flow, x).attribute(x, target=1)
         >>> np.allclose(local.mean(0), flow.attribution().iloc[:, 1], atol=1e-5)
         True
@@ -78,15 +78,15 @@ class InformationFlow(Attribution):
         max_samples: int = 5_000,
     ) -> None:
         super().__init__(model)
-        decomposition = Decomposition(**flow.measurement.decomposition)  # type: ignore[arg-type]
-        if decomposition.relevance != "unit" or reduce == "positions":
+        measured = flow.measurement.options
+        if measured.get("relevance", "unit") != "unit" or reduce == "positions":
             raise InputError(
                 "Local attribution needs links between units and one sample for each row; "
                 "measure with relevance='unit' and reduce='mean' or 'max'."
             )
         self._flow, self._groups = flow, input_groups
         self._options: dict[str, Any] = {"reduce": reduce, "input_groups": input_groups, "output": output}
-        recorded, noise = self._recorded(data, max_samples=max_samples), flow.measurement.noise
+        recorded, noise = self._recorded(data, max_samples=max_samples), measured.get("noise", 0.0)
         noisy = observed(recorded, noise, flow.measurement.seed)
         self._columns = tuple(Columns.of(values) for values in noisy)
         self._noise = tuple(
@@ -97,7 +97,13 @@ class InformationFlow(Attribution):
         sources = {each.source for each in flow.links}
         shared = {source: Tables.of(bins[source], bins[source]) for source in sources}
         self._terms = [
-            _Term(each, Tables.of(bins[each.source], bins[each.target]), shared[each.source], decomposition)
+            _Term(
+                each,
+                Tables.of(bins[each.source], bins[each.target]),
+                shared[each.source],
+                measured.get("beta"),
+                measured.get("order", "average"),
+            )
             for each in flow.links
         ]
 
@@ -139,7 +145,7 @@ class InformationFlow(Attribution):
         return found
 
     def _bins(self, activations: Sequence[np.ndarray]) -> list[Bins | Chances]:
-        if self._flow.measurement.noise == 0:
+        if not self._flow.measurement.options.get("noise"):
             return [columns.bins(values) for columns, values in zip(self._columns, activations, strict=True)]
         return [
             columns.chances(values, noise)
@@ -202,7 +208,8 @@ class _Term:
     links: Links
     relevance: Tables
     shared: Tables
-    decomposition: Decomposition
+    beta: float | None
+    order: str
 
     def deviations(
         self, source: Bins | Chances, target: Bins | Chances, after: Float[np.ndarray, " target"]
@@ -214,8 +221,8 @@ class _Term:
         weight = (self.links.nats > 0) * after
         joined = self.links.joined
         joined = np.ones(weight.shape, dtype=bool) if joined is None else joined
-        beta = np.array([self.decomposition.weight(units) for units in joined.sum(axis=0).tolist()])
-        shares = self.decomposition.shares(len(weight)) * ((weight * beta) @ joined.T)
+        beta = np.array([beta_for(self.beta, units) for units in joined.sum(axis=0).tolist()])
+        shares = redundancy_weights(self.order, len(weight)) * ((weight * beta) @ joined.T)
         return np.stack(
             [
                 self.relevance.weighed(own, others, weight) - self.shared.weighed(own, own, shares)

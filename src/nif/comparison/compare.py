@@ -126,7 +126,7 @@ def _chosen(methods: Sequence[str]) -> list[str]:
 
 def _affordable(flow: Flow, published: Flow | None) -> list[str]:
     """All rows, without the published flow where it is not passed and takes too long to measure."""
-    too_long = published is None and flow.measurement.terms > MOST_TERMS_FOR_MINE
+    too_long = published is None and flow.measurement.options.get("terms", 0) > MOST_TERMS_FOR_MINE
     return [name for name in ATTRIBUTIONS if name != PUBLISHED or not too_long]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Float
@@ -12,7 +13,7 @@ from nif.comparison.libraries import integrated_gradients, shapley
 from nif.comparison.problem import ComparisonProblem
 from nif.estimators.estimate import PairwiseEstimator
 from nif.flow.flow import Flow
-from nif.measures.association.decomposition import DAVIS2019
+from nif.measures.association.association import DAVIS2019
 from nif.pipeline import measure
 
 
@@ -42,8 +43,7 @@ def davis2019(problem: ComparisonProblem) -> Float[np.ndarray, " feature"]:
         flow = measure(
             problem.model,
             problem.tensor(problem.x),
-            decomposition=DAVIS2019,
-            noise=problem.flow.measurement.noise,
+            replace(DAVIS2019, noise=problem.flow.measurement.options.get("noise", 0.0)),
             seed=problem.seed,
             progress=False,
         )

@@ -14,15 +14,15 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from nif.core.errors import InputError
-from nif.data.rows import Rows, rows
+from nif.data.rows import Rows, read
 from nif.data.signature import EMBEDDINGS, Signature
 from nif.estimators.binned.estimator import Binned
 from nif.estimators.estimate import Estimator
 from nif.estimators.inputs import columns, same_length
 from nif.flow.flow import Flow
-from nif.network.adapters import as_torch, unwrapped
 from nif.network.decision import Decision, Scale
 from nif.network.forward import Forward
+from nif.network.network import Network
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +120,7 @@ def frozen_copy(model: Any) -> nn.Module:
 
     A scikit-learn network becomes an equal torch one; wrappers are taken off.
     """
-    twin = copy.deepcopy(as_torch(unwrapped(model))).to("cpu").eval()
+    twin = copy.deepcopy(Network.of(model).module).to("cpu").eval()
     return twin.requires_grad_(False)
 
 
@@ -191,13 +191,13 @@ def one_table(
     if arguments.required == 1 and not isinstance(x, (tuple, Mapping, Rows)):
         table = columns(x, "x")
         return OneTable(Forward(network, (), output), [table.shape[1:]]), table
-    inputs = rows(x, arguments=arguments)
-    if len(inputs.every) < arguments.required:
+    rows = read(x, arguments)
+    if len(rows.inputs) < arguments.required:
         wanted = ", ".join(arguments.names[: arguments.required])
         raise InputError(
             f"The model takes {arguments.required} inputs ({wanted}) and x is one; pass x as a tuple or "
             "mapping of them, as for nif.measure."
         )
-    shapes = [tuple(values.shape[1:]) for values in inputs.every]
-    together = torch.cat([values.flatten(1).double().cpu() for values in inputs.every], dim=1)
-    return OneTable(Forward(network, inputs.names, output), shapes), together.numpy()
+    shapes = [tuple(values.shape[1:]) for values in rows.inputs]
+    together = torch.cat([values.flatten(1).double().cpu() for values in rows.inputs], dim=1)
+    return OneTable(Forward(network, rows.names, output), shapes), together.numpy()

@@ -1,4 +1,4 @@
-"""What one batch of a Dataset or DataLoader holds: inputs, by the parameter they are for, and labels."""
+"""Split a batch of a Dataset or DataLoader into inputs, by the parameter they are for, and labels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Split = tuple[tuple[str, ...], list[Any], Any]
 """Names of the parameters (none for a single input), the inputs, and the label or None."""
 
 
-def split(batch: Any, arguments: Signature) -> Split:
+def split(batch: Any, signature: Signature) -> Split:
     """The inputs and the label of one batch: ``x``, ``(x, y)``, ``(x1, x2, …, y)`` or a mapping.
 
     Example:
@@ -27,24 +27,24 @@ def split(batch: Any, arguments: Signature) -> Split:
         ((), 1, torch.Size([2]))
     """
     if isinstance(batch, Mapping):
-        return _split_mapping(batch, arguments)
+        return _split_mapping(batch, signature)
     parts: Sequence[Any] = list(batch) if isinstance(batch, (tuple, list)) else [batch]
-    count = arguments.required
+    count = signature.required
     if not count <= len(parts) <= count + 1 or not all(isinstance(part, Tensor) for part in parts[:count]):
         kinds = ", ".join(type(part).__name__ for part in parts)
-        expected = "a tensor x, or (x, y)" if count == 1 else f"{count} tensors, for {_shown(arguments)}"
+        expected = "a tensor x, or (x, y)" if count == 1 else f"{count} tensors, for {_shown(signature)}"
         raise InputError(f"A batch of the data holds ({kinds}); expected {expected}.")
-    names = arguments.names[:count] if count > 1 else ()
+    names = signature.names[:count] if count > 1 else ()
     return names, list(parts[:count]), parts[count] if len(parts) > count else None
 
 
-def named_inputs(given: Mapping[Any, Any], arguments: Signature) -> tuple[tuple[str, ...], list[Any]]:
-    """The entries that are parameters of the model, in its order."""
-    names = tuple(name for name in arguments.names if name in given)
-    missing = [name for name in arguments.names[: arguments.required] if name not in given]
+def named_inputs(given: Mapping[Any, Any], signature: Signature) -> tuple[tuple[str, ...], list[Any]]:
+    """The entries that are parameters of the model, in the order of its ``forward``."""
+    names = tuple(name for name in signature.names if name in given)
+    missing = [name for name in signature.names[: signature.required] if name not in given]
     if missing or not names:
         raise InputError(
-            f"The data have the keys {', '.join(map(repr, given))}; the model takes {_shown(arguments)}. "
+            f"The data have the keys {', '.join(map(repr, given))}; the model takes {_shown(signature)}. "
             "Name the inputs as the model's forward does."
         )
     return names, [given[name] for name in names]
@@ -58,23 +58,23 @@ def label_of(given: Mapping[Any, Any], besides: Sequence[str] = ()) -> Any:
     return given[keys[0]] if keys else None
 
 
-def _split_mapping(batch: Mapping[Any, Any], arguments: Signature) -> Split:
-    label = label_of(batch, arguments.names if arguments.required > 1 else ())
+def _split_mapping(batch: Mapping[Any, Any], signature: Signature) -> Split:
+    label = label_of(batch, signature.names if signature.required > 1 else ())
     tables = [
         key
         for key, value in batch.items()
         if value is not label and isinstance(value, Tensor) and value.ndim >= 2
     ]
-    if len(tables) == 1 and arguments.required == 1:
+    if len(tables) == 1 and signature.required == 1:
         return (), [batch[tables[0]]], label
-    if any(key in arguments.names for key in batch):
-        return *named_inputs(batch, arguments), label
+    if any(key in signature.names for key in batch):
+        return *named_inputs(batch, signature), label
     raise InputError(
         f"A batch of the data has the keys {', '.join(map(repr, batch))}; expected exactly one tensor of "
         "shape [sample, feature] beside at most one label, or the names of the model's inputs. "
-        "Give a DataLoader that yields (x, y)."
+        "Pass a DataLoader that yields (x, y)."
     )
 
 
-def _shown(arguments: Signature) -> str:
-    return ", ".join(map(repr, arguments.names[: arguments.required])) or "one input"
+def _shown(signature: Signature) -> str:
+    return ", ".join(map(repr, signature.names[: signature.required])) or "one input"

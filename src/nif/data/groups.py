@@ -1,4 +1,4 @@
-"""Inputs in groups, so that a unit is a patch of an image and not a pixel."""
+"""Groups of inputs, so that a unit is a patch of an image and not a pixel."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Groups:
     Attributes:
         index: Number of the group of each feature.
         names: One for each group.
-        shape: Of the picture that the groups are; empty where they are no patches.
+        shape: Of the image that the groups form; empty if they are no patches.
     """
 
     index: Int64[np.ndarray, " feature"]
@@ -68,7 +68,7 @@ def _patches(sides: tuple[int, ...], shape: tuple[int, ...]) -> Groups:
     ):
         raise InputError(
             f"input_groups is a patch of {'x'.join(map(str, sides))}; a row of the data has shape "
-            f"{list(shape)}. Give a patch that fits, or an array with the number of each input's group."
+            f"{list(shape)}. Pass a patch that fits, or an array with the number of each input's group."
         )
     counts = tuple(-(-length // side) for side, length in zip(sides, image, strict=True))
     places = np.meshgrid(
@@ -104,7 +104,5 @@ def _by_index(given: Any, shape: tuple[int, ...]) -> Groups:
     index = index.ravel().astype(np.int64)
     count = int(index.max()) + 1
     if index.min() < 0 or len(np.unique(index)) != count:
-        raise InputError(
-            "input_groups skips a number; expected groups numbered 0, 1, 2, … with inputs in each."
-        )
+        raise InputError("input_groups must number the groups 0, 1, 2, … without gaps.")
     return Groups(index, tuple(f"group[{number}]" for number in range(count)))

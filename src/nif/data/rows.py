@@ -1,24 +1,30 @@
-"""From the data a user has to tensors of inputs, with labels and feature names when the data carry them."""
+"""Read rows: what a user passes becomes checked tensors, with the labels and feature names that it has.
+
+Each kind of data has a reader, a function that returns a `Source`, and an entry in `READERS`. Sampling and
+checks are then the same for all.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import contextlib
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Shaped
+from jaxtyping import Int64, Shaped
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 from nif.core.errors import InputError
 from nif.core.progress import progress as progress_bar
 from nif.core.random import same_generators, same_random_state
-from nif.core.types import FEWEST_SAMPLES, Advance, ignore
+from nif.core.types import FEWEST_SAMPLES
 from nif.data.batches import label_of, named_inputs, split
+from nif.data.groups import Groups, groups
 from nif.data.sampling import Pool, Reservoir
 from nif.data.signature import Signature
 
@@ -27,50 +33,98 @@ BATCH = 1024
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Inputs of a network, in the order in which the data gave them.
+    """Rows of data for a network, in their order.
 
     Attributes:
-        inputs: All rows of the first input; the first axis is the sample.
-        labels: One label for each row, when the data yielded ``(x, y)``.
-        feature_names: Column names, when the data were a DataFrame.
-        others: Rows of the further inputs of a model that takes several.
-        names: Parameters of the model's ``forward`` that the inputs are for; none for a single input.
+        inputs: One tensor for each input of the network; the first axis is the sample.
+        labels: One label for each row, if the data yield ``(x, y)``.
+        feature_names: One for each feature or group, if the user or the data name them.
+        names: The parameters of the model's ``forward`` that the inputs are for; none for a single input.
+        groups: The features that are measured together; None if each is measured by itself.
+
+    Raises:
+        InputError: An input has no axis of features, or inputs and labels differ in length.
     """
 
-    inputs: Shaped[Tensor, "sample ..."]
-    labels: Shaped[np.ndarray, "sample ..."] | None = None
+    inputs: tuple[Shaped[Tensor, "..."], ...]
+    labels: Shaped[np.ndarray, "..."] | None = None
     feature_names: tuple[str, ...] | None = None
-    others: tuple[Tensor, ...] = field(default=())
     names: tuple[str, ...] = ()
+    groups: Groups | None = None
+
+    def __post_init__(self) -> None:
+        for values in self.inputs:
+            if values.ndim < 2 or 0 in values.shape:
+                raise InputError(
+                    f"The data have shape {list(values.shape)}; expected [sample, feature] with at least one "
+                    "of each."
+                )
+        lengths = [len(values) for values in self.inputs]
+        lengths += [] if self.labels is None else [len(self.labels)]
+        if len(set(lengths)) > 1:
+            raise InputError(
+                f"Inputs and labels have {lengths} rows; expected one row of each input, and one label, for "
+                "each sample."
+            )
 
     def __len__(self) -> int:
-        return len(self.inputs)
+        return len(self.inputs[0])
 
     @property
-    def every(self) -> tuple[Tensor, ...]:
-        """All inputs, in the order of `names`."""
-        return (self.inputs, *self.others)
+    def first(self) -> Shaped[Tensor, "sample ..."]:
+        """The rows of the first input."""
+        return self.inputs[0]
+
+    def at(self, index: Int64[np.ndarray, " kept"]) -> Rows:
+        """The rows at these indices.
+
+        Example:
+            >>> Rows((torch.arange(6.0).reshape(3, 2),)).at(np.array([0, 2])).first.tolist()
+            [[0.0, 1.0], [4.0, 5.0]]
+        """
+        kept = torch.from_numpy(index)
+        inputs = tuple(values[kept.to(values.device)] for values in self.inputs)
+        return replace(self, inputs=inputs, labels=None if self.labels is None else self.labels[index])
 
 
-def rows(
+@dataclass(frozen=True, eq=False)
+class Source:
+    """One kind of data, before rows are drawn.
+
+    Attributes:
+        length: Number of rows, if it is known before they are read.
+        batches: Yields the rows at some indices, in rising order, or all rows for None.
+        indexed: Whether rows can be chosen by index; else all are read, and some are kept.
+    """
+
+    length: int | None
+    batches: Callable[[Int64[np.ndarray, " kept"] | None], Generator[Rows]]
+    indexed: bool = True
+
+
+def read(
     data: Any,
+    signature: Signature | None = None,
     *,
-    arguments: Signature | None = None,
     max_samples: int | None = None,
     seed: int = 0,
+    feature_names: Iterable[Any] | None = None,
+    input_groups: Any = None,
     progress: bool = False,
 ) -> Rows:
     """Read rows of a Tensor, ndarray, DataFrame, Dataset or DataLoader, and their labels.
 
-    A DataLoader is read once, in its own order; its generators and the global random state are put back. No
-    more than `max_samples` rows are in memory at a time beside those the data themselves hold.
+    A DataLoader is read once, in its own order; its generators and the global random state are restored. At
+    most `max_samples` rows are in memory at a time beside those that the data themselves hold.
 
     Args:
         data: For a model with several inputs also a tuple of arrays, or a mapping from the parameters of its
-            ``forward`` to arrays. Rows that were read already stay as they are.
-        arguments: The inputs that the model takes; a single one if None.
-        max_samples: Keep that many rows, drawn at random from all; None keeps all.
-        seed: Seeds that draw.
+            ``forward`` to arrays. `Rows` are not read again.
+        signature: The inputs that the model takes; a single one if None.
+        max_samples: Number of rows to draw at random from data that have more; None keeps all.
+        seed: Random seed of that draw.
+        feature_names: One name for each feature or group, in place of the data's own.
+        input_groups: Features to measure together; see `nif.data.groups.groups`.
         progress: Show a bar while batches are read, in a terminal, after two seconds.
 
     Raises:
@@ -78,123 +132,214 @@ def rows(
             their batches do not have one obvious input.
 
     Example:
-        >>> rows(pd.DataFrame({"height": [1.7, 1.6], "weight": [64.0, 58.0]})).feature_names
+        >>> read(pd.DataFrame({"height": [1.7, 1.6], "weight": [64.0, 58.0]})).feature_names
         ('height', 'weight')
     """
     if max_samples is not None and not (isinstance(max_samples, Integral) and max_samples >= 1):
-        raise InputError(
-            f"max_samples is {max_samples!r}; expected a number of rows from 1 up, or None for all."
-        )
-    if isinstance(data, Rows):
-        return data
-    reservoir = Reservoir(max_samples, seed)
-    # Loaders and augmentations draw from the random state.
+        raise InputError(f"max_samples is {max_samples!r}; expected 1 or more rows, or None for all.")
+    rows = data
+    if not isinstance(data, Rows):
+        # Loaders and augmentations draw from the random state.
+        with torch.inference_mode(False), same_random_state():
+            rows = _drawn(_source(data, signature or Signature()), Reservoir(max_samples, seed), progress)
+        for values in rows.inputs:
+            _check_finite(values, rows.feature_names)
+    if input_groups is not None:
+        if len(rows.inputs) > 1:
+            raise InputError("input_groups cannot be combined with several inputs.")
+        rows = replace(rows, groups=groups(input_groups, tuple(rows.first.shape[1:])), feature_names=None)
+    if feature_names is None:
+        return rows
+    given = (feature_names,) if isinstance(feature_names, str) else tuple(map(str, feature_names))
+    return replace(rows, feature_names=given)
+
+
+def _source(data: Any, signature: Signature) -> Source:
+    for reader in READERS:
+        if (source := reader(data, signature)) is not None:
+            return source
+    raise InputError(
+        f"The data are of type {type(data).__name__}; expected a Tensor, ndarray, DataFrame, Dataset or "
+        "DataLoader."
+    )
+
+
+def _drawn(source: Source, reservoir: Reservoir, progress: bool) -> Rows:
+    """All rows of a source, or the ones that the reservoir keeps."""
+    index, pool, parts = None, Pool(reservoir), []
+    if source.indexed and source.length is not None:
+        kept = reservoir.kept(source.length)
+        index = None if len(kept) == source.length else kept
     with (
-        torch.inference_mode(False),
-        same_random_state(),
-        progress_bar("reading", total=known_length(data), shown=progress) as advance,
+        _equal_shapes(),
+        contextlib.closing(source.batches(index)) as batches,
+        progress_bar("reading", total=source.length, shown=progress) as advance,
     ):
-        found = _read(data, arguments or Signature(), reservoir, advance)
-    _agree(found)
-    for values in found.every:
-        _finite(values, found.feature_names)
-    return found
+        rows = None
+        for rows in batches:
+            parts.append(_columns(rows)) if source.indexed else pool.add(_columns(rows))
+            advance(len(rows))
+        if rows is None:
+            raise InputError("The data yield no batch; expected at least one row.")
+        if len(parts) == 1:
+            return rows
+        columns = list(map(torch.cat, zip(*parts, strict=True))) if source.indexed else pool.columns()
+    inputs = tuple(columns[: len(rows.inputs)])
+    return replace(rows, inputs=inputs, labels=None if rows.labels is None else columns[-1].numpy())
 
 
-def known_length(data: Any) -> int | None:
-    """Rows of the data, where that is known before they are read.
+def _columns(rows: Rows) -> list[Tensor]:
+    return [*rows.inputs, *([] if rows.labels is None else [torch.from_numpy(rows.labels)])]
 
-    Example:
-        >>> [known_length(data) for data in (DataLoader(np.zeros((30, 2))), {"x": np.zeros(40)}, iter([]))]
-        [30, 40, None]
-    """
-    if isinstance(data, DataLoader):
-        data = data.dataset
-    if isinstance(data, (tuple, Mapping)):
-        data = next(iter(data.values() if isinstance(data, Mapping) else data), ())
+
+@contextlib.contextmanager
+def _equal_shapes() -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"Batches have different shapes ({error}); expected rows of equal shape.") from error
+
+
+# Readers
+
+
+def _loader(data: Any, signature: Signature) -> Source | None:
+    if not isinstance(data, DataLoader):
+        return None
+
+    def batches(_: Any) -> Generator[Rows]:
+        with same_generators(data):
+            yield from _in_batches(data, signature)
+
+    return Source(_length(data.dataset), batches, indexed=False)
+
+
+def _memory_map(data: Any, signature: Signature) -> Source | None:
+    """A file, of which no other rows are read than those drawn."""
+    if not isinstance(data, np.memmap) or data.ndim < 2:
+        return None
+
+    def batches(index: Any) -> Generator[Rows]:
+        yield _table_rows(np.array(data if index is None else data[index]))
+
+    return Source(len(data), batches)
+
+
+def _table(data: Any, signature: Signature) -> Source | None:
+    nested = isinstance(data, list) and not (data and isinstance(data[0], (Tensor, tuple, Mapping)))
+    if not nested and not isinstance(data, (Tensor, np.ndarray, pd.DataFrame)):
+        return None
+    return _in_memory(_table_rows(data))
+
+
+def _mapping(data: Any, signature: Signature) -> Source | None:
+    """One table for each input, by the parameters of ``forward``."""
+    if not isinstance(data, Mapping) or not signature.names:
+        return None
+    names, inputs = named_inputs(data, signature)
+    return _in_memory(_several(names, inputs, label_of(data, signature.names)))
+
+
+def _tuple(data: Any, signature: Signature) -> Source | None:
+    """One table for each input, in the order of ``forward``."""
+    if not isinstance(data, tuple) or not signature.required == len(data) > 1:
+        return None
+    return _in_memory(_several(signature.names[: len(data)], data, None))
+
+
+def _dataset(data: Any, signature: Signature) -> Source | None:
+    if not isinstance(data, Dataset) and not (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
+        return None
+    if isinstance(data, (str, bytes, tuple, Mapping)):
+        raise InputError(
+            f"The data are a {type(data).__name__}; pass the inputs alone, or inputs and labels as torch's "
+            "TensorDataset(x, y)."
+        )
+    if isinstance(data, list) and len(data) < FEWEST_SAMPLES:
+        raise InputError(
+            f"The data are a list of {len(data)} items, and each item is one row; expected {FEWEST_SAMPLES} "
+            "or more. Join batches with torch.cat, or pass a DataLoader."
+        )
+
+    def batches(index: Any) -> Generator[Rows]:
+        rows = data if index is None else Subset(data, index.tolist())
+        # Its own generator: a loader draws from the global random state otherwise.
+        loader: DataLoader[Any] = DataLoader(rows, batch_size=BATCH, generator=torch.Generator())
+        return _in_batches(loader, signature)
+
+    return Source(_length(data), batches, indexed=not isinstance(data, IterableDataset))
+
+
+READERS: tuple[Callable[[Any, Signature], Source | None], ...] = (
+    _loader,
+    _memory_map,
+    _table,
+    _mapping,
+    _tuple,
+    _dataset,
+)
+"""One for each kind of data, tried in this order; a reader returns None for data of another kind."""
+
+
+def _length(data: Any) -> int | None:
     try:
         return len(data)
     except TypeError:
         return None
 
 
-def _read(data: Any, arguments: Signature, reservoir: Reservoir, advance: Advance) -> Rows:
-    if isinstance(data, DataLoader):
-        with same_generators(data):
-            return _from_batches(data, arguments, reservoir, advance)
-    if isinstance(data, np.memmap) and data.ndim > 1:
-        return _table(data[reservoir.kept(len(data))])  # nothing else is read of the file
-    if isinstance(data, Tensor | np.ndarray | pd.DataFrame) or _is_nested_list(data):
-        return _drawn(_table(data), reservoir)
-    if isinstance(data, Mapping) and arguments.names:
-        names, inputs = named_inputs(data, arguments)
-        return _drawn(_several(names, inputs, label_of(data, arguments.names)), reservoir)
-    if isinstance(data, tuple) and arguments.required == len(data) > 1:
-        return _drawn(_several(arguments.names[: len(data)], data, None), reservoir)
-    if isinstance(data, Dataset) or (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
-        return _from_dataset(data, arguments, reservoir, advance)
-    raise InputError(
-        f"The data are of type {type(data).__name__}; expected a Tensor, ndarray, DataFrame, "
-        "Dataset or DataLoader."
-    )
+def _in_memory(rows: Rows) -> Source:
+    def batches(index: Any) -> Generator[Rows]:
+        yield rows if index is None else rows.at(index)
+
+    return Source(len(rows), batches)
 
 
-def _is_nested_list(data: Any) -> bool:
-    return isinstance(data, list) and not (data and isinstance(data[0], (Tensor, tuple, Mapping)))
-
-
-def _table(data: Any) -> Rows:
-    if isinstance(data, Tensor):
-        return Rows(_real(data.detach()))
-    if isinstance(data, pd.DataFrame):
-        return _from_frame(data)
-    return Rows(_from_array(data))
+def _in_batches(batches: Iterable[Any], signature: Signature) -> Generator[Rows]:
+    for batch in batches:
+        names, inputs, label = split(batch, signature)
+        labels = (
+            None if label is None else np.atleast_1d(_real(torch.as_tensor(label).detach()).cpu().numpy())
+        )
+        yield Rows(tuple(_real(values.detach()).cpu() for values in inputs), labels, names=names)
 
 
 def _several(names: Sequence[str], inputs: Iterable[Any], labels: Any) -> Rows:
-    tensors = [_table(values).inputs for values in inputs]
     return Rows(
-        tensors[0],
+        tuple(_table_rows(values).first for values in inputs),
         None if labels is None else torch.as_tensor(labels).detach().cpu().numpy(),
-        others=tuple(tensors[1:]),
         names=tuple(names),
     )
 
 
-def _drawn(found: Rows, reservoir: Reservoir) -> Rows:
-    """The rows that the reservoir keeps of a table that is in memory; the table itself if it keeps all."""
-    _agree(found)
-    kept = reservoir.kept(len(found))
-    if len(kept) == len(found):
-        return found
-    index = torch.from_numpy(kept)
-    return Rows(
-        found.inputs[index.to(found.inputs.device)],
-        None if found.labels is None else found.labels[kept],
-        found.feature_names,
-        tuple(values[index.to(values.device)] for values in found.others),
-        found.names,
-    )
+def _table_rows(data: Any) -> Rows:
+    if isinstance(data, Tensor):
+        return Rows((_real(data.detach()),))
+    if isinstance(data, pd.DataFrame):
+        return _frame_rows(data)
+    return Rows((_array_tensor(data),))
 
 
 def _real(values: Tensor) -> Tensor:
     if values.is_complex():
         raise InputError("The data are complex numbers; expected real ones, such as their magnitude.")
-    # What was computed under torch.inference_mode can have no gradients, which rules of pruning take.
+    # A tensor of torch.inference_mode has no gradients, which rules of pruning need.
     return values.clone() if values.is_inference() else values
 
 
-def _from_frame(frame: pd.DataFrame) -> Rows:
+def _frame_rows(frame: pd.DataFrame) -> Rows:
     text = [str(name) for name, kind in frame.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]
     if text:
         raise InputError(
             f"The data have columns that are not numbers: {', '.join(text)}. Encode or drop them."
         )
     values = frame.to_numpy(dtype=np.float64, na_value=np.nan)
-    return Rows(torch.from_numpy(values.copy()), feature_names=tuple(map(str, frame.columns)))
+    return Rows((torch.from_numpy(values.copy()),), feature_names=tuple(map(str, frame.columns)))
 
 
-def _from_array(data: Any) -> Tensor:
+def _array_tensor(data: Any) -> Tensor:
     try:
         values = np.asarray(data)
         if values.dtype.kind not in "fiub":
@@ -204,81 +349,12 @@ def _from_array(data: Any) -> Tensor:
     if values.dtype.kind == "f" and values.dtype.itemsize > 8:
         values = values.astype(np.float64)
     native = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("="))
-    # An array that must not be written, such as a memory map, is copied: torch has no read-only tensors.
+    # A read-only array, such as a memory map, is copied: torch has no read-only tensors.
     return torch.from_numpy(native if native.flags.writeable else native.copy())
 
 
-def _from_dataset(data: Any, arguments: Signature, reservoir: Reservoir, advance: Advance) -> Rows:
-    if isinstance(data, (str, bytes, tuple, Mapping)):
-        raise InputError(
-            f"The data are a {type(data).__name__}; give the inputs alone, or both as torch's "
-            "TensorDataset(x, y)."
-        )
-    if isinstance(data, list) and len(data) < FEWEST_SAMPLES:
-        raise InputError(
-            f"The data are a list of {len(data)} items, each of which is taken as a row; {FEWEST_SAMPLES} or "
-            "more are needed. Join batches with torch.cat, or give a DataLoader."
-        )
-    if not isinstance(data, IterableDataset):
-        kept = reservoir.kept(len(data))
-        data = data if len(kept) == len(data) else Subset(data, kept.tolist())
-        reservoir = Reservoir(None, seed=0)
-    return _from_batches(_loader(data), arguments, reservoir, advance)
-
-
-def _loader(data: Any) -> DataLoader[Any]:
-    # Its own generator: a loader draws from the global random state otherwise.
-    return DataLoader(data, batch_size=BATCH, generator=torch.Generator())
-
-
-def _from_batches(
-    batches: Iterable[Any], arguments: Signature, reservoir: Reservoir, advance: Advance = ignore
-) -> Rows:
-    pool, labelled = Pool(reservoir), False
-    names: tuple[str, ...] = ()
-    try:
-        for batch in batches:
-            names, inputs, label = split(batch, arguments)
-            labelled = label is not None
-            columns = [*inputs, torch.as_tensor(label)] if labelled else inputs
-            _same_length(columns)
-            pool.add([_real(column.detach()).cpu() for column in columns])
-            advance(len(columns[0]))
-    except (RuntimeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"The batches do not fit together ({error}); expected rows of one shape.") from error
-    if not (found := pool.columns()):
-        raise InputError("The data yield no batch; expected at least one row.")
-    labels = found.pop().numpy() if labelled else None
-    return Rows(found[0], labels, others=tuple(found[1:]), names=names)
-
-
-def _same_length(columns: Sequence[Tensor]) -> None:
-    lengths = [len(column) if column.ndim else 1 for column in columns]
-    if len(set(lengths)) > 1:
-        raise InputError(f"A batch of the data holds {lengths} rows; expected one input and one label a row.")
-
-
-def _agree(found: Rows) -> None:
-    for values in found.every:
-        shape = tuple(values.shape)
-        if len(shape) < 2 or 0 in shape:
-            raise InputError(
-                f"The data have shape {list(shape)}; expected [sample, feature] with at least one of each."
-            )
-        if len(values) != len(found):
-            raise InputError(
-                f"The inputs have {len(found)} and {len(values)} rows; expected the same rows in each."
-            )
-    if found.labels is not None and len(found.labels) != len(found):
-        raise InputError(
-            f"The data yield {len(found)} rows and {len(found.labels)} labels; expected one label a row."
-        )
-
-
-def _finite(values: Tensor, names: tuple[str, ...] | None) -> None:
-    # A sum is finite if all its terms are; only otherwise is it worth to look for the first that is not.
+def _check_finite(values: Tensor, names: tuple[str, ...] | None) -> None:
+    # A sum is finite if all its terms are; only otherwise is the first that is not worth a search.
     if not values.is_floating_point() or torch.isfinite(values.sum()):
         return
     for first in range(0, len(values), BATCH):

@@ -1,4 +1,4 @@
-"""A fair sample of rows whose number is not known beforehand."""
+"""A uniform sample of rows, whose number need not be known beforehand."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Reservoir:
 
     Args:
         size: Rows to keep; None keeps all.
-        seed: Seeds the choice.
+        seed: Random seed of the choice.
 
     References:
         Vitter (1985), Random sampling with a reservoir, algorithm R.
@@ -33,7 +33,7 @@ class Reservoir:
         self._generator = np.random.default_rng(seed)
 
     def slots(self, count: int) -> Int64[np.ndarray, " row"]:
-        """Where each of the next `count` rows goes: a place in the reservoir, or -1 for nowhere."""
+        """The place of each of the next `count` rows in the reservoir, or -1 for a row that is not kept."""
         index = np.arange(self.seen, self.seen + count)
         self.seen += count
         if self.size is None:
@@ -43,7 +43,7 @@ class Reservoir:
         return np.where(slot < self.size, slot, -1)
 
     def kept(self, count: int) -> Int64[np.ndarray, " kept"]:
-        """Indices of the rows that stay of the next `count`, in rising order."""
+        """Indices of the next `count` rows that are kept, in rising order."""
         if self.size is None or self.seen + count <= self.size:
             self.seen += count
             return np.arange(count)
@@ -77,7 +77,7 @@ class Pool:
         last = {int(slot): row for row, slot in enumerate(slots) if slot >= 0}
         if not last:
             return
-        self._make_room(max(last) + 1, batch)
+        self._reserve(max(last) + 1, batch)
         places, rows = np.array(list(last)), np.array(list(last.values()))
         self._order[places] = first + rows
         for column, values in zip(self._columns, batch, strict=True):
@@ -93,13 +93,13 @@ class Pool:
         size = self._reservoir.size
         return self._reservoir.seen if size is None else min(size, self._reservoir.seen)
 
-    def _make_room(self, needed: int, batch: list[Tensor]) -> None:
+    def _reserve(self, needed: int, batch: list[Tensor]) -> None:
         if not self._columns:
             self._columns = [values[:0] for values in batch]
         space = len(self._order)
         if needed <= space:
             return
-        # Doubling: the room is never more than twice what is in it.
+        # Doubling: memory is at most twice what the rows take.
         space = max(needed, 2 * space)
         if self._reservoir.size is not None:
             space = min(space, self._reservoir.size)

@@ -118,7 +118,7 @@ def _flow(header: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> Flow:
         if "errors/by_class" in arrays
         else None
     )
-    return Flow(layers, links, constant, Measurement(**json.loads(header["measurement"])), errors)
+    return Flow(layers, links, constant, Measurement.read(json.loads(header["measurement"])), errors)
 
 
 def _layer(given: Mapping[str, Any]) -> Layer:

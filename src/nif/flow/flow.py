@@ -57,8 +57,8 @@ class Flow:
         >>> flow = example()
         >>> flow
         Flow of 2-2-1 units: 6 links, 0 of 5 units silent at 0.05
-          Binned(); 500 samples, 7 terms
-          beta=None; noise 0.0; seed 0; nif 0.1
+          Association(estimator=Binned(), beta=None)
+          500 samples, 7 terms; seed 0; nif 0.1
     """
 
     layers: tuple[Layer, ...]
@@ -400,5 +400,6 @@ def example() -> Flow:
         for place, nats in enumerate(weights)
     )
     constant = tuple(np.zeros(len(layer), dtype=bool) for layer in layers)
-    measured = Measurement("Binned()", False, {"beta": None}, 0.0, 500, 7, 0, 0, "0.1")
+    options = {"estimator": "Binned()", "beta": None, "noise": 0.0, "terms": 7}
+    measured = Measurement("Association(estimator=Binned(), beta=None)", options, 500, 0, 0, "0.1")
     return Flow(layers, links, constant, measured)

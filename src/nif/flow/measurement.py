@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -10,44 +12,60 @@ class Measurement:
     """The options and circumstances of a measurement.
 
     Attributes:
-        estimator: The estimator and its options, as text.
-        automatic: Whether the estimator was chosen by the number of terms.
-        decomposition: The options of `nif.Decomposition` by name.
-        noise: Standard deviation of the channel behind every unit, in deviations of that unit.
-        samples: Rows of data.
-        terms: Mutual information terms that were estimated.
-        not_converged: How many of them were still rising when their budget ran out.
-        seed: Of all that was drawn.
+        method: The method with all its options, as text.
+        options: The same by name, and what the method chose: of `nif.Association` also ``terms``, the number
+            of mutual information terms, and ``automatic``, whether it chose the estimator.
+        samples: Number of samples: rows of data, or their positions.
+        not_converged: Number of terms whose optimisation ran out of steps.
+        seed: Random seed.
         version: Of this library.
-        began: When it began, ISO 8601 in UTC; None where it is not known, as in a flow written by hand.
-        seconds: How long it took. Two measurements that differ in time alone are equal.
+        began: Begin of the measurement, ISO 8601 in UTC; None if unknown, as in a flow written by hand.
+        seconds: Its duration. Two measurements that differ in time alone are equal.
     """
 
-    estimator: str
-    automatic: bool
-    decomposition: dict[str, object]
-    noise: float
+    method: str
+    options: dict[str, Any]
     samples: int
-    terms: int
     not_converged: int
     seed: int
     version: str
     began: str | None = field(default=None, compare=False)
     seconds: float | None = field(default=None, compare=False)
 
+    @classmethod
+    def read(cls, stored: Mapping[str, Any]) -> Measurement:
+        """From a file, also of nif 0.1, which had fields for the options of association.
+
+        Example:
+            >>> old = {"estimator": "Binned()", "automatic": False, "decomposition": {"beta": None}}
+            >>> old |= {"noise": 0.0, "samples": 105, "terms": 85, "not_converged": 0, "seed": 0}
+            >>> old |= {"version": "0.1"}
+            >>> Measurement.read(old).method
+            'Association(estimator=Binned(), beta=None, noise=0.0)'
+        """
+        if "method" in stored:
+            return cls(**stored)
+        now = dict(stored)
+        options = {"estimator": now.pop("estimator"), **now.pop("decomposition"), "noise": now.pop("noise")}
+        automatic, terms = now.pop("automatic"), now.pop("terms")
+        known = {name: repr(value) for name, value in options.items()}
+        known["estimator"] = "None" if automatic else options["estimator"]
+        method = f"Association({', '.join(f'{name}={value}' for name, value in known.items())})"
+        return cls(method=method, options={**options, "automatic": automatic, "terms": terms}, **now)
+
     def lines(self) -> list[str]:
         """The same in sentences, for a reader.
 
         Example:
-            >>> Measurement("Mine()", True, {"beta": None}, 0.0, 105, 85, 2, 0, "0.1").lines()
-            ['Mine(), chosen automatically; 105 samples, 85 terms, 2 not converged',
-             'beta=None; noise 0.0; seed 0; nif 0.1']
+            >>> options = {"estimator": "Mine()", "automatic": True, "terms": 85}
+            >>> Measurement("Association(estimator=None)", options, 105, 2, 0, "0.1").lines()
+            ['Association(estimator=None)',
+             'Mine(), chosen automatically; 105 samples, 85 terms, 2 not converged; seed 0; nif 0.1']
         """
-        chosen = ", chosen automatically" if self.automatic else ""
+        chosen = (
+            f"{self.options['estimator']}, chosen automatically; " if self.options.get("automatic") else ""
+        )
+        terms = f", {self.options['terms']} terms" if "terms" in self.options else ""
         failed = f", {self.not_converged} not converged" if self.not_converged else ""
-        options = [f"{name}={value!r}" for name, value in self.decomposition.items()]
-        return [
-            f"{self.estimator}{chosen}; {self.samples} samples, {self.terms} terms{failed}",
-            "; ".join([", ".join(options)] * bool(options) + [f"noise {self.noise}", f"seed {self.seed}"])
-            + f"; nif {self.version}",
-        ]
+        counts = f"{self.samples} samples{terms}{failed}"
+        return [self.method, f"{chosen}{counts}; seed {self.seed}; nif {self.version}"]

@@ -1,4 +1,4 @@
-"""scikit-learn's multilayer perceptrons as equal torch networks."""
+"""Models of other libraries and of wrappers as plain torch modules."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def as_torch(model: Any) -> nn.Module:
     if not isinstance(model, (MLPClassifier, MLPRegressor)):
         raise InputError(
             f"The model is of type {type(model).__name__}; expected a torch.nn.Module or scikit-learn's "
-            "MLPClassifier or MLPRegressor. Of a pipeline, give the last step, and the data that reach it."
+            "MLPClassifier or MLPRegressor. Of a pipeline, pass the last step, and the data that reach it."
         )
     if not hasattr(model, "coefs_"):
         raise InputError(f"The {type(model).__name__} has not been fitted; call its fit method first.")
@@ -110,12 +110,12 @@ def unwrapped(model: Any) -> Any:
         ReLU()
     """
     inside = WRAPPERS.get(type(model).__name__, "") if isinstance(model, nn.Module) else "module_"
-    found = getattr(model, inside, None) if inside else None
-    return unwrapped(found) if isinstance(found, nn.Module) else model
+    module = getattr(model, inside, None) if inside else None
+    return unwrapped(module) if isinstance(module, nn.Module) else model
 
 
 def make_plain(model: nn.Module) -> None:
-    """Give each layer, in place, the weights it computes with: those made anew in each run can not be cut.
+    """Store in each layer, in place, the weights it computes with: weights made in each run cannot be cut.
 
     Example:
         >>> net = nn.utils.parametrizations.weight_norm(nn.Linear(2, 3))
@@ -134,7 +134,7 @@ def make_plain(model: nn.Module) -> None:
 
 
 def _remove_spectral_norm(module: nn.Module, name: str) -> None:
-    """With the hook that reads a state dict, which torch looks for in vain since it wraps it."""
+    """With the hook that reads a state dict, which torch does not find because it wraps it."""
     remove_spectral_norm(module, name)
     for key, hook in list(module._load_state_dict_pre_hooks.items()):
         if isinstance(getattr(hook, "hook", hook), SpectralNormLoadStateDictPreHook):

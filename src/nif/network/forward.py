@@ -1,4 +1,4 @@
-"""Which inputs a model takes, how it is called with them, and which of its outputs is meant."""
+"""Call a model with rows of data, and select one of its outputs."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ class Forward:
     Attributes:
         model: The network.
         names: The parameter of ``forward`` that each input is for; none for a single input.
-        output: Which output is meant, when the model returns several: a position, key or field.
+        output: The output to return, of a model that returns several: a position, key or field.
     """
 
     model: nn.Module
     names: tuple[str, ...] = ()
     output: int | str | None = None
 
-    def on(self, model: nn.Module) -> Forward:
-        """Calls another network in the same way."""
+    def with_model(self, model: nn.Module) -> Forward:
+        """The same call of another network."""
         return replace(self, model=model)
 
     def prepared(self, inputs: Sequence[Tensor]) -> list[Tensor]:
@@ -45,27 +45,27 @@ class Forward:
 
     @cached_property
     def _takes(self) -> tuple[torch.device, torch.dtype, bool]:
-        """Where inputs go, of what type, and whether whole numbers stay whole."""
+        """Device and type of the inputs, and whether whole numbers stay whole."""
         return *device_and_dtype(self.model), any(
             isinstance(part, EMBEDDINGS) for part in self.model.modules()
         )
 
     def __call__(self, inputs: Sequence[Tensor]) -> Tensor:
-        """Run the model, and return the output that is meant."""
-        return chosen_output(self.returned(inputs), self.output)
+        """Run the model, and return the selected output."""
+        return chosen_output(self.all_outputs(inputs), self.output)
 
-    def returned(self, inputs: Sequence[Tensor]) -> Any:
-        """Run the model, and return all that it returns."""
+    def all_outputs(self, inputs: Sequence[Tensor]) -> Any:
+        """Run the model, and return its whole result."""
         if self.names:
             return self.model(**dict(zip(self.names, inputs, strict=True)))
         return self.model(*inputs)
 
 
 def chosen_output(returned: Any, output: int | str | None) -> Tensor:
-    """One tensor of what a model returns.
+    """One tensor of the result of a model.
 
     Raises:
-        InputError: The model returns several and none is chosen, or there is none of that name.
+        InputError: The model returns several and none is chosen, or none has that name.
 
     Example:
         >>> chosen_output((torch.zeros(1), torch.ones(1)), 1)
@@ -73,23 +73,21 @@ def chosen_output(returned: Any, output: int | str | None) -> Tensor:
     """
     if isinstance(returned, Tensor):
         if output not in (None, 0, -1):
-            raise InputError(
-                f"The model returns one tensor; there is no output {output!r}. Leave output= out."
-            )
+            raise InputError(f"The model returns one tensor; there is no output {output!r}. Omit output=.")
         return returned
     if not isinstance(returned, (tuple, list, Mapping)) and not hasattr(returned, "__dict__"):
         raise InputError(
             f"The model returns a {type(returned).__name__}; expected a tensor, or several in a tuple, "
             "mapping or object."
         )
-    found = _outputs(returned)
-    tensors = {key: value for key, value in found.items() if isinstance(value, Tensor)}
+    outputs = _outputs(returned)
+    tensors = {key: value for key, value in outputs.items() if isinstance(value, Tensor)}
     if output is None and len(tensors) == 1:
         return next(iter(tensors.values()))
     if output is None:
         choices = ", ".join(f"output={key!r}" for key in tensors) or "none is a tensor"
         raise InputError(
-            f"The model returns a {type(returned).__name__} of {len(found)} values; expected one tensor. "
+            f"The model returns a {type(returned).__name__} of {len(outputs)} values; expected one tensor. "
             f"Choose one: {choices}."
         )
     key = output + _length(returned) if isinstance(output, int) and output < 0 else output
@@ -99,27 +97,27 @@ def chosen_output(returned: Any, output: int | str | None) -> Tensor:
 
 
 def every_output(returned: Any, kinds: type | tuple[type, ...] = Tensor) -> list[Any]:
-    """All tensors in what a model returns, however deep in tuples, mappings and objects; each once.
+    """All tensors in the result of a model, at any depth of tuples, mappings and objects; each once.
 
     Args:
-        returned: By the model.
-        kinds: What counts as a tensor.
+        returned: The result of the model.
+        kinds: Classes that count as a tensor.
 
     Example:
         >>> [len(values) for values in every_output({"logits": torch.ones(1), "all": (torch.ones(2), None)})]
         [1, 2]
     """
-    found: dict[int, Any] = {}
+    tensors: dict[int, Any] = {}
     seen: set[int] = set()
     waiting = [returned]
     while waiting:
         part = waiting.pop()
         if isinstance(part, kinds):
-            found[id(part)] = part
+            tensors[id(part)] = part
         elif id(part) not in seen and not isinstance(part, (type, nn.Module)):
             seen.add(id(part))
             waiting += reversed(_parts(part))
-    return list(found.values())
+    return list(tensors.values())
 
 
 def _parts(returned: Any) -> list[Any]:
@@ -137,12 +135,10 @@ def _length(returned: Any) -> int:
 def _outputs(returned: Any) -> dict[int | str, Any]:
     if isinstance(returned, Mapping):
         return {str(key): value for key, value in returned.items()}
-    found: dict[int | str, Any] = {}
     if isinstance(returned, (tuple, list)):
-        found.update(enumerate(returned))
         fields = getattr(returned, "_fields", ())
-        return {**found, **dict(zip(fields, returned, strict=True))} if fields else found
-    return dict(vars(returned)) if hasattr(returned, "__dict__") else found
+        return {**dict(enumerate(returned)), **dict(zip(fields, returned, strict=bool(fields)))}
+    return dict(vars(returned)) if hasattr(returned, "__dict__") else {}
 
 
 BATCH = 1024
@@ -153,6 +149,6 @@ Inputs = tuple[Tensor, ...]
 
 
 def batches(call: Forward, inputs: Inputs, size: int = BATCH) -> Iterator[Inputs]:
-    """The inputs in pieces, as the model takes them."""
-    for piece in zip(*(values.split(size) for values in inputs), strict=True):
-        yield tuple(call.prepared(piece))
+    """The inputs in chunks, as the model takes them."""
+    for chunk in zip(*(values.split(size) for values in inputs), strict=True):
+        yield tuple(call.prepared(chunk))

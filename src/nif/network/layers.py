@@ -6,18 +6,10 @@ import math
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import pandas as pd
 
 from nif.core.errors import InputError, unknown
-from nif.data.rows import rows
-from nif.data.signature import Signature
-from nif.network.adapters import as_torch, unwrapped
 from nif.network.axes import Axes
-from nif.network.forward import Forward
-from nif.network.graph import Graph, Step, graph_of
-from nif.network.preserve import check_supported, preserved
+from nif.network.graph import Graph, Step
 from nif.network.tracing import CALL_SEPARATOR
 from nif.network.unit_maps import UnitMap
 
@@ -168,50 +160,3 @@ def _place(graph: Graph, index: int) -> Place:
         )
     shape = tuple(length for axis, length in enumerate(step.shape) if axis != step.axes.sample)
     return Place(name, step.name, kind, step.axes, shape)
-
-
-def layers(
-    model: Any, example: Any, *, layers: Sequence[str] | None = None, output: int | str | None = None
-) -> pd.DataFrame:
-    """The layers of a model that are measured, and which feeds which.
-
-    Args:
-        model: As for `record`.
-        example: One row of inputs, or more.
-        layers: Names of the modules to measure; all non-linearities if None.
-        output: Which output is meant, of a model that returns several.
-
-    Returns:
-        One row a layer, in order of execution: ``name``; ``kind``, the class of the module or the name of the
-        function; ``units``; ``shape`` of the activation without the sample; ``feeds``, the layers it feeds.
-
-    Raises:
-        InputError: The model can not be run on the example, or a name does not exist.
-
-    Example:
-        >>> from torch import nn, zeros
-        >>> layers(nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)), zeros(1, 2))
-             name    kind  units shape     feeds
-        0   input   input      2  (2,)      (1,)
-        1       1    ReLU      3  (3,) (output,)
-        2  output  Linear      1  (1,)        ()
-    """
-    network = as_torch(unwrapped(model))
-    check_supported(network)
-    found = rows(example, arguments=Signature.of(network))
-    with preserved(network):
-        graph = graph_of(Forward(network, found.names, output), found.every)
-    plan = plan_of(graph, layers)
-    names = [place.name for place in plan.places]
-    feeds = [tuple(names[t] for s, t in plan.connections if s == index) for index in range(len(names))]
-    units = [values[0].numel() for values in found.every]
-    units += [place.axes.units for place in plan.places[plan.inputs :]]
-    return pd.DataFrame(
-        {
-            "name": names,
-            "kind": [place.kind for place in plan.places],
-            "units": units,
-            "shape": [place.shape for place in plan.places],
-            "feeds": feeds,
-        }
-    )

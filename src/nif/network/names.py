@@ -1,4 +1,4 @@
-"""Names of layers and units that a reader recognises."""
+"""Names of layers and units."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nif.core.errors import InputError
 
 
 def feature_units(names: Iterable[Any] | None, shape: Sequence[int]) -> tuple[str, ...]:
-    """One name for each input: the given ones, else ``x1, x2, …``, or ``x[row,column]`` when rows are arrays.
+    """One name for each input: those passed, else ``x1, x2, …``, or ``x[row,column]`` if rows are arrays.
 
     Example:
         >>> feature_units(None, (2,))
@@ -27,9 +27,9 @@ def feature_units(names: Iterable[Any] | None, shape: Sequence[int]) -> tuple[st
 
 
 def class_units(names: Iterable[Any] | None, count: int) -> tuple[str, ...]:
-    """One name for each output: the given ones, else ``output[0], output[1], …``.
+    """One name for each output: the ones passed, else ``output[0], output[1], …``.
 
-    A single output that tells two classes apart stands for the second of two names.
+    A single output of a binary classifier stands for the second of two names.
 
     Example:
         >>> class_units(["no", "yes"], 1)
@@ -44,7 +44,7 @@ def class_units(names: Iterable[Any] | None, count: int) -> tuple[str, ...]:
 
 
 def first_given(*choices: Iterable[Any] | None) -> Iterable[Any] | None:
-    """The first that is given; an array has no truth of its own, so `or` does not do.
+    """The first that is not None; `or` fails for arrays, which have no truth value.
 
     Example:
         >>> first_given(None, np.array(["no", "yes"])).tolist()
@@ -54,7 +54,7 @@ def first_given(*choices: Iterable[Any] | None) -> Iterable[Any] | None:
 
 
 def numbered(layer: str, count: int) -> tuple[str, ...]:
-    """Units of a layer that have no names of their own.
+    """Names for the units of a layer that have none.
 
     Example:
         >>> numbered("relu1", 2)

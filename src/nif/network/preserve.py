@@ -1,4 +1,4 @@
-"""Run a model without changing anything of it: mode, weights, buffers, random state."""
+"""Run a model and preserve its mode, weights and buffers, and the random state."""
 
 from __future__ import annotations
 
@@ -29,43 +29,43 @@ def preserved(model: nn.Module) -> Iterator[None]:
     flags = [(module, module.training) for module in model.modules()]
     saved = [(tensor, tensor.detach().clone()) for tensor in _tensors(model)]
     try:
-        # Under torch.inference_mode nothing says what was written in place, by which paths are followed.
+        # Under torch.inference_mode tensors have no version, by which writes in place are noticed.
         with same_random_state(), torch.inference_mode(False), torch.no_grad():
             model.eval()
             yield
     finally:
         for module, flag in flags:
             module.training = flag
-        _put_back(saved)
+        _restore(saved)
 
 
 def check_supported(model: nn.Module) -> None:
-    """Refuse a model that can not be followed, or whose weights do not exist yet."""
+    """Refuse a model that cannot be traced, or whose weights do not exist yet."""
     scripted = [name for name, module in model.named_modules() if isinstance(module, torch.jit.ScriptModule)]
     if scripted:
         where = f"Module {scripted[0]!r} of the model" if scripted[0] else "The model"
         raise InputError(
-            f"{where} is compiled by TorchScript, whose runs can not be followed; give the module that it "
-            "was made from."
+            f"{where} is a TorchScript module, which cannot be traced. Pass the original nn.Module."
         )
-    if "eval" in vars(model):  # torch.export puts its own there, which raises
+    if "eval" in vars(model):  # torch.export sets its own, which raises
         raise InputError(
-            "The model is a program of torch.export, which has no eval mode; give the module that it was "
+            "The model is a program of torch.export, which has no eval mode. Pass the module that it was "
             "exported from."
         )
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         if nn.parameter.is_lazy(tensor):
             raise InputError(
-                f"Weight {name!r} of the model has no shape yet; run the model once on a batch, and train it."
+                f"Parameter {name!r} is uninitialised (lazy module). Run the model once on a batch before "
+                "measuring."
             )
         if tensor.is_meta:
             raise InputError(
-                f"Weight {name!r} of the model is on the meta device and has no values; load them."
+                f"Parameter {name!r} of the model is on the meta device and has no values. Load its weights."
             )
 
 
 def device_and_dtype(model: nn.Module) -> tuple[torch.device, torch.dtype]:
-    """Where the model's weights are and of what type; the processor and float32 when it has none."""
+    """Device and type of the model's weights; CPU and float32 if it has none."""
     for tensor in _tensors(model):
         if tensor.is_floating_point():
             return tensor.device, tensor.dtype
@@ -77,7 +77,7 @@ def _tensors(model: nn.Module) -> list[Tensor]:
 
 
 @torch.no_grad()
-def _put_back(saved: list[tuple[Tensor, Tensor]]) -> None:
+def _restore(saved: list[tuple[Tensor, Tensor]]) -> None:
     for tensor, before in saved:
         if tensor.shape == before.shape and _same(tensor, before):
             continue  # an unchanged tensor keeps its version
@@ -86,5 +86,5 @@ def _put_back(saved: list[tuple[Tensor, Tensor]]) -> None:
 
 
 def _same(tensor: Tensor, before: Tensor) -> bool:
-    """Compared as bytes would be: a NaN equals itself."""
+    """Equal in every value; a NaN equals itself."""
     return torch.equal(tensor, before) or torch.equal(tensor.nan_to_num(), before.nan_to_num())

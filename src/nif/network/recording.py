@@ -1,8 +1,7 @@
-"""Run a trained model on data, and keep what its layers answer."""
+"""Record the activations of a trained model on data."""
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,30 +10,90 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from nif.core.errors import InputError
 from nif.core.progress import progress as progress_bar
-from nif.core.types import FEWEST_SAMPLES, Advance, Layer
-from nif.data.rows import BATCH, Rows, rows
-from nif.data.signature import Signature
-from nif.network.adapters import as_torch, sklearn_names, unwrapped
+from nif.core.types import FEWEST_SAMPLES, Advance, ignore
+from nif.data.rows import BATCH, Rows, read
 from nif.network.forward import Forward
-from nif.network.graph import graph_of
-from nif.network.inputs import _Inputs, kept_as
-from nif.network.layers import Place, Plan, plan_of
-from nif.network.names import class_units, first_given, numbered
-from nif.network.preserve import check_supported, preserved
+from nif.network.inputs import kept_as
+from nif.network.layers import Place, Plan
+from nif.network.network import Architecture, Network
+from nif.network.preserve import preserved
 from nif.network.reduction import Reduction
 from nif.network.tracing import CALL_SEPARATOR, Tracer, traced_run
 from nif.network.unit_maps import tensors_in
 
 MOST_SAMPLES = 100_000
-"""Rows that are recorded of data that have more, unless the user says otherwise."""
+"""Rows that are recorded of data that have more, unless the user chooses another number."""
 
 
 LARGEST_ACTIVATION = 2**25
 """Values that the largest activation of one batch may have; batches are small enough for that."""
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Recording(Architecture):
+    """The activations of a trained network on data, layer by layer.
+
+    Attributes:
+        activations: One array for each layer.
+        labels: One for each sample, if the data have labels.
+    """
+
+    activations: tuple[Float[np.ndarray, "sample _"], ...]
+    labels: np.ndarray | None = None
+
+    @classmethod
+    def of(
+        cls, network: Network, rows: Rows, *, advance: Advance = ignore, fewest: int = FEWEST_SAMPLES
+    ) -> Recording:
+        """Run a network on rows, batch by batch, in eval mode and without gradients; it is left as it was.
+
+        Activations are kept as float32 if the model computes in no higher precision. Those of the inputs
+        share the memory of the data if they can.
+
+        Args:
+            network: The network.
+            rows: The rows.
+            advance: Called with the number of rows done.
+            fewest: Number of rows below which the data are refused.
+
+        Raises:
+            InputError: Too few rows, or activations that are infinite or do not belong to rows.
+
+        Example:
+            >>> from torch import nn
+            >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
+            >>> Recording.of(Network.of(net), read(torch.rand(50, 2))).activations[1].shape
+            (50, 3)
+        """
+        if len(rows) < fewest:
+            raise InputError(
+                f"The data have {len(rows)} rows; mutual information needs at least {fewest}. Pass more rows."
+            )
+        plan, architecture, inputs = network.plan(rows), network.architecture(rows), network.inputs(rows)
+        buffers = _ActivationBuffers(plan, inputs.reduction, len(rows))
+        with preserved(network.module):
+            _run(network.forward(rows), rows, plan, buffers, advance)
+        labels = rows.labels
+        return cls(
+            architecture.layers,
+            architecture.connections,
+            architecture.joined,
+            activations=(*inputs.values(), *buffers.arrays),
+            labels=None if labels is None else np.repeat(labels, inputs.reduction.samples_a_row, axis=0),
+        )
+
+    @property
+    def samples(self) -> int:
+        """Number of samples: rows of data, or their positions."""
+        return len(self.activations[0])
+
+    def constant(self) -> tuple[Bool[np.ndarray, " _"], ...]:
+        """Whether each unit of each layer has one value on all the data."""
+        return tuple(np.ptp(values, axis=0) == 0 for values in self.activations)
 
 
 def record(
@@ -56,84 +115,39 @@ def record(
     """Record the activations of a trained network, layer by layer, and how the layers connect.
 
     The layers are the inputs, the result of every non-linearity, be it a module or a function, and the
-    output. They are found by following a run of the model on a few rows. The model is run in eval mode,
-    without gradients, batch by batch, and left as it was found. Activations are kept as float32 where the
-    model computes in no more; those of the inputs share the memory of the data where they can.
+    output.
 
     Args:
-        model: A `torch.nn.Module`, compiled, parallel or not, a skorch net, or scikit-learn's MLPClassifier
-            or MLPRegressor.
-        data: Inputs; 50 rows or more. See `nif.data.rows.rows`.
-        layers: Names of the modules to record instead; `nif.network.layers.layers` shows those of a model.
-        feature_names: One name for each input, or group of inputs.
-        class_names: One name for each output.
-        device: Where to run a copy of the model; where the model is if None.
-        output: Which output to record, of a model that returns several: its position, key or field.
-        reduce: What a unit with positions, a channel of a convolution or a feature of tokens, gives for a row
-            of data: their ``"mean"`` or ``"max"``, or with ``"positions"`` one sample for each, at the places
-            of the layer with fewest; samples of one row are then not independent.
-        input_groups: Inputs taken together; see `nif.data.groups.groups`.
+        model: See `nif.measure`, also for the options without a line here.
+        data: Inputs; see `nif.data.rows.read`.
+        layers: Names of the modules to record instead; `nif.layers` lists those of a model.
         max_samples: Rows to record of data that have more, drawn at random; None for all.
-        seed: Seeds that draw.
-        progress: Show a bar with the time left, in a terminal, after two seconds.
-        fewest: Rows below which the data are refused; what is measured needs the 50 of the default.
+        fewest: Number of rows below which the data are refused.
 
     Raises:
-        InputError: The model can not be run on the data, or recorded; names the module and the reason.
+        InputError: The model fails on the data, or cannot be recorded; names the module and the reason.
 
     Example:
+        >>> from torch import nn
         >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
-        >>> found = record(net, torch.rand(50, 2))
-        >>> [layer.name for layer in found.layers], found.connections
+        >>> recording = record(net, torch.rand(50, 2))
+        >>> [layer.name for layer in recording.layers], recording.connections
         (['input', '1', 'output'], ((0, 1), (1, 2)))
     """
-    network = _network(model, device)
-    found = rows(data, arguments=Signature.of(network), max_samples=max_samples, seed=seed, progress=progress)
-    _enough(found, fewest)
-    of_model = sklearn_names(model)
-    with preserved(network):
-        call = Forward(network, found.names, output)
-        plan = plan_of(graph_of(call, found.every), layers)
-        reduction = Reduction.of(reduce, plan.places)
-        inputs = _Inputs(found, plan, reduction, input_groups)
-        names = [*inputs.names(first_given(feature_names, found.feature_names, of_model[0]))]
-        kept = _ActivationBuffers(plan, reduction, len(found))
-        with progress_bar("recording", total=float(len(found)), shown=progress) as advance:
-            _run(call, found, plan, kept, advance)
-    names += [numbered(place.name, place.axes.units) for place in plan.hidden]
-    names.append(class_units(first_given(class_names, of_model[1]), plan.places[-1].axes.units))
-    return Recording(
-        layers=tuple(
-            Layer(place.name, place.kind, units, shape)
-            for place, units, shape in zip(plan.places, names, inputs.shapes(), strict=True)
-        ),
-        activations=(*inputs.values(), *kept.arrays),
-        connections=tuple(plan.connections),
-        joined=tuple(inputs.joined(source, path) for (source, _), path in plan.connections.items()),
-        labels=None if found.labels is None else np.repeat(found.labels, reduction.samples_a_row, axis=0),
+    network = Network.of(
+        model, layers=layers, output=output, reduce=reduce, device=device, class_names=class_names
     )
-
-
-def _network(model: Any, device: Any) -> nn.Module:
-    """The network to run: the user's own, or a copy of it on another device."""
-    network = as_torch(unwrapped(model))
-    check_supported(network)
-    if device is None:
-        return network
-    try:
-        return copy.deepcopy(network).to(device)
-    except (RuntimeError, AssertionError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"The model can not be put on device {device!r}: {reason}. Try device='cpu'."
-        ) from error
-
-
-def _enough(found: Rows, fewest: int) -> None:
-    if len(found) < fewest:
-        raise InputError(
-            f"The data have {len(found)} rows; mutual information needs at least {fewest}. Give more rows."
-        )
+    rows = read(
+        data,
+        network.signature,
+        max_samples=max_samples,
+        seed=seed,
+        feature_names=feature_names,
+        input_groups=input_groups,
+        progress=progress,
+    )
+    with progress_bar("recording", total=float(len(rows)), shown=progress) as advance:
+        return Recording.of(network, rows, advance=advance, fewest=fewest)
 
 
 class _ActivationBuffers(Tracer):
@@ -152,7 +166,7 @@ class _ActivationBuffers(Tracer):
     @property
     def arrays(self) -> list[Float[np.ndarray, "sample _"]]:
         """The activations of each place, in the precision of the model but no less than float32."""
-        return [room for room in self._buffers if room is not None]
+        return [buffer for buffer in self._buffers if buffer is not None]
 
     def begin(self, first: int, count: int) -> None:
         """The next batch has these rows."""
@@ -175,82 +189,46 @@ class _ActivationBuffers(Tracer):
 
     def _keep(self, index: int, place: Place, values: Tensor) -> None:
         values = place.axes.arranged(values.detach(), self._rows)
-        found = self._reduction(values.to(kept_as(values.dtype)))
-        room, first = self._buffer(index, found.dtype), self._first * self._reduction.samples_a_row
-        if len(found) != self._rows * self._reduction.samples_a_row:
+        units = self._reduction(values.to(kept_as(values.dtype)))
+        buffer, first = self._buffer(index, units.dtype), self._first * self._reduction.samples_a_row
+        if len(units) != self._rows * self._reduction.samples_a_row:
             raise InputError(
-                f"Layer {place.name!r} has {len(found)} rows of activations for {self._rows} rows of data; "
-                "leave it out, with layers=."
+                f"Layer {place.name!r} returned {len(units)} rows for {self._rows} rows of data; exclude "
+                "it with layers=."
             )
-        if found.shape[1] != room.shape[1]:
+        if units.shape[1] != buffer.shape[1]:
             raise InputError(
-                f"Layer {place.name!r} has {room.shape[1]} units, on other rows {found.shape[1]}."
+                f"Layer {place.name!r} has {buffer.shape[1]} units on some rows and {units.shape[1]} on "
+                "others; exclude it with layers=."
             )
         # One pass without a mask as large as the data: a sum is finite if all its terms are.
-        if not (math.isfinite(found.sum().item()) or torch.isfinite(found).all()):
+        if not (math.isfinite(units.sum().item()) or torch.isfinite(units).all()):
             raise InputError(
                 f"Layer {place.name!r} has NaN or infinite activations; check the model's weights and the "
                 "scale of the data."
             )
         # At once: the next call may write where these values are.
-        room[first : first + len(found)] = found.cpu().numpy()
+        buffer[first : first + len(units)] = units.cpu().numpy()
 
     def _buffer(self, index: int, dtype: torch.dtype) -> Float[np.ndarray, "sample unit"]:
-        """Where the activations of a place go; made when the first come, and so of their type."""
-        room = self._buffers[index]
-        if room is None:
+        """The array of a place; allocated with the first values, in their type."""
+        buffer = self._buffers[index]
+        if buffer is None:
             kind = np.float32 if dtype == torch.float32 else np.float64
-            room = self._buffers[index] = np.empty(self._sizes[index], dtype=kind)
-        return room
+            buffer = self._buffers[index] = np.empty(self._sizes[index], dtype=kind)
+        return buffer
 
 
-def _run(call: Forward, found: Rows, plan: Plan, kept: _ActivationBuffers, advance: Advance) -> None:
+def _run(call: Forward, rows: Rows, plan: Plan, buffers: _ActivationBuffers, advance: Advance) -> None:
     size = max(1, min(BATCH, LARGEST_ACTIVATION // max(1, plan.largest)))
     names = {place.step.partition(CALL_SEPARATOR)[0] for place in plan.hidden}
     modules = {name for name, _ in call.model.named_modules()}
-    with traced_run(call.model, kept, only=names if names <= modules else None):
-        for first in range(0, len(found), size):
-            batch = call.prepared([values[first : first + size] for values in found.every])
+    with traced_run(call.model, buffers, only=names if names <= modules else None):
+        for first in range(0, len(rows), size):
+            batch = call.prepared([values[first : first + size] for values in rows.inputs])
             if plan.writes_input:
                 batch = [values.clone() for values in batch]
-            kept.begin(first, len(batch[0]))
-            kept.step("output", "output", (), call(batch), nonlinear=False)
-            kept.end()
+            buffers.begin(first, len(batch[0]))
+            buffers.step("output", "output", (), call(batch), nonlinear=False)
+            buffers.end()
             advance(float(len(batch[0])))
-
-
-@dataclass(frozen=True, eq=False)
-class Recording:
-    """The activations of a trained network on data, layer by layer.
-
-    Attributes:
-        layers: Input, hidden layers, output, in order of execution.
-        activations: One array for each layer.
-        connections: ``(source, target)`` indices of the layers that feed one another directly.
-        labels: The labels that came with the data, when it yielded ``(x, y)``.
-        joined: For each connection, which units a path joins; None where all are. Empty: all in every one.
-    """
-
-    layers: tuple[Layer, ...]
-    activations: tuple[Float[np.ndarray, "sample _"], ...]
-    connections: tuple[tuple[int, int], ...]
-    labels: np.ndarray | None = None
-    joined: tuple[Bool[np.ndarray, "source target"] | None, ...] = ()
-
-    def joined_between(self, source: int, target: int) -> Bool[np.ndarray, "source target"] | None:
-        """Which units of two connected layers a path joins; None where all are."""
-        return self.joined[self.connections.index((source, target))] if self.joined else None
-
-    @property
-    def not_joined(self) -> int:
-        """Pairs of units of connected layers that no path joins."""
-        return sum(int((~flags).sum()) for flags in self.joined if flags is not None)
-
-    @property
-    def samples(self) -> int:
-        """Rows of data that were recorded."""
-        return len(self.activations[0])
-
-    def constant(self) -> tuple[Bool[np.ndarray, " _"], ...]:
-        """Which units of each layer had one value on all the data."""
-        return tuple(np.ptp(values, axis=0) == 0 for values in self.activations)

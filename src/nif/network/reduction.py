@@ -18,7 +18,7 @@ CHOICES = ("mean", "max", "positions")
 
 @dataclass(frozen=True)
 class Reduction:
-    """What becomes of the positions of a unit.
+    """The value of a unit with positions.
 
     Attributes:
         how: ``"mean"`` or ``"max"`` over them, or ``"positions"``: each is a sample of its own.
@@ -34,7 +34,7 @@ class Reduction:
         """Check the choice, and find the grid that all layers share.
 
         Raises:
-            InputError: The choice is unknown, or the grids of two layers have no places in common.
+            InputError: The choice is unknown, or the grids of two layers do not align.
         """
         if how not in CHOICES:
             raise InputError(
@@ -52,7 +52,7 @@ class Reduction:
 
     @property
     def samples_a_row(self) -> int:
-        """Samples that one row of data gives."""
+        """Number of samples of one row of data."""
         return math.prod(self.grid)
 
     def __call__(self, values: Float[Tensor, "row unit ..."]) -> Float[Tensor, "sample unit"]:
@@ -81,7 +81,7 @@ def _aligned(place: Place, coarsest: Place) -> None:
     if len(fine) != len(coarse) or any(many % few for many, few in zip(fine, coarse, strict=True)):
         raise InputError(
             f"Positions of layers {place.name!r} ({_shown(fine)}) and {coarsest.name!r} ({_shown(coarse)}) "
-            "do not align: one is no whole multiple of the other. Use reduce='mean', or other layers."
+            "do not align: neither is a multiple of the other. Use reduce='mean', or other layers."
         )
 
 

@@ -67,7 +67,7 @@ def unit_weights(call: Forward, example: Inputs) -> UnitWeights:
     """
     tracer = _WeightTracer(call.model)
     with torch.no_grad(), same_random_state(), unfused(), traced_run(call.model, tracer):
-        returned = call.returned(example)
+        returned = call.all_outputs(example)
     return tracer.finished(every_output(returned))
 
 

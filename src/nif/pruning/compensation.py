@@ -141,7 +141,7 @@ def _mean_inputs(
     rows: dict[str, int] = {}
     with calls(repair.original, channels) as noted:
         for piece in batches(repair.call, repair.inputs):
-            repair.call.returned(piece)
+            repair.call.all_outputs(piece)
             for name, seen in noted.items():
                 module, index = weighted(repair.original, name), torch.from_numpy(channels[name])
                 for given, _ in seen:
@@ -171,8 +171,8 @@ def _moments(repair: CompensationProblem, name: str, stays: UnitIds) -> Moments:
     moments, drawn = Moments(), torch.Generator().manual_seed(0)
     with calls(repair.original, [name]) as before, calls(repair.pruned, [name]) as after:
         for piece in batches(repair.call, inputs, size=256):
-            repair.call.returned(piece)
-            repair.call.on(repair.pruned).returned(piece)
+            repair.call.all_outputs(piece)
+            repair.call.with_model(repair.pruned).all_outputs(piece)
             for (_, wanted), (given, gives) in zip(before[name], after[name], strict=True):
                 missing = targets(module, wanted - gives)
                 # Of a layer that reads removed units only, nothing but the mean is left.

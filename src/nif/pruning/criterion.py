@@ -74,7 +74,7 @@ def outputs(call: Forward, inputs: Inputs) -> Outputs:
 
 
 def _chosen_first(call: Forward, piece: Inputs) -> list[Tensor]:
-    returned = call.returned(piece)
+    returned = call.all_outputs(piece)
     chosen = chosen_output(returned, call.output)
     return [chosen, *(values for values in every_output(returned) if values is not chosen)]
 

@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from nif.core.errors import InputError
 from nif.core.files import whole_file
-from nif.network.adapters import as_torch, make_plain, unwrapped
+from nif.network.adapters import make_plain
+from nif.network.network import Network
 from nif.pruning.removal import Kept, shrink_to, unshare_weights
 from nif.pruning.size import plain
 
@@ -93,7 +94,7 @@ def shrink(model: Any, path: str | os.PathLike[str]) -> nn.Module:
         Linear(in_features=2, out_features=1, bias=True)
     """
     tensors, original = _read(Path(path))
-    network = copy.deepcopy(as_torch(unwrapped(model)))
+    network = copy.deepcopy(Network.of(model).module)
     make_plain(network)
     _same_network(shapes_of(network), original, path)
     weights = {

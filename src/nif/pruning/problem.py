@@ -11,12 +11,13 @@ from torch import nn
 
 from nif.core.errors import InputError
 from nif.core.types import FEWEST_SAMPLES, Layer
-from nif.data.rows import rows
+from nif.data.rows import read
 from nif.data.signature import Signature
 from nif.flow.flow import Flow
-from nif.network.adapters import as_torch, make_plain, unwrapped
+from nif.network.adapters import make_plain
 from nif.network.forward import Forward, Inputs, batches
-from nif.network.preserve import check_supported, preserved
+from nif.network.network import Network
+from nif.network.preserve import preserved
 from nif.network.unit_groups import UnitIds
 from nif.network.units import UnitWeights, unit_weights
 from nif.pruning.criterion import Criterion, criterion_for
@@ -69,19 +70,19 @@ def pruning_problem(
     network = _copied(model)
     flags = {name: module.training for name, module in network.named_modules()}
     network.eval()
-    found = rows(data, arguments=Signature.of(network))
+    found = read(data, Signature.of(network))
     if len(found) < FEWEST_SAMPLES:
         raise InputError(
             f"The data have {len(found)} rows; pruning is judged on {FEWEST_SAMPLES} or more. Give more rows."
         )
     call = Forward(network, found.names, output)
-    criterion = criterion_for(call, found.every, found.labels, model)
+    criterion = criterion_for(call, found.inputs, found.labels, model)
     _same_output(flow, criterion)
-    example = next(batches(call, found.every, EXAMPLES))
+    example = next(batches(call, found.inputs, EXAMPLES))
     with preserved(network):
         weights = unit_weights(call, example)
     hidden, whole = _hidden(flow, weights)
-    return PruningProblem(call, weights, flow, hidden, found.every, criterion, flags, whole, compensate)
+    return PruningProblem(call, weights, flow, hidden, found.inputs, criterion, flags, whole, compensate)
 
 
 def _same_output(flow: Flow, criterion: Criterion) -> None:
@@ -95,10 +96,8 @@ def _same_output(flow: Flow, criterion: Criterion) -> None:
 
 
 def _copied(model: Any) -> nn.Module:
-    network = as_torch(unwrapped(model))  # wrappers hide the names of the modules that the flow knows
-    check_supported(network)
     try:
-        copied = copy.deepcopy(network)
+        copied = copy.deepcopy(Network.of(model).module)
     except (RuntimeError, TypeError) as error:
         raise InputError(f"The model can not be copied ({error}); pruning works on a copy of it.") from error
     make_plain(copied)

@@ -84,7 +84,7 @@ def prune(
         >>> with torch.no_grad():
         ...     _ = net[0].weight[1].zero_()
         >>> x = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
-        >>> small = prune(net, nif.measure(net, x, estimator=nif.Binned()), x)
+        >>> small = prune(net, nif.measure(net, x, nif.Binned()), x)
         >>> "1[1]" in set(small.removed["unit"])
         True
     """
@@ -125,7 +125,7 @@ class _Evaluator:
         """Whether the criterion of this network is within the tolerance."""
         criterion = self.problem.criterion
         return self.tolerance is None or criterion.is_met(
-            self.tolerance, criterion.outputs(self.problem.call.on(model))
+            self.tolerance, criterion.outputs(self.problem.call.with_model(model))
         )
 
 
@@ -139,7 +139,7 @@ def _result(
     restored = _rows(problem, np.setdiff1d(np.concatenate([chosen.ordered, chosen.last]), units))
     last = np.isin(restored.pop("label"), chosen.last)
     restored["reason"] = np.where(last, "last unit of its layer", "exceeds the tolerance")
-    criterion, call = problem.criterion, problem.call.on(smaller.model)
+    criterion, call = problem.criterion, problem.call.with_model(smaller.model)
     after = criterion.outputs(call)
     return Pruned(
         model=smaller.model,

@@ -179,7 +179,7 @@ def cut_out(problem: PruningProblem, silenced: nn.Module, gone: UnitIds) -> Cut:
     smaller, criterion = copy.deepcopy(silenced), problem.criterion
     try:
         kept = cut(smaller, problem.weights, gone)
-        found, wanted = (criterion.outputs(problem.call.on(each)) for each in (smaller, silenced))
+        found, wanted = (criterion.outputs(problem.call.with_model(each)) for each in (smaller, silenced))
         same = criterion.equal_outputs(found, wanted)
     except (InputError, RuntimeError, IndexError, ValueError) as error:
         return Cut(silenced, gone, {}, (f"Nothing can be cut out of this network ({error}): {ZEROED}.",))

@@ -116,7 +116,7 @@ def _covariances(problem: PruningProblem, names: list[str]) -> dict[str, Float[T
     inputs, drawn = some_of(problem.model, problem.inputs), torch.Generator().manual_seed(0)
     with calls(problem.model, names) as noted:
         for piece in batches(problem.call, inputs, size=256):
-            problem.call.returned(piece)
+            problem.call.all_outputs(piece)
             most = math.ceil(ROWS * len(piece[0]) / len(inputs[0]))
             for name, seen in noted.items():
                 channels = torch.arange(len(problem.weights.columns[name]))

@@ -67,7 +67,7 @@ def plain(model: nn.Module) -> dict[str, Tensor]:
 
 def _flops(call: Forward, row: Inputs) -> int:
     with unfused(), FlopCounterMode(display=False) as counter:  # what a fused kernel does is not counted
-        call.returned(row)
+        call.all_outputs(row)
     return int(counter.get_total_flops())
 
 
@@ -78,10 +78,10 @@ def _seconds(call: Forward, piece: Inputs) -> float:
     """
     start, times = time.perf_counter(), list[float]()
     while time.perf_counter() - start < WARM_UP:
-        call.returned(piece)
+        call.all_outputs(piece)
     while len(times) < PASSES and (sum(times) < SECONDS or not times):
         start = time.perf_counter()
-        call.returned(piece)
+        call.all_outputs(piece)
         if piece[0].is_cuda:
             torch.cuda.synchronize(piece[0].device)
         times.append(time.perf_counter() - start)

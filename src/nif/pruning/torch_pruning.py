@@ -46,7 +46,7 @@ class FlowImportance:
         >>> import nif, torch_pruning
         >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
         >>> x = torch.randn(200, 4, generator=torch.Generator().manual_seed(0))
-        >>> flow = nif.measure(net, x, estimator=nif.Binned(), progress=False)
+        >>> flow = nif.measure(net, x, nif.Binned(), progress=False)
         >>> importance = FlowImportance(flow, net, x)
         >>> torch_pruning.pruner.MetaPruner(
         ...     net, x[:1], importance=importance, pruning_ratio=0.5, ignored_layers=[net[2]]

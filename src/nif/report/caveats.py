@@ -23,11 +23,11 @@ def caveats(measurement: Measurement) -> list[str]:
     """Sentences that hold for these very options, the most particular first.
 
     Example:
-        >>> plain = Measurement("Binned()", False, {"relevance": "unit"}, 0.1, 2000, 9, 0, 0, "0.1")
+        >>> plain = Measurement("Association()", {"relevance": "unit", "noise": 0.1}, 2000, 0, 0, "0.1")
         >>> caveats(plain)[0]
         'Information is measured at a resolution: every unit is seen through Gaussian noise of 0.1 of its ...'
     """
-    options = measurement.decomposition
+    options = measurement.options
     found = [sentence for holds, sentence in _particular(measurement) if holds]
     if options.get("beta") not in (None, 0, 0.0):
         found.append(
@@ -38,12 +38,12 @@ def caveats(measurement: Measurement) -> list[str]:
 
 
 def _particular(measurement: Measurement) -> list[tuple[bool, str]]:
-    options, noise = measurement.decomposition, measurement.noise
+    options, noise = measurement.options, measurement.options.get("noise")
     return [
         (
             measurement.not_converged > 0,
-            f"{measurement.not_converged} of {measurement.terms} terms were still rising when their budget "
-            "ran out; the links that rest on them are likely too low.",
+            f"{measurement.not_converged} of {options.get('terms')} terms were still rising when their "
+            "budget ran out; the links that rest on them are likely too low.",
         ),
         (
             measurement.samples < FEW_SAMPLES,
@@ -73,7 +73,7 @@ def _particular(measurement: Measurement) -> list[tuple[bool, str]]:
             "them as absolute.",
         ),
         (
-            noise > 0,
+            bool(noise),
             f"Information is measured at a resolution: every unit is seen through Gaussian noise of {noise} "
             "of its standard deviation. More noise gives less information.",
         ),

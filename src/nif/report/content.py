@@ -107,9 +107,10 @@ def _attribution(flow: Flow, dag: Dag) -> dict[str, np.ndarray]:
 def _meta(flow: Flow, dag: Dag, neurons: pd.DataFrame, links: Strongest) -> dict[str, Any]:
     silent = int(neurons["silent"].sum())
     total = sum(found.count for found in flow.links)
+    estimator = flow.measurement.options.get("estimator", flow.measurement.method)
     return {
         "summary": f"{_widths(dag.sizes)} units, {total:,} links, {links.of:,} of them with "
-        f"information; {silent:,} of {len(neurons):,} neurons silent at .05; {flow.measurement.estimator}, "
+        f"information; {silent:,} of {len(neurons):,} neurons silent at .05; {estimator}, "
         f"{flow.measurement.samples:,} samples",
         "layers": _layers(flow, neurons),
         "features": list(dag.features),
@@ -168,12 +169,13 @@ def _names(layer: Layer) -> Sequence[str] | None:
 
 def _method(flow: Flow) -> list[tuple[str, str]]:
     measured = flow.measurement
+    options = dict(measured.options)
+    chosen = " (chosen automatically)" if options.pop("automatic", False) else ""
+    terms = options.pop("terms", None)
     return [
-        ("estimator", measured.estimator + (" (chosen automatically)" if measured.automatic else "")),
-        *((name, str(value)) for name, value in measured.decomposition.items()),
-        ("noise", str(measured.noise)),
+        *((name, str(value) + chosen * (name == "estimator")) for name, value in options.items()),
         ("samples", f"{measured.samples:,}"),
-        ("terms of mutual information", f"{measured.terms:,}"),
+        *([("terms of mutual information", f"{terms:,}")] if terms else []),
         ("not converged", f"{measured.not_converged:,}"),
         ("seed", str(measured.seed)),
         ("nif", measured.version),

@@ -13,7 +13,7 @@ LAYERS = Layer("input", "input", ("a", "b")), Layer("output", "Linear", ("y", "z
 
 
 def recorded(inputs: np.ndarray, outputs: np.ndarray) -> Recording:
-    return Recording(LAYERS, (inputs, outputs), ((0, 1),))
+    return Recording(LAYERS, ((0, 1),), activations=(inputs, outputs))
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nif.core.errors import InputError
 from nif.estimators.estimate import Estimate
-from nif.measures.association.decomposition import DAVIS2019, Decomposition, links, redundancy
+from nif.measures.association.decomposition import links, redundancy
 
 
 def estimate(nats: np.ndarray, stderr: float = 0.1) -> Estimate:
@@ -21,7 +20,7 @@ def within() -> np.ndarray:
 
 
 def test_index_order_is_the_sum_over_earlier_units(within: np.ndarray) -> None:
-    found = redundancy(Decomposition(order="index"), estimate(within)).nats
+    found = redundancy(estimate(within), "index").nats
     expected = [sum(within[i, j] for j in range(i)) for i in range(4)]
     np.testing.assert_allclose(found, expected)
 
@@ -34,14 +33,14 @@ def test_average_order_is_the_mean_over_all_numberings(within: np.ndarray) -> No
     for order in orders:
         for place, unit in enumerate(order):
             sums[unit] += sum(within[unit, other] for other in order[:place])
-    found = redundancy(Decomposition(order="average"), estimate(within)).nats
+    found = redundancy(estimate(within), "average").nats
     np.testing.assert_allclose(found, sums / len(orders))
 
 
 def test_average_order_does_not_depend_on_numbering(within: np.ndarray) -> None:
     shuffle = np.array([2, 0, 3, 1])
-    found = redundancy(Decomposition(), estimate(within)).nats
-    renumbered = redundancy(Decomposition(), estimate(within[np.ix_(shuffle, shuffle)])).nats
+    found = redundancy(estimate(within)).nats
+    renumbered = redundancy(estimate(within[np.ix_(shuffle, shuffle)])).nats
     np.testing.assert_allclose(renumbered, found[shuffle])
 
 
@@ -49,10 +48,9 @@ def test_average_order_does_not_depend_on_numbering(within: np.ndarray) -> None:
 def test_link_is_relevance_less_beta_times_redundancy(
     within: np.ndarray, beta: float | None, factor: float
 ) -> None:
-    decomposition = Decomposition(beta=beta)
     relevance = np.random.default_rng(1).uniform(size=(4, 2))
-    shared = redundancy(decomposition, estimate(within))
-    found = links(decomposition, estimate(relevance), shared, 0, 1)
+    shared = redundancy(estimate(within))
+    found = links(estimate(relevance), shared, 0, 1, beta=beta)
     for i in range(4):
         others = sum(within[i, j] for j in range(4) if j != i) / 2
         np.testing.assert_allclose(found.nats[i], relevance[i] - factor * others)
@@ -61,24 +59,5 @@ def test_link_is_relevance_less_beta_times_redundancy(
 
 
 def test_a_layer_of_one_unit_has_no_redundancy() -> None:
-    shared = redundancy(Decomposition(), estimate(np.array([[0.7]])))
+    shared = redundancy(estimate(np.array([[0.7]])))
     assert shared.nats.tolist() == [0.0]
-
-
-def test_the_published_preset() -> None:
-    assert DAVIS2019.as_dict() == {"beta": 1.0, "relevance": "layer", "order": "index", "critic": "joint"}
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"relevance": "neuron"}, "relevance is 'neuron'; expected 'unit' or 'layer'"),
-        ({"order": "random"}, "order is 'random'"),
-        ({"critic": "both"}, "critic is 'both'"),
-        ({"beta": -1.0}, "beta is -1.0; expected a number from 0 up"),
-        ({"beta": float("nan")}, "beta is nan"),
-    ],
-)
-def test_unknown_options_are_refused(options: dict, message: str) -> None:
-    with pytest.raises(InputError, match=message):
-        Decomposition(**options)

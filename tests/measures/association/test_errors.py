@@ -17,16 +17,19 @@ from nif.flow.communities import flow_stderr, layer_stderr
 from nif.flow.flow import Flow
 from nif.flow.paths import Dag, attribution, independent_errors
 from nif.flow.tables import ERRORS
-from nif.measures.association.decomposition import Decomposition
+from nif.measures.association.decomposition import beta_for, redundancy_weights
 from nif.measures.association.errors import ROWS, Terms, attribution_errors
 from nif.measures.association.pointwise import Columns, Tables
-from nif.measures.association.row_influence import BINS, BinnedInfluence, CopulaInfluence, Scores
+from nif.measures.association.row_influence import BINS, BinnedInfluence, CopulaInfluence, RowInfluence
 
 GENERATOR, ROWS_OF_TERMS = np.random.default_rng(0), 90
 
 
 def random_terms(
-    decomposition: Decomposition, masked: bool = False, scores: type[Scores] = BinnedInfluence
+    beta: float | None = None,
+    order: str = "average",
+    masked: bool = False,
+    influence: type[RowInfluence] = BinnedInfluence,
 ) -> tuple[Dag, Terms]:
     """Four layers with a skip, on correlated columns with an atom and a constant one."""
     sizes, rows = (3, 4, 3, 2), ROWS_OF_TERMS
@@ -36,7 +39,7 @@ def random_terms(
         for size in sizes
     ]
     values[1][:, 2] = 1.0
-    links, terms = [], Terms(decomposition, values, scores=scores)
+    links, terms = [], Terms(values, beta=beta, order=order, influence=influence)
     for source, target in ((0, 1), (1, 2), (2, 3), (0, 2)):
         shape = sizes[source], sizes[target]
         mask = GENERATOR.uniform(size=shape) < 0.7 if masked else None
@@ -47,9 +50,9 @@ def random_terms(
     return Dag(sizes, tuple(links)), terms
 
 
-def added(x: np.ndarray, y: np.ndarray, scores: type[Scores]) -> np.ndarray:
+def added(x: np.ndarray, y: np.ndarray, influence: type[RowInfluence]) -> np.ndarray:
     """What each row adds to the information of every pair, ``[row, a, b]``, with mean 0 and variance 1."""
-    found = (by_bins if scores is BinnedInfluence else by_correlations)(x, y)
+    found = (by_bins if influence is BinnedInfluence else by_correlations)(x, y)
     deviation = found.std(axis=0)
     return (found - found.mean(axis=0)) / np.where(deviation > 1e-6, deviation, np.inf)
 
@@ -84,11 +87,11 @@ def changes(dag: Dag, terms: Terms) -> list[np.ndarray]:
     after = []
     for found in dag.links:
         x, y = terms.activations[found.source], terms.activations[found.target]
-        relevance = terms.between[found.source, found.target] * added(x, y, terms.scores)
-        within = terms.within[found.source] * added(x, x, terms.scores)
+        relevance = terms.between[found.source, found.target] * added(x, y, terms.influence)
+        within = terms.within[found.source] * added(x, x, terms.influence)
         joined = np.ones(found.nats.shape) if found.joined is None else found.joined.astype(float)
-        beta = np.array([terms.decomposition.weight(int(count)) for count in joined.sum(axis=0)])
-        shared = (terms.decomposition.shares(x.shape[1]) * within) @ joined
+        beta = np.array([beta_for(terms.beta, int(count)) for count in joined.sum(axis=0)])
+        shared = (redundancy_weights(terms.order, x.shape[1]) * within) @ joined
         after.append((relevance - beta * shared) * (found.nats > 0))
     return after
 
@@ -99,15 +102,13 @@ def moved(dag: Dag, steps: list[np.ndarray]) -> Dag:
     return Dag(dag.sizes, tuple(links))
 
 
-@pytest.mark.parametrize("scores", [BinnedInfluence, CopulaInfluence])
+@pytest.mark.parametrize("influence", [BinnedInfluence, CopulaInfluence])
 @pytest.mark.parametrize("masked", [False, True], ids=["all joined", "some joined"])
-@pytest.mark.parametrize(
-    "decomposition", [Decomposition(), Decomposition(beta=0.3, order="index")], ids=["average", "index"]
-)
+@pytest.mark.parametrize(("beta", "order"), [(None, "average"), (0.3, "index")], ids=["average", "index"])
 def test_errors_are_what_the_rows_move_by_finite_differences(
-    decomposition: Decomposition, masked: bool, scores: type[Scores]
+    beta: float | None, order: str, masked: bool, influence: type[RowInfluence]
 ) -> None:
-    dag, terms = random_terms(decomposition, masked, scores)
+    dag, terms = random_terms(beta, order, masked, influence)
     found, step = attribution_errors(dag, terms), 1e-6
     before, of_links = attribution(dag), changes(dag, terms)
     change = np.array(
@@ -135,23 +136,23 @@ def test_errors_are_what_the_rows_move_by_finite_differences(
         np.testing.assert_allclose(layers, together, rtol=1e-3, atol=1e-8)
 
 
-@pytest.mark.parametrize("scores", [BinnedInfluence, CopulaInfluence])
+@pytest.mark.parametrize("influence", [BinnedInfluence, CopulaInfluence])
 def test_what_rows_add_has_mean_zero_and_variance_one_and_to_a_constant_they_add_nothing(
-    scores: type[Scores],
+    influence: type[RowInfluence],
 ) -> None:
     x, y = GENERATOR.normal(size=(500, 2)), GENERATOR.normal(size=(500, 3))
     y[:, 0] += x[:, 0]
     y[:, 1] = 1.0
-    found = scores.of([x, y], [(0, 1)])
-    each = found.weighed(0, np.arange(2), 1, np.stack([np.eye(3)] * 2))
+    found = influence.of([x, y], [(0, 1)])
+    each = found.weighted_sum(0, np.arange(2), 1, np.stack([np.eye(3)] * 2))
     np.testing.assert_allclose(each.mean(axis=-1), 0, atol=1e-12)
     np.testing.assert_allclose(each.std(axis=-1), [[1, 0, 1]] * 2, atol=1e-9)
-    together = found.weighed(0, np.array([0]), 1, np.array([[[2.0], [5.0], [-1.0]]]))[0, 0]
+    together = found.weighted_sum(0, np.array([0]), 1, np.array([[[2.0], [5.0], [-1.0]]]))[0, 0]
     np.testing.assert_allclose(together, 2 * each[0, 0] - each[0, 2], atol=1e-9)
 
 
 def test_classes_in_blocks_have_the_same_errors(monkeypatch: pytest.MonkeyPatch) -> None:
-    dag, terms = random_terms(Decomposition())
+    dag, terms = random_terms()
     whole = attribution_errors(dag, terms)
     monkeypatch.setattr("nif.measures.association.errors.LARGEST", 1)
     one_by_one = attribution_errors(dag, terms)
@@ -177,7 +178,7 @@ class Linear(nn.Sequential):
     def measured(self, rows: int, estimator: nif.estimators.estimate.Estimator, seed: int) -> Flow:
         layers = [str(index) for index in range(len(self) - 1)]
         data = self.rows(rows, seed)
-        return nif.measure(self, data, layers=layers, estimator=estimator, seed=seed, progress=False)
+        return nif.measure(self, data, estimator, layers=layers, seed=seed, progress=False)
 
     def truth(self, like: Flow) -> Flow:
         """The same flow with the links that it would have without error."""
@@ -259,8 +260,8 @@ def test_same_seed_same_bits_and_a_saved_flow_keeps_its_errors(tmp_path: object)
 def test_relevance_of_whole_layers_has_independent_errors() -> None:
     data = torch.randn(100, 3, generator=torch.Generator().manual_seed(0))
     model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
-    of_layer = Decomposition(relevance="layer")
-    flow = nif.measure(model, data, estimator=nif.Binned(), decomposition=of_layer, noise=0.1, progress=False)
+    of_layer = nif.Association(nif.Binned(), relevance="layer", noise=0.1)
+    flow = nif.measure(model, data, of_layer, progress=False)
     assert flow.errors is None and (flow.attribution_stderr().to_numpy() >= 0).all()
 
 

@@ -26,7 +26,7 @@ from nif.core.progress import progress as progress_bar
 from nif.estimators.arrays import MOST_TERMS_FOR_MINE
 from nif.estimators.estimate import Estimator
 from nif.flow.flow import Flow
-from nif.measures.association.decomposition import DAVIS2019
+from nif.measures.association.association import DAVIS2019
 from nif.pipeline import measure
 from nif.pruning.prune import prune
 from nif.pruning.result import Pruned
@@ -175,7 +175,7 @@ class _Steps:
         flow = measure(
             model,
             rows.x,
-            estimator=estimator,
+            estimator,
             feature_names=rows.feature_names,
             class_names=rows.class_names,
             seed=self.seed,
@@ -209,14 +209,12 @@ class _Steps:
 
     def _published(self, model: nn.Module, flow: Flow) -> Flow | None:
         """The flow as published, where a critic for each of its links takes seconds and not hours."""
-        if flow.measurement.terms > MOST_TERMS_FOR_MINE:
+        if flow.measurement.options["terms"] > MOST_TERMS_FOR_MINE:
             return None
         with warnings.catch_warnings():
             # The text below the table says the same as the warning.
             warnings.simplefilter("ignore", UserWarning)
-            return measure(
-                model, self.split.train.x, decomposition=DAVIS2019, seed=self.seed, progress=self.progress
-            )
+            return measure(model, self.split.train.x, DAVIS2019, seed=self.seed, progress=self.progress)
 
 
 def tensors(dataset: datasets.Dataset) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,4 +1,4 @@
-"""An estimator that does not estimate again what has not changed, such as the inputs of a watched network."""
+"""Cache of pairwise estimates for unchanged arrays, such as the inputs of a watched network."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from nif.core.types import Advance, ignore
 from nif.estimators.estimate import Estimate, Estimator, PairwiseEstimator
 
 
-def remembering(estimator: Estimator) -> Estimator:
-    """The estimator with a memory, if it has a way of its own for all pairs of columns.
+def cached(estimator: Estimator) -> Estimator:
+    """The estimator with a cache, if it is a `PairwiseEstimator`.
 
     Example:
         >>> from nif.estimators.binned.estimator import Binned
-        >>> remembering(Binned())
+        >>> cached(Binned())
         Binned()
     """
-    return Remembered(estimator, estimator) if isinstance(estimator, PairwiseEstimator) else estimator
+    return CachedEstimator(estimator, estimator) if isinstance(estimator, PairwiseEstimator) else estimator
 
 
 @dataclass(eq=False)
-class Remembered:
-    """Gives the same bits as its estimator; arrays that come a third time cost nothing.
+class CachedEstimator:
+    """Returns the same bits as its estimator; arrays that come a third time cost nothing.
 
-    A training run moves every layer but the inputs, so only what has come twice is kept: the results of the
-    inputs among themselves, which are most of the terms of a network with many inputs.
+    Training changes every layer but the inputs, so only results that came twice are kept: those of the inputs
+    among themselves, which are most of the terms of a network with many inputs.
 
     Attributes:
         estimator: Does the work.
-        pairs: The same, in its role for all pairs.
-        met: What has been seen, as digests.
-        kept: Results of what has been seen twice.
+        pairs: The same, as a pairwise estimator.
+        seen: Digests of the arrays that came.
+        kept: Results for arrays that came twice.
     """
 
     estimator: Estimator
     pairs: PairwiseEstimator
-    met: set[bytes] = field(default_factory=set)
+    seen: set[bytes] = field(default_factory=set)
     kept: dict[bytes, Estimate] = field(default_factory=dict)
 
     def estimate(
@@ -50,7 +50,7 @@ class Remembered:
         seed: int = 0,
         advance: Advance = ignore,
     ) -> Estimate:
-        """As the estimator does it."""
+        """See the estimator."""
         return self.estimator.estimate(x, y, seed=seed, advance=advance)
 
     def pairwise(
@@ -61,24 +61,24 @@ class Remembered:
         seed: int = 0,
         advance: Advance = ignore,
     ) -> Estimate:
-        """As the estimator does it, or did it for the same arrays."""
+        """See the estimator; kept results for the same arrays."""
         digest = _digest(x, y, seed)
         if digest in self.kept:
-            found = self.kept[digest]
-            advance(found.nats.size)
-            return found
-        found = self.pairs.pairwise(x, y, seed=seed, advance=advance)
-        if digest in self.met:
-            self.kept[digest] = found
-        self.met.add(digest)
-        return found
+            estimate = self.kept[digest]
+            advance(estimate.nats.size)
+            return estimate
+        estimate = self.pairs.pairwise(x, y, seed=seed, advance=advance)
+        if digest in self.seen:
+            self.kept[digest] = estimate
+        self.seen.add(digest)
+        return estimate
 
     def __repr__(self) -> str:
         return repr(self.estimator)
 
 
 def _digest(x: np.ndarray, y: np.ndarray, seed: int) -> bytes:
-    """Of two arrays that may be the same one, which an estimator can treat otherwise than two alike."""
+    """Of two arrays, or of one passed twice, which an estimator may treat differently from two equal ones."""
     whole = hashlib.blake2b(repr((x.shape, x.dtype, y.shape, y.dtype, seed, y is x)).encode())
     for side in (x,) if y is x else (x, y):
         whole.update(np.ascontiguousarray(side).tobytes())

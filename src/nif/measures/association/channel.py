@@ -15,23 +15,19 @@ from nif.network.recording import Recording
 
 
 def observed(recording: Recording, noise: float, seed: int) -> tuple[Float[np.ndarray, "sample _"], ...]:
-    r"""The activations as seen through the channel, :math:`Q_k + \text{noise} \cdot s_k \epsilon`.
+    r"""The activations through the channel, :math:`Q_k + \text{noise} \cdot s_k \epsilon`.
 
     The input features are data and stay as they are. A constant unit stays constant.
 
     Args:
         recording: Activations of a network.
         noise: Standard deviation of the noise, in standard deviations :math:`s_k` of each unit.
-        seed: Seeds the noise; it is drawn once for a unit and used in all its links.
+        seed: Random seed of the noise, which is drawn once for a unit and used in all its links.
 
     References:
         Saxe et al. (2018), On the information bottleneck theory of deep learning. Goldfeld et al. (2019),
         Estimating information flow in deep neural networks, https://arxiv.org/abs/1810.05728
     """
-    if not (math.isfinite(noise) and noise >= 0):
-        raise InputError(
-            f"noise is {noise}; expected a number from 0 up, such as 0.1 (of each unit's deviation)."
-        )
     if noise == 0:
         return recording.activations
     generator = stream(seed, "noise")
@@ -59,7 +55,7 @@ REACH = 6.0
 
 
 def channel_information(units: Float[np.ndarray, "sample unit"], noise: float) -> Estimate:
-    r"""I(X; Q_k + noise) of each unit, where the layer X decides Q_k without noise, in nats.
+    r"""I(X; Q_k + noise) of each unit in nats, where the layer X determines Q_k without noise.
 
     The density of the noisy unit is the mixture of the samples' Gaussians. Its entropy is too small by half
     the mean squared relative error of the density, to first order, which is added.
@@ -69,7 +65,7 @@ def channel_information(units: Float[np.ndarray, "sample unit"], noise: float) -
         noise: Standard deviation of the noise, in standard deviations of each unit; above 0.
 
     Returns:
-        One value for each unit. The p-value of a unit that changes is 0: the layer decides it.
+        One value for each unit. The p-value of a unit that varies is 0: the layer determines it.
 
     Raises:
         InputError: The noise is not above 0; the information is then infinite.
@@ -84,11 +80,11 @@ def channel_information(units: Float[np.ndarray, "sample unit"], noise: float) -
     """
     if not noise > 0:
         raise InputError(
-            f"noise is {noise}; a layer's information about a unit it decides is finite for noise above 0 "
-            "only, such as 0.1."
+            f"noise is {noise}; the information of a layer about a unit that it determines is finite only "
+            "with noise above 0. Use noise=0.1."
         )
-    found = [_of_unit(column, noise) for column in units.T]
-    nats, stderr = np.array(found).reshape(-1, 2).T
+    estimates = [_of_unit(column, noise) for column in units.T]
+    nats, stderr = np.array(estimates).reshape(-1, 2).T
     constant = np.ptp(units, axis=0) == 0
     return Estimate.of(
         nats,

@@ -7,11 +7,11 @@ an attribution by its influence
     \\operatorname{Var} A_{ij} \approx \frac1N \\sum_s A_{ij}(s)^2
 
 F sums the paths from feature i to unit u, B those from unit v to class j, and :math:`s_{uv}` is the standard
-error of the information of two units. Of :math:`d_{uv}(s)`, what the row s adds to that information, only the
-correlations between pairs count here (`nif.measures.association.row_influence`). With independent
+error of the information of two units. Of :math:`d_{uv}(s)`, the influence of row s on that information, only
+the correlations between pairs count here (`nif.measures.association.row_influence`). With independent
 :math:`d_{uv}` this is the delta method of `nif.flow.paths.attribution_stderr`, whose 95 % intervals hold the
-truth of a linear network in 72 to 92 % of samples. What flows into a unit or out of it is a sum of links: the
-same with F and B of 1.
+truth of a linear network in 72 to 92 % of samples. Inflow and outflow of a unit are sums of links: the same
+with F and B of 1.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from jaxtyping import Float
 from nif.core.random import stream
 from nif.core.types import Links, SumErrors
 from nif.flow.paths import Dag, attribution, clipped
-from nif.measures.association.decomposition import Decomposition
-from nif.measures.association.row_influence import BinnedInfluence, Scores, Units
+from nif.measures.association.decomposition import beta_for, redundancy_weights
+from nif.measures.association.row_influence import BinnedInfluence, RowInfluence, Units
 
 ROWS = 1_000
-"""Rows whose influence is looked at: they tell a standard error within some 4 %."""
+"""Rows whose influence is computed: enough for a standard error within some 4 %."""
 
 
 LARGEST = 2**25
@@ -47,46 +47,48 @@ Errors = Float[np.ndarray, "_ _"]
 
 @dataclass(frozen=True, eq=False)
 class Terms:
-    """What the links of a network were made of.
+    """The terms that the links of a network are made of.
 
     Attributes:
-        decomposition: How.
         activations: Of each layer, as they were measured.
         within: Standard errors of the information of the pairs of units of a layer, by its index.
         between: The same for the pairs of two connected layers, by both indices.
-        scores: What a row adds to the information, as the estimator sees it.
+        beta: Factor of redundancy; see `nif.Association`.
+        order: In which redundancy is counted.
+        influence: Of a row on the information, as the estimator sees it.
     """
 
-    decomposition: Decomposition
     activations: Sequence[Float[np.ndarray, "sample _"]]
     within: dict[int, Errors] = field(default_factory=dict)
     between: dict[tuple[int, int], Errors] = field(default_factory=dict)
-    scores: type[Scores] = BinnedInfluence
+    beta: float | None = None
+    order: str = "average"
+    influence: type[RowInfluence] = BinnedInfluence
 
 
 def attribution_errors(dag: Dag, terms: Terms, seed: int = 0) -> SumErrors:
-    """Standard errors of the attribution, of its sums and its shares, and of what flows through units.
+    """Standard errors of the attribution, of its sums and its shares, and of the nats into and out of units.
 
     Links of 0 nats or less are closed, as in all of these.
 
     Args:
         dag: The layers and their links.
-        terms: What the links were made of.
-        seed: Seeds the draw of the rows that are looked at, where there are more.
+        terms: Of the links.
+        seed: Random seed of the draw of rows, if there are more than `ROWS`.
     """
     rows = _rows(len(terms.activations[0]), seed)
-    scores = terms.scores.of([values[rows] for values in terms.activations], _pairs(dag))
-    added = [_RowInfluence.of(each, terms, scores) for each in _by_source(dag)]
+    influence = terms.influence.of([values[rows] for values in terms.activations], _pairs(dag))
+    added = [_LayerInfluence.of(links, terms, influence) for links in _by_source(dag)]
     before = dag.onward(clipped, np.eye(dag.feature_count))
     by_class = np.empty((dag.feature_count, dag.sizes[-1]))
     whole, out = np.zeros((dag.feature_count, len(rows))), _StandardErrors.none(dag)
     for labels in _blocks(dag, len(rows)):
         after = [sums[:, labels] for sums in dag.toward(clipped, np.eye(dag.sizes[-1]))]
         moved = np.zeros((dag.feature_count, after[-1].shape[1] * len(rows)))
-        for each in added:
-            onward = each.onward(after)
-            out.set(each.source, onward[:, -1])
-            moved += before[each.source] @ onward[:, :-1].reshape(len(onward), -1)
+        for layer in added:
+            onward = layer.onward(after)
+            out.set(layer.source, onward[:, -1])
+            moved += before[layer.source] @ onward[:, :-1].reshape(len(onward), -1)
         moved = moved.reshape(dag.feature_count, -1, len(rows))
         by_class[:, labels] = _root_mean_square(moved)
         whole += moved.sum(axis=1)
@@ -126,24 +128,24 @@ def _rows(samples: int, seed: int) -> np.ndarray:
 
 def _pairs(dag: Dag) -> set[tuple[int, int]]:
     """Layers whose units share information that is a part of some link."""
-    between = {(each.source, each.target) for each in dag.links}
+    between = {(links.source, links.target) for links in dag.links}
     within = {(source, source) for source, _ in between}
     return between | within | {(target, source) for source, target in between}
 
 
 def _blocks(dag: Dag, rows: int) -> Iterator[slice]:
-    """Classes, so many at a time as memory allows."""
+    """Blocks of classes that fit into memory."""
     step = max(1, LARGEST // (rows * max(*dag.sizes[:-1], dag.feature_count)))
     yield from (slice(start, start + step) for start in range(0, dag.sizes[-1], step))
 
 
 def _of_shares(dag: Dag, whole: Float[np.ndarray, "feature row"]) -> Float[np.ndarray, " feature"]:
     """A row moves a share by what it moves the feature, less the share of what it moves all features."""
-    found = attribution(dag, of=np.ones((dag.sizes[-1], 1)))
-    total = found.sum()
+    nats = attribution(dag, of=np.ones((dag.sizes[-1], 1)))
+    total = nats.sum()
     if total == 0:
-        return np.zeros(len(found))
-    return _root_mean_square((whole - found / total * whole.sum(axis=0)) / total)
+        return np.zeros(len(nats))
+    return _root_mean_square((whole - nats / total * whole.sum(axis=0)) / total)
 
 
 def _root_mean_square(values: Float[np.ndarray, "*shape row"]) -> Float[np.ndarray, "*shape"]:
@@ -151,37 +153,37 @@ def _root_mean_square(values: Float[np.ndarray, "*shape row"]) -> Float[np.ndarr
 
 
 def _by_source(dag: Dag) -> list[list[Links]]:
-    sources = sorted({each.source for each in dag.links})
-    return [[each for each in dag.links if each.source == source] for source in sources]
+    sources = sorted({links.source for links in dag.links})
+    return [[links for links in dag.links if links.source == source] for source in sources]
 
 
 @dataclass(frozen=True, eq=False)
-class _RowInfluence:
-    """What rows add to the links out of one layer.
+class _LayerInfluence:
+    """The influence of rows on the links out of one layer.
 
     Attributes:
         links: Out of this layer.
-        terms: What they were made of.
-        scores: What rows add to the information of two units.
+        terms: Of these links.
+        influence: Of rows on the information of two units.
         shared: Standard errors of the information within the layer, times the part that is redundancy.
-        redundant: What each row adds to the redundancy of each unit with all of its layer.
+        redundant: Influence of each row on the redundancy of each unit with all of its layer.
     """
 
     links: Sequence[Links]
     terms: Terms
-    scores: Scores
+    influence: RowInfluence
     shared: Errors
     redundant: Float[np.ndarray, "unit row"]
 
     @classmethod
-    def of(cls, links: Sequence[Links], terms: Terms, scores: Scores) -> _RowInfluence:
+    def of(cls, links: Sequence[Links], terms: Terms, influence: RowInfluence) -> _LayerInfluence:
         """Of all links out of one layer."""
         source, units = links[0].source, len(links[0].nats)
-        shared = terms.within[source] * terms.decomposition.shares(units)
-        found = _in_blocks(
-            units, lambda block: scores.weighed(source, block, source, shared[block][:, :, None])
+        shared = terms.within[source] * redundancy_weights(terms.order, units)
+        redundant = _in_blocks(
+            units, lambda block: influence.weighted_sum(source, block, source, shared[block][:, :, None])
         )
-        return cls(links, terms, scores, shared, found[:, 0])
+        return cls(links, terms, influence, shared, redundant[:, 0])
 
     @property
     def source(self) -> int:
@@ -190,16 +192,18 @@ class _RowInfluence:
 
     def beta(self, links: Links) -> Float[np.ndarray, " target"]:
         """Of each target."""
-        heard = [len(self.shared)] * links.nats.shape[1] if links.joined is None else links.joined.sum(axis=0)
-        return np.array([self.terms.decomposition.weight(int(count)) for count in heard])
+        counts = (
+            [len(self.shared)] * links.nats.shape[1] if links.joined is None else links.joined.sum(axis=0)
+        )
+        return np.array([beta_for(self.terms.beta, int(count)) for count in counts])
 
     def onward(self, after: Sequence[Float[np.ndarray, "_ label"]]) -> Float[np.ndarray, "unit label+1 row"]:
-        """What each row adds to the paths from each unit to each label; in one more label, to its links."""
-        behind = [np.pad(after[each.target], [(0, 0), (0, 1)], constant_values=1.0) for each in self.links]
+        """Influence of each row on the paths from each unit to each label, and last on its links."""
+        behind = [np.pad(after[links.target], [(0, 0), (0, 1)], constant_values=1.0) for links in self.links]
         return _in_blocks(
             len(self.shared),
             lambda block: np.sum(
-                [self._of_units(block, *each) for each in zip(self.links, behind, strict=True)], axis=0
+                [self._of_units(block, *pair) for pair in zip(self.links, behind, strict=True)], axis=0
             ),
         )
 
@@ -208,45 +212,45 @@ class _RowInfluence:
     ) -> Float[np.ndarray, "unit label row"]:
         errors = self.terms.between[links.source, links.target][units]
         opened = (links.nats[units] > 0)[:, :, None] * behind
-        found = self.scores.weighed(links.source, units, links.target, opened * errors[:, :, None])
+        moved = self.influence.weighted_sum(links.source, units, links.target, opened * errors[:, :, None])
         paid = opened * self.beta(links)[:, None]
-        if links.joined is None:  # then all targets hear the same redundancy
-            return found - paid.sum(axis=1)[:, :, None] * self.redundant[units][:, None, :]
+        if links.joined is None:  # then all targets have the same redundancy
+            return moved - paid.sum(axis=1)[:, :, None] * self.redundant[units][:, None, :]
         weight = (links.joined @ paid) * self.shared[units][:, :, None]
-        return found - self.scores.weighed(links.source, units, links.source, weight)
+        return moved - self.influence.weighted_sum(links.source, units, links.source, weight)
 
     def into(self, links: Links) -> Float[np.ndarray, "target row"]:
-        """What each row adds to the sum of the links at each target."""
+        """Influence of each row on the sum of the links at each target."""
         source, target, opened = links.source, links.target, links.nats > 0
         weight = (opened * self.terms.between[source, target]).T[:, :, None]
-        found = _in_blocks(
-            len(weight), lambda block: self.scores.weighed(target, block, source, weight[block])
+        moved = _in_blocks(
+            len(weight), lambda block: self.influence.weighted_sum(target, block, source, weight[block])
         )[:, 0]
         paid = (opened * self.beta(links)).T
         if links.joined is None:
-            return found - paid @ self.redundant
-        # Targets that hear the same units share what is redundant among these.
+            return moved - paid @ self.redundant
+        # Targets with the same inputs have the same redundancy.
         groups, group = np.unique(links.joined, axis=1, return_inverse=True)
-        for place, heard in enumerate(groups.T):
-            targets, units = np.flatnonzero(group == place), np.flatnonzero(heard)
-            shared = (self.shared[units] * heard)[:, :, None]
-            redundant = self.scores.weighed(source, units, source, shared)[:, 0]
-            found[targets] -= paid[np.ix_(targets, units)] @ redundant
-        return found
+        for place, inputs in enumerate(groups.T):
+            targets, units = np.flatnonzero(group == place), np.flatnonzero(inputs)
+            shared = (self.shared[units] * inputs)[:, :, None]
+            redundant = self.influence.weighted_sum(source, units, source, shared)[:, 0]
+            moved[targets] -= paid[np.ix_(targets, units)] @ redundant
+        return moved
 
 
 def _in_blocks(
     units: int, work: Callable[[Units], Float[np.ndarray, "unit label row"]]
 ) -> Float[np.ndarray, "unit label row"]:
-    """Some units at a time, by all cores."""
+    """Blocks of units, on all cores."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return np.concatenate(list(pool.map(work, np.array_split(np.arange(units), -(-units // UNITS)))))
 
 
-def _inflow(dag: Dag, added: Sequence[_RowInfluence]) -> _StandardErrors:
-    """Standard errors of what flows into units."""
-    found = _StandardErrors.none(dag)
-    for target in sorted({each.target for each in dag.links}):
-        moved = [each.into(links) for each in added for links in each.links if links.target == target]
-        found.set(target, np.sum(moved, axis=0))
-    return found
+def _inflow(dag: Dag, added: Sequence[_LayerInfluence]) -> _StandardErrors:
+    """Standard errors of the nats into units."""
+    errors = _StandardErrors.none(dag)
+    for target in sorted({links.target for links in dag.links}):
+        moved = [layer.into(links) for layer in added for links in layer.links if links.target == target]
+        errors.set(target, np.sum(moved, axis=0))
+    return errors

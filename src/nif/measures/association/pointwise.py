@@ -1,4 +1,4 @@
-"""What one sample tells: pointwise information from tables of counts.
+"""Pointwise information of one sample, from tables of counts.
 
 .. math:: i(x; y) = \\log \frac{p(x, y)}{p(x) \\, p(y)}, \\qquad E \\, i(X; Y) = I(X; Y)
 
@@ -55,10 +55,10 @@ def bins_for(samples: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """Where each column of some reference data is cut into bins.
+    """Bins of each column of some reference data.
 
     Attributes:
-        edges: For each column, the upper ends of its bins but the last.
+        edges: For each column, the upper ends of its bins except the last.
 
     Example:
         >>> columns = Columns.of(np.array([[0.0], [0.0], [0.0], [0.0], [1.0], [2.0], [3.0], [4.0]]), bins=8)
@@ -80,10 +80,10 @@ class Columns:
 
     def bins(self, values: Float[np.ndarray, "sample column"]) -> Bins:
         """The bin of each value."""
-        found = np.empty(values.shape, dtype=np.uint8)
+        bins = np.empty(values.shape, dtype=np.uint8)
         for place, edge in enumerate(self.edges):
-            found[:, place] = np.searchsorted(edge, values[:, place], side="left")
-        return found
+            bins[:, place] = np.searchsorted(edge, values[:, place], side="left")
+        return bins
 
     def chances(
         self, values: Float[np.ndarray, "sample column"], noise: Float[np.ndarray, " column"]

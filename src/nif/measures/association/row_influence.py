@@ -1,7 +1,7 @@
-"""What each row of data adds to the information of two units, scaled to mean 0 and variance 1 over the rows.
+"""Influence of each row of data on the information of two units, with mean 0 and variance 1 over the rows.
 
-That is the influence :math:`d_{uv}(s)` of the row s on the estimate, without its size, which the standard
-error gives. To first order it is the pointwise information :math:`\\log p(x, y) / p(x) p(y)` of the density
+That is the influence :math:`d_{uv}(s)` of the row s on the estimate, without its size, which is the standard
+error. To first order it is the pointwise information :math:`\\log p(x, y) / p(x) p(y)` of the density
 that the estimator sees: any density, in a table of bins (`BinnedInfluence`), or the Gaussian copula
 (`CopulaInfluence`), to whose information the normal scores x and y of a row add
 
@@ -28,11 +28,11 @@ from nif.estimators.ranks import standard_scores
 from nif.measures.association.pointwise import Columns
 
 BINS = 8
-"""Bins a column: as many as a thousand rows fill."""
+"""Bins of a column, which a thousand rows fill."""
 
 
 SMALLEST = 1e-9
-"""Deviation of what rows add, in nats, that is no more than rounding."""
+"""Deviation of the influence, in nats, below which it is rounding."""
 
 
 Activations = Sequence[Float[np.ndarray, "row _"]]
@@ -44,19 +44,19 @@ Units = Int[np.ndarray, " unit"]
 Weight = Float[np.ndarray, "unit other label"]
 
 
-Weighed = Float[np.ndarray, "unit label row"]
+WeightedSum = Float[np.ndarray, "unit label row"]
 
 
 @runtime_checkable
-class Scores(Protocol):
-    """What rows add to the information of the units of some layers."""
+class RowInfluence(Protocol):
+    """Influence of rows on the information of the units of some layers."""
 
     @classmethod
-    def of(cls, activations: Activations, pairs: Iterable[tuple[int, int]]) -> Scores:
+    def of(cls, activations: Activations, pairs: Iterable[tuple[int, int]]) -> RowInfluence:
         """From the rows of each layer, for these pairs of layers."""
         ...
 
-    def weighed(self, layer: int, units: Units, other: int, weight: Weight) -> Weighed:
+    def weighted_sum(self, layer: int, units: Units, other: int, weight: Weight) -> WeightedSum:
         r"""Of units u with all units v of another layer, :math:`\sum_v d_{uv}(s) \, w_{uvl}` for label l."""
         ...
 
@@ -66,7 +66,7 @@ class BinnedInfluence:
     """By pointwise information from tables of counts (`pointwise`), whatever the dependence.
 
     Attributes:
-        bins: For each layer, where each value lies.
+        bins: For each layer, the bin of each value.
     """
 
     bins: tuple[UInt8[np.ndarray, "_ row"], ...]
@@ -74,15 +74,17 @@ class BinnedInfluence:
     @classmethod
     def of(cls, activations: Activations, pairs: Iterable[tuple[int, int]]) -> BinnedInfluence:
         """Cut each column into bins of equal mass."""
-        return cls(tuple(np.ascontiguousarray(Columns.of(each, BINS).bins(each).T) for each in activations))
+        return cls(
+            tuple(np.ascontiguousarray(Columns.of(layer, BINS).bins(layer).T) for layer in activations)
+        )
 
-    def weighed(self, layer: int, units: Units, other: int, weight: Weight) -> Weighed:
-        """See `Scores`."""
+    def weighted_sum(self, layer: int, units: Units, other: int, weight: Weight) -> WeightedSum:
+        """See `RowInfluence`."""
         own, others = self.bins[layer][units], self.bins[other]
-        found = np.zeros((len(units), weight.shape[2], own.shape[1]))
-        for each in range(len(units)):
-            _add_scores(own[each], others, weight[each], found[each])
-        return found
+        sums = np.zeros((len(units), weight.shape[2], own.shape[1]))
+        for unit in range(len(units)):
+            _add_influence(own[unit], others, weight[unit], sums[unit])
+        return sums
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +95,8 @@ class CopulaInfluence:
         scores: Normal scores of each layer, with variance 1.
         squares: Their squares.
         rho: Their correlations, by a pair of layers.
-        scale: What makes the variance of a pair 1, with the sign of rho; 0 where a side is constant.
+        scale: The factor that makes the variance of a pair 1, with the sign of rho; 0 where a side is
+            constant.
     """
 
     scores: tuple[Float[np.ndarray, "_ row"], ...]
@@ -104,28 +107,28 @@ class CopulaInfluence:
     @classmethod
     def of(cls, activations: Activations, pairs: Iterable[tuple[int, int]]) -> CopulaInfluence:
         """From the ranks of the rows."""
-        scores = tuple(np.ascontiguousarray(standard_scores(each).T) for each in activations)
+        scores = tuple(np.ascontiguousarray(standard_scores(layer).T) for layer in activations)
         rho, scale = {}, {}
         for one, other in sorted({(min(pair), max(pair)) for pair in pairs}):
             rho[one, other] = scores[one] @ scores[other].T / scores[one].shape[1]
             scale[one, other] = _scale(scores[one], scores[other], rho[one, other])
             rho[other, one], scale[other, one] = rho[one, other].T, scale[one, other].T
-        return cls(scores, tuple(np.square(each) for each in scores), rho, scale)
+        return cls(scores, tuple(np.square(layer) for layer in scores), rho, scale)
 
-    def weighed(self, layer: int, units: Units, other: int, weight: Weight) -> Weighed:
-        """See `Scores`."""
+    def weighted_sum(self, layer: int, units: Units, other: int, weight: Weight) -> WeightedSum:
+        """See `RowInfluence`."""
         scaled = np.moveaxis(weight * self.scale[layer, other][units][:, :, None], 2, 1)
         half = scaled * self.rho[layer, other][units][:, None, :] / 2
         own, squared = self.scores[layer][units][:, None, :], self.squares[layer][units][:, None, :]
-        found = own * _product(scaled, self.scores[other])
-        found -= squared * half.sum(axis=2, keepdims=True)
-        found -= _product(half, self.squares[other])
-        return found
+        sums = own * _product(scaled, self.scores[other])
+        sums -= squared * half.sum(axis=2, keepdims=True)
+        sums -= _product(half, self.squares[other])
+        return sums
 
 
 def _product(
     weight: Float[np.ndarray, "unit label other"], values: Float[np.ndarray, "other row"]
-) -> Weighed:
+) -> WeightedSum:
     """One product of two matrices, where numpy would make one for each unit."""
     return (weight.reshape(-1, weight.shape[2]) @ values).reshape(*weight.shape[:2], -1)
 
@@ -143,23 +146,23 @@ def _scale(
 
 
 @compiled
-def _add_scores(own, others, weight, found):  # type: ignore[no-untyped-def]
+def _add_influence(own, others, weight, sums):  # type: ignore[no-untyped-def]
     """Add, for each label, the weighed pointwise information of one column with others.
 
-    A matrix product would do, but so thin a one is slower than the loop.
+    A matrix product would do, but such a thin one is slower than the loop.
     """
-    scores = np.empty(own.size)
+    influence = np.empty(own.size)
     for other in range(len(others)):
         if weight[other].any():
-            _scores(own, others[other], scores)
-            for label in range(len(found)):
-                factor, sums = weight[other, label], found[label]
+            _influence(own, others[other], influence)
+            for label in range(len(sums)):
+                factor, total = weight[other, label], sums[label]
                 for row in range(own.size):
-                    sums[row] += factor * scores[row]
+                    total[row] += factor * influence[row]
 
 
 @inlined
-def _scores(x, y, scores):  # type: ignore[no-untyped-def]
+def _influence(x, y, influence):  # type: ignore[no-untyped-def]
     """Pointwise information of two columns of bins at each row, scaled to mean 0 and variance 1.
 
     The formula is that of `nif.measures.association.pointwise`; 0 where a side is constant.
@@ -171,7 +174,7 @@ def _scores(x, y, scores):  # type: ignore[no-untyped-def]
         of_y[y[row]] += 1
     logs, mean, deviation = _logs(counts, of_x, of_y, x.size)
     for row in range(x.size):
-        scores[row] = 0.0 if deviation < SMALLEST else (logs[x[row], y[row]] - mean) / deviation
+        influence[row] = 0.0 if deviation < SMALLEST else (logs[x[row], y[row]] - mean) / deviation
 
 
 @inlined

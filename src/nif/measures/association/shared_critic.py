@@ -8,7 +8,7 @@ Donsker–Varadhan bounds of these terms,
   its own;
 - ``"joint"`` ascends :math:`A - \beta \\sum_j B_j`, the printed objective. It has no maximum, because each B
   is unbounded below, so the critic is bounded here: :math:`T \to c \tanh(T / c)`. Ascent then drives the B
-  far below what information can be, and the value tells how far c allows it.
+  far below what information can be, and the value says how far c allows it.
 
 Both are combined as :math:`A - \beta \\sum_j B_j` on samples the critic never saw.
 """
@@ -30,7 +30,7 @@ from nif.estimators.neural.critics import Critics, gaussian_critics
 from nif.estimators.neural.cross_fitting import Folds
 from nif.estimators.neural.training import Samples, Schedule, shifts_of, train
 from nif.estimators.ranks import normal_scores
-from nif.measures.association.decomposition import Decomposition
+from nif.measures.association.decomposition import beta_for, redundancy_weights
 
 LIMIT = 5.0
 """Bound c of a critic's score under the printed objective."""
@@ -42,11 +42,11 @@ WORKING_SET = 2**20
 
 @dataclass(frozen=True)
 class SharedMine:
-    """Options for the critics that serve several terms at once; small, because there is one for every link.
+    """Options of critics that serve several terms at once; small, because there is one for every link.
 
     Args:
         hidden: Units in each of the critic's two hidden layers.
-        folds: Parts of the data that take turns at being scored.
+        folds: Parts of the data that are held out in turn.
         steps: Budget of gradient steps for a critic.
         batch: Joint samples in a step.
         learning_rate: Of Adam, at the start.
@@ -66,13 +66,19 @@ class SharedMine:
         self,
         layer: Float[np.ndarray, "sample unit"],
         units: Float[np.ndarray, "sample target"],
-        decomposition: Decomposition,
         *,
+        beta: float | None,
+        relevance: str,
+        order: str,
+        critic: str,
         seed: int = 0,
         advance: Advance = ignore,
     ) -> tuple[Links, int]:
-        """Links of one layer to the units of another, as of layers 0 and 1, and how many did not converge."""
-        terms = _Terms(_centred_scores(layer), _centred_scores(units), decomposition)
+        """Links of one layer to the units of another, as of layers 0 and 1, and how many did not converge.
+
+        The options are those of `nif.Association`.
+        """
+        terms = _Terms(_centred_scores(layer), _centred_scores(units), beta, relevance, order, critic)
         size = max(1, WORKING_SET // (terms.numbers_per_link * self.folds))
         pairs = np.indices((layer.shape[1], units.shape[1])).reshape(2, -1).T
         parts = []
@@ -80,10 +86,8 @@ class SharedMine:
             parts.append(self._block(terms, pairs[start : start + size], seed))
             advance(min(size, len(pairs) - start) / len(pairs))
         columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-        nats, stderr, p_value, relevance, converged = (
-            column.reshape(layer.shape[1], units.shape[1]) for column in columns
-        )
-        return Links(0, 1, nats, stderr, p_value, relevance), int((~converged).sum())
+        *numbers, converged = (column.reshape(layer.shape[1], units.shape[1]) for column in columns)
+        return Links(0, 1, *numbers), int((~converged).sum())
 
     def _block(self, terms: _Terms, pairs: np.ndarray, seed: int) -> tuple[np.ndarray, ...]:
         generator = torch.Generator().manual_seed(seed)
@@ -118,7 +122,7 @@ class TermCritics(Critics):
 
 
 class BoundedTermCritics(TermCritics):
-    """The same with a score that can not leave ``[-LIMIT, LIMIT]``."""
+    """The same with scores in ``[-LIMIT, LIMIT]``."""
 
     def scores(self, x: Tensor, y: Tensor, shifts: Tensor) -> tuple[Tensor, Tensor]:
         """Scores of all terms, bounded."""
@@ -135,7 +139,10 @@ class _Terms:
 
     layer: Float[np.ndarray, "sample unit"]
     units: Float[np.ndarray, "sample target"]
-    decomposition: Decomposition
+    beta: float | None
+    relevance: str
+    order: str
+    critic: str
 
     @property
     def width(self) -> int:
@@ -151,20 +158,19 @@ class _Terms:
 
     @property
     def penalty(self) -> float:
-        """What a redundancy bound is multiplied with in a link: beta times its share."""
-        share = 1.0 if self.decomposition.order == "index" else 0.5
-        return self.decomposition.weight(self.width) * share
+        """The factor of a redundancy bound in a link: beta times its weight."""
+        return beta_for(self.beta, self.width) * (1.0 if self.order == "index" else 0.5)
 
     def samples(self, pairs: np.ndarray, device: str) -> Samples:
         """The terms of some links side by side."""
         rows = len(self.layer)
         x = np.zeros((len(pairs), rows, self.count, self.width), dtype=np.float32)
         y = np.zeros((len(pairs), rows, self.count), dtype=np.float32)
-        counted = self.decomposition.shares(self.width) > 0
+        counted = redundancy_weights(self.order, self.width) > 0
         for link, (i, k) in enumerate(pairs):
             alone = np.zeros_like(self.layer)
             alone[:, i] = self.layer[:, i]
-            x[link, :, 0] = self.layer if self.decomposition.relevance == "layer" else alone
+            x[link, :, 0] = self.layer if self.relevance == "layer" else alone
             x[link, :, 1:] = alone[:, None] * counted[i, :, None]
             y[link, :, 0] = self.units[:, k]
             y[link, :, 1:] = self.layer * counted[i]
@@ -174,16 +180,16 @@ class _Terms:
         """Critics that start at the Gaussian log density ratio of the relevance."""
         relevance = fit.x[..., : self.width], fit.y[..., :1]
         start = gaussian_critics(*relevance, hidden, generator)
-        kind = BoundedTermCritics if self.decomposition.critic == "joint" else TermCritics
+        kind = BoundedTermCritics if self.critic == "joint" else TermCritics
         return kind(*start.parameters)
 
     @property
     def bound(self) -> Bound:
-        """What one critic ascends."""
+        """The bound that a critic ascends."""
 
         def total(joint: Tensor, product: Tensor) -> Tensor:
             bounds = self._bounds(joint, product)
-            sign = -self.penalty if self.decomposition.critic == "joint" else 1.0
+            sign = -self.penalty if self.critic == "joint" else 1.0
             return bounds[:, 0] + sign * bounds[:, 1:].sum(dim=1)
 
         return Bound(lambda joint, product, _: total(joint, product), total, influence_of_ratio)

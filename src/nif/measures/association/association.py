@@ -1,0 +1,251 @@
+"""Association: links from the mutual information of units (eq. 1 to 4)."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+from nif.core.errors import InputError
+from nif.core.types import Advance, Links, SumErrors
+from nif.data.rows import Rows
+from nif.estimators.arrays import automatic
+from nif.estimators.estimate import Estimator
+from nif.estimators.gaussian_copula import GaussianCopula
+from nif.estimators.inputs import checked_estimator
+from nif.estimators.pairs import PairwiseRunner, Resources
+from nif.flow.paths import Dag
+from nif.measures.association.channel import observed
+from nif.measures.association.errors import Terms, attribution_errors
+from nif.measures.association.row_influence import BinnedInfluence, CopulaInfluence
+from nif.measures.association.shared_critic import SharedMine
+from nif.measures.association.terms import (
+    Activations,
+    NetworkLinks,
+    links_of,
+    number_of_terms,
+    units_apart,
+    whole_layers,
+    without_information,
+)
+from nif.measures.measure import Composition, Measured
+from nif.network.network import Network
+from nif.network.recording import MOST_SAMPLES, Recording
+
+CHOICES = {
+    "relevance": ("unit", "layer"),
+    "order": ("average", "index"),
+    "critic": ("separate", "shared", "joint"),
+}
+
+
+FEWEST_DISTINCT = 0.9
+"""Fraction of distinct rows below which a warning says that rows repeat."""
+
+
+@dataclass(frozen=True)
+class Association:
+    r"""Links from the mutual information of units: relevance less redundancy (eq. 2).
+
+    .. math:: \text{link}(i, k) = \text{relevance}(i, k) - \beta \, \text{redundancy}(i)
+
+    Args:
+        estimator: None chooses `Mine` up to 5,000 terms of mutual information, and `Binned` above; with
+            ``critic="shared"`` or ``"joint"`` it is `SharedMine`.
+        beta: Factor of the redundancy. None is ``1 / (n - 1)`` for a layer of n units, which keeps layers of
+            any width comparable (mRMR).
+        relevance: ``"unit"`` is :math:`I(X_i; Q_k)`. ``"layer"`` is :math:`I(X; Q_k)` of the whole layer, the
+            same for every i, as published. It misleads in two ways: links of one target then differ by
+            redundancy alone, and not by the information of their sources; and without noise it is infinite
+            for continuous inputs, so it needs ``noise > 0``.
+        order: ``"average"`` is the mean over all orders of the units, :math:`\tfrac12 \sum_{j \ne i} I(X_i;
+            X_j)`. ``"index"`` is :math:`\sum_{j < i} I(X_i; X_j)`, as published. It misleads if units have no
+            natural order: the first unit never pays, the last pays for all, and renumbering the features
+            changes the result.
+        critic: ``"separate"``: every term has its own best critic, the only choice in which each term is the
+            mutual information that it is named after. ``"shared"``: one critic for the relevance and all
+            redundancies of a link, trained to tighten every bound; each bound is valid and weaker.
+            ``"joint"``: eq. 3 as printed, ascent on relevance less redundancy. It pushes the redundancy
+            bounds below any possible information, so its critic is bounded, and the result says how far the
+            critic could be pushed. For study.
+        noise: Standard deviation of the Gaussian channel behind every unit, in deviations of that unit.
+        rows: Rows of data above this number are sampled at random; None measures all.
+
+    Raises:
+        InputError: An option is unknown, out of range, or does not fit the others.
+
+    References:
+        Davis et al. (2019), https://arxiv.org/abs/1901.08557
+
+    Example:
+        >>> Association(noise=-1.0)
+        Traceback (most recent call last):
+        nif.InputError: noise is -1.0; expected a number from 0 up, such as 0.1 (of each unit's deviation).
+    """
+
+    estimator: Estimator | SharedMine | None = None
+    beta: float | None = None
+    relevance: str = "unit"
+    order: str = "average"
+    critic: str = "separate"
+    noise: float = 0.0
+    rows: int | None = MOST_SAMPLES
+
+    def __post_init__(self) -> None:
+        for option, known in CHOICES.items():
+            chosen = getattr(self, option)
+            if chosen not in known:
+                raise InputError(f"{option} is {chosen!r}; expected {' or '.join(map(repr, known))}.")
+        if self.beta is not None and not (math.isfinite(self.beta) and self.beta >= 0):
+            raise InputError(
+                f"beta is {self.beta}; expected a number from 0 up, or None for 1 / (units - 1)."
+            )
+        if not (math.isfinite(self.noise) and self.noise >= 0):
+            raise InputError(
+                f"noise is {self.noise}; expected a number from 0 up, such as 0.1 (of each unit's deviation)."
+            )
+        if self.rows is not None and not (isinstance(self.rows, Integral) and self.rows >= 1):
+            raise InputError(f"rows is {self.rows!r}; expected 1 or more rows, or None for all.")
+        self._check_estimator()
+
+    def work(self, network: Network, rows: Rows) -> float:
+        """Rows to record, and pairs of units to estimate."""
+        architecture = network.architecture(rows)
+        return len(rows) + number_of_terms(architecture, self.relevance) + architecture.not_joined
+
+    def measure(
+        self, network: Network, rows: Rows, *, seed: int, resources: Resources, advance: Advance
+    ) -> Measured:
+        """Record the network on the rows, and estimate every term of its links; see `Measure`."""
+        self._check_finite()
+        recording = Recording.of(network, rows, advance=advance)
+        _warn_of_duplicates(recording)
+        terms = number_of_terms(recording, self.relevance)
+        estimator = self.estimator or (automatic(terms) if self.critic == "separate" else SharedMine())
+        activations = observed(recording, self.noise, seed)
+        if isinstance(estimator, SharedMine):
+            network_links = self._by_shared_critic(recording, activations, estimator, seed, terms, advance)
+        else:
+            pairs = PairwiseRunner(estimator, seed=seed, limits=resources, advance=advance)
+            network_links = self._by_pairs(recording, activations, pairs)
+        constant, joined = recording.constant(), recording.joined_between
+        links = tuple(
+            without_information(between, constant, joined(between.source, between.target))
+            for between in network_links.links
+        )
+        return Measured(
+            layers=recording.layers,
+            links=links,
+            constant=constant,
+            errors=self._errors(recording, activations, network_links, links, estimator, seed),
+            total=None,
+            composition=Composition.PRODUCT,
+            samples=recording.samples,
+            not_converged=network_links.not_converged,
+            options=self._options(estimator, terms),
+        )
+
+    def _by_pairs(self, recording: Recording, observed: Activations, pairs: PairwiseRunner) -> NetworkLinks:
+        """Every term is estimated by itself."""
+        if self.relevance == "layer":
+            between = whole_layers(recording, observed, self.noise, pairs)
+        else:
+            between = units_apart(recording, observed, pairs)
+        return links_of(
+            recording, lambda layer: pairs.within(observed[layer]), between, beta=self.beta, order=self.order
+        )
+
+    def _by_shared_critic(
+        self,
+        recording: Recording,
+        observed: Activations,
+        critics: SharedMine,
+        seed: int,
+        terms: int,
+        advance: Advance,
+    ) -> NetworkLinks:
+        """The terms of a link share one critic (eq. 3)."""
+        links, not_converged = [], 0
+        for source, target in recording.connections:
+            between, failed = critics.links(
+                observed[source],
+                observed[target],
+                beta=self.beta,
+                relevance=self.relevance,
+                order=self.order,
+                critic=self.critic,
+                seed=seed,
+                advance=lambda fraction: advance(fraction * terms / len(recording.connections)),
+            )
+            links.append(replace(between, source=source, target=target))
+            not_converged += failed
+        return NetworkLinks(tuple(links), not_converged, {}, {})
+
+    def _errors(
+        self,
+        recording: Recording,
+        observed: Activations,
+        terms: NetworkLinks,
+        links: Sequence[Links],
+        estimator: Estimator | SharedMine,
+        seed: int,
+    ) -> SumErrors | None:
+        """None where information is not that of pairs of units, on which rows have a known influence."""
+        if self.critic != "separate" or self.relevance != "unit":
+            return None
+        influence = CopulaInfluence if isinstance(estimator, GaussianCopula) else BinnedInfluence
+        made_of = Terms(observed, terms.within, terms.between, self.beta, self.order, influence)
+        return attribution_errors(Dag.of(recording.layers, links), made_of, seed)
+
+    def _check_estimator(self) -> None:
+        separate = self.critic == "separate"
+        if self.estimator is not None and separate == isinstance(self.estimator, SharedMine):
+            fitting = "an estimator such as nif.Mine()" if separate else "nif.SharedMine()"
+            raise InputError(
+                f"critic={self.critic!r} cannot be combined with estimator={self.estimator!r}; pass "
+                f"{fitting}, or None."
+            )
+        if separate:
+            checked_estimator(self.estimator)
+
+    def _check_finite(self) -> None:
+        """Refuse infinite information, but in the published preset, which is there to be reproduced."""
+        if self.relevance != "layer" or self.noise > 0:
+            return
+        if replace(self, estimator=None, rows=DAVIS2019.rows) != DAVIS2019:
+            raise InputError(
+                "relevance='layer' is infinite without noise, because the layer determines the unit. Pass "
+                "noise=0.1, or relevance='unit'."
+            )
+        warnings.warn(
+            "DAVIS2019 with noise=0 measures the information of a whole layer about a unit that the layer "
+            "determines, which is infinite: its numbers reflect the number of samples and the length of "
+            "training. Pass noise=0.1 for a defined one.",
+            stacklevel=5,
+        )
+
+    def _options(self, estimator: Estimator | SharedMine, terms: int) -> dict[str, Any]:
+        """The options by name, as they are stored with a flow, and what was chosen."""
+        chosen = asdict(replace(self, estimator=None))
+        automatic = self.estimator is None
+        return {**chosen, "estimator": repr(estimator), "automatic": automatic, "terms": terms}
+
+
+DAVIS2019 = Association(beta=1.0, relevance="layer", order="index", critic="joint")
+"""The association as published, for reproduction; `Association` says what each of its choices means."""
+
+
+def _warn_of_duplicates(recording: Recording) -> None:
+    rows = recording.activations[0]
+    distinct = len(np.unique(rows, axis=0)) / len(rows)
+    if distinct < FEWEST_DISTINCT:
+        warnings.warn(
+            f"{1 - distinct:.0%} of the rows are duplicates. Standard errors and p-values assume independent "
+            "rows and are too small.",
+            stacklevel=5,
+        )

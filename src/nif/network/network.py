@@ -1,0 +1,203 @@
+"""A trained model, made ready once: how it is called, which of its layers are measured, how they connect."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool
+from torch import nn
+
+from nif.core.errors import InputError
+from nif.core.types import Layer
+from nif.data.rows import Rows, read
+from nif.data.signature import Signature
+from nif.network.adapters import as_torch, sklearn_names, unwrapped
+from nif.network.forward import Forward
+from nif.network.graph import graph_of
+from nif.network.inputs import InputLayers
+from nif.network.layers import Plan, plan_of
+from nif.network.names import class_units, first_given, numbered
+from nif.network.preserve import check_supported, preserved
+from nif.network.reduction import Reduction
+
+
+@dataclass(frozen=True, eq=False)
+class Architecture:
+    """The layers of a network and how their units connect.
+
+    Attributes:
+        layers: Input, hidden layers, output, in order of execution.
+        connections: ``(source, target)`` indices of the layers that feed one another directly.
+        joined: For each connection, which units a path joins; None where all are. Empty: all in every one.
+    """
+
+    layers: tuple[Layer, ...]
+    connections: tuple[tuple[int, int], ...]
+    joined: tuple[Bool[np.ndarray, "source target"] | None, ...] = ()
+
+    def joined_between(self, source: int, target: int) -> Bool[np.ndarray, "source target"] | None:
+        """The units of two connected layers that a path joins; None where all are."""
+        return self.joined[self.connections.index((source, target))] if self.joined else None
+
+    @property
+    def not_joined(self) -> int:
+        """Number of pairs of units of connected layers that no path joins."""
+        return sum(int((~flags).sum()) for flags in self.joined if flags is not None)
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A trained model and the choices that say what of it is measured.
+
+    Attributes:
+        module: The module that is run: the user's own, or a copy on another device.
+        signature: The inputs that its ``forward`` takes.
+        layers: Names of the modules that are measured; all non-linearities if None.
+        output: The output that is measured, of a model that returns several: a position, key or field.
+        reduce: ``"mean"`` or ``"max"`` of a unit over its positions, or ``"positions"``: each is a sample.
+        feature_names: Names of the features that a scikit-learn model knows.
+        class_names: One name for each output.
+    """
+
+    module: nn.Module
+    signature: Signature
+    layers: Sequence[str] | None = None
+    output: int | str | None = None
+    reduce: str = "mean"
+    feature_names: Sequence[str] | None = None
+    class_names: Iterable[Any] | None = None
+    _plans: dict[Any, Plan] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        model: Any,
+        *,
+        layers: Sequence[str] | None = None,
+        output: int | str | None = None,
+        reduce: str = "mean",
+        device: Any = None,
+        class_names: Iterable[Any] | None = None,
+    ) -> Network:
+        """The network of a model.
+
+        Args:
+            model: A `torch.nn.Module`, compiled, parallel or not, a skorch net, or scikit-learn's
+                MLPClassifier or MLPRegressor, whose own class names hold if none are passed.
+            device: Where to run a copy of the model; where the model is if None.
+
+        Raises:
+            InputError: The model is of another type, cannot be traced, or cannot be moved to the device.
+
+        Example:
+            >>> Network.of(nn.Linear(2, 3)).signature
+            Signature(names=('input',), required=1)
+        """
+        module = as_torch(unwrapped(model))
+        check_supported(module)
+        if device is not None:
+            module = _on_device(module, device)
+        features, classes = sklearn_names(model)
+        names = first_given(class_names, classes)
+        names = names if names is None or isinstance(names, str) else tuple(names)
+        return cls(module, Signature.of(module), layers, output, reduce, features, names)
+
+    def forward(self, rows: Rows) -> Forward:
+        """How the module is called with such rows."""
+        return Forward(self.module, rows.names, self.output)
+
+    def plan(self, rows: Rows) -> Plan:
+        """The layers to record and their connections, from a run on a few of the rows; kept for like rows.
+
+        Raises:
+            InputError: The model fails on the rows, or a layer does not exist.
+        """
+        key = rows.names, tuple((values.shape[1:], values.dtype) for values in rows.inputs)
+        if key not in self._plans:
+            with preserved(self.module):
+                self._plans[key] = plan_of(graph_of(self.forward(rows), rows.inputs), self.layers)
+        return self._plans[key]
+
+    def inputs(self, rows: Rows) -> InputLayers:
+        """The input layers."""
+        plan = self.plan(rows)
+        return InputLayers(rows, plan, Reduction.of(self.reduce, plan.places))
+
+    def architecture(self, rows: Rows) -> Architecture:
+        """Layers with the names of their units, and which units a path joins.
+
+        Raises:
+            InputError: As `plan`, or names do not fit.
+        """
+        plan, inputs = self.plan(rows), self.inputs(rows)
+        known = None if rows.groups is not None else self.feature_names
+        names = [*inputs.names(first_given(rows.feature_names, known))]
+        names += [numbered(place.name, place.axes.units) for place in plan.hidden]
+        names.append(class_units(self.class_names, plan.places[-1].axes.units))
+        layers = zip(plan.places, names, inputs.shapes(), strict=True)
+        return Architecture(
+            tuple(Layer(place.name, place.kind, units, shape) for place, units, shape in layers),
+            tuple(plan.connections),
+            tuple(inputs.joined(source, path) for (source, _), path in plan.connections.items()),
+        )
+
+
+def _on_device(module: nn.Module, device: Any) -> nn.Module:
+    try:
+        return copy.deepcopy(module).to(device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"Cannot move the model to device {device!r}: {reason}. Try device='cpu'."
+        ) from error
+
+
+def layers(
+    model: Any, example: Any, *, layers: Sequence[str] | None = None, output: int | str | None = None
+) -> pd.DataFrame:
+    """The layers of a model that are measured, and the layers that each feeds.
+
+    Args:
+        model: As for `nif.measure`.
+        example: One row of inputs, or more.
+        layers: Names of the modules to measure; all non-linearities if None.
+        output: The output to measure, of a model that returns several.
+
+    Returns:
+        One row for each layer, in order of execution: ``name``; ``kind``, the class of the module or the name
+        of the function; ``units``; ``shape`` of the activation without the sample; ``feeds``, the layers it
+        feeds.
+
+    Raises:
+        InputError: The model fails on the example, or a name does not exist.
+
+    Example:
+        >>> from torch import zeros
+        >>> layers(nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1)), zeros(1, 2))
+             name    kind  units shape     feeds
+        0   input   input      2  (2,)      (1,)
+        1       1    ReLU      3  (3,) (output,)
+        2  output  Linear      1  (1,)        ()
+    """
+    network = Network.of(model, layers=layers, output=output)
+    rows = read(example, network.signature)
+    plan = network.plan(rows)
+    names = [place.name for place in plan.places]
+    units = [values[0].numel() for values in rows.inputs]
+    return pd.DataFrame(
+        {
+            "name": names,
+            "kind": [place.kind for place in plan.places],
+            "units": units + [place.axes.units for place in plan.places[plan.inputs :]],
+            "shape": [place.shape for place in plan.places],
+            "feeds": [
+                tuple(names[target] for source, target in plan.connections if source == index)
+                for index in range(len(names))
+            ],
+        }
+    )
