@@ -22,15 +22,11 @@ from nif.core.errors import InputError
 
 BANKNOTE_FILE = "data_banknote_authentication.txt"
 
-
 BANKNOTE_FEATURES = ("variance", "skewness", "curtosis", "entropy")
-
 
 MNIST_IMAGES, MNIST_LABELS = "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"
 
-
 MNIST_TEST_IMAGES = 10_000
-
 
 IDX_BYTES_IN_HEADER = {3: 16, 1: 8}
 

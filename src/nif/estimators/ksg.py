@@ -22,20 +22,16 @@ from nif.estimators.ranks import normal_scores
 
 Vectors = Float[np.ndarray, "sample _"]
 
-
 ROUNDING = 1e-12
 """Width within which distances are equal: value plus radius rounds to either side. Far below the gap between
 normal scores; without it .008 nats are lost."""
 
-
 ENOUGH_FOR_NULL = 2_000
 """Samples beyond which the null of two numbers is scaled rather than drawn."""
-
 
 SHUFFLED = 600_000
 """Samples drawn in all, at least, for the null that all pairs of numbers share. An error of it is the same in
 every p-value: with 200 draws, tests at .05 rejected 3 to 11 %, by the seed."""
-
 
 ENOUGH_TO_EXTRAPOLATE = 200
 """Samples for each neighbour from which edges make the error, and not the curvature of the density."""

@@ -20,22 +20,17 @@ from nif.estimators.estimate import Estimate, Estimator, PairwiseEstimator
 
 GIGABYTE = 2**30
 
-
 PAIRS_AT_ONCE = 256
 """Pairs side by side beyond which an estimator is no faster."""
-
 
 COLUMNS_AT_ONCE = 512
 """The same for columns of a side."""
 
-
 BYTES_OF_A_SAMPLE = 128
 """Of one pair in an estimator: both sides as they came, as normal scores, in folds, sorted; measured."""
 
-
 BYTES_OF_A_RESULT = 64
 """Of one pair of columns: nats, standard error, p-value, outcome, and what they are computed from."""
-
 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
@@ -114,7 +109,6 @@ def checked_jobs(n_jobs: int | None) -> int | None:
 
 Place = tuple[Any, Any]
 """Rows and columns of a block's results: slices for a rectangle, or two lists of indices for single pairs."""
-
 
 Task = tuple[Place, Callable[..., Estimate]]
 """A block of pairs: the place of its results, and how to get them."""

@@ -21,12 +21,9 @@ from scipy.stats import norm, poisson
 
 Column = Float[np.ndarray, " sample"]
 
-
 Vectors = Float[np.ndarray, "sample dim"]
 
-
 Map = Callable[[Column], Column]
-
 
 Draw = Callable[[int, np.random.Generator], tuple[Column, Column] | tuple[Vectors, Vectors]]
 
@@ -289,7 +286,6 @@ def _half_cube(x: Column) -> Column:
 
 _NORMAL = correlated_normal(0.75)
 
-
 BEYOND_NORMAL: tuple[Truth, ...] = (
     _NORMAL,
     mapped(_NORMAL, "normal CDF", norm.cdf, norm.cdf),
@@ -302,7 +298,6 @@ BEYOND_NORMAL: tuple[Truth, ...] = (
     mapped(student(1), "asinh Student", np.arcsinh, np.arcsinh),
 )
 """The one-by-one tasks of the benchmark 'Beyond Normal'."""
-
 
 RELU_PAIRS: tuple[Truth, ...] = tuple(relu_pair(rho) for rho in (0.0, 0.5, 0.75, 0.9))
 """Pairs of ReLU units: half of the samples of each side are exactly 0."""
@@ -324,7 +319,6 @@ INDEPENDENT: tuple[Truth, ...] = (
     Truth("one side constant", 0.0, _one_constant),
 )
 """Sides that know nothing of one another."""
-
 
 DISCRETE_AND_MIXED: tuple[Truth, ...] = (
     discrete(np.array([[0.4, 0.1], [0.1, 0.4]]), "two coins"),

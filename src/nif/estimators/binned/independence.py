@@ -1,4 +1,4 @@
-"""Are two columns independent? Pearson's chi-square on tables of 2 x 2, 4 x 4 and 8 x 8 cells.
+r"""Are two columns independent? Pearson's chi-square on tables of 2 x 2, 4 x 4 and 8 x 8 cells.
 
 The coarse table has the power to see a trend, the finer ones see patterns. They are tested one by one, each
 with what it adds to the one before, and the three p-values, nearly independent, are combined.
@@ -8,10 +8,10 @@ chi-square distribution. Its mean and variance over all permutations of the samp
 
 .. math::
 
-    E = \frac{N}{N - 1} (r - 1) (c - 1), \\qquad
+    E = \frac{N}{N - 1} (r - 1) (c - 1), \qquad
     V = \frac{2 N}{N - 3} (v_r - w_r)(v_c - w_c) + \frac{N^2}{N - 1} w_r w_c,
 
-    v_r = \frac{(r - 1)(N - r)}{N - 1}, \\qquad w_r = \frac{N \\sum_i 1 / N_i - r^2}{N - 2},
+    v_r = \frac{(r - 1)(N - r)}{N - 1}, \qquad w_r = \frac{N \sum_i 1 / N_i - r^2}{N - 2},
 
 and the gamma distribution that has them gives the p-value: chi-square's where the margins are even.
 

@@ -1,14 +1,14 @@
-"""The compiled loop behind `Binned`: a table of counts for each pair, and how best to cut it into bins.
+r"""The compiled loop behind `Binned`: a table of counts for each pair, and how best to cut it into bins.
 
 The whole table is a bin; a bin can be cut into four, and each of those again, down to single cells. A cut
 says that the samples in a bin are not spread as those of independent columns would be. It gains
 
-.. math:: G = \\sum_{c} n_c \\log \frac{n_c}{n \\, f_c}
+.. math:: G = \sum_{c} n_c \log \frac{n_c}{n \, f_c}
 
 for n samples in the bin, n_c in its parts, and f_c the share that the margins alone give to a part. Chance
 gains half a nat for each degree of freedom :math:`\nu` of the cut, so a cut must pay a penalty, and is worth
 
-.. math:: W = s\\Big(G - c - \\lambda \nu + \\sum_c W_c\\Big), \\qquad s(u) = \\max(0, u)
+.. math:: W = s\Big(G - c - \lambda \nu + \sum_c W_c\Big), \qquad s(u) = \max(0, u)
 
 with W_c of its parts: one pass from the smallest bins upwards finds the best of all partitions. A cut that
 shows nothing by itself is made where those below it are worth it.
@@ -36,22 +36,17 @@ from nif.estimators.jit import compiled, inlined
 PRICE = 1.0
 """c, nats times samples that any cut must gain; else cuts of little freedom would always be half made."""
 
-
 PENALTY = 1.3
 """lambda, nats times samples for each degree of freedom, more than twice what chance gives."""
-
 
 ROUNDED = 3.0
 """h, in nats times samples."""
 
-
 MOST_LOGARITHMS = 2**17
 """Counts whose logarithm is looked up."""
 
-
 FEWEST = 4
 """Samples in a bin that may be cut."""
-
 
 GAIN, SQUARE, FREEDOM, WORTH = range(4)
 """What is known of a bin with all that it is cut into: sums over its samples of the log density ratio against

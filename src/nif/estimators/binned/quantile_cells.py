@@ -12,10 +12,8 @@ from nif.estimators.jit import compiled, inlined
 DEEPEST = 8
 """Halvings at most: 256 cells a side, numbered in one byte."""
 
-
 SHALLOWEST = 3
 """Halvings at least."""
-
 
 COARSE = 1 << SHALLOWEST
 """Cells a side after so many: the finest table of the test of independence."""

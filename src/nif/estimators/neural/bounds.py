@@ -19,12 +19,9 @@ from torch.nn.functional import softplus
 
 Joint = Float[Tensor, "pair sample"]
 
-
 Product = Float[Tensor, "pair shift sample"]
 
-
 PerPair = Float[Tensor, " pair"]
-
 
 PerSample = Float[Tensor, "pair sample"]
 
@@ -191,13 +188,11 @@ class Bound:
 
 MINE = Bound(mine_objective, donsker_varadhan, influence_of_ratio)
 
-
 NWJ = Bound(
     lambda joint, product, _: nguyen_wainwright_jordan(joint, product),
     nguyen_wainwright_jordan,
     _influence_of_nwj,
 )
-
 
 INFO_NCE = Bound(lambda joint, product, _: info_nce(joint, product), info_nce, _influence_of_info_nce)
 

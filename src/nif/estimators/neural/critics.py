@@ -1,10 +1,10 @@
-"""A bank of critics: one small network T(x, y) for each pair, all trained together.
+r"""A bank of critics: one small network T(x, y) for each pair, all trained together.
 
 Every parameter carries one leading `pair` axis, so that a bank is a few batched matrix products and never a
 loop over pairs. A critic is
 
 .. math:: T(x, y) = x^\top A x + y^\top B y + x^\top C y
-        + w_3^\top \\sigma(W_2 \\sigma(W_x x + W_y y + b_1) + b_2)
+        + w_3^\top \sigma(W_2 \sigma(W_x x + W_y y + b_1) + b_2)
 
 with ReLU. The quadratic part starts at the log density ratio of a Gaussian with the covariance of the data,
 and w_3 at zero, so that training starts from the Gaussian copula and adds what it misses. An additive

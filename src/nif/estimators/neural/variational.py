@@ -31,7 +31,6 @@ from nif.estimators.ranks import normal_scores
 WORKING_SET = 2**27
 """Numbers that the hidden layers of one block of pairs may fill: half a gigabyte."""
 
-
 FEW_SAMPLES = 2000
 """Below this many samples a critic learns from three quarters of them, not from half: four folds."""
 

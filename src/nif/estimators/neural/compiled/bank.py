@@ -22,7 +22,6 @@ from nif.estimators.neural.training import FIRST_LAYER_RATE, Samples, Schedule
 TRAINING_CELLS, LOOKED_CELLS, SCORED_CELLS = 40, 48, 128
 """Cells of a margin: where product samples are drawn, where a critic is looked at, where it is scored."""
 
-
 Numbers = Float32[np.ndarray, " number"]
 
 

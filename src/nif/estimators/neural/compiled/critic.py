@@ -1,8 +1,8 @@
-"""Scores of one critic and their gradient, for 64 samples at a time.
+r"""Scores of one critic and their gradient, for 64 samples at a time.
 
 The critic is that of `nif.estimators.neural.critics` with one number on each side,
 
-.. math:: T(x, y) = a x^2 + b y^2 + c x y + d + w_3^\top \\sigma(W_2 \\sigma(x w_x + y w_y + b_1) + b_2).
+.. math:: T(x, y) = a x^2 + b y^2 + c x y + d + w_3^\top \sigma(W_2 \sigma(x w_x + y w_y + b_1) + b_2).
 
 Its weights lie in one array in the order ``w_x, w_y, b_1, b_2, w_3, W_2, (a, b, c, d)``; the gradient has the
 same order. Hidden layers are arrays of [64, hidden] that stay in cache between the two passes.
@@ -19,7 +19,6 @@ from nif.estimators.neural.compiled.tile import add_outer, layer
 
 CHUNK = 64
 """Samples that go through the critic together."""
-
 
 Numbers = Float32[np.ndarray, " number"]
 

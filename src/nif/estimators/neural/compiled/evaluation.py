@@ -13,7 +13,6 @@ from nif.estimators.neural.compiled.grid import Column, mean, product_level
 
 Numbers = Float32[np.ndarray, " number"]
 
-
 Shares = Float64[np.ndarray, " node"]
 
 

@@ -26,7 +26,6 @@ from nif.estimators.neural.compiled.grid import (
 
 Numbers = Float32[np.ndarray, " number"]
 
-
 Shares = Float64[np.ndarray, " node"]
 
 

@@ -17,9 +17,7 @@ from nif.estimators.neural.compiled.critic import CHUNK
 
 Numbers = Float32[np.ndarray, " number"]
 
-
 Bounds = Int64[np.ndarray, " bound"]
-
 
 Cells = Int64[np.ndarray, " sample"]
 
