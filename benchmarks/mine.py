@@ -17,7 +17,7 @@ import torch
 from environment import environment
 from nif.estimators.estimate import Estimate
 from nif.estimators.neural.compiled.critic import weights_count
-from nif.estimators.neural.compiled.fit import adam, ascend, room
+from nif.estimators.neural.compiled.fit import adam, ascend, workspace
 from nif.estimators.neural.compiled.grid import empty_batch
 from nif.estimators.neural.methods import Mine
 from nif.estimators.truths import BEYOND_NORMAL, INDEPENDENT, Truth, normal_with, relu_pair
@@ -65,7 +65,7 @@ def kernel_rate(hidden: int) -> float:
     batch = empty_batch(256, 256)
     batch.x[:], batch.y[:] = generator.standard_normal((2, 512))
     batch.weight[:] = 1 / 256
-    space, gradient = room(hidden, 512), adam(weights).gradient
+    space, gradient = workspace(hidden, 512), adam(weights).gradient
 
     def steps() -> None:
         for _ in range(200):

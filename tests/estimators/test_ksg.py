@@ -1,4 +1,4 @@
-"""What `Ksg` does beyond Kraskov's formula."""
+"""`Ksg` where it differs from Kraskov's formula."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from nif.estimators.ranks import normal_scores
 from nif.estimators.truths import Truth, relu_pair, uniform_with_noise
 
 
-def test_edges_of_the_density_are_extrapolated_away() -> None:
-    """Seven neighbours alone come out .03 too low here."""
+def test_extrapolation_removes_the_bias_at_edges() -> None:
+    """Without extrapolation seven neighbours are .03 too low here."""
     truth = uniform_with_noise(0.1)
     x, y = (np.stack(side)[:, :, None] for side in zip(*map(drawn, range(4)), strict=True))
     assert Ksg(permutations=2).estimate(x, y).nats.mean() == pytest.approx(truth.nats, abs=0.015)
@@ -25,7 +25,7 @@ def drawn(seed: int) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize(
     "truth", [relu_pair(0.0), relu_pair(0.5), relu_pair(0.75, 0.9)], ids=["independent", "half", "rare"]
 )
-def test_zeros_and_what_lies_beside_them(truth: Truth) -> None:
+def test_zeros_and_values_beside_them(truth: Truth) -> None:
     """Gao's form at distance 0 alone is off by .03 to .06 here."""
     x, y = (
         np.stack(side)[:, :, None] for side in zip(*(truth.sample(5_000, s) for s in range(5)), strict=True)

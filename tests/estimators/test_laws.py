@@ -13,7 +13,7 @@ from nif.estimators.estimate import Estimate, Estimator, Outcome
 from nif.estimators.truths import INDEPENDENT, Truth, correlated_normal
 
 SLOW = {"info_nce", "smile", "nwj"}
-"""Trained by the batched path; they see fewer and shorter laws."""
+"""Trained in PyTorch; they run fewer and shorter tests."""
 
 OF_NUMBERS = [name for name in ESTIMATORS if name not in SLOW]
 
@@ -43,17 +43,17 @@ def test_every_estimator_has_its_cases() -> None:
 )
 def test_truth(name: str, truth: Truth) -> None:
     _, samples, tolerance = CASES[name]
-    found = of(name, truth.sample(samples, seed=0))
-    assert found.nats[0] == pytest.approx(truth.nats, abs=tolerance)
+    estimate = of(name, truth.sample(samples, seed=0))
+    assert estimate.nats[0] == pytest.approx(truth.nats, abs=tolerance)
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
-def test_a_constant_side_is_exactly_nothing(name: str) -> None:
+def test_a_constant_side_has_exactly_zero_nats(name: str) -> None:
     varied = np.random.default_rng(0).normal(size=100)
-    found = of(name, (varied, np.full(100, 3.0)), (np.zeros(100), varied))
-    assert found.nats.tolist() == [0.0, 0.0]
-    assert found.p_value.tolist() == [1.0, 1.0]
-    assert (found.outcome == Outcome.DEGENERATE).all()
+    estimate = of(name, (varied, np.full(100, 3.0)), (np.zeros(100), varied))
+    assert estimate.nats.tolist() == [0.0, 0.0]
+    assert estimate.p_value.tolist() == [1.0, 1.0]
+    assert (estimate.outcome == Outcome.DEGENERATE).all()
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
@@ -69,17 +69,17 @@ def test_same_seed_same_bits_and_global_random_state_untouched(name: str) -> Non
 
 
 @pytest.mark.parametrize("name", OF_NUMBERS)
-def test_independent_sides_give_about_nothing_and_few_rejections(name: str) -> None:
+def test_independent_sides_have_about_zero_nats_and_few_rejections(name: str) -> None:
     pairs = [INDEPENDENT[kind].sample(300, seed) for kind in range(3) for seed in range(20)]
-    found = of(name, *pairs)
-    assert abs(found.nats.mean()) < 0.02
-    assert (found.p_value < 0.05).sum() <= 9  # of 60; 3 are expected, more than 9 in 1 of 2,000 runs
-    assert np.isfinite(found.nats).all()
-    assert np.isfinite(found.stderr).all()
+    estimate = of(name, *pairs)
+    assert abs(estimate.nats.mean()) < 0.02
+    assert (estimate.p_value < 0.05).sum() <= 9  # of 60; 3 are expected, more than 9 in 1 of 2,000 runs
+    assert np.isfinite(estimate.nats).all()
+    assert np.isfinite(estimate.stderr).all()
 
 
 @pytest.mark.parametrize("name", OF_NUMBERS)
-def test_dependence_is_found(name: str) -> None:
+def test_dependence_is_significant(name: str) -> None:
     assert of(name, correlated_normal(0.6).sample(500, seed=0)).p_value[0] < 1e-3
 
 
@@ -102,20 +102,20 @@ def test_data_processing_along_a_chain(name: str) -> None:
     x = generator.normal(size=1000)
     near = x + 0.5 * generator.normal(size=1000)
     far = near + generator.normal(size=1000)
-    found = of(name, (x, near), (x, far))
-    assert found.nats[1] < found.nats[0]
+    estimate = of(name, (x, near), (x, far))
+    assert estimate.nats[1] < estimate.nats[0]
 
 
 @pytest.mark.parametrize("name", ["mine", "binned", "ksg"])
 def test_no_more_than_the_entropy_of_a_discrete_side(name: str) -> None:
     coin = np.random.default_rng(0).integers(0, 2, size=400).astype(float)
-    found = of(name, (coin, coin + 1), (coin, np.random.default_rng(1).normal(size=400)))
+    estimate = of(name, (coin, coin + 1), (coin, np.random.default_rng(1).normal(size=400)))
     p = np.array([coin.mean(), 1 - coin.mean()])
-    assert found.nats[0] <= -(p * np.log(p)).sum() + 1e-9
-    assert found.nats[0] > 0.5
+    assert estimate.nats[0] <= -(p * np.log(p)).sum() + 1e-9
+    assert estimate.nats[0] > 0.5
 
 
-def test_no_more_than_the_values_of_one_column_tell() -> None:
+def test_no_more_than_the_entropy_of_one_column() -> None:
     x = np.random.default_rng(0).integers(0, 3, size=(500, 1)).astype(float)
     x = np.hstack([x, x, np.random.default_rng(1).normal(size=(500, 1))])
     entropy = -sum(p * np.log(p) for p in np.unique(x[:, 0], return_counts=True)[1] / 500)
@@ -125,7 +125,7 @@ def test_no_more_than_the_values_of_one_column_tell() -> None:
 
 
 @pytest.mark.parametrize("level", [0.0, 1.0, 95, float("nan")])
-def test_a_level_is_a_share(level: float) -> None:
+def test_a_level_is_a_fraction(level: float) -> None:
     x = np.random.default_rng(0).normal(size=60)
     with pytest.raises(nif.InputError, match=r"such as 0\.95"):
         nif.estimate(x, x**2, estimator=nif.GaussianCopula()).interval(level)
@@ -136,6 +136,6 @@ def test_vectors(name: str) -> None:
     generator = np.random.default_rng(0)
     x = generator.normal(size=(1, 600, 3))
     y = x[:, :, :1] + generator.normal(size=(1, 600, 1))
-    found = make(name).estimate(x, y)
-    assert found.nats[0] == pytest.approx(np.log(2) / 2, abs=0.13)
-    assert found.p_value[0] < 0.01
+    estimate = make(name).estimate(x, y)
+    assert estimate.nats[0] == pytest.approx(np.log(2) / 2, abs=0.13)
+    assert estimate.p_value[0] < 0.01

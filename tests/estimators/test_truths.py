@@ -1,4 +1,4 @@
-"""The exact values, by an independent way."""
+"""The exact values, by independent methods."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-r"""Standard errors of attributions, and of sums of links, that all rest on the same rows of data.
+"""Standard errors of attributions, and of sums of links, that all rest on the same rows of data.
 
 A row moves all links at once: units are correlated, so the errors of their links are. To first order it moves
 an attribution by its influence
 
-.. math:: A_{ij}(s) = \sum_{u \to v} F_{iu} \; s_{uv} \, d_{uv}(s) \; B_{vj}, \qquad
-    \operatorname{Var} A_{ij} \approx \frac1N \sum_s A_{ij}(s)^2
+.. math:: A_{ij}(s) = \\sum_{u \to v} F_{iu} \\; s_{uv} \\, d_{uv}(s) \\; B_{vj}, \\qquad
+    \\operatorname{Var} A_{ij} \approx \frac1N \\sum_s A_{ij}(s)^2
 
 F sums the paths from feature i to unit u, B those from unit v to class j, and :math:`s_{uv}` is the standard
 error of the information of two units. Of :math:`d_{uv}(s)`, what the row s adds to that information, only the
@@ -33,11 +33,14 @@ from nif.measures.association.row_influence import BinnedInfluence, Scores, Unit
 ROWS = 1_000
 """Rows whose influence is looked at: they tell a standard error within some 4 %."""
 
+
 LARGEST = 2**25
 """Influences that are held at a time, of some rows on some classes; they take eight bytes each."""
 
+
 UNITS = 16
 """Units of a layer that one thread takes at a time."""
+
 
 Errors = Float[np.ndarray, "_ _"]
 

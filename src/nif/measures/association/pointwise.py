@@ -1,13 +1,13 @@
-r"""What one sample tells: pointwise information from tables of counts.
+"""What one sample tells: pointwise information from tables of counts.
 
-.. math:: i(x; y) = \log \frac{p(x, y)}{p(x) \, p(y)}, \qquad E \, i(X; Y) = I(X; Y)
+.. math:: i(x; y) = \\log \frac{p(x, y)}{p(x) \\, p(y)}, \\qquad E \\, i(X; Y) = I(X; Y)
 
 Columns are cut into bins of about equal mass; a value that fills more than one of them, such as the 0 of a
 ReLU, is a bin of its own. A column seen through a noisy channel is in several bins, with the chance of each.
 The joint table is mixed with that of independent columns, which leaves the margins as they are and every cell
 above 0:
 
-.. math:: \frac{\hat p(a, b)}{p(a) p(b)} = \frac{n_{ab} / (p_a p_b) + \kappa}{N + \kappa}
+.. math:: \frac{\\hat p(a, b)}{p(a) p(b)} = \frac{n_{ab} / (p_a p_b) + \\kappa}{N + \\kappa}
 
 with kappa half the number of cells (Jeffreys' prior).
 """
@@ -26,11 +26,14 @@ from nif.core.errors import InputError
 FEWEST, MOST = 4, 16
 """Bins a column is cut into."""
 
+
 LARGEST = 2**28
 """Cells of all tables between two layers; they take four bytes each."""
 
+
 Bins = UInt8[np.ndarray, "sample _"]
 """The bin of each value."""
+
 
 Chances = Float32[np.ndarray, "sample column bin"]
 """Of each value behind its channel, to be in each bin."""

@@ -1,11 +1,11 @@
-r"""What each row of data adds to the information of two units, scaled to mean 0 and variance 1 over the rows.
+"""What each row of data adds to the information of two units, scaled to mean 0 and variance 1 over the rows.
 
 That is the influence :math:`d_{uv}(s)` of the row s on the estimate, without its size, which the standard
-error gives. To first order it is the pointwise information :math:`\log p(x, y) / p(x) p(y)` of the density
+error gives. To first order it is the pointwise information :math:`\\log p(x, y) / p(x) p(y)` of the density
 that the estimator sees: any density, in a table of bins (`BinnedInfluence`), or the Gaussian copula
 (`CopulaInfluence`), to whose information the normal scores x and y of a row add
 
-.. math:: d(s) \propto \rho \left( x_s y_s - \frac{\rho}{2} (x_s^2 + y_s^2) \right).
+.. math:: d(s) \\propto \rho \\left( x_s y_s - \frac{\rho}{2} (x_s^2 + y_s^2) \right).
 
 Bins cut off the tails, where much of this is: by bins, the standard errors of attributions by
 `nif.GaussianCopula` were .90 to 1.0 of the deviation over samples; by this formula they are .93 to 1.02.
@@ -30,14 +30,19 @@ from nif.measures.association.pointwise import Columns
 BINS = 8
 """Bins a column: as many as a thousand rows fill."""
 
+
 SMALLEST = 1e-9
 """Deviation of what rows add, in nats, that is no more than rounding."""
 
+
 Activations = Sequence[Float[np.ndarray, "row _"]]
+
 
 Units = Int[np.ndarray, " unit"]
 
+
 Weight = Float[np.ndarray, "unit other label"]
+
 
 Weighed = Float[np.ndarray, "unit label row"]
 

@@ -1,16 +1,16 @@
-r"""One critic for the relevance and all redundancies of a link (eq. 3), in two readings.
+"""One critic for the relevance and all redundancies of a link (eq. 3), in two readings.
 
 A link (i, k) has one critic T. Relevance feeds it the layer and :math:`Q_k`; a redundancy term feeds it the
 layer with every unit but i at its mean, and another unit :math:`X_j`. With A and :math:`B_j` the
 Donsker–Varadhan bounds of these terms,
 
-- ``"shared"`` ascends :math:`A + \sum_j B_j`: every bound is tightened, none is as tight as with a critic of
+- ``"shared"`` ascends :math:`A + \\sum_j B_j`: every bound is tightened, none is as tight as with a critic of
   its own;
-- ``"joint"`` ascends :math:`A - \beta \sum_j B_j`, the printed objective. It has no maximum, because each B
+- ``"joint"`` ascends :math:`A - \beta \\sum_j B_j`, the printed objective. It has no maximum, because each B
   is unbounded below, so the critic is bounded here: :math:`T \to c \tanh(T / c)`. Ascent then drives the B
   far below what information can be, and the value tells how far c allows it.
 
-Both are combined as :math:`A - \beta \sum_j B_j` on samples the critic never saw.
+Both are combined as :math:`A - \beta \\sum_j B_j` on samples the critic never saw.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from nif.measures.association.decomposition import Decomposition
 
 LIMIT = 5.0
 """Bound c of a critic's score under the printed objective."""
+
 
 WORKING_SET = 2**20
 """Numbers that the inputs of one block of critics may fill; training takes some fifty times as many."""
@@ -92,7 +93,7 @@ class SharedMine:
         schedule = Schedule(self.steps, self.batch, shifts=1, learning_rate=self.learning_rate)
         critics = terms.critics(fit, self.hidden, generator)
         trained = train(critics, terms.bound, fit, folds.take(samples, folds.validation), schedule, generator)
-        held_out = folds.take(samples, folds.scored)
+        held_out = folds.take(samples, folds.held_out)
         shifts = shifts_of(held_out.x.shape[1], self.eval_shifts, generator).to(self.device)
         with torch.no_grad():
             scores = trained.critics.scores(held_out.x, held_out.y, shifts)
