@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
@@ -13,10 +14,12 @@ import torch
 
 from nif.estimators.neural.bounds import MINE, log_mean_exp
 from nif.estimators.neural.compiled.bank import grid_of, packed, rates_of, unpacked
-from nif.estimators.neural.compiled.fit import Batch, adam, ascend, move, scores_of, workspace
+from nif.estimators.neural.compiled.evaluation import evaluate
+from nif.estimators.neural.compiled.fit import Batch, adam, ascend, fit, move, scores_of, workspace
 from nif.estimators.neural.compiled.grid import PairGrid, empty_batch, product_level
 from nif.estimators.neural.compiled.grid import log_mean_exp as log_mean_exp_of_nodes
 from nif.estimators.neural.critics import Critics, gaussian_critics
+from nif.estimators.neural.methods import Mine
 from nif.estimators.neural.training import Samples, Schedule, _Ascent, averaged, shifts_of
 
 ROWS, SHIFTS = 96, 2
@@ -129,23 +132,33 @@ def test_equal_columns_have_no_bound_above_log_n() -> None:
     assert product_level(joint, scores, samples.distinct_pairs) == pytest.approx(1e4 - np.log(5))
 
 
+def bits() -> str:
+    """All digits of estimates, and whether their code was loaded from the cache or compiled here."""
+    x = np.maximum(np.random.default_rng(0).normal(size=(3, 90, 1)), 0)
+    estimate = Mine(steps=60).estimate(x, np.roll(x, 1, axis=0) + x)
+    arrays = estimate.nats, estimate.stderr, estimate.p_value
+    source = "compiled" if fit.stats.cache_misses or evaluate.stats.cache_misses else "loaded"
+    return " ".join([source, *(array.tobytes().hex() for array in arrays)])
+
+
 PROGRAM = """
 import numpy as np
+from nif.estimators.neural.compiled.evaluation import evaluate
+from nif.estimators.neural.compiled.fit import fit
 from nif.estimators.neural.methods import Mine
-x = np.maximum(np.random.default_rng(0).normal(size=(3, 90, 1)), 0)
-found = Mine(steps=60).estimate(x, np.roll(x, 1, axis=0) + x)
-print(found.nats.tobytes().hex(), found.stderr.tobytes().hex(), found.p_value.tobytes().hex())
 """
 
 
 def test_same_bits_when_compiled_as_when_loaded(tmp_path: Path) -> None:
-    """LLVM inlines differently in the process that compiles; nothing may depend on it."""
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
-    runs = [
-        subprocess.run(
-            [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True
-        )
-        for _ in range(2)
-    ]
-    assert any(tmp_path.rglob("*.nbc")), "the first process left nothing to load"
-    assert runs[0].stdout == runs[1].stdout
+    """LLVM inlines differently in the process that compiles; the results must not depend on it.
+
+    This process has compiled the code or loaded it; a second one does the other.
+    """
+    source, *digits = bits().split()
+    fresh = {"NUMBA_CACHE_DIR": str(tmp_path)} if source == "loaded" else {}
+    program = f"{PROGRAM}{inspect.getsource(bits)}print(bits())"
+    command, environment = [sys.executable, "-c", program], {**os.environ, **fresh}
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    other, *other_digits = run.stdout.split()
+    assert {source, other} == {"loaded", "compiled"}
+    assert digits == other_digits
