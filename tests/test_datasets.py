@@ -98,6 +98,20 @@ def test_openml_frame_becomes_the_same_data_set(monkeypatch: pytest.MonkeyPatch)
     assert data.source == "OpenML"
 
 
+def test_mnist_of_openml_is_its_last_ten_thousand_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pandas as pd
+    from sklearn.utils import Bunch
+
+    labels = np.arange(10_003) % 10
+    pixels = pd.DataFrame(np.repeat(np.arange(10_003)[:, None], 784, axis=1))
+    bunch = Bunch(data=pixels, target=pd.Series(labels.astype(str)))
+    monkeypatch.delenv("NIF_DATA", raising=False)
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", lambda *_, **__: bunch)
+    data = datasets.load("mnist")
+    assert data.x[:, 0].tolist() == list(range(3, 10_003))
+    assert np.array_equal(data.y, labels[3:])
+
+
 def test_path_may_name_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "notes.txt"
     path.write_text(BANKNOTE_ROWS)

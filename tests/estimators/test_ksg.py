@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import digamma
 
+from nif.core.errors import InputError
 from nif.estimators.ksg import Ksg, _neighbourhoods
 from nif.estimators.ranks import normal_scores
 from nif.estimators.truths import Truth, relu_pair, uniform_with_noise
@@ -43,6 +44,12 @@ def test_terms_equal_a_loop_over_samples(steps: int) -> None:
     x, y = normal_scores(table).T
     for k, terms in zip((3, 12), _neighbourhoods(x[:, None], y[:, None], [3, 12]), strict=True):
         np.testing.assert_allclose(terms, [naive(x, y, i, k) for i in range(300)], atol=1e-12)
+
+
+def test_no_neighbours_and_a_single_permutation_are_refused() -> None:
+    for options in ({"k": 0}, {"permutations": 1}):
+        with pytest.raises(InputError, match="expected at least 1 and 2"):
+            Ksg(**options)
 
 
 def naive(x: np.ndarray, y: np.ndarray, i: int, k: int) -> float:
