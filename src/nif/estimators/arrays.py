@@ -43,6 +43,7 @@ def estimate(x: Any, y: Any, estimator: Estimator | None = None, seed: int = 0) 
         InputError: Not numeric, NaN or infinite, too few rows, or sides of different length.
 
     Example:
+        >>> import numpy as np
         >>> x = np.random.default_rng(0).normal(size=1000)
         >>> noisy = -x + np.random.default_rng(1).normal(size=1000)
         >>> information = estimate(x, noisy, estimator=Binned())
@@ -83,6 +84,7 @@ def pairwise(
         InputError: As for `estimate`.
 
     Example:
+        >>> import numpy as np
         >>> table = np.random.default_rng(0).normal(size=(200, 3))
         >>> pairwise(table, estimator=Binned()).nats.shape
         (3, 3)
