@@ -1,4 +1,4 @@
-"""`Binned` beside the truth: error and interval on many shapes, independence, speed.
+"""`Binned` against known truths: errors and intervals, independence, speed.
 
 ``python benchmarks/binned.py [--seeds 10] [--repeats 200] [--nulls 2000]`` prints, at several numbers of
 samples, bias, deviation, mean absolute error and coverage of the 95 % interval for dependent data; rejections
@@ -58,29 +58,29 @@ def errors(samples: int, seeds: range) -> pd.DataFrame:
     """Bias, deviation, error and coverage for each truth."""
     rows = []
     for truth in DEPENDENT:
-        found = estimated(truth, samples, seeds)
-        low, high = found.interval()
-        error = found.nats - truth.nats
+        estimate = estimated(truth, samples, seeds)
+        low, high = estimate.interval()
+        error = estimate.nats - truth.nats
         rows.append({
             "data": truth.name, "N": samples, "truth": truth.nats,
             "bias": error.mean(), "deviation": error.std(), "error": np.abs(error).mean(),
-            "stderr": found.stderr.mean(),
+            "stderr": estimate.stderr.mean(),
             "covers": ((low <= truth.nats) & (truth.nats <= high)).mean(),
-            "p < .05": (found.p_value < 0.05).mean(),
+            "p < .05": (estimate.p_value < 0.05).mean(),
         })  # fmt: skip
     return pd.DataFrame(rows)
 
 
 def nulls(samples: int, repeats: int) -> pd.DataFrame:
-    """Rejections and mean where the sides know nothing of one another."""
+    """Rejections and mean for independent sides."""
     rows = []
     for truth in (*INDEPENDENT, relu_pair(0.0, 0.9), relu_pair(0.0, 0.99)):
-        found = estimated(truth, samples, range(repeats))
-        low = found.interval()[0]
+        estimate = estimated(truth, samples, range(repeats))
+        low = estimate.interval()[0]
         rows.append({
-            "data": truth.name, "N": samples, "rejected at .05": (found.p_value < 0.05).mean(),
-            "at .001": (found.p_value < 0.001).mean(),
-            "mean nats": found.nats.mean(), "deviation": found.nats.std(),
+            "data": truth.name, "N": samples, "rejected at .05": (estimate.p_value < 0.05).mean(),
+            "at .001": (estimate.p_value < 0.001).mean(),
+            "mean nats": estimate.nats.mean(), "deviation": estimate.nats.std(),
             "interval has 0": (low == 0).mean(),
         })  # fmt: skip
     return pd.DataFrame(rows)
@@ -118,16 +118,18 @@ def main() -> None:
     print(environment())
     nine = [task.name for task in BEYOND_NORMAL]
     for samples in (1_000, 2_000, 10_000):
-        found = errors(samples, range(options.repeats))
-        print(found.round(4).to_string(index=False))
-        tasks = found.set_index("data").loc[nine]
+        rows = errors(samples, range(options.repeats))
+        print(rows.round(4).to_string(index=False))
+        tasks = rows.set_index("data").loc[nine]
         print(f"nine tasks, {options.repeats} seeds: error {tasks['error'].mean():.4f}, ", end="")
         print(f"worst {tasks['error'].max():.4f}, coverage {tasks['covers'].mean():.4f}")
-    few = [
+    means = [
         np.abs(estimated(task, 10_000, range(options.seeds)).nats - task.nats).mean()
         for task in BEYOND_NORMAL
     ]
-    print(f"nine tasks, N = 10,000, {options.seeds} seeds: error {np.mean(few):.4f}, worst {max(few):.4f}")
+    print(
+        f"nine tasks, N = 10,000, {options.seeds} seeds: error {np.mean(means):.4f}, worst {max(means):.4f}"
+    )
     print(pd.concat([nulls(n, options.nulls) for n in (500, 2_000, 10_000)]).round(4).to_string(index=False))
     timed = [speed(10_000, 100), speed(10_000, 200), speed(2_000, 200), speed(2_000, 400)]
     print(pd.DataFrame(timed).round(0).to_string(index=False))

@@ -1,7 +1,7 @@
-"""Are p-values and intervals what they say? Over many independent and dependent data sets.
+"""Calibration of p-values and intervals over many independent and dependent data sets.
 
-``python benchmarks/calibration.py [--repeats 2000]`` prints the share of independent pairs rejected at .05,
-mean estimate there, and how often the 95 % interval covers the truth.
+``python benchmarks/calibration.py [--repeats 2000]`` prints the fraction of independent pairs rejected at
+.05, their mean estimate, and the coverage of the 95 % interval.
 """
 
 from __future__ import annotations
@@ -21,34 +21,35 @@ DEPENDENT = (*BEYOND_NORMAL, *RELU_PAIRS[1:], relu_pair(0.75, 0.9), relu_pair(0.
 
 
 def estimated(estimator: Estimator, truth: Truth, samples: int, repeats: int) -> Estimate:
-    """The same truth in many data sets, each with a seed of its own."""
+    """The same truth in many data sets, each with its own seed."""
     drawn = [truth.sample(samples, seed) for seed in range(repeats)]
     x, y = (np.stack([pair[side] for pair in drawn])[:, :, None] for side in (0, 1))
     return estimator.estimate(x, y)
 
 
 def independence(name: str, samples: int, repeats: int) -> list[dict[str, object]]:
-    """Rejections and mean on data that know nothing of one another."""
+    """Rejections and mean on independent data."""
     rows: list[dict[str, object]] = []
     for truth in INDEPENDENT:
-        found = estimated(ESTIMATORS[name], truth, samples, repeats)
+        estimate = estimated(ESTIMATORS[name], truth, samples, repeats)
         rows.append({
             "estimator": name, "data": truth.name, "N": samples, "repeats": repeats,
-            "rejected at .05": float((found.p_value < 0.05).mean()), "mean nats": float(found.nats.mean()),
+            "rejected at .05": float((estimate.p_value < 0.05).mean()),
+            "mean nats": float(estimate.nats.mean()),
         })  # fmt: skip
     return rows
 
 
 def coverage(name: str, samples: int, repeats: int) -> list[dict[str, object]]:
-    """Bias and coverage of the interval where there is something to find."""
+    """Bias and coverage of the interval on dependent data."""
     rows: list[dict[str, object]] = []
     for truth in DEPENDENT:
-        found = estimated(ESTIMATORS[name], truth, samples, repeats)
-        low, high = found.interval()
+        estimate = estimated(ESTIMATORS[name], truth, samples, repeats)
+        low, high = estimate.interval()
         rows.append({
             "estimator": name, "data": truth.name, "N": samples, "repeats": repeats, "truth": truth.nats,
-            "bias": float((found.nats - truth.nats).mean()), "deviation": float(found.nats.std()),
-            "stderr": float(found.stderr.mean()),
+            "bias": float((estimate.nats - truth.nats).mean()), "deviation": float(estimate.nats.std()),
+            "stderr": float(estimate.stderr.mean()),
             "95 % interval covers": float(((low <= truth.nats) & (truth.nats <= high)).mean()),
         })  # fmt: skip
     return rows
@@ -66,14 +67,14 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=list(ESTIMATORS), help=", ".join(ESTIMATORS))
     repeats, only = (getattr(parser.parse_args(), name) for name in ("repeats", "only"))
     print(environment())
-    null, found = [], []
+    null, dependent = [], []
     for name in only:
         for samples, count in ((500, repeats), (2_000, repeats), (10_000, repeats // 2)):
             null += independence(name, samples, count)
         for samples, count in ((1_000, repeats // 4), (10_000, repeats // 8)):
-            found += coverage(name, samples, max(10, count))
+            dependent += coverage(name, samples, max(10, count))
     print(pd.DataFrame(null).round(4).to_string(index=False))
-    table = pd.DataFrame(found)
+    table = pd.DataFrame(dependent)
     print(table.round(4).to_string(index=False))
     print(covered_over_nine(table).round(4).to_string(index=False))
 

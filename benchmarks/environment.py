@@ -1,4 +1,4 @@
-"""Where a benchmark ran: what is needed to read its numbers."""
+"""The processor and the versions that a benchmark ran with."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def environment() -> str:
 
 
 def peak() -> float:
-    """Megabytes that this process has held at most (Linux; a child inherits what `getrusage` would say)."""
+    """Peak memory of this process in megabytes (Linux; with `getrusage` it would inherit its parent's)."""
     status = Path("/proc/self/status").read_text()
     return float(status.partition("VmHWM:")[2].split()[0]) / 1024
 

@@ -1,8 +1,8 @@
-"""Every estimator of ours beside other libraries', on the same samples in one run.
+"""Our estimators and those of other libraries, on the same samples in one run.
 
 ``python benchmarks/estimators.py [--samples 10000] [--seeds 5] [--peers PYTHON]`` prints, for each, the
 error on the nine one-by-one tasks of 'Beyond Normal' and on ReLU pairs, and the time a pair takes.
-``--peers`` names the interpreter of an environment that holds ennemi and infomeasure; `make benchmark`
+``--peers`` names the interpreter of an environment with ennemi and infomeasure; `make benchmark`
 makes one.
 """
 
@@ -28,12 +28,12 @@ from nif.estimators.truths import BEYOND_NORMAL, RELU_PAIRS
 from plain_mine import plain_mine
 
 TASKS = {task.name: task for task in (*BEYOND_NORMAL, *RELU_PAIRS)}
-Found = dict[str, tuple[float, float]]
+Results = dict[str, tuple[float, float]]
 """Nats and seconds of each task."""
 
 
-def ours(name: str, samples: dict[str, tuple[np.ndarray, np.ndarray]], seed: int) -> Found:
-    """One of our estimators, a pair at a time as the others work."""
+def ours(name: str, samples: dict[str, tuple[np.ndarray, np.ndarray]], seed: int) -> Results:
+    """One of our estimators, one pair at a time, as the others."""
     estimator = ESTIMATORS[name]()
     return {
         task: timed(lambda x, y: float(nif.estimate(x, y, estimator, seed=seed).nats), *pair)
@@ -41,7 +41,7 @@ def ours(name: str, samples: dict[str, tuple[np.ndarray, np.ndarray]], seed: int
     }
 
 
-def together(name: str, samples: dict[str, tuple[np.ndarray, np.ndarray]], seed: int) -> Found:
+def together(name: str, samples: dict[str, tuple[np.ndarray, np.ndarray]], seed: int) -> Results:
     """The same with all tasks in one call, as a network is measured."""
     x = np.stack([pair[0] for pair in samples.values()])[:, :, None]
     y = np.stack([pair[1] for pair in samples.values()])[:, :, None]
@@ -51,7 +51,7 @@ def together(name: str, samples: dict[str, tuple[np.ndarray, np.ndarray]], seed:
     return {task: (float(value), seconds) for task, value in zip(samples, nats, strict=True)}
 
 
-def loop(samples: dict[str, tuple[np.ndarray, np.ndarray]], seed: int) -> Found:
+def loop(samples: dict[str, tuple[np.ndarray, np.ndarray]], seed: int) -> Results:
     """A plain PyTorch MINE, pair after pair."""
     return {task: timed(lambda x, y: plain_mine(x, y, seed), *pair) for task, pair in samples.items()}
 
@@ -64,42 +64,42 @@ def timed(
     return estimate(x, y), time.perf_counter() - start
 
 
-def peer(python: str, library: str, samples: dict[str, tuple[np.ndarray, np.ndarray]], seed: int) -> Found:
-    """Another library, in its own environment; it seeds itself."""
+def peer(python: str, library: str, samples: dict[str, tuple[np.ndarray, np.ndarray]], seed: int) -> Results:
+    """Another library, in its own environment; it chooses its own seed."""
     with tempfile.TemporaryDirectory() as folder:
-        given, result = Path(folder, "samples.npz"), Path(folder, "result.json")
+        inputs, result = Path(folder, "samples.npz"), Path(folder, "result.json")
         arrays = {
             f"{task}.{side}": values
             for task, pair in samples.items()
             for side, values in zip("xy", pair, strict=True)
         }
-        np.savez(given, allow_pickle=False, **arrays)
+        np.savez(inputs, allow_pickle=False, **arrays)
         script = Path(__file__).with_name("peers.py")
-        subprocess.run([python, script, library, given, result], check=True)
+        subprocess.run([python, script, library, inputs, result], check=True)
         return {task: (row["nats"], row["seconds"]) for task, row in json.loads(result.read_text()).items()}
 
 
-def methods(peers: str | None, slow: bool, only: list[str]) -> dict[str, Callable[[dict, int], Found]]:
-    """What is compared, by the name its row carries."""
-    found: dict[str, Callable[[dict, int], Found]] = {}
+def compared(peers: str | None, slow: bool, only: list[str]) -> dict[str, Callable[[dict, int], Results]]:
+    """The methods that are compared, by the name of their row."""
+    methods: dict[str, Callable[[dict, int], Results]] = {}
     for name in only or ESTIMATORS:
-        found[f"nif {name}"] = partial(ours, name)
-        found[f"nif {name}, all at once"] = partial(together, name)
+        methods[f"nif {name}"] = partial(ours, name)
+        methods[f"nif {name}, all at once"] = partial(together, name)
     if slow:
-        found["plain PyTorch MINE"] = loop
-    found["scikit-learn"] = partial(peer, sys.executable, "scikit-learn")
+        methods["plain PyTorch MINE"] = loop
+    methods["scikit-learn"] = partial(peer, sys.executable, "scikit-learn")
     for library in ("ennemi", "infomeasure") if peers else ():
-        found[library] = partial(peer, str(peers), library)
-    return found
+        methods[library] = partial(peer, str(peers), library)
+    return methods
 
 
-def row(results: list[Found]) -> dict[str, float]:
+def row(results: list[Results]) -> dict[str, float]:
     """Errors against truth over seeds, and the median time of a pair."""
     error = pd.DataFrame(
-        [{task: nats - TASKS[task].nats for task, (nats, _) in found.items()} for found in results]
+        [{task: nats - TASKS[task].nats for task, (nats, _) in run.items()} for run in results]
     )
     nine, relu = [task.name for task in BEYOND_NORMAL], [task.name for task in RELU_PAIRS]
-    seconds = np.median([second for found in results for _, second in found.values()])
+    seconds = np.median([second for run in results for _, second in run.values()])
     return {
         "MAE of nine": error[nine].abs().mean().mean(),
         "worst task": error[nine].abs().mean().max(),
@@ -116,15 +116,15 @@ def main() -> None:
     parser.add_argument("--no-loop", action="store_true", help="leave out the plain PyTorch loop")
     parser.add_argument("--only", nargs="*", default=[], help="of our estimators")
     options = parser.parse_args()
-    results: dict[str, list[Found]] = {}
+    results: dict[str, list[Results]] = {}
     for seed in range(options.seeds):
         samples = {}
         for name, task in TASKS.items():
             x, y = task.sample(options.samples, seed)
             samples[name] = np.ravel(x), np.ravel(y)
-        for name, method in methods(options.peers, not options.no_loop, options.only).items():
+        for name, method in compared(options.peers, not options.no_loop, options.only).items():
             results.setdefault(name, []).append(method(samples, seed))
-    table = pd.DataFrame({name: row(found) for name, found in results.items()}).T
+    table = pd.DataFrame({name: row(runs) for name, runs in results.items()}).T
     scikit_learn = table["ms a pair"].to_dict()["scikit-learn"]
     table["pairs in the time of one of scikit-learn's"] = scikit_learn / table["ms a pair"]
     print(environment())

@@ -1,7 +1,7 @@
-"""How accurate and how fast `Mine` is, on one machine in one run.
+"""Accuracy and speed of `Mine`, on one machine in one run.
 
-``python benchmarks/mine.py [--seeds 5] [--repeats 400]`` prints compilation, the kernel beside the machine's
-own matrix product, the sizes of the demos, error and time over known truths, and independent pairs.
+``python benchmarks/mine.py [--seeds 5] [--repeats 400]`` prints compilation, the kernel beside a matrix
+product of the same machine, the sizes of the demos, error and time over known truths, and independent pairs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from environment import environment
 from nif.estimators.estimate import Estimate
 from nif.estimators.neural.compiled.critic import weights_count
-from nif.estimators.neural.compiled.fit import adam, ascend, room
+from nif.estimators.neural.compiled.fit import adam, ascend, workspace
 from nif.estimators.neural.compiled.grid import empty_batch
 from nif.estimators.neural.methods import Mine
 from nif.estimators.truths import BEYOND_NORMAL, INDEPENDENT, Truth, normal_with, relu_pair
@@ -26,7 +26,7 @@ RELU = [relu_pair(rho, zeros) for zeros in (0.5, 0.9, 0.99) for rho in (0.0, 0.5
 
 
 def best_of(work: Callable[[], object], repeats: int = 7) -> float:
-    """Seconds of the fastest of several runs: the one that other work disturbed least."""
+    """Seconds of the fastest of several runs, the least disturbed one."""
     times = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -46,8 +46,8 @@ def measured(truths: list[Truth], samples: int, seeds: int) -> tuple[Estimate, f
     """Estimates of all truths at once, and the seconds a pair took."""
     x, y = drawn(truths, samples, seeds)
     start = time.perf_counter()
-    found = Mine().estimate(x, y)
-    return found, (time.perf_counter() - start) / len(x)
+    estimate = Mine().estimate(x, y)
+    return estimate, (time.perf_counter() - start) / len(x)
 
 
 def compilation() -> pd.DataFrame:
@@ -65,7 +65,7 @@ def kernel_rate(hidden: int) -> float:
     batch = empty_batch(256, 256)
     batch.x[:], batch.y[:] = generator.standard_normal((2, 512))
     batch.weight[:] = 1 / 256
-    space, gradient = room(hidden, 512), adam(weights).gradient
+    space, gradient = workspace(hidden, 512), adam(weights).gradient
 
     def steps() -> None:
         for _ in range(200):
@@ -82,7 +82,7 @@ def kernel() -> pd.DataFrame:
     product = 2 * 1024**3 / best_of(lambda: square @ square)
     torch.set_num_threads(threads)
     rates = pd.DataFrame({"hidden": [32, 64], "GFLOP/s": [kernel_rate(hidden) / 1e9 for hidden in (32, 64)]})
-    return rates.assign(product=product / 1e9, share=rates["GFLOP/s"] * 1e9 / product)
+    return rates.assign(product=product / 1e9, fraction=rates["GFLOP/s"] * 1e9 / product)
 
 
 def accuracy(samples: int, seeds: int) -> tuple[pd.DataFrame, float, float]:
@@ -90,41 +90,41 @@ def accuracy(samples: int, seeds: int) -> tuple[pd.DataFrame, float, float]:
     truths = [*BEYOND_NORMAL, *RELU, normal_with(3.0), normal_with(4.0)]
     rows, nine, seconds = [], [], []
     for truth in truths:
-        found, each = measured([truth], samples, seeds)
-        error = found.nats - truth.nats
-        low, high = found.interval()
+        estimate, pair_seconds = measured([truth], samples, seeds)
+        error = estimate.nats - truth.nats
+        low, high = estimate.interval()
         covers = ((low <= truth.nats) & (truth.nats <= high)).mean()
         rows.append({
             "data": truth.name, "truth": truth.nats, "bias": error.mean(), "|error|": np.abs(error).mean(),
-            "95 % covers": covers, "ms a pair": 1e3 * each,
+            "95 % covers": covers, "ms a pair": 1e3 * pair_seconds,
         })  # fmt: skip
         if truth in BEYOND_NORMAL:
             nine.append(np.abs(error).mean())
-            seconds.append(each)
+            seconds.append(pair_seconds)
     return pd.DataFrame(rows), float(np.mean(nine)), 1 / float(np.mean(seconds))
 
 
 def independence(repeats: int) -> pd.DataFrame:
-    """Mean estimate and rejections at .05 where there is nothing to find."""
+    """Mean estimate and rejections at .05 for independent data."""
     kinds = [*INDEPENDENT[:3], relu_pair(0.0, 0.9)]
     rows = []
     for samples, count in ((500, repeats), (2_000, repeats), (10_000, repeats // 2)):
         for truth in kinds:
-            found, _ = measured([truth], samples, count)
-            rejected = (found.p_value < 0.05).mean()
+            estimate, _ = measured([truth], samples, count)
+            rejected = (estimate.p_value < 0.05).mean()
             rows.append({
-                "data": truth.name, "N": samples, "pairs": count, "mean": found.nats.mean(),
+                "data": truth.name, "N": samples, "pairs": count, "mean": estimate.nats.mean(),
                 "rejected at .05": rejected,
             })  # fmt: skip
     return pd.DataFrame(rows)
 
 
 def sizes() -> pd.DataFrame:
-    """As many pairs and samples as the demos have."""
+    """The numbers of pairs and samples of the demos."""
     rows = []
     for name, samples, pairs in (("iris", 150, 120), ("banknote", 1372, 400)):
-        _, each = measured([relu_pair(0.75)], samples, pairs)
-        rows.append({"size of": name, "N": samples, "pairs": pairs, "s": each * pairs})
+        _, pair_seconds = measured([relu_pair(0.75)], samples, pairs)
+        rows.append({"size of": name, "N": samples, "pairs": pairs, "s": pair_seconds * pairs})
     return pd.DataFrame(rows)
 
 

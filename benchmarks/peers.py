@@ -1,6 +1,6 @@
-"""Runs other libraries' estimators, in an environment of their own, on samples that ours were given.
+"""Run the estimators of other libraries, in a separate environment, on the samples of ours.
 
-Called by `estimators.py`: ``python peers.py LIBRARY SAMPLES.npz RESULT.json``. Needs nothing of ours.
+Called by `estimators.py`: ``python peers.py LIBRARY SAMPLES.npz RESULT.json``. It does not import nif.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ def main(library: str, samples: str, result: str) -> None:
     tasks = np.load(samples)
     names = [name.removesuffix(".x") for name in tasks.files if name.endswith(".x")]
     estimate(tasks[f"{names[0]}.x"][:200], tasks[f"{names[0]}.y"][:200])  # imports and compilation
-    found = {}
+    results = {}
     for name in names:
         start = time.perf_counter()
         nats = estimate(tasks[f"{name}.x"], tasks[f"{name}.y"])
-        found[name] = {"nats": nats, "seconds": time.perf_counter() - start}
-    Path(result).write_text(json.dumps(found))
+        results[name] = {"nats": nats, "seconds": time.perf_counter() - start}
+    Path(result).write_text(json.dumps(results))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""MINE as it is usually written: one critic, one pair, a PyTorch loop. What ours is held against."""
+"""MINE as it is usually written: one critic, one pair, a PyTorch loop; the baseline of ours."""
 
 from __future__ import annotations
 

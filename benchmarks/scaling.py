@@ -1,7 +1,8 @@
-"""How time and memory grow with the number of pairs, samples and layers.
+"""Time and memory against the number of pairs, samples and layers.
 
 ``python benchmarks/scaling.py [--repeats 3] [--figure FILE]`` prints a table with log-log slopes, and the
-links of a 784-300-100-10 network. Every measurement is a fresh process, so that its peak memory is its own.
+links of a 784-300-100-10 network. Every measurement runs in a new process, which has its own peak
+memory.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from nif.estimators.estimate import Estimator
 
 
 def columns(samples: int, width: int) -> np.ndarray:
-    """Columns that depend on one another, half of them with an atom at 0."""
+    """Dependent columns, half of them with an atom at 0."""
     generator = np.random.default_rng(0)
     values = generator.normal(size=(samples, 8)) @ generator.normal(size=(8, width))
     values += generator.normal(size=values.shape)
@@ -61,7 +62,7 @@ STUDIES: dict[str, tuple[list[int], Callable[[int], Callable[[], object]]]] = {
 
 
 def one(study: str, size: int) -> dict[str, float]:
-    """Seconds and megabytes of one measurement, in this process, compilation left out."""
+    """Seconds and megabytes of one measurement, in this process, without compilation."""
     prepared = STUDIES[study][1](size)
     pairs_of(nif.Mine() if study.startswith("Mine") else nif.Binned(), 2, samples=200)()
     before = peak()
@@ -72,15 +73,15 @@ def one(study: str, size: int) -> dict[str, float]:
 
 
 def in_fresh_process(study: str, size: int) -> dict[str, float]:
-    """The same in a process of its own."""
+    """The same in a new process."""
     command = [sys.executable, __file__, "--one", study, str(size)]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    found: dict[str, float] = json.loads(output)
-    return found
+    result: dict[str, float] = json.loads(output)
+    return result
 
 
 def slope(sizes: list[int], seconds: list[float]) -> float:
-    """Of the straight line through the logarithms."""
+    """Slope of the straight line through the logarithms."""
     return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0]) if len(sizes) > 1 else float("nan")
 
 
@@ -92,15 +93,15 @@ def table(repeats: int) -> pd.DataFrame:
         for size in sizes:
             runs = pd.DataFrame([in_fresh_process(study, size) for _ in range(repeats)])
             medians.append(runs.median())
-        grown = slope(sizes, [float(row["seconds"]) for row in medians])
+        exponent = slope(sizes, [float(row["seconds"]) for row in medians])
         rows += [
-            {"study": study, "size": size, **row, "slope": grown}
+            {"study": study, "size": size, **row, "slope": exponent}
             for size, row in zip(sizes, medians, strict=True)
         ]
     return pd.DataFrame(rows)
 
 
-def draw(found: pd.DataFrame, path: Path) -> None:
+def draw(results: pd.DataFrame, path: Path) -> None:
     """Time against size, one line for each study."""
     import matplotlib
 
@@ -108,7 +109,7 @@ def draw(found: pd.DataFrame, path: Path) -> None:
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(7, 5), layout="constrained")
-    for study, rows in found.groupby("study", sort=False):
+    for study, rows in results.groupby("study", sort=False):
         if len(rows) > 1:
             label = f"{study} (slope {rows['slope'].iloc[0]:.2f})"
             axes.loglog(rows["size"], rows["seconds"], marker="o", label=label)
@@ -126,11 +127,11 @@ def main() -> None:
     if options.one:
         print(json.dumps(one(options.one[0], int(options.one[1]))))
         return
-    found = table(options.repeats)
+    results = table(options.repeats)
     print(environment())
-    print(found.round(3).to_string(index=False))
+    print(results.round(3).to_string(index=False))
     if options.figure:
-        draw(found, options.figure)
+        draw(results, options.figure)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""How much the links of one network change with the seed of the estimator.
+"""Stability of the links of one network over seeds of the estimator.
 
 ``NIF_DATA=... python benchmarks/stability.py [--seeds 5]``: Spearman correlation of the link weights of the
-banknote network between seeds, and whether one seed gives one flow, bit for bit.
+banknote network between seeds, and whether the same seed gives the same flow, bit for bit.
 """
 
 from __future__ import annotations
@@ -42,17 +42,19 @@ def main() -> None:
     print(environment())
     for estimator in (nif.Mine(), nif.Binned()):
         start = time.perf_counter()
-        found = [
+        flows = [
             weights(nif.measure(model, x, estimator, seed=seed, progress=False))
             for seed in range(options.seeds)
         ]
         seconds = (time.perf_counter() - start) / options.seeds
         again = weights(nif.measure(model, x, estimator, seed=0, progress=False))
-        pairs = [float(spearmanr(one, two).statistic) for one, two in itertools.combinations(found, 2)]
+        pairs = [
+            float(spearmanr(first, second).statistic) for first, second in itertools.combinations(flows, 2)
+        ]
         print(
             f"banknote 4-10-10-2, {len(x)} samples, {len(again)} links, {estimator!r}: Spearman between "
             f"{options.seeds} seeds mean {np.mean(pairs):.4f}, least {np.min(pairs):.4f}; same seed bitwise "
-            f"equal: {again.tobytes() == found[0].tobytes()}; {seconds:.1f} s a flow"
+            f"equal: {again.tobytes() == flows[0].tobytes()}; {seconds:.1f} s a flow"
         )
 
 

@@ -1,4 +1,4 @@
-"""Data sets come whole, on the scale that is said, or not at all."""
+"""Data sets: shapes, scales, and errors for missing or damaged files."""
 
 from __future__ import annotations
 
@@ -61,13 +61,15 @@ def test_mnist_images_belong_to_their_labels() -> None:
     assert ones.sum(axis=1).mean() < zeros.sum(axis=1).mean()  # a stroke holds less ink than a ring
 
 
-def test_unknown_name_lists_the_known() -> None:
-    with pytest.raises(InputError, match="expected one of iris, banknote, digits, mnist"):
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(
+        InputError, match="Unknown data set 'wine'; expected one of iris, banknote, digits, mnist"
+    ):
         datasets.load("wine")
 
 
 @pytest.mark.parametrize("name", ["banknote", "mnist"])
-def test_offline_says_what_to_do(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_error_names_nif_data(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NIF_DATA", raising=False)
     monkeypatch.setattr("sklearn.datasets.fetch_openml", offline)
     with pytest.raises(InputError, match=rf"{name} could not be fetched from OpenML \(no network\); set"):
@@ -76,8 +78,8 @@ def test_offline_says_what_to_do(name: str, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_set_path_is_never_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NIF_DATA", str(tmp_path))
-    monkeypatch.setattr("sklearn.datasets.fetch_openml", lambda *_, **__: pytest.fail("went to the network"))
-    with pytest.raises(InputError, match=r"where there is no data_banknote_authentication\.txt"):
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", lambda *_, **__: pytest.fail("used the network"))
+    with pytest.raises(InputError, match=r"which does not contain data_banknote_authentication\.txt"):
         datasets.load("banknote")
 
 
@@ -94,6 +96,20 @@ def test_openml_frame_becomes_the_same_data_set(monkeypatch: pytest.MonkeyPatch)
     assert data.y.tolist() == [0, 1, 0]
     assert data.feature_names == datasets.BANKNOTE_FEATURES
     assert data.source == "OpenML"
+
+
+def test_mnist_of_openml_is_its_last_ten_thousand_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    import pandas as pd
+    from sklearn.utils import Bunch
+
+    labels = np.arange(10_003) % 10
+    pixels = pd.DataFrame(np.repeat(np.arange(10_003)[:, None], 784, axis=1))
+    bunch = Bunch(data=pixels, target=pd.Series(labels.astype(str)))
+    monkeypatch.delenv("NIF_DATA", raising=False)
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", lambda *_, **__: bunch)
+    data = datasets.load("mnist")
+    assert data.x[:, 0].tolist() == list(range(3, 10_003))
+    assert np.array_equal(data.y, labels[3:])
 
 
 def test_path_may_name_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,7 +137,7 @@ def test_foreign_table_is_refused(
         datasets.load("banknote")
 
 
-def test_mnist_reads_what_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mnist_round_trip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images = np.random.default_rng(0).integers(0, 256, size=(20, 28, 28))
     labels = np.arange(20) % 10
     (tmp_path / f"mnist-{datasets.MNIST_IMAGES}").write_bytes(idx(images))
@@ -135,8 +151,8 @@ def test_mnist_reads_what_was_written(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
     [
-        (b"not gzip", b"not gzip", "can not be read as MNIST"),
-        (idx(np.zeros((3, 28, 28)))[:-9], idx(np.zeros(3)), "can not be read as MNIST"),
+        (b"not gzip", b"not gzip", "cannot be read as MNIST"),
+        (idx(np.zeros((3, 28, 28)))[:-9], idx(np.zeros(3)), "cannot be read as MNIST"),
         (idx(np.zeros(3)), idx(np.zeros(3)), "no IDX file of bytes with 3 axes"),
         (idx(np.zeros((3, 28, 28))), idx(np.zeros(2)), "3 images and 2 labels"),
     ],
@@ -153,7 +169,7 @@ def test_damaged_mnist_is_refused(
 
 
 @pytest.mark.parametrize("hold_out", [0.1, 1 / 3, 0.9])
-def test_split_keeps_every_row_once_and_the_shares_of_classes(hold_out: float) -> None:
+def test_split_keeps_every_row_once_and_the_fractions_of_classes(hold_out: float) -> None:
     data = datasets.load("iris")
     parts = datasets.split(data, hold_out=hold_out, seed=4)
     together = np.concatenate([parts.train.x, parts.test.x])
@@ -183,12 +199,12 @@ def test_split_depends_on_its_seed_only() -> None:
 
 
 @pytest.mark.parametrize("hold_out", [0.0, 1.0, -0.2, 1.5])
-def test_hold_out_must_be_a_share(hold_out: float) -> None:
-    with pytest.raises(InputError, match="expected a share of the rows between 0 and 1"):
+def test_hold_out_must_be_a_fraction(hold_out: float) -> None:
+    with pytest.raises(InputError, match="expected a fraction of the rows between 0 and 1"):
         datasets.split(datasets.load("iris"), hold_out=hold_out)
 
 
-def test_class_of_one_sample_can_not_be_split() -> None:
+def test_a_class_of_one_sample_cannot_be_split() -> None:
     iris = datasets.load("iris")
     with pytest.raises(InputError, match="Class 2 has one sample"):
         datasets.split(iris.rows(np.arange(101)))

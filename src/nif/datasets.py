@@ -2,7 +2,7 @@
 
 Iris and digits ship with scikit-learn. Banknote and MNIST are read from the path that the environment
 variable ``NIF_DATA`` names (the file itself or its directory) or, where it is not set, fetched from OpenML.
-One is never replaced by another: what can not be had is an error.
+A missing data set is an error; it is never replaced.
 """
 
 from __future__ import annotations
@@ -22,15 +22,11 @@ from nif.core.errors import InputError
 
 BANKNOTE_FILE = "data_banknote_authentication.txt"
 
-
 BANKNOTE_FEATURES = ("variance", "skewness", "curtosis", "entropy")
-
 
 MNIST_IMAGES, MNIST_LABELS = "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"
 
-
 MNIST_TEST_IMAGES = 10_000
-
 
 IDX_BYTES_IN_HEADER = {3: 16, 1: 8}
 
@@ -40,12 +36,12 @@ class Dataset:
     """A classification data set.
 
     Attributes:
-        name: The name it was asked for by.
+        name: The name passed to `load`.
         x: One row for each sample, one column for each feature.
         y: The class of each sample, an index into `class_names`.
         feature_names: One for each column of x.
         class_names: One for each value of y.
-        source: Where it came from, for display.
+        source: Origin of the data, for display.
     """
 
     name: str
@@ -89,8 +85,7 @@ def load(name: str) -> Dataset:
         name: ``"iris"``, ``"banknote"``, ``"digits"`` or ``"mnist"`` (the 10,000 test images).
 
     Raises:
-        InputError: The name is not known, or the data are not where ``NIF_DATA`` says, or OpenML can not be
-            reached.
+        InputError: The name is unknown, ``NIF_DATA`` names no such file, or OpenML cannot be reached.
 
     References:
         Iris (Fisher, 1936). Banknote Authentication (Lohweg, 2012), https://archive.ics.uci.edu/dataset/267.
@@ -101,19 +96,19 @@ def load(name: str) -> Dataset:
         Dataset(iris: 150 samples, 4 features, 3 classes, from scikit-learn)
     """
     if name not in DATASETS:
-        raise InputError(f"No data set is called {name!r}; expected one of {', '.join(DATASETS)}.")
+        raise InputError(f"Unknown data set {name!r}; expected one of {', '.join(DATASETS)}.")
     return DATASETS[name]()
 
 
 def split(dataset: Dataset, *, hold_out: float = 1 / 3, seed: int = 0) -> Split:
-    """Hold out the same share of every class, and standardise all rows by the training rows.
+    """Hold out the same fraction of every class, and standardise all rows by the training rows.
 
     A feature that is constant on the training rows is only centred.
 
     Args:
-        dataset: What to split.
-        hold_out: Share of the rows of each class in the test part.
-        seed: Seeds the choice of the rows.
+        dataset: The data set.
+        hold_out: Fraction of the rows of each class in the test part.
+        seed: Random seed.
 
     Example:
         >>> parts = split(load("iris"), seed=1)
@@ -122,7 +117,7 @@ def split(dataset: Dataset, *, hold_out: float = 1 / 3, seed: int = 0) -> Split:
     """
     if not 0 < hold_out < 1:
         raise InputError(
-            f"hold_out is {hold_out}; expected a share of the rows between 0 and 1, such as 1/3."
+            f"hold_out is {hold_out}; expected a fraction of the rows between 0 and 1, such as 1/3."
         )
     held_out = _stratified(dataset.y, hold_out, seed)
     training = dataset.x[~held_out]
@@ -132,15 +127,17 @@ def split(dataset: Dataset, *, hold_out: float = 1 / 3, seed: int = 0) -> Split:
     return Split(whole.rows(np.flatnonzero(~held_out)), whole.rows(np.flatnonzero(held_out)), whole)
 
 
-def _stratified(y: Int64[np.ndarray, " sample"], share: float, seed: int) -> np.ndarray:
+def _stratified(y: Int64[np.ndarray, " sample"], fraction: float, seed: int) -> np.ndarray:
     """Mask of the rows held out: at least one of each class, and never all of it."""
     rng = np.random.default_rng(seed)
     held_out = np.zeros(len(y), dtype=bool)
     for label in np.unique(y):
         rows = rng.permutation(np.flatnonzero(y == label))
         if len(rows) < 2:
-            raise InputError(f"Class {label} has one sample; a split needs two of each class. Leave it out.")
-        held_out[rows[: min(max(round(share * len(rows)), 1), len(rows) - 1)]] = True
+            raise InputError(
+                f"Class {label} has one sample; a split needs two of each class. Remove that class."
+            )
+        held_out[rows[: min(max(round(fraction * len(rows)), 1), len(rows) - 1)]] = True
     return held_out
 
 
@@ -191,7 +188,7 @@ def _banknote_table(path: Path) -> np.ndarray:
         ) from error
     if table.shape[1] != 5:
         raise InputError(
-            f"{path} has {table.shape[1]} columns; expected 4 features and the class, as UCI has them."
+            f"{path} has {table.shape[1]} columns; expected 4 features and the class, as in the file of UCI."
         )
     return table
 
@@ -225,7 +222,7 @@ def _idx(path: Path, axes: int) -> np.ndarray:
         return np.frombuffer(content[header:], dtype=np.uint8).reshape(shape)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise InputError(
-            f"{path} can not be read as MNIST ({error}); expected the gzipped IDX file."
+            f"{path} cannot be read as MNIST ({error}); expected the gzipped IDX file."
         ) from error
 
 
@@ -234,13 +231,13 @@ def _named_by_environment(file: str) -> Path | None:
     setting = os.environ.get("NIF_DATA")
     if not setting:
         return None
-    place = Path(setting).expanduser()
-    found = [place] if place.is_file() else sorted(place.glob(f"*{file}"))
-    if not found:
+    path = Path(setting).expanduser()
+    files = [path] if path.is_file() else sorted(path.glob(f"*{file}"))
+    if not files:
         raise InputError(
-            f"NIF_DATA is {setting!r}, where there is no {file}; expected that file or its directory."
+            f"NIF_DATA is {setting!r}, which does not contain {file}; expected that file or its directory."
         )
-    return found[0]
+    return files[0]
 
 
 def _openml(name: str, openml_name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -252,7 +249,7 @@ def _openml(name: str, openml_name: str) -> tuple[np.ndarray, np.ndarray]:
         file = BANKNOTE_FILE if name == "banknote" else f"{MNIST_IMAGES} and {MNIST_LABELS}"
         raise InputError(
             f"{name} could not be fetched from OpenML ({error}); "
-            f"set NIF_DATA to a directory that holds {file}."
+            f"set NIF_DATA to a directory that contains {file}."
         ) from error
     return bunch.data.to_numpy(), bunch.target.to_numpy()
 
@@ -270,4 +267,4 @@ DATASETS: dict[str, Callable[[], Dataset]] = {
     "digits": _digits,
     "mnist": _mnist,
 }
-"""How each data set is loaded; a new one is a function and an entry here."""
+"""The function that loads each data set."""

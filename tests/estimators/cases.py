@@ -1,4 +1,4 @@
-"""What each estimator must get right: truths at a number of samples, with the tolerance beside them."""
+"""Truths for each estimator, with the number of samples and the tolerance."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`Binned`: right values, honest intervals, calibrated p-values; its compiled loops against slow twins."""
+"""`Binned`: values, intervals and p-values; its compiled loops against slow references."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from nif.core.errors import InputError
 from nif.estimators.binned.estimator import Binned
 from nif.estimators.binned.independence import Margins, independence
 from nif.estimators.binned.partition import FEWEST, PENALTY, PRICE, ROUNDED, Side, partitions
-from nif.estimators.binned.quantile_cells import Halved, depth_for, halved
+from nif.estimators.binned.quantile_cells import QuantileCells, depth_for, quantile_cells
 from nif.estimators.estimate import Estimate, Outcome
 from nif.estimators.truths import (
     BEYOND_NORMAL,
@@ -25,7 +25,7 @@ from nif.estimators.truths import (
 )
 
 NOT_ALIKE = (BEYOND_NORMAL[0], *BEYOND_NORMAL[5:8])
-"""Of the nine tasks; the others are these through monotone maps, which change no rank."""
+"""Of the nine tasks; the others are monotone maps of these, which change no rank."""
 
 ONE = np.zeros(1, dtype=int)
 
@@ -37,18 +37,18 @@ def estimated(truth: Truth, samples: int, seeds: int) -> Estimate:
     return Binned().estimate(x, y)
 
 
-def test_the_nine_tasks_come_out_right_and_no_task_is_far_off() -> None:
+def test_error_on_the_nine_tasks() -> None:
     errors = [np.abs(estimated(task, 10_000, 10).nats - task.nats).mean() for task in BEYOND_NORMAL]
     assert np.mean(errors) < 0.010
     assert max(errors) < 0.020
 
 
 @pytest.mark.parametrize("zeros", [0.5, 0.9, 0.99])
-def test_relu_pairs_whatever_the_share_of_zeros(zeros: float) -> None:
+def test_relu_pairs_with_any_fraction_of_zeros(zeros: float) -> None:
     truth = relu_pair(0.75, zeros)
-    found = estimated(truth, 10_000, 20)
-    assert abs(found.nats.mean() - truth.nats) < 0.004
-    assert (found.p_value < 1e-6).all()
+    estimate = estimated(truth, 10_000, 20)
+    assert abs(estimate.nats.mean() - truth.nats) < 0.004
+    assert (estimate.p_value < 1e-6).all()
 
 
 @pytest.mark.parametrize(("nats", "tolerance"), [(2.0, 0.015), (3.0, 0.02), (4.0, 0.05)])
@@ -57,18 +57,18 @@ def test_large_information(nats: float, tolerance: float) -> None:
 
 
 @pytest.mark.parametrize("samples", [1_000, 5_000])
-def test_intervals_cover_as_often_as_they_say(samples: int) -> None:
+def test_coverage_of_intervals(samples: int) -> None:
     covered = {}
     for task in NOT_ALIKE:
         low, high = estimated(task, samples, 100).interval()
         covered[task.name] = ((low <= task.nats) & (task.nats <= high)).mean()
-    assert all(share > 0.8 for share in covered.values())
+    assert all(coverage > 0.8 for coverage in covered.values())
     assert 0.91 < covered["normal, rho 0.75"] < 0.995
     assert 0.91 < np.mean(list(covered.values())) < 0.985
 
 
 @pytest.mark.parametrize("rho", [0.0, 0.05, 0.2])
-def test_intervals_of_what_is_hardly_there(rho: float) -> None:
+def test_coverage_of_intervals_of_weak_dependence(rho: float) -> None:
     truth = correlated_normal(rho)
     low, high = estimated(truth, 2_000, 200).interval()
     assert ((low <= truth.nats) & (truth.nats <= high)).mean() > 0.9
@@ -76,21 +76,21 @@ def test_intervals_of_what_is_hardly_there(rho: float) -> None:
 
 @pytest.mark.parametrize("samples", [500, 3_000])
 @pytest.mark.parametrize("truth", INDEPENDENT[:3], ids=lambda truth: truth.name)
-def test_independent_sides_are_called_dependent_in_one_of_twenty(truth: Truth, samples: int) -> None:
-    found = estimated(truth, samples, 1_000)
-    assert 0.03 < (found.p_value < 0.05).mean() < 0.07  # three standard errors
-    assert (found.p_value < 0.001).mean() < 0.006
-    assert abs(found.nats.mean()) < 0.005
+def test_level_of_the_test_of_independence(truth: Truth, samples: int) -> None:
+    estimate = estimated(truth, samples, 1_000)
+    assert 0.03 < (estimate.p_value < 0.05).mean() < 0.07  # three standard errors
+    assert (estimate.p_value < 0.001).mean() < 0.006
+    assert abs(estimate.nats.mean()) < 0.005
 
 
 @pytest.mark.parametrize("zeros", [0.9, 0.99])
 def test_rare_activity_does_not_inflate_significance(zeros: float) -> None:
-    found = estimated(relu_pair(0.0, zeros), 2_000, 1_000)
-    assert (found.p_value < 0.05).mean() < 0.07
-    assert (found.p_value < 0.001).mean() < 0.007
+    estimate = estimated(relu_pair(0.0, zeros), 2_000, 1_000)
+    assert (estimate.p_value < 0.05).mean() < 0.07
+    assert (estimate.p_value < 0.001).mean() < 0.007
 
 
-def test_trends_and_patterns_are_both_found() -> None:
+def test_power_for_trends_and_patterns() -> None:
     generator = np.random.default_rng(0)
     x, noise = generator.normal(size=(2, 200, 1_000, 1))
     trend = Binned().estimate(x, 0.15 * x + noise).p_value
@@ -99,14 +99,14 @@ def test_trends_and_patterns_are_both_found() -> None:
     assert (bowl < 0.05).mean() > 0.8
 
 
-def test_two_coins_drawn_with_the_seed_of_the_estimate() -> None:
+def test_data_and_estimate_with_the_same_seed() -> None:
     coins = discrete(np.array([[0.4, 0.1], [0.1, 0.4]]))
     x, y = (side[None, :, None] for side in coins.sample(5_000, seed=0))
     assert Binned().estimate(x, y, seed=0).nats[0] == pytest.approx(coins.nats, abs=0.02)
 
 
 def table(samples: int, width: int) -> np.ndarray:
-    """Columns that depend on one another, some with atoms."""
+    """Dependent columns, some with atoms."""
     generator = np.random.default_rng(0)
     values = generator.normal(size=(samples, 3)) @ generator.normal(size=(3, width))
     values += generator.normal(size=values.shape)
@@ -134,10 +134,10 @@ def test_the_sides_can_be_exchanged() -> None:
 @pytest.mark.parametrize("samples", [8, 13, 50])
 def test_fewer_samples_than_cells(samples: int) -> None:
     x = table(samples, 6)
-    found = Binned().pairwise(x, x + 0.0)
-    assert np.isfinite(found.nats).all()
-    assert ((found.stderr > 0) & (found.p_value > 0) & (found.p_value <= 1)).all()
-    assert (found.nats <= math.log(samples)).all()
+    estimate = Binned().pairwise(x, x + 0.0)
+    assert np.isfinite(estimate.nats).all()
+    assert ((estimate.stderr > 0) & (estimate.p_value > 0) & (estimate.p_value <= 1)).all()
+    assert (estimate.nats <= math.log(samples)).all()
 
 
 def test_too_few_samples_and_vectors_are_refused() -> None:
@@ -150,11 +150,11 @@ def test_too_few_samples_and_vectors_are_refused() -> None:
 
 
 def test_all_columns_constant() -> None:
-    found = Binned().pairwise(np.ones((60, 2)), np.zeros((60, 3)))
-    assert not found.nats.any()
-    assert not found.stderr.any()
-    assert (found.p_value == 1).all()
-    assert (found.outcome == Outcome.DEGENERATE).all()
+    estimate = Binned().pairwise(np.ones((60, 2)), np.zeros((60, 3)))
+    assert not estimate.nats.any()
+    assert not estimate.stderr.any()
+    assert (estimate.p_value == 1).all()
+    assert (estimate.outcome == Outcome.DEGENERATE).all()
 
 
 def test_repr_names_the_options_that_were_set() -> None:
@@ -162,7 +162,7 @@ def test_repr_names_the_options_that_were_set() -> None:
     assert repr(Binned(threads=2)) == "Binned(threads=2)"
 
 
-def naive_halves(column: np.ndarray, depth: int) -> list[np.ndarray]:
+def naive_cells(column: np.ndarray, depth: int) -> list[np.ndarray]:
     """Values of each cell, one median after the other."""
     if depth == 0:
         return [column]
@@ -170,11 +170,11 @@ def naive_halves(column: np.ndarray, depth: int) -> list[np.ndarray]:
     steps = np.flatnonzero(np.diff(ordered)) + 1
     middle = len(ordered) // 2
     cut = min(steps, key=lambda step: (abs(step - middle), step)) if len(steps) else len(ordered)
-    return naive_halves(ordered[:cut], depth - 1) + naive_halves(ordered[cut:], depth - 1)
+    return naive_cells(ordered[:cut], depth - 1) + naive_cells(ordered[cut:], depth - 1)
 
 
 @pytest.mark.parametrize("kind", ["normal", "zeros", "discrete", "constant"])
-def test_halving_equals_its_slow_twin_and_parts_no_equal_values(kind: str) -> None:
+def test_cells_equal_a_slow_reference_and_separate_no_equal_values(kind: str) -> None:
     column = np.random.default_rng(0).normal(size=301)
     if kind == "zeros":
         column = np.maximum(column - 0.8, 0)
@@ -182,15 +182,17 @@ def test_halving_equals_its_slow_twin_and_parts_no_equal_values(kind: str) -> No
         column = np.round(column)
     if kind == "constant":
         column = np.ones(301)
-    found = halved(column[:, None], depth=4)
-    assert found.parts.sizes[0, 16:].tolist() == [len(cell) for cell in naive_halves(column, 4)]
-    assert (np.diff(found.cells[0][np.argsort(column)].astype(int)) >= 0).all()
-    assert all(len(np.unique(found.cells[0][column == value])) == 1 for value in np.unique(column))
-    assert np.bincount(found.cells[0], minlength=16).tolist() == found.parts.sizes[0, 16:].tolist()
+    cells = quantile_cells(column[:, None], depth=4)
+    assert cells.parts.sizes[0, 16:].tolist() == [len(cell) for cell in naive_cells(column, 4)]
+    assert (np.diff(cells.cells[0][np.argsort(column)].astype(int)) >= 0).all()
+    assert all(len(np.unique(cells.cells[0][column == value])) == 1 for value in np.unique(column))
+    assert np.bincount(cells.cells[0], minlength=16).tolist() == cells.parts.sizes[0, 16:].tolist()
 
 
-def naive_cut(x: Halved, y: Halved, inside: np.ndarray, parts: tuple[int, int]) -> tuple[float, float, float]:
-    """Information gained, degrees of freedom and worth of a bin: part i of x and part j of y."""
+def naive_cut(
+    x: QuantileCells, y: QuantileCells, inside: np.ndarray, parts: tuple[int, int]
+) -> tuple[float, float, float]:
+    """Information, degrees of freedom and net gain of a bin: part i of x and part j of y."""
     n, cells = inside.sum(), 1 << x.parts.depth
     if n < FEWEST or max(parts) >= cells:
         return 0.0, 0.0, 0.0
@@ -203,7 +205,7 @@ def naive_cut(x: Halved, y: Halved, inside: np.ndarray, parts: tuple[int, int]) 
         return 0.0, 0.0, 0.0
     freedom = ways[0] * ways[1] - 1.0
     freedom -= sum(n / sum(sizes) for sizes, way in zip(children, ways, strict=True) if way == 2)
-    gain, worth = 0.0, -PRICE - PENALTY * freedom
+    gain, net = 0.0, -PRICE - PENALTY * freedom
     for p in (0, 1):
         for q in (0, 1):
             i, j = 2 * parts[0] + p, 2 * parts[1] + q
@@ -214,49 +216,49 @@ def naive_cut(x: Halved, y: Halved, inside: np.ndarray, parts: tuple[int, int]) 
                 expected = n * children[0][p] / sum(children[0]) * children[1][q] / sum(children[1])
                 own = here.sum() * math.log(here.sum() / expected)
                 below = naive_cut(x, y, here, (i, j))
-                gain, freedom, worth = gain + own + below[0], freedom + below[1], worth + own + below[2]
-    share = min(max((worth + ROUNDED) / (2 * ROUNDED), 0.0), 1.0)
-    rounded = worth if worth > ROUNDED else ROUNDED * share**2
-    return share * gain, share * freedom, rounded
+                gain, freedom, net = gain + own + below[0], freedom + below[1], net + own + below[2]
+    fraction = min(max((net + ROUNDED) / (2 * ROUNDED), 0.0), 1.0)
+    rounded = net if net > ROUNDED else ROUNDED * fraction**2
+    return fraction * gain, fraction * freedom, rounded
 
 
 @pytest.mark.parametrize("truth", [correlated_normal(0.8), relu_pair(0.9, 0.7), INDEPENDENT[2]])
-def test_the_best_partition_equals_its_slow_twin(truth: Truth) -> None:
-    x, y = (halved(side[:, None], depth=5) for side in truth.sample(400, seed=0))
-    found = partitions(Side.of(x), Side.of(y), ONE, ONE)
+def test_the_best_partition_equals_a_slow_reference(truth: Truth) -> None:
+    x, y = (quantile_cells(side[:, None], depth=5) for side in truth.sample(400, seed=0))
+    partition = partitions(Side.of(x), Side.of(y), ONE, ONE)
     gain, freedom, _ = naive_cut(x, y, np.ones(400, dtype=bool), (1, 1))
-    assert found.nats[0] == pytest.approx((gain - freedom / 2) / 400, abs=1e-12)
-    assert found.freedom[0] == pytest.approx(freedom, abs=1e-9)
-    assert found.coarse.sum() == 400
+    assert partition.nats[0] == pytest.approx((gain - freedom / 2) / 400, abs=1e-12)
+    assert partition.freedom[0] == pytest.approx(freedom, abs=1e-9)
+    assert partition.coarse.sum() == 400
 
 
-def test_of_discrete_sides_the_bins_are_the_values() -> None:
+def test_bins_of_discrete_sides_are_the_values() -> None:
     x, y = discrete(np.array([[0.3, 0.05, 0.0], [0.05, 0.2, 0.1], [0.0, 0.1, 0.2]])).sample(2_000, seed=0)
-    found = partitions(*(Side.of(halved(side[:, None], depth=7)) for side in (x, y)), ONE, ONE)
+    partition = partitions(*(Side.of(quantile_cells(side[:, None], depth=7)) for side in (x, y)), ONE, ONE)
     joint = np.histogram2d(x, y, bins=3)[0] / 2_000
     product = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0)
     plug_in = np.where(joint > 0, joint * np.log(np.maximum(joint, 1e-300) / product), 0).sum()
-    assert found.nats[0] + found.freedom[0] / 4_000 == pytest.approx(plug_in, abs=1e-12)
-    assert found.freedom[0] == pytest.approx(4, abs=0.5)  # (3 - 1)(3 - 1)
+    assert partition.nats[0] + partition.freedom[0] / 4_000 == pytest.approx(plug_in, abs=1e-12)
+    assert partition.freedom[0] == pytest.approx(4, abs=0.5)  # (3 - 1)(3 - 1)
 
 
-def test_a_bin_may_hold_any_number_of_samples() -> None:
+def test_bins_with_many_samples() -> None:
     coins = discrete(np.array([[0.4, 0.1], [0.1, 0.4]]))
-    x, y = (halved(side[:, None], depth=8) for side in coins.sample(200_000, seed=0))
-    found = partitions(Side.of(x), Side.of(y), ONE, ONE)
-    assert found.coarse.max() > 2**16
-    assert found.nats[0] == pytest.approx(coins.nats, abs=0.005)
+    x, y = (quantile_cells(side[:, None], depth=8) for side in coins.sample(200_000, seed=0))
+    partition = partitions(Side.of(x), Side.of(y), ONE, ONE)
+    assert partition.coarse.max() > 2**16
+    assert partition.nats[0] == pytest.approx(coins.nats, abs=0.005)
 
 
-def test_two_values_a_side_are_the_fourfold_table_of_scipy() -> None:
+def test_two_by_two_tables_equal_scipy() -> None:
     generator = np.random.default_rng(1)
     x, y = generator.integers(0, 2, size=(2, 500, 40)).astype(float)
-    sides = halved(x, depth_for(500)), halved(y, depth_for(500))
-    each = np.arange(40)
-    coarse = partitions(*map(Side.of, sides), each, each).coarse
-    found = independence(*(Margins.of(side.parts) for side in sides), each, each, coarse)
+    sides = quantile_cells(x, depth_for(500)), quantile_cells(y, depth_for(500))
+    pair = np.arange(40)
+    coarse = partitions(*map(Side.of, sides), pair, pair).coarse
+    p_values = independence(*(Margins.of(side.parts) for side in sides), pair, pair, coarse)
     known = [
         chi2_contingency(np.histogram2d(*pair, bins=2)[0], correction=False)
         for pair in zip(x.T, y.T, strict=True)
     ]
-    assert np.allclose(found, np.minimum([test.pvalue for test in known], 0.99), atol=0.003)
+    assert np.allclose(p_values, np.minimum([test.pvalue for test in known], 0.99), atol=0.003)

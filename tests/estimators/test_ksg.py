@@ -1,4 +1,4 @@
-"""What `Ksg` does beyond Kraskov's formula."""
+"""`Ksg` where it differs from Kraskov's formula."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from scipy.special import digamma
 
+from nif.core.errors import InputError
 from nif.estimators.ksg import Ksg, _neighbourhoods
 from nif.estimators.ranks import normal_scores
 from nif.estimators.truths import Truth, relu_pair, uniform_with_noise
 
 
-def test_edges_of_the_density_are_extrapolated_away() -> None:
-    """Seven neighbours alone come out .03 too low here."""
+def test_extrapolation_removes_the_bias_at_edges() -> None:
+    """Without extrapolation seven neighbours are .03 too low here."""
     truth = uniform_with_noise(0.1)
     x, y = (np.stack(side)[:, :, None] for side in zip(*map(drawn, range(4)), strict=True))
     assert Ksg(permutations=2).estimate(x, y).nats.mean() == pytest.approx(truth.nats, abs=0.015)
@@ -25,7 +26,7 @@ def drawn(seed: int) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize(
     "truth", [relu_pair(0.0), relu_pair(0.5), relu_pair(0.75, 0.9)], ids=["independent", "half", "rare"]
 )
-def test_zeros_and_what_lies_beside_them(truth: Truth) -> None:
+def test_zeros_and_values_beside_them(truth: Truth) -> None:
     """Gao's form at distance 0 alone is off by .03 to .06 here."""
     x, y = (
         np.stack(side)[:, :, None] for side in zip(*(truth.sample(5_000, s) for s in range(5)), strict=True)
@@ -43,6 +44,12 @@ def test_terms_equal_a_loop_over_samples(steps: int) -> None:
     x, y = normal_scores(table).T
     for k, terms in zip((3, 12), _neighbourhoods(x[:, None], y[:, None], [3, 12]), strict=True):
         np.testing.assert_allclose(terms, [naive(x, y, i, k) for i in range(300)], atol=1e-12)
+
+
+def test_no_neighbours_and_a_single_permutation_are_refused() -> None:
+    for options in ({"k": 0}, {"permutations": 1}):
+        with pytest.raises(InputError, match="expected at least 1 and 2"):
+            Ksg(**options)
 
 
 def naive(x: np.ndarray, y: np.ndarray, i: int, k: int) -> float:

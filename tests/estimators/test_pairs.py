@@ -15,7 +15,7 @@ import pytest
 from nif.core.errors import InputError
 from nif.core.types import Advance, ignore
 from nif.estimators import ESTIMATORS
-from nif.estimators.entropy import entropy
+from nif.estimators.entropy import entropy_and_stderr
 from nif.estimators.estimate import Estimate, Outcome
 from nif.estimators.pairs import (
     PairwiseRunner,
@@ -29,7 +29,7 @@ from nif.estimators.pairs import (
 
 @dataclass(frozen=True)
 class Covariance:
-    """Not information, but a number that any pair of columns has, and that is not symmetric."""
+    """Not information, but a number that is defined for any pair of columns and not symmetric."""
 
     def estimate(self, x: np.ndarray, y: np.ndarray, *, seed: int = 0, advance: Advance = ignore) -> Estimate:
         advance(len(x))
@@ -39,7 +39,7 @@ class Covariance:
 
 @dataclass(frozen=True)
 class CovarianceTable(Covariance):
-    """The same with a faster way for all pairs."""
+    """The same with a faster method for all pairs."""
 
     def pairwise(self, x: np.ndarray, y: np.ndarray, *, seed: int = 0, advance: Advance = ignore) -> Estimate:
         advance(x.shape[1] * y.shape[1])
@@ -55,28 +55,28 @@ def table() -> np.ndarray:
 
 def test_between_puts_every_pair_in_its_place(table: np.ndarray) -> None:
     x, y = table[:, :3], table[:, 3:]
-    found = PairwiseRunner(Covariance()).between(x, y)
-    np.testing.assert_allclose(found.nats, x.T @ y / 60)
-    np.testing.assert_allclose(found.stderr, np.repeat(x[0][:, None], 2, axis=1))
+    result = PairwiseRunner(Covariance()).between(x, y)
+    np.testing.assert_allclose(result.nats, x.T @ y / 60)
+    np.testing.assert_allclose(result.stderr, np.repeat(x[0][:, None], 2, axis=1))
 
 
 @pytest.mark.parametrize("estimator", [Covariance(), CovarianceTable()], ids=["listed", "table"])
-@pytest.mark.parametrize("share", [0.2, 0.9])
-def test_pairs_that_are_not_wanted_change_nothing_for_those_that_are(
-    table: np.ndarray, estimator: Covariance, share: float
+@pytest.mark.parametrize("fraction", [0.2, 0.9])
+def test_unwanted_pairs_do_not_change_the_wanted_ones(
+    table: np.ndarray, estimator: Covariance, fraction: float
 ) -> None:
-    wanted = np.random.default_rng(1).uniform(size=(5, 5)) < share
-    told: list[float] = []
-    found = PairwiseRunner(estimator, advance=told.append).between(table, -table, wanted)
+    wanted = np.random.default_rng(1).uniform(size=(5, 5)) < fraction
+    done: list[float] = []
+    result = PairwiseRunner(estimator, advance=done.append).between(table, -table, wanted)
     whole = PairwiseRunner(estimator).between(table, -table)
-    np.testing.assert_allclose(found.nats[wanted], whole.nats[wanted])
-    assert sum(told) == 25
+    np.testing.assert_allclose(result.nats[wanted], whole.nats[wanted])
+    assert sum(done) == 25
     if wanted.sum() <= 10 or not isinstance(estimator, CovarianceTable):
-        assert not found.nats[~wanted].any() and (found.p_value[~wanted] == 1).all()
+        assert not result.nats[~wanted].any() and (result.p_value[~wanted] == 1).all()
 
 
 @pytest.mark.parametrize("name", ["binned", "gaussian_copula"])
-def test_few_pairs_are_estimated_as_they_are_among_all(name: str) -> None:
+def test_few_pairs_and_all_pairs_agree(name: str) -> None:
     generator = np.random.default_rng(0)
     x = np.maximum(generator.normal(size=(400, 6)), 0)
     y = x + generator.normal(size=x.shape)
@@ -89,12 +89,12 @@ def test_few_pairs_are_estimated_as_they_are_among_all(name: str) -> None:
 
 def test_within_is_symmetric_with_the_entropy_on_the_diagonal(table: np.ndarray) -> None:
     table[:, 4] = 3.0
-    found = PairwiseRunner(Covariance()).within(table)
+    result = PairwiseRunner(Covariance()).within(table)
     off = ~np.eye(5, dtype=bool)
-    np.testing.assert_allclose(found.nats[off], (table.T @ table / 60)[off])
-    np.testing.assert_allclose(np.diag(found.nats), [np.log(60)] * 4 + [0.0])
-    assert np.diag(found.p_value).tolist() == [0, 0, 0, 0, 1]
-    assert found.outcome[4, 4] == Outcome.DEGENERATE
+    np.testing.assert_allclose(result.nats[off], (table.T @ table / 60)[off])
+    np.testing.assert_allclose(np.diag(result.nats), [np.log(60)] * 4 + [0.0])
+    assert np.diag(result.p_value).tolist() == [0, 0, 0, 0, 1]
+    assert result.outcome[4, 4] == Outcome.DEGENERATE
 
 
 TWO_COLUMNS = 3 * 60 * 128
@@ -121,7 +121,7 @@ def test_one_or_two_jobs_and_small_blocks_give_the_same_bits(name: str) -> None:
     )
     assert one.nats.tobytes() == two.nats.tobytes()
     assert one.p_value.tobytes() == two.p_value.tobytes()
-    if name == "gaussian_copula":  # a matrix product in other blocks rounds otherwise
+    if name == "gaussian_copula":  # a matrix product in other blocks rounds differently
         np.testing.assert_allclose(one.nats, small.nats, rtol=1e-12)
     else:
         assert one.nats.tobytes() == small.nats.tobytes()
@@ -137,7 +137,7 @@ def test_blocks_follow_the_memory_allowed() -> None:
 
 
 @pytest.mark.parametrize("memory", ["much", "-1GB", "", True, None])
-def test_memory_that_is_no_size(memory: object) -> None:
+def test_memory_must_be_a_size(memory: object) -> None:
     with pytest.raises(InputError, match="expected a number of bytes or a size such as '1GB'"):
         bytes_of(memory)
 
@@ -153,13 +153,12 @@ import signal
 import numpy as np
 from nif.estimators.estimate import Estimate
 from nif.estimators import ESTIMATORS
-from nif.estimators.memory import Resources
-from nif.estimators.pairs import PairwiseRunner
+from nif.estimators.pairs import PairwiseRunner, Resources
 
 class Sleeper:
     def estimate(self, x, y, *, seed, advance):
         import os, time
-        os.write(1, f"{os.getpid()}\\n".encode())  # in one piece: two workers write at once
+        os.write(1, f"{os.getpid()}\\n".encode())  # atomic: two workers write at once
         time.sleep(60)
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
@@ -169,7 +168,7 @@ PairwiseRunner(Sleeper(), limits=Resources(memory=1_000_000, n_jobs=2)).between(
 
 
 def test_an_interrupt_leaves_no_process_behind() -> None:
-    """The work runs in processes of joblib's; after Ctrl-C they are gone."""
+    """The work runs in joblib's processes, which end after Ctrl-C."""
     with subprocess.Popen(
         [sys.executable, "-c", FOREVER], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as program:
@@ -195,17 +194,17 @@ def test_progress_adds_up_to_the_number_of_pairs(table: np.ndarray) -> None:
 
 
 def test_one_column_has_only_its_diagonal() -> None:
-    found = PairwiseRunner(Covariance()).within(np.arange(60.0)[:, None])
-    assert found.nats.shape == (1, 1)
+    result = PairwiseRunner(Covariance()).within(np.arange(60.0)[:, None])
+    assert result.nats.shape == (1, 1)
 
 
 def test_entropy_of_a_coin() -> None:
-    value, stderr = entropy(np.array([0.0, 1.0, 1.0, 1.0] * 25))
+    value, stderr = entropy_and_stderr(np.array([0.0, 1.0, 1.0, 1.0] * 25))
     p = np.array([0.25, 0.75])
     assert value == pytest.approx(-(p * np.log(p)).sum())
     assert stderr == pytest.approx(np.sqrt(p @ np.log(p) ** 2 - value**2) / 10)
 
 
-def test_a_number_of_jobs_that_means_nothing() -> None:
+def test_zero_jobs_are_refused() -> None:
     with pytest.raises(InputError, match="n_jobs is 0; expected None, a number of processes"):
         checked_jobs(0)

@@ -1,4 +1,4 @@
-"""What ranks lose of a correlation: against the information of normal pairs, which is known."""
+"""The bias of ranks, against the known information of normal pairs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import nif
-from nif.estimators.ranks import lost_to_ranks, normal_scores
+from nif.estimators.ranks import normal_scores, rank_bias
 
 
 def of_normal_pairs(rho: float, rows: int, repeats: int) -> nif.estimators.estimate.Estimate:
@@ -16,18 +16,18 @@ def of_normal_pairs(rho: float, rows: int, repeats: int) -> nif.estimators.estim
 
 @pytest.mark.parametrize("rows", [60, 500])
 @pytest.mark.parametrize("rho", [0.5, 0.9, 0.97, 0.99])
-def test_what_ranks_lose_is_put_back(rho: float, rows: int) -> None:
-    found = of_normal_pairs(rho, rows, repeats=400)
-    off, deviation = found.nats.mean() + 0.5 * np.log1p(-(rho**2)), found.nats.std()
+def test_the_bias_of_ranks_is_corrected(rho: float, rows: int) -> None:
+    estimate = of_normal_pairs(rho, rows, repeats=400)
+    off, deviation = estimate.nats.mean() + 0.5 * np.log1p(-(rho**2)), estimate.nats.std()
     assert abs(off) < 0.2 * deviation  # three standard errors of the mean, and the fit
-    assert np.mean(found.stderr) == pytest.approx(deviation, rel=0.25)
+    assert np.mean(estimate.stderr) == pytest.approx(deviation, rel=0.25)
     if rho >= 0.97:
-        assert off - lost_to_ranks(np.array(rho), rows) < -0.35 * deviation
+        assert off - rank_bias(np.array(rho), rows) < -0.35 * deviation
 
 
-def test_nothing_is_lost_where_ranks_tell_nothing_apart_or_all_agrees() -> None:
-    assert not lost_to_ranks(np.array([0.0, 0.9]), 500, untied=np.array([1.0, 0.0])).any()
-    assert np.isfinite(lost_to_ranks(np.array([1 - 1e-12, -1 + 1e-12]), 50)).all()
+def test_no_bias_with_complete_ties_or_perfect_correlation() -> None:
+    assert not rank_bias(np.array([0.0, 0.9]), 500, untied=np.array([1.0, 0.0])).any()
+    assert np.isfinite(rank_bias(np.array([1 - 1e-12, -1 + 1e-12]), 50)).all()
     coins = np.random.default_rng(0).integers(0, 2, (1, 100, 1)).astype(float)
     assert nif.GaussianCopula().estimate(coins, coins).nats[0] == pytest.approx(np.log(2), abs=0.01)
 

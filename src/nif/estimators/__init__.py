@@ -1,4 +1,4 @@
-"""One file for each way to estimate mutual information."""
+"""Estimators of mutual information, one file or package per method."""
 
 from nif.estimators.binned import Binned
 from nif.estimators.estimate import Estimator
@@ -15,4 +15,4 @@ ESTIMATORS: dict[str, type[Estimator]] = {
     "smile": Smile,
     "nwj": Nwj,
 }
-"""Every estimator by the name it has on the command line."""
+"""Every estimator by its name on the command line."""

@@ -16,7 +16,7 @@ MOST_TERMS_FOR_MINE = 5_000
 
 
 def automatic(terms: int) -> Estimator:
-    """The estimator for this many terms of mutual information.
+    """The estimator for this number of mutual information terms.
 
     Example:
         >>> automatic(5_000), automatic(5_001)
@@ -34,7 +34,7 @@ def estimate(x: Any, y: Any, estimator: Estimator | None = None, seed: int = 0) 
         x: ``[sample]`` or ``[sample, dim]``; a Tensor, array, DataFrame, Series or list. 50 rows or more.
         y: The same number of rows.
         estimator: `Mine()` if None.
-        seed: Seeds all that is drawn.
+        seed: Random seed.
 
     Returns:
         One number with its standard error and p-value, in nats.
@@ -43,18 +43,17 @@ def estimate(x: Any, y: Any, estimator: Estimator | None = None, seed: int = 0) 
         InputError: Not numeric, NaN or infinite, too few rows, or sides of different length.
 
     Example:
+        >>> import numpy as np
         >>> x = np.random.default_rng(0).normal(size=1000)
-        >>> found = estimate(x, -x + np.random.default_rng(1).normal(size=1000), estimator=Binned())
-        >>> bool(abs(found.nats - 0.347) < 3 * found.stderr)
+        >>> noisy = -x + np.random.default_rng(1).normal(size=1000)
+        >>> information = estimate(x, noisy, estimator=Binned())
+        >>> bool(abs(information.nats - 0.347) < 3 * information.stderr)
         True
     """
     left, right = columns(x, "x"), columns(y, "y")
     same_length(left, right)
-    return (
-        (checked_estimator(estimator) or Mine())
-        .estimate(left[None], right[None], seed=seed)
-        .map(lambda values: values[0])
-    )
+    method = checked_estimator(estimator) or Mine()
+    return method.estimate(left[None], right[None], seed=seed).map(lambda values: values[0])
 
 
 def pairwise(
@@ -73,10 +72,10 @@ def pairwise(
         x: ``[sample, a]``; a Tensor, array, DataFrame or list. 50 rows or more.
         y: ``[sample, b]``; x itself if None. The diagonal then holds the entropy of each column's values.
         estimator: `Mine()` up to 5,000 pairs and `Binned()` above if None.
-        seed: Seeds all that is drawn.
-        memory: What a block of pairs may take in each process, on top of data and result.
+        seed: Random seed.
+        memory: Limit for a block of pairs in each process, on top of data and result.
         n_jobs: Processes, through joblib; see `measure`.
-        progress: Show a bar with the time left, in a terminal, after two seconds.
+        progress: Show a progress bar with the remaining time, in a terminal, after two seconds.
 
     Returns:
         Arrays of shape ``[a, b]``, in nats.
@@ -85,6 +84,7 @@ def pairwise(
         InputError: As for `estimate`.
 
     Example:
+        >>> import numpy as np
         >>> table = np.random.default_rng(0).normal(size=(200, 3))
         >>> pairwise(table, estimator=Binned()).nats.shape
         (3, 3)
@@ -93,10 +93,8 @@ def pairwise(
     right = left if y is None else columns(y, "y")
     same_length(left, right)
     count = left.shape[1] * (left.shape[1] - 1) // 2 if y is None else left.shape[1] * right.shape[1]
-    used, limits = (
-        checked_estimator(estimator) or automatic(count),
-        Resources(bytes_of(memory), checked_jobs(n_jobs)),
-    )
+    method = checked_estimator(estimator) or automatic(count)
+    limits = Resources(bytes_of(memory), checked_jobs(n_jobs))
     with progress_bar("estimating", total=count, shown=progress) as advance:
-        pairs = PairwiseRunner(used, seed=seed, limits=limits, advance=advance)
-        return pairs.within(left) if y is None else pairs.between(left, right)
+        runner = PairwiseRunner(method, seed=seed, limits=limits, advance=advance)
+        return runner.within(left) if y is None else runner.between(left, right)

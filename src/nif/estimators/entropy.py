@@ -1,11 +1,13 @@
-"""Entropy of the values that were seen: no information exceeds it, whatever an estimator finds."""
+"""Entropy of the observed values, the upper limit of any information, and pairs with a constant side."""
 
 from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-from nif.estimators.estimate import Estimate, Outcome
+from nif.estimators.estimate import ColumnsX, Estimate, Outcome, SidesX, SidesY
+
+# `scipy.stats.entropy` divides by the sum before it takes logarithms: the same numbers, other last digits.
 
 
 def entropy_of_values(side: Float[np.ndarray, "sample _"]) -> float:
@@ -27,10 +29,35 @@ def entropies_of_values(columns: Float[np.ndarray, "sample column"]) -> Float[np
     return np.array([entropy_of_values(column[:, None]) for column in columns.T])
 
 
-def constant_pairs(
-    x: Float[np.ndarray, "pair sample dim_x"], y: Float[np.ndarray, "pair sample dim_y"]
-) -> Bool[np.ndarray, " pair"]:
-    """Pairs of which a side has one value on all samples.
+def entropy_and_stderr(column: Float[np.ndarray, " sample"]) -> tuple[float, float]:
+    r"""Entropy of the observed values of a column, in nats, and its standard error.
+
+    .. math:: \hat H = -\sum_v \hat p_v \log \hat p_v
+
+    It is ln(samples) if all values differ. The information that a continuous column has about itself is
+    infinite; this is the most that a finite sample can show.
+
+    Example:
+        >>> round(entropy_and_stderr(np.array([0.0, 1.0] * 30))[0], 4)
+        0.6931
+    """
+    _, inverse, counts = np.unique(column, return_inverse=True, return_counts=True)
+    surprise = -np.log(counts / len(column))[inverse]
+    return float(surprise.mean()), float(surprise.std() / np.sqrt(len(column)))
+
+
+def set_entropy(square: Estimate, x: ColumnsX) -> None:
+    """Write the entropy of each column into the diagonal."""
+    nats, stderr = np.array([entropy_and_stderr(column) for column in x.T]).reshape(-1, 2).T
+    constant = np.ptp(x, axis=0) == 0
+    np.fill_diagonal(square.nats, nats)
+    np.fill_diagonal(square.stderr, stderr)
+    np.fill_diagonal(square.p_value, np.where(constant, 1.0, 0.0))
+    np.fill_diagonal(square.outcome, np.where(constant, Outcome.DEGENERATE, Outcome.CONVERGED))
+
+
+def constant_pairs(x: SidesX, y: SidesY) -> Bool[np.ndarray, " pair"]:
+    """Pairs with a side that has one value on all samples.
 
     Example:
         >>> varied, same = np.arange(3.0).reshape(1, 3, 1), np.ones((1, 3, 1))
@@ -40,26 +67,30 @@ def constant_pairs(
     return _constant(x) | _constant(y)
 
 
-def fill(
-    degenerate: Bool[np.ndarray, " pair"],
+def _constant(values: SidesX) -> Bool[np.ndarray, " pair"]:
+    return (np.ptp(values, axis=1) == 0).all(axis=-1)
+
+
+def with_constant_pairs(
+    degenerate: Bool[np.ndarray, "*pairs"],
     nats: Float[np.ndarray, " estimated"],
     stderr: Float[np.ndarray, " estimated"],
     p_value: Float[np.ndarray, " estimated"],
-    outcome: Shaped[np.ndarray, " estimated"],
+    outcome: Shaped[np.ndarray, " estimated"] | Outcome = Outcome.CONVERGED,
     *,
     samples: int,
-    estimator: str,
+    estimator: object,
 ) -> Estimate:
-    """The estimates of the other pairs, with 0 nats, p-value 1 and `Outcome.DEGENERATE` put between.
+    """Estimates of the other pairs, and 0 nats, p-value 1 and `Outcome.DEGENERATE` for the constant ones.
 
     Example:
         >>> one = np.array([0.3])
-        >>> fill(np.array([True, False]), one, one, one, one * 0, samples=50, estimator="Ksg()").nats.tolist()
-        [0.0, 0.3]
+        >>> with_constant_pairs(np.array([True, False]), one, one, one, samples=50, estimator="Ksg()").nats
+        array([0. , 0.3])
     """
 
-    def with_gaps(values: np.ndarray, gap: float) -> np.ndarray:
-        filled = np.full(len(degenerate), gap)
+    def with_gaps(values: object, gap: float) -> np.ndarray:
+        filled = np.full(degenerate.shape, gap)
         filled[~degenerate] = values
         return filled
 
@@ -67,38 +98,7 @@ def fill(
         with_gaps(nats, 0.0),
         stderr=with_gaps(stderr, 0.0),
         p_value=with_gaps(p_value, 1.0),
-        outcome=with_gaps(outcome, float(Outcome.DEGENERATE)),
+        outcome=with_gaps(outcome, Outcome.DEGENERATE),
         samples=samples,
-        estimator=estimator,
+        estimator=str(estimator),
     )
-
-
-def _constant(values: Float[np.ndarray, "pair sample dim"]) -> Bool[np.ndarray, " pair"]:
-    return (np.ptp(values, axis=1) == 0).all(axis=-1)
-
-
-def entropy(column: Float[np.ndarray, " sample"]) -> tuple[float, float]:
-    r"""Entropy of the values of a column as they were seen, in nats, and its standard error.
-
-    .. math:: \hat H = -\sum_v \hat p_v \log \hat p_v
-
-    It is ln(samples) when all values differ: the most that so many samples can show. The information that a
-    continuous column has of itself is infinite.
-
-    Example:
-        >>> round(entropy(np.array([0.0, 1.0] * 30))[0], 4)
-        0.6931
-    """
-    _, inverse, counts = np.unique(column, return_inverse=True, return_counts=True)
-    surprise = -np.log(counts / len(column))[inverse]
-    return float(surprise.mean()), float(surprise.std() / np.sqrt(len(column)))
-
-
-def set_entropy(square: Estimate, x: Float[np.ndarray, "sample a"]) -> None:
-    """Write the entropy of each column into the diagonal."""
-    own = np.array([entropy(column) for column in x.T]).reshape(-1, 2)
-    constant = np.ptp(x, axis=0) == 0
-    np.fill_diagonal(square.nats, own[:, 0])
-    np.fill_diagonal(square.stderr, own[:, 1])
-    np.fill_diagonal(square.p_value, np.where(constant, 1.0, 0.0))
-    np.fill_diagonal(square.outcome, np.where(constant, Outcome.DEGENERATE, Outcome.CONVERGED))

@@ -16,12 +16,20 @@ from nif.core.errors import InputError
 from nif.core.html import Cell, Row, probability, table
 from nif.core.types import Advance, Values, ignore
 
+SidesX = Float[np.ndarray, "pair sample dim_x"]
+SidesY = Float[np.ndarray, "pair sample dim_y"]
+"""The two sides of a batch of pairs."""
+
+ColumnsX = Float[np.ndarray, "sample a"]
+ColumnsY = Float[np.ndarray, "sample b"]
+"""Columns of numbers; all pairs of them are estimated."""
+
 
 class Outcome(IntEnum):
     """How the estimate of one pair ended; reported, never printed as a warning."""
 
     CONVERGED = 0
-    """The estimator finished as intended."""
+    """The estimator finished normally."""
     NOT_CONVERGED = 1
     """The budget ran out while the bound was still rising: the value is likely too low."""
     DEGENERATE = 2
@@ -30,23 +38,23 @@ class Outcome(IntEnum):
 
 @dataclass(frozen=True, eq=False)
 class Estimate:
-    """Mutual information of one pair or of many, with its uncertainty.
+    """Mutual information of one pair or several, with its uncertainty.
 
     The arrays have one shape: ``()`` for one pair, ``[pair]`` for a batch, ``[a, b]`` for all pairs.
 
     Attributes:
-        nats: The estimate. Not clipped: an unbiased estimate of 0 is negative half of the time.
+        nats: The estimate, not clipped at 0: an unbiased estimate of 0 is negative half the time.
         stderr: Standard error of `nats` from the sampling of the data, in nats.
         p_value: Probability of a value this large if the two sides were independent.
         outcome: An `Outcome` for each pair.
-        samples: Rows of data each value rests on.
+        samples: Number of rows that each value is estimated from.
         estimator: The estimator and its options, as text.
 
     Example:
-        >>> one = Estimate.of(0.4, stderr=0.02, p_value=0.001, samples=500, estimator="GaussianCopula()")
-        >>> one
+        >>> estimate = Estimate.of(0.4, stderr=0.02, p_value=0.001, samples=500, estimator="GaussianCopula()")
+        >>> estimate
         Estimate(0.4000 ± 0.0200 nats, p = 0.001, 500 samples, GaussianCopula())
-        >>> round(float(one.bits), 3)
+        >>> round(float(estimate.bits), 3)
         0.577
     """
 
@@ -95,17 +103,17 @@ class Estimate:
             InputError: `level` is not between 0 and 1.
 
         Example:
-            >>> one = Estimate.of(0.4, stderr=0.02, p_value=0.001, samples=500, estimator="Ksg()")
-            >>> [round(float(end), 3) for end in one.interval()]
+            >>> estimate = Estimate.of(0.4, stderr=0.02, p_value=0.001, samples=500, estimator="Ksg()")
+            >>> [round(float(end), 3) for end in estimate.interval()]
             [0.361, 0.439]
         """
         if not 0 < level < 1:
-            raise InputError(f"level is {level}; expected a share between 0 and 1, such as 0.95.")
+            raise InputError(f"level is {level}; expected a fraction between 0 and 1, such as 0.95.")
         half = norm.ppf(0.5 + level / 2) * self.stderr
         return np.maximum(self.nats - half, 0.0), np.maximum(self.nats + half, 0.0)
 
     def map(self, rearrange: Callable[[np.ndarray], Any]) -> Estimate:
-        """The same values in another arrangement, for example ``estimate.map(np.transpose)``."""
+        """Apply a function to every array, for example ``estimate.map(np.transpose)``."""
         return Estimate(
             nats=rearrange(self.nats),
             stderr=rearrange(self.stderr),
@@ -132,38 +140,24 @@ class Estimate:
 class Estimator(Protocol):
     """A method that estimates mutual information for a batch of pairs.
 
-    An estimator is a frozen dataclass of options, so that its `repr` says how a value was made. It
+    An estimator is a frozen dataclass of options, so that its `repr` states the method. It
 
     - returns exactly 0 nats, p-value 1 and `Outcome.DEGENERATE` where a side is constant;
-    - gives the same bits for the same data and seed, and touches no global random state;
+    - returns the same bits for the same data and seed, and touches no global random state;
     - never clips at 0, never returns NaN or infinity for finite data;
-    - takes its data already checked (see `nif.estimators.inputs`).
+    - expects checked arrays (see `nif.estimators.inputs`).
     """
 
-    def estimate(
-        self,
-        x: Float[np.ndarray, "pair sample dim_x"],
-        y: Float[np.ndarray, "pair sample dim_y"],
-        *,
-        seed: int = 0,
-        advance: Advance = ignore,
-    ) -> Estimate:
+    def estimate(self, x: SidesX, y: SidesY, *, seed: int = 0, advance: Advance = ignore) -> Estimate:
         """Estimate I(X; Y) of each pair; arrays of the result have shape ``[pair]``."""
         ...
 
 
 @runtime_checkable
 class PairwiseEstimator(Protocol):
-    """An estimator that has a faster way for every column of x with every column of y."""
+    """An estimator with a faster method for all pairs of columns."""
 
-    def pairwise(
-        self,
-        x: Float[np.ndarray, "sample a"],
-        y: Float[np.ndarray, "sample b"],
-        *,
-        seed: int = 0,
-        advance: Advance = ignore,
-    ) -> Estimate:
+    def pairwise(self, x: ColumnsX, y: ColumnsY, *, seed: int = 0, advance: Advance = ignore) -> Estimate:
         """Estimate I(X_a; Y_b) of all pairs; arrays of the result have shape ``[a, b]``."""
         ...
 

@@ -6,17 +6,22 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from scipy.special import digamma
 from scipy.stats import beta, chi2
 
 from nif.core.types import Advance, ignore
-from nif.estimators.entropy import constant_pairs, entropies_of_values, entropy_of_values, fill
-from nif.estimators.estimate import Estimate, Outcome
-from nif.estimators.ranks import lost_to_ranks, standard_scores
+from nif.estimators.entropy import (
+    constant_pairs,
+    entropies_of_values,
+    entropy_of_values,
+    with_constant_pairs,
+)
+from nif.estimators.estimate import ColumnsX, ColumnsY, Estimate, SidesX, SidesY
+from nif.estimators.ranks import rank_bias, standard_scores
 
-DOUBT = 0.5
-"""Share of what ranks lose that is taken for its own standard error: strong ones deviate more."""
+RANK_BIAS_UNCERTAINTY = 0.5
+"""Fraction of the correction for ranks that is its standard error: strong correlations deviate more."""
 
 
 @dataclass(frozen=True)
@@ -25,90 +30,59 @@ class GaussianCopula:
 
     .. math:: I = -\tfrac12 \log \frac{|\Sigma|}{|\Sigma_x| |\Sigma_y|}
 
-    of the normal scores, less the bias that the entropy of a fitted Gaussian has, plus what ranks lose of a
-    correlation (`nif.estimators.ranks.lost_to_ranks`). Fast and exact where the copula is Gaussian; elsewhere
-    it is a lower bound in the limit of many samples. It sees monotone dependence only: y = x² looks
-    independent, and ties (ReLU units) are not understood as atoms.
+    of the normal scores, less the bias of the entropy of a fitted Gaussian, plus the loss of information by
+    ranking (`nif.estimators.ranks.rank_bias`). Fast, and exact where the copula is Gaussian; elsewhere it is
+    a lower bound in the limit of many samples. It detects monotone dependence only: y = x² looks independent,
+    and ties (ReLU units) are not treated as atoms.
 
     References:
         Ince et al. (2017), A statistical framework for neuroimaging data analysis based on mutual information
         estimated via a Gaussian copula, https://arxiv.org/abs/1611.03336 (bias: its eq. 10)
 
     Example:
-        >>> x = np.random.default_rng(0).normal(size=(1, 500, 1))
-        >>> found = GaussianCopula().estimate(x, x + np.random.default_rng(1).normal(size=(1, 500, 1)))
-        >>> bool(abs(found.nats[0] - 0.347) < 3 * found.stderr[0])
+        >>> x, noise = np.random.default_rng(0).normal(size=(2, 1, 500, 1))
+        >>> information = GaussianCopula().estimate(x, x + noise)
+        >>> bool(abs(information.nats[0] - 0.347) < 3 * information.stderr[0])
         True
     """
 
-    def estimate(
-        self,
-        x: Float[np.ndarray, "pair sample dim_x"],
-        y: Float[np.ndarray, "pair sample dim_y"],
-        *,
-        seed: int = 0,
-        advance: Advance = ignore,
-    ) -> Estimate:
-        """Estimate I(X; Y) of each pair; see `nif.estimators.estimate.Estimator`. Nothing is drawn."""
+    def estimate(self, x: SidesX, y: SidesY, *, seed: int = 0, advance: Advance = ignore) -> Estimate:
+        """Estimate I(X; Y) of each pair; see `nif.estimators.estimate.Estimator`. The seed is not used."""
         degenerate = constant_pairs(x, y)
-        kept = list(zip(x[~degenerate], y[~degenerate], strict=True))
-        most = np.array([min(map(entropy_of_values, pair)) for pair in kept])
-        found = [_one(*pair, math.exp(nats) / len(pair[0])) for pair, nats in zip(kept, most, strict=True)]
-        nats, stderr, p_value = np.array(found).reshape(-1, 3).T
-        nats = np.minimum(nats, most)
+        pairs = list(zip(x[~degenerate], y[~degenerate], strict=True))
+        limits = np.array([min(map(entropy_of_values, pair)) for pair in pairs])
+        results = [
+            _estimate_pair(*pair, math.exp(limit) / len(pair[0]))
+            for pair, limit in zip(pairs, limits, strict=True)
+        ]
+        nats, stderr, p_value = np.array(results).reshape(-1, 3).T
         advance(len(x))
-        outcome = np.full(len(nats), Outcome.CONVERGED)
-        return fill(degenerate, nats, stderr, p_value, outcome, samples=x.shape[1], estimator=repr(self))
+        return with_constant_pairs(
+            degenerate, np.minimum(nats, limits), stderr, p_value, samples=x.shape[1], estimator=self
+        )
 
-    def pairwise(
-        self,
-        x: Float[np.ndarray, "sample a"],
-        y: Float[np.ndarray, "sample b"],
-        *,
-        seed: int = 0,
-        advance: Advance = ignore,
-    ) -> Estimate:
+    def pairwise(self, x: ColumnsX, y: ColumnsY, *, seed: int = 0, advance: Advance = ignore) -> Estimate:
         """Estimate I(X_a; Y_b) of all pairs from one matrix of correlations."""
-        rho = standard_scores(x).T @ standard_scores(y) / len(x)
+        samples = len(x)
+        rho = standard_scores(x).T @ standard_scores(y) / samples
         advance(rho.size)
-        degenerate = (np.ptp(x, axis=0) == 0)[:, None] | (np.ptp(y, axis=0) == 0)[None, :]
-        most = np.minimum.outer(entropies_of_values(x), entropies_of_values(y))
-        return self.of_correlations(rho, degenerate, len(x), np.exp(most) / len(x))
-
-    def of_correlations(
-        self,
-        rho: Float[np.ndarray, "a b"],
-        degenerate: Bool[np.ndarray, "a b"],
-        samples: int,
-        untied: Float[np.ndarray, "a b"] | float = 1.0,
-        ranked: int | None = None,
-    ) -> Estimate:
-        """I(X_a; Y_b) from the correlations of the normal scores.
-
-        Args:
-            rho: Of each pair.
-            degenerate: Where a side is constant.
-            samples: Rows that they rest on.
-            untied: Exponential of the entropy of the values of the side that has less of it, as a share of
-                the rows that are ranked: 1 where all values differ.
-            ranked: Rows among which each value was ranked; all if None.
-        """
-        ranked = samples if ranked is None else ranked
-        rho = np.clip(rho, -1 + 1e-12, 1 - 1e-12)
-        lost = lost_to_ranks(rho, ranked, untied)
+        varied = ~((np.ptp(x, axis=0) == 0)[:, None] | (np.ptp(y, axis=0) == 0)[None, :])
+        rho = np.clip(rho, -1 + 1e-12, 1 - 1e-12)[varied]
+        untied = np.exp(np.minimum.outer(entropies_of_values(x), entropies_of_values(y))[varied]) / samples
+        lost = rank_bias(rho, samples, untied)
         nats = -0.5 * np.log1p(-(rho**2)) + lost - _bias(samples, 1, 1)
-        variance = _variance(rho**2, samples) + _null_variance(samples, 1, 1) + (DOUBT * lost) ** 2
-        return Estimate.of(
-            np.where(degenerate, 0.0, np.minimum(nats, np.log(ranked * untied))),
-            stderr=np.where(degenerate, 0.0, np.sqrt(variance)),
-            p_value=np.where(degenerate, 1.0, beta.sf(rho**2, 0.5, (samples - 2) / 2)),
-            outcome=np.where(degenerate, Outcome.DEGENERATE, Outcome.CONVERGED),
+        variance = _variance(rho**2, samples) + _null_variance(samples, 1, 1)
+        return with_constant_pairs(
+            ~varied,
+            np.minimum(nats, np.log(samples * untied)),
+            np.sqrt(variance + (RANK_BIAS_UNCERTAINTY * lost) ** 2),
+            beta.sf(rho**2, 0.5, (samples - 2) / 2),
             samples=samples,
-            estimator=repr(self),
+            estimator=self,
         )
 
 
-def _one(
+def _estimate_pair(
     x: Float[np.ndarray, "sample dim_x"], y: Float[np.ndarray, "sample dim_y"], untied: float
 ) -> tuple[float, ...]:
     """Nats, standard error and p-value of one pair of vectors (Wilks' ratio)."""
@@ -120,10 +94,10 @@ def _one(
     else:
         statistic = (samples - 1 - (dim_x + dim_y + 1) / 2) * 2 * plug_in
         p_value = chi2.sf(statistic, dim_x * dim_y)
-    lost = float(lost_to_ranks(correlations, samples, untied).sum())
+    lost = float(rank_bias(correlations, samples, untied).sum())
     variance = _variance(correlations**2, samples).sum() + _null_variance(samples, dim_x, dim_y)
     nats = plug_in + lost - _bias(samples, dim_x, dim_y)
-    return nats, math.sqrt(variance + (DOUBT * lost) ** 2), float(p_value)
+    return nats, math.sqrt(variance + (RANK_BIAS_UNCERTAINTY * lost) ** 2), float(p_value)
 
 
 def _canonical_correlations(x: np.ndarray, y: np.ndarray) -> Float[np.ndarray, " correlation"]:
@@ -140,7 +114,7 @@ def _bias(samples: int, dim_x: int, dim_y: int) -> float:
     """Mean of the plug-in value for independent Gaussian sides."""
 
     def log_det(dim: int) -> float:
-        """Expected log determinant of a Wishart matrix, up to what cancels."""
+        """Expected log determinant of a Wishart matrix, up to terms that cancel."""
         return float(digamma((samples - np.arange(1, dim + 1)) / 2).sum())
 
     return (log_det(dim_x) + log_det(dim_y) - log_det(dim_x + dim_y)) / 2

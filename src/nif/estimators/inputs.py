@@ -1,4 +1,4 @@
-"""Turn what a user has into checked arrays, or say in one sentence what is wrong with it."""
+"""Convert and check the inputs of an estimate."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def columns(data: Any, name: str) -> Float[np.ndarray, "sample dim"]:
     if len(array) < FEWEST_SAMPLES:
         raise InputError(
             f"{name} has {len(array)} samples; mutual information needs at least {FEWEST_SAMPLES}. "
-            "Give more rows."
+            "Pass more rows."
         )
     bad = ~np.isfinite(array)
     if bad.any():
@@ -45,25 +45,24 @@ def columns(data: Any, name: str) -> Float[np.ndarray, "sample dim"]:
 
 
 def same_length(x: np.ndarray, y: np.ndarray) -> None:
-    """Refuse two sides that can not have been sampled together."""
+    """Raise `InputError` if two sides have different numbers of samples."""
     if len(x) != len(y):
         raise InputError(
-            f"x has {len(x)} samples and y has {len(y)}; both sides of a pair need the same rows in the "
-            "same order."
+            f"x has {len(x)} samples and y has {len(y)}; both sides need the same rows in the same order."
         )
 
 
-def checked_estimator(given: Any) -> Any:
-    """An estimator, or what stands for the automatic choice (None).
+def checked_estimator(estimator: Any) -> Any:
+    """Return an estimator, or None for the automatic choice; raise `InputError` for anything else.
 
     Example:
         >>> checked_estimator("binned")
         Traceback (most recent call last):
         nif.InputError: estimator is 'binned'; expected one such as nif.Mine(), or None.
     """
-    if given is None or (isinstance(given, Estimator) and not isinstance(given, type)):
-        return given
-    raise InputError(f"estimator is {given!r}; expected one such as nif.Mine(), or None.")
+    if estimator is None or (isinstance(estimator, Estimator) and not isinstance(estimator, type)):
+        return estimator
+    raise InputError(f"estimator is {estimator!r}; expected one such as nif.Mine(), or None.")
 
 
 def _numeric(data: Any, name: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""How functions are compiled for the processor."""
+"""Compilation of functions with numba."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _as_written = partial(njit, cache=True, nogil=True, error_model="numpy")
 
 
 def compiled(function: Callable[..., Any]) -> Any:
-    """Compile with numba: without the interpreter's lock, kept on disk for the next process.
+    """Compile with numba: without the interpreter's lock, cached on disk for the next process.
 
-    Arithmetic keeps to IEEE 754, no fast math: a process that compiles and one that loads the code inline it
-    differently, and both must round alike. What should be fused or reordered is written so, in lanes.
+    Arithmetic follows IEEE 754, without fast math: a process that compiles and one that loads the code inline
+    it differently, and both must round alike. Fused or reordered operations are written out, in lanes.
     """
     return _as_written()(inspect.unwrap(function))
 
 
 def inlined(function: Callable[..., Any]) -> Any:
-    """The same, but compiled as a part of its one caller: a tenth less time and memory for the first run."""
+    """The same, but inlined in its one caller: 10 % less time and memory for the first run."""
     return _as_written(inline="always")(inspect.unwrap(function))

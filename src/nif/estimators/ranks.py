@@ -1,4 +1,4 @@
-"""Ranks: what mutual information keeps of a column, whatever its scale."""
+"""Ranks: mutual information does not depend on the scale of a column."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from scipy.stats import rankdata
 
 
 def normal_scores(columns: Float[np.ndarray, "sample column"]) -> Float[np.ndarray, "sample column"]:
-    r"""Each column mapped to a normal distribution by its ranks; mutual information does not change.
+    r"""Map each column to a normal distribution by its ranks; mutual information does not change.
 
     .. math:: z = \Phi^{-1}\left(\frac{r - 1/2}{n}\right)
 
@@ -27,37 +27,37 @@ def normal_scores(columns: Float[np.ndarray, "sample column"]) -> Float[np.ndarr
 
 
 def standard_scores(columns: Float[np.ndarray, "sample column"]) -> Float[np.ndarray, "sample column"]:
-    """The same with mean 0 and variance 1, whatever the ties; constant columns 0."""
+    """Normal scores with mean 0 and variance 1 also with ties; 0 for constant columns."""
     scores = normal_scores(columns)
     scores = scores - scores.mean(axis=0)
     deviation = scores.std(axis=0)
     return scores / np.where(deviation > 0, deviation, 1.0)
 
 
-def lost_to_ranks(
+def rank_bias(
     rho: Float[np.ndarray, "*shape"], rows: int, untied: Float[np.ndarray, "*shape"] | float = 1.0
 ) -> Float[np.ndarray, "*shape"]:
-    r"""Nats by which the information of a correlation of normal scores is too low on average.
+    r"""Mean loss of information in nats when a correlation is computed from normal scores.
 
-    A rank tells where a value stands among others, and not where it is. Like any noise in either column this
-    weakens a correlation; here the angle between the columns, whose cosine it is, grows by
+    A rank gives the order of a value, not the value. Like any noise in either column this weakens a
+    correlation; here the angle between the columns, whose cosine is the correlation, grows by
 
     .. math:: \frac{|\rho|}{2 - \rho^2} \, \frac{0.4 + 0.41 \log N}{N}.
 
-    The form is fitted to normal pairs of 50 to 10,000 rows with correlations of .1 to .999. It is little
+    The form is fitted to normal pairs of 50 to 10,000 rows with correlations of .1 to .999. It is small
     beside the standard error of one value (a tenth at .7 and N = 500, half at .97), but all links of a
     network have it.
 
     Args:
-        rho: Of the normal scores.
-        rows: Among which a value is ranked.
-        untied: Share of them that ranks tell apart; values that are the same are ranked without noise.
+        rho: Correlations of the normal scores.
+        rows: Number of values ranked in each column.
+        untied: Fraction of them that ranks distinguish; equal values are ranked without noise.
 
     Example:
-        >>> lost_to_ranks(np.array([0.0, 0.7, 0.97]), rows=500).round(4).tolist()
+        >>> rank_bias(np.array([0.0, 0.7, 0.97]), rows=500).round(4).tolist()
         [0.0, 0.0027, 0.0218]
     """
     angle = np.arccos(np.abs(rho))
-    grown = np.abs(rho) / (2 - rho**2) * (0.4 + 0.41 * np.log(rows)) / rows * untied
-    # No less than is left between columns that are as good as the same.
-    return np.log(np.sin(angle) / np.sin(np.maximum(angle - grown, np.minimum(angle, 1e-6))))
+    growth = np.abs(rho) / (2 - rho**2) * (0.4 + 0.41 * np.log(rows)) / rows * untied
+    # A minimal angle is left between columns that are nearly the same.
+    return np.log(np.sin(angle) / np.sin(np.maximum(angle - growth, np.minimum(angle, 1e-6))))

@@ -1,4 +1,4 @@
-"""Samplers that know their mutual information exactly: what estimators are held against.
+"""Samplers with exactly known mutual information, for testing estimators.
 
 References:
     Czyż et al. (2023), Beyond Normal: on the evaluation of mutual information estimators,
@@ -21,12 +21,9 @@ from scipy.stats import norm, poisson
 
 Column = Float[np.ndarray, " sample"]
 
-
 Vectors = Float[np.ndarray, "sample dim"]
 
-
 Map = Callable[[Column], Column]
-
 
 Draw = Callable[[int, np.random.Generator], tuple[Column, Column] | tuple[Vectors, Vectors]]
 
@@ -72,7 +69,7 @@ def correlated_normal(rho: float) -> Truth:
 
 
 def normal_with(nats: float) -> Truth:
-    """The correlated normal that has this much information.
+    """The correlated normal with this mutual information.
 
     Example:
         >>> round(normal_with(3.0).nats, 6)
@@ -82,7 +79,7 @@ def normal_with(nats: float) -> Truth:
 
 
 def mapped(truth: Truth, name: str, of_x: Map, of_y: Map) -> Truth:
-    """Each side through a monotone map of its own: the information stays.
+    """Map each side monotonically; the mutual information does not change.
 
     Example:
         >>> round(mapped(correlated_normal(0.75), "exponential", np.exp, np.exp).nats, 4)
@@ -115,7 +112,7 @@ def uniform_with_noise(half_width: float) -> Truth:
 
 
 def student(freedom: int) -> Truth:
-    r"""Bivariate Student distribution with identity dispersion: dependent through its common scale.
+    r"""Bivariate Student distribution with identity dispersion: dependent through their common scale.
 
     .. math:: I = 2 h(t_\nu) - h(t_{\nu, 2})
 
@@ -125,9 +122,9 @@ def student(freedom: int) -> Truth:
     """
 
     def entropy(dim: int) -> float:
-        half, all_ = freedom / 2, (freedom + dim) / 2
-        normaliser = gammaln(half) - gammaln(all_) + dim / 2 * math.log(freedom * math.pi)
-        return float(normaliser + all_ * (digamma(all_) - digamma(half)))
+        half, full = freedom / 2, (freedom + dim) / 2
+        normaliser = gammaln(half) - gammaln(full) + dim / 2 * math.log(freedom * math.pi)
+        return float(normaliser + full * (digamma(full) - digamma(half)))
 
     def draw(samples: int, generator: np.random.Generator) -> tuple[Column, Column]:
         x, y = generator.standard_normal((2, samples))
@@ -138,7 +135,7 @@ def student(freedom: int) -> Truth:
 
 
 def normal_vectors(rho: float, dim: int) -> Truth:
-    r"""Two vectors of normal variables, each component correlated with its like: :math:`I = d I_1`.
+    r"""Two vectors of normal variables, correlated component by component: :math:`I = d I_1`.
 
     Example:
         >>> round(normal_vectors(0.75, dim=3).nats / correlated_normal(0.75).nats, 6)
@@ -191,7 +188,7 @@ def uniform_steps(values: int) -> Truth:
 def zero_inflated_poisson(zeros: float) -> Truth:
     r"""X exponential; Y = 0 with this probability, else Poisson with mean X (Gao et al. 2017).
 
-    A Poisson variable is 0 as well, so that a zero does not say where it came from. The value is therefore
+    A Poisson variable can be 0 too, so that a zero does not show its origin. The value is therefore
     integrated numerically; the paper's :math:`(1 - p) I_0` holds at p = 0 only.
 
     Example:
@@ -199,11 +196,11 @@ def zero_inflated_poisson(zeros: float) -> Truth:
         0.3012
     """
     counts = np.arange(200)
-    seen = (1 - zeros) * 0.5 ** (counts + 1) + zeros * (counts == 0)
+    margin = (1 - zeros) * 0.5 ** (counts + 1) + zeros * (counts == 0)
 
     def information_at(x: float) -> float:
-        given = (1 - zeros) * poisson.pmf(counts, x) + zeros * (counts == 0)
-        return float(math.exp(-x) * rel_entr(given, seen).sum())
+        conditional = (1 - zeros) * poisson.pmf(counts, x) + zeros * (counts == 0)
+        return float(math.exp(-x) * rel_entr(conditional, margin).sum())
 
     def draw(samples: int, generator: np.random.Generator) -> tuple[Column, Column]:
         x = generator.exponential(size=samples)
@@ -214,7 +211,7 @@ def zero_inflated_poisson(zeros: float) -> Truth:
 
 
 def relu_pair(rho: float, zeros: float = 0.5) -> Truth:
-    r"""Two ReLU units over correlated normal variables, each with this share of zeros.
+    r"""Two ReLU units over correlated normal variables, each with this fraction of zeros.
 
     With a the threshold, the information is that of a mixture of an atom, two half-lines and a quadrant;
     the density parts are integrated numerically.
@@ -239,12 +236,12 @@ def _relu_information(rho: float, a: float) -> float:
         return 0.0
     spread, zero = math.sqrt(1 - rho**2), norm.cdf(a)
 
-    def silent_given(x: float) -> float:
+    def silent_at(x: float) -> float:
         return float(norm.cdf((a - rho * x) / spread))
 
     def both_terms(x: float) -> float:
         """Of one active side x: y silent, and y active with its inner integral in closed form."""
-        silent, z = silent_given(x), (a - rho * x) / spread
+        silent, z = silent_at(x), (a - rho * x) / spread
         # E over active y of log p(y | x) / p(y), from the moments of a truncated normal.
         active = 1 - silent
         height = float(norm.pdf(z))
@@ -253,12 +250,12 @@ def _relu_information(rho: float, a: float) -> float:
         log_ratio = -math.log(spread) * active - square / 2 + y_square / 2
         return float(norm.pdf(x)) * ((silent * math.log(silent / zero) if silent > 0 else 0.0) + log_ratio)
 
-    both_silent = quad(lambda x: norm.pdf(x) * silent_given(x), -12, a, epsabs=1e-12)[0]
-    one_active = quad(lambda x: norm.pdf(x) * (1 - silent_given(x)), -12, a, epsabs=1e-12)[0]
+    both_silent = quad(lambda x: norm.pdf(x) * silent_at(x), -12, a, epsabs=1e-12)[0]
+    one_active = quad(lambda x: norm.pdf(x) * (1 - silent_at(x)), -12, a, epsabs=1e-12)[0]
 
     def silent_x(y: float) -> float:
         """x silent and y active."""
-        silent = silent_given(y)
+        silent = silent_at(y)
         return float(norm.pdf(y)) * silent * math.log(silent / zero) if silent > 0 else 0.0
 
     total = both_silent * math.log(both_silent / zero**2)
@@ -289,7 +286,6 @@ def _half_cube(x: Column) -> Column:
 
 _NORMAL = correlated_normal(0.75)
 
-
 BEYOND_NORMAL: tuple[Truth, ...] = (
     _NORMAL,
     mapped(_NORMAL, "normal CDF", norm.cdf, norm.cdf),
@@ -302,7 +298,6 @@ BEYOND_NORMAL: tuple[Truth, ...] = (
     mapped(student(1), "asinh Student", np.arcsinh, np.arcsinh),
 )
 """The one-by-one tasks of the benchmark 'Beyond Normal'."""
-
 
 RELU_PAIRS: tuple[Truth, ...] = tuple(relu_pair(rho) for rho in (0.0, 0.5, 0.75, 0.9))
 """Pairs of ReLU units: half of the samples of each side are exactly 0."""
@@ -323,8 +318,7 @@ INDEPENDENT: tuple[Truth, ...] = (
     Truth("independent discrete", 0.0, _discrete),
     Truth("one side constant", 0.0, _one_constant),
 )
-"""Sides that know nothing of one another."""
-
+"""Pairs of independent sides."""
 
 DISCRETE_AND_MIXED: tuple[Truth, ...] = (
     discrete(np.array([[0.4, 0.1], [0.1, 0.4]]), "two coins"),
@@ -332,4 +326,4 @@ DISCRETE_AND_MIXED: tuple[Truth, ...] = (
     uniform_steps(5),
     zero_inflated_poisson(0.15),
 )
-"""A side, or both, with finitely or countably many values."""
+"""Pairs with one or two sides of finitely or countably many values."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
@@ -12,11 +13,13 @@ import pytest
 import torch
 
 from nif.estimators.neural.bounds import MINE, log_mean_exp
-from nif.estimators.neural.compiled.bank import ordered, packed, rates_of, unpacked
-from nif.estimators.neural.compiled.fit import Batch, adam, ascend, move, room, scores_of
-from nif.estimators.neural.compiled.grid import Column, empty_batch, product_level
+from nif.estimators.neural.compiled.bank import grid_of, packed, rates_of, unpacked
+from nif.estimators.neural.compiled.evaluation import evaluate
+from nif.estimators.neural.compiled.fit import Batch, adam, ascend, fit, move, scores_of, workspace
+from nif.estimators.neural.compiled.grid import PairGrid, empty_batch, product_level
 from nif.estimators.neural.compiled.grid import log_mean_exp as log_mean_exp_of_nodes
 from nif.estimators.neural.critics import Critics, gaussian_critics
+from nif.estimators.neural.methods import Mine
 from nif.estimators.neural.training import Samples, Schedule, _Ascent, averaged, shifts_of
 
 ROWS, SHIFTS = 96, 2
@@ -52,13 +55,13 @@ def test_a_compiled_step_equals_a_torch_step(hidden: int) -> None:
     slow = _Ascent(critics, MINE, schedule, torch.Generator().manual_seed(5))
     slow.step(samples, 0)
     weights = packed(critics)[0].copy()
-    state, space = adam(weights), room(hidden, 320)
+    state, space = adam(weights), workspace(hidden, 320)
     batch = drawn(samples, torch.Generator().manual_seed(5))
     ascend(weights, hidden, batch, ROWS, SHIFTS * ROWS, -np.inf, schedule.keep, space, state.gradient)
     gradient = packed(Critics(*[-tensor.grad for tensor in slow.critics.parameters]))[0]
     np.testing.assert_allclose(state.gradient, gradient, atol=1e-5)
     move(weights, state, rates_of(hidden, 1.0), np.float32(schedule.rate(0)), 0, schedule.average)
-    # Adam goes by the sign where a gradient is as small as its rounding.
+    # Adam uses the sign, which is arbitrary where a gradient is as small as its rounding.
     clear = np.abs(gradient) > 1e-4
     assert clear.mean() > 0.5
     np.testing.assert_allclose(weights[clear], packed(slow.critics)[0][clear], atol=1e-5)
@@ -68,15 +71,17 @@ def test_a_compiled_step_equals_a_torch_step(hidden: int) -> None:
 
 def test_the_moving_average_equals_torch() -> None:
     critics, samples = critics_and_samples(32)
-    weights, space, generator = packed(critics)[0], room(32, 320), torch.Generator().manual_seed(5)
-    found, expected = -np.inf, None
+    weights, space, generator = packed(critics)[0], workspace(32, 320), torch.Generator().manual_seed(5)
+    log_average, expected = -np.inf, None
     for _ in range(3):
         batch = drawn(samples, generator)
-        found = ascend(weights, 32, batch, ROWS, SHIFTS * ROWS, found, 0.5, space, np.zeros_like(weights))
+        log_average = ascend(
+            weights, 32, batch, ROWS, SHIFTS * ROWS, log_average, 0.5, space, np.zeros_like(weights)
+        )
         product = torch.tensor(scores_of(weights, 32, batch.x, batch.y, space))[ROWS : (1 + SHIFTS) * ROWS]
         expected = averaged(expected, log_mean_exp(product[None, None]), 0.5)
     assert expected is not None
-    assert found == pytest.approx(expected.item(), abs=1e-5)
+    assert log_average == pytest.approx(expected.item(), abs=1e-5)
 
 
 @pytest.mark.parametrize("hidden", [32, 64])
@@ -84,25 +89,25 @@ def test_compiled_scores_equal_torch_scores(hidden: int) -> None:
     critics, samples = critics_and_samples(hidden)
     expected, _ = critics.scores(samples.x, samples.y, torch.tensor([1]))
     weights = packed(critics)[0]
-    found = scores_of(
-        weights, hidden, *(side[0, :, 0].numpy() for side in (samples.x, samples.y)), room(hidden, 64)
+    scores = scores_of(
+        weights, hidden, *(side[0, :, 0].numpy() for side in (samples.x, samples.y)), workspace(hidden, 64)
     )
-    np.testing.assert_allclose(found, expected[0], atol=1e-5)
+    np.testing.assert_allclose(scores, expected[0], atol=1e-5)
     assert all(
-        torch.equal(one, other)
-        for one, other in zip(critics.parameters, unpacked(packed(critics), hidden).parameters, strict=True)
+        torch.equal(tensor, copy)
+        for tensor, copy in zip(critics.parameters, unpacked(packed(critics), hidden).parameters, strict=True)
     )
 
 
-def pair_in_cells(values: int, rows: int = 60, cells: int = 7) -> Column:
+def pair_in_cells(values: int, rows: int = 60, cells: int = 7) -> PairGrid:
     """Dependent samples of few values or of many, in cells."""
     x, noise = np.random.default_rng(0).normal(size=(2, rows))
     x, y = (np.round(side * values).astype(np.float32) for side in (x, x + 0.3 * noise))
-    return ordered(x, y, cells)
+    return grid_of(x, y, cells)
 
 
 @pytest.mark.parametrize("values", [1, 3, 1000])
-def test_a_node_weighs_its_part_of_all_pairs_of_different_samples(values: int) -> None:
+def test_node_weights_are_fractions_of_the_pairs_of_different_samples(values: int) -> None:
     samples = pair_in_cells(values)
     counted = np.zeros((len(samples.x_bounds) - 1, len(samples.y_bounds) - 1))
     rows = len(samples.x)
@@ -110,40 +115,50 @@ def test_a_node_weighs_its_part_of_all_pairs_of_different_samples(values: int) -
         for j in range(rows):
             if i != j:
                 counted[samples.x_cell[i], samples.y_cell[j]] += 1
-    np.testing.assert_allclose(samples.share, counted.ravel() / counted.sum())
+    np.testing.assert_allclose(samples.distinct_pairs, counted.ravel() / counted.sum())
     for place, (value, cell) in enumerate(zip(samples.y, samples.y_cell, strict=True)):
         inside = samples.y_ordered[samples.y_bounds[cell] : samples.y_bounds[cell + 1]]
         assert inside[0] <= value <= inside[-1], place
 
 
-def test_columns_that_are_the_same_leave_no_bound_above_log_n() -> None:
+def test_equal_columns_have_no_bound_above_log_n() -> None:
     """One sample in each cell: a node on the diagonal holds no pair of different samples."""
     x = np.arange(5, dtype=np.float32)
-    samples = ordered(x, x, 40)
-    assert (samples.share.reshape(5, 5) == (1 - np.eye(5)) / 20).all()
+    samples = grid_of(x, x, 40)
+    assert (samples.distinct_pairs.reshape(5, 5) == (1 - np.eye(5)) / 20).all()
     scores = np.where(np.eye(5) > 0, 1e4, -1e4).astype(np.float32).ravel()
-    assert log_mean_exp_of_nodes(scores, samples.share) == pytest.approx(-1e4)
+    assert log_mean_exp_of_nodes(scores, samples.distinct_pairs) == pytest.approx(-1e4)
     joint = np.full(5, 1e4, dtype=np.float32)
-    assert product_level(joint, scores, samples.share) == pytest.approx(1e4 - np.log(5))
+    assert product_level(joint, scores, samples.distinct_pairs) == pytest.approx(1e4 - np.log(5))
+
+
+def bits() -> str:
+    """All digits of estimates, and whether their code was loaded from the cache or compiled here."""
+    x = np.maximum(np.random.default_rng(0).normal(size=(3, 90, 1)), 0)
+    estimate = Mine(steps=60).estimate(x, np.roll(x, 1, axis=0) + x)
+    arrays = estimate.nats, estimate.stderr, estimate.p_value
+    source = "compiled" if fit.stats.cache_misses or evaluate.stats.cache_misses else "loaded"
+    return " ".join([source, *(array.tobytes().hex() for array in arrays)])
 
 
 PROGRAM = """
 import numpy as np
-from nif.estimators.mine import Mine
-x = np.maximum(np.random.default_rng(0).normal(size=(3, 90, 1)), 0)
-found = Mine(steps=60).estimate(x, np.roll(x, 1, axis=0) + x)
-print(found.nats.tobytes().hex(), found.stderr.tobytes().hex(), found.p_value.tobytes().hex())
+from nif.estimators.neural.compiled.evaluation import evaluate
+from nif.estimators.neural.compiled.fit import fit
+from nif.estimators.neural.methods import Mine
 """
 
 
 def test_same_bits_when_compiled_as_when_loaded(tmp_path: Path) -> None:
-    """LLVM inlines differently in the process that compiles; nothing may depend on it."""
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
-    runs = [
-        subprocess.run(
-            [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True
-        )
-        for _ in range(2)
-    ]
-    assert any(tmp_path.rglob("*.nbc")), "the first process left nothing to load"
-    assert runs[0].stdout == runs[1].stdout
+    """LLVM inlines differently in the process that compiles; the results must not depend on it.
+
+    This process has compiled the code or loaded it; a second one does the other.
+    """
+    source, *digits = bits().split()
+    fresh = {"NUMBA_CACHE_DIR": str(tmp_path)} if source == "loaded" else {}
+    program = f"{PROGRAM}{inspect.getsource(bits)}print(bits())"
+    command, environment = [sys.executable, "-c", program], {**os.environ, **fresh}
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    other, *other_digits = run.stdout.split()
+    assert {source, other} == {"loaded", "compiled"}
+    assert digits == other_digits

@@ -1,19 +1,20 @@
-"""Are two columns independent? Pearson's chi-square on tables of 2 x 2, 4 x 4 and 8 x 8 cells.
+r"""Test of independence: Pearson's chi-square on tables of 2 x 2, 4 x 4 and 8 x 8 cells.
 
-The coarse table has the power to see a trend, the finer ones see patterns. They are tested one by one, each
-with what it adds to the one before, and the three p-values, nearly independent, are combined.
+The coarse table has the power to detect a trend, the finer ones detect patterns. Each is tested on the
+statistic that it adds to the coarser one, and the three p-values, nearly independent, are combined.
 
 Where a margin is rare (a ReLU unit that is active in 1 % of the samples) the statistic does not follow a
 chi-square distribution. Its mean and variance over all permutations of the samples are known for any margins,
 
 .. math::
 
-    E = \frac{N}{N - 1} (r - 1) (c - 1), \\qquad
+    E = \frac{N}{N - 1} (r - 1) (c - 1), \qquad
     V = \frac{2 N}{N - 3} (v_r - w_r)(v_c - w_c) + \frac{N^2}{N - 1} w_r w_c,
 
-    v_r = \frac{(r - 1)(N - r)}{N - 1}, \\qquad w_r = \frac{N \\sum_i 1 / N_i - r^2}{N - 2},
+    v_r = \frac{(r - 1)(N - r)}{N - 1}, \qquad w_r = \frac{N \sum_i 1 / N_i - r^2}{N - 2},
 
-and the gamma distribution that has them gives the p-value: chi-square's where the margins are even.
+and the gamma distribution with these moments gives the p-value; it is the chi-square distribution if the
+margins are even.
 
 References:
     Dawson (1954), A simplified expression for the variance of the chi-square function on a contingency table,
@@ -34,17 +35,17 @@ from nif.estimators.binned.quantile_cells import COARSE, SHALLOWEST, Parts
 from nif.estimators.jit import compiled
 
 LARGEST = 0.99
-"""p-value above which a table is not listened to: a 2 x 2 table is often exactly even, and its p-value of 1
-would silence the others."""
+"""Upper limit of a p-value: a 2 x 2 table is often exactly even, and its p-value of 1 would outweigh the
+others."""
 
 
 class Margins(NamedTuple):
-    """The groups of cells that a column has in the three tables.
+    """The groups of cells of a column in the three tables.
 
     Attributes:
-        groups: First cell of the group that a cell belongs to.
+        groups: First cell of each cell's group.
         sizes: Samples in a group, at its first cell.
-        number: Of groups.
+        number: Number of groups.
         even: v of the variance.
         uneven: w of the variance, 0 where all groups are equal.
     """
@@ -73,15 +74,15 @@ class Margins(NamedTuple):
 
 def _nodes(sizes: Int[np.ndarray, "column part"], fewest: float) -> Int[np.ndarray, "column table cell"]:
     """The part of a column that each cell lies in, in each table."""
-    part, found = np.ones((len(sizes), COARSE), dtype=np.int64), []
-    alive = np.ones(part.shape, dtype=bool)
+    part, nodes = np.ones((len(sizes), COARSE), dtype=np.int64), []
+    splittable = np.ones(part.shape, dtype=bool)
     for level in range(SHALLOWEST):
-        smaller = np.minimum(sizes[:, 2::2], sizes[:, 3::2])  # of the two halves of parts 1, 2, ...
-        alive &= np.take_along_axis(smaller, part - 1, axis=1) >= (1 if level == 0 else fewest)
+        smaller = np.minimum(sizes[:, 2::2], sizes[:, 3::2])  # of the two halves of each part
+        splittable &= np.take_along_axis(smaller, part - 1, axis=1) >= (1 if level == 0 else fewest)
         half = np.arange(COARSE) >> (SHALLOWEST - 1 - level) & 1
-        part = np.where(alive, 2 * part + half, part)
-        found.append(part)
-    return np.stack(found, axis=1)
+        part = np.where(splittable, 2 * part + half, part)
+        nodes.append(part)
+    return np.stack(nodes, axis=1)
 
 
 def independence(
@@ -94,8 +95,8 @@ def independence(
     """p-value of the independence of column a of x and column b of y from their counts in 8 x 8 cells.
 
     Example:
-        >>> from nif.estimators.binned.quantile_cells import halved
-        >>> side = Margins.of(halved(np.arange(64.0)[:, None], depth=3).parts)
+        >>> from nif.estimators.binned.quantile_cells import quantile_cells
+        >>> side = Margins.of(quantile_cells(np.arange(64.0)[:, None], depth=3).parts)
         >>> pair = np.zeros(1, dtype=int)
         >>> bool(independence(side, side, pair, pair, 8 * np.eye(8, dtype=int)[None])[0] < 1e-6)
         True
@@ -106,28 +107,28 @@ def independence(
     mean = samples / (samples - 1) * (x.number[a] - 1) * (y.number[b] - 1)
     variance = 2 * samples / (samples - 3) * (x.even - x.uneven)[a] * (y.even - y.uneven)[b]
     variance += samples**2 / (samples - 1) * x.uneven[a] * y.uneven[b]
-    # Each table with what it adds to the coarser one before it.
+    # The part that each table adds to the coarser one.
     added, mean, variance = (np.diff(v, axis=1, prepend=0.0) for v in (statistic, mean, variance))
-    told = (mean > 1e-9) & (variance > 1e-9)
-    mean, variance = np.where(told, mean, 1.0), np.where(told, variance, 1.0)
+    informative = (mean > 1e-9) & (variance > 1e-9)
+    mean, variance = np.where(informative, mean, 1.0), np.where(informative, variance, 1.0)
     p_value = gammaincc(mean**2 / variance, np.maximum(added, 0.0) * mean / variance)
-    return cauchy_combination(np.minimum(np.where(told, p_value, p_value[:, :1]), LARGEST))
+    return cauchy_combination(np.minimum(np.where(informative, p_value, p_value[:, :1]), LARGEST))
 
 
 @compiled
 def _chi_squares(groups, sizes, a, b, counts, samples, statistic):  # type: ignore[no-untyped-def]
     (groups_x, groups_y), (sizes_x, sizes_y) = groups, sizes
-    joined = np.empty((COARSE, COARSE))
+    merged = np.empty((COARSE, COARSE))
     for pair in range(a.size):
         for table in range(SHALLOWEST):
             rows, columns = sizes_x[a[pair], table], sizes_y[b[pair], table]
-            joined[:] = 0.0
+            merged[:] = 0.0
             for i in range(COARSE):
                 for j in range(COARSE):
-                    joined[groups_x[a[pair], table, i], groups_y[b[pair], table, j]] += counts[pair, i, j]
+                    merged[groups_x[a[pair], table, i], groups_y[b[pair], table, j]] += counts[pair, i, j]
             total = 0.0
             for i in range(COARSE):
                 for j in range(COARSE):
-                    if joined[i, j] > 0:
-                        total += joined[i, j] ** 2 / (rows[i] * columns[j])
+                    if merged[i, j] > 0:
+                        total += merged[i, j] ** 2 / (rows[i] * columns[j])
             statistic[pair, table] = max(samples * (total - 1), 0.0)

@@ -1,6 +1,6 @@
 """Lower bounds on mutual information from the scores of a critic.
 
-A critic T scores `joint` samples, drawn together, and `product` samples, where y is taken from another row.
+A critic T scores `joint` samples, drawn together, and `product` samples, whose y is from another row.
 Product scores come in `shift` rows: row r pairs x of sample i with y of sample i + r (cyclically), so that
 every row is one permutation of the data. All functions are pure and work on a whole bank of pairs.
 """
@@ -19,12 +19,9 @@ from torch.nn.functional import softplus
 
 Joint = Float[Tensor, "pair sample"]
 
-
 Product = Float[Tensor, "pair shift sample"]
 
-
 PerPair = Float[Tensor, " pair"]
-
 
 PerSample = Float[Tensor, "pair sample"]
 
@@ -40,7 +37,7 @@ def donsker_varadhan(joint: Joint, product: Product) -> PerPair:
     .. math:: I(X; Y) \ge E_{p(x, y)}[T] - \log E_{p(x) p(y)}[e^T]
 
     Tight at ``T = log p(x,y)/p(x)p(y) + constant``. Its variance grows like exp(I): above about ln(samples)
-    nats no estimate from samples can be trusted.
+    nats no estimate from samples is reliable.
 
     Args:
         joint: Critic scores T on samples drawn together.
@@ -78,11 +75,11 @@ def nguyen_wainwright_jordan(joint: Joint, product: Product) -> PerPair:
 
 
 def info_nce(joint: Joint, product: Product) -> PerPair:
-    r"""The contrastive bound: how well the critic tells the true y among `shift` others.
+    r"""The contrastive bound: how well the critic identifies the true y among `shift` others.
 
     .. math:: I(X; Y) \ge E\left[\log \frac{e^{T(x, y)}}{\frac{1}{K} \sum_{k=1}^{K} e^{T(x, y_k)}}\right]
 
-    Low variance; never more than ``log K`` with K = shifts + 1 candidates, the true one included.
+    Low variance; at most ``log K`` with K = shifts + 1 candidates, the true one included.
 
     References:
         van den Oord et al. (2018), https://arxiv.org/abs/1807.03748
@@ -99,7 +96,7 @@ def smile(joint: Joint, product: Product, clip: float = 5.0) -> PerPair:
 
     .. math:: E_{p(x, y)}[T] - \log E_{p(x) p(y)}[e^{\operatorname{clip}(T, -\tau, \tau)}]
 
-    Less variance for large information, at the price of a bias: no longer a strict lower bound. Its critic
+    Less variance for large information, but biased: no longer a strict lower bound. Its critic
     is trained by `jensen_shannon`.
 
     References:
@@ -117,7 +114,7 @@ def jensen_shannon(joint: Joint, product: Product) -> PerPair:
 
     .. math:: -E_{p(x, y)}[\operatorname{softplus}(-T)] - E_{p(x) p(y)}[\operatorname{softplus}(T)]
 
-    Not in nats of mutual information: a way to train, stable for large T.
+    Not in nats of mutual information: a training objective that is stable for large T.
 
     Example:
         >>> jensen_shannon(torch.zeros(1, 8), torch.zeros(1, 3, 8))  # -2 log 2
@@ -154,14 +151,14 @@ def _info_nce_terms(joint: Joint, product: Product) -> PerSample:
 
 
 def _partners_mean(weights: Product, shifts: Float[Tensor, " shift"] | Tensor) -> PerSample:
-    """Mean weight of the product samples a sample takes part in, as x and as y."""
+    """Mean weight of the product samples that contain a sample, as x and as y."""
     as_x = weights.mean(dim=1)
     as_y = torch.stack([weights[:, r].roll(int(s), dims=-1) for r, s in enumerate(shifts)]).mean(dim=0)
     return as_x + as_y
 
 
 def influence_of_ratio(joint: Joint, product: Product, shifts: Tensor) -> PerSample:
-    """How much each sample moves the Donsker–Varadhan value, up to a constant."""
+    """Influence of each sample on the Donsker–Varadhan value, up to a constant."""
     weights = (product - log_mean_exp(product)[:, None, None]).exp()
     return joint - _partners_mean(weights, shifts)
 
@@ -176,11 +173,11 @@ def _influence_of_info_nce(joint: Joint, product: Product, shifts: Tensor) -> Pe
 
 @dataclass(frozen=True)
 class Bound:
-    """What a critic is trained for, what is reported, and how much each sample moves the report.
+    """The objective of a critic, the reported bound, and the influence of each sample on it.
 
     Attributes:
-        objective: Maximised in training; its third argument is the moving average that only MINE uses.
-        value: The bound in nats, computed on samples that the critic never saw.
+        objective: Maximised in training; only MINE uses its third argument, the moving average.
+        value: The bound in nats, computed on held-out samples.
         influence: Per sample, up to a constant; its standard deviation gives the standard error.
     """
 
@@ -191,13 +188,11 @@ class Bound:
 
 MINE = Bound(mine_objective, donsker_varadhan, influence_of_ratio)
 
-
 NWJ = Bound(
     lambda joint, product, _: nguyen_wainwright_jordan(joint, product),
     nguyen_wainwright_jordan,
     _influence_of_nwj,
 )
-
 
 INFO_NCE = Bound(lambda joint, product, _: info_nce(joint, product), info_nce, _influence_of_info_nce)
 
@@ -220,9 +215,9 @@ def independence_p_value(
 ) -> Float[Tensor, " pair"]:
     r"""p-value of the mean joint score among all permutations of y, by Hoeffding's normal limit.
 
-    The critic is fixed here: it was trained on other rows. The mean score over a random permutation has the
-    mean of the product scores and the variance :math:`\sum d_{ij}^2 / n^2 (n - 1)`, with d the scores less
-    their row and column means. Both come from the product samples that the bound needs anyway.
+    The critic is fixed: it was trained on other rows. The mean score over a random permutation has the mean
+    of the product scores and the variance :math:`\sum d_{ij}^2 / n^2 (n - 1)`, with d the scores less
+    their row and column means. Both are computed from the product samples of the bound.
 
     References:
         Hoeffding (1951), A combinatorial central limit theorem.

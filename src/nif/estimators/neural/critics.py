@@ -1,13 +1,13 @@
-"""A bank of critics: one small network T(x, y) for each pair, all trained together.
+r"""A bank of critics: one small network T(x, y) for each pair, all trained together.
 
-Every parameter carries one leading `pair` axis, so that a bank is a few batched matrix products and never a
-loop over pairs. A critic is
+Every parameter carries one leading `pair` axis, so that a bank is evaluated by a few batched matrix products,
+without a loop over pairs. A critic is
 
 .. math:: T(x, y) = x^\top A x + y^\top B y + x^\top C y
-        + w_3^\top \\sigma(W_2 \\sigma(W_x x + W_y y + b_1) + b_2)
+        + w_3^\top \sigma(W_2 \sigma(W_x x + W_y y + b_1) + b_2)
 
 with ReLU. The quadratic part starts at the log density ratio of a Gaussian with the covariance of the data,
-and w_3 at zero, so that training starts from the Gaussian copula and adds what it misses. An additive
+and w_3 at zero, so that training starts from the Gaussian copula and adds the rest. An additive
 constant would change no bound's gradient except NWJ's, and is `bias`.
 """
 
@@ -21,7 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 RIDGE = 1e-5
-"""Of the mean variance; adds under .02 nats of error where the truth is 4."""
+"""Fraction of the mean variance added to the diagonal; the error is below .02 nats at a truth of 4."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,11 +53,11 @@ class Critics:
         return type(self)(*[tensor.detach().clone() for tensor in self.parameters])
 
     def select(self, pairs: Int[Tensor, " kept"]) -> Critics:
-        """The critics of some pairs only."""
+        """The critics of selected pairs."""
         return type(self)(*[tensor.detach()[pairs] for tensor in self.parameters])
 
     def scaled(self, scale: Float[Tensor, " pair"]) -> Critics:
-        """The critics with every score of a pair times a number."""
+        """The critics with all scores of a pair multiplied by a number."""
         linear = {"quadratic_x", "quadratic_y", "cross", "bias", "weight_3"}
 
         def times(name: str, tensor: Tensor) -> Tensor:
@@ -71,7 +71,7 @@ class Critics:
         y: Float[Tensor, "pair sample dim_y"],
         shifts: Int[Tensor, " shift"],
     ) -> tuple[Float[Tensor, "pair sample"], Float[Tensor, "pair shift sample"]]:
-        """Scores of the samples as they are, and with y taken `shift` rows further on.
+        """Scores of the samples, and of those with y taken `shift` rows further on.
 
         The projections of x and y are computed once and shared by all shifts.
         """
@@ -107,8 +107,8 @@ def gaussian_critics(
     .. math:: \log \frac{p(x, y)}{p(x) p(y)} = \text{const} - \tfrac12 z^\top
         \left[\Sigma^{-1} - \operatorname{blockdiag}(\Sigma_x, \Sigma_y)^{-1}\right] z, \quad z = (x, y)
 
-    A small ridge keeps nearly singular layers finite. Training starts by scaling the critic down to what the
-    validation samples bear out, so that noise does not start as information.
+    A small ridge keeps nearly singular layers finite. Training starts by scaling the critic to the optimum on
+    the validation samples, so that noise does not count as information.
     """
     pairs, _, dim_x = x.shape
     dim_y = y.shape[-1]
@@ -119,7 +119,7 @@ def gaussian_critics(
 
     from_x, from_y, bias_1, weight_2 = _hidden_weights(dim_x, dim_y, hidden, generator)
 
-    def every(weights: Tensor) -> Tensor:
+    def for_all_pairs(weights: Tensor) -> Tensor:
         return weights.to(x).repeat(pairs, 1, 1)
 
     return Critics(
@@ -127,10 +127,10 @@ def gaussian_critics(
         quadratic_y=((alone_y - precision[:, dim_x:, dim_x:]) / 2).to(x),
         cross=-precision[:, :dim_x, dim_x:].to(x),
         bias=x.new_zeros(pairs),
-        weight_x=every(from_x),
-        weight_y=every(from_y),
-        bias_1=every(bias_1),
-        weight_2=every(weight_2),
+        weight_x=for_all_pairs(from_x),
+        weight_y=for_all_pairs(from_y),
+        bias_1=for_all_pairs(bias_1),
+        weight_2=for_all_pairs(weight_2),
         bias_2=x.new_zeros(pairs, 1, hidden),
         weight_3=x.new_zeros(pairs, hidden, 1),
     )
@@ -139,8 +139,8 @@ def gaussian_critics(
 def _hidden_weights(dim_x: int, dim_y: int, hidden: int, generator: torch.Generator) -> tuple[Tensor, ...]:
     """Weights of x and of y, bias, and second weights, the same for every pair.
 
-    The first layer's are points of a scrambled Sobol sequence: the kinks of few units are then spread evenly
-    over the plane, and no seed starts with a gap where an edge of the density lies.
+    Those of the first layer are points of a scrambled Sobol sequence: the kinks of few units are then spread
+    evenly over the plane, and no seed leaves a gap at an edge of the density.
     """
     seed = int(torch.randint(2**31, (1,), generator=generator))
     points = torch.quasirandom.SobolEngine(dim_x + dim_y + 1, scramble=True, seed=seed).draw(hidden).T

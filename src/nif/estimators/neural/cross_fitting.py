@@ -1,4 +1,4 @@
-"""Cross-fitting: every sample is scored by a critic that was neither trained nor stopped on it."""
+"""Combine the critics of all folds into one estimate, with a bias correction."""
 
 from __future__ import annotations
 
@@ -13,29 +13,30 @@ from nif.estimators.estimate import Outcome
 from nif.estimators.neural.training import Samples
 
 VALIDATION = 0.25
-"""Share of the training samples that decides when to stop."""
+"""Fraction of the training samples used for early stopping."""
 
 
 @dataclass(frozen=True, eq=False)
 class Folds:
-    """Row numbers of each fold: fitted, looked at to stop, scored. Up to folds - 1 rows are left out."""
+    """Row numbers of each fold: for training, for early stopping, held out; at most folds - 1 are unused."""
 
-    fit: Int[Tensor, "fold fitted"]
-    validation: Int[Tensor, "fold looked"]
-    scored: Int[Tensor, "fold held_out"]
+    fit: Int[Tensor, "fold fit"]
+    validation: Int[Tensor, "fold validation"]
+    held_out: Int[Tensor, "fold held_out"]
 
     @classmethod
     def of(cls, samples: int, folds: int, generator: torch.Generator) -> Folds:
+        """Split the rows at random."""
         size = samples // folds
         parts = torch.randperm(samples, generator=generator)[: size * folds].view(folds, size)
         others = torch.stack([torch.cat([parts[j] for j in range(folds) if j != k]) for k in range(folds)])
-        looked = max(1, round(VALIDATION * others.shape[1]))
-        return cls(fit=others[:, looked:], validation=others[:, :looked], scored=parts)
+        validation = max(1, round(VALIDATION * others.shape[1]))
+        return cls(fit=others[:, validation:], validation=others[:, :validation], held_out=parts)
 
     @property
     def count(self) -> int:
-        """How many folds there are."""
-        return len(self.scored)
+        """The number of folds."""
+        return len(self.held_out)
 
     def take(self, samples: Samples, index: Int[Tensor, "fold row"]) -> Samples:
         """The rows of every fold, folds along the pair axis."""
@@ -48,15 +49,16 @@ PerCritic = Float[np.ndarray, " critic"]
 
 @dataclass(frozen=True, eq=False)
 class FoldResults:
-    """What is known of every critic, the folds of a pair one after another.
+    """The results of all critics, the folds of a pair one after another.
 
     Attributes:
-        nats: The bound on samples that the critic never saw.
+        nats: The bound on the held-out samples.
         stderr: Of `nats`, from the sampling of the data.
         p_value: Of independence, on the same samples.
-        trained: The bound on the samples that the critic learnt from.
-        rise: How much the bound on the samples that stop it grew over the second half of the way to its best.
-        converged: Whether the critic stopped by itself.
+        trained: The bound on the training samples.
+        rise: Growth of the bound on the validation samples over the second half of the training up to its
+        best.
+        converged: Whether early stopping ended the training.
     """
 
     nats: PerCritic
@@ -67,18 +69,19 @@ class FoldResults:
     converged: Bool[np.ndarray, " critic"]
 
 
-def combined(folds: int, critics: FoldResults) -> tuple[np.ndarray, ...]:
+def combine_folds(folds: int, critics: FoldResults) -> tuple[np.ndarray, ...]:
     r"""Nats, standard error, p-value and outcome of each pair.
 
-    A critic with p effective weights that learns from n samples loses about :math:`p / 2n` nats on samples it
-    never saw, and wins as much on its own. With :math:`\hat I_{new}` and :math:`\hat I_{own}` the two bounds,
+    A critic with p effective weights that is trained on n samples loses about :math:`p / 2n` nats on new
+    samples and gains as much on its own. With :math:`\hat I_{new}` and :math:`\hat I_{own}` the two bounds,
     averaged over the folds,
 
     .. math:: \hat I = \hat I_{new} + \ell, \qquad \ell = \tfrac12 (\hat I_{own} - \hat I_{new}).
 
-    Independent data then give 0, and not a little less. A critic that stops early wins less than it loses, so
-    that the value still errs downward. The correction, and the rise r that training still brought in its
-    second half, tell how far the critic may be from its aim; both count as errors beside that of sampling:
+    Independent data then give 0 on average, not slightly less. A critic that is stopped early gains less than
+    it loses, so that the value still errs downward. The correction, and the rise r of the bound in the second
+    half of the training, measure how far the critic may be from the optimum; both are added to the sampling
+    error:
 
     .. math:: s^2 = \tfrac{1}{K^2} \sum_k s_k^2 + \ell^2 + r^2
 
@@ -88,38 +91,39 @@ def combined(folds: int, critics: FoldResults) -> tuple[np.ndarray, ...]:
     Example:
         >>> one = np.ones(2)
         >>> critics = FoldResults(0.2 * one, 0.03 * one, one, 0.3 * one, 0 * one, one > 0)
-        >>> [round(float(column[0]), 3) for column in combined(2, critics)[:2]]
+        >>> [round(float(column[0]), 3) for column in combine_folds(2, critics)[:2]]
         [0.25, 0.054]
     """
 
     def by_fold(column: np.ndarray) -> np.ndarray:
         return column.reshape(-1, folds)
 
-    unseen = by_fold(critics.nats).mean(axis=1)
-    lost = (by_fold(critics.trained).mean(axis=1) - unseen) / 2
+    held_out = by_fold(critics.nats).mean(axis=1)
+    lost = (by_fold(critics.trained).mean(axis=1) - held_out) / 2
     rise = by_fold(critics.rise).mean(axis=1)
     sampling = (by_fold(critics.stderr) ** 2).sum(axis=1) / folds**2
     return (
-        unseen + lost,
+        held_out + lost,
         np.sqrt(sampling + lost**2 + rise**2),
-        sidak(by_fold(critics.p_value)),
+        tippett(by_fold(critics.p_value)),
         np.where(by_fold(critics.converged).all(axis=1), Outcome.CONVERGED, Outcome.NOT_CONVERGED),
     )
 
 
-def sidak(p_values: Float[np.ndarray, "pair fold"]) -> Float[np.ndarray, " pair"]:
-    r"""One p-value for each pair from the smallest of its folds.
+def tippett(p_values: Float[np.ndarray, "pair fold"]) -> Float[np.ndarray, " pair"]:
+    r"""Combine the p-values of the folds of each pair by Tippett's method: from the smallest.
 
     .. math:: p = 1 - (1 - \min_k p_k)^K
 
     Exact for independent folds, and not too small for folds that agree by chance, as those of one data set
     do: a critic that learnt a chance slope in one half meets the same sign in the other half of the time.
+    The same as `scipy.stats.combine_pvalues`, which combines one pair at a time before SciPy 1.14.
 
     References:
-        Šidák (1967), Rectangular confidence regions for the means of multivariate normal distributions.
+        Tippett (1931), The methods of statistics.
 
     Example:
-        >>> sidak(np.array([[0.02, 0.9]])).round(4).tolist()
+        >>> tippett(np.array([[0.02, 0.9]])).round(4).tolist()
         [0.0396]
     """
     smallest = np.minimum(p_values.min(axis=-1), 1 - 1e-16)

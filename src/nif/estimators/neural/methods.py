@@ -15,24 +15,24 @@ class Mine(Variational):
     .. math:: I(X; Y) \ge \sup_\theta E_{p(x, y)}[T_\theta] - \log E_{p(x) p(y)}[e^{T_\theta}]
 
     The mini-batch gradient of the log term is corrected by a moving average. Each value is computed on
-    samples that its critic never saw, plus half of what the critic wins on its own samples: what it lost by
-    learning from few (`nif.estimators.neural.cross_fitting`). Independent data give 0 on average.
+    held-out samples, plus half of the critic's advantage on its training samples, which corrects the loss
+    from learning from few (`nif.estimators.neural.cross_fitting`). Independent data give 0 on average.
 
-    The value is a lower bound that gets close when the critic does. Beyond about ln(samples) nats no
-    estimator of this kind can be right (McAllester & Stratos, 2020). The options are those of `Variational`.
+    The value is a lower bound that is tight at the best critic. Above about ln(samples) nats no estimator of
+    this kind can be accurate (McAllester & Stratos, 2020). The options are those of `Variational`.
 
     On the CPU, with one number on each side and `hidden` a multiple of 32, critics are trained by compiled
-    code (`nif.fused`), and the product distribution is summed over a grid and not sampled: `shifts` and
-    `eval_shifts` then play no part. Everything else runs in PyTorch.
+    code (`nif.estimators.neural.compiled`), and the product distribution is summed over a grid instead of
+    sampled: `shifts` and `eval_shifts` then have no effect. Everything else runs in PyTorch.
 
     References:
         Belghazi et al. (2018), MINE, https://arxiv.org/abs/1801.04062
 
     Example:
         >>> import numpy as np
-        >>> x = np.random.default_rng(0).standard_normal((2, 1, 500, 1))
-        >>> estimate = Mine().estimate(x[0], 0.9 * x[0] + 0.4 * x[1])  # the truth is 0.90
-        >>> bool(abs(estimate.nats[0] - 0.9) < 0.1)
+        >>> x, noise = np.random.default_rng(0).standard_normal((2, 1, 500, 1))
+        >>> information = Mine().estimate(x, 0.9 * x + 0.4 * noise)  # the truth is 0.90
+        >>> bool(abs(information.nats[0] - 0.9) < 0.1)
         True
     """
 
@@ -84,13 +84,13 @@ class InfoNce(Variational):
 
 @dataclass(frozen=True, repr=False)
 class Smile(Variational):
-    r"""SMILE, cross-fitted: a classifier's scores in a clipped Donsker–Varadhan value.
+    r"""SMILE, cross-fitted: the clipped Donsker–Varadhan value of a critic trained as a classifier.
 
     .. math:: E_{p(x, y)}[T] - \log E_{p(x) p(y)}[e^{\operatorname{clip}(T, -\tau, \tau)}]
 
     Args:
-        clip: The :math:`\tau` of the paper: smaller is steadier and more biased. The other options are those
-            of `Variational`.
+        clip: The :math:`\tau` of the paper: smaller means less variance and more bias. The other options are
+            those of `Variational`.
 
     References:
         Song & Ermon (2020), https://arxiv.org/abs/1910.06222

@@ -1,4 +1,4 @@
-"""The only training loop: a bank of critics against a bound, with early stopping for each pair."""
+"""The training loop: a bank of critics maximises a bound, with early stopping for each pair."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from nif.estimators.neural.bounds import Bound, PerPair, log_mean_exp
 from nif.estimators.neural.critics import Critics
 
 FIRST_LAYER_RATE = 2.0
-"""Learning rate of the weights of x and y, over that of the others: sharp edges need them to grow."""
+"""Learning rate of the weights of x and y, relative to the others: at sharp edges they must grow."""
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast critics are trained.
+    """The length and the rates of the training of critics.
 
     Attributes:
         steps: Budget of gradient steps.
         batch: Joint samples in a step.
         shifts: Product samples for each joint sample in a step.
         learning_rate: Of Adam; rises over `warm_up` steps, then falls in a line to zero over the budget.
-        keep: Share of the past kept in MINE's moving average at each step.
-        check_every: Steps between looks at the validation samples.
-        patience: Looks without improvement after which a pair stops.
+        keep: Decay of MINE's moving average at each step.
+        check_every: Steps between evaluations on the validation samples.
+        patience: Evaluations without improvement after which a pair stops.
         warm_up: Steps until the full learning rate.
-        average: Share of the past kept in the running mean of the weights, which is what is looked at.
+        average: Decay of the running mean of the weights, which is evaluated and returned.
     """
 
     steps: int = 800
@@ -66,13 +66,13 @@ class Samples:
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """Each pair's critic at its best look.
+    """The critic of each pair that was best on the validation samples.
 
     Attributes:
         critics: One for each pair.
-        converged: Whether it stopped by itself within the budget.
-        rise: How much its bound on the validation samples grew over the second half of the way to the best,
-            from 0 where it was below: no information is less than none.
+        converged: Whether early stopping ended the training within the budget.
+        rise: Growth of the bound on the validation samples over the second half of the training up to the
+            best, from 0 where it was below: information is not negative.
     """
 
     critics: Critics
@@ -94,36 +94,36 @@ def train(
     generator: torch.Generator,
     advance: Advance = ignore,
 ) -> Trained:
-    """Maximise the bound of every pair on `fit`; keep each critic as it was best on `validation`.
+    """Maximise the bound of every pair on `fit`; return the critics that were best on `validation`.
 
-    Pairs that stop improving leave the bank, so that the cost follows the pairs that still learn.
+    Pairs that stop improving are removed from the bank, so that the cost falls with their number.
     """
-    looks = shifts_of(validation.x.shape[1], 20, generator).to(fit.x.device)
-    ascent = _Ascent(shrunk(critics, bound, validation, looks), bound, schedule, generator)
+    shifts = shifts_of(validation.x.shape[1], 20, generator).to(fit.x.device)
+    ascent = _Ascent(shrunk(critics, bound, validation, shifts), bound, schedule, generator)
     best = _Best(ascent.average)
-    here, there = fit, validation
+    active, checked = fit, validation
     for step in range(schedule.steps + 1):
         if step % schedule.check_every == 0 or step == schedule.steps:
-            best.look(ascent.average, _value(ascent.average, bound, there, looks))
+            best.update(ascent.average, _value(ascent.average, bound, checked, shifts))
             stopped = best.stale > schedule.patience
             if stopped.any():
                 left = best.stop(stopped)
                 advance(float(stopped.sum()) * (1 - step / schedule.steps))
-                here, there = here.pairs(left), there.pairs(left)
+                active, checked = active.pairs(left), checked.pairs(left)
                 ascent.keep(left)
             if len(best.active) == 0:
                 break
         if step < schedule.steps:
-            ascent.step(here, step)
+            ascent.step(active, step)
             advance(len(best.active) / schedule.steps)
-    return Trained(shrunk(best.critics, bound, validation, looks), best.converged, best.rise())
+    return Trained(shrunk(best.critics, bound, validation, shifts), best.converged, best.rise())
 
 
 def shrunk(critics: Critics, bound: Bound, samples: Samples, shifts: Int[Tensor, " shift"]) -> Critics:
     """Each critic times the s in (0, 1] that has the largest bound on the samples.
 
-    A critic that learnt noise is turned into nearly nothing; never quite, because the test of independence
-    needs its shape.
+    A critic that learnt noise is scaled to nearly 0, but never to 0: the test of independence needs its
+    shape.
     """
     with torch.no_grad():
         joint, product = critics.scores(samples.x, samples.y, shifts)
@@ -138,7 +138,7 @@ def _value(critics: Critics, bound: Bound, samples: Samples, shifts: Tensor) -> 
 
 
 class _Best:
-    """Each pair's critic at its best look so far, and which pairs still learn."""
+    """The best critic of each pair so far, and the pairs that are still trained."""
 
     def __init__(self, critics: Critics) -> None:
         device = critics.bias.device
@@ -147,27 +147,27 @@ class _Best:
         self.converged = torch.zeros(pairs, dtype=torch.bool, device=device)
         self.active = torch.arange(pairs, device=device)
         self.stale = torch.zeros(pairs, dtype=torch.long, device=device)
-        self.looks: list[PerPair] = []
-        self.best_look = torch.zeros(pairs, dtype=torch.long, device=device)
+        self.history: list[PerPair] = []
+        self.best_check = torch.zeros(pairs, dtype=torch.long, device=device)
 
-    def look(self, critics: Critics, value: PerPair) -> None:
-        """Keep the critics that are better than ever."""
+    def update(self, critics: Critics, value: PerPair) -> None:
+        """Keep the critics that improved."""
         better = value > self.value[self.active]
         pairs = self.active[better]
         for old, new in zip(self.critics.parameters, critics.parameters, strict=True):
             old[pairs] = new.detach()[better]
         self.value[pairs] = value[better]
-        self.best_look[pairs] = len(self.looks)
-        self.looks.append(self.value.index_put((self.active,), value))
+        self.best_check[pairs] = len(self.history)
+        self.history.append(self.value.index_put((self.active,), value))
         self.stale = torch.where(better, 0, self.stale + 1)
 
     def rise(self) -> PerPair:
-        """Growth of the bound over the second half of the looks up to the best, from 0 where it was below."""
-        halfway = torch.stack(self.looks).gather(0, (self.best_look // 2)[None])[0]
+        """Growth of the bound over the second half of the training up to the best; from 0 if negative."""
+        halfway = torch.stack(self.history).gather(0, (self.best_check // 2)[None])[0]
         return (self.value - halfway.clamp_min(0)).clamp_min(0)
 
     def stop(self, stopped: Bool[Tensor, " active"]) -> Int[Tensor, " left"]:
-        """Take pairs out of the bank; returns the places of those that stay."""
+        """Remove pairs from the bank; return the positions of the others."""
         self.converged[self.active[stopped]] = True
         left = (~stopped).nonzero()[:, 0]
         self.active, self.stale = self.active[left], self.stale[left]
@@ -175,7 +175,7 @@ class _Best:
 
 
 class _Ascent:
-    """Adam on a bank of critics that can shrink, with the moving average of E[exp T]."""
+    """Adam on a bank of critics from which pairs are removed, with the moving average of E[exp T]."""
 
     def __init__(
         self, critics: Critics, bound: Bound, schedule: Schedule, generator: torch.Generator
@@ -196,7 +196,7 @@ class _Ascent:
         self.log_average = averaged(self.log_average, log_mean_exp(product).detach(), self.schedule.keep)
         loss = -self.bound.objective(joint, product, self.log_average).sum()
         for group in self.optimizer.param_groups:
-            group["lr"] = group["over"] * self.schedule.rate(step)
+            group["lr"] = group["factor"] * self.schedule.rate(step)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
@@ -206,12 +206,12 @@ class _Ascent:
 
     def _adam(self) -> torch.optim.Adam:
         first = [self.critics.weight_x, self.critics.weight_y]
-        others = [tensor for tensor in self.critics.parameters if all(tensor is not one for one in first)]
-        groups = [{"params": first, "over": FIRST_LAYER_RATE}, {"params": others, "over": 1.0}]
+        others = [tensor for tensor in self.critics.parameters if all(tensor is not own for own in first)]
+        groups = [{"params": first, "factor": FIRST_LAYER_RATE}, {"params": others, "factor": 1.0}]
         return torch.optim.Adam(groups, lr=self.schedule.learning_rate, betas=(0.9, 0.99))
 
     def keep(self, pairs: Int[Tensor, " kept"]) -> None:
-        """Drop the pairs that have stopped, and their part of Adam's state."""
+        """Remove the other pairs, with their part of Adam's state."""
         old, past = self.critics, self.optimizer.state
         self.critics, self.average = old.select(pairs).trainable(), self.average.select(pairs)
         self.optimizer = self._adam()
@@ -226,7 +226,7 @@ class _Ascent:
 
 
 def averaged(log_average: PerPair | None, log_mean: PerPair, keep: float) -> PerPair:
-    """The next logarithm of a moving average; the first value is the average itself."""
+    """The next logarithm of a moving average, which starts at the first value."""
     if log_average is None:
         return log_mean
     return torch.logaddexp(log_average + math.log(keep), log_mean + math.log(1 - keep))

@@ -1,9 +1,8 @@
-"""Cross-fitted variational estimates: what MINE, NWJ, InfoNCE and SMILE have in common.
+"""Cross-fitted variational estimates: the common part of MINE, NWJ, InfoNCE and SMILE.
 
-The samples are cut into folds. The critic of a fold is trained on the other folds, stopped on a part of them
-that its training does not see, and scored on the fold itself, which it never saw. The bound found there is
-too low by what learning from few samples costs a critic; `cross_fitting` gives that back and counts it as an
-error.
+The samples are split into folds. The critic of a fold is trained on the other folds, with early stopping on a
+part of them that training does not use, and evaluated on the fold itself. The bound found there is too low by
+the cost of learning from few samples; `cross_fitting` corrects this and adds the correction to the error.
 """
 
 from __future__ import annotations
@@ -13,27 +12,31 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from scipy.stats import pearson3
 from torch import Tensor
 
 from nif.core.errors import InputError
 from nif.core.types import Advance, ignore
-from nif.estimators.entropy import constant_pairs, fill
-from nif.estimators.estimate import Estimate
+from nif.estimators.entropy import constant_pairs, with_constant_pairs
+from nif.estimators.estimate import Estimate, SidesX, SidesY
 from nif.estimators.neural.bounds import MINE, Bound, PerPair, independence_p_value
-from nif.estimators.neural.compiled.bank import can_fuse, train_and_score
+from nif.estimators.neural.compiled.bank import can_compile, train_and_evaluate
 from nif.estimators.neural.critics import Critics, gaussian_critics
-from nif.estimators.neural.cross_fitting import FoldResults, Folds, combined
-from nif.estimators.neural.training import Samples, Schedule, Trained, shifts_of, train
+from nif.estimators.neural.cross_fitting import FoldResults, Folds, combine_folds
+from nif.estimators.neural.training import Samples, Schedule, shifts_of, train
 from nif.estimators.ranks import normal_scores
 
 WORKING_SET = 2**27
-"""Numbers that the hidden layers of one block of pairs may fill: half a gigabyte."""
-
+"""Numbers in the hidden layers of one block of pairs, at most: half a gigabyte."""
 
 FEW_SAMPLES = 2000
-"""Below this many samples a critic learns from three quarters of them, not from half: four folds."""
+"""Below this number of samples four folds are used: critics are trained on three quarters, not on half."""
+
+CRITICS_AT_ONCE = 64
+"""Critics that are evaluated together."""
+
+Parts = tuple[Samples, Samples, Samples]
+"""Samples to fit, to validate and to evaluate critics on, folds along the pair axis."""
 
 
 @dataclass(frozen=True)
@@ -42,14 +45,14 @@ class Variational:
 
     Args:
         hidden: Units in each of the critic's two hidden layers.
-        folds: Parts of the data that take turns at being scored; None is 4 below 2,000 samples, else 2.
+        folds: Parts of the data, each held out once; None is 4 below 2,000 samples, else 2.
         steps: Budget of gradient steps for a critic.
         batch: Joint samples in a step.
         shifts: Product samples for each joint sample in a step.
         learning_rate: Of Adam, at the start.
         eval_shifts: Product samples for each joint sample in the reported value.
         scores: Rank-transform every column to normal scores first (mutual information does not change).
-        device: Where critics are trained.
+        device: Device on which critics are trained.
     """
 
     hidden: int = 64
@@ -72,29 +75,19 @@ class Variational:
         raise NotImplementedError
 
     def __repr__(self) -> str:
-        chosen = [
-            f"{f.name}={getattr(self, f.name)!r}" for f in fields(self) if getattr(self, f.name) != f.default
-        ]
-        return f"{type(self).__name__}({', '.join(chosen)})"
+        options = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in options.items())})"
 
-    def estimate(
-        self,
-        x: Float[np.ndarray, "pair sample dim_x"],
-        y: Float[np.ndarray, "pair sample dim_y"],
-        *,
-        seed: int = 0,
-        advance: Advance = ignore,
-    ) -> Estimate:
+    def estimate(self, x: SidesX, y: SidesY, *, seed: int = 0, advance: Advance = ignore) -> Estimate:
         """Estimate I(X; Y) of each pair by cross-fitted critics; see `nif.estimators.estimate.Estimator`."""
         degenerate = constant_pairs(x, y)
-        kept = np.flatnonzero(~degenerate)
+        varied = np.flatnonzero(~degenerate)
         advance(float(degenerate.sum()))
-        parts = [
-            self._block(x[block], y[block], seed, advance) for block in _blocks(kept, self._pairs_in_block())
-        ]
-        columns = [np.concatenate(column) for column in zip(*parts, strict=True)] or [np.empty(0)] * 4
-        values, stderr, p_value, outcome = columns
-        return fill(degenerate, values, stderr, p_value, outcome, samples=x.shape[1], estimator=repr(self))
+        size = self._pairs_in_block()
+        blocks = [varied[start : start + size] for start in range(0, len(varied), size)]
+        results = [self._block(x[block], y[block], seed, advance) for block in blocks]
+        columns = [np.concatenate(column) for column in zip(*results, strict=True)] or [np.empty(0)] * 4
+        return with_constant_pairs(degenerate, *columns, samples=x.shape[1], estimator=self)
 
     @property
     def _schedule(self) -> Schedule:
@@ -108,33 +101,16 @@ class Variational:
         generator, rows = torch.Generator().manual_seed(seed), x.shape[1]
         folds = Folds.of(rows, self.folds or (4 if rows < FEW_SAMPLES else 2), generator)
         samples = Samples(self._tensor(x), self._tensor(y))
-        if self.bound is MINE and can_fuse(samples, self.hidden):
-            return self._fused(folds, samples, generator, advance)
-        trained = self._train(folds, samples, generator, advance)
-        return self._score(folds, samples, trained, generator)
-
-    def _fused(
-        self, folds: Folds, samples: Samples, generator: torch.Generator, advance: Advance
-    ) -> tuple[np.ndarray, ...]:
-        """Train and score in compiled code: the same method, with the product on a grid of the margins."""
-        fit, looked, held_out = (
-            folds.take(samples, rows) for rows in (folds.fit, folds.validation, folds.scored)
+        fit, validation, held_out = (
+            folds.take(samples, index) for index in (folds.fit, folds.validation, folds.held_out)
         )
         critics = gaussian_critics(fit.x, fit.y, self.hidden, generator)
-        found = train_and_score(
-            critics,
-            fit,
-            looked,
-            held_out,
-            self._schedule,
-            generator,
-            lambda done: advance(done / folds.count),
+        compiled = self.bound is MINE and can_compile(samples, self.hidden)
+        work = self._compiled if compiled else self._in_torch
+        results = work(
+            critics, (fit, validation, held_out), generator, lambda done: advance(done / folds.count)
         )
-        p_value = np.where(np.isfinite(found.z), pearson3.sf(found.z, found.skew), 1.0)
-        judged = FoldResults(
-            found.nats, np.sqrt(found.variance), p_value, found.trained, found.rise, found.converged
-        )
-        return combined(folds.count, judged)
+        return combine_folds(folds.count, results)
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         pairs, samples, dim = values.shape
@@ -143,25 +119,26 @@ class Variational:
             values = columns.reshape(samples, pairs, dim).transpose(1, 0, 2)
         return torch.tensor(values, dtype=torch.float32, device=self.device)
 
-    def _train(self, folds: Folds, samples: Samples, generator: torch.Generator, advance: Advance) -> Trained:
-        fit, validation = folds.take(samples, folds.fit), folds.take(samples, folds.validation)
-        critics = gaussian_critics(fit.x, fit.y, self.hidden, generator)
+    def _compiled(
+        self, critics: Critics, parts: Parts, generator: torch.Generator, advance: Advance
+    ) -> FoldResults:
+        """Train and evaluate in compiled code: the same method, with the product on a grid of the margins."""
+        results = train_and_evaluate(critics, *parts, self._schedule, generator, advance)
+        p_value = np.where(np.isfinite(results.z), pearson3.sf(results.z, results.skew), 1.0)
+        stderr = np.sqrt(results.variance)
+        return FoldResults(results.nats, stderr, p_value, results.trained, results.rise, results.converged)
 
-        def share(done: float) -> None:
-            advance(done / folds.count)
-
-        return train(critics, self.bound, fit, validation, self._schedule, generator, share)
-
-    def _score(
-        self, folds: Folds, samples: Samples, trained: Trained, generator: torch.Generator
-    ) -> tuple[np.ndarray, ...]:
-        unseen = self._bounds(trained.critics, folds.take(samples, folds.scored), generator)
-        own, _, _ = self._bounds(trained.critics, folds.take(samples, folds.fit), generator)
-        nats, stderr, p_value, trained_on, rise = (
-            values.cpu().double().numpy() for values in (*unseen, own, trained.rise)
+    def _in_torch(
+        self, critics: Critics, parts: Parts, generator: torch.Generator, advance: Advance
+    ) -> FoldResults:
+        fit, validation, held_out = parts
+        trained = train(critics, self.bound, fit, validation, self._schedule, generator, advance)
+        results = self._bounds(trained.critics, held_out, generator)
+        on_fit, _, _ = self._bounds(trained.critics, fit, generator)
+        nats, stderr, p_value, own, rise = (
+            values.cpu().double().numpy() for values in (*results, on_fit, trained.rise)
         )
-        judged = FoldResults(nats, stderr, p_value, trained_on, rise, trained.converged.cpu().numpy())
-        return combined(folds.count, judged)
+        return FoldResults(nats, stderr, p_value, own, rise, trained.converged.cpu().numpy())
 
     def _bounds(
         self, critics: Critics, samples: Samples, generator: torch.Generator
@@ -170,15 +147,11 @@ class Variational:
         rows = samples.x.shape[1]
         shifts = shifts_of(rows, self.eval_shifts, generator).to(self.device)
         values, errors, p_values = [], [], []
-        for pair in torch.arange(len(samples.x)).split(64):
-            one = samples.pairs(pair)
+        for index in torch.arange(len(samples.x)).split(CRITICS_AT_ONCE):
+            block = samples.pairs(index)
             with torch.no_grad():
-                joint, product = critics.select(pair).scores(one.x, one.y, shifts)
+                joint, product = critics.select(index).scores(block.x, block.y, shifts)
             values.append(self.bound.value(joint, product))
             errors.append(self.bound.influence(joint, product, shifts).std(dim=-1) / math.sqrt(rows))
             p_values.append(independence_p_value(joint, product, shifts))
         return torch.cat(values), torch.cat(errors), torch.cat(p_values)
-
-
-def _blocks(pairs: np.ndarray, size: int) -> list[np.ndarray]:
-    return [pairs[start : start + size] for start in range(0, len(pairs), size)]

@@ -97,7 +97,7 @@ class SharedMine:
         schedule = Schedule(self.steps, self.batch, shifts=1, learning_rate=self.learning_rate)
         critics = terms.critics(fit, self.hidden, generator)
         trained = train(critics, terms.bound, fit, folds.take(samples, folds.validation), schedule, generator)
-        held_out = folds.take(samples, folds.scored)
+        held_out = folds.take(samples, folds.held_out)
         shifts = shifts_of(held_out.x.shape[1], self.eval_shifts, generator).to(self.device)
         with torch.no_grad():
             scores = trained.critics.scores(held_out.x, held_out.y, shifts)

@@ -1,4 +1,4 @@
-"""Many critics, one compiled call each, shared out over threads."""
+"""Train and evaluate many critics, one compiled call each, on several threads."""
 
 from __future__ import annotations
 
@@ -12,23 +12,22 @@ from jaxtyping import Bool, Float, Float32
 from torch import Tensor
 
 from nif.core.types import Advance, ignore
-from nif.estimators.neural.compiled.evaluation import scored
+from nif.estimators.neural.compiled.evaluation import evaluate
 from nif.estimators.neural.compiled.fit import Plan, fit
-from nif.estimators.neural.compiled.grid import Column, column
+from nif.estimators.neural.compiled.grid import PairGrid, pair_grid
 from nif.estimators.neural.compiled.lanes import LANES
 from nif.estimators.neural.critics import Critics
 from nif.estimators.neural.training import FIRST_LAYER_RATE, Samples, Schedule
 
-TRAINING_CELLS, LOOKED_CELLS, SCORED_CELLS = 40, 48, 128
-"""Cells of a margin: where product samples are drawn, where a critic is looked at, where it is scored."""
-
+TRAINING_CELLS, VALIDATION_CELLS, HELD_OUT_CELLS = 40, 48, 128
+"""Cells of a margin, for training, for validation and for evaluation."""
 
 Numbers = Float32[np.ndarray, " number"]
 
 
 @dataclass(frozen=True, eq=False)
-class FusedScores:
-    """Every critic on its held-out samples; see `Scored` of `evaluation` and `Fitted` of `fit`."""
+class BankEvaluation:
+    """Every critic on its held-out samples; see `Evaluation` of `evaluation` and `Fitted` of `fit`."""
 
     trained: Float[np.ndarray, " pair"]
     rise: Float[np.ndarray, " pair"]
@@ -39,8 +38,9 @@ class FusedScores:
     converged: Bool[np.ndarray, " pair"]
 
 
-def can_fuse(samples: Samples, hidden: int) -> bool:
-    """Whether compiled code can train these critics: one number on each side, on the CPU, 32 or 64 units."""
+def can_compile(samples: Samples, hidden: int) -> bool:
+    """Whether compiled code can train these critics: one number on each side, on the CPU, a multiple
+    of 32 hidden units."""
     one_by_one = samples.x.shape[-1] == samples.y.shape[-1] == 1
     return one_by_one and samples.x.device.type == "cpu" and hidden % LANES == 0
 
@@ -77,7 +77,7 @@ def rates_of(hidden: int, learning_rate: float) -> Numbers:
 
 
 def plan_of(schedule: Schedule, hidden: int, samples: int, phases: Float[np.ndarray, "2"]) -> Plan:
-    """The schedule for critics that are trained on so many samples."""
+    """The schedule for critics that are trained on a number of samples."""
     size = min(schedule.batch, samples)
     return Plan(
         hidden, schedule.steps, size, size, schedule.check_every, schedule.patience, schedule.warm_up,
@@ -85,43 +85,42 @@ def plan_of(schedule: Schedule, hidden: int, samples: int, phases: Float[np.ndar
     )  # fmt: skip
 
 
-def train_and_score(
+def train_and_evaluate(
     critics: Critics,
-    fitted: Samples,
-    looked: Samples,
+    fit_on: Samples,
+    validation: Samples,
     held_out: Samples,
     schedule: Schedule,
     generator: torch.Generator,
     advance: Advance = ignore,
-) -> FusedScores:
-    """Train each critic on `fitted`, stop it on `looked`, score it on `held_out`.
+) -> BankEvaluation:
+    """Train each critic on `fit_on`, with early stopping on `validation`, and evaluate it on `held_out`.
 
-    Threads work on different critics and share nothing, so that their number changes no bit of the result.
+    Threads work on separate critics, so that their number changes no bit of the result.
     """
     hidden, rows = critics.weight_2.shape[-1], packed(critics)
     phases = torch.rand(2, generator=generator, dtype=torch.float64).numpy()
-    plan = plan_of(schedule, hidden, fitted.x.shape[1], phases)
+    plan = plan_of(schedule, hidden, fit_on.x.shape[1], phases)
     rates = rates_of(hidden, schedule.learning_rate)
-    sides = [(_side(part.x), _side(part.y)) for part in (fitted, looked, held_out)]
+    sides = [(_side(part.x), _side(part.y)) for part in (fit_on, validation, held_out)]
 
-    def one(pair: int) -> tuple[float, ...]:
+    def work(pair: int) -> tuple[float, ...]:
         (x, y), others = (side[pair] for side in sides[0]), [(x[pair], y[pair]) for x, y in sides[1:]]
-        samples = ordered(x, y, TRAINING_CELLS)
+        samples = grid_of(x, y, TRAINING_CELLS)
         inside = [(np.clip(a, x.min(), x.max()), np.clip(b, y.min(), y.max())) for a, b in others]
-        best = fit(rows[pair].copy(), rates, samples, ordered(*inside[0], LOOKED_CELLS), plan)
-        held_out = ordered(*inside[1], SCORED_CELLS)
-        found = scored(best.weights, hidden, held_out, best.level, len(x))
-        return best.trained, best.rise, *found, float(best.steps < plan.steps)
+        best = fit(rows[pair].copy(), rates, samples, grid_of(*inside[0], VALIDATION_CELLS), plan)
+        evaluation = evaluate(best.weights, hidden, grid_of(*inside[1], HELD_OUT_CELLS), best.level, len(x))
+        return best.trained, best.rise, *evaluation, float(best.steps < plan.steps)
 
-    results = np.array(list(_in_threads(one, len(rows), advance)), dtype=np.float64)
+    results = np.array(list(_in_threads(work, len(rows), advance)), dtype=np.float64)
     *columns, converged = results.T
-    return FusedScores(*columns, converged > 0)
+    return BankEvaluation(*columns, converged > 0)
 
 
-def ordered(x: Numbers, y: Numbers, cells: int) -> Column:
-    """Samples of a pair in the order of x, their margins cut into cells."""
+def grid_of(x: Numbers, y: Numbers, cells: int) -> PairGrid:
+    """Sort the samples of a pair by x and cut their margins into cells."""
     order = np.argsort(x, kind="stable")
-    return column(x[order], y[order], np.sort(y), cells)
+    return pair_grid(x[order], y[order], np.sort(y), cells)
 
 
 def _side(values: Float[Tensor, "pair sample 1"]) -> Float32[np.ndarray, "pair sample"]:
@@ -131,7 +130,7 @@ def _side(values: Float[Tensor, "pair sample 1"]) -> Float32[np.ndarray, "pair s
 def _in_threads(
     work: Callable[[int], tuple[float, ...]], count: int, advance: Advance
 ) -> Iterator[tuple[float, ...]]:
-    """Results in order; an interrupt leaves no work behind."""
+    """Results in order; an interrupt cancels the remaining work."""
     pool = ThreadPoolExecutor(max_workers=torch.get_num_threads())
     try:
         for result in pool.map(work, range(count)):

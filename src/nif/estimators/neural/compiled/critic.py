@@ -1,11 +1,11 @@
-"""Scores of one critic and their gradient, for 64 samples at a time.
+r"""Scores of one critic and their gradient, for 64 samples at a time.
 
 The critic is that of `nif.estimators.neural.critics` with one number on each side,
 
-.. math:: T(x, y) = a x^2 + b y^2 + c x y + d + w_3^\top \\sigma(W_2 \\sigma(x w_x + y w_y + b_1) + b_2).
+.. math:: T(x, y) = a x^2 + b y^2 + c x y + d + w_3^\top \sigma(W_2 \sigma(x w_x + y w_y + b_1) + b_2).
 
 Its weights lie in one array in the order ``w_x, w_y, b_1, b_2, w_3, W_2, (a, b, c, d)``; the gradient has the
-same order. Hidden layers are arrays of [64, hidden] that stay in cache between the two passes.
+same order. Hidden layers are arrays of [64, hidden], small enough to stay in cache between the two passes.
 """
 
 from __future__ import annotations
@@ -18,15 +18,17 @@ from nif.estimators.neural.compiled.lanes import LANES, fma, keep_where_positive
 from nif.estimators.neural.compiled.tile import add_outer, layer
 
 CHUNK = 64
-"""Samples that go through the critic together."""
-
+"""Samples that are evaluated together."""
 
 Numbers = Float32[np.ndarray, " number"]
+
+ZERO_BIAS = np.zeros(1024, dtype=np.float32)
+"""The bias of a layer without one."""
 
 
 @compiled
 def weights_count(hidden: int) -> int:
-    """How many weights a critic has."""
+    """The number of weights of a critic."""
     return 5 * hidden + hidden * hidden + 4
 
 
@@ -34,7 +36,7 @@ def weights_count(hidden: int) -> int:
 def forward(
     weights: Numbers, hidden: int, x: Numbers, y: Numbers, first: Numbers, second: Numbers, scores: Numbers
 ) -> None:
-    """Scores of 64 samples; leaves both hidden layers in `first` and `second`."""
+    """Scores of 64 samples; both hidden layers are written to `first` and `second`."""
     _first_layer(weights, hidden, x, y, first)
     layer(second, weights, 3 * hidden, first, weights, 5 * hidden, CHUNK, hidden)
     quadratic = 5 * hidden + hidden * hidden
@@ -62,12 +64,13 @@ def _first_layer(weights: Numbers, hidden: int, x: Numbers, y: Numbers, first: N
 
 @compiled
 def backward(
-    weights: Numbers, turned: Numbers, hidden: int, x: Numbers, y: Numbers, first: Numbers, second: Numbers,
-    slopes: Numbers, back: Numbers, gradient: Numbers,
+    weights: Numbers, transposed: Numbers, hidden: int, x: Numbers, y: Numbers, first: Numbers,
+    second: Numbers, slopes: Numbers, back: Numbers, gradient: Numbers,
 ) -> None:  # fmt: skip
     """Add the gradient of ``sum_i slopes_i T(x_i, y_i)`` over 64 samples.
 
-    `turned` is the transpose of W_2, `back` room for a hidden layer; `first` and `second` are overwritten.
+    `transposed` is the transpose of W_2, `back` a workspace for a hidden layer; `first` and `second` are
+    overwritten.
     """
     quadratic = 5 * hidden + hidden * hidden
     for i in range(CHUNK):
@@ -77,19 +80,15 @@ def backward(
         gradient[quadratic + 3] += slopes[i]
     _through_second(weights, hidden, second, slopes, gradient)
     add_outer(gradient, 5 * hidden, first, second, CHUNK, hidden)
-    layer(back, NOTHING, 0, second, turned, 0, CHUNK, hidden)
+    layer(back, ZERO_BIAS, 0, second, transposed, 0, CHUNK, hidden)
     _through_first(hidden, x, y, first, back, gradient)
-
-
-NOTHING = np.zeros(1024, dtype=np.float32)
-"""The bias of a layer without one."""
 
 
 @compiled
 def _through_second(
     weights: Numbers, hidden: int, second: Numbers, slopes: Numbers, gradient: Numbers
 ) -> None:
-    """Replace the second layer by the gradient of what went into it."""
+    """Replace the second layer by the gradient of its preactivation."""
     for column in range(0, hidden, LANES):
         out = load(weights, 4 * hidden + column)
         of_bias, of_out = load(gradient, 3 * hidden + column), load(gradient, 4 * hidden + column)
@@ -121,9 +120,9 @@ def _through_first(
 
 
 @compiled
-def transpose(weights: Numbers, hidden: int, turned: Numbers) -> None:
+def transpose(weights: Numbers, hidden: int, transposed: Numbers) -> None:
     """W_2 with rows and columns exchanged."""
     start = 5 * hidden
     for row in range(hidden):
         for column in range(hidden):
-            turned[column * hidden + row] = weights[start + row * hidden + column]
+            transposed[column * hidden + row] = weights[start + row * hidden + column]

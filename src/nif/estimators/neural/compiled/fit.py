@@ -1,11 +1,11 @@
-"""Training of one critic with early stopping, start to end inside compiled code."""
+"""Training of one critic with early stopping, all in compiled code."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Float64
+from jaxtyping import Float32
 
 from nif.estimators.jit import compiled, inlined
 from nif.estimators.neural.compiled.critic import CHUNK, backward, forward, transpose
@@ -13,7 +13,8 @@ from nif.estimators.neural.compiled.grid import (
     GOLDEN,
     PLASTIC,
     Batch,
-    Column,
+    NodeWeights,
+    PairGrid,
     draw_joint,
     draw_product,
     empty_batch,
@@ -27,11 +28,8 @@ from nif.estimators.neural.compiled.grid import (
 Numbers = Float32[np.ndarray, " number"]
 
 
-Shares = Float64[np.ndarray, " node"]
-
-
 class Plan(NamedTuple):
-    """How a critic is trained; see `nif.estimators.neural.training.Schedule`."""
+    """The options of `nif.estimators.neural.training.Schedule`, and where systematic draws start."""
 
     hidden: int
     steps: int
@@ -47,15 +45,15 @@ class Plan(NamedTuple):
 
 
 class Fitted(NamedTuple):
-    """A trained critic and how it got there.
+    """A trained critic.
 
     Attributes:
-        weights: Of the critic that was best on the looked samples.
-        steps: That were made.
-        trained: The bound on the samples that it learnt from, higher than it is.
-        rise: How much the bound on the looked samples grew over the second half of the way to the best, from
-            0 where it was below: no information is less than none.
-        level: The logarithm of the mean of exp T over the product of these samples.
+        weights: Of the critic that was best on the validation samples.
+        steps: Number of steps.
+        trained: The bound on the training samples, biased upward.
+        rise: Growth of the bound on the validation samples over the second half of the training up to the
+            best, from 0 where it was below: information is not negative.
+        level: The logarithm of the mean of exp T over the product of the training samples.
     """
 
     weights: Numbers
@@ -66,24 +64,24 @@ class Fitted(NamedTuple):
 
 
 @compiled
-def fit(weights: Numbers, rates: Numbers, samples: Column, looked: Column, plan: Plan) -> Fitted:
-    """Ascend from these weights; stop when the bound on the `looked` samples no longer grows."""
+def fit(weights: Numbers, rates: Numbers, samples: PairGrid, validation: PairGrid, plan: Plan) -> Fitted:
+    """Ascend from these weights; stop when the bound on the `validation` samples no longer grows."""
     batch = empty_batch(plan.joint, plan.product)
-    space = room(plan.hidden, len(batch.x))
-    shrink(weights, plan.hidden, looked, space)
+    space = workspace(plan.hidden, len(batch.x))
+    shrink(weights, plan.hidden, validation, space)
     state = adam(weights)
     best, best_value, stale, log_average = weights.copy(), -np.inf, 0, -np.inf
-    values, looks, best_look = np.empty(plan.steps // plan.check_every + 2), 0, 0
-    chance = samples.share
+    values, checks, best_check = np.empty(plan.steps // plan.check_every + 2), 0, 0
+    chance = samples.distinct_pairs
     for step in range(plan.steps + 1):
         if step % plan.check_every == 0 or step == plan.steps:
-            value = value_of(state.average, plan.hidden, looked, space)
-            values[looks] = value
+            value = value_of(state.average, plan.hidden, validation, space)
+            values[checks] = value
             stale += 1
             if value > best_value:
-                best_value, stale, best_look = value, 0, looks
+                best_value, stale, best_check = value, 0, checks
                 best = state.average.copy()
-            looks += 1
+            checks += 1
             if stale > plan.patience or step == plan.steps:
                 break
             scores = scores_of(weights, plan.hidden, samples.grid_x, samples.grid_y, space)
@@ -94,37 +92,37 @@ def fit(weights: Numbers, rates: Numbers, samples: Column, looked: Column, plan:
         )
         log_average = ascend(weights, plan.hidden, batch, plan.joint, plan.product, log_average, plan.keep,
                              space, state.gradient)  # fmt: skip
-        left = np.float32(min(1.0, (step + 1) / plan.warm_up) * (1 - step / plan.steps))
-        move(weights, state, rates, left, step, plan.average)
-    shrink(best, plan.hidden, samples, space)  # a few looked samples may miss what is rare
-    shrink(best, plan.hidden, looked, space)
+        decay = np.float32(min(1.0, (step + 1) / plan.warm_up) * (1 - step / plan.steps))
+        move(weights, state, rates, decay, step, plan.average)
+    shrink(best, plan.hidden, samples, space)  # few validation samples may hold no rare values
+    shrink(best, plan.hidden, validation, space)
     joint = scores_of(best, plan.hidden, samples.x, samples.y, space)
     product = scores_of(best, plan.hidden, samples.grid_x, samples.grid_y, space)
-    level = product_level(joint, product, samples.share)
-    rise = max(best_value - max(values[best_look // 2], 0.0), 0.0)
+    level = product_level(joint, product, samples.distinct_pairs)
+    rise = max(best_value - max(values[best_check // 2], 0.0), 0.0)
     return Fitted(best, step, mean(joint) - level, rise, level)
 
 
 @inlined
-def shrink(weights: Numbers, hidden: int, looked: Column, space: Room) -> float:
-    r"""Scale the critic by the s in [0, 1] with the largest bound on the `looked` samples; returns s.
+def shrink(weights: Numbers, hidden: int, samples: PairGrid, space: Workspace) -> float:
+    r"""Scale the critic by the s in [0, 1] with the largest bound on the samples; return s.
 
     .. math:: \max_s \; s E_{joint}[T] - \log E_{product}[e^{s T}]
 
-    Concave in s, so its slope is halved down to. A critic that learnt noise is turned into nearly nothing.
+    Concave in s, so that s is found by bisection of the slope. A critic of noise is scaled to nearly 0.
     """
-    joint = mean(scores_of(weights, hidden, looked.x, looked.y, space))
-    product = scores_of(weights, hidden, looked.grid_x, looked.grid_y, space)
-    if joint >= _tilted_mean(product, looked.share, 1.0):
+    joint = mean(scores_of(weights, hidden, samples.x, samples.y, space))
+    product = scores_of(weights, hidden, samples.grid_x, samples.grid_y, space)
+    if joint >= _tilted_mean(product, samples.distinct_pairs, 1.0):
         return 1.0
     low, high = 0.0, 1.0
     for _ in range(10):
         middle = (low + high) / 2
-        if joint >= _tilted_mean(product, looked.share, middle):
+        if joint >= _tilted_mean(product, samples.distinct_pairs, middle):
             low = middle
         else:
             high = middle
-    low = max(low, high / 2)  # never all of it: the test of independence needs the critic's shape
+    low = max(low, high / 2)  # never 0: the test of independence needs the critic's shape
     for i in range(4 * hidden, 5 * hidden):
         weights[i] *= np.float32(low)
     for i in range(5 * hidden + hidden * hidden, len(weights)):
@@ -133,33 +131,33 @@ def shrink(weights: Numbers, hidden: int, looked: Column, space: Room) -> float:
 
 
 @inlined
-def _tilted_mean(scores: Numbers, share: Shares, scale: float) -> float:
+def _tilted_mean(scores: Numbers, weights: NodeWeights, scale: float) -> float:
     """Mean of T under the product weighted by exp(scale T)."""
-    top, mass, total = highest(scores, share), 0.0, 0.0
+    top, mass, total = highest(scores, weights), 0.0, 0.0
     for i in range(len(scores)):
-        if share[i] > 0:
-            weight = share[i] * np.exp(scale * (scores[i] - top))
+        if weights[i] > 0:
+            weight = weights[i] * np.exp(scale * (scores[i] - top))
             mass += weight
             total += weight * scores[i]
     return total / mass
 
 
 @inlined
-def value_of(weights: Numbers, hidden: int, samples: Column, space: Room) -> float:
-    """The Donsker–Varadhan bound of one critic on some samples."""
+def value_of(weights: Numbers, hidden: int, samples: PairGrid, space: Workspace) -> float:
+    """The Donsker–Varadhan bound of a critic on samples."""
     joint = scores_of(weights, hidden, samples.x, samples.y, space)
     product = scores_of(weights, hidden, samples.grid_x, samples.grid_y, space)
-    return mean(joint) - product_level(joint, product, samples.share)
+    return mean(joint) - product_level(joint, product, samples.distinct_pairs)
 
 
-class Room(NamedTuple):
-    """Arrays that a critic's passes work in."""
+class Workspace(NamedTuple):
+    """Arrays that a critic's passes overwrite."""
 
     first: Numbers
     second: Numbers
     scores: Numbers
     back: Numbers
-    turned: Numbers
+    transposed: Numbers
 
 
 class Adam(NamedTuple):
@@ -172,9 +170,9 @@ class Adam(NamedTuple):
 
 
 @inlined
-def room(hidden: int, samples: int) -> Room:
-    """Room for batches of some size."""
-    return Room(
+def workspace(hidden: int, samples: int) -> Workspace:
+    """Workspace for batches of a size."""
+    return Workspace(
         np.empty(samples * hidden, dtype=np.float32),
         np.empty(samples * hidden, dtype=np.float32),
         np.empty(samples, dtype=np.float32),
@@ -193,23 +191,23 @@ def adam(weights: Numbers) -> Adam:
 @inlined
 def ascend(
     weights: Numbers, hidden: int, batch: Batch, joint: int, product: int, log_average: float, keep: float,
-    space: Room, gradient: Numbers,
+    space: Workspace, gradient: Numbers,
 ) -> float:  # fmt: skip
-    r"""Gradient of :math:`E_{joint}[T] - E_{product}[e^T] / \bar m`; returns the new :math:`\log \bar m`."""
+    r"""Gradient of :math:`E_{joint}[T] - E_{product}[e^T] / \bar m`; return the new :math:`\log \bar m`."""
     _all_scores(weights, hidden, batch, space)
     scores, end = space.scores, joint + product
     log_mean = log_mean_exp(scores[joint:end], batch.weight[joint:end])
-    if log_average > log_mean - 700:  # else the past weighs nothing, as before the first step
+    if log_average > log_mean - 700:  # else the past has no weight, as before the first step
         log_mean += np.log(keep * np.exp(log_average - log_mean) + 1 - keep)
     for i in range(len(scores)):
         scores[i] = _slope(batch, i, joint, end, scores[i] - np.float32(log_mean))
     for i in range(len(gradient)):
         gradient[i] = 0
-    transpose(weights, hidden, space.turned)
+    transpose(weights, hidden, space.transposed)
     for start in range(0, len(batch.x), CHUNK):
         rows = slice(start, start + CHUNK)
         layer = slice(start * hidden, (start + CHUNK) * hidden)
-        backward(weights, space.turned, hidden, batch.x[rows], batch.y[rows], space.first[layer],
+        backward(weights, space.transposed, hidden, batch.x[rows], batch.y[rows], space.first[layer],
                  space.second[layer], scores[rows], space.back, gradient)  # fmt: skip
     return log_mean
 
@@ -223,7 +221,7 @@ def _slope(batch: Batch, row: int, joint: int, end: int, log_ratio: np.float32) 
 
 
 @inlined
-def _all_scores(weights: Numbers, hidden: int, batch: Batch, space: Room) -> None:
+def _all_scores(weights: Numbers, hidden: int, batch: Batch, space: Workspace) -> None:
     for start in range(0, len(batch.x), CHUNK):
         rows = slice(start, start + CHUNK)
         layer = slice(start * hidden, (start + CHUNK) * hidden)
@@ -232,7 +230,7 @@ def _all_scores(weights: Numbers, hidden: int, batch: Batch, space: Room) -> Non
 
 
 @inlined
-def move(weights: Numbers, state: Adam, rates: Numbers, left: np.float32, step: int, average: float) -> None:
+def move(weights: Numbers, state: Adam, rates: Numbers, decay: np.float32, step: int, average: float) -> None:
     """Adam's update with the gradient of `state`, upward; then the mean of the weights follows."""
     first, second = np.float32(0.9), np.float32(0.99)
     unbiased = np.float32(1 / (1 - 0.9 ** (step + 1)))
@@ -243,12 +241,12 @@ def move(weights: Numbers, state: Adam, rates: Numbers, left: np.float32, step: 
         state.mean[i] = first * state.mean[i] + (1 - first) * slope
         state.square[i] = second * state.square[i] + (1 - second) * slope * slope
         size = np.sqrt(state.square[i] * unbiased_square) + np.float32(1e-8)
-        weights[i] += left * rates[i] * unbiased * state.mean[i] / size
+        weights[i] += decay * rates[i] * unbiased * state.mean[i] / size
         state.average[i] += follow * (weights[i] - state.average[i])
 
 
 @compiled
-def scores_of(weights: Numbers, hidden: int, x: Numbers, y: Numbers, space: Room) -> Numbers:
+def scores_of(weights: Numbers, hidden: int, x: Numbers, y: Numbers, space: Workspace) -> Numbers:
     """Scores of any number of samples."""
     out = np.empty(len(x), dtype=np.float32)
     part_x, part_y = np.zeros(CHUNK, dtype=np.float32), np.zeros(CHUNK, dtype=np.float32)

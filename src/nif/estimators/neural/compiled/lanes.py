@@ -1,9 +1,8 @@
 """Rows of 32 numbers that stay in the processor's vector registers.
 
-numba leaves vectorising to the compiler, which keeps neither a hidden layer's weights nor the sums of a
-matrix product in registers. `Lanes` is a value of 32 float32 numbers; the functions below read, combine and
-write such values, each by one or two machine instructions. On processors with shorter vectors LLVM splits
-them.
+numba leaves vectorisation to LLVM, which keeps neither a hidden layer's weights nor the sums of a matrix
+product in registers. The functions below read, combine and write values of 32 float32 numbers, each by one or
+two machine instructions. On processors with shorter vectors LLVM splits them.
 """
 
 from __future__ import annotations
@@ -18,15 +17,13 @@ from numba.extending import intrinsic, models, register_model
 LANES = 32
 """Numbers in one value; the number of hidden units is a multiple of it."""
 
-
 _FLOAT = ir.FloatType()
-
 
 VECTOR = ir.VectorType(_FLOAT, LANES)
 
 
 class LanesType(types.Type):
-    """numba's name for a value of 32 float32 numbers."""
+    """The numba type of a value of 32 float32 numbers."""
 
     def __init__(self) -> None:
         super().__init__(name=f"float32x{LANES}")
@@ -42,7 +39,7 @@ class _LanesModel(models.PrimitiveModel):
 
 
 def address(context: Any, builder: Any, array_type: Any, array: Any, at: Any) -> Any:
-    """Pointer to an element of a contiguous array, whose bounds are not checked."""
+    """Pointer to an element of a contiguous array; its bounds are not checked."""
     data = context.make_array(array_type)(context, builder, array).data
     return builder.gep(data, [at])
 

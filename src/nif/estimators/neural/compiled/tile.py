@@ -16,7 +16,6 @@ from nif.estimators.neural.compiled.lanes import LANES, VECTOR, address, multipl
 ROWS = 8
 """Rows of a tile: 8 sums of 32 lanes fill half of the 32 registers of AVX-512."""
 
-
 Numbers = Float32[np.ndarray, " number"]
 
 
