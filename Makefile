@@ -3,11 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint types docs pictures chromium unit shapes benchmark clean
+# What is installed is held to this file; with `CONSTRAINTS=` to pyproject.toml alone, so the newest of everything.
+CONSTRAINTS ?= constraints.txt
 
-$(VENV)/installed: pyproject.toml constraints.txt
+.PHONY: demo test lint types docs pictures chromium unit shapes coverage lowest matrix benchmark clean
+
+$(VENV)/installed: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet $(addprefix --constraint ,$(CONSTRAINTS)) --editable '.[dev]'
 	touch $@
 
 demo: $(VENV)/installed
@@ -47,6 +50,32 @@ shapes: $(VENV)/installed
 		tests/measures/association/test_decomposition.py tests/flow/test_flow.py tests/flow/test_paths.py \
 		tests/flow/test_file.py tests/flow/test_communities.py
 
+# Lines and branches that the tests run; options and the share asked for are in pyproject.toml.
+coverage: $(VENV)/installed chromium
+	$(BIN)/pytest -n 2 --cov --cov-report=term:skip-covered --cov-report=html --cov-report=xml
+
+# The unit tests with the lowest versions that pyproject.toml claims. Only torch is that of constraints.txt: of the
+# lowest there is no build without CUDA to be had everywhere. `make lowest TORCH=torch==2.6.0` takes it all the same.
+TORCH ?= $(shell grep '^torch==' constraints.txt)
+.venv-lowest/installed: pyproject.toml constraints.txt constraints-lowest.txt
+	$(PYTHON) -m venv .venv-lowest
+	sed 's/^torch==.*/$(TORCH)/' constraints-lowest.txt > .venv-lowest/constraints.txt
+	.venv-lowest/bin/pip install --quiet --constraint .venv-lowest/constraints.txt --editable '.[test]'
+	touch $@
+
+# Deprecations that an old release meets in what it stands on are not ours to mend.
+lowest: .venv-lowest/installed chromium
+	.venv-lowest/bin/pytest -n 2 -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning -W ignore::FutureWarning
+
+# The tests under every Python that this machine has, each in an environment of its own.
+MATRIX := 3.11 3.12 3.13
+matrix: lint types docs lowest $(addprefix matrix-,$(MATRIX))
+
+matrix-%:
+	@if python$* --version > /dev/null 2>&1; \
+	then $(MAKE) --no-print-directory unit shapes PYTHON=python$* VENV=.venv-$*; \
+	else echo "Python $* is not installed: skipped"; fi
+
 # Other libraries, for comparison only, in an environment of their own.
 .venv-peers/installed:
 	$(PYTHON) -m venv .venv-peers
@@ -73,4 +102,4 @@ benchmark: $(VENV)/transformers .venv-peers/installed chromium
 	$(BIN)/python benchmarks/architectures.py
 
 clean:
-	rm -rf $(VENV) .venv-peers build dist src/*.egg-info
+	rm -rf $(VENV) .venv-peers .venv-lowest $(addprefix .venv-,$(MATRIX)) build dist src/*.egg-info

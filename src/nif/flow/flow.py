@@ -111,8 +111,8 @@ class Flow:
 
         Example:
             >>> flow = example()
-            >>> flow.attribution_stderr().loc["left", "yes"].round(4)
-            np.float64(0.0054)
+            >>> print(flow.attribution_stderr().loc["left", "yes"].round(4))
+            0.0054
         """
         if clip:
             return tables.by_feature(self._dag.features, self.layers, self._errors.by_class)
