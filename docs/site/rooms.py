@@ -1,4 +1,4 @@
-"""Draw the rooms of the package and their imports: ``python docs/site/rooms.py`` writes docs/images/rooms.svg.
+"""Draw the rooms of the package and their imports: ``python docs/site/rooms.py``.
 
 The arrows are the list that `tests/test_imports.py` checks, without those that follow from others.
 """
@@ -81,8 +81,8 @@ def svg(allowed: Mapping[str, set[str]]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {right} {bottom}" role="img">',
         "<title>The rooms of the package; an arrow leads from a room to one that it imports</title>",
         f"<style>{STYLE}</style>",
-        '<marker id="tip" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" orient="auto">'
-        '<path d="M0 0L10 5L0 10z" fill="#7d8a97"/></marker>',
+        '<marker id="tip" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" '
+        'orient="auto"><path d="M0 0L10 5L0 10z" fill="#7d8a97"/></marker>',
         *(_arrow(room, other) for room, other in arrows(allowed)),
         _box("cli", "the command nif: may import everything", MARGIN, MARGIN, BAR, "package"),
         *(_room(name) for name in PLACES),
