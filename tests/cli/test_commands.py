@@ -211,9 +211,10 @@ def test_report_writes_the_page(room: Path, capsys: pytest.CaptureFixture[str]) 
     assert Path("flow.html").read_bytes() == Path("again.html").read_bytes()
 
 
-def test_number_of_rows_is_an_option(room: Path) -> None:
-    assert run(*MEASURE, *WEIGHTS, "--max-samples", "80", "-o", "flow.safetensors") == 0
-    assert nif.load("flow.safetensors").measurement.samples == 80
+def test_rows_and_noise_are_options(room: Path) -> None:
+    assert run(*MEASURE, *WEIGHTS, "--rows", "80", "--noise", "0.1", "-o", "flow.safetensors") == 0
+    flow = nif.load("flow.safetensors")
+    assert flow.measurement.samples == 80 and flow.measurement.options["noise"] == 0.1
 
 
 def test_layers_lists_what_would_be_measured(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -300,7 +301,7 @@ OUT = ("-o", "out.safetensors")
     [
         (("demo", "wine"), "There is no demo 'wine'"),
         (("demo", "iris", "--hidden", "ten"), "--hidden is 'ten'"),
-        (("demo", "iris", "--estimator", "guess"), "No estimator is called 'guess'"),
+        (("demo", "iris", "--estimator", "guess"), "Unknown estimator 'guess'"),
         (("demo", "iris", "--seed", "x"), "'x' is not a valid integer"),
         (("measure", "nets:net"), "Missing argument 'DATA'"),
         (("measure", "nets:net", "data.npy"), "Missing option '-o'"),

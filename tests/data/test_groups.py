@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from nif.core.errors import InputError
 from nif.data.groups import groups
-from nif.network.axes import axes_of, unit_axis
+from nif.network.axes import axes_of
+from nif.network.operators import unit_map
 from nif.network.recording import record
+from nif.network.unit_maps import Call
 from support.networks import CASES, ROWS, ViT, lenet
 
 
@@ -89,14 +91,20 @@ def test_the_axis_of_the_units_follows_from_what_was_called(
     np.testing.assert_allclose(found.activations[1], expected.numpy(), atol=1e-6)
 
 
+def axis_after(name: str, before: Tensor, axis: int, *args: Any) -> int | None:
+    """Where the units are behind a method of a tensor."""
+    after = getattr(before, name)(*args)
+    call = Call(name, getattr(torch.Tensor, name), (before, *args), {}, (before,), (axis,), (after,))
+    return unit_map(call, 0, 0).axis_after
+
+
 def test_axes_are_kept_through_views() -> None:
     image = torch.zeros(11, 8, 4, 4)
     flat = image.flatten(2)
-    assert unit_axis("flatten", ((image, 2), {}), image, 1, flat) == (1, None)
-    tokens = flat.transpose(1, 2)
-    assert unit_axis("transpose", ((flat, 1, 2), {}), flat, 1, tokens) == (2, None)
-    assert unit_axis("permute", ((image, (0, 2, 3, 1)), {}), image, 1, image.permute(0, 2, 3, 1)) == (3, None)
-    assert unit_axis("mean", ((tokens, 1), {}), tokens, 2, tokens.mean(1)) == (1, None)
+    assert axis_after("flatten", image, 1, 2) == 1
+    assert axis_after("transpose", flat, 1, 1, 2) == 2
+    assert axis_after("permute", image, 1, (0, 2, 3, 1)) == 3
+    assert axis_after("mean", flat.transpose(1, 2), 2, 1) == 1
     assert axes_of((5, 3), None, rows=11) is None
 
 

@@ -15,7 +15,7 @@ from torch.nn import functional
 import nif
 from nif.network.forward import Forward
 from nif.network.tracing import unfused
-from nif.network.units import trace, traced
+from nif.network.units import unit_weights
 from nif.network.weights import calls
 from nif.pruning.prune import prune
 from nif.pruning.result import Pruned
@@ -41,7 +41,7 @@ class Tokens(nn.Module):
 
 
 class Asking(Tokens):
-    """Its way depends on the data, so that it can not be traced by torch.fx."""
+    """Its path depends on the data."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x * 2 if x.sum() > 1e9 else x)
@@ -151,12 +151,16 @@ def test_every_way_of_asking_saves_and_shrinks(remove: Any, tmp_path: Path) -> N
     assert sum(widths) == 32 - len(small.removed)
 
 
-def test_the_graph_computes_what_the_encoder_does() -> None:
-    for name in NETWORKS:
-        model, x = network(name)
-        if trace(Forward(model), (x[:2],)) is not None:
-            with torch.no_grad():
-                assert torch.allclose(*traced(model)(x), model(x), atol=1e-5), name
+@pytest.mark.parametrize("name", NETWORKS)
+def test_feed_forward_units_are_those_of_both_linear_layers(name: str) -> None:
+    model, x = network(name)
+    found = unit_weights(Forward(model), (x[:2],))
+    inner = [name for name in found.rows if name.endswith("linear1")]
+    assert len(inner) == sum(name.endswith("linear1") for name, _ in model.named_modules())
+    for name in inner:
+        read = found.columns[name.replace("linear1", "linear2")]
+        assert found.groups.of(found.rows[name]).tolist() == found.groups.of(read).tolist()
+        assert not found.groups.has_fixed_width(read).any()
 
 
 def test_least_squares_makes_up_for_removed_units() -> None:

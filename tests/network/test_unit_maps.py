@@ -41,7 +41,7 @@ def depthwise(net: nn.Module, x: Tensor) -> Tensor:
 
 
 def shuffled(net: nn.Module, x: Tensor) -> Tensor:
-    """What is read through another view, or mixed by an unknown function, joins all to all."""
+    """The channels the other way round."""
     hidden = torch.tanh(net.conv(x))
     mixed = hidden.flip(1)
     return net.head(torch.tanh(mixed).flatten(1))
@@ -88,7 +88,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], Tensor]] = {
     "grouped convolution": (grouped(4, 6, 4, groups=(1, 2)), IMAGES),
     "depthwise convolution": (grouped(4, 5, 5, groups=(1, 5)), IMAGES),
     "depthwise from the input": (grouped(4, 8, 3, groups=(4, 1)), IMAGES),
-    "unknown function": (lambda: Runs(shuffled, conv=conv(4, 3), head=nn.Linear(48, 2)), IMAGES),
+    "channels turned round": (lambda: Runs(shuffled, conv=conv(4, 3), head=nn.Linear(48, 2)), IMAGES),
     "residual": (with_skip, IMAGES),
     "concatenation": (
         lambda: Runs(joined_end_to_end, left=conv(4, 2), right=conv(4, 3), head=nn.Linear(5, 2)),
@@ -114,7 +114,7 @@ SPARSE = {
     "grouped convolution": {("tanh", "tanh#2"): 12},
     "depthwise convolution": {("tanh", "tanh#2"): 5},
     "depthwise from the input": {("input", "tanh"): 4 * 16 * 2},
-    "unknown function": {},
+    "channels turned round": {("tanh", "tanh#2"): 3},
     "residual": {("tanh", "tanh#2"): 5, ("sigmoid", "tanh#2"): 5},
     "concatenation": {("tanh", "sigmoid"): 2, ("tanh#2", "sigmoid"): 3},
     "squeeze and excitation": {},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,14 +11,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nif.core.errors import InputError
-from nif.network import dependency_graph
-from nif.network.dependency_graph import trace_gradients
 from nif.network.forward import Forward
 from nif.network.recording import record
-from nif.network.unit_labels import Labels
-from nif.network.unit_operations import treats_numbers_apart
-from nif.network.units import trace
+from nif.network.unit_groups import UnitGroups
+from nif.network.unit_tracer import treats_numbers_apart
+from nif.network.units import UnitWeights, unit_weights
 from nif.pruning.problem import Subject
 from nif.pruning.prune import prune
 from support.pruning_networks import (
@@ -99,25 +95,28 @@ def test_cut_equals_zeroed_with_every_compensation(name: str) -> None:
         assert (both[1].removed["how"] == "zeroed").all()
 
 
-@pytest.mark.parametrize("name", [name for name in NETWORKS if "not traceable" not in name])
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.filterwarnings("ignore:The model chooses its path by the data")
 def test_units_are_found_under_the_names_of_a_recording(name: str) -> None:
     model, x, _, _ = network(name)
-    found = trace(Forward(model), (x[:2],))
-    assert found is not None
+    found = unit_weights(Forward(model), (x[:2],))
     recorded = {layer.name: len(layer) for layer in record(model, x).layers[1:-1]}
     assert recorded == {layer: len(found.at[layer]) for layer in recorded}
 
 
-def test_both_ways_of_following_agree() -> None:
-    model, x, _, _ = network("residual")
-    one, other = trace(Forward(model), (x[:2],)), trace_gradients(Forward(model), (x[:2],))
-    assert one is not None
-    for found in (one, other):
-        assert found.labels.of(found.makes["c1"]).tolist() == found.labels.of(found.makes["c2"]).tolist()
-        assert found.labels.of(found.reads["head"]).tolist() == found.labels.of(found.at["r1"]).tolist()
-        assert found.labels.is_pinned(found.reads["c1"]).all()
-        assert found.labels.is_pinned(found.makes["head"]).all()
-        assert not found.labels.is_pinned(found.makes["c2"]).any()
+def groups_of(weights: UnitWeights, units: np.ndarray) -> list[int]:
+    return weights.groups.of(units).tolist()
+
+
+@pytest.mark.parametrize("name", ["residual", "not traceable"])
+def test_units_that_are_added_are_one(name: str) -> None:
+    model, x, _, _ = network(name)
+    found = unit_weights(Forward(model), (x[:2],))
+    assert groups_of(found, found.rows["c1"]) == groups_of(found, found.rows["c2"])
+    assert groups_of(found, found.columns["head"]) == groups_of(found, found.at["r1"])
+    assert found.groups.has_fixed_width(found.columns["c1"]).all()
+    assert found.groups.has_fixed_width(found.rows["head"]).all()
+    assert not found.groups.has_fixed_width(found.rows["c2"]).any()
 
 
 def test_a_residual_stream_loses_a_channel_everywhere() -> None:
@@ -164,10 +163,9 @@ class Unknown(nn.Module):
 def test_a_function_is_counted_where_its_units_are_not_known() -> None:
     torch.manual_seed(0)
     model, x = Unknown().eval(), torch.randn(200, 1, 6, 6)
-    found = trace(Forward(model), (x[:2],))
-    assert found is not None
+    found = unit_weights(Forward(model), (x[:2],))
     assert "relu#2" not in found.at
-    assert found.at["relu#3"].tolist() == found.makes["last"].tolist()
+    assert found.at["relu#3"].tolist() == found.rows["last"].tolist()
 
 
 class Grown(nn.Module):
@@ -200,34 +198,22 @@ def test_every_convolution_of_a_dense_block_keeps_a_channel() -> None:
     assert small.size_after.parameters < small.size_before.parameters
 
 
-def test_joined_units_have_one_label_whatever_the_order() -> None:
-    labels = Labels()
-    a, b, c = labels.new(3), labels.new(3), labels.new(3)
-    labels.join(c, b)
-    labels.pin(b[:1])
-    labels.join(b, a)
-    assert labels.of(a).tolist() == labels.of(b).tolist() == labels.of(c).tolist()
-    assert labels.is_pinned(a).tolist() == [True, False, False]
+def test_units_that_are_removed_together_are_one_whatever_the_order() -> None:
+    groups = UnitGroups()
+    a, b, c = groups.new(3), groups.new(3), groups.new(3)
+    groups.join(c, b)
+    groups.keep_width(b[:1])
+    groups.join(b, a)
+    assert groups.of(a).tolist() == groups.of(b).tolist() == groups.of(c).tolist()
+    assert groups.has_fixed_width(a).tolist() == [True, False, False]
 
 
-def test_only_the_makers_of_the_units_asked_for_are_followed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rotary embeddings, which no hidden layer rests on, would be followed without end."""
-    followed = []
-    follow = dependency_graph._follow
-
-    def noting(graph: Any, wiring: Any, names: Any, module: nn.Module) -> None:
-        followed.append(names[module])
-        follow(graph, wiring, names, module)
-
-    monkeypatch.setattr(dependency_graph, "_follow", noting)
+def test_both_factors_of_a_product_are_one() -> None:
     model, x, _, _ = network("gated")
-    found = trace_gradients(Forward(model), (x[:2],), ["last"])
-    assert followed == ["down"] and found.at.keys() == {"last"}
-    followed.clear()
-    found = trace_gradients(Forward(model), (x[:2],))
-    assert followed == ["down", "gate", "head", "up"]
-    tied = [found.labels.of(units).tolist() for units in (found.makes["gate"], found.makes["up"])]
-    assert tied[0] == tied[1] == found.labels.of(found.reads["down"]).tolist()
+    found = unit_weights(Forward(model), (x[:2],))
+    assert found.rows.keys() == {"down", "gate", "head", "up"}
+    tied = [groups_of(found, found.rows[name]) for name in ("gate", "up")]
+    assert tied[0] == tied[1] == groups_of(found, found.columns["down"])
 
 
 class Gate(nn.Module):
@@ -238,7 +224,7 @@ class Gate(nn.Module):
 
 
 class Wrapped(nn.Module):
-    """Has no weights, and a module inside; the function behind it is known by trial alone."""
+    """Has no weights, and a module inside."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -249,7 +235,7 @@ class Wrapped(nn.Module):
 
 
 class Gates(nn.Module):
-    """Not traceable: a module of two tensors, and one with an activation inside that is used twice."""
+    """A module of two tensors, and one with an activation inside that is used twice."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -266,9 +252,9 @@ class Gates(nn.Module):
 @pytest.mark.filterwarnings("ignore:The model chooses its path by the data")
 def test_modules_of_several_tensors_and_with_modules_inside_are_followed_by_their_names() -> None:
     model, x = Gates(), torch.randn(200, 5, generator=torch.Generator().manual_seed(0))
-    found = trace_gradients(Forward(model), (x[:2],))
-    tied = [found.labels.of(units).tolist() for units in (found.at["gate"], found.makes["by"])]
-    assert tied[0] == tied[1] == found.labels.of(found.reads["next"]).tolist()
+    found = unit_weights(Forward(model), (x[:2],))
+    tied = [groups_of(found, units) for units in (found.at["gate"], found.rows["by"])]
+    assert tied[0] == tied[1] == groups_of(found, found.columns["next"])
     recorded = [layer.name for layer in record(model, x).layers[1:-1]]
     assert set(recorded) <= found.at.keys() and "act#3" not in found.at
     pruned = prune(model, flow_of(model, x, ["gate"]), x, remove=0.5, tolerance=None, progress=False)
@@ -276,7 +262,7 @@ def test_modules_of_several_tensors_and_with_modules_inside_are_followed_by_thei
 
 
 class Lost(nn.Module):
-    """Not traceable: a sum with what no module has made, and units that are more behind a padding."""
+    """A sum with what no module has made, and units that are more behind a padding."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -293,23 +279,22 @@ class Lost(nn.Module):
 
 
 class SideBySide(Lost):
-    """The same, which torch-pruning miscounts from 1.5.3 on."""
+    """The same, one beside the other."""
 
     def ends(self, summed: Tensor, padded: Tensor) -> Tensor:
         return self.head(torch.cat([summed, padded], dim=1))
 
 
 def test_units_that_are_not_those_of_a_module_are_not_taken_for_them() -> None:
-    found = trace_gradients(Forward(Lost()), (torch.randn(2, 5),))
-    assert found.at.keys() == {"left", "right", "one", "two"}
-    try:
-        found = trace_gradients(Forward(SideBySide()), (torch.randn(2, 5),))
-    except InputError as error:
-        assert "'left' has no unit 5" in str(error)
-    else:  # torch-pruning before 1.5.3 counts them
-        of = found.labels.of
-        padded = np.append(of(found.makes["left"]), of(found.makes["right"]))
-        assert of(found.reads["head"])[:-2].tolist() == padded.tolist()
+    found = unit_weights(Forward(Lost()), (torch.randn(2, 5),))
+    assert found.at.keys() == {"left", "right", "padded", "one", "two"}
+    assert found.groups.has_fixed_width(found.rows["left"]).all()
+    units = found.at["padded"]
+    assert units[:8].tolist() == found.rows["right"].tolist()
+    assert found.groups.has_fixed_width(units).tolist() == [False] * 8 + [True] * 2
+    found = unit_weights(Forward(SideBySide()), (torch.randn(2, 5),))
+    assert found.columns["head"][5:].tolist() == found.at["padded"].tolist()
+    assert found.groups.has_fixed_width(found.columns["head"][:5]).all()
 
 
 @pytest.mark.parametrize(

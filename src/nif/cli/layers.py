@@ -39,7 +39,7 @@ def layers(
     from nif.cli.models import network
     from nif.cli.text import table
     from nif.core.errors import InputError
-    from nif.network.layers import layers as layers_of
+    from nif.network import layers as layers_of
 
     if data is not None and shapes:
         raise InputError(f"Pass either {data} or --shape, not both.")

@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from jaxtyping import Float, Shaped
 from torch import Tensor
-
-LAST = frozenset({"linear", "layer_norm", "rms_norm", "embedding", "multi_head_attention_forward"})
-"""Functions whose result has the units along its last axis."""
-
-
-FIRST = ("conv", "batch_norm", "instance_norm", "group_norm")
-"""In the names of functions whose result has the units, which are channels, along axis 1."""
 
 
 @dataclass(frozen=True)
@@ -97,46 +89,14 @@ def _unit(dims: int, known: int | None, sample: int) -> int:
     return dims - 1 if dims == 3 or sample == 1 else 1
 
 
-def unit_axis(
-    name: str, given: Any, before: Tensor, known: int | None, after: Tensor
-) -> tuple[int | None, int | None]:
-    """The axis of the units in the result of a function, and in what it read, where its name tells.
+def inherited(before: Tensor, known: int, after: Tensor) -> int | None:
+    """The axis of the units behind any function: it keeps its place where its length stays.
 
     Example:
         >>> import torch
-        >>> image, tokens = torch.zeros(2, 8, 16), torch.zeros(2, 16, 8)
-        >>> unit_axis("transpose", ((image, 1, 2), {}), image, 1, tokens)
-        (2, None)
+        >>> inherited(torch.zeros(11, 4, 8), 2, torch.zeros(11, 8))
+        1
     """
-    if name in LAST:
-        last = after.ndim - 1
-        return last, None if name == "embedding" else before.ndim - 1
-    if any(part in name for part in FIRST):
-        return (1, 1) if after.ndim > 1 else (None, None)
-    if known is None:
-        return None, None
-    if name in {"transpose", "swapaxes", "permute"}:
-        return _moved(name, given, before.ndim, known), None
-    return _inherited(before, known, after), None
-
-
-def _moved(name: str, given: Any, dims: int, known: int) -> int | None:
-    """Where an axis is after ``transpose(a, b)`` or ``permute(*axes)``."""
-    args, kwargs = given
-    axes = [*args[1:], *(kwargs or {}).values()]
-    if len(axes) == 1 and not isinstance(axes[0], int):
-        axes = list(axes[0])
-    if not all(isinstance(axis, int) for axis in axes):
-        return None
-    axes = [axis % dims for axis in axes]
-    if name == "permute":
-        return axes.index(known)
-    first, second = axes
-    return {first: second, second: first}.get(known, known)
-
-
-def _inherited(before: Tensor, known: int, after: Tensor) -> int | None:
-    """The axis keeps its place where its length stays; the last axis stays the last."""
     if known < after.ndim and after.shape[known] == before.shape[known]:
         return known
     if known == before.ndim - 1 and after.ndim and after.shape[-1] == before.shape[-1]:

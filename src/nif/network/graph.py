@@ -7,29 +7,29 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nif.core.errors import InputError
 from nif.core.random import same_random_state
-from nif.network.axes import Axes, axes_of, unit_axis
+from nif.network.axes import Axes, axes_of
 from nif.network.forward import Forward
-from nif.network.tracing import Tracer, tensors_in, traced_run
-from nif.network.unit_maps import Way, both, either, same, units_of, way
+from nif.network.operators import BY_NAME, is_own_activation
+from nif.network.tracing import CALL_SEPARATOR, traced_run
+from nif.network.unit_maps import Call, UnitMap, identity, mixed, tensors_in, union
+from nif.network.unit_tracer import UnitTracer, is_constant, maps_to, treats_numbers_apart
 
 EXAMPLES = (11, 13, 17, 19)
 """Rows a model is traced with: the first of these that no axis beside that of the rows has."""
 
-
 PYTHON_SCALARS = frozenset({"__bool__", "__int__", "__float__", "__index__", "item"})
 """Calls that make a Python number of a tensor, which can choose the path."""
 
-
 NOTHING: frozenset[int] = frozenset()
 
+ANY = mixed(0, None, 0)
+"""The map where nothing is known of the units."""
 
 TO_NUMPY = frozenset({"numpy", "__array__", "tolist"})
-
-
 FROM_NUMPY = frozenset({"tensor", "as_tensor", "asarray"})
 """Calls by which activations leave torch, and by which they may come back; `torch.from_numpy` is not seen."""
 
@@ -46,7 +46,7 @@ class Step:
         axes: Which axis of the result is the sample and which the unit; None if no axis is the sample.
         nonlinear: Whether its result is measured unless the user chooses other layers.
         storage: Identifies the memory that holds the result.
-        ways: For each step it was fed by, which of its units come from which of theirs.
+        maps: For each step it was fed by, which of its units come from which of theirs.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Step:
     axes: Axes | None
     nonlinear: bool
     storage: int
-    ways: Mapping[int, Way] = field(default_factory=dict)
+    maps: Mapping[int, UnitMap] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -88,28 +88,42 @@ class Graph:
                 found |= self.steps[index].feeds
         return found
 
-    def connections(self, measured: Sequence[int]) -> dict[tuple[int, int], Way]:
+    def connections(self, measured: Sequence[int]) -> dict[tuple[int, int], UnitMap]:
         """Pairs of measured steps, by their place in `measured`, that a path joins past no other of them.
 
-        With each, which of their units are joined.
+        With each, which of their units are connected.
         """
         place = {step: index for index, step in enumerate(measured)}
-        nearest: list[dict[int, Way]] = []
+        nearest: list[dict[int, UnitMap]] = []
         for step in self.steps:
-            found: dict[int, list[Way]] = {}
+            paths: dict[int, list[UnitMap]] = {}
             for feed in step.feeds:
-                last = step.ways.get(feed)
+                last = step.maps[feed]
                 if feed in place:
-                    found.setdefault(place[feed], []).append(last)
+                    paths.setdefault(place[feed], []).append(self._from_layer(feed, last))
                 else:
                     for near, before in nearest[feed].items():
-                        found.setdefault(near, []).append(both(before, last))
-            nearest.append({near: either(ways) for near, ways in found.items()})
-        return dict(
-            sorted(
-                ((source, place[step]), found) for step in measured for source, found in nearest[step].items()
-            )
-        )
+                        paths.setdefault(near, []).append(before.then(last))
+            nearest.append({near: union(maps) for near, maps in paths.items()})
+        pairs = {
+            (source, place[step]): self._to_layer(step, path)
+            for step in measured
+            for source, path in nearest[step].items()
+        }
+        return dict(sorted(pairs.items()))
+
+    def _from_layer(self, index: int, path: UnitMap) -> UnitMap:
+        """The map, if it follows the units that are measured there."""
+        same = self._unit_axis(index) == path.axis_before
+        return path if same else mixed(path.axis_before, path.axis_after, path.before)
+
+    def _to_layer(self, index: int, path: UnitMap) -> UnitMap:
+        same = self._unit_axis(index) == path.axis_after
+        return path if same or path.unknown else mixed(path.axis_before, path.axis_after, path.before)
+
+    def _unit_axis(self, index: int) -> int | None:
+        axes = self.steps[index].axes
+        return None if axes is None or axes.heads else axes.unit
 
 
 def graph_of(call: Forward, inputs: Sequence[Tensor]) -> Graph:
@@ -127,7 +141,7 @@ def graph_of(call: Forward, inputs: Sequence[Tensor]) -> Graph:
 
 def _graph_on(count: int, call: Forward, inputs: Sequence[Tensor]) -> Graph:
     """What a run on this many rows shows."""
-    trace = _Trace([*call.model.parameters(), *call.model.buffers()], count)
+    trace = _Trace(call.model, count)
     rows = torch.arange(count) % len(inputs[0])
     examples = call.prepared([values[rows.to(values.device)] for values in inputs])
     for name, values in zip(call.names or ("input",), examples, strict=True):
@@ -143,104 +157,180 @@ def _graph_on(count: int, call: Forward, inputs: Sequence[Tensor]) -> Graph:
     return Graph(steps, len(examples), trace.decided_in, written)
 
 
-class _Trace(Tracer):
+@dataclass(frozen=True)
+class _Origin:
+    """Which step has written a tensor, which of its results it is, and the state of its memory then."""
+
+    step: int
+    first: bool
+    version: int
+
+
+class _Trace(UnitTracer):
     """Writes down the steps of one run.
 
-    What has been written is known by the memory it is in: views and in-place calls share it. All results
-    stay alive until the end, so that no memory is used twice.
+    What has been written is known by the tensor, while nothing has changed its memory in place, and by the
+    memory it is in otherwise: views and in-place calls share it. All results stay alive until the end, so
+    that no memory is used twice.
     """
 
-    def __init__(self, weights: Iterable[Tensor], rows: int) -> None:
+    def __init__(self, model: nn.Module, rows: int) -> None:
+        super().__init__()
         self.rows = rows
         self.steps: list[Step] = []
         self.decided_in: str | None = None
-        self._writers = {_storage(values): NOTHING for values in weights}
+        self._model = model
+        self._writers = {_storage(values): NOTHING for values in [*model.parameters(), *model.buffers()]}
+        self._origins: dict[int, _Origin] = {}
+        self._versions: dict[int, int] = {}
+        """Of each memory, at the end of the last call that used it."""
         self._axis: dict[int, int] = {}
-        self._alive: list[Any] = []
         self._left = NOTHING
 
     def read(self, name: str, values: Tensor) -> None:
         """An input of the model."""
+        self._alive.append(values)
         self._add(
             Step(name, "input", frozenset(), tuple(values.shape), None, False, _storage(values)), [values]
         )
 
     def step(self, name: str, kind: str, given: Any, returned: Any, *, nonlinear: bool) -> None:
         written = tensors_in(returned)
+        self._alive += written
         feeds = self._wrote(written) or self._wrote(tensors_in(given))
         if not feeds or not written:
             return
         first = written[0]
-        axis = self._axis.get(id(first))
-        found = axes_of(tuple(first.shape), axis, self.rows, heads=kind == "scaled_dot_product_attention")
-        ways = {} if self._units(first) is None else {feed: self._same(feed, first) for feed in feeds}
-        step = Step(name, kind, feeds, tuple(first.shape), found, nonlinear, _storage(first), ways)
-        self._add(step, written)
+        axes = axes_of(
+            tuple(first.shape),
+            self._axis.get(id(first)),
+            self.rows,
+            heads=kind == "scaled_dot_product_attention",
+        )
+        maps = self._own_activation(name, tensors_in(given), first) or self._passed_on(written)
+        maps = {feed: maps.get(feed, ANY) for feed in maps or feeds}
+        self._add(
+            Step(name, kind, frozenset(maps), tuple(first.shape), axes, nonlinear, _storage(first), maps),
+            written,
+        )
 
-    def function(self, name: str, given: Any, returned: Any) -> None:
-        read = tensors_in(given)
-        written = tensors_in(returned) or (read[:1] if name == "__setitem__" else [])
-        feeds = self._wrote(read)
+    def _passed_on(self, written: list[Tensor]) -> dict[int, UnitMap]:
+        """The maps to a step from those that have written its results, the first of which are its units."""
+        maps: dict[int, UnitMap] = {}
+        for values in written:
+            origin, axis = self._origin(values), self.axis_of(values)
+            known = values is written[0] and origin is not None and origin.first and axis is not None
+            for feed in self._wrote([values]):
+                same = identity(axis, axis, values.shape[axis]) if known and axis is not None else None
+                maps.setdefault(feed, same or ANY)
+        return maps
+
+    def _own_activation(self, name: str, given: list[Tensor], after: Tensor) -> dict[int, UnitMap]:
+        """The map through a user's activation whose functions are not all known, if a trial finds one."""
+        module = dict(self._model.named_modules()).get(name.partition(CALL_SEPARATOR)[0])
+        if module is None or len(given) != 1 or not is_own_activation(module):
+            return {}
+        before, origin, end = given[0], self._origin(given[0]), self._origin(after)
+        axis = self.axis_of(before)
+        if origin is None or end is None or axis is None or before.shape != after.shape:
+            return {}
+        path = self._path(origin.step, end.step)
+        if path is None or not path.unknown or not treats_numbers_apart(module, before):
+            return {}
+        if id(before) in self._axis:
+            self._axis[id(after)] = axis
+        return {origin.step: identity(axis, axis, before.shape[axis])}
+
+    def _path(self, start: int, end: int) -> UnitMap | None:
+        """From one step to a later one."""
+        maps: dict[int, UnitMap] = {}
+        for index in range(start + 1, end + 1):
+            step = self.steps[index]
+            paths = [last for feed, last in step.maps.items() if feed == start]
+            paths += [maps[feed].then(last) for feed, last in step.maps.items() if feed in maps]
+            if paths:
+                maps[index] = union(paths)
+        return maps.get(end)
+
+    def axis_of(self, values: Tensor) -> int | None:
+        if not self._wrote([values]):
+            return None
+        axes = axes_of(tuple(values.shape), self._axis.get(id(values)), self.rows)
+        return None if axes is None else axes.unit
+
+    def called(self, call: Call) -> None:
+        feeds = self._wrote(call.read)
+        name, written = call.name, call.written
         if name in TO_NUMPY:
             self._left |= feeds
         if name in FROM_NUMPY:
             feeds |= self._left
         if name in PYTHON_SCALARS and feeds and self.decided_in is None:
             self.decided_in = self._last_name()
-        if not feeds:
-            self._keep(written, NOTHING)
-        if not written or not feeds:
+        if not feeds or is_constant(name):
+            self._keep(written, None)
+        else:
+            steps = [self._step_of(call, result, feeds) for result in range(len(written))]
+            for step, values in zip(steps, written, strict=True):
+                self._add(step, [values])
+        self._versions.update({_storage(values): _version(values) for values in (*call.read, *written)})
+
+    def _step_of(self, call: Call, result: int, feeds: frozenset[int]) -> Step:
+        """One result of a call, with the maps to it."""
+        maps: dict[int, list[UnitMap]] = {feed: [] for feed in feeds}
+        after = call.written[result]
+        by_place = maps_to(call, result)
+        self._know_axis(call, result, by_place)
+        for place, values in enumerate(call.read):
+            origin = self._origin(values)
+            known = origin is not None and origin.first and place in by_place
+            for feed in self._wrote([values]):
+                maps[feed].append(by_place[place] if known else ANY)
+        found = {feed: union(some or [ANY]) for feed, some in maps.items()}
+        return Step("", call.name, feeds, tuple(after.shape), None, False, 0, found)
+
+    def _know_axis(self, call: Call, result: int, maps: Mapping[int, UnitMap]) -> None:
+        """Note the axis of the units in a result, and in what was read where only the operator says it."""
+        if not maps:
             return
-        self._know_axes(name, given, read, written)
-        shape = tuple(written[0].shape) if len(written) == 1 else ()
-        ways = self._ways(name, given, read, written)
-        self._add(Step("", name, feeds, shape, None, False, 0, ways), written)
+        operator, place, after = BY_NAME.get(call.name), min(maps), call.written[result]
+        before = call.read[place]
+        axis = maps[place].axis_after if id(before) in self._axis else None
+        if operator is not None and operator.unit_axis is not None and after.ndim > 1:
+            axis = operator.unit_axis % after.ndim
+            if before.is_floating_point():  # what an embedding reads has none
+                self._axis.setdefault(id(before), operator.unit_axis % before.ndim)
+        if axis is not None:
+            self._axis[id(after)] = axis
 
-    def _know_axes(self, name: str, given: Any, read: list[Tensor], written: list[Tensor]) -> None:
-        before = next((values for values in read if self._wrote([values])), written[0])
-        for values in written:
-            axis, of_input = unit_axis(name, given, before, self._axis.get(id(before)), values)
-            if axis is not None:
-                self._axis[id(values)] = axis
-            if of_input is not None:
-                self._axis.setdefault(id(before), of_input)
-
-    def _units(self, values: Tensor) -> int | None:
-        return units_of(values.shape, self._axis.get(id(values)), self.rows)
-
-    def _same(self, feed: int, values: Tensor) -> Way:
-        """The same values under another name; None if they are not those that the step has written."""
-        units = self._units(values)
-        return None if units is None or self.steps[feed].shape != tuple(values.shape) else same(units)
-
-    def _ways(self, name: str, given: Any, read: list[Tensor], written: list[Tensor]) -> dict[int, Way]:
-        """Which units come from which; nothing is said of a step where not all is known."""
-        units = [self._units(values) for values in read]
-        if len(written) != 1 or self._units(written[0]) is None or name == "__setitem__":
-            return {}
-        found: dict[int, list[Way]] = {}
-        for place, values in enumerate(read):
-            for feed in (writers := self._wrote([values])):
-                known = len(writers) == 1 and None not in units[: place + 1]
-                known = known and self.steps[feed].shape == tuple(values.shape)
-                counts = [count or 0 for count in units]
-                step = way(name, given, place, read, counts, written[0]) if known else None
-                found.setdefault(feed, []).append(step)
-        return {feed: either(ways) for feed, ways in found.items()}
+    def _origin(self, values: Tensor) -> _Origin | None:
+        """Where a tensor comes from, if nothing has changed its memory since."""
+        origin = self._origins.get(id(values))
+        same = origin is not None and origin.version == self._versions.get(_storage(values))
+        return origin if same else None
 
     def _wrote(self, tensors: Iterable[Tensor]) -> frozenset[int]:
-        return NOTHING.union(*(self._writers.get(_storage(values), self._left) for values in tensors))
+        found = NOTHING
+        for values in tensors:
+            origin = self._origin(values)
+            found |= self._writers.get(_storage(values), self._left) if origin is None else {origin.step}
+        return found
 
-    def _add(self, step: Step, written: list[Tensor]) -> None:
-        self._keep(written, frozenset({len(self.steps)}))
+    def _add(self, step: Step, written: Sequence[Tensor]) -> None:
+        self._keep(written, len(self.steps))
         self.steps.append(step)
 
-    def _keep(self, written: Iterable[Tensor], writers: frozenset[int]) -> None:
-        for values in written:
-            self._alive.append(values)
+    def _keep(self, written: Sequence[Tensor], step: int | None) -> None:
+        writers = NOTHING if step is None else frozenset({step})
+        for place, values in enumerate(written):
+            memory = _storage(values)
             # A view of a part leaves what others wrote into the rest.
-            others = NOTHING if _fills_its_memory(values) else self._wrote([values])
-            self._writers[_storage(values)] = others | writers
+            others = NOTHING if _fills_its_memory(values) else self._writers.get(memory, self._left)
+            self._writers[memory] = others | writers
+            self._versions[memory] = _version(values)
+            self._origins.pop(id(values), None)
+            if step is not None:
+                self._origins[id(values)] = _Origin(step, place == 0, _version(values))
 
     def _last_name(self) -> str:
         return next((step.name for step in reversed(self.steps) if step.name), "input")
@@ -266,3 +356,11 @@ def _fills_its_memory(values: Tensor) -> bool:
         return values.numel() * values.element_size() >= values.untyped_storage().nbytes()
     except (NotImplementedError, RuntimeError):
         return True
+
+
+def _version(values: Tensor) -> int:
+    """How often the memory of a tensor has been changed in place."""
+    try:
+        return int(values._version)
+    except RuntimeError:  # made in inference mode
+        return 0

@@ -17,6 +17,7 @@ from nif.data.rows import Rows
 from nif.network.layers import Plan
 from nif.network.names import feature_units
 from nif.network.reduction import Reduction
+from nif.network.unit_maps import UnitMap
 
 EXACT_IN_FLOAT32 = frozenset(
     {torch.float32, torch.float16, torch.bfloat16, torch.bool, torch.uint8, torch.int8, torch.int16}
@@ -56,14 +57,14 @@ class _Inputs:
         hidden = len(self.plan.places) - len(pictures)
         return [shape if len(shape) > 1 else () for shape in pictures] + [()] * hidden
 
-    def joined(
-        self, source: int, channels: Bool[np.ndarray, "channel target"] | None
-    ) -> Bool[np.ndarray, "source target"] | None:
-        """Which units of a layer feed which targets, where it is known of its channels."""
+    def joined(self, source: int, path: UnitMap) -> Bool[np.ndarray, "source target"] | None:
+        """Which units of a layer feed which targets; inputs have a unit for each position of a channel."""
+        channels = path.connected()
         if source >= self.plan.inputs or channels is None or self._by_position(source):
             return channels
         shape = self.found.every[source].shape
-        features = np.repeat(channels, shape[2:].numel(), axis=0)
+        index = np.arange(shape[path.axis_before]).reshape([-1] + [1] * (len(shape) - path.axis_before - 1))
+        features = channels[np.broadcast_to(index, shape[1:]).ravel()]
         if (grouped := self._groups()) is None:
             return features
         whole = np.zeros((len(grouped.names), features.shape[1]), dtype=bool)

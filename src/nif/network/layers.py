@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,10 @@ from nif.network.forward import Forward
 from nif.network.graph import Graph, Step, graph_of
 from nif.network.preserve import check_supported, preserved
 from nif.network.tracing import CALL_SEPARATOR
-from nif.network.unit_maps import Way
+from nif.network.unit_maps import UnitMap
+
+MOST_NAMES = 5
+"""Unknown operators that a warning names."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +52,14 @@ class Plan:
         places: One for each layer.
         inputs: How many of the first are inputs.
         connections: Pairs of places where the first feeds the second past no other, and which of their units
-            are joined.
+            are connected.
         largest: Values a row takes in the largest activation of the model.
         writes_input: Whether the model changes its inputs in place; it must then be given copies.
     """
 
     places: tuple[Place, ...]
     inputs: int
-    connections: dict[tuple[int, int], Way]
+    connections: dict[tuple[int, int], UnitMap]
     largest: int
     writes_input: bool = False
 
@@ -82,8 +85,21 @@ def plan_of(graph: Graph, layers: Sequence[str] | None = None) -> Plan:
     found = _by_default(graph) if layers is None else _by_name(graph, layers)
     steps = [*range(graph.inputs), *found, graph.output]
     places = tuple(_place(graph, step) for step in steps)
+    connections = graph.connections(steps)
+    _warn_of_unknown(connections.values())
     largest = max(math.prod(step.shape[1:]) for step in graph.steps if step.name)
-    return Plan(places, graph.inputs, graph.connections(steps), largest, graph.writes_input)
+    return Plan(places, graph.inputs, connections, largest, graph.writes_input)
+
+
+def _warn_of_unknown(paths: Iterable[UnitMap]) -> None:
+    """Name the operators because of which links may stand where no path is."""
+    names = sorted({name for path in paths for name in path.unknown})
+    if names:
+        shown = ", ".join(repr(name) for name in names[:MOST_NAMES]) + ", …" * (len(names) > MOST_NAMES)
+        warnings.warn(
+            f"What {shown} does to units is not known: all units before and behind it are linked.",
+            stacklevel=4,
+        )
 
 
 def _by_default(graph: Graph) -> list[int]:

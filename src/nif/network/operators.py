@@ -1,90 +1,292 @@
-"""Which modules and functions are non-linearities, and which can not be recorded."""
+"""What the operators of torch do to units: the one table that links, pruning and recording read.
+
+A newcomer adds a name to a row, or a row, and a probe to the test of this table.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 from torch import nn
 
-MODULES = (
-    nn.CELU,
-    nn.ELU,
-    nn.GELU,
-    nn.GLU,
-    nn.Hardshrink,
-    nn.Hardsigmoid,
-    nn.Hardswish,
-    nn.Hardtanh,  # and ReLU6
-    nn.LeakyReLU,
-    nn.LogSigmoid,
-    nn.Mish,
-    nn.MultiheadAttention,
-    nn.PReLU,
-    nn.ReLU,
-    nn.RReLU,
-    nn.SELU,
-    nn.Sigmoid,
-    nn.SiLU,
-    nn.Softplus,
-    nn.Softshrink,
-    nn.Softsign,
-    nn.Tanh,
-    nn.Tanhshrink,
-    nn.Threshold,
+from nif.network.axes import inherited
+from nif.network.unit_maps import (
+    Call,
+    Mapped,
+    UnitMap,
+    aligned,
+    along,
+    by_channel,
+    chunked,
+    first_aligned,
+    fixed_aligned,
+    grouped,
+    halved,
+    joined,
+    mixed,
+    moved,
+    multiplied,
+    on_channels,
+    padded,
+    picked,
+)
+
+
+class Effect(Enum):
+    """What an operator does to units."""
+
+    ELEMENTWISE = "every number by itself"
+    BINARY = "units of several tensors meet at one place"
+    CHANNELWISE = "every channel by itself"
+    REDUCE = "numbers along some axes are combined"
+    RESHAPE = "units keep their order, their axis may change"
+    SPLIT = "some of the units are taken"
+    JOIN = "units stand side by side"
+    LINEAR = "new units, by weights"
+    MIX = "every unit may reach every unit"
+    CONSTANT = "the result depends on the shape only"
+
+
+@dataclass(frozen=True)
+class Operator:
+    """Operators that do the same to units.
+
+    Attributes:
+        names: Of functions and methods of torch, as `function_name` spells them.
+        effect: What they do.
+        unit_map: Which unit comes from which; None where every unit may come from every one.
+        modules: Modules that compute one of them and are measured as one step.
+        nonlinear: Their result is a layer unless the user chooses other layers.
+        unit_axis: The axis of the units in their result, and in what they read; None for where they were.
+        weights_for_units: They have a number for each unit of the result, as norms do.
+    """
+
+    names: frozenset[str]
+    effect: Effect
+    unit_map: Mapped | None = None
+    modules: tuple[type[nn.Module], ...] = ()
+    nonlinear: bool = False
+    unit_axis: int | None = None
+    weights_for_units: bool = False
+
+
+def _row(names: str, effect: Effect, unit_map: Mapped | None = None, **properties: Any) -> Operator:
+    return Operator(frozenset(names.split()), effect, unit_map, **properties)
+
+
+OPERATORS: tuple[Operator, ...] = (
+    _row(
+        """
+        celu clamp clamp_max clamp_min clip cos elu gelu hardshrink hardsigmoid hardswish hardtanh
+        leaky_relu log_sigmoid mish relu relu6 rrelu selu sigmoid silu sin softplus softshrink softsign tanh
+        tanhshrink threshold
+        """,
+        Effect.ELEMENTWISE,
+        aligned,
+        modules=(
+            nn.CELU, nn.ELU, nn.GELU, nn.Hardshrink, nn.Hardsigmoid, nn.Hardswish,
+            nn.Hardtanh, nn.LeakyReLU, nn.LogSigmoid, nn.Mish, nn.ReLU, nn.RReLU, nn.SELU, nn.Sigmoid,
+            nn.SiLU, nn.Softplus, nn.Softshrink, nn.Softsign, nn.Tanh, nn.Tanhshrink, nn.Threshold,
+        ),
+        nonlinear=True,
+    ),
+    _row(
+        "prelu", Effect.ELEMENTWISE, first_aligned, modules=(nn.PReLU,), nonlinear=True,
+        weights_for_units=True,
+    ),
+    _row(
+        """
+        abs absolute acos acosh airy_ai alpha_dropout angle arccos arccosh arcsin arcsinh arctan arctanh
+        asin asinh atan atanh bernoulli bessel_j0 bessel_j1 bessel_y0 bessel_y1 bfloat16 bitwise_not bool
+        byte ceil char clone conj conj_physical contiguous cosh cpu cuda data deg2rad detach digamma double
+        dropout dropout1d dropout2d dropout3d entr erf erfc erfcx erfinv exp exp2 expit expm1
+        feature_alpha_dropout feature_dropout fix float floor frac gammaln half i0 i0e i1 i1e int invert
+        isfinite isinf isnan isneginf isposinf isreal lgamma log log10 log1p log2 log_ndtr logical_not logit
+        long modified_bessel_i0 modified_bessel_i1 multigammaln mvlgamma nan_to_num ndtr ndtri neg negative
+        polygamma positive psi rad2deg real reciprocal requires_grad resolve_conj resolve_neg round rsqrt
+        sgn short sign signbit sinc sinh spherical_bessel_j0 sqrt square tan to trunc type type_as
+        """,
+        Effect.ELEMENTWISE,
+        first_aligned,
+    ),
+    _row(
+        """
+        add addcdiv addcmul and arctan2 atan2 bitwise_and bitwise_left_shift bitwise_or bitwise_right_shift
+        bitwise_xor copysign div divide eq float_power floor_divide floordiv fmax fmin fmod gammainc
+        gammaincc gcd ge greater greater_equal gt heaviside hypot isclose lcm ldexp le lerp less less_equal
+        logaddexp logaddexp2 logical_and logical_or logical_xor lshift lt masked_fill maximum minimum mul
+        multiply ne nextafter not_equal or pow remainder rshift rsub sub subtract true_divide where xlog1py
+        xlogy xor zeta
+        """,
+        Effect.BINARY,
+        aligned,
+    ),
+    _row(
+        """
+        adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d
+        adaptive_max_pool1d_with_indices adaptive_max_pool2d adaptive_max_pool2d_with_indices
+        adaptive_max_pool3d adaptive_max_pool3d_with_indices avg_pool1d avg_pool2d avg_pool3d
+        fractional_max_pool2d fractional_max_pool3d grid_sample interpolate lp_pool1d lp_pool2d lp_pool3d
+        max_pool1d max_pool1d_with_indices max_pool2d max_pool2d_with_indices max_pool3d
+        max_pool3d_with_indices
+        """,
+        Effect.CHANNELWISE,
+        by_channel,
+    ),
+    _row("batch_norm instance_norm", Effect.CHANNELWISE, on_channels, unit_axis=1, weights_for_units=True),
+    _row("pad", Effect.JOIN, padded),
+    _row(
+        """
+        all amax amin any argmax argmin argsort count_nonzero cummax cummin cumprod cumsum log_softmax
+        logcumsumexp logsumexp max mean median min mode nanmean nanmedian nansum prod softmax softmin std
+        std_mean sum var var_mean
+        """,
+        Effect.REDUCE,
+        along(),
+    ),
+    _row("sort", Effect.REDUCE, along(default=-1)),
+    _row("normalize", Effect.REDUCE, along(2, default=1)),
+    _row("diff kthvalue topk", Effect.REDUCE, along(2, default=-1)),
+    _row("gumbel_softmax", Effect.REDUCE, along(4, default=-1)),
+    _row("linalg_norm linalg_vector_norm nanquantile norm quantile", Effect.REDUCE, along(2)),
+    _row(
+        """
+        adjoint broadcast_to expand expand_as flatten flip fliplr moveaxis movedim mT permute repeat
+        repeat_interleave reshape reshape_as squeeze swapaxes swapdims T t tile transpose unflatten
+        unsqueeze view view_as
+        """,
+        Effect.RESHAPE,
+        moved,
+    ),
+    _row(
+        """
+        channel_shuffle dsplit gather getitem hsplit index_select narrow native_channel_shuffle
+        pixel_unshuffle roll rot90 select split split_with_sizes take_along_dim unbind unfold unsafe_split
+        unsafe_split_with_sizes vsplit
+        """,
+        Effect.SPLIT,
+        picked,
+    ),
+    _row("tril triu", Effect.SPLIT, fixed_aligned),
+    _row("chunk tensor_split unsafe_chunk", Effect.SPLIT, chunked),
+    _row("glu", Effect.SPLIT, halved, modules=(nn.GLU,), nonlinear=True),
+    _row(
+        "cat column_stack concat concatenate dstack hstack row_stack stack vstack", Effect.JOIN, joined
+    ),
+    _row("linear", Effect.LINEAR, unit_axis=-1),
+    _row(
+        "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d", Effect.LINEAR, grouped(6),
+        unit_axis=1,
+    ),
+    _row("embedding", Effect.LINEAR, unit_axis=-1),
+    _row("layer_norm rms_norm", Effect.MIX, unit_axis=-1, weights_for_units=True),
+    _row("group_norm", Effect.MIX, grouped(1), unit_axis=1, weights_for_units=True),
+    _row(
+        "multi_head_attention_forward", Effect.MIX, modules=(nn.MultiheadAttention,), nonlinear=True,
+        unit_axis=-1,
+    ),
+    _row("scaled_dot_product_attention", Effect.MIX, nonlinear=True),
+    _row("bmm matmul mm", Effect.MIX, multiplied),
+    _row(
+        """
+        addbmm addmm addmv addr as_tensor asarray baddbmm bilinear cdist copy cosine_similarity cross
+        cross_entropy diagonal dot einsum embedding_bag fold index_add index_copy index_fill index_put inner
+        kron local_response_norm masked_scatter masked_select mse_loss mv _native_multi_head_attention
+        nonzero outer pairwise_distance pixel_shuffle ravel renorm scatter scatter_add scatter_reduce
+        setitem __setitem__ take tensor tensordot _transformer_encoder_layer_fwd unique
+        """,
+        Effect.MIX,
+    ),
+    _row(
+        """
+        empty_like fill full_like new_empty new_full new_ones new_tensor new_zeros normal ones_like
+        rand_like randint_like randn_like uniform zero zeros_like
+        """,
+        Effect.CONSTANT,
+    ),
+)  # fmt: skip
+"""One row for all operators that share their properties. What is in no row is unknown."""
+
+BY_NAME = {name: operator for operator in OPERATORS for name in operator.names}
+
+NONLINEAR_MODULES = tuple(
+    module for operator in OPERATORS if operator.nonlinear for module in operator.modules
 )
 """Softmax is not here: inside a network it weighs other activations, at its end it is part of the output."""
 
-FUNCTIONS = frozenset(
-    {
-        "celu",
-        "clamp",
-        "clamp_max",
-        "clamp_min",
-        "clip",
-        "cos",
-        "elu",
-        "gelu",
-        "glu",
-        "hardshrink",
-        "hardsigmoid",
-        "hardswish",
-        "hardtanh",
-        "leaky_relu",
-        "logsigmoid",
-        "mish",
-        "multi_head_attention_forward",
-        "prelu",
-        "relu",
-        "relu6",
-        "rrelu",
-        "scaled_dot_product_attention",
-        "selu",
-        "sigmoid",
-        "silu",
-        "sin",
-        "softplus",
-        "softshrink",
-        "softsign",
-        "tanh",
-        "tanhshrink",
-        "threshold",
-    }
-)
-"""Names in torch and torch.nn.functional; their in-place forms end in an underscore."""
+PYTHON = frozenset({
+    "abs", "add", "and", "div", "eq", "floordiv", "ge", "getitem", "gt", "invert", "le", "lshift", "lt",
+    "matmul", "mul", "ne", "neg", "or", "pow", "rshift", "sub", "xor",
+})  # fmt: skip
+"""Operators of Python, whose reflected and in-place forms do the same to units."""
 
 RECURRENT = (nn.RNNBase, nn.RNNCellBase)
+"""Modules that can not be measured."""
 
 
 def function_name(function: Any) -> str:
-    """The name of a torch function or method, the same for its in-place form.
+    """The name of a torch function or method, the same for its in-place form and its operator in Python.
 
     Example:
         >>> import torch
-        >>> function_name(torch.relu_), function_name(torch.Tensor.__setitem__)
-        ('relu', '__setitem__')
+        >>> functions = torch.relu_, torch.Tensor.__iadd__, torch.special.expit
+        >>> tuple(function_name(each) for each in functions)
+        ('relu', 'add', 'expit')
+        >>> function_name(torch.Tensor.__setitem__), function_name(torch.Tensor.T.__get__)
+        ('__setitem__', 'T')
     """
     name = str(getattr(function, "__name__", function))
-    return name if name.startswith("__") else name.rstrip("_")
+    if name == "__get__":  # of an attribute of a tensor
+        name = str(getattr(function.__self__, "__name__", name))
+    if not name.startswith("__"):
+        plain = name.rstrip("_").removeprefix("special_")
+        return plain if plain in BY_NAME else plain.lstrip("_")
+    plain = name.strip("_")
+    if plain in PYTHON or (plain[:1] in "ri" and plain[1:] in PYTHON):
+        return plain if plain in PYTHON else plain[1:]
+    return name
+
+
+def is_nonlinear(name: str) -> bool:
+    """Whether the result of a function is a layer unless the user chooses others.
+
+    Example:
+        >>> is_nonlinear("relu"), is_nonlinear("exp")
+        (True, False)
+    """
+    return name in BY_NAME and BY_NAME[name].nonlinear
+
+
+def unit_map(call: Call, place: int, result: int) -> UnitMap:
+    """From which unit of a tensor that a call has read each unit of one of its results comes.
+
+    Args:
+        call: Its tensor at this place has a known axis of units.
+        place: Of the tensor among those it has read.
+        result: Of the tensor among those it has written.
+
+    Example:
+        >>> import torch
+        >>> image = torch.zeros(11, 2, 3, 1)
+        >>> call = Call("flatten", torch.flatten, (image, 1), {}, (image,), (1,), (torch.flatten(image, 1),))
+        >>> unit_map(call, 0, 0).source.tolist()
+        [[0, 0, 0, 1, 1, 1]]
+    """
+    axis, operator = call.axis(place), BY_NAME.get(call.name)
+    found = None if operator is None or operator.unit_map is None else operator.unit_map(call, place, result)
+    if found is not None:
+        return found
+    unknown = (call.name,) if operator is None else ()
+    return mixed(axis, _axis_after(operator, call, place, result), call.units(place), unknown)
+
+
+def _axis_after(operator: Operator | None, call: Call, place: int, result: int) -> int | None:
+    after = call.written[result]
+    if operator is not None and operator.unit_axis is not None:
+        return operator.unit_axis % after.ndim if after.ndim > 1 else None
+    return inherited(call.read[place], call.axis(place), after)
 
 
 def hides_functions(module: nn.Module, root: nn.Module) -> bool:
@@ -93,8 +295,15 @@ def hides_functions(module: nn.Module, root: nn.Module) -> bool:
     So are torch's own modules without parts, attention, and a user's activation: a module without parts and
     without weights, such as ``x * sigmoid(x)``.
     """
-    if isinstance(module, MODULES):
+    if isinstance(module, NONLINEAR_MODULES):
         return True
     whole = next(module.children(), None) is None and module is not root
     own = type(module).__module__.startswith("torch.nn.modules")
     return whole and (own or next(module.parameters(recurse=False), None) is None)
+
+
+def is_own_activation(module: nn.Module) -> bool:
+    """Whether a module is a user's, without parts, weights or buffers, so that it can be tried by itself."""
+    own = not type(module).__module__.startswith("torch.nn.modules")
+    held = (module.children(), module.parameters(), module.buffers())
+    return own and all(next(each, None) is None for each in held)

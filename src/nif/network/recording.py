@@ -26,8 +26,8 @@ from nif.network.layers import Place, Plan, plan_of
 from nif.network.names import class_units, first_given, numbered
 from nif.network.preserve import check_supported, preserved
 from nif.network.reduction import Reduction
-from nif.network.tracing import CALL_SEPARATOR, Tracer, tensors_in, traced_run
-from nif.network.unit_maps import joined
+from nif.network.tracing import CALL_SEPARATOR, Tracer, traced_run
+from nif.network.unit_maps import tensors_in
 
 MOST_SAMPLES = 100_000
 """Rows that are recorded of data that have more, unless the user says otherwise."""
@@ -109,7 +109,7 @@ def record(
         ),
         activations=(*inputs.values(), *kept.arrays),
         connections=tuple(plan.connections),
-        joined=tuple(inputs.joined(source, joined(found)) for (source, _), found in plan.connections.items()),
+        joined=tuple(inputs.joined(source, path) for (source, _), path in plan.connections.items()),
         labels=None if found.labels is None else np.repeat(found.labels, reduction.samples_a_row, axis=0),
     )
 

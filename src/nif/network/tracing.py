@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
@@ -19,20 +19,32 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
 from nif.core.errors import InputError
-from nif.network.operators import FUNCTIONS, MODULES, RECURRENT, function_name, hides_functions
+from nif.network.operators import (
+    NONLINEAR_MODULES,
+    RECURRENT,
+    function_name,
+    hides_functions,
+    is_nonlinear,
+)
 
 CALL_SEPARATOR = "#"
 """Between a name and its number when a module is called more than once: ``relu``, ``relu#2``."""
 
 
 class Tracer:
-    """What is told of a run; does nothing by itself."""
+    """What is called with the steps of a run; does nothing by itself.
+
+    Attributes:
+        inside: Name of the module that is running, the innermost one.
+    """
+
+    inside: str = ""
 
     def step(self, name: str, kind: str, given: Any, returned: Any, *, nonlinear: bool) -> None:
         """A module, or a non-linear function, has been called."""
 
-    def function(self, name: str, given: Any, returned: Any) -> None:
-        """Any torch function has been called; non-linear ones are told of as a `step` too."""
+    def function(self, function: Any, given: Any, returned: Any) -> None:
+        """Any torch function has been called; for a non-linear one `step` is called too."""
 
 
 @contextmanager
@@ -75,8 +87,8 @@ class _Run(TorchFunctionMode):
         if not self._own:
             name = function_name(function)
             given = (args, kwargs)
-            self._watcher.function(name, given, returned)
-            if name in FUNCTIONS:
+            self._watcher.function(function, given, returned)
+            if is_nonlinear(name):
                 self._nonlinear_function(name, given, returned)
         return returned
 
@@ -91,6 +103,7 @@ class _Run(TorchFunctionMode):
         if not self._inside:
             self._calls.clear()  # the next batch begins
         self._inside.append(_Call(name, module, hides_functions(module, self._root), args))
+        self._watcher.inside = name
 
     def leave(self, module: nn.Module, given: Any, returned: Any) -> None:
         if self._own:
@@ -98,9 +111,10 @@ class _Run(TorchFunctionMode):
         call = self._inside.pop()
         while call.module is not module:  # the model caught an exception of a part of its own
             call = self._inside.pop()
+        self._watcher.inside = self._inside[-1].name if self._inside else ""
         if call.module is self._root:
             return
-        nonlinear = isinstance(call.module, MODULES) or call.called_nonlinear
+        nonlinear = isinstance(call.module, NONLINEAR_MODULES) or call.called_nonlinear
         self._step(call.name, type(call.module).__name__, given, returned, nonlinear=nonlinear)
 
     def failed(self, error: Exception) -> str:
@@ -179,25 +193,9 @@ def _plain() -> Iterator[None]:
         yield
 
 
-def tensors_in(given: Any) -> list[Tensor]:
-    """All tensors in nested tuples, lists and mappings.
-
-    Example:
-        >>> len(tensors_in((torch.ones(1), {"mask": [torch.ones(2), None]})))
-        2
-    """
-    if isinstance(given, Tensor):
-        return [given]
-    if isinstance(given, dict):
-        given = list(given.values())
-    if isinstance(given, Sequence) and not isinstance(given, str):
-        return [tensor for part in given for tensor in tensors_in(part)]
-    return []
-
-
 @contextmanager
 def unfused() -> Iterator[None]:
-    """Inside, encoders run their modules one by one: a fused kernel calls none, so that no hook is told.
+    """Inside, encoders run their modules one by one: a fused kernel calls no module, and no hook.
 
     Example:
         >>> with unfused():
@@ -210,27 +208,3 @@ def unfused() -> Iterator[None]:
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(before)
-
-
-def _layer(
-    layer: Any, src: Any, src_mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool = False
-) -> Any:
-    """Attention, then feed-forward, each added to the stream; `is_causal` only says what kind the mask is."""
-
-    def attended(x: Any) -> Any:
-        return layer._sa_block(x, src_mask, src_key_padding_mask)
-
-    if layer.norm_first:
-        x = src + attended(layer.norm1(src))
-        return x + layer._ff_block(layer.norm2(x))
-    x = layer.norm1(src + attended(src))
-    return layer.norm2(x + layer._ff_block(x))
-
-
-def _encoder(
-    encoder: Any, src: Any, mask: Any = None, src_key_padding_mask: Any = None, is_causal: bool | None = None
-) -> Any:
-    """One layer after the other."""
-    for layer in encoder.layers:
-        src = layer(src, src_mask=mask, src_key_padding_mask=src_key_padding_mask)
-    return src if encoder.norm is None else encoder.norm(src)

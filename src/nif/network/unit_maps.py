@@ -1,158 +1,372 @@
-"""Which units of a tensor come from which units of the tensors that it was made of."""
+"""Which unit of one tensor each unit of another comes from, for one call of a torch function."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Bool
-from scipy import sparse
+import torch
+from jaxtyping import Bool, Int
 from torch import Tensor
 
-from nif.network.operators import FUNCTIONS
 
-Way: TypeAlias = "sparse.csr_array | None"
-"""A matrix of 0 and 1, units before x units after; None where every unit may come from every one."""
+@dataclass(frozen=True, eq=False)
+class UnitMap:
+    """Which units of one tensor each unit of another comes from.
 
-
-MIXING = frozenset({"glu", "multi_head_attention_forward", "scaled_dot_product_attention"})
-"""Non-linear functions in which units meet."""
-
-
-EACH_BY_ITSELF = (FUNCTIONS - MIXING) | frozenset({
-    "abs", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d",
-    "adaptive_max_pool2d", "adaptive_max_pool3d", "alpha_dropout", "avg_pool1d", "avg_pool2d", "avg_pool3d",
-    "batch_norm", "bfloat16", "clone", "contiguous", "cpu", "detach", "double", "dropout", "dropout1d",
-    "dropout2d", "dropout3d", "exp", "expm1", "feature_alpha_dropout", "float", "half", "instance_norm",
-    "interpolate", "log", "log1p", "lp_pool1d", "lp_pool2d", "max_pool1d", "max_pool2d", "max_pool3d", "neg",
-    "pad", "pow", "reciprocal", "rsqrt", "sign", "sqrt", "square", "to", "type", "upsample",
-})  # fmt: skip
-"""Functions that treat every number, or every channel, by itself."""
-
-
-PAIRED = frozenset({
-    "__radd__", "__rmul__", "__rsub__", "__rtruediv__", "add", "div", "maximum", "minimum", "mul", "rsub",
-    "sub", "true_divide", "where",
-})  # fmt: skip
-"""Functions in which units of several tensors meet at the same place."""
-
-
-JOINING = frozenset({"cat", "concat", "concatenate"})
-
-
-def units_of(shape: Sequence[int], axis: int | None, rows: int) -> int | None:
-    """Units of a tensor whose first axis is the sample and whose second is the unit; None of any other.
+    Attributes:
+        axis_before: Axis of the units in the tensor that is read.
+        axis_after: Axis of the units in the result; None if it has none.
+        before: Number of units that are read.
+        source: One column for each unit of the result, with the units it comes from; -1 fills a column up.
+            None where every unit may come from every one.
+        fixed: The call needs this number of units, as ``x[:, :3]`` does.
+        tied: Units of one column, and those at one place of several results, can only be removed together.
+        unknown: The operators because of which it is not known more exactly.
 
     Example:
-        >>> units_of((11, 16, 5, 5), None, rows=11), units_of((11, 7, 16), None, rows=11)
-        (16, None)
+        >>> split = UnitMap(1, 1, 2, np.array([[0, 0, 1, 1]]))
+        >>> split.then(identity(1, 1, 4)).connected().astype(int).tolist()
+        [[1, 1, 0, 0], [0, 0, 1, 1]]
     """
-    if len(shape) < 2 or shape[0] != rows or axis not in (None, 1) or (len(shape) == 3 and axis is None):
-        return None
-    return int(shape[1])
+
+    axis_before: int
+    axis_after: int | None
+    before: int
+    source: Int[np.ndarray, "origin after"] | None
+    fixed: bool = False
+    tied: bool = False
+    unknown: tuple[str, ...] = ()
+
+    @property
+    def mixes(self) -> bool:
+        """Whether it is known that every unit may come from every one."""
+        return self.source is None and not self.unknown
+
+    def connected(self) -> Bool[np.ndarray, "before after"] | None:
+        """Which pairs of units a path connects; None where that is all of them, or where it is not known."""
+        if self.source is None:
+            return None
+        flags = np.zeros((self.before + 1, self.source.shape[1]), dtype=bool)
+        flags[self.source, np.arange(self.source.shape[1])] = True
+        flags = flags[:-1]  # -1 has marked the last row
+        return None if flags.all() else flags
+
+    def then(self, other: UnitMap) -> UnitMap:
+        """One call after another."""
+        if self.source is None or other.source is None or self.axis_after != other.axis_before:
+            known = self.mixes or other.mixes or not (self.unknown or other.unknown)
+            unknown = () if known else _names(self, other)
+            return mixed(self.axis_before, other.axis_after, self.before, unknown)
+        both = np.where(other.source < 0, -1, self.source[:, other.source])
+        source = _distinct(both.reshape(-1, both.shape[-1]))
+        return replace(self, axis_after=other.axis_after, source=source)
+
+
+def identity(axis_before: int, axis_after: int, units: int) -> UnitMap:
+    """Every unit comes from the one at its place."""
+    return UnitMap(axis_before, axis_after, units, _every(units))
+
+
+def mixed(axis_before: int, axis_after: int | None, units: int, unknown: tuple[str, ...] = ()) -> UnitMap:
+    """Every unit may come from every one."""
+    return UnitMap(axis_before, axis_after, units, None, unknown=unknown)
+
+
+def union(maps: Sequence[UnitMap]) -> UnitMap:
+    """All of several ways between the same two tensors together."""
+    first, *others = maps
+    if not others:
+        return first
+    places = {(each.axis_before, each.axis_after) for each in maps}
+    sources = [each.source for each in maps if each.source is not None]
+    if len(sources) < len(maps) or len(places) > 1:
+        known = any(each.mixes for each in maps) or len(sources) == len(maps)
+        unknown = () if known else _names(*maps)
+        return mixed(first.axis_before, first.axis_after, first.before, unknown)
+    return replace(first, source=_distinct(np.concatenate(sources)))
 
 
 @lru_cache(maxsize=64)
-def same(units: int) -> sparse.csr_array:
-    """Every unit comes from the one at its place."""
-    return sparse.csr_array(sparse.eye_array(units, dtype=np.int8))
+def _every(units: int) -> Int[np.ndarray, "1 unit"]:
+    source = np.arange(units)[None]
+    source.flags.writeable = False
+    return source
 
 
-def way(
-    name: str, given: Any, place: int, read: Sequence[Tensor], units: Sequence[int], after: Tensor
-) -> Way:
-    """Where the units of a result come from, in one of the tensors that a function has read.
+def _names(*maps: UnitMap) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for each in maps for name in each.unknown))
 
-    Args:
-        name: Of the function.
-        given: Its arguments.
-        place: Of the tensor among those it has read.
-        read: All of them.
-        units: How many units each of them has.
-        after: The result; its first axis is the sample, its second the unit.
+
+def _distinct(source: Int[np.ndarray, "origin after"]) -> Int[np.ndarray, "origin after"]:
+    """Every unit once in each column, -1 behind them, in as few rows as possible."""
+    if len(source) == 1:
+        return source
+    ordered = np.sort(source, axis=0)
+    ordered[1:][ordered[1:] == ordered[:-1]] = -1
+    ordered = np.sort(ordered, axis=0)[::-1]
+    return ordered[: max(1, int((ordered >= 0).sum(0).max(initial=0)))]
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """One call of a torch function in a run.
+
+    Attributes:
+        name: Of the function, as the table of operators spells it.
+        function: The function.
+        args: Its arguments.
+        kwargs: Its arguments by name.
+        read: All tensors among them.
+        axes: The axis of the units in each of these; None where it is not known.
+        written: All tensors that it has returned.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    read: tuple[Tensor, ...]
+    axes: tuple[int | None, ...]
+    written: tuple[Tensor, ...]
+
+    def argument(self, place: int, name: str, default: Any = None) -> Any:
+        """The argument at this place or of this name."""
+        return self.kwargs.get(name, self.args[place] if len(self.args) > place else default)
+
+    def axis(self, place: int) -> int:
+        """The axis of the units in the tensor at this place, where it is known."""
+        axis = self.axes[place]
+        assert axis is not None
+        return axis
+
+    def units(self, place: int) -> int:
+        """The number of units there."""
+        return int(self.read[place].shape[self.axis(place)])
+
+    def on(self, tensors: Mapping[int, Tensor]) -> list[Tensor]:
+        """What the function returns when some of the tensors it has read are replaced, by their place."""
+        values = iter([tensors.get(place, read) for place, read in enumerate(self.read)])
+        return tensors_in(self.function(*_replaced(self.args, values), **_replaced(self.kwargs, values)))
+
+
+Mapped: TypeAlias = Callable[[Call, int, int], UnitMap | None]
+"""The map from the tensor at one place to one of the results; None where nothing keeps units apart."""
+
+
+def tensors_in(given: Any) -> list[Tensor]:
+    """All tensors in nested tuples, lists and mappings.
 
     Example:
-        >>> import torch
-        >>> image = torch.zeros(11, 2, 3, 1)
-        >>> way("flatten", ((image, 1), {}), 0, [image], [2], image.flatten(1)).toarray().tolist()
-        [[1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1]]
+        >>> len(tensors_in((torch.ones(1), {"mask": [torch.ones(2), None]})))
+        2
     """
-    before, count, made = read[place], units[place], after.shape[1]
-    if name in {"flatten", "view", "reshape"}:
-        return _flattened(before, count, after)
-    if name.startswith("conv") and "transpose" not in name:
-        return _grouped(count, made, _groups(given)) if place == 0 else None
-    if name in JOINING:
-        return _part(sum(units[:place]), count, made) if _axis(given, before.ndim) == 1 else None
-    alone = name in EACH_BY_ITSELF and place == 0
-    paired = name in PAIRED and before.ndim == after.ndim
-    pooled = name in {"mean", "sum", "amax"} and over_positions(given, before.ndim)
-    return same(count) if count == made and (alone or paired or pooled) else None
+    if isinstance(given, Tensor):
+        return [given]
+    if isinstance(given, Mapping):
+        given = list(given.values())
+    if isinstance(given, Sequence) and not isinstance(given, str):
+        return [tensor for part in given for tensor in tensors_in(part)]
+    return []
 
 
-def _flattened(before: Tensor, count: int, after: Tensor) -> Way:
-    """A channel is followed into its features: those of one channel stand together."""
-    positions = before.shape[2:].numel()
-    if after.ndim == before.ndim and after.shape[1] == count:
-        return same(count)
-    if after.ndim != 2 or after.shape[1] != count * positions:
+def _replaced(given: Any, values: Iterator[Tensor]) -> Any:
+    """The same arguments with other tensors, in the order of `tensors_in`."""
+    if isinstance(given, Tensor):
+        return next(values)
+    if isinstance(given, Mapping):
+        return {name: _replaced(part, values) for name, part in given.items()}
+    if isinstance(given, (tuple, list)):
+        parts = [_replaced(part, values) for part in given]
+        return tuple(parts) if isinstance(given, tuple) else parts
+    return given
+
+
+def aligned(call: Call, place: int, result: int) -> UnitMap | None:
+    """Of a function that treats every number by itself; several tensors meet by the rules of broadcasting."""
+    before, after, axis = call.read[place], call.written[result], call.axis(place)
+    there = axis + after.ndim - before.ndim
+    if after.ndim < before.ndim or call.units(place) not in (1, after.shape[there]):
         return None
-    return sparse.csr_array(np.repeat(np.eye(count, dtype=np.int8), positions, axis=1))
+    if call.units(place) == after.shape[there]:
+        return identity(axis, there, call.units(place))
+    return UnitMap(axis, there, 1, np.zeros((1, after.shape[there]), dtype=np.int64), fixed=True)
 
 
-def _grouped(count: int, made: int, groups: int) -> Way:
-    if groups == 1:
+def first_aligned(call: Call, place: int, result: int) -> UnitMap | None:
+    """Of a function that treats every number of its first tensor by itself."""
+    return aligned(call, place, result) if place == 0 else None
+
+
+def fixed_aligned(call: Call, place: int, result: int) -> UnitMap | None:
+    """The same of a function that asks at which place a number is."""
+    found = first_aligned(call, place, result)
+    return None if found is None else replace(found, fixed=True)
+
+
+def by_channel(call: Call, place: int, result: int) -> UnitMap | None:
+    """Of a function that treats every channel by itself: what comes behind the channels are positions."""
+    before, after = call.read[place], call.written[result]
+    positions = next((int(size) for size in "123" if f"{size}d" in call.name), before.ndim - 2)
+    axis = call.axis(place)
+    kept = before.ndim == after.ndim and before.shape[axis] == after.shape[axis]
+    return (
+        identity(axis, axis, call.units(place))
+        if place == 0 and kept and axis < before.ndim - positions
+        else None
+    )
+
+
+def on_channels(call: Call, place: int, result: int) -> UnitMap | None:
+    """Of a function with numbers for each channel, which are on axis 1."""
+    return aligned(call, place, result) if place == 0 and call.axes[0] == 1 else None
+
+
+def along(place_of_dim: int = 1, default: int | None = None) -> Mapped:
+    """Of a function that combines numbers along some axes: units stay apart if theirs is not among them."""
+
+    def unit_map(call: Call, place: int, result: int) -> UnitMap | None:
+        if len(call.read) > 1 and call.name in {"max", "min"}:
+            return aligned(call, place, result)
+        before, after, axis = call.read[place], call.written[result], call.axis(place)
+        dims = _dims(call, place_of_dim, default, before.ndim)
+        if place or not dims or axis in dims:
+            return None
+        there = axis if after.ndim == before.ndim else axis - sum(dim < axis for dim in dims)
+        kept = before.ndim - after.ndim in (0, len(dims)) and after.shape[there] == before.shape[axis]
+        return identity(axis, there, call.units(place)) if kept else None
+
+    return unit_map
+
+
+def _dims(call: Call, place: int, default: int | None, count: int) -> tuple[int, ...]:
+    """The axes that the arguments name; none where that is all of them."""
+    given = call.kwargs.get("axis", call.argument(place, "dim", default))
+    axes = (given,) if isinstance(given, int) and not isinstance(given, bool) else given
+    if not isinstance(axes, (tuple, list)):
+        return ()
+    return tuple(axis % count for axis in axes)
+
+
+def moved(call: Call, place: int, result: int) -> UnitMap | None:
+    """Of a function that moves numbers and computes nothing: it is called on the numbers of the units."""
+    before, after, axis = call.read[place], call.written[result], call.axis(place)
+    if before is after:  # changed in place, if its shape was changed at all
+        in_place = str(getattr(call.function, "__name__", "")).endswith("_")
+        return None if in_place else identity(axis, axis, call.units(place))
+    if place or any(isinstance(part, torch.dtype) for part in (*call.args, *call.kwargs.values())):
         return None
-    inside = np.ones((count // groups, made // groups), dtype=np.int8)
-    return sparse.csr_array(sparse.kron(sparse.eye_array(groups, dtype=np.int8), inside))
+    return _traced(call, {0: _numbered(before, axis)}, place, result)
 
 
-def _part(first: int, count: int, made: int) -> Way:
-    if first + count > made:
+def picked(call: Call, place: int, result: int) -> UnitMap | None:
+    """Of a function that moves some numbers, such as those at an index."""
+    found = moved(call, place, result)
+    if found is None or found.source is None:
         return None
-    return sparse.csr_array(sparse.eye_array(count, made, k=first, dtype=np.int8))
+    same = np.array_equal(found.source, _every(call.units(place)))
+    return replace(found, fixed=not same)
 
 
-def _groups(given: Any) -> int:
-    args, kwargs = given
-    return int((kwargs or {}).get("groups", args[6] if len(args) > 6 else 1))
+def chunked(call: Call, place: int, result: int) -> UnitMap | None:
+    """Of pieces that stay equal if the units at one place of all are removed together."""
+    found = picked(call, place, result)
+    equal = {part.shape for part in call.written} == {call.written[0].shape}
+    return replace(found, fixed=False, tied=True) if found is not None and found.fixed and equal else found
 
 
-def _axis(given: Any, dims: int) -> int | None:
-    args, kwargs = given
-    found = (kwargs or {}).get("dim", args[1] if len(args) > 1 else 0)
-    return found % dims if isinstance(found, int) else None
-
-
-def over_positions(given: Any, dims: int) -> bool:
-    """Whether the arguments of a mean or a sum name axes behind that of the units, and no other."""
-    args, kwargs = given
-    found = (kwargs or {}).get("dim", args[1] if len(args) > 1 else None)
-    axes = (found,) if isinstance(found, int) else found
-    return isinstance(axes, (tuple, list)) and all(axis % dims > 1 for axis in axes)
-
-
-def both(first: Way, second: Way) -> Way:
-    """One after the other."""
-    if first is None or second is None:
+def padded(call: Call, place: int, result: int) -> UnitMap | None:
+    """Of padding, whatever the value."""
+    if place:
         return None
-    return sparse.csr_array((first @ second).astype(bool).astype(np.int8))
-
-
-def either(ways: Sequence[Way]) -> Way:
-    """All of them together."""
-    found = [each for each in ways if each is not None]
-    if len(found) < len(ways):
+    mode = call.argument(2, "mode", "constant")
+    plain = replace(call, args=(call.args[0], call.argument(1, "pad")), kwargs={"mode": mode})
+    found = _traced(plain, {0: _numbered(call.read[0], call.axis(0))}, place, result)
+    if found is None or found.source is None:
         return None
-    if len(found) == 1:
-        return found[0]
-    return sparse.csr_array(sum(found[1:], start=found[0]).astype(bool).astype(np.int8))
+    return replace(found, fixed=mode != "constant" and found.source.shape[1] != call.units(0))
 
 
-def joined(found: Way) -> Bool[np.ndarray, "source target"] | None:
-    """As an array of flags; None where every unit is joined to every other."""
-    if found is None or found.nnz == found.shape[0] * found.shape[1]:
+def joined(call: Call, place: int, result: int) -> UnitMap | None:
+    """Of tensors side by side."""
+    others = {other: torch.zeros(read.shape, device=read.device) for other, read in enumerate(call.read)}
+    return _traced(call, {**others, place: _numbered(call.read[place], call.axis(place))}, place, result)
+
+
+def reaches(call: Call, place: int, result: int, axis: int) -> Bool[np.ndarray, " after"]:
+    """Which units of tensors side by side, along an axis, have numbers of the tensor at this place."""
+    filled = {
+        other: torch.full(read.shape, float(other == place), device=read.device)
+        for other, read in enumerate(call.read)
+    }
+    found = call.on(filled)[result].movedim(axis, 0).flatten(1)
+    return np.asarray(found.any(1).cpu())
+
+
+def _numbered(values: Tensor, axis: int) -> Tensor:
+    """A tensor of the same shape whose numbers are those of the units, counted from 1."""
+    units = torch.arange(1, values.shape[axis] + 1, dtype=torch.float32, device=values.device)
+    shape = [1] * values.ndim
+    shape[axis] = -1
+    return units.reshape(shape).expand(values.shape).contiguous()
+
+
+def _traced(call: Call, tensors: Mapping[int, Tensor], place: int, result: int) -> UnitMap | None:
+    """Where the numbers of the units arrive."""
+    try:
+        arrived = call.on(tensors)[result]
+    except (RuntimeError, TypeError, NotImplementedError, IndexError):
+        return None  # the function needs numbers of another kind
+    if arrived.shape != call.written[result].shape:
         return None
-    return found.toarray().astype(bool)
+    numbers = arrived.cpu().numpy().astype(np.int64) - 1
+    axis = call.axis(place)
+    for there in sorted(range(numbers.ndim), key=lambda other: other != axis):
+        source = numbers.max(axis=tuple(other for other in range(numbers.ndim) if other != there), initial=-1)
+        column = source.reshape([-1 if other == there else 1 for other in range(numbers.ndim)])
+        if there == 0 and len(source) != call.units(place):
+            continue  # units and rows are on one axis
+        if ((numbers == column) | (numbers < 0)).all() and _tells_apart(source, call.units(place)):
+            return UnitMap(axis, there, call.units(place), source[None])
+    return None
+
+
+def _tells_apart(source: Int[np.ndarray, " after"], units: int) -> bool:
+    """Whether the axis is that of the units, and not one along which all numbers are of the same unit."""
+    return len(np.unique(source[source >= 0])) > 1 or units == 1 or bool((source >= 0).sum() == 1)
+
+
+def grouped(place_of_groups: int) -> Mapped:
+    """Of a function that mixes the units of each group, such as a convolution."""
+
+    def unit_map(call: Call, place: int, result: int) -> UnitMap | None:
+        groups = call.argument(place_of_groups, "groups" if place_of_groups > 1 else "num_groups", 1)
+        before, after = call.units(place), call.written[result].shape[1]
+        if place or call.axes[0] != 1 or groups == 1 or before % groups or after % groups:
+            return None
+        inside = np.arange(before).reshape(groups, -1)
+        return UnitMap(1, 1, before, np.repeat(inside, after // groups, axis=0).T)
+
+    return unit_map
+
+
+def multiplied(call: Call, place: int, result: int) -> UnitMap | None:
+    """Of a product of matrices: the columns of the second and the rows of the first stay apart."""
+    before, after, axis = call.read[place], call.written[result], call.axis(place)
+    if len(call.read) != 2 or min(tensor.ndim for tensor in (*call.read, after)) < 2:
+        return None
+    kept = before.ndim - 1 if place else before.ndim - 2
+    there = after.ndim - 1 if place else after.ndim - 2
+    return identity(axis, there, call.units(place)) if axis == kept else None
+
+
+def halved(call: Call, place: int, result: int) -> UnitMap | None:
+    """Of one half of the numbers multiplied by a function of the other half."""
+    before, axis = call.read[place], call.axis(place)
+    if call.argument(1, "dim", -1) % before.ndim != axis:
+        return identity(axis, axis, call.units(place))
+    halves = np.arange(call.units(place)).reshape(2, -1)
+    return UnitMap(axis, axis, call.units(place), halves, tied=True)

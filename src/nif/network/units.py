@@ -1,345 +1,312 @@
-"""Map every unit to the weight rows that compute it and the weight columns that read it."""
+"""Find, from one run of a model, which weights compute a unit, and which read it."""
 
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
+from nif.core.random import same_random_state
 from nif.network.forward import Forward, Inputs, every_output
-from nif.network.operators import function_name
-from nif.network.tracing import CALL_SEPARATOR, _encoder, _layer
-from nif.network.unit_labels import Labels, Unit, Units
-from nif.network.unit_maps import over_positions
-from nif.network.unit_operations import (
-    CONVOLUTION,
-    ELEMENTWISE,
-    PAIRED,
-    POOLING,
-    SAME,
-    averaged,
-    concatenated,
-    flattened,
-    name_of,
-    one_number_each,
-    same,
-    silenced_along,
-)
+from nif.network.operators import BY_NAME, Effect, Operator, is_own_activation
+from nif.network.tracing import CALL_SEPARATOR, traced_run, unfused
+from nif.network.unit_groups import UnitGroups, UnitIds
+from nif.network.unit_maps import Call, UnitMap, aligned, reaches, tensors_in
+from nif.network.unit_tracer import UnitTracer, is_constant, maps_to, treats_numbers_apart
+from nif.network.weights import Weighted
+
+ONE_A_CHANNEL = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm, nn.PReLU)
+"""Modules with numbers for each channel, of which some can be cut."""
 
 
-@dataclass(eq=False)
-class Wiring:
-    """Which units every module of a network makes, keeps and reads.
+@dataclass(frozen=True, eq=False)
+class UnitWeights:
+    """Which weights compute a unit, scale it, and read it; which units can only be removed together.
 
     Attributes:
-        labels: What ties units together.
-        makes: Units that a Linear or convolution makes, by the module's name, in order of execution.
-        reads: Units that it reads, one label for each input feature or channel.
-        keeps: Units that a module with one number a channel (BatchNorm, depthwise convolution) passes on, and
-            those of a module that can silence them and not be cut (LayerNorm, convolution in groups).
-        at: Units at the output of every module and function; named as a recording names them.
-        positions: How many numbers each of those units has in one row, for channels of an image.
+        groups: Which units can only be removed together, or only be zeroed.
+        rows: Units that the rows of a weight compute, by the module that holds it, in order of execution.
+        columns: Units that its columns read.
+        per_channel: Units for each of which a module has a number: those of norms and depthwise convolutions.
+            They can be cut with the units, unless the width of these is fixed.
+        at: Units at the output of every step; named as a recording names them.
+        positions: How many numbers each of those has in one row, for channels of an image.
     """
 
-    labels: Labels = field(default_factory=Labels)
-    makes: dict[str, Unit] = field(default_factory=dict)
-    reads: dict[str, Unit] = field(default_factory=dict)
-    keeps: dict[str, Unit] = field(default_factory=dict)
-    at: dict[str, Unit] = field(default_factory=dict)
+    groups: UnitGroups = field(default_factory=UnitGroups)
+    rows: dict[str, UnitIds] = field(default_factory=dict)
+    columns: dict[str, UnitIds] = field(default_factory=dict)
+    per_channel: dict[str, UnitIds] = field(default_factory=dict)
+    at: dict[str, UnitIds] = field(default_factory=dict)
     positions: dict[str, int] = field(default_factory=dict)
 
 
-def trace(call: Forward, example: Inputs) -> Wiring | None:
-    """Run the model once and follow every unit from the weights that make it to those that read it.
+def unit_weights(call: Forward, example: Inputs) -> UnitWeights:
+    """Run the model once and follow every unit from the weights that compute it to those that read it.
 
-    An operation that is not known pins the units it reads: they can be silenced, and are not cut out.
+    Units that an operator mixes, or that it is not known to keep apart, keep their number: they can be
+    zeroed and are not cut out.
 
     Args:
         call: Runs the model, which is in eval mode and not changed.
         example: A few rows of data.
 
-    Returns:
-        The wiring; None where the model can not be traced by `torch.fx`, as with data-dependent control flow.
+    Raises:
+        InputError: The model does not take the example.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
-        >>> wiring = trace(Forward(net), (torch.zeros(1, 2),))
-        >>> wiring.makes["0"].tolist() == wiring.at["1"].tolist() == wiring.reads["2"].tolist()
+        >>> weights = unit_weights(Forward(net), (torch.zeros(1, 2),))
+        >>> weights.rows["0"].tolist() == weights.at["1"].tolist() == weights.columns["2"].tolist()
         True
     """
-    try:
-        graph = traced(call.model, call.names)
-    except Exception:  # tracing runs the user's code on stand-ins for tensors: anything may be raised
-        return None
-    follower = _Follower(graph)
-    with torch.no_grad():
-        follower.run(*example)
-    return follower.wiring
+    tracer = _WeightTracer(call.model)
+    with torch.no_grad(), same_random_state(), unfused(), traced_run(call.model, tracer):
+        returned = call.returned(example)
+    return tracer.finished(every_output(returned))
 
 
-class _Follower(fx.Interpreter):
-    """Runs a traced model and notes the units of every tensor on the way."""
+class _WeightTracer(UnitTracer):
+    """Notes the units of every tensor, and the weights on the way."""
 
-    def __init__(self, graph: fx.GraphModule) -> None:
-        super().__init__(graph)
-        self.wiring = Wiring()
-        self.units: dict[fx.Node, Units | None] = {}
-        self.shapes: dict[fx.Node, tuple[int, ...]] = {}
-        self.pieces: dict[fx.Node, tuple[Units, ...]] = {}
-        self.runs: Counter[str] = Counter()
-        self.modules = {name for name, _ in graph.named_modules()}
-
-    def run_node(self, n: fx.Node) -> Any:
-        value = super().run_node(n)
-        if isinstance(value, Tensor):
-            self.shapes[n] = tuple(value.shape)
-        self.units[n] = found = self._behind(n) if n in self.shapes else None
-        if self._ends(n, value):
-            self._pin_inputs(n)
-        if n.op == "output":
-            for units in filter(None, self._given(n)):
-                self.wiring.labels.give_out(units.labels)
-        names = list(self._names(n)) if n.op.startswith("call") else []  # all runs count, also unknown ones
-        if found is not None:
-            for name in names:
-                self.wiring.at[name] = found.labels
-                self.wiring.positions[name] = math.prod(self.shapes[n][2:]) if found.axis == 1 else 1
-        return value
-
-    def _ends(self, node: fx.Node, value: Any) -> bool:
-        """Whether the units that a step reads can not be followed through it."""
-        if node.op == "output":
-            return True
-        if isinstance(value, (tuple, list)) and not isinstance(value, torch.Size):
-            return not self._chunked(node)
-        return node in self.shapes and self.units[node] is None
-
-    def _names(self, node: fx.Node) -> Iterator[str]:
-        """What a recording may call this step: by the function, and by all modules whose result it is."""
-        names = list(node.meta.get(GIVES, ()))
-        if node.op != "call_module":
-            around = node.meta.get("nn_module_stack") or {"": ("", None)}
-            inside = list(around.values())[-1][0]  # its key also counts the calls
-            name = function_name(node.target)
-            name = f"{inside}.{name}" if inside else name
-            names.insert(0, f"{name}()" if name in self.modules else name)
-        for name in names:
-            self.runs[name] += 1
-            yield name if self.runs[name] == 1 else f"{name}{CALL_SEPARATOR}{self.runs[name]}"
-
-    def _behind(self, node: fx.Node) -> Units | None:
-        if node.op == "call_module":
-            return self._behind_module(node)
-        if node.op in {"call_function", "call_method"}:
-            name = name_of(node.target)
-            return (
-                self._piece(node, name) if name in {"getitem", "glu"} else self._behind_function(node, name)
-            )
-        return None
-
-    def _behind_module(self, node: fx.Node) -> Units | None:
-        module, before = self.fetch_attr(str(node.target)), self._given(node)[0]
-        if isinstance(module, nn.Linear):
-            return self._behind_weights(node, len(self.shapes[node]) - 1, module.in_features)
-        if isinstance(module, CONVOLUTION) and module.groups == 1:
-            return self._behind_weights(node, 1, module.in_channels)
-        if isinstance(module, nn.GLU):
-            return self._product_of_halves(node, module.dim)
-        axis = silenced_along(module)
-        if axis is not None and (before is None or not one_number_each(module)):
-            return self._silenced(node, axis % len(self.shapes[node]))
-        return None if before is None else self._behind_channelwise(node, module, before)
-
-    def _behind_channelwise(self, node: fx.Node, module: nn.Module, before: Units) -> Units | None:
-        """Units behind a module without weights between them; None where it is not known to be one."""
-        if isinstance(module, ELEMENTWISE):
-            return same(before, self.shapes[node])
-        if before.axis != 1:
-            return None
-        if one_number_each(module):
-            return self._kept(node, before)
-        if isinstance(module, (*POOLING, nn.PReLU)):
-            return same(before, self.shapes[node])
-        if isinstance(module, nn.Flatten):
-            return flattened(before, self.shapes[self._tensors(node)[0]], self.shapes[node])
-        return None
-
-    def _behind_weights(self, node: fx.Node, axis: int, width: int) -> Units:
-        """New units, and the old ones noted as read; run twice, a module makes and reads the same ones."""
-        wiring, name = self.wiring, str(node.target)
-        before = self._given(node)[0]
-        if before is None or before.axis != axis or len(before.labels) != width:
-            self._pin_inputs(node)
-            before = Units(axis, wiring.labels.new(width))
-            wiring.labels.pin(before.labels)
-        if name in wiring.reads:
-            wiring.labels.join(wiring.reads[name], before.labels)
-        else:
-            wiring.reads[name] = before.labels
-            wiring.makes[name] = wiring.labels.new(self.shapes[node][axis])
-        return Units(axis, wiring.makes[name])
-
-    def _kept(self, node: fx.Node, before: Units) -> Units:
-        name = str(node.target)
-        if name in self.wiring.keeps:
-            self.wiring.labels.join(self.wiring.keeps[name], before.labels)
-        self.wiring.keeps.setdefault(name, before.labels)
-        return before
-
-    def _silenced(self, node: fx.Node, axis: int) -> Units:
-        """New units of a module that can silence them but not be cut, nor can what it reads."""
-        self._pin_inputs(node)
-        fresh = self.wiring.labels.new(self.shapes[node][axis])
-        units = self.wiring.keeps.setdefault(str(node.target), fresh)
-        self.wiring.labels.pin(units)
-        return Units(axis, units)
-
-    def _behind_function(self, node: fx.Node, name: str) -> Units | None:
-        tensors, given = self._tensors(node), self._given(node)
-        if name in {"cat", "concat", "concatenate"}:
-            axis = self._axis(node, 1) % len(self.shapes[node])
-            widths = [self.shapes[tensor][axis] for tensor in tensors]
-            return concatenated(given, axis, widths, self.wiring.labels)
-        if name in PAIRED:
-            return self._paired(tensors, given, self.shapes[node])
-        if not given or given[0] is None:
-            return None
-        before = self.shapes[tensors[0]]
-        if name in SAME:
-            return same(given[0], self.shapes[node])
-        if name in {"flatten", "view", "reshape"}:
-            return flattened(given[0], before, self.shapes[node])
-        pooled = name in {"mean", "sum"} and over_positions((node.args, node.kwargs), len(before))
-        return averaged(given[0], before, self.shapes[node]) if pooled else None
-
-    def _chunked(self, node: fx.Node) -> bool:
-        """Whether this is a chunk along the units, whose pieces are then known."""
-        if name_of(node.target) != "chunk":
-            return False
-        count = node.args[1] if len(node.args) > 1 else node.kwargs["chunks"]
-        if (pieces := self._pieces(node, count, self._axis(node, 2))) is not None:
-            self.pieces[node] = pieces
-        return pieces is not None
-
-    def _pieces(self, node: fx.Node, count: Any, axis: int) -> tuple[Units, ...] | None:
-        """Equal pieces of the units; those at one place of all go together, so that the pieces stay equal."""
-        before, width = self._given(node)[0], len(self.shapes[self._tensors(node)[0]])
-        if before is None or before.axis != axis % width or not isinstance(count, int):
-            return None
-        if len(before.labels) % count:
-            return None
-        first, *others = before.labels.reshape(count, -1)
-        for other in others:
-            self.wiring.labels.join(first, other)
-        return tuple(Units(before.axis, piece) for piece in (first, *others))
-
-    def _piece(self, node: fx.Node, name: str) -> Units | None:
-        """Units of one piece of a chunk, or of the product of two halves."""
-        if name == "getitem":
-            chunk, index = node.args
-            return self.pieces[chunk][index] if chunk in self.pieces else None  # type: ignore[index]
-        return self._product_of_halves(node, self._axis(node, 1, -1))
-
-    def _product_of_halves(self, node: fx.Node, axis: int) -> Units | None:
-        halves = self._pieces(node, 2, axis)
-        return None if halves is None else halves[0]
-
-    def _paired(
-        self, tensors: Sequence[fx.Node], given: Sequence[Units | None], shape: tuple[int, ...]
-    ) -> Units | None:
-        """Units of a sum or product; where both sides have units, each pair of them becomes one."""
-        known = [units for units in given if units is not None]
-        if len(known) < len(tensors) or any(same(units, shape) is None for units in known):
-            return None
-        if len({units.axis for units in known}) > 1 or len({len(self.shapes[node]) for node in tensors}) > 1:
-            return None
-        for other in known[1:]:
-            self.wiring.labels.join(known[0].labels, other.labels)
-        return known[0]
-
-    def _axis(self, node: fx.Node, place: int, default: int = 0) -> int:
-        axis = node.kwargs.get("dim", node.args[place] if len(node.args) > place else default)
-        return axis if isinstance(axis, int) else 0
-
-    def _tensors(self, node: fx.Node) -> list[fx.Node]:
-        return [before for before in _arguments(node) if before in self.shapes]
-
-    def _given(self, node: fx.Node) -> list[Units | None]:
-        return [self.units[before] for before in self._tensors(node)] or [None]
-
-    def _pin_inputs(self, node: fx.Node) -> None:
-        for units in self._given(node):
-            if units is not None:
-                self.wiring.labels.pin(units.labels)
-
-
-def _arguments(node: fx.Node) -> list[fx.Node]:
-    """Every node among the arguments, as often as it is there (x + x has x twice)."""
-    found: list[fx.Node] = []
-    fx.map_arg((node.args, node.kwargs), found.append)
-    return found
-
-
-GIVES = "nif gives"
-"""In what is noted of a node of the graph: the modules whose result it is, inner ones first."""
-
-
-def traced(model: nn.Module, names: Sequence[str] = ()) -> fx.GraphModule:
-    """The model as a graph in which an encoder is its attention, norms and feed-forward layers.
-
-    `torch.fx` itself takes each module of torch as one step, and can not look into an encoder, which asks
-    its inputs which of several programs to run. The graph gives a list of all tensors that the model returns.
-
-    Args:
-        model: It is not changed.
-        names: Parameters of its ``forward`` that are inputs of the graph; the first one if there are none.
-
-    Example:
-        >>> layer = nn.TransformerEncoderLayer(4, 2, 8, batch_first=True)
-        >>> graph = traced(nn.Sequential(nn.TransformerEncoder(layer, 1), nn.Flatten()))
-        >>> "0.layers.0.linear1" in {node.target for node in graph.graph.nodes}
-        True
-    """
-    return fx.GraphModule(model, _Tracer(names).trace(model))
-
-
-class _Tracer(fx.Tracer):
-    """Looks into encoders, and takes every other module of torch as one step."""
-
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self._names = names
+        self.weights = UnitWeights()
+        self._modules = dict(model.named_modules())
+        self._owners = {
+            id(tensor): name
+            for name, module in reversed(self._modules.items())
+            for tensor in (*module.parameters(recurse=False), *module.buffers(recurse=False))
+        }
+        self._units: dict[int, tuple[int, UnitIds]] = {}
+        """The axis and the units of a tensor, by its address."""
+        self._kept: list[tuple[str, UnitIds]] = []
+        """Units whose number is fixed, with the module in which it was."""
+        self._used: set[str] = set()
+        """Modules whose weights are used by another operator than their own."""
 
-    def create_args_for_root(
-        self, root_fn: Any, is_module: bool, concrete_args: Any = None
-    ) -> tuple[Any, list[Any]]:
-        """Only what the data hold is open; parameters beside it are as by default, which decides the path."""
-        given = [self.create_proxy("placeholder", name, (), {}) for name in self._names or ("input",)]
-        named = dict(zip(self._names, given, strict=False))
-        call = partial(root_fn, self.root, **named) if named else partial(root_fn, self.root, *given)
-        return lambda: every_output(call(), (Tensor, fx.Proxy)), []
+    def axis_of(self, values: Tensor) -> int | None:
+        return self._units[id(values)][0] if id(values) in self._units else None
 
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return _steps_of(m) is None and super().is_leaf_module(m, module_qualified_name)
+    def called(self, call: Call) -> None:
+        if not call.written:
+            return
+        operator = BY_NAME.get(call.name)
+        for values in call.written:
+            if all(values is not read for read in call.read):
+                self._units.pop(id(values), None)
+        if operator is not None and operator.effect is Effect.LINEAR:
+            self._linear(call)
+        elif operator is not None and operator.weights_for_units:
+            self._scaled(call)
+        else:
+            self._use_weights(call)
+            for values, units in [self._after(call, result, operator) for result in range(len(call.written))]:
+                self._note(values, units)
 
-    def call_module(
-        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        found = super().call_module(m, _steps_of(m) or forward, args, kwargs)
-        if isinstance(found, fx.Proxy):
-            found.node.meta.setdefault(GIVES, []).append(self.path_of_module(m))
-        return found
+    def step(self, name: str, kind: str, given: Any, returned: Any, *, nonlinear: bool) -> None:
+        called = name.partition(CALL_SEPARATOR)[0]
+        self._own_activation(called, tensors_in(given), returned)
+        if not isinstance(returned, Tensor) or id(returned) not in self._units:
+            return
+        axis, units = self._units[id(returned)]
+        self.weights.at[name] = units
+        self.weights.positions[name] = math.prod(returned.shape[2:]) if axis == 1 else 1
+
+    def finished(self, outputs: list[Tensor]) -> UnitWeights:
+        """All that was noted, with the outputs of the network, which stay."""
+        weights, groups = self.weights, self.weights.groups
+        for _, units in self._kept:
+            groups.keep_width(units)
+        for held in (weights.rows, weights.columns, weights.per_channel):
+            for name in self._used & held.keys():
+                groups.keep_width(held[name])
+        for values in outputs:
+            if id(values) in self._units:
+                groups.keep_width(self._units[id(values)][1])
+                groups.mark_output(self._units[id(values)][1])
+        return weights
+
+    def _own_activation(self, name: str, given: list[Tensor], returned: Any) -> None:
+        """Pass units on through a user's activation with unknown functions, if a trial allows it."""
+        kept = [index for index, (inside, _) in enumerate(self._kept) if inside == name]
+        module = self._modules.get(name)
+        if not kept or module is None or not is_own_activation(module) or len(given) != 1:
+            return
+        if id(given[0]) in self._units and treats_numbers_apart(module, given[0]):
+            self._kept = [pair for index, pair in enumerate(self._kept) if index not in kept]
+            self._note(returned, self._units[id(given[0])])
+
+    def _note(self, values: Tensor, units: tuple[int, UnitIds] | None) -> None:
+        self._alive.append(values)
+        if units is None:
+            self._units.pop(id(values), None)
+        else:
+            self._units[id(values)] = units
+
+    def _keep_width(self, tensors: tuple[Tensor, ...]) -> None:
+        self._kept += [
+            (self.inside, self._units[id(values)][1]) for values in tensors if id(values) in self._units
+        ]
+
+    def _holder(self, tensor: Any) -> str | None:
+        """The module that holds a tensor: the running one, of several that share it."""
+        inside = self._modules.get(self.inside)
+        if inside is not None and tensor is not None and getattr(inside, "weight", None) is tensor:
+            return self.inside
+        return self._owners.get(id(tensor))
+
+    def _use_weights(self, call: Call) -> None:
+        """A weight that is used in another way, as in ``x @ layer.weight``, keeps its shape."""
+        self._used.update(self._owners[id(values)] for values in call.read if id(values) in self._owners)
+
+    def _linear(self, call: Call) -> None:
+        """New units, and the old ones noted as read; called twice, a weight has the same ones."""
+        given, weight = call.argument(0, "input"), call.argument(1, "weight")
+        name = self._holder(weight)
+        module = None if name is None else self._modules[name]
+        own = isinstance(module, Weighted) and module.weight is weight and len(call.written) == 1
+        if name is None or not own or not (isinstance(module, nn.Linear) or name == self.inside):
+            self._keep_width(call.read)
+            self._use_weights(call)
+        elif call.argument(6, "groups", 1) != 1 and not isinstance(module, nn.Linear):
+            self._grouped(call, name, given, weight)
+        else:
+            axis = given.ndim - 1 if isinstance(module, nn.Linear) else 1
+            self._read(name, given, axis, weight.shape[1])
+            rows = self.weights.rows.setdefault(name, self.weights.groups.new(weight.shape[0]))
+            self._note(call.written[0], (axis, rows))
+
+    def _read(self, name: str, given: Tensor, axis: int, width: int) -> None:
+        groups, columns = self.weights.groups, self.weights.columns
+        before, units = self._units.get(id(given), (axis, None))
+        if units is None or before != axis or len(units) != width:
+            self._keep_width((given,))
+            units = groups.new(width)
+            self._kept.append((name, units))
+        if name in columns:
+            groups.join(columns[name], units)
+        columns.setdefault(name, units)
+
+    def _grouped(self, call: Call, name: str, given: Tensor, weight: Tensor) -> None:
+        axis, units = self._units.get(id(given), (None, None))
+        one_each = call.argument(6, "groups", 1) == given.shape[1] == weight.shape[0]
+        if axis == 1 and units is not None and one_each:
+            self._note(call.written[0], (1, self._scale(name, units)))
+        else:
+            self._keep_width((given,))
+            self._note(call.written[0], (1, self._of_its_own(name, weight.shape[0])))
+
+    def _scale(self, name: str, units: UnitIds) -> UnitIds:
+        """Units for each of which a module has a number."""
+        if name in self.weights.per_channel:
+            self.weights.groups.join(self.weights.per_channel[name], units)
+        return self.weights.per_channel.setdefault(name, units)
+
+    def _of_its_own(self, name: str, count: int) -> UnitIds:
+        """New units of a module that can zero them, and that can not be cut."""
+        units = self.weights.per_channel.setdefault(name, self.weights.groups.new(count))
+        self._kept.append((name, units))
+        return units
+
+    def _scaled(self, call: Call) -> None:
+        """Norms, and an activation with weights: numbers for each unit of what is read first."""
+        given, after, maps = call.read[0], call.written[0], maps_to(call, 0)
+        held = [tensor for tensor in call.read[1:] if tensor.numel() > 1]
+        names = {self._holder(tensor) for tensor in held}
+        name = names.pop() if len(names) == 1 else None
+        if 0 in maps and _is_copy(maps[0]):
+            self._note(after, self._scaled_apart(call, name, bool(held)))
+            return
+        self._keep_width((given,))
+        weight = call.argument(2, "weight")
+        over_units = BY_NAME[call.name].effect is Effect.MIX and getattr(weight, "ndim", 0) == 1
+        if over_units and name is not None and getattr(self._modules[name], "weight", None) is weight:
+            axis = 1 if call.name == "group_norm" else after.ndim - 1
+            self._note(after, (axis, self._of_its_own(name, after.shape[axis])))
+        else:
+            self._use_weights(call)
+            self._note(after, None)
+
+    def _scaled_apart(self, call: Call, name: str | None, held: bool) -> tuple[int, UnitIds] | None:
+        """The units behind a function with numbers for each channel, if these can be cut too."""
+        axis, units = self._units[id(call.read[0])]
+        if axis != 1:  # the numbers are for positions
+            return axis, units
+        if name is not None and isinstance(self._modules[name], ONE_A_CHANNEL):
+            self._scale(name, units)
+            return axis, units
+        if held or call.name == "instance_norm":  # a module of that name states the number of channels
+            self._keep_width(call.read[:1])
+            self._use_weights(call)
+            return None
+        return axis, units
+
+    def _after(
+        self, call: Call, result: int, operator: Operator | None
+    ) -> tuple[Tensor, tuple[int, UnitIds] | None]:
+        """The units of one result, from those of all that was read."""
+        after, maps = call.written[result], maps_to(call, result)
+        if is_constant(call.name):  # as wide as what gave it its shape
+            same = maps and call.read[0].shape == after.shape
+            return after, self._units.get(id(call.read[0])) if same else None
+        if not maps:
+            return after, None
+        axes = {found.axis_after for found in maps.values()}
+        axis = next(iter(axes))
+        if not all(map(_is_copy, maps.values())) or len(axes) > 1 or axis is None:
+            self._keep_width(call.read)
+            return after, None
+        if self._needs_width(call, result, operator, maps, axis):
+            self._keep_width(call.read)
+            return after, None
+        return after, (axis, self._merged(call, result, maps, after.shape[axis]))
+
+    def _needs_width(
+        self, call: Call, result: int, operator: Operator | None, maps: Mapping[int, UnitMap], axis: int
+    ) -> bool:
+        """Whether a tensor whose units are not followed only fits the number of units there is."""
+        others = [place for place in range(len(call.read)) if place not in maps]
+        after = call.written[result]
+        if operator is None or not others:
+            return False
+        if operator.unit_map is aligned:
+            there = [axis - after.ndim + call.read[place].ndim for place in others]
+            lengths = [call.read[place].shape[at] for place, at in zip(others, there, strict=True) if at >= 0]
+            return any(length > 1 for length in lengths)
+        if operator.effect is Effect.JOIN:
+            sources = [found.source for found in maps.values() if found.source is not None]
+            from_units = (np.concatenate(sources) >= 0).any(0)
+            return any((reaches(call, place, result, axis) & from_units).any() for place in others)
+        return operator.effect in (Effect.SPLIT, Effect.RESHAPE)
+
+    def _merged(self, call: Call, result: int, maps: Mapping[int, UnitMap], count: int) -> UnitIds:
+        """One number for each unit of a result; those that meet there are removed together."""
+        groups, after = self.weights.groups, np.full(count, -1, dtype=np.int64)
+        for place, found in maps.items():
+            units = self._units[id(call.read[place])][1]
+            if found.fixed:
+                self._keep_width((call.read[place],))
+            if found.fixed and found.before == 1 < count:  # one unit is spread over all
+                continue
+            if found.tied and result:
+                first = maps_to(call, 0)[place].source
+                groups.join(units[first[0]], units[found.source[0]])  # type: ignore[index]
+            for row in found.source:  # type: ignore[union-attr]
+                fresh, again = (row >= 0) & (after < 0), (row >= 0) & (after >= 0)
+                groups.join(after[again], units[row[again]])
+                after[fresh] = units[row[fresh]]
+        new = groups.new(int((after < 0).sum()))
+        after[after < 0] = new
+        self._kept.append((self.inside, new))
+        return after
 
 
-def _steps_of(module: nn.Module) -> Callable[..., Any] | None:
-    """What an encoder computes, without the choice between programs; None of any other module."""
-    for kind, steps in ((nn.TransformerEncoderLayer, _layer), (nn.TransformerEncoder, _encoder)):
-        if isinstance(module, kind) and type(module).forward is kind.forward:
-            return partial(steps, module)
-    return None
+def _is_copy(found: UnitMap) -> bool:
+    """Whether every unit comes from one, or from several that can only be removed together."""
+    return found.source is not None and (len(found.source) == 1 or found.tied)

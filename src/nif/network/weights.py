@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from nif.network.forward import Inputs
 from nif.network.tracing import unfused
-from nif.network.unit_labels import Unit
+from nif.network.unit_groups import UnitIds
 
 Weighted = nn.Linear | nn.Conv1d | nn.Conv2d
 """Modules whose weight turns units into others."""
@@ -34,20 +36,50 @@ def weighted(model: nn.Module, name: str) -> Weighted:
 
 @contextmanager
 def calls(model: nn.Module, names: Iterable[str]) -> Iterator[Calls]:
-    """Inside, what each named module is given and gives is noted; clear it between batches."""
+    """Inside, what each named module reads and returns is noted; clear it between batches.
+
+    A call of `torch.nn.functional.linear` with the weight of a module counts as one of the module.
+    """
     noted: Calls = {name: [] for name in names}
+    running: set[str] = set()
 
-    def note(name: str) -> torch.utils.hooks.RemovableHandle:
-        module = model.get_submodule(name)
-        return module.register_forward_hook(lambda _, given, gives: noted[name].append((given[0], gives)))
+    def enter(name: str) -> torch.utils.hooks.RemovableHandle:
+        return model.get_submodule(name).register_forward_pre_hook(lambda *_: running.add(name))
 
-    handles = [note(name) for name in noted]
+    def leave(name: str) -> torch.utils.hooks.RemovableHandle:
+        def note(_: nn.Module, given: Any, returned: Tensor) -> None:
+            running.discard(name)
+            noted[name].append((given[0], returned))
+
+        return model.get_submodule(name).register_forward_hook(note)
+
+    handles = [add(name) for name in noted for add in (enter, leave)]
     try:
-        with unfused():
+        with unfused(), _FunctionalCalls(model, noted, running):
             yield noted
     finally:
         for handle in handles:
             handle.remove()
+
+
+class _FunctionalCalls(TorchFunctionMode):
+    """Notes calls of the functional form outside of the module that holds the weight."""
+
+    def __init__(self, model: nn.Module, noted: Calls, running: Collection[str]) -> None:
+        super().__init__()
+        modules = {name: model.get_submodule(name) for name in noted}
+        self._owners = {
+            id(part.weight): name for name, part in modules.items() if isinstance(part, nn.Linear)
+        }
+        self._noted, self._running = noted, running
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        returned = function(*args, **(kwargs or {}))
+        if function is functional.linear and not self._running:
+            named = {**dict(zip(("input", "weight"), args, strict=False)), **(kwargs or {})}
+            if (name := self._owners.get(id(named["weight"]))) is not None:
+                self._noted[name].append((named["input"], returned))
+        return returned
 
 
 def features(module: Weighted, given: Tensor, channels: Tensor) -> Float[Tensor, "row feature"]:
@@ -108,7 +140,7 @@ def flat_weight(module: Weighted) -> Float[Tensor, "output feature"]:
     return module.weight.flatten(1)
 
 
-def columns_of(channels: Unit, taps_each: int) -> Tensor:
+def columns_of(channels: UnitIds, taps_each: int) -> Tensor:
     """The columns of the flat weight that belong to these channels."""
     start = torch.from_numpy(channels)[:, None] * taps_each
     return (start + torch.arange(taps_each)).reshape(-1)

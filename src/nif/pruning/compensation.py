@@ -16,8 +16,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from nif.network.forward import Forward, Inputs, batches
-from nif.network.unit_labels import Unit
-from nif.network.units import Wiring
+from nif.network.unit_groups import UnitIds
+from nif.network.units import UnitWeights
 from nif.network.weights import (
     Weighted,
     calls,
@@ -48,15 +48,15 @@ class CompensationProblem:
     Attributes:
         call: Runs the network before pruning.
         pruned: The network whose removed units have been silenced; its weights are changed.
-        wiring: Of both.
+        weights: Of both.
         removed: Labels of the removed units.
         inputs: Rows of data.
     """
 
     call: Forward
     pruned: nn.Module
-    wiring: Wiring
-    removed: Unit
+    weights: UnitWeights
+    removed: UnitIds
     inputs: Inputs
 
     @property
@@ -101,8 +101,8 @@ def linear(repair: CompensationProblem) -> None:
     determine it.
     """
     changed = False
-    for name, reads in repair.wiring.reads.items():
-        gone = np.flatnonzero(lost(repair.wiring, reads, repair.removed))
+    for name, reads in repair.weights.columns.items():
+        gone = np.flatnonzero(lost(repair.weights, reads, repair.removed))
         changed = changed or len(gone) > 0
         if changed:
             _drop_columns(weighted(repair.pruned, name), gone)
@@ -113,28 +113,28 @@ COMPENSATIONS: dict[str | None, Compensation] = {"mean": mean, "linear": linear,
 
 
 @torch.no_grad()
-def compensate_removed(subject: Subject, removed: Unit) -> nn.Module:
+def compensate_removed(subject: Subject, removed: UnitIds) -> nn.Module:
     """A copy of the network with the removed units silent and made up for; its tensors are still whole."""
     pruned = copy.deepcopy(subject.model)
     unshare_weights(pruned)
-    zero_units(pruned, subject.wiring, removed)
+    zero_units(pruned, subject.weights, removed)
     COMPENSATIONS[subject.compensate](
-        CompensationProblem(subject.call, pruned, subject.wiring, removed, subject.inputs)
+        CompensationProblem(subject.call, pruned, subject.weights, removed, subject.inputs)
     )
     return pruned
 
 
-def _readers(repair: CompensationProblem) -> dict[str, Unit]:
+def _readers(repair: CompensationProblem) -> dict[str, UnitIds]:
     """The layers that read removed units, with the places where they read them."""
     found = {
-        name: np.flatnonzero(lost(repair.wiring, reads, repair.removed))
-        for name, reads in repair.wiring.reads.items()
+        name: np.flatnonzero(lost(repair.weights, reads, repair.removed))
+        for name, reads in repair.weights.columns.items()
     }
     return {name: gone for name, gone in found.items() if len(gone)}
 
 
 def _mean_inputs(
-    repair: CompensationProblem, channels: dict[str, Unit]
+    repair: CompensationProblem, channels: dict[str, UnitIds]
 ) -> dict[str, Float[Tensor, " channel"]]:
     """Mean input of each layer in the original network, over samples and positions."""
     sums: dict[str, Tensor] = {}
@@ -152,7 +152,7 @@ def _mean_inputs(
     return {name: total / rows[name] for name, total in sums.items()}
 
 
-def _refit(repair: CompensationProblem, name: str, stays: Unit) -> None:
+def _refit(repair: CompensationProblem, name: str, stays: UnitIds) -> None:
     """Give one layer the weights that best bring back its outputs from the channels that stay."""
     module = weighted(repair.pruned, name)
     columns = columns_of(stays, taps(module))
@@ -163,7 +163,7 @@ def _refit(repair: CompensationProblem, name: str, stays: Unit) -> None:
     _add_bias(module, shift)
 
 
-def _moments(repair: CompensationProblem, name: str, stays: Unit) -> Moments:
+def _moments(repair: CompensationProblem, name: str, stays: UnitIds) -> Moments:
     """Of what a layer reads in the pruned network, and of the outputs that it lacks there."""
     module, channels = weighted(repair.pruned, name), torch.from_numpy(stays)
     inputs = some_of(repair.original, repair.inputs)
@@ -190,5 +190,5 @@ def _add_bias(module: Weighted, shift: Float[Tensor, " output"]) -> None:
     module.bias += shift.to(module.bias)
 
 
-def _drop_columns(module: Weighted, gone: Unit) -> None:
+def _drop_columns(module: Weighted, gone: UnitIds) -> None:
     module.weight[:, torch.from_numpy(gone)] = 0

@@ -1,4 +1,4 @@
-"""What is pruned: a copy of the network, its wiring, and the units of the flow in it."""
+"""What is pruned: a copy of the network, which weights compute its units, and the units of the flow in it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from nif.data.rows import rows
 from nif.data.signature import Signature
 from nif.flow.flow import Flow
 from nif.network.adapters import as_torch, make_plain, unwrapped
-from nif.network.dependency_graph import trace_gradients
 from nif.network.forward import Forward, Inputs, batches
 from nif.network.preserve import check_supported, preserved
-from nif.network.unit_labels import Unit
-from nif.network.units import Wiring, trace
+from nif.network.unit_groups import UnitIds
+from nif.network.units import UnitWeights, unit_weights
 from nif.pruning.criterion import Score, score_on
 
 EXAMPLES = 2
-"""Rows that are run to find how the network is wired."""
+"""Rows that are run to follow the units of the network."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +31,7 @@ class Subject:
 
     Attributes:
         call: Runs a copy of the user's network, never changed either, so that others can be compared with it.
-        wiring: Which weights make and read each unit.
+        weights: Which weights compute and read each unit.
         flow: What was measured on the network.
         hidden: Labels of the units of each hidden layer of the flow, by the layer's name.
         inputs: Rows of data, for each input of the network.
@@ -43,9 +42,9 @@ class Subject:
     """
 
     call: Forward
-    wiring: Wiring
+    weights: UnitWeights
     flow: Flow
-    hidden: dict[str, Unit]
+    hidden: dict[str, UnitIds]
     inputs: Inputs
     score: Score
     flags: dict[str, bool]
@@ -61,10 +60,10 @@ class Subject:
 def subject(
     model: Any, flow: Flow, data: Any, output: int | str | None = None, compensate: str | None = None
 ) -> Subject:
-    """Copy the network, find its wiring, and check that network, flow and data belong together.
+    """Copy the network, follow its units, and check that network, flow and data belong together.
 
     Raises:
-        InputError: The model is of another type or can not be traced, the flow was measured on another
+        InputError: The model is of another type, the flow was measured on another
             network, or the data do not fit.
     """
     network = _copied(model)
@@ -80,9 +79,9 @@ def subject(
     _same_output(flow, score)
     example = next(batches(call, found.every, EXAMPLES))
     with preserved(network):
-        wiring = trace(call, example) or trace_gradients(call, example, [layer.name for layer in flow.layers])
-    hidden, whole = _hidden(flow, wiring)
-    return Subject(call, wiring, flow, hidden, found.every, score, flags, whole, compensate)
+        weights = unit_weights(call, example)
+    hidden, whole = _hidden(flow, weights)
+    return Subject(call, weights, flow, hidden, found.every, score, flags, whole, compensate)
 
 
 def _same_output(flow: Flow, score: Score) -> None:
@@ -106,19 +105,19 @@ def _copied(model: Any) -> nn.Module:
     return copied
 
 
-def _hidden(flow: Flow, wiring: Wiring) -> tuple[dict[str, Unit], dict[str, str]]:
+def _hidden(flow: Flow, weights: UnitWeights) -> tuple[dict[str, UnitIds], dict[str, str]]:
     """Labels of the units of the hidden layers that can be pruned; why others can not be."""
     found, whole = {}, {}
     layers = [layer for layer in flow.layers[:-1] if layer.kind != "input"]
     for layer in layers:
-        labels = wiring.labels.of(_units(layer, wiring)) if layer.name in wiring.at else None
+        labels = weights.groups.of(_units(layer, weights)) if layer.name in weights.at else None
         if labels is None:
             whole[layer.name] = "its units can not be followed to their weights"
-        elif wiring.labels.is_returned(labels).any():
+        elif weights.groups.is_output(labels).any():
             whole[layer.name] = "the model returns its units"
         else:
             found[layer.name] = labels
-    if layers and not any(layer.name in wiring.at for layer in layers):
+    if layers and not any(layer.name in weights.at for layer in layers):
         names = ", ".join(layer.name for layer in layers)
         raise InputError(
             f"None of the hidden layers of the flow ({names}) can be followed to weights of this model that "
@@ -128,9 +127,9 @@ def _hidden(flow: Flow, wiring: Wiring) -> tuple[dict[str, Unit], dict[str, str]
     return found, {name: f"Layer {name!r} is left whole: {why}." for name, why in whole.items()}
 
 
-def _units(layer: Layer, wiring: Wiring) -> Unit:
+def _units(layer: Layer, weights: UnitWeights) -> UnitIds:
     """Units of a layer; a channel stands for all its positions where each of them was measured."""
-    units, positions = wiring.at[layer.name], wiring.positions.get(layer.name, 1)
+    units, positions = weights.at[layer.name], weights.positions.get(layer.name, 1)
     if len(layer) == len(units):
         return units
     if len(layer) == len(units) * positions:
@@ -141,7 +140,7 @@ def _units(layer: Layer, wiring: Wiring) -> Unit:
     )
 
 
-def all_labels(hidden: dict[str, Unit]) -> Unit:
+def all_labels(hidden: dict[str, UnitIds]) -> UnitIds:
     """Every hidden unit once, in the order of the layers."""
     together = np.concatenate(list(hidden.values())) if hidden else np.zeros(0, dtype=np.int64)
     return together[np.sort(np.unique(together, return_index=True)[1])]

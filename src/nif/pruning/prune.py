@@ -13,7 +13,7 @@ from torch import nn
 from nif.core.errors import InputError
 from nif.core.progress import progress as progress_bar
 from nif.flow.flow import Flow
-from nif.network.unit_labels import Unit
+from nif.network.unit_groups import UnitIds
 from nif.pruning.compensation import COMPENSATIONS, compensate_removed
 from nif.pruning.file import shapes_of
 from nif.pruning.problem import Subject, subject
@@ -117,11 +117,11 @@ class _Evaluator:
     def __init__(self, found: Subject, tolerance: float | None) -> None:
         self.subject, self.tolerance = found, tolerance
 
-    def without(self, gone: Unit) -> nn.Module:
+    def without(self, gone: UnitIds) -> nn.Module:
         """The network with these units silent and made up for."""
         return compensate_removed(self.subject, gone)
 
-    def keeps(self, gone: Unit) -> bool:
+    def keeps(self, gone: UnitIds) -> bool:
         """Whether the score stays within the tolerance."""
         return self.tolerance is None or self.holds(self.without(gone))
 
@@ -133,7 +133,7 @@ class _Evaluator:
         )
 
 
-def _result(found: Subject, asked: Candidates, gone: Unit, made: Cut, tolerance: float | None) -> Pruned:
+def _result(found: Subject, asked: Candidates, gone: UnitIds, made: Cut, tolerance: float | None) -> Pruned:
     for name, module in made.model.named_modules():
         module.training = found.flags[name]
     removed = _rows(found, gone)
@@ -163,7 +163,7 @@ def _result(found: Subject, asked: Candidates, gone: Unit, made: Cut, tolerance:
     )
 
 
-def _said(asked: Candidates, gone: Unit, tolerance: float | None) -> list[str]:
+def _said(asked: Candidates, gone: UnitIds, tolerance: float | None) -> list[str]:
     """Why nothing was removed, or less than was asked for."""
     if not len(asked.ordered):
         return ["No unit was to go."]
@@ -186,7 +186,7 @@ def _said_of_others(moved: float) -> list[str]:
     ]
 
 
-def _rows(found: Subject, units: Unit) -> pd.DataFrame:
+def _rows(found: Subject, units: UnitIds) -> pd.DataFrame:
     """One row for every place in which the flow shows one of these units."""
     wanted = set(units.tolist())
     rows = [

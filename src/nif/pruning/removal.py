@@ -13,29 +13,28 @@ from jaxtyping import Bool
 from torch import Tensor, nn
 
 from nif.core.errors import InputError
-from nif.network.unit_labels import Unit
-from nif.network.unit_operations import channels_of
-from nif.network.units import Wiring
+from nif.network.unit_groups import UnitIds
+from nif.network.units import UnitWeights
 from nif.pruning.problem import Subject
 
-Kept = dict[str, tuple[Unit, ...]]
+Kept = dict[str, tuple[UnitIds, ...]]
 """For each tensor of the state dict that became smaller: the indices kept along its first axes."""
 
 
-def lost(wiring: Wiring, units: Unit, removed: Unit) -> Bool[np.ndarray, " unit"]:
+def lost(weights: UnitWeights, units: UnitIds, removed: UnitIds) -> Bool[np.ndarray, " unit"]:
     """Which places of an axis hold a unit that is removed."""
-    return np.isin(wiring.labels.of(units), wiring.labels.of(removed))
+    return np.isin(weights.groups.of(units), weights.groups.of(removed))
 
 
 @torch.no_grad()
-def zero_units(model: nn.Module, wiring: Wiring, removed: Unit) -> None:
+def zero_units(model: nn.Module, weights: UnitWeights, removed: UnitIds) -> None:
     """Zero, in place, the weights and biases that make the removed units.
 
     What then still reads them reads the value of their non-linearity at 0; `compensation` takes their columns
     away from the layers that read them.
     """
-    for name, units in (*wiring.makes.items(), *wiring.keeps.items()):
-        gone = _index(lost(wiring, units, removed))
+    for name, units in (*weights.rows.items(), *weights.per_channel.items()):
+        gone = _index(lost(weights, units, removed))
         if len(gone):
             module = model.get_submodule(name)
             for tensor in (module.weight, getattr(module, "bias", None)):
@@ -61,45 +60,45 @@ def unshare_weights(model: nn.Module) -> None:
             seen.add(weight)
 
 
-def cut(model: nn.Module, wiring: Wiring, removed: Unit) -> Kept:
+def cut(model: nn.Module, weights: UnitWeights, removed: UnitIds) -> Kept:
     """Make every tensor of the model smaller, in place, by the removed units.
 
     Args:
         model: A network in which the columns of the removed units are already zero.
-        wiring: Of this network.
-        removed: Labels of the units; pinned ones are left where they are.
+        weights: Of this network.
+        removed: The units; those whose number is fixed are left where they are.
 
     Returns:
         What was kept of each tensor, for `nif.shrink`.
     """
-    going = removed[~wiring.labels.is_pinned(removed)]
-    kept = plan(model, wiring, going)
+    going = removed[~weights.groups.has_fixed_width(removed)]
+    kept = plan(model, weights, going)
     shrink_to(model, kept)
     return kept
 
 
-def plan(model: nn.Module, wiring: Wiring, removed: Unit) -> Kept:
+def plan(model: nn.Module, weights: UnitWeights, removed: UnitIds) -> Kept:
     """The indices to keep of each tensor that holds a removed unit."""
     kept: Kept = {}
     for name, tensor in model.state_dict().items():
-        axes = [_stays(wiring, units, removed) for units in _axes(wiring, name)]
+        axes = [_stays(weights, units, removed) for units in _axes(weights, name)]
         if any(len(stays) < size for stays, size in zip(axes, tensor.shape, strict=False)):
             kept[name] = tuple(axes[: tensor.ndim])
     return kept
 
 
-def _axes(wiring: Wiring, tensor: str) -> tuple[Unit, ...]:
-    """Units along the first axes of a tensor: those it makes and reads, or those it keeps."""
+def _axes(weights: UnitWeights, tensor: str) -> tuple[UnitIds, ...]:
+    """Units along the first axes of a tensor: those it computes and reads, or those it has numbers for."""
     name, _, kind = tensor.rpartition(".")
-    if name in wiring.keeps:
-        return (wiring.keeps[name],)
-    if name in wiring.makes:
-        return (wiring.makes[name], wiring.reads[name]) if kind == "weight" else (wiring.makes[name],)
+    if name in weights.per_channel:
+        return (weights.per_channel[name],)
+    if name in weights.rows:
+        return (weights.rows[name], weights.columns[name]) if kind == "weight" else (weights.rows[name],)
     return ()
 
 
-def _stays(wiring: Wiring, units: Unit, removed: Unit) -> Unit:
-    return np.flatnonzero(~lost(wiring, units, removed))
+def _stays(weights: UnitWeights, units: UnitIds, removed: UnitIds) -> UnitIds:
+    return np.flatnonzero(~lost(weights, units, removed))
 
 
 @torch.no_grad()
@@ -141,7 +140,8 @@ def _state_sizes(module: Any) -> None:
         if module.groups > 1:  # depthwise: one filter a channel
             module.in_channels = module.groups = module.out_channels
     else:  # BatchNorm, which may have no weight or no running mean
-        module.num_features = channels_of(module)
+        known = module.weight if module.weight is not None else module.running_mean
+        module.num_features = len(known)
 
 
 def _index(mask: Bool[np.ndarray, " unit"]) -> Tensor:
@@ -163,12 +163,12 @@ class Cut:
     """
 
     model: nn.Module
-    zeroed: Unit
+    zeroed: UnitIds
     kept: Kept
     notes: tuple[str, ...] = ()
 
 
-def cut_out(subject: Subject, silenced: nn.Module, gone: Unit) -> Cut:
+def cut_out(subject: Subject, silenced: nn.Module, gone: UnitIds) -> Cut:
     """Cut units that are silent out of a network, where the smaller one gives the same outputs.
 
     Args:
@@ -178,13 +178,13 @@ def cut_out(subject: Subject, silenced: nn.Module, gone: Unit) -> Cut:
     """
     smaller, score = copy.deepcopy(silenced), subject.score
     try:
-        kept = cut(smaller, subject.wiring, gone)
+        kept = cut(smaller, subject.weights, gone)
         found, wanted = (score.outputs(subject.call.on(each)) for each in (smaller, silenced))
         same = score.agree(found, wanted)
     except (InputError, RuntimeError, IndexError, ValueError) as error:
         return Cut(silenced, gone, {}, (f"Nothing can be cut out of this network ({error}): {ZEROED}.",))
     if not same:
         return Cut(silenced, gone, {}, (f"Cutting units out changes the outputs of this network: {ZEROED}.",))
-    pinned = gone[subject.wiring.labels.is_pinned(gone)]
+    pinned = gone[subject.weights.groups.has_fixed_width(gone)]
     said = f"{len(pinned)} units are read where nothing can be made smaller: {ZEROED}."
     return Cut(smaller, pinned, kept, (said,) if len(pinned) else ())

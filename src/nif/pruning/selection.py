@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+from torch import nn
 
 from nif.core.errors import InputError, unknown
 from nif.core.types import Advance, ignore
-from nif.network.unit_labels import Unit
-from nif.network.unit_operations import CONVOLUTION
+from nif.network.unit_groups import UnitIds
 from nif.pruning.problem import Subject, all_labels
 from nif.pruning.rules import RULES
 from nif.pruning.rules.information import silent_units
@@ -24,8 +24,8 @@ Remove = str | float | Mapping[str, float]
 class Candidates:
     """Units asked to go, the least valuable first, and those that stay as the last of their layer."""
 
-    ordered: Unit
-    last: Unit
+    ordered: UnitIds
+    last: UnitIds
 
 
 def candidates(subject: Subject, remove: Remove, rule: str | Rule, alpha: float, seed: int) -> Candidates:
@@ -90,14 +90,14 @@ def _checked_share(share: object) -> None:
         )
 
 
-def cuttable(subject: Subject) -> Unit:
+def cuttable(subject: Subject) -> UnitIds:
     """The hidden units that can be cut out; all of them where none can."""
     units = all_labels(subject.hidden)
-    free = units[~subject.wiring.labels.is_pinned(units)]
+    free = units[~subject.weights.groups.has_fixed_width(units)]
     return free if len(free) else units
 
 
-def _by_layer(subject: Subject, ordered: Unit, shares: Mapping[str, float]) -> Unit:
+def _by_layer(subject: Subject, ordered: UnitIds, shares: Mapping[str, float]) -> UnitIds:
     chosen = [
         ordered[np.isin(ordered, subject.hidden[layer])][: round(share * len(subject.hidden[layer]))]
         for layer, share in shares.items()
@@ -106,17 +106,17 @@ def _by_layer(subject: Subject, ordered: Unit, shares: Mapping[str, float]) -> U
     return ordered[np.isin(ordered, together)]
 
 
-def _one_stays(subject: Subject, ordered: Unit) -> Candidates:
+def _one_stays(subject: Subject, ordered: UnitIds) -> Candidates:
     """Without the units whose removal would leave a layer empty: the most valuable one of each.
 
     A layer is one of the flow, or a convolution whose channels the flow shows beside others, as behind a
     concatenation: torch runs none of no channels, and then nothing at all could be cut.
     """
-    wiring = subject.wiring
+    weights = subject.weights
     made = (
-        wiring.labels.of(units)
-        for name, units in wiring.makes.items()
-        if isinstance(subject.model.get_submodule(name), CONVOLUTION)
+        weights.groups.of(units)
+        for name, units in weights.rows.items()
+        if isinstance(subject.model.get_submodule(name), (nn.Conv1d, nn.Conv2d))
     )
     last = [
         np.unique(labels)[np.argmax([np.flatnonzero(ordered == label)[0] for label in np.unique(labels)])]
@@ -127,11 +127,11 @@ def _one_stays(subject: Subject, ordered: Unit) -> Candidates:
     return Candidates(ordered[~stays], ordered[stays])
 
 
-Keeps = Callable[[Unit], bool]
+Keeps = Callable[[UnitIds], bool]
 """Whether the score is still within the tolerance when these units are gone."""
 
 
-def largest_harmless_subset(candidates: Unit, keeps: Keeps, advance: Advance = ignore) -> Unit:
+def largest_harmless_subset(candidates: UnitIds, keeps: Keeps, advance: Advance = ignore) -> UnitIds:
     """As many candidates as can go together, by halving: all at once where none does harm.
 
     A batch that does harm is split, and each half is tried on top of what has gone already. With b harmful
@@ -159,7 +159,7 @@ def largest_harmless_subset(candidates: Unit, keeps: Keeps, advance: Advance = i
     return gone
 
 
-def longest_harmless_prefix(ordered: Unit, keeps: Keeps, advance: Advance = ignore) -> Unit:
+def longest_harmless_prefix(ordered: UnitIds, keeps: Keeps, advance: Advance = ignore) -> UnitIds:
     """The longest beginning of `ordered` that is kept, by bisection; it has itself been tried.
 
     Where the score is not monotone in the number of units this is one of several such beginnings.

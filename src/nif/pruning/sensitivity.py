@@ -11,7 +11,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from nif.network.forward import Inputs, batches
-from nif.network.unit_labels import Unit
+from nif.network.unit_groups import UnitIds
 from nif.network.weights import calls, features, flat_weight, some_of, taps, targets, weighted
 from nif.pruning.least_squares import Moments
 from nif.pruning.problem import Subject
@@ -35,7 +35,7 @@ def readout(subject: Subject) -> dict[str, Float[Tensor, "output output"]]:
     """
     found: dict[str, Tensor] = {}
     inputs = some_of(subject.model, subject.inputs, SAMPLES)
-    with calls(subject.model, subject.wiring.reads) as noted:
+    with calls(subject.model, subject.weights.columns) as noted:
         for piece in batches(subject.call, inputs):
             gives = subject.score.scored(subject.call, requiring_grad(piece))
             tensors = {name: [z for _, z in seen] for name, seen in noted.items()}
@@ -90,10 +90,10 @@ class Reading:
     unit: Int64[np.ndarray, " feature"]
 
 
-def readings(subject: Subject, units: Unit) -> list[Reading]:
+def readings(subject: Subject, units: UnitIds) -> list[Reading]:
     """Every layer that reads some of these units and that the outputs depend on."""
-    scales, labels = readout(subject), subject.wiring.labels
-    read = {name: labels.of(reads) for name, reads in subject.wiring.reads.items()}
+    scales, labels = readout(subject), subject.weights.groups
+    read = {name: labels.of(reads) for name, reads in subject.weights.columns.items()}
     names = [name for name in read if name in scales and np.isin(read[name], units).any()]
     covariances = _covariances(subject, names)
     found = []
@@ -119,7 +119,7 @@ def _covariances(subject: Subject, names: list[str]) -> dict[str, Float[Tensor, 
             subject.call.returned(piece)
             most = math.ceil(ROWS * len(piece[0]) / len(inputs[0]))
             for name, seen in noted.items():
-                channels = torch.arange(len(subject.wiring.reads[name]))
+                channels = torch.arange(len(subject.weights.columns[name]))
                 for given, _ in seen:
                     rows = features(weighted(subject.model, name), given, channels)
                     x = rows[torch.randperm(len(rows), generator=drawn)[:most]].double().cpu()

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from nif.core.errors import InputError
 from nif.flow.flow import Flow
-from nif.network.unit_labels import Unit
+from nif.network.unit_groups import UnitIds
 from nif.pruning.problem import all_labels, subject
 from nif.pruning.rules import RULES
 from nif.pruning.rules.rule import Rule
@@ -69,7 +69,7 @@ class FlowImportance:
         units = all_labels(found.hidden)
         scores = (RULES[rule] if isinstance(rule, str) else rule)(found, units, seed)
         self._worth = dict(zip(units.tolist(), scores.tolist(), strict=True))
-        self._wiring = found.wiring
+        self._weights = found.weights
         self._names = {module: name for name, module in model.named_modules()}
 
     def __call__(self, group: Any) -> Float[Tensor, " channel"] | None:
@@ -83,17 +83,17 @@ class FlowImportance:
                     return self._worth_of(_left(made, gone)[_plain(places)])
         return None
 
-    def _made_by(self, module: Any) -> Unit | None:
+    def _made_by(self, module: Any) -> UnitIds | None:
         """Labels of the units that a module made before anything was removed."""
         if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d) and module not in self._names:
             raise InputError(
                 f"The pruner works on a {type(module).__name__} that is not in the model given to "
                 "FlowImportance; give both the same model."
             )
-        makes = self._wiring.makes.get(self._names.get(module, ""))
-        return None if makes is None else self._wiring.labels.of(makes)
+        makes = self._weights.rows.get(self._names.get(module, ""))
+        return None if makes is None else self._weights.groups.of(makes)
 
-    def _worth_of(self, units: Unit) -> Float[Tensor, " channel"] | None:
+    def _worth_of(self, units: UnitIds) -> Float[Tensor, " channel"] | None:
         values = np.array([self._worth.get(label, np.nan) for label in units.tolist()])
         if np.isnan(values).all():
             return None
@@ -102,19 +102,19 @@ class FlowImportance:
 
     def _removed(self, history: Iterable[tuple[str, bool, Iterable[Any]]]) -> set[int]:
         """Labels of what has been removed; each entry counts channels as they were at its time."""
-        labels, gone = self._wiring.labels, set[int]()
+        labels, gone = self._weights.groups, set[int]()
         for name, makes, places in history:
-            held = (self._wiring.makes if makes else self._wiring.reads).get(name)
-            held = self._wiring.keeps.get(name) if held is None else held
+            held = (self._weights.rows if makes else self._weights.columns).get(name)
+            held = self._weights.per_channel.get(name) if held is None else held
             if held is not None:
                 gone.update(_left(labels.of(held), gone)[_plain(places)].tolist())
         return gone
 
 
-def _left(units: Unit, gone: set[int]) -> Unit:
+def _left(units: UnitIds, gone: set[int]) -> UnitIds:
     return units[[label not in gone for label in units.tolist()]]
 
 
-def _plain(places: Iterable[Any]) -> Unit:
+def _plain(places: Iterable[Any]) -> UnitIds:
     """Indices, which torch-pruning may hold together with the indices of the root of the group."""
     return np.array([getattr(place, "idx", place) for place in places], dtype=np.int64)

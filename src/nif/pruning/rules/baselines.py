@@ -9,22 +9,22 @@ from torch import Tensor
 from torch.nn import functional
 
 from nif.network.forward import BATCH, batches
-from nif.network.unit_labels import Unit
-from nif.network.units import Wiring
+from nif.network.unit_groups import UnitIds
+from nif.network.units import UnitWeights
 from nif.network.weights import calls, channel_rows, weighted
 from nif.pruning.problem import Subject
 from nif.pruning.sensitivity import requiring_grad
 
 
-def magnitude(subject: Subject, units: Unit, seed: int) -> Float[np.ndarray, " unit"]:
+def magnitude(subject: Subject, units: UnitIds, seed: int) -> Float[np.ndarray, " unit"]:
     """Norm of the weights that make a unit, as a share of the mean norm in its layer.
 
     References:
         Li et al. (2017), Pruning filters for efficient convnets, https://arxiv.org/abs/1608.08710
     """
-    labels, total = subject.wiring.labels, np.zeros(len(units))
+    labels, total = subject.weights.groups, np.zeros(len(units))
     order = np.argsort(units)
-    makers = {**subject.wiring.makes, **_silencers(subject.wiring)}
+    makers = {**subject.weights.rows, **_silencers(subject.weights)}
     for name, makes in makers.items():
         made = labels.of(makes)
         weight = subject.model.get_parameter(f"{name}.weight").detach().double()
@@ -35,17 +35,17 @@ def magnitude(subject: Subject, units: Unit, seed: int) -> Float[np.ndarray, " u
     return total
 
 
-def _silencers(wiring: Wiring) -> dict[str, Unit]:
+def _silencers(weights: UnitWeights) -> dict[str, UnitIds]:
     """Units that no Linear or convolution of all channels makes, by the module that gives them."""
-    made = {label for units in wiring.makes.values() for label in wiring.labels.of(units).tolist()}
+    made = {label for units in weights.rows.values() for label in weights.groups.of(units).tolist()}
     return {
         name: units
-        for name, units in wiring.keeps.items()
-        if made.isdisjoint(wiring.labels.of(units).tolist())
+        for name, units in weights.per_channel.items()
+        if made.isdisjoint(weights.groups.of(units).tolist())
     }
 
 
-def taylor(subject: Subject, units: Unit, seed: int) -> Float[np.ndarray, " unit"]:
+def taylor(subject: Subject, units: UnitIds, seed: int) -> Float[np.ndarray, " unit"]:
     r"""First-order change of the loss when a unit is set to 0, where the next layers read it.
 
     .. math:: E \left\lvert x_i \, \partial L / \partial x_i \right\rvert
@@ -55,10 +55,10 @@ def taylor(subject: Subject, units: Unit, seed: int) -> Float[np.ndarray, " unit
     References:
         Molchanov et al. (2017), https://arxiv.org/abs/1611.06440
     """
-    labels, total = subject.wiring.labels, np.zeros(len(units))
+    labels, total = subject.weights.groups, np.zeros(len(units))
     order = np.argsort(units)
     for name, change in _changes(subject).items():
-        read = labels.of(subject.wiring.reads[name])
+        read = labels.of(subject.weights.columns[name])
         known = np.isin(read, units)
         np.add.at(total, order[np.searchsorted(units[order], read[known])], change[known])
     return total
@@ -68,7 +68,7 @@ def taylor(subject: Subject, units: Unit, seed: int) -> Float[np.ndarray, " unit
 def _changes(subject: Subject) -> dict[str, np.ndarray]:
     """Mean absolute first-order change of the loss for every input of every layer, positions added up."""
     found: dict[str, Tensor] = {}
-    with calls(subject.model, subject.wiring.reads) as noted:
+    with calls(subject.model, subject.weights.columns) as noted:
         for start, piece in enumerate(batches(subject.call, subject.inputs)):
             given = {}
             gives = subject.score.scored(subject.call, requiring_grad(piece))
@@ -95,6 +95,6 @@ def _loss(subject: Subject, gives: Tensor, start: int) -> Tensor:
     return functional.cross_entropy(gives, labels, reduction="sum")
 
 
-def random(subject: Subject, units: Unit, seed: int) -> Float[np.ndarray, " unit"]:
+def random(subject: Subject, units: UnitIds, seed: int) -> Float[np.ndarray, " unit"]:
     """A number drawn for each unit; every unit of the network is as likely to go as any other."""
     return np.random.default_rng(seed).random(len(units))

@@ -8,14 +8,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nif.network.forward import batches
-from nif.network.unit_labels import Unit
+from nif.network.unit_groups import UnitIds
 from nif.network.weights import calls, channel_rows, some_of, weighted
 from nif.pruning.problem import Subject
 from nif.pruning.rules.rule import ranks
 from nif.pruning.sensitivity import SAMPLES, directions, requiring_grad
 
 
-def contribution(subject: Subject, units: Unit, seed: int) -> Float[np.ndarray, " unit"]:
+def contribution(subject: Subject, units: UnitIds, seed: int) -> Float[np.ndarray, " unit"]:
     r"""Place in a greedy removal of all units, each the one after which the outputs have moved least.
 
     .. math:: \operatorname{cost}(R) = E \sum_c \Big( \sum_{i \in R} \sum_{\text{positions}}
@@ -36,7 +36,7 @@ def contribution(subject: Subject, units: Unit, seed: int) -> Float[np.ndarray, 
 
 
 @torch.enable_grad()
-def _costs(subject: Subject, units: Unit) -> Float[Tensor, "unit unit"]:
+def _costs(subject: Subject, units: UnitIds) -> Float[Tensor, "unit unit"]:
     """Mean products of the changes of the outputs that every two units make, added up over layers."""
     total = torch.zeros(len(units), len(units), dtype=torch.float64)
     inputs = some_of(subject.model, subject.inputs, SAMPLES)
@@ -66,11 +66,11 @@ def _changes(subject: Subject, name: str, x: Tensor, slope: Tensor) -> Float[Ten
     return moved.reshape(len(x), -1, moved.shape[-1]).sum(1).cpu()
 
 
-def _belongs(subject: Subject, units: Unit) -> dict[str, Float[Tensor, "channel unit"]]:
+def _belongs(subject: Subject, units: UnitIds) -> dict[str, Float[Tensor, "channel unit"]]:
     """For every layer that reads some of the units, which of its inputs is which unit."""
     found = {}
-    for name, reads in subject.wiring.reads.items():
-        same = subject.wiring.labels.of(reads)[:, None] == units[None, :]
+    for name, reads in subject.weights.columns.items():
+        same = subject.weights.groups.of(reads)[:, None] == units[None, :]
         if same.any():
             found[name] = torch.from_numpy(same.astype(np.float64))
     return found

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from nif.network.unit_labels import Unit
+from nif.network.unit_groups import UnitIds
 from nif.pruning.problem import Subject
 from nif.pruning.rules.rule import sum_over_layers
 
 
-def silent(subject: Subject, units: Unit, seed: int) -> Float[np.ndarray, " unit"]:
+def silent(subject: Subject, units: UnitIds, seed: int) -> Float[np.ndarray, " unit"]:
     """Minus the q-value of "no information flows through this unit"; constant units come before all others.
 
     References:
@@ -25,7 +25,7 @@ def silent(subject: Subject, units: Unit, seed: int) -> Float[np.ndarray, " unit
     return sum_over_layers(subject, units, scores)
 
 
-def silent_units(subject: Subject, alpha: float) -> Unit:
+def silent_units(subject: Subject, alpha: float) -> UnitIds:
     """Labels of the hidden units that are silent, in every layer where they are seen; constant ones first."""
     rows = subject.flow.silent(alpha).index
     quiet, heard = [], []
@@ -40,7 +40,7 @@ def silent_units(subject: Subject, alpha: float) -> Unit:
     return found[np.argsort(silent(subject, found, 0), kind="stable")]
 
 
-def throughput(subject: Subject, units: Unit, seed: int) -> Float[np.ndarray, " unit"]:
+def throughput(subject: Subject, units: UnitIds, seed: int) -> Float[np.ndarray, " unit"]:
     """Throughput of each unit in the flow, as a share of its layer's mean.
 
     Layers of different width carry different amounts; without the share a wide layer would go first.

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from nif.network.unit_labels import Unit
+from nif.network.unit_groups import UnitIds
 from nif.pruning.problem import Subject
 from nif.pruning.rules.rule import ranks
 from nif.pruning.sensitivity import Reading, readings
@@ -113,7 +113,7 @@ RIDGE = 1e-3
 """Ridge of the covariance, as a share of the mean variance."""
 
 
-def redundancy(subject: Subject, units: Unit, seed: int) -> Float[np.ndarray, " unit"]:
+def redundancy(subject: Subject, units: UnitIds, seed: int) -> Float[np.ndarray, " unit"]:
     """Place in a greedy elimination of all units, from the least costly on.
 
     The cost of a unit is the change of the network's outputs that is left when all units kept make up for it

@@ -7,15 +7,15 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
-from nif.network.unit_labels import Unit
+from nif.network.unit_groups import UnitIds
 from nif.pruning.problem import Subject
 
-Rule = Callable[[Subject, Unit, int], Float[np.ndarray, " unit"]]
+Rule = Callable[[Subject, UnitIds, int], Float[np.ndarray, " unit"]]
 """``rule(subject, units, seed)``: one score for each unit, comparable across layers; the lowest go first."""
 
 
 def sum_over_layers(
-    subject: Subject, units: Unit, by_layer: dict[str, np.ndarray]
+    subject: Subject, units: UnitIds, by_layer: dict[str, np.ndarray]
 ) -> Float[np.ndarray, " unit"]:
     """Scores by layer, put in the order of `units`; those of units that are one are added up."""
     total = np.zeros(len(units))
@@ -28,7 +28,7 @@ def sum_over_layers(
     return total
 
 
-def ranks(units: Unit, order: Unit) -> Float[np.ndarray, " unit"]:
+def ranks(units: UnitIds, order: UnitIds) -> Float[np.ndarray, " unit"]:
     """The place of each of `units` in `order`.
 
     Example:
