@@ -207,7 +207,7 @@ def test_published_table_stands_beside_ours() -> None:
 def test_note_says_what_the_p_values_mean() -> None:
     ours = rows(**{row.ours: (0.5, 0.5, 0.5) for row in PUBLISHED_TABLE})
     note = " ".join(beside_published(ours).split())
-    assert "says the opposite of the sentence above it" in note
+    assert "contradicts the sentence above it" in note
     assert "A small p-value rejects" in note
 
 
@@ -233,9 +233,9 @@ def test_run_prints_every_part(iris: Run) -> None:
         "Neurons",
         "Structure",
         "Without silent neurons",
-        "Attribution beside others",
+        "Attribution by method",
         "Agreement and faithfulness",
-        "The table of the paper, beside ours",
+        "The published table",
     ):
         assert f"\n{title}" in iris.text
 

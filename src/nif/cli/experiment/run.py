@@ -203,7 +203,7 @@ class _Steps:
         with progress_bar("comparing", total=float(len(ATTRIBUTIONS)), shown=self.progress) as advance:
             comparison = compare(model, flow, rows.x, rows.y, davis=davis, seed=self.seed, advance=advance)
         self.told.section("Attribution beside others", sections.shares(comparison))
-        self.told.section("Agreement and faithfulness", sections.agreement(comparison))
+        self.told.section("Which one to believe", sections.agreement(comparison))
         return comparison
 
     def _published(self, model: nn.Module, flow: Flow) -> Flow | None:
