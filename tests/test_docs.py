@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,16 @@ def test_every_public_name_is_in_the_reference() -> None:
     assert len(exported) > 20
     missing = [name for name in exported if f"::: nif.{name}\n" not in reference]
     assert missing == [], "add ::: nif.NAME to a page of docs/reference"
+
+
+@pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_every_file_that_a_page_names_exists(page: str) -> None:
+    root = DOCS.parent
+    named = set(re.findall(r"`((?:[a-z_0-9]+/)+[a-z_0-9]+\.py)`", (root / page).read_text("utf-8")))
+    assert len(named) > 10
+    assert [
+        path for path in sorted(named) if not any((root / at / path).exists() for at in ("", "src/nif"))
+    ] == []
 
 
 def test_picture_of_the_rooms_shows_the_allowed_imports() -> None:
