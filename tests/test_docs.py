@@ -1,13 +1,16 @@
-"""Every page of the documentation does what it says."""
+"""The documentation: examples run, every public name is listed, the architecture is that of the code."""
 
 from __future__ import annotations
 
 import doctest
+import importlib.util
+import re
 from pathlib import Path
 
 import pytest
 
 import nif
+from test_imports import MAY_IMPORT
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted(path for path in DOCS.rglob("*.md") if ">>>" in path.read_text("utf-8"))
@@ -23,9 +26,35 @@ def test_a_page_runs(page: Path) -> None:
 
 
 def test_every_public_name_is_in_the_reference() -> None:
-    told = "".join(path.read_text("utf-8") for path in (DOCS / "reference").glob("*.md"))
+    reference = "".join(path.read_text("utf-8") for path in (DOCS / "reference").glob("*.md"))
     lines = Path(nif.__file__).read_text("utf-8").splitlines()
-    offered = [line.rsplit(" as ", 1)[1] for line in lines if " as " in line and "__" not in line]
-    assert len(offered) > 20
-    missing = [name for name in offered if f"::: nif.{name}\n" not in told]
+    exported = [line.rsplit(" as ", 1)[1] for line in lines if " as " in line and "__" not in line]
+    assert len(exported) > 20
+    missing = [name for name in exported if f"::: nif.{name}\n" not in reference]
     assert missing == [], "add ::: nif.NAME to a page of docs/reference"
+
+
+@pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_every_file_that_a_page_names_exists(page: str) -> None:
+    root = DOCS.parent
+    named = set(re.findall(r"`((?:[a-z_0-9]+/)+[a-z_0-9]+\.py)`", (root / page).read_text("utf-8")))
+    assert len(named) > 10
+    assert [
+        path for path in sorted(named) if not any((root / at / path).exists() for at in ("", "src/nif"))
+    ] == []
+
+
+def test_picture_of_the_rooms_shows_the_allowed_imports() -> None:
+    spec = importlib.util.spec_from_file_location("rooms", DOCS / "site" / "rooms.py")
+    assert spec and spec.loader
+    rooms = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(rooms)
+    assert doctest.testmod(rooms).failed == 0
+    assert rooms.PICTURE.read_text("utf-8") == rooms.svg(MAY_IMPORT), "run python docs/site/rooms.py"
+
+
+def test_architecture_names_every_room_with_its_imports() -> None:
+    cells = [line.split("|") for line in (DOCS / "architecture.md").read_text("utf-8").splitlines()]
+    listed = {row[1].strip(" `").removesuffix(".py"): row[3].strip() for row in cells if len(row) == 5}
+    for room, allowed in MAY_IMPORT.items():
+        assert (set(listed[room].split(", ")) if allowed else listed[room]) == (allowed or "nothing of nif")

@@ -1,4 +1,4 @@
-"""Pictures and reports of the pages, made from real runs each time the site is built."""
+"""Pictures and reports for the pages, drawn from real runs each time the site is built."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ SIZES = (100, 200, 500, 1000, 2000, 5000, 10_000)
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """Add what is made here to the files of the site."""
-    for path, make in MADE.items():
+    """Add the generated files to the site."""
+    for path, make in GENERATED.items():
         files.append(File.generated(config, path, content=make()))
     return files
 
 
 @cache
 def iris() -> nif.Flow:
-    """The flow of the page `Start here`, measured as there."""
+    """The flow of the page `Start here`."""
     data = load_iris(as_frame=True)
     x = (data.data - data.data.mean()) / data.data.std()
     with one_thread():
@@ -44,7 +44,7 @@ def iris() -> nif.Flow:
 
 @cache
 def digits() -> tuple[nif.Flow, nif.Pruned]:
-    """A network that reads digits of 8 x 8 pixels, and what pruning makes of it."""
+    """The flow of a network that reads digits of 8 x 8 pixels, and its pruning."""
     data = nif.datasets.split(nif.datasets.load("digits"), seed=0).train
     x, y = torch.from_numpy(data.x), torch.from_numpy(data.y)
     names = {"feature_names": data.feature_names, "class_names": data.class_names}
@@ -64,7 +64,7 @@ def network() -> bytes:
 
 
 def pixels() -> bytes:
-    """What each pixel says to three of the digits."""
+    """Attribution of each pixel to three of the digits."""
     flow, _ = digits()
     table = flow.attribution()
     figure = Figure(figsize=(9, 3.2), layout="constrained")
@@ -79,35 +79,37 @@ def pixels() -> bytes:
 
 
 def resolution() -> bytes:
-    """A unit that is a function of its input: with and without the noise channel, by number of samples."""
+    """Information of a unit and its input, with and without noise, by number of samples."""
     figure = Figure(figsize=(7.5, 4), layout="constrained")
     ax = figure.subplots()
     generator = np.random.default_rng(0)
-    found: dict[str, list[float]] = {"no noise": [], "noise 0.1 of the unit's deviation": []}
+    curves: dict[str, list[float]] = {"no noise": [], "noise 0.1 of the unit's deviation": []}
     for size in SIZES:
         x = generator.uniform(-1, 1, size)
         unit = np.tanh(3 * x)
-        seen = unit + 0.1 * unit.std() * generator.normal(size=size)
-        for values, heard in zip(found.values(), (unit, seen), strict=True):
-            values.append(float(nif.estimate(x, heard, estimator=nif.Binned()).nats))
-    for (name, values), colour in zip(found.items(), (ORANGE, BLUE), strict=True):
-        ax.plot(SIZES, values, "o-", color=colour, label=name)
+        noisy = unit + 0.1 * unit.std() * generator.normal(size=size)
+        for nats, observed in zip(curves.values(), (unit, noisy), strict=True):
+            nats.append(float(nif.estimate(x, observed, estimator=nif.Binned()).nats))
+    for (name, nats), colour in zip(curves.items(), (ORANGE, BLUE), strict=True):
+        ax.plot(SIZES, nats, "o-", color=colour, label=name)
     ax.set(xscale="log", xlabel="rows of data", ylabel="nats", ylim=(0, None), title="I(x; tanh 3x), Binned")
     ax.legend()
     return png(figure)
 
 
 def samples() -> bytes:
-    """A weak dependence, with its interval, by number of samples."""
+    """Estimates of a weak dependence with their intervals, by number of samples."""
     figure = Figure(figsize=(7.5, 4), layout="constrained")
     ax = figure.subplots()
     generator = np.random.default_rng(1)
     for size in SIZES:
         x, other = generator.normal(size=(2, size))
-        found = nif.estimate(x, 0.3 * x + np.sqrt(1 - 0.09) * other, estimator=nif.GaussianCopula())
-        low, high = found.interval()
+        y = 0.3 * x + np.sqrt(1 - 0.09) * other
+        estimate = nif.estimate(x, y, estimator=nif.GaussianCopula())
+        low, high = estimate.interval()
         ax.plot([size, size], [low, high], color=BLUE)
-        ax.plot(size, found.nats, "o", color=BLUE if found.p_value < 0.05 else "white", markeredgecolor=BLUE)
+        colour = BLUE if estimate.p_value < 0.05 else "white"
+        ax.plot(size, estimate.nats, "o", color=colour, markeredgecolor=BLUE)
     ax.axhline(-0.5 * np.log(1 - 0.09), color=GREEN, label="true value")
     ax.set(xscale="log", xlabel="rows of data", ylabel="nats", title="Correlation 0.3")
     ax.plot([], [], "o", color="white", markeredgecolor=BLUE, label="p ≥ .05")
@@ -116,7 +118,7 @@ def samples() -> bytes:
 
 
 def one_axes(draw: Callable[[Axes], object], width: float = 7, height: float = 4.5) -> bytes:
-    """What a function of `nif.plots` draws."""
+    """The figure that a function of `nif.plots` draws."""
     figure = Figure(figsize=(width, height), layout="constrained")
     draw(figure.subplots())
     return png(figure)
@@ -143,20 +145,20 @@ def watched() -> bytes:
 
 
 def png(figure: Figure) -> bytes:
-    """The picture as a file's content."""
+    """A figure as the bytes of a PNG file."""
     target = io.BytesIO()
     figure.savefig(target, format="png", dpi=150)
     return target.getvalue()
 
 
 def report_of(flow: nif.Flow, pruned: nif.Pruned | None = None) -> bytes:
-    """The report as a file's content."""
+    """A report as the bytes of an HTML file."""
     with tempfile.TemporaryDirectory() as folder:
         flow.report(Path(folder) / "flow.html", pruned=pruned)
         return (Path(folder) / "flow.html").read_bytes()
 
 
-MADE: dict[str, Callable[[], bytes]] = {
+GENERATED: dict[str, Callable[[], bytes]] = {
     "pictures/iris.png": network,
     "pictures/digits.png": pixels,
     "pictures/attribution.png": lambda: one_axes(

@@ -1,4 +1,4 @@
-"""Make the two pictures of the README anew, from real runs: ``make pictures``."""
+"""Draw the pictures that are kept with the code: two of the README, and the rooms: ``make pictures``."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import tempfile
 from pathlib import Path
 
 import pictures
+import rooms
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
 COLOURS = 256
-"""Enough for lines and discs in a third of the bytes; chosen far apart, so that those of communities stay."""
+"""Enough for lines and discs in a third of the bytes; far apart, so that colours of communities are kept."""
 
 IMAGES = Path(__file__).parent.parent / "images"
 
@@ -31,6 +32,7 @@ def report(path: Path) -> None:
 
 
 if __name__ == "__main__":
+    rooms.PICTURE.write_text(rooms.svg(rooms.allowed_imports()), "utf-8")
     (IMAGES / "iris.png").write_bytes(pictures.network())
     report(IMAGES / "report.png")
     for picture in IMAGES.glob("*.png"):

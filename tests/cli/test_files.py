@@ -1,4 +1,4 @@
-"""The files that the command reads and writes, and the rows it makes where there are none."""
+"""Files that the command reads and writes, and example rows where there are no data."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from torch import nn
 
-from nif.cli.data import columns, read
-from nif.cli.layers import example, layers
+from nif.cli.data import columns, example, read
+from nif.cli.layers import layers
 from nif.core.errors import InputError
 from nif.core.files import writable
 
@@ -38,6 +38,12 @@ def test_empty_cells_of_words_are_refused(tmp_path: Path) -> None:
         columns(tmp_path / "gaps.csv", "b")
 
 
+def test_names_with_spaces_are_columns(tmp_path: Path) -> None:
+    (tmp_path / "spaces.csv").write_text("a, b\n" + "1,2\n" * 60)
+    assert list(read(tmp_path / "spaces.csv").x) == ["a", " b"]
+    assert columns(tmp_path / "spaces.csv", "a, b").shape == (60, 2)
+
+
 def test_output_may_not_be_a_directory(tmp_path: Path) -> None:
     (tmp_path / "a.html").mkdir()
     with pytest.raises(InputError, match="is a directory"):
@@ -46,19 +52,19 @@ def test_output_may_not_be_a_directory(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("shapes", "said"),
+    ("shapes", "message"),
     [
         (["3,x"], "expected the sizes of a row"),
-        (["3", "3", "3"], "given 3 times; the network takes input1, input2"),
-        ([], "give it, such as --shape 1,28,28"),
+        (["3", "3", "3"], "passed 3 times; the network takes input1, input2"),
+        ([], "pass --shape, such as --shape 1,28,28"),
     ],
     ids=str,
 )
-def test_shapes_that_do_not_fit_the_network_are_refused(shapes: list[str], said: str) -> None:
-    with pytest.raises(InputError, match=said):
+def test_shapes_that_do_not_fit_the_network_are_refused(shapes: list[str], message: str) -> None:
+    with pytest.raises(InputError, match=message):
         example(nn.Bilinear(3, 3, 2), shapes)
 
 
-def test_either_data_or_a_shape_tells_what_a_row_is() -> None:
-    with pytest.raises(InputError, match="Leave one out"):
+def test_data_and_a_shape_exclude_each_other() -> None:
+    with pytest.raises(InputError, match="not both"):
         layers.main(["nets:net", "data.npy", "--shape", "3"], standalone_mode=False)

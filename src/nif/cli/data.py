@@ -1,8 +1,7 @@
-"""Rows from a .csv, .npy, .npz or .parquet file; nothing in it is run."""
+"""Load rows from .csv, .npy, .npz or .parquet (no pickle), or make example rows."""
 
 from __future__ import annotations
 
-import difflib
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,21 +10,24 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from nif.core.errors import InputError
+from nif.core.errors import InputError, unknown
 from nif.data.rows import read as read_rows
-from nif.data.signature import Signature
+from nif.data.signature import EMBEDDINGS, Signature
+
+EXAMPLE_ROWS = 2
 
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """Inputs of a network and, where a label was named, the class of each row.
+    """Inputs of a network and, if a label was named, the class of each row.
 
     Attributes:
-        x: A frame with named columns, an array of any number of axes, or an array for each of several inputs.
-        y: One number for each row; a label of words has become its place in `classes`.
-        classes: The words in alphabetical order, where the label was in words.
+        x: A frame with named columns, an array of any number of axes, or one array for each input.
+        y: One number for each row; words are replaced by their index in `classes`.
+        classes: The distinct words in alphabetical order, if the label consists of words.
     """
 
     x: pd.DataFrame | np.ndarray | dict[str, np.ndarray]
@@ -43,7 +45,7 @@ def read(path: Path, features: str | None = None, label: str | None = None) -> D
         label: The column of the class; for an ``.npz`` the name of its array.
 
     Raises:
-        InputError: The file can not be read or is of another kind, or a column is not there.
+        InputError: The file cannot be read or is of another kind, or a column does not exist.
     """
     if path.suffix == ".npz":
         arrays = _arrays(path)
@@ -55,7 +57,7 @@ def read(path: Path, features: str | None = None, label: str | None = None) -> D
     frame = table(path)
     if isinstance(frame, np.ndarray):
         if features or label:
-            raise InputError(f"{path} holds an array of {frame.ndim} axes, which has no columns to name.")
+            raise InputError(f"{path} contains an array of {frame.ndim} axes, which has no named columns.")
         return Data(frame, None, None)
     chosen = [name for name in frame.columns if name != label] if features is None else features.split(",")
     y = None if label is None else frame[_column(frame, label, path)]
@@ -63,27 +65,27 @@ def read(path: Path, features: str | None = None, label: str | None = None) -> D
 
 
 def table(path: Path) -> pd.DataFrame | np.ndarray:
-    """The columns of a file, those of an array named 0, 1, ...; an array of more axes as it is."""
+    """Read a file as a frame with columns; an array of more than two axes is returned unchanged."""
     if path.suffix not in READERS:
         raise InputError(f"{path} ends in {path.suffix!r}; expected a .csv, .npy, .npz or .parquet file.")
     try:
-        found = READERS[path.suffix](path)
+        content = READERS[path.suffix](path)
     except ImportError as error:
         raise InputError(
             f"Reading {path} needs pyarrow; install it with: pip install 'neural-information-flow[parquet]'."
         ) from error
     except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{path} can not be read ({error}).") from error
-    if isinstance(found, np.ndarray):
-        return found if found.ndim > 2 else pd.DataFrame(found).rename(columns=str)
-    return found.rename(columns=str)
+        raise InputError(f"Cannot read {path} ({error}).") from error
+    if isinstance(content, np.ndarray) and content.ndim > 2:
+        return content
+    return pd.DataFrame(content).rename(columns=str)
 
 
 def columns(path: Path, names: str) -> np.ndarray:
-    """Columns of a file as numbers, ``[sample, column]``; words become whole numbers, one for each word."""
+    """Read columns of a file as numbers, ``[sample, column]``; every distinct word becomes an integer."""
     frame = table(path) if path.suffix != ".npz" else _frame_of_arrays(path)
     if isinstance(frame, np.ndarray):
-        raise InputError(f"{path} holds an array of {frame.ndim} axes; expected columns.")
+        raise InputError(f"{path} contains an array of {frame.ndim} axes; expected columns.")
     chosen = [frame[_column(frame, name, path)] for name in names.split(",")]
     return np.stack([_numbers(series) for series in chosen], axis=1)
 
@@ -93,48 +95,45 @@ def _read_array(path: Path) -> np.ndarray:
 
 
 READERS: dict[str, Any] = {".csv": pd.read_csv, ".parquet": pd.read_parquet, ".npy": _read_array}
-"""How each kind of file is read."""
+"""The reader of each file extension."""
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as found:
-            arrays = dict(found)
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = dict(archive)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} can not be read ({error}).") from error
+        raise InputError(f"Cannot read {path} ({error}).") from error
     if not arrays:
-        raise InputError(f"{path} holds no array.")
+        raise InputError(f"{path} contains no array.")
     return arrays
 
 
 def _frame_of_arrays(path: Path) -> pd.DataFrame:
-    """Arrays of one axis as columns by their name, of two axes as columns name[0], name[1], ..."""
+    """Columns called as the arrays of one axis, and name[0], name[1], ... for arrays of several axes."""
     frames = []
     for name, values in _arrays(path).items():
         wide = values.reshape(len(values), -1) if values.ndim else values.reshape(1, 1)
-        names = [name] if values.ndim < 2 else [f"{name}[{place}]" for place in range(wide.shape[1])]
+        names = [name] if values.ndim < 2 else [f"{name}[{index}]" for index in range(wide.shape[1])]
         frames.append(pd.DataFrame(wide, columns=names))
     return pd.concat(frames, axis=1)
 
 
 def _named(arrays: dict[str, np.ndarray], name: str, path: Path) -> np.ndarray:
-    return arrays[_known(name, list(arrays), f"array of {path}")]
+    if name not in arrays:
+        raise unknown(f"array in {path}:", name, arrays)
+    return arrays[name]
 
 
 def _column(frame: pd.DataFrame, name: str, path: Path) -> str:
-    return _known(name.strip(), list(frame.columns), f"column of {path}")
-
-
-def _known(name: str, names: Sequence[str], what: str) -> str:
-    if name in names:
-        return name
-    near = difflib.get_close_matches(name, names, n=1)
-    expected = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join(names[:10])}."
-    raise InputError(f"No {what} is called {name!r}; {expected}")
+    for spelled in (name, name.strip()):
+        if spelled in frame.columns:
+            return spelled
+    raise unknown(f"column in {path}:", name.strip(), frame.columns)
 
 
 def _labels(series: pd.Series | None) -> tuple[np.ndarray | None, tuple[str, ...] | None]:
-    """Class of each row; words become their place in the alphabet, as scikit-learn's LabelEncoder has it."""
+    """The class of each row; words are encoded in alphabetical order, as by scikit-learn's LabelEncoder."""
     if series is None:
         return None, None
     if pd.api.types.is_numeric_dtype(series):
@@ -154,7 +153,7 @@ def _numbers(series: pd.Series) -> np.ndarray:
 
 
 def with_labels(data: Data, model: nn.Module) -> Any:
-    """The inputs of a model alone, or with the class of each row.
+    """The inputs of a model, with the class of each row if a label was named.
 
     Raises:
         InputError: A label is not a whole number.
@@ -162,5 +161,56 @@ def with_labels(data: Data, model: nn.Module) -> Any:
     if data.y is None:
         return data.x
     if not np.array_equal(data.y, np.round(data.y)):
-        raise InputError("The label column holds numbers that are not whole; expected the class of each row.")
+        raise InputError("The label column contains fractional numbers; expected the class of each row.")
     return replace(read_rows(data.x, Signature.of(model)), labels=data.y.astype(np.int64))
+
+
+def example(model: nn.Module, shapes: Sequence[str]) -> Any:
+    """Make rows to run a network on if there are no data.
+
+    Args:
+        model: A network; rows are integers if it has an embedding.
+        shapes: The shape of a row of each input as text; if empty, the width of a first Linear layer is used.
+
+    Raises:
+        InputError: A shape is invalid, or none was passed and the network does not begin with a Linear layer.
+
+    Example:
+        >>> example(nn.Linear(3, 1), []).shape, example(nn.Conv2d(1, 2, 3), ["1,28,28"]).shape
+        (torch.Size([2, 3]), torch.Size([2, 1, 28, 28]))
+    """
+    integers = any(isinstance(module, EMBEDDINGS) for module in model.modules())
+    sizes = [_sizes(shape) for shape in shapes] or [[_width(model)]]
+    inputs = [_random(row, integers) for row in sizes]
+    names = Signature.of(model).names
+    if len(inputs) > max(1, len(names)):
+        raise InputError(
+            f"--shape was passed {len(inputs)} times; the network takes {', '.join(names) or 'one input'}. "
+            "Pass it once for each input."
+        )
+    return inputs[0] if len(inputs) == 1 else dict(zip(names, inputs, strict=False))
+
+
+def _random(sizes: Sequence[int], integers: bool) -> Tensor:
+    if integers:
+        return torch.zeros(EXAMPLE_ROWS, *sizes, dtype=torch.int64)
+    return torch.randn(EXAMPLE_ROWS, *sizes, generator=torch.Generator().manual_seed(0))
+
+
+def _sizes(shape: str) -> list[int]:
+    sizes = [int(size) if size.strip().isdigit() else 0 for size in shape.split(",")]
+    if 0 in sizes:
+        raise InputError(f"--shape is {shape!r}; expected the sizes of a row, such as 784 or 1,28,28.")
+    return sizes
+
+
+def _width(model: nn.Module) -> int:
+    """Inputs of the first module with weights, if it is a Linear layer."""
+    weighted = (m for m in model.modules() if next(m.parameters(recurse=False), None) is not None)
+    first = next(weighted, None)
+    if isinstance(first, nn.Linear) and Signature.of(model).required == 1:
+        return first.in_features
+    raise InputError(
+        "Cannot infer the shape of a row from the network; pass --shape, such as --shape 1,28,28 (once for "
+        "each input), or a file of data."
+    )

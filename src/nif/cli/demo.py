@@ -1,4 +1,4 @@
-"""nif demo"""
+"""The command `nif demo`."""
 
 from __future__ import annotations
 
@@ -11,24 +11,30 @@ from nif.cli import options
 
 @click.command()
 @click.argument("dataset", metavar="iris|banknote|digits")
-@click.option("--hidden", metavar="SIZES", help="Units of each hidden layer, such as 32,32,16,16.")
-@click.option("--tolerance", type=float, default=0.0, show_default=True, help="Accuracy pruning may cost.")
+@click.option("--hidden", metavar="SIZES", help="Sizes of the hidden layers, such as 32,32,16,16.")
+@click.option(
+    "--tolerance",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Largest allowed decrease of the accuracy by pruning.",
+)
 @options.ESTIMATOR
 @options.SEED
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Directory for figure, flow file, report, tables.",
+    help="Directory for the figure, flow file, report and tables.",
 )
 def demo(
     *, dataset: str, hidden: str | None, tolerance: float, estimator: str | None, seed: int, out: Path | None
 ) -> None:
-    """Train a network, measure its information flow, explain it, prune it, compare it."""
+    """Train a network, measure its information flow, prune it, and compare attributions."""
     from nif.cli.experiment.run import EXPERIMENTS, run
-    from nif.core.errors import InputError
+    from nif.core.errors import unknown
 
     if dataset not in EXPERIMENTS:
-        raise InputError(f"No demo is called {dataset!r}; expected one of {', '.join(EXPERIMENTS)}.")
+        raise unknown("demo", dataset, EXPERIMENTS)
     run(
         EXPERIMENTS[dataset],
         hidden=None if hidden is None else _sizes(hidden),

@@ -1,4 +1,4 @@
-"""Commands, and how their errors are shown: one line on stderr, exit code 2."""
+"""The command line: every command, with errors as one line on stderr and exit code 2."""
 
 from __future__ import annotations
 
@@ -19,16 +19,14 @@ from nif.cli.report import report
 from nif.core import __version__
 
 DEBUG = "--debug"
-
-
 INTERRUPTED = 130
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="nif")
-@click.option(DEBUG, is_flag=True, help="Show the traceback of an error; may stand anywhere.")
+@click.option(DEBUG, is_flag=True, help="Show the traceback of an error; valid at any position.")
 def nif(debug: bool) -> None:
-    """Neural Information Flow: how much information flows between the neurons of a trained network."""
+    """Measure the information flow between the neurons of a trained network."""
 
 
 for command in (demo, layers, measure, prune, report, estimate):
@@ -36,13 +34,13 @@ for command in (demo, layers, measure, prune, report, estimate):
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command and exit: 0, or 2 after an error."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    debug = DEBUG in given
+    """Run the command and exit with 0, or with 2 after an error."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = DEBUG in words
     try:
         with _warnings_in_one_line():
-            # Not standalone: click then leaves errors to us, and returns the code that --help asks for.
-            code = nif.main([each for each in given if each != DEBUG], prog_name="nif", standalone_mode=False)
+            # Not standalone: click then raises errors, and returns the exit code of --help.
+            code = nif.main([word for word in words if word != DEBUG], prog_name="nif", standalone_mode=False)
     except click.Abort:
         click.echo("nif: interrupted", err=True)
         sys.exit(INTERRUPTED)
@@ -55,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _sentence(error: Exception) -> str:
-    """What went wrong, in one line."""
+    """The message of an error in one line."""
     from nif.core.errors import InputError
 
     if isinstance(error, click.ClickException):
@@ -69,7 +67,7 @@ def _sentence(error: Exception) -> str:
 
 @contextmanager
 def _warnings_in_one_line() -> Iterator[None]:
-    """Our own warnings as a line on stderr; those of the libraries we call are not the user's."""
+    """Show warnings of nif as a line on stderr; hide those of other libraries."""
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
         click.echo(f"nif: warning: {' '.join(str(message).split())}", err=True)

@@ -1,4 +1,4 @@
-"""A network from the path to the function that makes it, and the file with its weights."""
+"""Import a network by the path of its factory, and load its weights."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ EXAMPLE = "such as mypackage.nets:make_net"
 
 
 def network(path: str, weights: Path | None) -> nn.Module:
-    """The network that ``module:factory`` makes, with the weights of a file.
+    """Build the network of ``module:factory`` and load the weights of a file into it.
 
-    The module is looked for in the current directory first. The factory is called without arguments; a
-    network that is there already is taken as it is.
+    The current directory is searched for the module first. The factory is called without arguments; an
+    instance of a network is used directly.
 
     Raises:
-        InputError: There is no such module or name, what it gives is no network, or the weights do not fit.
+        InputError: The module or name does not exist, it is not a network, or the weights do not fit.
     """
-    made = _made(path)
-    if not isinstance(made, nn.Module):
-        raise InputError(f"{path} gives a {type(made).__name__}; expected a torch.nn.Module.")
+    model = _built(path)
+    if not isinstance(model, nn.Module):
+        raise InputError(f"{path} returned a {type(model).__name__}; expected a torch.nn.Module.")
     if weights is not None:
-        _load(made, weights)
-    return made
+        _load(model, weights)
+    return model
 
 
-def _made(path: str) -> Any:
+def _built(path: str) -> Any:
     module_name, colon, name = path.partition(":")
     if not (module_name and colon and name):
         raise InputError(f"The model is {path!r}; expected MODULE:FACTORY, {EXAMPLE}.")
@@ -42,24 +42,26 @@ def _made(path: str) -> Any:
     if here not in sys.path:
         sys.path.insert(0, here)
     try:
-        found = importlib.import_module(module_name)
+        factory = importlib.import_module(module_name)
     except ImportError as error:
         raise InputError(
-            f"Module {module_name!r} can not be imported ({error}); run nif where it is."
+            f"Cannot import {module_name!r} ({error}); run nif in the directory that contains it."
         ) from error
     for part in name.split("."):
-        if not hasattr(found, part):
-            raise InputError(f"{module_name} has no {name!r}; expected a function that makes the network.")
-        found = getattr(found, part)
-    if isinstance(found, nn.Module):
-        return found
-    if not callable(found):
-        raise InputError(f"{path} is a {type(found).__name__}; expected a function that makes the network.")
+        if not hasattr(factory, part):
+            raise InputError(f"{module_name} has no {name!r}; expected a function that returns the network.")
+        factory = getattr(factory, part)
+    if isinstance(factory, nn.Module):
+        return factory
+    if not callable(factory):
+        raise InputError(
+            f"{path} is a {type(factory).__name__}; expected a function that returns the network."
+        )
     try:
-        return found()
+        return factory()
     except TypeError as error:
         raise InputError(
-            f"{path} can not be called without arguments ({error}); write one that can."
+            f"{path} cannot be called without arguments ({error}); write a function that can."
         ) from error
 
 
@@ -67,7 +69,7 @@ def _load(model: nn.Module, path: Path) -> None:
     try:
         model.load_state_dict(_state_dict(path))
     except RuntimeError as error:
-        raise InputError(f"The weights in {path} are of another network: {error}") from error
+        raise InputError(f"The weights in {path} do not fit the network: {error}") from error
 
 
 def _state_dict(path: Path) -> dict[str, Any]:
@@ -76,15 +78,17 @@ def _state_dict(path: Path) -> dict[str, Any]:
             from safetensors.torch import load_file
 
             return dict(load_file(path))
-        # weights_only: a pickle that would run code is refused.
+        # weights_only: a pickle that would execute code is refused.
         state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
-            f"{path} holds more than tensors and is not loaded, because it could run code; "
+            f"{path} contains more than tensors and was not loaded, because a pickle can execute code; "
             "save model.state_dict() instead of the model."
         ) from error
     except (OSError, SafetensorError, RuntimeError, EOFError, ValueError) as error:
-        raise InputError(f"The weights can not be read from {path} ({error}).") from error
+        raise InputError(f"Cannot read weights from {path} ({error}).") from error
     if not isinstance(state, dict):
-        raise InputError(f"{path} holds a {type(state).__name__}; expected what model.state_dict() gives.")
+        raise InputError(
+            f"{path} contains a {type(state).__name__}; expected a dict saved from model.state_dict()."
+        )
     return state

@@ -1,4 +1,4 @@
-"""nif report"""
+"""The command `nif report`."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ import click
     "output",
     type=click.Path(path_type=Path),
     required=True,
-    help="The page, as .html; opens offline.",
+    help="Where to write the page (.html).",
 )
 @click.option(
     "--pruned",
     type=click.Path(path_type=Path),
-    help="What nif prune wrote for this flow; the page then shows what went, and what that costs.",
+    help="File written by nif prune for this flow; the page then shows the removed units and the cost.",
 )
 def report(*, flow: Path, output: Path, pruned: Path | None) -> None:
-    """Write a flow as one page that opens in a browser without a network."""
+    """Write a flow as one HTML page that works offline."""
     from nif.core.files import writable
     from nif.flow.file import load
     from nif.pruning.result import read_record

@@ -1,4 +1,4 @@
-"""What the demo says, section by section, as text."""
+"""Sections of the printed results: flow, links, attribution, neurons, pruning, comparison."""
 
 from __future__ import annotations
 
@@ -14,13 +14,11 @@ from nif.flow.flow import Flow
 from nif.pruning.result import Pruned
 
 STRONGEST = 10
-
-
 BITS = 1 / math.log(2)
 
 
 def measurement(flow: Flow) -> str:
-    """How the flow was measured, as the flow itself says it."""
+    """The `repr` of the flow, and a note on critics that did not converge."""
     text = "\n".join(
         textwrap.fill(line, WIDTH, initial_indent=INDENT, subsequent_indent=INDENT * 2)
         for line in repr(flow).splitlines()
@@ -28,12 +26,12 @@ def measurement(flow: Flow) -> str:
     if not flow.measurement.not_converged:
         return text
     return f"{text}\n" + paragraph(
-        "Not converged: the bound still rose when its steps were spent; the value may be a little low."
+        "Not converged: the bound was still rising after the last step; the value may be slightly low."
     )
 
 
 def links(flow: Flow) -> str:
-    """The strongest links, with what is known of their error."""
+    """The strongest links with their standard errors and p-values."""
     edges = flow.edges()
     strongest = edges.nlargest(STRONGEST, "nats")
     text = table(
@@ -46,21 +44,21 @@ def links(flow: Flow) -> str:
         },
         left=2,
     )
-    said = (
-        f"{(edges['p_value'] < 0.05).sum()} of {len(edges)} links have p < .05. 1 bit is ln 2 = 0.693 nats."
+    significant = int((edges["p_value"] < 0.05).sum())
+    return f"{text}\n" + paragraph(
+        f"{significant} of {len(edges)} links have p < .05. 1 bit is ln 2 = 0.693 nats."
     )
-    return f"{text}\n{INDENT}{said}"
 
 
 def attribution(flow: Flow) -> str:
     """Features from the most to the least important, one column for each class."""
     depth = len(flow.layers) - 1
-    in_a_chain = [(found.source, found.target) for found in flow.links] == [(n, n + 1) for n in range(depth)]
+    in_a_chain = [(part.source, part.target) for part in flow.links] == [(n, n + 1) for n in range(depth)]
     bits = flow.attribution() * (BITS**depth if in_a_chain else 1)
     total = bits.sum(axis=1)
     share = total / total.sum() if total.sum() > 0 else total
     order = share.sort_values(ascending=False, kind="stable").index[:STRONGEST]
-    columns = {"feature": list(map(str, order))}
+    columns: dict[str, list[str]] = {"feature": list(order)}
     for name in bits.columns:
         columns[str(name)] = numbers(bits.loc[order, name], ".3f")
     columns["share"] = numbers(share[order], ".1%")
@@ -71,7 +69,7 @@ def attribution(flow: Flow) -> str:
 
 
 def neurons(flow: Flow) -> str:
-    """What flows through the hidden neurons with the most and the least information."""
+    """The hidden neurons with the largest throughput."""
     frame = flow.neurons()
     hidden = frame[~frame.index.get_level_values("layer").isin([flow.layers[0].name, flow.layers[-1].name])]
     shown = hidden.nlargest(STRONGEST, "throughput")
@@ -89,11 +87,11 @@ def neurons(flow: Flow) -> str:
         }
     )
     rest = len(hidden) - len(shown)
-    return text + (f"\n{INDENT}{rest} more hidden neurons carry less." if rest else "")
+    return text + (f"\n{INDENT}{rest} more hidden neurons have a smaller throughput." if rest else "")
 
 
 def communities(flow: Flow) -> str:
-    """Who belongs together, and how clearly."""
+    """The members of each community, and the modularity."""
     frame = flow.neurons()
     groups = frame[frame["community"] >= 0].groupby("community", sort=True)
     lines = [f"{INDENT}{len(groups)} communities, modularity {flow.modularity:.3f}:"]
@@ -106,25 +104,24 @@ def communities(flow: Flow) -> str:
 def layers(flow: Flow) -> str:
     """Size, silence and information of each layer."""
     frame = flow.neurons()
-    constant = {layer.name: int(found.sum()) for layer, found in zip(flow.layers, flow.constant, strict=True)}
     by_layer = {layer.name: frame.loc[[layer.name]] for layer in flow.layers}
     return table(
         {
             "layer": list(by_layer),
-            "units": [str(len(rows)) for rows in by_layer.values()],
-            "constant": [str(constant[name]) for name in by_layer],
-            "silent": [str(int(rows["silent"].sum())) for rows in by_layer.values()],
+            "units": list(map(len, by_layer.values())),
+            "constant": [int(constant.sum()) for constant in flow.constant],
+            "silent": [int(rows["silent"].sum()) for rows in by_layer.values()],
             "bits in": numbers([rows["inflow"].sum() * BITS for rows in by_layer.values()], ".2f"),
             "bits out": numbers([rows["outflow"].sum() * BITS for rows in by_layer.values()], ".2f"),
             "communities": [
-                str(rows.loc[rows["community"] >= 0, "community"].nunique()) for rows in by_layer.values()
+                rows.loc[rows["community"] >= 0, "community"].nunique() for rows in by_layer.values()
             ],
         }
     )
 
 
 def pruning(pruned: Pruned, before: float, after: float) -> str:
-    """What was removed and what it cost, on the rows it was judged by and on those held out."""
+    """Removed units and the accuracy, on the rows of the tolerance and on those held out."""
     lines = [INDENT + line for line in repr(pruned).splitlines()]
     lines.append(f"{INDENT}  held-out accuracy {before:.4f} -> {after:.4f}")
     if len(pruned.removed):
@@ -134,21 +131,19 @@ def pruning(pruned: Pruned, before: float, after: float) -> str:
 
 
 def shares(comparison: Comparison) -> str:
-    """The share each method gives to the features that raw mutual information names first."""
+    """The share of each feature by every method, sorted by raw mutual information."""
     wide = comparison.attributions.pivot(index="feature", columns="method", values="attribution")
     methods = list(comparison.index)
     shown = wide.sort_values(methods[0], ascending=False, kind="stable").head(STRONGEST)
-    columns = {"feature": list(map(str, shown.index))}
-    columns |= {method: numbers(shown[method], ".1%") for method in methods}
-    return table(columns)
+    return table({"feature": shown.index} | {method: numbers(shown[method], ".1%") for method in methods})
 
 
 def agreement(comparison: Comparison) -> str:
-    """How each method does against raw mutual information and in the deletion test."""
+    """Each method compared with raw mutual information, and its result in the deletion test."""
     spread = [f"± {text}" for text in numbers(comparison["deletion_spread"], ".3f")]
     text = table(
         {
-            "method": list(map(str, comparison.index)),
+            "method": comparison.index,
             "D": numbers(comparison["ks"], ".2f"),
             "p asymptotic": p_values(comparison["ks_p_asymptotic"]),
             "p exact": p_values(comparison["ks_p_exact"]),
@@ -156,22 +151,23 @@ def agreement(comparison: Comparison) -> str:
             "Kendall": numbers(comparison["kendall"], ".2f"),
             "deletion": numbers(comparison["deletion"], ".3f"),
             "": spread,
-            "rank": [str(rank) for rank in comparison["deletion_rank"]],
+            "rank": comparison["deletion_rank"],
         }
     )
     return f"{text}\n" + paragraph(
-        "D, p, Spearman and Kendall are against raw mutual information. Deletion is the area under accuracy "
-        "as features go, the most important first: lower is better. A random ranking is the one to beat."
+        "D, p, Spearman and Kendall compare a method with raw mutual information. Deletion is the area under "
+        "the accuracy curve as features are removed, the most important first: lower is better. A useful "
+        "attribution beats the random ranking."
     )
 
 
 def _community(labels: pd.Series) -> list[str]:
-    """Communities by number; a unit that no information reaches is in none."""
+    """Numbers of communities; a dash for a unit in none."""
     return [str(label) if label >= 0 else "-" for label in labels]
 
 
 def _unit(layer: pd.Series | pd.Index, unit: pd.Series | pd.Index) -> list[str]:
-    """Hidden units by a name that carries their layer; features and classes by their own."""
+    """Names of units; those of hidden units begin with their layer."""
     return [
         str(name) if str(name).startswith(str(of)) or of in {"input", "output"} else f"{of}:{name}"
         for of, name in zip(np.asarray(layer), np.asarray(unit), strict=True)

@@ -1,33 +1,30 @@
-"""Tables in plain text that fit a terminal of 100 columns."""
+"""Plain text for a terminal of 100 columns: tables, paragraphs and numbers."""
 
 from __future__ import annotations
 
 import math
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
 
 WIDTH = 100
-
-
 INDENT = "  "
-
-
-GAP = "  "
-
-
 UNBROKEN = "\N{NO-BREAK SPACE}"
-"""Holds a name together where lines are broken."""
+"""Keeps a name on one line."""
+
+LONGEST = 60
+"""Characters of all names in a row of a table."""
 
 
-NARROWEST = 8
-
-
-def table(columns: Mapping[str, Sequence[str]], *, left: int = 1) -> str:
-    """Columns under their headers; names are shortened where the table would be wider than 100 columns.
+def table(columns: Mapping[Any, Iterable[object]], *, left: int = 1) -> str:
+    """Format columns under their headers; a table wider than 100 columns continues below.
 
     Args:
-        columns: The cells of each column by its header, all as text.
-        left: How many of the first columns are names, aligned left; the others are numbers, aligned right.
+        columns: The cells of each column by its header.
+        left: Number of leading columns that hold names. They are aligned left and shortened to 60 characters
+            in total; the other columns are aligned right.
 
     Example:
         >>> print(table({"unit": ["relu1[0]", "relu1[1]"], "nats": ["0.31", "-0.02"]}))
@@ -35,31 +32,37 @@ def table(columns: Mapping[str, Sequence[str]], *, left: int = 1) -> str:
           relu1[0]   0.31
           relu1[1]  -0.02
     """
-    rows = [list(columns), *zip(*columns.values(), strict=True)]
-    widths = _fitting([max(map(len, column)) for column in zip(*rows, strict=True)], left)
-    return "\n".join(_line(row, widths, left) for row in rows)
+    frame = pd.DataFrame({name: list(map(str, cells)) for name, cells in columns.items()}, dtype=object)
+    padded = [_padded([name, *frame[name]], LONGEST // left) for name in frame.columns[:left]]
+    heading, *labels = map(INDENT.join, zip(*padded, strict=True))
+    values = frame.iloc[:, left:].set_axis(labels).rename_axis(columns=heading)
+    if values.empty:
+        return INDENT + INDENT.join([heading, *values.columns])
+    gaps = [1 + max(map(len, [name, *values[name]])) for name in values.columns]
+    text = values.to_string(line_width=WIDTH - len(INDENT), col_space=gaps)
+    return "\n".join((INDENT + line.removesuffix("\\")).rstrip() for line in text.splitlines())
 
 
 def paragraph(text: str, *, first: str = INDENT) -> str:
-    """Text broken into lines of 100 columns, indented, the first line after `first`."""
+    """Wrap text at 100 columns; `first` begins the first line and indents the others."""
     filled = textwrap.fill(text, WIDTH, initial_indent=first, subsequent_indent=" " * len(first))
     return filled.replace(UNBROKEN, " ")
 
 
-def names(these: Iterable[str], *, most: int) -> str:
-    """Names in a row, and how many more there are; `paragraph` does not break a name.
+def names(listed: Iterable[str], *, most: int) -> str:
+    """List names and the number of those left out; `paragraph` does not break a name.
 
     Example:
         >>> names(["a", "b", "c"], most=2)
         'a, b and 1 more'
     """
-    listed = [name.replace(" ", UNBROKEN) for name in these]
-    more = len(listed) - most
-    return ", ".join(listed[:most]) + (f" and {more} more" if more > 0 else "")
+    unbroken = [name.replace(" ", UNBROKEN) for name in listed]
+    more = len(unbroken) - most
+    return ", ".join(unbroken[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def numbers(values: Iterable[float], form: str) -> list[str]:
-    """Every number in one format; one that is not defined is a dash.
+    """Format every number alike; NaN becomes a dash.
 
     Example:
         >>> numbers([0.25, float("nan")], ".3f")
@@ -69,7 +72,7 @@ def numbers(values: Iterable[float], form: str) -> list[str]:
 
 
 def p_values(values: Iterable[float]) -> list[str]:
-    """Every p-value with three digits, small ones as a bound.
+    """Format p-values with three digits, and small ones as a bound.
 
     Example:
         >>> p_values([0.0002, 0.04])
@@ -78,22 +81,7 @@ def p_values(values: Iterable[float]) -> list[str]:
     return ["<.001" if value < 0.001 else f"{value:.3f}".removeprefix("0") for value in values]
 
 
-def _fitting(widths: list[int], left: int) -> list[int]:
-    """Take from the widest column of names until the table fits, or names are as short as they may be."""
-    widths = list(widths)
-    room = WIDTH - len(INDENT) - len(GAP) * (len(widths) - 1)
-    while sum(widths) > room and max(widths[:left]) > NARROWEST:
-        widths[widths.index(max(widths[:left]))] -= 1
-    return widths
-
-
-def _line(cells: Sequence[str], widths: Sequence[int], left: int) -> str:
-    padded = [
-        _cut(cell, width).ljust(width) if place < left else cell.rjust(width)
-        for place, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    ]
-    return (INDENT + GAP.join(padded)).rstrip()
-
-
-def _cut(name: str, width: int) -> str:
-    return name if len(name) <= width else name[: width - 1] + "…"
+def _padded(cells: Sequence[str], most: int) -> list[str]:
+    short = [cell if len(cell) <= most else cell[: most - 1] + "…" for cell in cells]
+    width = max(map(len, short))
+    return [cell.ljust(width) for cell in short]
