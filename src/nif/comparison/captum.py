@@ -1,4 +1,4 @@
-"""The information flow as an attribution method of captum: the attribution of each input in one sample.
+r"""The information flow as an attribution method of captum: the attribution of each input in one sample.
 
 .. math:: A_{ij}(s) = A_{ij} + \\sum_{u \to v} F_{iu} \\, \big( w_{uv}(s) - \bar w_{uv} \big) \\, B_{vj}
 

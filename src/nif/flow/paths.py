@@ -1,4 +1,4 @@
-"""Information along the paths of the network: attribution (eq. 4), its error, throughput, strongest paths.
+r"""Information along the paths of the network: attribution (eq. 4), its error, throughput, strongest paths.
 
 .. math:: A_{ij} = \\sum_{\text{paths } i \to j} \\; \\prod_{\text{links on the path}} \text{nats}
 

@@ -1,4 +1,4 @@
-"""From mutual information to the weight of a link: relevance less redundancy (eq. 2).
+r"""From mutual information to the weight of a link: relevance less redundancy (eq. 2).
 
 .. math:: \text{link}(i, k) = \text{relevance}(i, k) - \beta \\, \text{redundancy}(i)
 

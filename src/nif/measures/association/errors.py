@@ -1,4 +1,4 @@
-"""Standard errors of attributions, and of sums of links, that all rest on the same rows of data.
+r"""Standard errors of attributions, and of sums of links, that all rest on the same rows of data.
 
 A row moves all links at once: units are correlated, so the errors of their links are. To first order it moves
 an attribution by its influence

@@ -1,4 +1,4 @@
-"""Pointwise information of one sample, from tables of counts.
+r"""Pointwise information of one sample, from tables of counts.
 
 .. math:: i(x; y) = \\log \frac{p(x, y)}{p(x) \\, p(y)}, \\qquad E \\, i(X; Y) = I(X; Y)
 

@@ -1,4 +1,4 @@
-"""Influence of each row of data on the information of two units, with mean 0 and variance 1 over the rows.
+r"""Influence of each row of data on the information of two units, with mean 0 and variance 1 over the rows.
 
 That is the influence :math:`d_{uv}(s)` of the row s on the estimate, without its size, which is the standard
 error. To first order it is the pointwise information :math:`\\log p(x, y) / p(x) p(y)` of the density

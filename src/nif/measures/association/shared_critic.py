@@ -1,4 +1,4 @@
-"""One critic for the relevance and all redundancies of a link (eq. 3), in two readings.
+r"""One critic for the relevance and all redundancies of a link (eq. 3), in two readings.
 
 A link (i, k) has one critic T. Relevance feeds it the layer and :math:`Q_k`; a redundancy term feeds it the
 layer with every unit but i at its mean, and another unit :math:`X_j`. With A and :math:`B_j` the
