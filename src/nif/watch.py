@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 MOST_SAMPLES, FEWEST_SAMPLES = 1000, 250
 """Rows that are measured unless the user chooses another number: fewer for networks with more terms."""
 
-
 MOST_WORK = 5e7
 """Rows times terms of mutual information that may be measured with more than the fewest rows."""
 

@@ -12,16 +12,13 @@ if TYPE_CHECKING:
 
 MODEL = click.argument("model", metavar="MODULE:FACTORY")
 
-
 DATA = click.argument("data", type=click.Path(path_type=Path))
-
 
 WEIGHTS = click.option(
     "--weights",
     type=click.Path(path_type=Path),
     help="State dict as .safetensors, or .pt saved by torch; without it, the weights of the factory.",
 )
-
 
 FEATURES = click.option(
     "--x",
@@ -31,7 +28,6 @@ FEATURES = click.option(
     "array for each input of a network that takes several, named as the inputs.",
 )
 
-
 OUTPUT = click.option(
     "--output",
     "of_several",
@@ -40,11 +36,9 @@ OUTPUT = click.option(
     help="Output to measure (name or index) if the network returns several.",
 )
 
-
 LABEL = click.option(
     "--label", metavar="COLUMN", help="Column of the class, or the array of an .npz; not a feature."
 )
-
 
 ESTIMATOR = click.option(
     "--estimator",
@@ -52,9 +46,7 @@ ESTIMATOR = click.option(
     help="mine, binned, gaussian_copula, ksg, info_nce, smile or nwj; chosen by size if omitted.",
 )
 
-
 SEED = click.option("--seed", type=int, default=0, show_default=True, help="Random seed.")
-
 
 NOISE = click.option(
     "--noise",
@@ -64,11 +56,9 @@ NOISE = click.option(
     help="Standard deviation of the channel behind each unit, in deviations of that unit.",
 )
 
-
 MEMORY = click.option(
     "--memory", default="1GB", show_default=True, help="Limit of a block of pairs in each process."
 )
-
 
 JOBS = click.option("--jobs", type=int, help="Processes; one with its own threads if omitted.")
 

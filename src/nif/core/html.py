@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 RULE = "1px solid rgba(128,128,128,.45)"
 
-
 TINT = "0,114,178"
 """Red, green and blue of bars and shades."""
 

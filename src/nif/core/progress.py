@@ -11,9 +11,7 @@ from nif.core.types import Advance
 
 SECONDS_BEFORE_SHOWN = 2.0
 
-
 FORMAT = "{desc} {percentage:3.0f}% |{bar}| {elapsed} spent, {remaining} left"
-
 
 FORMAT_WITHOUT_END = "{desc} {n_fmt} | {elapsed} spent"
 

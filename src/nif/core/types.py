@@ -22,7 +22,6 @@ from jaxtyping import Bool, Float
 Values = Float[Any, "..."]
 """A number for each pair: a numpy array, or one number of numpy's for a single pair."""
 
-
 Advance = Callable[[float], None]
 """Called with the number of pairs done since the last call; drives the progress bar."""
 

@@ -12,7 +12,6 @@ from nif.data.signature import Signature
 
 LABEL_KEYS = frozenset({"y", "label", "labels", "target", "targets"})
 
-
 Split = tuple[tuple[str, ...], list[Any], Any]
 """Names of the parameters (none for a single input), the inputs, and the label or None."""
 

@@ -142,7 +142,6 @@ def layer_stderr(
 MOST_WORK = 3e8
 """Up to here betweenness is exact: a few seconds. See `betweenness`."""
 
-
 PerUnit = Float[np.ndarray, " unit"]
 
 

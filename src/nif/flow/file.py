@@ -21,7 +21,6 @@ from nif.flow.tables import ERRORS, NUMBERS
 
 FORMAT = "nif-flow"
 
-
 VERSION = 1
 """Of the layout of the file; a reader refuses what is newer than itself."""
 

@@ -19,10 +19,8 @@ from nif.core.types import Layer, Links, SumErrors
 
 Matrix = Float[np.ndarray, "_ _"]
 
-
 Weigh = Callable[[Links], Matrix]
 """Takes the weight of each link from the links between two layers."""
-
 
 SPARSE = 0.05
 """Share of links with information below which zeros are left out of a product."""

@@ -15,7 +15,6 @@ from nif.flow.paths import Dag, attribution
 
 HEAD = ("layer", "kind", "units", "silent", "nats in", "nats out")
 
-
 MOST_LAYERS, MOST_FEATURES = 24, 5
 """Rows that are shown; layers in the middle of a deeper network are left out."""
 

@@ -16,7 +16,6 @@ from nif.flow.significance import Flags
 NUMBERS = ("nats", "stderr", "p_value", "relevance")
 """Arrays of `Links`."""
 
-
 ERRORS = ("by_class", "over_classes", "shares", "inflow", "outflow", "into_layers", "out_of_layers")
 """Arrays of `SumErrors`; the last four may be None."""
 

@@ -12,7 +12,6 @@ from nif.core.types import Layer
 Place = tuple[int, int]
 """A unit as indices of its layer and of itself there."""
 
-
 Named = str | tuple[str, str | int]
 """A unit as a user names it: by its name, or by its layer with its name or index there."""
 

@@ -143,7 +143,6 @@ def _outputs(returned: Any) -> dict[int | str, Any]:
 
 BATCH = 1024
 
-
 Inputs = tuple[Tensor, ...]
 """Rows for each input of a model."""
 

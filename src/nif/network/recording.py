@@ -28,7 +28,6 @@ from nif.network.unit_maps import tensors_in
 MOST_SAMPLES = 100_000
 """Rows that are recorded of data that have more, unless the user chooses another number."""
 
-
 LARGEST_ACTIVATION = 2**25
 """Values that the largest activation of one batch may have; batches are small enough for that."""
 

@@ -19,9 +19,7 @@ from nif.network.unit_groups import UnitIds
 Weighted = nn.Linear | nn.Conv1d | nn.Conv2d
 """Modules whose weight turns units into others."""
 
-
 MOST_SAMPLES, MOST_SAMPLES_WITH_POSITIONS = 10_000, 2_000
-
 
 Calls = dict[str, list[tuple[Tensor, Tensor]]]
 """The input and output of every call of a module, by its name."""

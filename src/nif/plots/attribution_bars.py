@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 OURS = "NIF"
 """The method whose bars have intervals: those of the flow."""
 
-
 COLOURS = {
     OURS: COMMUNITIES[0],
     "SHAP": COMMUNITIES[1],
@@ -32,7 +31,6 @@ COLOURS = {
     "NIF (DAVIS2019)": COMMUNITIES[4],
     "random ranking": "#C3C7CE",
 }
-
 
 LEFT_OUT = ("random ranking",)
 """Methods that are drawn only when they are asked for."""

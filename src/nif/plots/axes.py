@@ -17,18 +17,14 @@ if TYPE_CHECKING:
 INK, SOFT, FAINT = "#22252B", "#6B7079", "#E3E5E9"
 """Of names, of explanations, of rules and empty tracks."""
 
-
 TEXT, SMALL, SMALLEST = 9.0, 7.5, 5.0
 """Points."""
-
 
 LETTER = 0.6
 """Mean width of a letter, in heights of the text."""
 
-
 LONGEST_NAME = 24
 """Characters."""
-
 
 WIDEST = 16.0
 """Inches."""

@@ -36,18 +36,14 @@ if TYPE_CHECKING:
 GROUPS = len(COMMUNITIES) + 1
 """The largest communities have a band each; all smaller ones and units in none share the last."""
 
-
 GAP = 0.03
 """Between the blocks of a column, as a share of the whole flow."""
-
 
 BLOCK = 0.09
 """Half the width of a block, in layers."""
 
-
 ABOVE, BELOW, ROW = 22.0, 24.0, 13.0
 """Points above the highest block and below the lowest, and for each row of the legend."""
-
 
 FAINTEST = 1e-4
 """Bands thinner than this share are not drawn."""

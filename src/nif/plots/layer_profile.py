@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 IN, OUT, SILENT = COMMUNITIES[0], COMMUNITIES[1], "#4A4F58"
 
-
 TRACK = 0.045, 0.03
 """Height of the strip of silent neurons and its distance below the axis, as shares of the axes' height."""
 

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 BELOW_ZERO, ZERO, ABOVE_ZERO = "#B35806", "#FFFFFF", ("#9CC9E8", "#0072B2", "#00263E")
 """Orange and blue stay apart with any kind of colour vision."""
 
-
 STRIP = 6.0
 """Points of the strips that show the communities."""
 

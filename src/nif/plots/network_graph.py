@@ -21,17 +21,13 @@ if TYPE_CHECKING:
 MOST_LINKS = 4_000
 """The strongest links are drawn; more would only blacken the paper."""
 
-
 THINNEST_LINK, WIDEST_LINK, LARGEST_UNIT = 0.35, 3.5, 17.0
-
 
 SMALLEST_TEXT, TEXT = 5.0, 9.0
 """Points."""
 
-
 ROOM_FOR_NUMBERS = 26.0
 """Points between hidden units from which their numbers stand below them."""
-
 
 ABOVE, BELOW = 48.0, 34.0
 """Points above the highest and below the lowest unit, for titles and legend."""

@@ -8,12 +8,10 @@ COMMUNITIES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00",
 """After Okabe & Ito (2008), Color Universal Design, with its yellow and black replaced: both vanish on paper
 or among links. One for each of the largest communities."""
 
-
 COMMUNITIES_ON_DARK = (
     "#4FA8E8", "#F0B030", "#2CC495", "#E39AC6", "#9AD3F5", "#F28C4B", "#E8E070", "#8578E8",
 )  # fmt: skip
 """The same hues, light enough to be told apart on a dark ground."""
-
 
 OTHER = "#6B7079"
 """For smaller communities, and units in none."""

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 COLUMNS = ("rule", "removed", "score")
 
-
 MARKERS = "osD^vPX*"
 """Curves differ by marker as well as by colour, for print in grey."""
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 SILENT = "#FFFFFF"
 """Of silent neurons among the colours of communities: they are left white."""
 
-
 PANELS = 3
 
 

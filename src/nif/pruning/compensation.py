@@ -37,7 +37,6 @@ from nif.pruning.removal import lost, unshare_weights, zero_units
 ROWS_PER_FEATURE = 60
 """Rows, for each feature, that a refit rests on where a convolution would give millions."""
 
-
 FEWEST_ROWS = 20_000
 
 

@@ -11,7 +11,6 @@ from torch import Tensor
 RIDGES = tuple(10 ** (half / 2) for half in range(-12, 1))
 """Ridges that are tried, in shares of the mean variance of the features."""
 
-
 SHARE_ROUNDING = 1e-10
 """Least ridge, in shares of the mean square of the features: smaller variances are rounding."""
 

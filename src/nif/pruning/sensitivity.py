@@ -18,7 +18,6 @@ from nif.pruning.problem import PruningProblem
 
 SAMPLES = 1_000
 
-
 DIRECTIONS = 16
 """Directions of the output whose gradients are followed where there are more outputs than that."""
 

@@ -6,7 +6,6 @@ from nif.flow.measurement import Measurement
 
 FEW_SAMPLES = 500
 
-
 ALWAYS = (
     "A link is the information of one unit about another. What two units tell only together (synergy, as in "
     "an exclusive or) shows in no pair, and so in no link.",

@@ -25,16 +25,12 @@ if TYPE_CHECKING:
 MOST_LINKS = 200_000
 """The strongest links go into the page; what is left out is said there."""
 
-
 STARTS = "betweenness_starts"
-
 
 FROM_ROWS = "from what each row of the data adds to it"
 
-
 FROM_LINKS = "from the errors of the links, taken as independent: likely too narrow"
 """Where the interval of an attribution comes from."""
-
 
 MOST_WIDTHS = 8
 """Layers whose widths are all named."""

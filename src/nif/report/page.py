@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 ASSETS = "assets"
 
-
 SCRIPTS = (
     "data.js", "text.js", "network.js", "gestures.js", "panels.js", "pictures.js", "tables.js", "pruning.js",
     "main.js",

@@ -32,7 +32,6 @@ PUBLISHED_TABLE = (
 )
 """Davis et al. (2019): attributions of four features against their raw mutual information with the label."""
 
-
 NOTE = (
     "A small p-value rejects that two sets of values have the same distribution. The paper's table therefore "
     "contradicts the sentence above it: NIF as published is the attribution furthest from raw mutual "

@@ -43,7 +43,6 @@ CHOICES = {
     "critic": ("separate", "shared", "joint"),
 }
 
-
 FEWEST_DISTINCT = 0.9
 """Fraction of distinct rows below which a warning says that rows repeat."""
 

@@ -49,7 +49,6 @@ def through_channel(
 CELLS_PER_DEVIATION = 16
 """Grid cells in one standard deviation of the noise: the grid's own error is then below 1e-4 nats."""
 
-
 REACH = 6.0
 """Standard deviations of noise beyond the data that the grid covers."""
 

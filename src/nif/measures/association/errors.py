@@ -33,14 +33,11 @@ from nif.measures.association.row_influence import BinnedInfluence, RowInfluence
 ROWS = 1_000
 """Rows whose influence is computed: enough for a standard error within some 4 %."""
 
-
 LARGEST = 2**25
 """Influences that are held at a time, of some rows on some classes; they take eight bytes each."""
 
-
 UNITS = 16
 """Units of a layer that one thread takes at a time."""
-
 
 Errors = Float[np.ndarray, "_ _"]
 

@@ -26,14 +26,11 @@ from nif.core.errors import InputError
 FEWEST, MOST = 4, 16
 """Bins a column is cut into."""
 
-
 LARGEST = 2**28
 """Cells of all tables between two layers; they take four bytes each."""
 
-
 Bins = UInt8[np.ndarray, "sample _"]
 """The bin of each value."""
-
 
 Chances = Float32[np.ndarray, "sample column bin"]
 """Of each value behind its channel, to be in each bin."""

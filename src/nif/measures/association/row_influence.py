@@ -30,19 +30,14 @@ from nif.measures.association.pointwise import Columns
 BINS = 8
 """Bins of a column, which a thousand rows fill."""
 
-
 SMALLEST = 1e-9
 """Deviation of the influence, in nats, below which it is rounding."""
 
-
 Activations = Sequence[Float[np.ndarray, "row _"]]
-
 
 Units = Int[np.ndarray, " unit"]
 
-
 Weight = Float[np.ndarray, "unit other label"]
-
 
 WeightedSum = Float[np.ndarray, "unit label row"]
 

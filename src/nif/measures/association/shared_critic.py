@@ -35,7 +35,6 @@ from nif.measures.association.decomposition import beta_for, redundancy_weights
 LIMIT = 5.0
 """Bound c of a critic's score under the printed objective."""
 
-
 WORKING_SET = 2**20
 """Numbers that the inputs of one block of critics may fill; training takes some fifty times as many."""
 

@@ -18,14 +18,11 @@ from nif.network.recording import Recording
 
 Activations = tuple[Float[np.ndarray, "sample _"], ...]
 
-
 Joined = Bool[np.ndarray, "source target"] | None
 """Which units of two layers a path joins; None where all are."""
 
-
 Within = Callable[[int], Estimate]
 """Mutual information of all pairs of units of a layer, ``[unit, unit]``."""
-
 
 Between = Callable[[int, int], Estimate]
 """Relevance of the units of one layer for those of another, ``[source, target]``."""

@@ -21,7 +21,6 @@ Bounds = Int64[np.ndarray, " bound"]
 
 Cells = Int64[np.ndarray, " sample"]
 
-
 NodeWeights = Float64[np.ndarray, " node"]
 
 GOLDEN, PLASTIC = 0.6180339887498949, 0.7548776662466927
