@@ -123,7 +123,7 @@ class InformationFlow(Attribution):
         given = inputs if isinstance(inputs, tuple) else (inputs,)
         bins = self._bins(self._recorded(inputs).activations)
         classes = self._targets(target, len(bins[0]))
-        found = np.empty((len(classes), self._flow._dag.feature_count))
+        found = np.empty((len(classes), self._flow.graph.feature_count))
         for label in np.unique(classes):
             rows = np.flatnonzero(classes == label)
             found[rows] = self._of_class([each[rows] for each in bins], int(label))
@@ -131,7 +131,7 @@ class InformationFlow(Attribution):
         return shaped if isinstance(inputs, tuple) else shaped[0]
 
     def _of_class(self, bins: list[Bins | Chances], label: int) -> Float[np.ndarray, "sample feature"]:
-        dag = self._flow._dag
+        dag = self._flow.graph
         end = np.eye(dag.sizes[-1])[:, [label]]
         after = dag.toward(clipped, end)
         before = dag.onward(clipped, np.eye(dag.feature_count))
@@ -216,10 +216,10 @@ class _Term:
         Links of 0 nats or less are closed: they do not move with a sample.
         """
         weight = (self.links.nats > 0) * after
-        joined = self.links.joined
-        joined = np.ones(weight.shape, dtype=bool) if joined is None else joined
-        beta = np.array([self.decomposition.weight(units) for units in joined.sum(axis=0).tolist()])
-        shares = self.decomposition.shares(len(weight)) * ((weight * beta) @ joined.T)
+        connected = self.links.connected
+        connected = np.ones(weight.shape, dtype=bool) if connected is None else connected
+        beta = np.array([self.decomposition.weight(units) for units in connected.sum(axis=0).tolist()])
+        shares = self.decomposition.shares(len(weight)) * ((weight * beta) @ connected.T)
         return np.stack(
             [
                 self.relevance.weighed(own, others, weight) - self.shared.weighed(own, own, shares)

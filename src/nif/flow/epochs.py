@@ -46,14 +46,15 @@ class Snapshot:
             [0.0, 0.0, 0.5, 0.3, 0.2]
         """
         sizes = [len(layer) for layer in flow.layers]
-        found = structure.communities(structure.Graph.of(sizes, flow.links), seed=flow.measurement.seed)
+        graph = structure.Graph.of(sizes, flow.links, structure.MOST_LINKS)
+        grouping = structure.communities(graph, seed=flow.measurement.seed)
         return cls(
             flow,
             structure.inflow(sizes, flow.links),
             structure.outflow(sizes, flow.links),
             silent_units(flow.links, flow.constant),
-            found.label,
-            found.modularity,
+            grouping.label,
+            grouping.modularity,
         )
 
     @property

@@ -18,34 +18,37 @@ if TYPE_CHECKING:
     import networkx
     import shap
 
-
-def to_igraph(layers: Sequence[Layer], neurons: pd.DataFrame, graph: Graph) -> igraph.Graph:
-    """Vertices in the order of `neurons`, with its columns; edges with their nats."""
-    found = graph.to_igraph()
-    found.vs["layer"], found.vs["unit"] = map(list, zip(*_places(layers), strict=True))
-    for name, values in neurons.items():
-        found.vs[name] = values.tolist()
-    found.es["nats"] = graph.nats.tolist()
-    return found
+    from nif.flow.flow import Flow
 
 
-def to_networkx(layers: Sequence[Layer], neurons: pd.DataFrame, graph: Graph) -> networkx.DiGraph:
-    """Nodes are ``(layer, unit)``, with the columns of `neurons`; edges with nats and distance."""
+def to_igraph(flow: Flow) -> igraph.Graph:
+    """Vertices in the order of the table of neurons, with its columns; edges with their nats."""
+    graph = Graph.of(flow.graph.sizes, flow.links)
+    exported = graph.to_igraph()
+    exported.vs["layer"], exported.vs["unit"] = map(list, zip(*_places(flow.layers), strict=True))
+    for name, values in flow.neurons().items():
+        exported.vs[name] = values.tolist()
+    exported.es["nats"] = graph.nats.tolist()
+    return exported
+
+
+def to_networkx(flow: Flow) -> networkx.DiGraph:
+    """Nodes are ``(layer, unit)``, with the columns of the table of neurons; edges with nats and distance."""
     try:
         import networkx
     except ImportError as error:
         raise InputError(
             "to_networkx needs networkx; install it with pip install 'neural-information-flow[networkx]'."
         ) from error
-    places = _places(layers)
-    found = networkx.DiGraph()
-    rows: list[dict[Any, Any]] = neurons.to_dict("records")
-    found.add_nodes_from(zip(places, rows, strict=True))
-    found.add_edges_from(
+    graph, places = Graph.of(flow.graph.sizes, flow.links), _places(flow.layers)
+    exported = networkx.DiGraph()
+    rows: list[dict[Any, Any]] = flow.neurons().to_dict("records")
+    exported.add_nodes_from(zip(places, rows, strict=True))
+    exported.add_edges_from(
         (places[source], places[target], {"nats": nats, "distance": 1 / nats})
         for (source, target), nats in zip(graph.ends.tolist(), graph.nats.tolist(), strict=True)
     )
-    return found
+    return exported
 
 
 def _places(layers: Sequence[Layer]) -> list[tuple[str, str]]:

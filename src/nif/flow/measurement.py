@@ -1,4 +1,4 @@
-"""How a flow was measured; stored with it and shown beside its numbers."""
+"""How a flow was measured: stored with the flow and shown with its results."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ class Measurement:
         estimator: The estimator and its options, as text.
         automatic: Whether the estimator was chosen by the number of terms.
         decomposition: The options of `nif.Decomposition` by name.
-        noise: Standard deviation of the channel behind every unit, in deviations of that unit.
+        noise: Standard deviation of the noise channel, in standard deviations of each unit.
         samples: Rows of data.
         terms: Mutual information terms that were estimated.
-        not_converged: How many of them were still rising when their budget ran out.
-        seed: Of all that was drawn.
+        not_converged: The number of these that were still rising after their last step.
+        seed: The random seed.
         version: Of this library.
-        began: When it began, ISO 8601 in UTC; None where it is not known, as in a flow written by hand.
-        seconds: How long it took. Two measurements that differ in time alone are equal.
+        began: Time of the start, ISO 8601 in UTC; None if unknown, as in a flow written by hand.
+        seconds: Duration. Measurements that differ only in time are equal.
     """
 
     estimator: str
@@ -36,7 +36,7 @@ class Measurement:
     seconds: float | None = field(default=None, compare=False)
 
     def lines(self) -> list[str]:
-        """The same in sentences, for a reader.
+        """The measurement in sentences.
 
         Example:
             >>> Measurement("Mine()", True, {"beta": None}, 0.0, 105, 85, 2, 0, "0.1").lines()

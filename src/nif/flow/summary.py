@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -10,8 +11,10 @@ from jaxtyping import Bool, Float
 from nif.core.html import Cell, Row, short, table
 from nif.core.types import Layer
 from nif.flow.communities import inflow, outflow
-from nif.flow.measurement import Measurement
 from nif.flow.paths import Dag, attribution
+
+if TYPE_CHECKING:
+    from nif.flow.flow import Flow
 
 HEAD = ("layer", "kind", "units", "silent", "nats in", "nats out")
 
@@ -20,19 +23,18 @@ MOST_LAYERS, MOST_FEATURES = 24, 5
 """Rows that are shown; layers in the middle of a deeper network are left out."""
 
 
-def html_table(
-    layers: Sequence[Layer], dag: Dag, silent: Bool[np.ndarray, " unit"], measurement: Measurement
-) -> str:
+def html_table(flow: Flow, silent: Bool[np.ndarray, " unit"]) -> str:
     """One row for each layer, the features with most information, and how it was measured."""
+    layers, dag = flow.layers, flow.graph
     rows = _rows(layers, dag, silent)
     left_out = max(0, len(rows) - MOST_LAYERS)
     if left_out:
         half = MOST_LAYERS // 2
         gap: Row = [f"… {left_out} layers …", *[""] * (len(HEAD) - 1)]
         rows = [*rows[:half], gap, *rows[-half:]]
-    links = sum(found.count for found in dag.links)
-    title = f"Information flow of {_sizes(dag.sizes)} units, {links:,} links, {silent.sum():,} units silent"
-    return table(HEAD, rows, title=title, below=[*_features(layers, dag), *measurement.lines()], names=2)
+    sizes = _sizes(dag.sizes)
+    title = f"Information flow of {sizes} units, {flow.count:,} links, {silent.sum():,} units silent"
+    return table(HEAD, rows, title=title, below=[*_features(layers, dag), *flow.notes()], names=2)
 
 
 def _rows(layers: Sequence[Layer], dag: Dag, silent: Bool[np.ndarray, " unit"]) -> list[Row]:

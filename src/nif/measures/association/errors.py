@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
+from scipy.sparse import csr_array, issparse
 
 from nif.core.random import stream
 from nif.core.types import Links, SumErrors
@@ -176,7 +177,7 @@ class _RowInfluence:
     @classmethod
     def of(cls, links: Sequence[Links], terms: Terms, scores: Scores) -> _RowInfluence:
         """Of all links out of one layer."""
-        source, units = links[0].source, len(links[0].nats)
+        source, units = links[0].source, links[0].shape[0]
         shared = terms.within[source] * terms.decomposition.shares(units)
         found = _in_blocks(
             units, lambda block: scores.weighed(source, block, source, shared[block][:, :, None])
@@ -190,7 +191,8 @@ class _RowInfluence:
 
     def beta(self, links: Links) -> Float[np.ndarray, " target"]:
         """Of each target."""
-        heard = [len(self.shared)] * links.nats.shape[1] if links.joined is None else links.joined.sum(axis=0)
+        units, targets = links.shape
+        heard = [units] * targets if links.connected is None else links.connected.sum(axis=0)
         return np.array([self.terms.decomposition.weight(int(count)) for count in heard])
 
     def onward(self, after: Sequence[Float[np.ndarray, "_ label"]]) -> Float[np.ndarray, "unit label+1 row"]:
@@ -207,12 +209,14 @@ class _RowInfluence:
         self, units: Units, links: Links, behind: Float[np.ndarray, "target label"]
     ) -> Float[np.ndarray, "unit label row"]:
         errors = self.terms.between[links.source, links.target][units]
-        opened = (links.nats[units] > 0)[:, :, None] * behind
+        opened = (links.dense("nats", units) > 0)[:, :, None] * behind
         found = self.scores.weighed(links.source, units, links.target, opened * errors[:, :, None])
         paid = opened * self.beta(links)[:, None]
-        if links.joined is None:  # then all targets hear the same redundancy
+        if links.connected is None:  # then all targets hear the same redundancy
             return found - paid.sum(axis=1)[:, :, None] * self.redundant[units][:, None, :]
-        weight = (links.joined @ paid) * self.shared[units][:, :, None]
+        sparse = issparse(links.connected)
+        paid = np.stack([links.connected @ part for part in paid]) if sparse else links.connected @ paid
+        weight = paid * self.shared[units][:, :, None]
         return found - self.scores.weighed(links.source, units, links.source, weight)
 
     def into(self, links: Links) -> Float[np.ndarray, "target row"]:
@@ -223,10 +227,10 @@ class _RowInfluence:
             len(weight), lambda block: self.scores.weighed(target, block, source, weight[block])
         )[:, 0]
         paid = (opened * self.beta(links)).T
-        if links.joined is None:
+        if links.connected is None:
             return found - paid @ self.redundant
         # Targets that hear the same units share what is redundant among these.
-        groups, group = np.unique(links.joined, axis=1, return_inverse=True)
+        groups, group = np.unique(csr_array(links.connected).toarray(), axis=1, return_inverse=True)
         for place, heard in enumerate(groups.T):
             targets, units = np.flatnonzero(group == place), np.flatnonzero(heard)
             shared = (self.shared[units] * heard)[:, :, None]

@@ -67,7 +67,7 @@ def network_links(recording: Recording, method: Method) -> tuple[tuple[Links, ..
         joined = recording.joined_between(source, target)
         if joined is not None:
             nothing |= ~joined
-        found.append(replace(_zero_where(nothing, between), joined=joined))
+        found.append(replace(_zero_where(nothing, between), connected=joined))
         not_converged += failed
     return tuple(found), not_converged
 
