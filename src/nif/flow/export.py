@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from scipy.stats import norm
 
-from nif.core.errors import InputError
+from nif.core.errors import optional_import
 from nif.core.types import Layer
 from nif.flow.communities import Graph
 from nif.flow.unit_names import distinct
@@ -34,12 +34,8 @@ def to_igraph(flow: Flow) -> igraph.Graph:
 
 def to_networkx(flow: Flow) -> networkx.DiGraph:
     """Nodes are ``(layer, unit)``, with the columns of the table of neurons; edges with nats and distance."""
-    try:
+    with optional_import("to_networkx", "networkx"):
         import networkx
-    except ImportError as error:
-        raise InputError(
-            "to_networkx needs networkx; install it with pip install 'neural-information-flow[networkx]'."
-        ) from error
     graph, places = Graph.of(flow.graph.sizes, flow.links), _places(flow.layers)
     exported = networkx.DiGraph()
     rows: list[dict[Any, Any]] = flow.neurons().to_dict("records")
@@ -56,7 +52,7 @@ def _places(layers: Sequence[Layer]) -> list[tuple[str, str]]:
 
 
 LEVEL = 0.95
-"""Of the intervals that an explanation carries."""
+"""Level of the intervals of an explanation."""
 
 
 def to_shap(attribution: pd.DataFrame, stderr: pd.DataFrame) -> dict[str, shap.Explanation]:
@@ -69,12 +65,8 @@ def to_shap(attribution: pd.DataFrame, stderr: pd.DataFrame) -> dict[str, shap.E
     Raises:
         InputError: shap is not installed.
     """
-    try:
+    with optional_import("to_shap", "compare"):
         import shap
-    except ImportError as error:
-        raise InputError(
-            "to_shap needs shap; install it with pip install 'neural-information-flow[compare]'."
-        ) from error
     half = norm.ppf(0.5 + LEVEL / 2) * stderr.to_numpy()
     values, names = attribution.to_numpy(), distinct([str(name) for name in attribution.index])
     return {

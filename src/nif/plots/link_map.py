@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from nif.core.errors import InputError
+from nif.core.errors import InputError, nearest
 from nif.core.types import Layer, Links
 from nif.flow import communities as structure
 from nif.flow.paths import clipped
-from nif.flow.unit_names import nearest
 from nif.plots.axes import INK, LETTER, SMALL, SOFT, TEXT, new_axes, points, short, text_size
 from nif.plots.palette import colours
 
