@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -17,7 +18,7 @@ from torch.utils.data import TensorDataset
 
 import nif
 from nif.core.errors import InputError
-from nif.core.html import Cell, table
+from nif.core.html import table
 from nif.estimators.estimate import Estimate, Outcome
 from support.browsing import FLOW
 from support.flows import flow_of, links_of, random_flow
@@ -40,7 +41,7 @@ class Reader(HTMLParser):
             self.open.append(tag)
         if tag == "tr":
             self.rows.append([])
-        if tag in ("td", "th"):
+        if tag in ("td", "th") and dict(attrs).get("class", "").split()[0] != "blank":
             self.rows[-1].append("")
 
     def handle_endtag(self, tag: str) -> None:
@@ -55,7 +56,8 @@ def read(shown: str) -> list[list[str]]:
     """Rows of the table; the markup is whole and holds nothing but a table."""
     reader = Reader()
     reader.feed(shown)
-    assert reader.open == [] and reader.tags <= {"div", "table", "thead", "tbody", "tr", "th", "td", "br"}
+    parts = {"div", "style", "table", "caption", "thead", "tbody", "tr", "th", "td", "br"}
+    assert reader.open == [] and reader.tags <= parts
     assert len({len(row) for row in reader.rows}) <= 1
     return reader.rows
 
@@ -119,12 +121,13 @@ def test_all_pairs_are_a_map() -> None:
     assert "the first 12 x 3 of 20 x 3 pairs" in found._repr_html_()
 
 
-def test_columns_of_one_table_are_shaded_by_what_they_tell_of_one_another() -> None:
+def test_columns_of_one_table_are_shaded_by_their_information() -> None:
     """Their entropies, on the diagonal, would leave all else white."""
     nats = np.array([[6.0, 0.5, 0.25], [0.5, 6.0, 0.0], [0.25, 0.0, 6.0]])
     shown = Estimate.of(nats, stderr=0, p_value=0.5, samples=300, estimator="Ksg()")._repr_html_()
-    shades = [float(shade) for shade in re.findall(r"rgba\(0,114,178,([\d.]+)\)", shown)]
-    assert shades == [0.6, 0.3, 0.6, 0.3]
+    rules = re.findall(r"([^{}]*)\{[^{}]*rgba\(0,114,178,([\d.]+)\)", shown)
+    shades = {float(shade): re.findall(r"row\d_col\d", cells) for cells, shade in rules}
+    assert shades == {0.6: ["row0_col2", "row1_col1"], 0.3: ["row0_col3", "row2_col1"]}
     assert "mean 0.2500 nats" in shown and "on the diagonal: the entropy" in shown
     two = Estimate.of(nats[:2], stderr=0, p_value=0.5, samples=300, estimator="Ksg()")._repr_html_()
     assert "diagonal" not in two and f"mean {nats[:2].mean():.4f} nats" in two
@@ -192,8 +195,9 @@ def test_names_are_shown_as_text(pruned: nif.Pruned) -> None:
 
 
 def test_bars_and_shades_are_as_large_as_their_numbers() -> None:
-    shown = table(["a"], [[Cell("1", filled=0.25)], [Cell("2", shade=0.5)], ["3"]])
-    assert "25.0%,transparent 25.0%" in shown and ",0.300)" in shown
+    cells = pd.DataFrame({"a": ["1", "2"], "b": ["3", "4"]})
+    shown = table(cells, bars={"a": [0.25, 0]}, shades={"b": [0.5, 0]})
+    assert shown.count("25.0%,transparent 25.0%") == 1 and shown.count(",0.300)") == 1
 
 
 # The report in a cell
@@ -246,7 +250,8 @@ def test_the_report_works_inside_a_cell(cell: Any) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out_from_every_tint(cell: Any, scheme: str) -> None:
     """At least 4.5 to 1 (WCAG 2.2, AA), over the strongest tint a cell can have."""
-    full = table(["name"], [[Cell("bar", filled=1.0)], [Cell("shade", shade=1.0)], ["plain"]])
+    cells = pd.DataFrame({"bar": ["1"], "shade": ["2"], "plain": ["3"]})
+    full = table(cells, bars={"bar": [1.0]}, shades={"shade": [1.0]})
     page = cell(full, scheme)
     contrasts = page.evaluate(CONTRAST)
     assert len(contrasts) == 3 and min(contrasts) > 4.5

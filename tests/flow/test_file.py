@@ -122,7 +122,7 @@ def test_a_file_from_before_times_were_kept_loads(flow: Flow, path: Path) -> Non
 def test_a_truncated_file_is_refused(path: Path, share: float) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[: int(len(whole) * share)])
-    with pytest.raises(InputError, match="can not be read as a flow"):
+    with pytest.raises(InputError, match="cannot be read as a flow"):
         load(path)
 
 
@@ -137,10 +137,10 @@ FOREIGN = {
     "of another program": ({"format": None}, "holds tensors but no flow"),
     "a pruned network": ({"format": "nif-pruned"}, "holds tensors but no flow"),
     "of a newer version": ({"version": str(VERSION + 1)}, "upgrade neural-information-flow"),
-    "without layers": ({"layers": None}, "is not a whole flow"),
-    "with broken layers": ({"layers": "[{"}, "is not a whole flow"),
+    "without layers": ({"layers": None}, "is not a complete flow"),
+    "with broken layers": ({"layers": "[{"}, "is not a complete flow"),
     "with fewer layers": ({"layers": '[{"name": "a", "kind": "b", "units": ["c"]}]'}, "given 1 layers"),
-    "with odd options": ({"measurement": '{"estimator": "x"}'}, "is not a whole flow"),
+    "with odd options": ({"measurement": '{"estimator": "x"}'}, "is not a complete flow"),
     "with links to nowhere": ({"links": "[[0, 1], [1, 2], [2, 3], [1, 9]]"}, "from layer 1 to layer 9"),
 }
 
@@ -156,7 +156,7 @@ def test_what_is_no_tensor_file_is_refused(tmp_path: Path) -> None:
     text = tmp_path / "notes.txt"
     text.write_text("not a flow")
     for path in (text, tmp_path, tmp_path / "missing"):
-        with pytest.raises(InputError, match="can not be read as a flow"):
+        with pytest.raises(InputError, match="cannot be read as a flow"):
             load(path)
 
 

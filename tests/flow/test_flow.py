@@ -9,12 +9,12 @@ import igraph
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import false_discovery_control
 
 from nif.core.errors import InputError
-from nif.core.statistics import benjamini_hochberg, simes
-from nif.core.types import Layer
+from nif.core.statistics import simes
+from nif.core.types import LINK_ARRAYS, Layer
 from nif.flow.flow import Flow
-from nif.flow.tables import NUMBERS
 from support.flows import MEASUREMENT, flow_of, links_of, random_flow
 
 
@@ -25,7 +25,7 @@ def test_edges_list_every_link_with_its_names() -> None:
         "source_layer", "source_unit", "target_layer", "target_unit", "nats", "stderr", "p_value", "q_value",
     ]  # fmt: skip
     every = np.concatenate([found.p_value.ravel() for found in flow.links])
-    np.testing.assert_array_equal(edges["q_value"], benjamini_hochberg(every))
+    np.testing.assert_array_equal(edges["q_value"], false_discovery_control(every))
     assert len(edges) == 2 * 3 + 3 * 2 + 2 * 2
     row = edges[(edges["source_unit"] == "input[1]") & (edges["target_unit"] == "relu1[2]")].iloc[0]
     assert row["nats"] == flow.links[0].nats[1, 2] and row["p_value"] == flow.links[0].p_value[1, 2]
@@ -72,7 +72,7 @@ def test_p_values_are_the_larger_of_simes_in_and_out() -> None:
     np.testing.assert_allclose(table["p_value"], p_values_one_by_one(flow))
     heard = ~np.concatenate(flow.constant)
     np.testing.assert_allclose(
-        table["q_value"][heard], benjamini_hochberg(table["p_value"].to_numpy()[heard])
+        table["q_value"][heard], false_discovery_control(table["p_value"].to_numpy()[heard])
     )
     assert (table["q_value"][~heard] == 1).all() and table["silent"][~heard].all()
 
@@ -206,7 +206,7 @@ BAD = {
     "infinite error": (lambda: changed(stderr=FULL + np.inf), "stderr .* infinite"),
     "negative error": (lambda: changed(stderr=FULL - 1), "standard error is 0 or more"),
     "p above 1": (lambda: changed(p_value=FULL + 1.1), "from 0 to 1"),
-    "turned": (lambda: changed(**dict.fromkeys(NUMBERS, FULL.T)), r"shape \(3, 2\); expected \(2, 3\)"),
+    "turned": (lambda: changed(**dict.fromkeys(LINK_ARRAYS, FULL.T)), r"shape \(3, 2\); expected \(2, 3\)"),
     "backward": (lambda: changed(source=2, target=1), "from layer 2 to layer 1"),
     "onto itself": (lambda: changed(source=1, target=1), "from layer 1 to layer 1"),
     "to nowhere": (lambda: changed(target=3), "one of the 3 layers"),

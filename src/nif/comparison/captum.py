@@ -30,7 +30,7 @@ from nif.measures.association.decomposition import beta_for, redundancy_weights
 from nif.measures.association.pointwise import Bins, Chances, Columns, Tables
 from nif.network.recording import Recording, record
 
-with optional_import("captum"):
+with optional_import("InformationFlow", "compare"):
     from captum.attr import Attribution
 
 
@@ -125,7 +125,7 @@ class InformationFlow(Attribution):
         given = inputs if isinstance(inputs, tuple) else (inputs,)
         bins = self._bins(self._recorded(inputs).activations)
         classes = self._targets(target, len(bins[0]))
-        found = np.empty((len(classes), self._flow._dag.feature_count))
+        found = np.empty((len(classes), self._flow.graph.feature_count))
         for label in np.unique(classes):
             rows = np.flatnonzero(classes == label)
             found[rows] = self._of_class([each[rows] for each in bins], int(label))
@@ -133,7 +133,7 @@ class InformationFlow(Attribution):
         return shaped if isinstance(inputs, tuple) else shaped[0]
 
     def _of_class(self, bins: list[Bins | Chances], label: int) -> Float[np.ndarray, "sample feature"]:
-        dag = self._flow._dag
+        dag = self._flow.graph
         end = np.eye(dag.sizes[-1])[:, [label]]
         after = dag.toward(clipped, end)
         before = dag.onward(clipped, np.eye(dag.feature_count))
@@ -219,10 +219,10 @@ class _Term:
         Links of 0 nats or less are closed: they do not change with a sample.
         """
         weight = (self.links.nats > 0) * after
-        joined = self.links.joined
-        joined = np.ones(weight.shape, dtype=bool) if joined is None else joined
-        beta = np.array([beta_for(self.beta, units) for units in joined.sum(axis=0).tolist()])
-        shares = redundancy_weights(self.order, len(weight)) * ((weight * beta) @ joined.T)
+        connected = self.links.connected
+        connected = np.ones(weight.shape, dtype=bool) if connected is None else connected
+        beta = np.array([beta_for(self.beta, units) for units in connected.sum(axis=0).tolist()])
+        shares = redundancy_weights(self.order, len(weight)) * ((weight * beta) @ connected.T)
         return np.stack(
             [
                 self.relevance.weighed(own, others, weight) - self.shared.weighed(own, own, shares)

@@ -30,7 +30,7 @@ def integrated_gradients(problem: ComparisonProblem) -> Float[np.ndarray, " feat
     References:
         Sundararajan, Taly & Yan (2017), https://arxiv.org/abs/1703.01365
     """
-    with optional_import("captum"):
+    with optional_import("Comparing with captum", "compare"):
         from captum.attr import IntegratedGradients
 
     method = IntegratedGradients(problem.explained)
@@ -64,7 +64,7 @@ def shapley(problem: ComparisonProblem) -> Float[np.ndarray, " feature"]:
         Lundberg & Lee (2017), https://arxiv.org/abs/1705.07874. Expected gradients: Erion et al. (2019),
         https://arxiv.org/abs/1906.10670.
     """
-    with optional_import("shap"), isolated_library():
+    with optional_import("Comparing with shap", "compare"), isolated_library():
         import shap
 
     x = problem.tensor(problem.x)

@@ -1,98 +1,74 @@
-"""Small tables as HTML that can be read on light and on dark ground.
-
-Styles are inline, for notebooks drop what else there is; text has the colour of the notebook, and what is
-tinted lets its ground shine through.
-"""
+"""Small tables for notebooks, by pandas' Styler; they can be read on light and on dark ground."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-RULE = "1px solid rgba(128,128,128,.45)"
+import pandas as pd
 
 TINT = "0,114,178"
-"""Red, green and blue of bars and shades."""
-
-
-class Cell(NamedTuple):
-    """What one cell shows; a plain string is a cell without tint.
-
-    Attributes:
-        text: Shown as it is, whatever it holds.
-        filled: Share of the cell's width with a tint, as a bar.
-        shade: Strength of a tint all over, 0 to 1.
-        strong: Whether it is set in bold type.
-    """
-
-    text: str
-    filled: float = 0.0
-    shade: float = 0.0
-    strong: bool = False
-
-
-Row = Sequence[str | Cell]
+"""Red, green and blue of bars and shades, through which the ground of the notebook shows."""
 
 
 def table(
-    head: Sequence[str],
-    rows: Iterable[Row],
+    cells: pd.DataFrame,
     *,
     title: str = "",
     below: Sequence[str] = (),
     names: int = 1,
+    bars: Mapping[Any, Iterable[float]] | None = None,
+    shades: Mapping[Any, Iterable[float]] | None = None,
 ) -> str:
-    """A table with a line above and lines below.
+    """A table with a line above and lines below; all text is escaped.
 
     Args:
-        head: Of the columns.
-        rows: Cells, one for each column.
+        cells: Text of each cell; the index is not shown.
         title: Above the table.
         below: Lines under it.
         names: Columns of text, to the left; all others hold numbers, to the right.
+        bars: For some columns, the fraction of each cell that is filled with a tint.
+        shades: For some columns, the strength of a tint of the whole cell, 0 to 1.
 
     Example:
-        >>> "<b>" in table(["name"], [["<b>"]])
+        >>> "<b>" in table(pd.DataFrame({"name": ["<b>"]}))
         False
     """
-    top = f"<div style='font-weight:600;margin-bottom:.3em'>{html.escape(title)}</div>" if title else ""
+    style = cells.style.hide(axis="index").format(escape="html").format_index(escape="html", axis="columns")
+    style = style.set_table_attributes("style='border:0;margin:0;font-variant-numeric:tabular-nums'")
+    text_columns = ",".join(f".col{column}" for column in range(names))
+    style = style.set_table_styles(
+        [
+            {"selector": "caption", "props": "text-align:left;font-weight:600;white-space:nowrap"},
+            {"selector": "th,td", "props": "text-align:right;padding:.2em .7em;white-space:nowrap"},
+            {"selector": text_columns or ".none", "props": "text-align:left"},
+        ]
+    )
+    for tints, css in ((bars, _bar), (shades, _shade)):
+        for column, fractions in (tints or {}).items():
+            values = list(map(css, fractions))
+            style = style.apply(lambda _, values=values: values, subset=[column])
+    caption = style.set_caption(html.escape(title)) if title else style
     lines = "<br>".join(map(html.escape, below))
     foot = f"<div style='opacity:.8;font-size:.9em;margin-top:.4em'>{lines}</div>" if below else ""
-    style = "border-collapse:collapse;border:0;margin:0;font-variant-numeric:tabular-nums"
-    first = "".join(_cell("th", Cell(text, strong=True), index < names) for index, text in enumerate(head))
-    body = "".join(
-        "<tr>"
-        + "".join(_cell("td", _as_cell(each), index < names) for index, each in enumerate(row))
-        + "</tr>"
-        for row in rows
-    )
-    return (
-        f"<div>{top}<table style='{style}'><thead><tr style='border-bottom:{RULE}'>{first}</tr></thead>"
-        f"<tbody>{body}</tbody></table>{foot}</div>"
-    )
+    return f"<div>{caption.to_html()}{foot}</div>"
 
 
-def _as_cell(cell: str | Cell) -> Cell:
-    return Cell(cell) if isinstance(cell, str) else cell
+def _bar(fraction: float) -> str:
+    if not fraction > 0:
+        return ""
+    end = f"{100 * min(fraction, 1.0):.1f}%"
+    tint = f"linear-gradient(90deg,rgba({TINT},.35) {end},transparent {end})"
+    return f"min-width:4em;background:{tint} content-box"  # bars of neighbouring cells stay apart
 
 
-def _cell(tag: str, cell: Cell, left: bool) -> str:
-    style = f"text-align:{'left' if left else 'right'};padding:.2em .7em;white-space:nowrap"
-    style += f";font-weight:{600 if cell.strong else 400}"
-    if cell.filled > 0:
-        share = f"{100 * min(cell.filled, 1.0):.1f}%"
-        style += (
-            f";min-width:4em;background:linear-gradient(90deg,rgba({TINT},.35) {share},transparent {share})"
-        )
-        style += " content-box"  # bars of neighbouring cells stay apart
-    elif cell.shade > 0:
-        style += f";background:rgba({TINT},{0.6 * min(cell.shade, 1.0):.3f})"
-    return f"<{tag} style='{style}'>{html.escape(cell.text)}</{tag}>"
+def _shade(fraction: float) -> str:
+    return f"background:rgba({TINT},{0.6 * min(fraction, 1.0):.3f})" if fraction > 0 else ""
 
 
 def short(name: str, longest: int = 40) -> str:
-    """A name on one line, cut where it is too long.
+    """A name on one line, cut if it is too long.
 
     Example:
         >>> short("petal  width", 7)

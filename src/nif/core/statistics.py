@@ -1,4 +1,4 @@
-"""What is to be expected of independent data: p-values, their combination, false discovery rate."""
+"""Combine the p-values of families of tests."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from nif.core.types import Values
 
 
 def cauchy_combination(p_values: Float[np.ndarray, "... test"]) -> Values:
-    r"""One p-value from several whose dependence is not known.
+    r"""One p-value from several of unknown dependence.
 
     .. math:: p = \tfrac12 - \tfrac1\pi \arctan \operatorname{mean}_k \tan\{(\tfrac12 - p_k)\pi\}
 
@@ -24,8 +24,8 @@ def cauchy_combination(p_values: Float[np.ndarray, "... test"]) -> Values:
         0.03
     """
     inside = np.clip(p_values, 1e-15, 1 - 1e-15)
-    score = np.tan((0.5 - inside) * np.pi).mean(axis=-1)
-    return 0.5 - np.arctan(score) / np.pi
+    mean = np.tan((0.5 - inside) * np.pi).mean(axis=-1)
+    return 0.5 - np.arctan(mean) / np.pi
 
 
 def simes(p_values: Float[np.ndarray, " test"]) -> float:
@@ -46,28 +46,8 @@ def simes(p_values: Float[np.ndarray, " test"]) -> float:
     return float(min(1.0, (ordered * p_values.size / np.arange(1, p_values.size + 1)).min()))
 
 
-def benjamini_hochberg(p_values: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:
-    r"""p-values adjusted for their number: rejecting those below alpha keeps false discoveries at alpha.
-
-    .. math:: q_{(k)} = \min_{l \ge k} \; n \, p_{(l)} / l
-
-    References:
-        Benjamini & Hochberg (1995), Controlling the false discovery rate.
-
-    Example:
-        >>> benjamini_hochberg(np.array([0.01, 0.02, 0.9])).tolist()
-        [0.03, 0.03, 0.9]
-    """
-    count = p_values.size
-    order = np.argsort(p_values)
-    scaled = p_values[order] * count / np.arange(1, count + 1)
-    adjusted = np.empty(count)
-    adjusted[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1.0)
-    return adjusted
-
-
 def simes_of_columns(p_values: Float[np.ndarray, "test unit"]) -> Float[np.ndarray, " unit"]:
-    """`nif.core.statistics.simes` of each column, over the tests that are not NaN; 1 where there is none.
+    """`nif.core.statistics.simes` of each column, over the tests that are not NaN; 1 if there is none.
 
     Example:
         >>> simes_of_columns(np.array([[0.9, 1.0], [0.01, 1.0], [0.5, 1.0]])).tolist()

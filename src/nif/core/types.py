@@ -17,7 +17,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
+from scipy.sparse import csr_array
+
+from nif.core.errors import InputError
 
 Values = Float[Any, "..."]
 """A number for each pair: a numpy array, or one number of numpy's for a single pair."""
@@ -51,56 +54,217 @@ class Layer:
         return len(self.units)
 
 
+LINK_ARRAYS = ("nats", "stderr", "p_value", "relevance")
+"""The arrays of `Links`: one number for each link."""
+
+
+UNCONNECTED = {"nats": 0.0, "stderr": 0.0, "p_value": 1.0, "relevance": 0.0}
+"""Their values for two units that no path connects."""
+
+
+SPARSE_BELOW = 0.5
+"""Fraction of connected pairs below which only these are stored."""
+
+
+class _LinkArray:
+    """An array of `Links`: read as ``[source, target]``, whichever way it is stored."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, links: Links | None, owner: type) -> np.ndarray:
+        if links is None:
+            raise AttributeError(self.name)  # so that the field has no default
+        return links.dense(self.name)
+
+    def __set__(self, links: Links, values: Any) -> None:
+        links.__dict__[self.name] = np.asarray(values)
+
+
+def _link_array() -> Any:
+    return _LinkArray()
+
+
 @dataclass(frozen=True, eq=False)
 class Links:
     """Weights of all links from the units of one layer to those of a later one (eq. 2).
 
-    Attributes:
+    Where fewer than half of the pairs of units are connected, as between the channels of a grouped
+    convolution, only the connected pairs are stored: one compressed sparse row (CSR) structure, and four
+    arrays with a number for each link. The attributes are dense arrays ``[source, target]`` all the same,
+    made anew whenever they are read: what has to work on many links reads `values`, `units` and `matrix`.
+
+    Args:
         source: Index of the earlier layer in the list of layers.
         target: Index of the later layer.
         nats: ``relevance - beta * redundancy`` for each link; may be negative.
         stderr: Standard error of `nats`.
         p_value: Of the relevance, against independence of the two sides.
         relevance: The information term alone, in nats.
-        joined: Which units a path joins, such as a channel and the features it is flattened to; None where
-            all are. Where none does there is no link: 0 nats, p-value 1, and no test.
+        connected: The pairs that a path connects, such as a channel and the features it is flattened to: an
+            array of flags or a sparse matrix ``[source, target]``; None if all are. An unconnected pair has
+            no link: 0 nats, p-value 1, and no test. With it, the four arrays may also be one-dimensional: a
+            number for each connected pair, row by row.
+
+    Raises:
+        InputError: An array has another shape than `connected`.
+
+    Example:
+        >>> weights = np.diag([0.5, 0.2, 0.1])
+        >>> links = Links(0, 1, weights, weights / 9, weights, weights, connected=weights > 0)
+        >>> links.sparse, links.count, links.values("nats").tolist()
+        (True, 3, [0.5, 0.2, 0.1])
+        >>> links.p_value[0].tolist()
+        [0.5, 1.0, 1.0]
     """
 
     source: int
     target: int
-    nats: Float[np.ndarray, "source target"]
-    stderr: Float[np.ndarray, "source target"]
-    p_value: Float[np.ndarray, "source target"]
-    relevance: Float[np.ndarray, "source target"]
-    joined: Bool[np.ndarray, "source target"] | None = None
+    nats: Float[np.ndarray, "source target"] = _link_array()  # noqa: RUF009 - a descriptor
+    stderr: Float[np.ndarray, "source target"] = _link_array()  # noqa: RUF009 - a descriptor
+    p_value: Float[np.ndarray, "source target"] = _link_array()  # noqa: RUF009 - a descriptor
+    relevance: Float[np.ndarray, "source target"] = _link_array()  # noqa: RUF009 - a descriptor
+    connected: Bool[np.ndarray, "source target"] | csr_array | None = None
+
+    def __post_init__(self) -> None:
+        if self.connected is None:
+            return
+        flags = csr_array(self.connected, dtype=bool)
+        flags.sum_duplicates()  # which sorts each row too
+        sparse = flags.nnz < SPARSE_BELOW * np.prod(flags.shape)
+        self.__dict__["connected"] = flags if sparse else flags.toarray()
+        for name in LINK_ARRAYS:
+            self.__dict__[name] = self._as_stored(name, self.__dict__[name])
+
+    def _as_stored(self, name: str, values: np.ndarray) -> np.ndarray:
+        assert self.connected is not None
+        if values.shape not in (self.shape, (self.count,)):
+            raise InputError(
+                f"{name} of the links has shape {values.shape} and connected has {self.shape}; expected that "
+                f"shape, or one number for each of the {self.count} connected pairs."
+            )
+        if self.sparse:
+            return values if values.ndim == 1 else values[self.units()]
+        if values.ndim == 2:
+            return values
+        whole = np.full(self.shape, UNCONNECTED[name])
+        whole[self.connected] = values
+        return whole
+
+    @property
+    def sparse(self) -> bool:
+        """Whether only the connected pairs are stored."""
+        return not (self.connected is None or isinstance(self.connected, np.ndarray))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Units of the two layers."""
+        return self.__dict__["nats"].shape if self.connected is None else self.connected.shape
 
     @property
     def count(self) -> int:
-        """How many links there are."""
-        return int(self.nats.size if self.joined is None else self.joined.sum())
+        """The number of links: of connected pairs."""
+        if self.connected is None:
+            return int(self.__dict__["nats"].size)
+        flags = self.connected
+        return int(np.count_nonzero(flags) if isinstance(flags, np.ndarray) else flags.nnz)
+
+    def stored(self, name: str) -> Float[np.ndarray, "source target"] | Float[np.ndarray, " link"]:
+        """An array as it is stored: ``[link]`` if the storage is sparse, else ``[source, target]``."""
+        values: np.ndarray = self.__dict__[name]
+        return values
+
+    def dense(
+        self, name: str, sources: Int[np.ndarray, " source"] | None = None
+    ) -> Float[np.ndarray, "source target"]:
+        """An array as ``[source, target]``, or its rows for some sources; new if the storage is sparse."""
+        values: np.ndarray = self.__dict__[name]
+        if not self.sparse:
+            return values if sources is None else values[sources]
+        rows: Any = self.matrix(values)
+        rows = rows if sources is None else rows[sources]
+        whole = np.full(rows.shape, UNCONNECTED[name], dtype=values.dtype)
+        whole[np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr)), rows.indices] = rows.data
+        return whole
+
+    def values(self, name: str) -> Float[np.ndarray, " link"]:
+        """An array as one number for each link, row by row."""
+        values: np.ndarray = self.__dict__[name]
+        return values.ravel() if self.sparse or self.connected is None else values[self.connected]
+
+    def units(self, links: Int[np.ndarray, " some"] | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Source and target unit of links, row by row.
+
+        Args:
+            links: Positions in the order of `values`; all if None.
+        """
+        if self.connected is None:
+            links = np.arange(self.count) if links is None else links
+            return np.divmod(links, max(self.shape[1], 1))
+        if isinstance(self.connected, np.ndarray):
+            cells = np.flatnonzero(self.connected)
+            return np.divmod(cells if links is None else cells[links], max(self.shape[1], 1))
+        begin, columns = self.connected.indptr, self.connected.indices
+        if links is None:
+            return np.repeat(np.arange(self.shape[0]), np.diff(begin)), columns
+        return np.searchsorted(begin, links, side="right") - 1, columns[links]
+
+    def matrix(self, stored: np.ndarray) -> np.ndarray | csr_array:
+        """Numbers for each link, in the form of `stored`, as a matrix for products and sums."""
+        if self.connected is None or isinstance(self.connected, np.ndarray):
+            return stored
+        return csr_array((stored, self.connected.indices, self.connected.indptr), shape=self.shape)
+
+    def incoming(self, values: Float[np.ndarray, " link"], fill: float) -> Float[np.ndarray, "slot target"]:
+        """Numbers for each link, in the form of `values`, below the target of each: columns of equal length.
+
+        Args:
+            values: One for each link; rows of a column are in the order of the sources.
+            fill: Where a unit has fewer links than others.
+        """
+        if self.connected is None:
+            return values.reshape(self.shape)
+        columns = self.units()[1]
+        order = np.argsort(columns, kind="stable")
+        return _padded(values[order], columns[order], self.shape[1], fill)
+
+    def outgoing(self, values: Float[np.ndarray, " link"], fill: float) -> Float[np.ndarray, "slot source"]:
+        """The same below the source of each link; rows are in the order of the targets."""
+        if self.connected is None:
+            return values.reshape(self.shape).T
+        return _padded(values, self.units()[0], self.shape[0], fill)
+
+
+def _padded(values: np.ndarray, column: np.ndarray, columns: int, fill: float) -> np.ndarray:
+    """Columns of equal length from values that are sorted by their column."""
+    counts = np.bincount(column, minlength=columns)
+    slot = np.arange(len(values)) - np.repeat(np.cumsum(counts) - counts, counts)
+    whole = np.full((counts.max(initial=0), columns), fill, dtype=np.result_type(values, type(fill)))
+    whole[slot, column] = values
+    return whole
 
 
 @dataclass(frozen=True, eq=False)
 class SumErrors:
-    """Standard errors of sums of links, from the rows of data that all links rest on.
+    """Standard errors of sums of links; the errors of links are correlated, as all rest on the same rows.
 
     Attributes:
-        by_class: Of each feature's attribution to each class.
-        over_classes: Of its sum over all classes.
-        shares: Of its share in the attribution of all features to all classes.
-        inflow: Of the nats that come into each unit, of all layers in order; None where it is not known.
-        outflow: Of those that go out of it.
-        into_layers: Of those that come into all units of each layer.
-        out_of_layers: Of those that go out of them.
+        attribution: Of the attribution of each feature to each class.
+        attribution_total: Of the attribution of each feature to all classes together.
+        shares: Of the share of each feature in the attribution of all features to all classes.
+        inflow: Of the nats into each unit, all layers in order; None if unknown.
+        outflow: Of the nats out of each unit; None if unknown.
+        layer_inflow: Of the nats into all units of each layer together; None if unknown.
+        layer_outflow: Of the nats out of all units of each layer together; None if unknown.
     """
 
-    by_class: Float[np.ndarray, "feature label"]
-    over_classes: Float[np.ndarray, " feature"]
+    attribution: Float[np.ndarray, "feature label"]
+    attribution_total: Float[np.ndarray, " feature"]
     shares: Float[np.ndarray, " feature"]
     inflow: Float[np.ndarray, " unit"] | None = None
     outflow: Float[np.ndarray, " unit"] | None = None
-    into_layers: Float[np.ndarray, " layer"] | None = None
-    out_of_layers: Float[np.ndarray, " layer"] | None = None
+    layer_inflow: Float[np.ndarray, " layer"] | None = None
+    layer_outflow: Float[np.ndarray, " layer"] | None = None
 
 
 FEWEST_SAMPLES = 50

@@ -9,11 +9,12 @@ from enum import IntEnum
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float, Int8
 from scipy.stats import norm
 
 from nif.core.errors import InputError
-from nif.core.html import Cell, Row, probability, table
+from nif.core.html import probability, table
 from nif.core.types import Advance, Values, ignore
 
 SidesX = Float[np.ndarray, "pair sample dim_x"]
@@ -175,54 +176,49 @@ def estimate_html(found: Estimate) -> str:
 
 def _list(found: Estimate) -> str:
     """A row for each pair, the first ones of many."""
-    low, high = (np.atleast_1d(end).ravel() for end in found.interval())
-    flat = [np.atleast_1d(values).ravel() for values in (found.nats, found.stderr, found.bits, found.p_value)]
-    outcome = np.atleast_1d(found.outcome).ravel()
-    most = max(float(flat[0].max(initial=0.0)), 1e-300)
-    single = found.nats.ndim == 0
-    rows: list[Row] = [
-        [
-            *([] if single else [str(index)]),
-            Cell(f"{nats:.4f}", strong=single, filled=0.0 if single else nats / most),
-            f"± {stderr:.4f}",
-            f"{low[index]:.3f} – {high[index]:.3f}",
-            f"{bits:.3f}",
-            probability(p_value),
-            _OUTCOMES[int(outcome[index])],
-        ]
-        for index, (nats, stderr, bits, p_value) in enumerate(zip(*flat, strict=True))
-        if index < MOST_ROWS
-    ]
-    head = ["nats", "error", "95% interval", "bits", "p", "outcome"]
-    total = outcome.size
-    rest = f"the first {MOST_ROWS} of {total:,} pairs; " if total > MOST_ROWS else ""
-    return table(
-        head if single else ["pair", *head],
-        rows,
-        title="Mutual information",
-        below=[rest + _how(found)],
-        names=0 if single else 1,
+    low, high, nats, stderr, bits, p_value, outcome = (
+        np.atleast_1d(values).ravel()[:MOST_ROWS]
+        for values in (
+            *found.interval(), found.nats, found.stderr, found.bits, found.p_value, found.outcome
+        )
+    )  # fmt: skip
+    cells = pd.DataFrame(
+        {
+            "pair": [str(pair) for pair in range(len(nats))],
+            "nats": [f"{value:.4f}" for value in nats],
+            "error": [f"± {value:.4f}" for value in stderr],
+            "95% interval": [f"{begin:.3f} – {end:.3f}" for begin, end in zip(low, high, strict=True)],
+            "bits": [f"{value:.3f}" for value in bits],
+            "p": list(map(probability, p_value)),
+            "outcome": [_OUTCOMES[int(code)] for code in outcome],
+        }
     )
+    title, how = "Mutual information", _how(found)
+    if found.nats.ndim == 0:
+        return table(cells.drop(columns="pair"), title=title, below=[how], names=0)
+    total = found.nats.size
+    rest = f"the first {MOST_ROWS} of {total:,} pairs; " if total > MOST_ROWS else ""
+    bars = {"nats": nats / max(float(found.nats.max(initial=0.0)), 1e-300)}
+    return table(cells, title=title, below=[rest + how], bars=bars)
 
 
 def _matrix(found: Estimate) -> str:
-    """Nats of the first pairs, shaded by their size; what a column tells of itself is not shaded."""
+    """Nats of the first pairs, shaded by their size; the entropy of a column is not shaded."""
     count, across = found.nats.shape
-    nats = found.nats[:MOST_ROWS, :MOST_COLUMNS]
     own = np.eye(count, across, dtype=bool) & _of_one_table(found)
     others = found.nats[~own]
-    most = max(float(others.max()), 1e-300)
-    rows: list[Row] = [
-        [str(index), *(Cell(f"{value:.3f}", shade=0 if itself else value / most) for value, itself in cells)]
-        for index, cells in enumerate(map(zip, nats, own))
-    ]
+    nats, own = found.nats[:MOST_ROWS, :MOST_COLUMNS], own[:MOST_ROWS, :MOST_COLUMNS]
+    columns = [str(column) for column in range(nats.shape[1])]
+    cells = pd.DataFrame(nats, columns=columns).map("{:.3f}".format)
+    cells.insert(0, "", [str(row) for row in range(len(nats))])
+    shades = dict(zip(columns, np.where(own, 0, nats / max(float(others.max()), 1e-300)).T, strict=True))
     below = [f"mean {others.mean():.4f} nats; {_how(found)}"]
     if own.any():
         below.insert(0, "on the diagonal: the entropy of each column, not in the mean")
     if nats.size < found.nats.size:
         below.insert(0, f"the first {nats.shape[0]} x {nats.shape[1]} of {count:,} x {across:,} pairs")
     heading = f"Mutual information of {count:,} x {across:,} pairs, nats"
-    return table(["", *map(str, range(nats.shape[1]))], rows, title=heading, below=below)
+    return table(cells, title=heading, below=below, shades=shades)
 
 
 def _of_one_table(found: Estimate) -> bool:

@@ -1,4 +1,4 @@
-"""The network as a graph of information: its communities, and what flows in and out."""
+"""The network as a graph of information: communities, inflow and outflow, betweenness."""
 
 from __future__ import annotations
 
@@ -11,9 +11,16 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from nif.core.types import Links, SumErrors
+from nif.flow.paths import clipped, variances
+from nif.flow.strongest import strongest
 
 NO_COMMUNITY = -1
-"""Community of a unit that no link with information reaches."""
+"""Community of a unit without any link that carries information."""
+
+
+MOST_LINKS = 1_000_000
+"""Communities and betweenness of a larger network are those of its strongest links: Leiden's algorithm takes
+some 20 seconds for as many."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,23 +31,39 @@ class Graph:
         sizes: Units in each layer; units are numbered through all layers in order.
         ends: First and second unit of each link.
         nats: Weight of each link, above 0.
+        left_out: The number of weaker links of more than 0 nats that are not in the graph.
     """
 
     sizes: tuple[int, ...]
     ends: Int[np.ndarray, "link 2"]
     nats: Float[np.ndarray, " link"]
+    left_out: int = 0
 
     @classmethod
-    def of(cls, sizes: Sequence[int], links: Sequence[Links]) -> Graph:
-        """The graph without the links of 0 nats or less."""
-        offset = np.concatenate([[0], np.cumsum(sizes)])
-        ends = [np.zeros((0, 2), dtype=np.int64)]
+    def of(cls, sizes: Sequence[int], links: Sequence[Links], most: int | None = None) -> Graph:
+        """The graph without the links of 0 nats or less.
+
+        Args:
+            sizes: Units in each layer.
+            links: Of all pairs of layers.
+            most: The largest number of links; of more, the strongest are taken. None takes all.
+        """
+        first = np.concatenate([[0], np.cumsum(sizes)])
+        total = sum(int((between.stored("nats") > 0).sum()) for between in links)
+        if most is not None and total > most:
+            kept = strongest(links, sizes, most)
+            order = np.lexsort((kept.target, kept.source))
+            ends = np.stack([kept.source, kept.target], axis=1)[order]
+            return cls(tuple(sizes), ends, kept.nats[order], total - most)
+        parts = [np.zeros((0, 2), dtype=np.int64)]
         nats = [np.zeros(0)]
-        for found in links:
-            source, target = np.nonzero(found.nats > 0)
-            ends.append(np.stack([source + offset[found.source], target + offset[found.target]], axis=1))
-            nats.append(found.nats[source, target])
-        return cls(tuple(sizes), np.concatenate(ends), np.concatenate(nats))
+        for between in links:
+            values = between.values("nats")
+            cells = np.flatnonzero(values > 0)
+            source, target = between.units(cells)
+            parts.append(np.stack([source + first[between.source], target + first[between.target]], axis=1))
+            nats.append(values[cells])
+        return cls(tuple(sizes), np.concatenate(parts), np.concatenate(nats))
 
     @property
     def units(self) -> int:
@@ -48,7 +71,7 @@ class Graph:
         return sum(self.sizes)
 
     def to_igraph(self, *, directed: bool = True) -> igraph.Graph:
-        """The same as igraph knows it, without attributes."""
+        """The same graph in igraph, without attributes."""
         return igraph.Graph(n=self.units, edges=self.ends, directed=directed)
 
 
@@ -58,7 +81,7 @@ class Communities:
 
     Attributes:
         label: Group of each unit, 0 for the largest; -1 for a unit without any link that carries information.
-        modularity: How clear the grouping is: 0 is no better than chance, 1 is the most.
+        modularity: Clarity of the grouping: 0 is no better than chance, 1 is the maximum.
     """
 
     label: Int[np.ndarray, " unit"]
@@ -66,10 +89,10 @@ class Communities:
 
 
 def communities(graph: Graph, seed: int = 0) -> Communities:
-    """Leiden's grouping of the undirected graph, each link weighing its nats.
+    """Leiden's grouping of the undirected graph, weighted by nats.
 
-    Draws from a generator of its own; Python's and numpy's random state stay as they are. igraph has one
-    generator for all callers and does not tell which, so afterwards it is igraph's default again.
+    Draws from a separate generator; Python's and numpy's random states are preserved. igraph has one
+    generator for all callers and does not say which, so afterwards it is igraph's default again.
 
     References:
         Traag, Waltman & van Eck (2019), From Louvain to Leiden, https://doi.org/10.1038/s41598-019-41695-z
@@ -78,13 +101,13 @@ def communities(graph: Graph, seed: int = 0) -> Communities:
         return Communities(np.full(graph.units, NO_COMMUNITY), 0.0)
     igraph.set_random_number_generator(random.Random(seed))
     try:
-        found = graph.to_igraph(directed=False).community_leiden(
+        clustering = graph.to_igraph(directed=False).community_leiden(
             "modularity", weights=graph.nats.tolist(), n_iterations=-1
         )
     finally:
         igraph.set_random_number_generator(random)
-    label = np.asarray(found.membership, dtype=np.int64)
-    return Communities(_by_size(label, graph), float(found.quality))
+    label = np.asarray(clustering.membership, dtype=np.int64)
+    return Communities(_by_size(label, graph), float(clustering.quality))
 
 
 def _by_size(label: Int[np.ndarray, " unit"], graph: Graph) -> Int[np.ndarray, " unit"]:
@@ -98,42 +121,42 @@ def _by_size(label: Int[np.ndarray, " unit"], graph: Graph) -> Int[np.ndarray, "
 
 
 def inflow(sizes: Sequence[int], links: Sequence[Links]) -> Float[np.ndarray, " unit"]:
-    """Nats that come into each unit from earlier layers, negative links counted as 0."""
+    """Nats into each unit from earlier layers, negative links counted as 0."""
     sums = [np.zeros(size) for size in sizes]
-    for found in links:
-        sums[found.target] += np.maximum(found.nats, 0).sum(axis=0)
+    for between in links:
+        sums[between.target] += clipped(between).sum(axis=0)
     return np.concatenate(sums)
 
 
 def outflow(sizes: Sequence[int], links: Sequence[Links]) -> Float[np.ndarray, " unit"]:
-    """Nats that go from each unit to later layers, negative links counted as 0."""
+    """Nats out of each unit to later layers, negative links counted as 0."""
     sums = [np.zeros(size) for size in sizes]
-    for found in links:
-        sums[found.source] += np.maximum(found.nats, 0).sum(axis=1)
+    for between in links:
+        sums[between.source] += clipped(between).sum(axis=1)
     return np.concatenate(sums)
 
 
 def flow_stderr(
     sizes: Sequence[int], links: Sequence[Links], errors: SumErrors | None = None
 ) -> tuple[Float[np.ndarray, " unit"], Float[np.ndarray, " unit"]]:
-    """Standard errors of inflow and outflow: as the rows of data tell, else of independent links."""
+    """Standard errors of inflow and outflow: those of `errors`, else of independent links."""
     if errors is not None and errors.inflow is not None and errors.outflow is not None:
         return errors.inflow, errors.outflow
     into = [np.zeros(size) for size in sizes]
     out = [np.zeros(size) for size in sizes]
-    for found in links:
-        variance = np.where(found.nats > 0, found.stderr**2, 0.0)
-        into[found.target] += variance.sum(axis=0)
-        out[found.source] += variance.sum(axis=1)
+    for between in links:
+        variance = variances(between, clip=True)
+        into[between.target] += variance.sum(axis=0)
+        out[between.source] += variance.sum(axis=1)
     return np.sqrt(np.concatenate(into)), np.sqrt(np.concatenate(out))
 
 
 def layer_stderr(
     sizes: Sequence[int], links: Sequence[Links], errors: SumErrors | None = None
 ) -> tuple[Float[np.ndarray, " layer"], Float[np.ndarray, " layer"]]:
-    """The same of the sums over all units of each layer."""
-    if errors is not None and errors.into_layers is not None and errors.out_of_layers is not None:
-        return errors.into_layers, errors.out_of_layers
+    """Standard errors of the inflow and outflow of each layer, summed over its units."""
+    if errors is not None and errors.layer_inflow is not None and errors.layer_outflow is not None:
+        return errors.layer_inflow, errors.layer_outflow
     first = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     into, out = flow_stderr(sizes, links)
     return np.sqrt(np.add.reduceat(into**2, first)), np.sqrt(np.add.reduceat(out**2, first))
@@ -147,7 +170,7 @@ PerUnit = Float[np.ndarray, " unit"]
 
 @dataclass(frozen=True, eq=False)
 class Betweenness:
-    """How central each unit is.
+    """The betweenness of each unit.
 
     Attributes:
         pairs: Pairs of units whose shortest path leads through each unit; equal paths share their pair.
@@ -169,10 +192,10 @@ def betweenness(graph: Graph, seed: int = 0, most_work: float = MOST_WORK) -> Be
     Args:
         graph: Links that carry information, each to a unit with a higher number.
         seed: Chooses the sampled units.
-        most_work: Links that lie ahead of the units that paths start from, summed over these. Where all
-            units would exceed it, paths start only from a sample: one unit at random from each of as many
-            equal stretches of all units as this allows, so that every layer has its share. The counts are
-            scaled to all units: an unbiased estimate.
+        most_work: Limits the number of links behind a start, summed over all starts. If all units would
+            exceed it, paths start from a sample only: the units are divided into equal stretches, and one
+            unit is drawn from each, so that every layer is represented. The counts are scaled to all units:
+            an unbiased estimate.
 
     References:
         Freeman (1977); Brandes (2001), A faster algorithm for betweenness centrality; Brandes & Pich (2007),
@@ -193,7 +216,7 @@ def betweenness(graph: Graph, seed: int = 0, most_work: float = MOST_WORK) -> Be
 
 
 def _starts(units: int, affordable: int, seed: int) -> Int[np.ndarray, " start"]:
-    """All units, or one from each of so many equal stretches of them."""
+    """All units, or one from each of `affordable` equal stretches of them."""
     if affordable >= units:
         return np.arange(units)
     places = np.arange(affordable) + np.random.default_rng(seed).uniform(size=affordable)

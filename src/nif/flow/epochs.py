@@ -1,4 +1,4 @@
-"""What is kept of one epoch beside its flow."""
+"""Epochs of a training run: layers, silent units and communities that keep their numbers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 
-from nif.core.html import Cell, Row, short, table
+from nif.core.html import short, table
 from nif.flow import communities as structure
 from nif.flow.flow import Flow
 from nif.flow.significance import silent_units
@@ -18,15 +18,15 @@ from nif.flow.significance import silent_units
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """The units of a flow, layer after layer, without what takes long to compute (betweenness).
+    """The units of a flow, layer after layer, without betweenness, which takes long to compute.
 
     Attributes:
-        flow: What was measured.
+        flow: The measured flow.
         inflow: Nats into each unit.
-        outflow: Nats out of it.
-        silent: Whether it is silent, as in `nif.Flow.neurons`.
-        community: Its community, -1 for none.
-        modularity: How clear the communities are.
+        outflow: Nats out of each unit.
+        silent: Whether each unit is silent, as in `nif.Flow.neurons`.
+        community: The community of each unit, -1 for none.
+        modularity: Clarity of the communities.
     """
 
     flow: Flow
@@ -38,7 +38,7 @@ class Snapshot:
 
     @classmethod
     def of(cls, flow: Flow) -> Snapshot:
-        """Look at a flow.
+        """The snapshot of a flow.
 
         Example:
             >>> from nif.flow.flow import example
@@ -46,14 +46,15 @@ class Snapshot:
             [0.0, 0.0, 0.5, 0.3, 0.2]
         """
         sizes = [len(layer) for layer in flow.layers]
-        found = structure.communities(structure.Graph.of(sizes, flow.links), seed=flow.measurement.seed)
+        graph = structure.Graph.of(sizes, flow.links, structure.MOST_LINKS)
+        grouping = structure.communities(graph, seed=flow.measurement.seed)
         return cls(
             flow,
             structure.inflow(sizes, flow.links),
             structure.outflow(sizes, flow.links),
             silent_units(flow.links, flow.constant),
-            found.label,
-            found.modularity,
+            grouping.label,
+            grouping.modularity,
         )
 
     @property
@@ -93,60 +94,51 @@ def silent_since(epochs: Sequence[int], silent: Bool[np.ndarray, "epoch unit"]) 
 def match_communities(labels: Sequence[Int[np.ndarray, " unit"]]) -> list[Int[np.ndarray, " unit"]]:
     """Communities renumbered so that one keeps its number while its units stay together.
 
-    The last epoch keeps its numbers; going back, every epoch takes those that leave most units with the
-    number they have one epoch later (an assignment problem). Groups without a successor get numbers of their
-    own.
+    The last epoch keeps its numbers; going back, every epoch takes the numbers with which most units keep the
+    number that they have one epoch later (an assignment problem). Groups without a successor get new numbers.
 
     Example:
-        >>> [each.tolist() for each in match_communities([np.array([1, 1, 0, 2]), np.array([0, 0, 1, 1])])]
+        >>> matched = match_communities([np.array([1, 1, 0, 2]), np.array([0, 0, 1, 1])])
+        >>> [label.tolist() for label in matched]
         [[0, 0, 1, 2], [0, 0, 1, 1]]
     """
-    found = [labels[-1]]
+    matched = [labels[-1]]
     free = int(labels[-1].max(initial=-1)) + 1
     for label in reversed(labels[:-1]):
-        groups, after = np.unique(label[label >= 0]), np.unique(found[0][found[0] >= 0])
-        together = np.array([[((label == a) & (found[0] == b)).sum() for b in after] for a in groups])
+        groups, after = np.unique(label[label >= 0]), np.unique(matched[0][matched[0] >= 0])
+        together = np.array([[((label == a) & (matched[0] == b)).sum() for b in after] for a in groups])
         chosen = linear_sum_assignment(-together) if together.size else ((), ())
         number = {groups[a]: int(after[b]) for a, b in zip(*chosen, strict=True) if together[a, b]}
         for group in groups:
             if group not in number:
                 number[group] = free
                 free += 1
-        found.insert(0, np.array([number.get(group, structure.NO_COMMUNITY) for group in label]))
-    return found
+        matched.insert(0, np.array([number.get(group, structure.NO_COMMUNITY) for group in label]))
+    return matched
 
 
 MOST_LAYERS = 24
 
 
-def html_table(title: str, seen: dict[int, Snapshot]) -> str:
-    """What the layers were at the first epoch measured and are at the last."""
-    if not seen:
-        return table([], [], title=title)
-    first, last = (seen[epoch].table() for epoch in (min(seen), max(seen)))
-    most = max(float(last["inflow"].max()), 1e-300)
-    rows: list[Row] = [
-        [
-            short(str(name)),
-            f"{units:,}",
-            f"{before:.3f}",
-            Cell(f"{after:.3f}", filled=after / most),
-            f"{awake:,}",
-            Cell(f"{quiet:,}", filled=quiet / units),
-        ]
-        for name, units, before, after, awake, quiet in zip(
-            last["layer"],
-            last["units"],
-            first["inflow"],
-            last["inflow"],
-            first["silent"],
-            last["silent"],
-            strict=True,
-        )
-    ]
-    left_out = len(rows) - MOST_LAYERS
+def html_table(title: str, snapshots: dict[int, Snapshot]) -> str:
+    """The layers at the first epoch measured and at the last."""
+    if not snapshots:
+        return table(pd.DataFrame(), title=title)
+    begin, end = min(snapshots), max(snapshots)
+    first, last = (snapshots[epoch].table()[:MOST_LAYERS] for epoch in (begin, end))
+    cells = {
+        "layer": [short(str(name)) for name in last["layer"]],
+        "units": last["units"].map("{:,}".format),
+        f"nats in, epoch {begin}": first["inflow"].map("{:.3f}".format),
+        f"nats in, epoch {end}": last["inflow"].map("{:.3f}".format),
+        f"silent, epoch {begin}": first["silent"].map("{:,}".format),
+        f"silent, epoch {end}": last["silent"].map("{:,}".format),
+    }
+    bars = {
+        f"nats in, epoch {end}": (last["inflow"] / max(last["inflow"].max(), 1e-300)).tolist(),
+        f"silent, epoch {end}": (last["silent"] / last["units"]).tolist(),
+    }
+    left_out = len(snapshots[end].flow.layers) - MOST_LAYERS
     below = [f"{left_out:,} more layers are in table()"] if left_out > 0 else []
-    head = ["layer", "units"]
-    head += [f"{what}, epoch {epoch}" for what in ("nats in", "silent") for epoch in (min(seen), max(seen))]
-    below += [f"Modularity {seen[min(seen)].modularity:.3f}, then {seen[max(seen)].modularity:.3f}"]
-    return table(head, rows[:MOST_LAYERS], title=title, below=below)
+    below += [f"Modularity {snapshots[begin].modularity:.3f}, then {snapshots[end].modularity:.3f}"]
+    return table(pd.DataFrame(cells), title=title, below=below, bars=bars)

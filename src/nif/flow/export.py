@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from scipy.stats import norm
 
-from nif.core.errors import InputError
+from nif.core.errors import optional_import
 from nif.core.types import Layer
 from nif.flow.communities import Graph
 from nif.flow.unit_names import distinct
@@ -18,34 +18,33 @@ if TYPE_CHECKING:
     import networkx
     import shap
 
-
-def to_igraph(layers: Sequence[Layer], neurons: pd.DataFrame, graph: Graph) -> igraph.Graph:
-    """Vertices in the order of `neurons`, with its columns; edges with their nats."""
-    found = graph.to_igraph()
-    found.vs["layer"], found.vs["unit"] = map(list, zip(*_places(layers), strict=True))
-    for name, values in neurons.items():
-        found.vs[name] = values.tolist()
-    found.es["nats"] = graph.nats.tolist()
-    return found
+    from nif.flow.flow import Flow
 
 
-def to_networkx(layers: Sequence[Layer], neurons: pd.DataFrame, graph: Graph) -> networkx.DiGraph:
-    """Nodes are ``(layer, unit)``, with the columns of `neurons`; edges with nats and distance."""
-    try:
+def to_igraph(flow: Flow) -> igraph.Graph:
+    """Vertices in the order of the table of neurons, with its columns; edges with their nats."""
+    graph = Graph.of(flow.graph.sizes, flow.links)
+    exported = graph.to_igraph()
+    exported.vs["layer"], exported.vs["unit"] = map(list, zip(*_places(flow.layers), strict=True))
+    for name, values in flow.neurons().items():
+        exported.vs[name] = values.tolist()
+    exported.es["nats"] = graph.nats.tolist()
+    return exported
+
+
+def to_networkx(flow: Flow) -> networkx.DiGraph:
+    """Nodes are ``(layer, unit)``, with the columns of the table of neurons; edges with nats and distance."""
+    with optional_import("to_networkx", "networkx"):
         import networkx
-    except ImportError as error:
-        raise InputError(
-            "to_networkx needs networkx; install it with pip install 'neural-information-flow[networkx]'."
-        ) from error
-    places = _places(layers)
-    found = networkx.DiGraph()
-    rows: list[dict[Any, Any]] = neurons.to_dict("records")
-    found.add_nodes_from(zip(places, rows, strict=True))
-    found.add_edges_from(
+    graph, places = Graph.of(flow.graph.sizes, flow.links), _places(flow.layers)
+    exported = networkx.DiGraph()
+    rows: list[dict[Any, Any]] = flow.neurons().to_dict("records")
+    exported.add_nodes_from(zip(places, rows, strict=True))
+    exported.add_edges_from(
         (places[source], places[target], {"nats": nats, "distance": 1 / nats})
         for (source, target), nats in zip(graph.ends.tolist(), graph.nats.tolist(), strict=True)
     )
-    return found
+    return exported
 
 
 def _places(layers: Sequence[Layer]) -> list[tuple[str, str]]:
@@ -53,7 +52,7 @@ def _places(layers: Sequence[Layer]) -> list[tuple[str, str]]:
 
 
 LEVEL = 0.95
-"""Of the intervals that an explanation carries."""
+"""Level of the intervals of an explanation."""
 
 
 def to_shap(attribution: pd.DataFrame, stderr: pd.DataFrame) -> dict[str, shap.Explanation]:
@@ -66,12 +65,8 @@ def to_shap(attribution: pd.DataFrame, stderr: pd.DataFrame) -> dict[str, shap.E
     Raises:
         InputError: shap is not installed.
     """
-    try:
+    with optional_import("to_shap", "compare"):
         import shap
-    except ImportError as error:
-        raise InputError(
-            "to_shap needs shap; install it with pip install 'neural-information-flow[compare]'."
-        ) from error
     half = norm.ppf(0.5 + LEVEL / 2) * stderr.to_numpy()
     values, names = attribution.to_numpy(), distinct([str(name) for name in attribution.index])
     return {

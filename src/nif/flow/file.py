@@ -1,57 +1,113 @@
-"""A flow as one safetensors file: arrays, and a header of plain text that says what they are."""
+"""A flow as one safetensors file: arrays, and a plain-text header that describes them."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save as serialised
+from safetensors.numpy import save_file
+from scipy.sparse import csr_array
 
 from nif.core.errors import InputError
 from nif.core.files import whole_file
-from nif.core.types import Layer, Links, SumErrors
+from nif.core.types import LINK_ARRAYS, Layer, Links, SumErrors
 from nif.flow.flow import Flow
 from nif.flow.measurement import Measurement
-from nif.flow.tables import ERRORS, NUMBERS
+from nif.flow.significance import unit_p_values
+from nif.flow.strongest import LeftOut, carrying
 
 FORMAT = "nif-flow"
 
-VERSION = 1
-"""Of the layout of the file; a reader refuses what is newer than itself."""
+
+VERSION = 2
+"""Of the layout of the file; a reader refuses newer versions. Files of nif 0.1 have version 1: they hold
+dense arrays only, and other names in `OLD_NAMES`."""
 
 
-def save(flow: Flow, path: str | os.PathLike[str]) -> None:
-    """Write a flow beside `path` and move it there when it is whole.
+OLD_NAMES = {
+    "connected": "joined",
+    "attribution": "by_class",
+    "attribution_total": "over_classes",
+    "layer_inflow": "into_layers",
+    "layer_outflow": "out_of_layers",
+}
+"""Names of arrays, now and in files of version 1."""
+
+
+MOST_LINKS = 10_000_000
+"""A file holds every link of a flow up to here; it then takes 32 bytes a link, 320 MB."""
+
+
+CARRIED = 0.999
+"""Fraction of the absolute nats that the file of a larger flow holds."""
+
+
+def save(flow: Flow, path: str | os.PathLike[str], keep: float | None = None) -> None:
+    """Write a flow beside `path` and move it there when it is complete.
+
+    Args:
+        flow: To be written.
+        path: Of the file.
+        keep: Fraction of the absolute nats to write, by the strongest links; 1.0 for all links. None takes
+            1.0 up to 10 million links, and else 0.999.
 
     Raises:
-        InputError: The path can not be written; what was there before is unchanged.
+        InputError: `keep` is no fraction, or the path cannot be written; what was there before is unchanged.
     """
-    arrays = {f"constant/{index}": flags for index, flags in enumerate(flow.constant)}
-    for index, found in enumerate(flow.links):
-        arrays |= {f"links/{index}/{name}": getattr(found, name) for name in NUMBERS}
-        if found.joined is not None:
-            arrays[f"links/{index}/joined"] = found.joined
-    if flow.errors is not None:
-        known = {name: getattr(flow.errors, name) for name in ERRORS}
-        arrays |= {f"errors/{name}": values for name, values in known.items() if values is not None}
-    whole = {name: np.ascontiguousarray(values) for name, values in arrays.items()}
+    if keep is not None and not 0 < keep <= 1:
+        raise InputError(
+            f"keep is {keep}; expected a fraction of the nats above 0 and up to 1, such as 0.999."
+        )
+    if keep is None:
+        keep = 1.0 if flow.count <= MOST_LINKS else CARRIED
     with whole_file(path, "The flow") as beside:
-        beside.write_bytes(serialised(whole, metadata=_header(flow)))
+        stored = flow if keep == 1 else without_weakest(flow, keep)
+        save_file(_arrays(stored), beside, metadata=_header(stored))
+
+
+def without_weakest(flow: Flow, keep: float) -> Flow:
+    """The flow of the strongest links only; the p-values of its units are still those of all links."""
+    links, count, fraction = carrying(flow.links, keep)
+    if count == 0:
+        return flow
+    before = flow.left_out or LeftOut(0, 0.0, unit_p_values(flow.links, flow.constant))
+    fraction = before.fraction + (1 - before.fraction) * fraction
+    return replace(flow, links=links, left_out=LeftOut(before.links + count, fraction, before.p_value))
+
+
+def _arrays(flow: Flow) -> dict[str, np.ndarray]:
+    arrays = {f"constant/{index}": flags for index, flags in enumerate(flow.constant)}
+    for index, links in enumerate(flow.links):
+        arrays |= {f"links/{index}/{name}": links.stored(name) for name in LINK_ARRAYS}
+        if isinstance(links.connected, csr_array):
+            arrays[f"links/{index}/indptr"] = links.connected.indptr
+            arrays[f"links/{index}/indices"] = links.connected.indices
+        elif links.connected is not None:
+            arrays[f"links/{index}/connected"] = links.connected
+    if flow.errors is not None:
+        known = {name: getattr(flow.errors, name) for name in (field.name for field in fields(SumErrors))}
+        arrays |= {f"errors/{name}": values for name, values in known.items() if values is not None}
+    if flow.left_out is not None:
+        arrays["left_out/p_value"] = flow.left_out.p_value
+    return {name: np.ascontiguousarray(values) for name, values in arrays.items()}
 
 
 def load(path: str | os.PathLike[str]) -> Flow:
-    """Read a flow that `Flow.save` wrote; it equals the one that was saved, bit for bit.
+    """Read a flow that `Flow.save` wrote; it equals the saved one, bit for bit.
+
+    A file of more than 10 million links may hold the strongest only; `Flow.left_out` then says how many are
+    missing.
 
     Args:
         path: Of the file. Nothing in it is run.
 
     Raises:
-        InputError: The file can not be read, is cut short, is no flow, or is of a newer version.
+        InputError: The file cannot be read, is truncated, is no flow, or is of a newer version.
 
     Example:
         >>> import tempfile
@@ -68,29 +124,32 @@ def load(path: str | os.PathLike[str]) -> Flow:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     except (OSError, SafetensorError) as error:
         raise InputError(
-            f"{os.fspath(path)} can not be read as a flow ({error}); give a whole file that flow.save wrote."
+            f"{os.fspath(path)} cannot be read as a flow ({error}); pass a complete file of flow.save."
         ) from error
     try:
         return _flow(header, arrays)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"{os.fspath(path)} is not a whole flow ({error}); measure the network again and save it."
+            f"{os.fspath(path)} is not a complete flow ({error}); measure the network again and save it."
         ) from error
 
 
 def _header(flow: Flow) -> dict[str, str]:
-    return {
+    header = {
         "format": FORMAT,
         "version": str(VERSION),
         "layers": json.dumps([asdict(layer) for layer in flow.layers]),
-        "links": json.dumps([[found.source, found.target] for found in flow.links]),
+        "links": json.dumps([[links.source, links.target] for links in flow.links]),
         "measurement": json.dumps(asdict(flow.measurement)),
     }
+    if flow.left_out is not None:
+        header["left_out"] = json.dumps({"links": flow.left_out.links, "fraction": flow.left_out.fraction})
+    return header
 
 
 def _check_format(header: Mapping[str, str], path: str | os.PathLike[str]) -> None:
     if header.get("format") != FORMAT:
-        raise InputError(f"{os.fspath(path)} holds tensors but no flow; give a file that flow.save wrote.")
+        raise InputError(f"{os.fspath(path)} holds tensors but no flow; pass a file written by flow.save.")
     version = header.get("version", "")
     if not version.isdigit() or int(version) > VERSION:
         raise InputError(
@@ -99,26 +158,45 @@ def _check_format(header: Mapping[str, str], path: str | os.PathLike[str]) -> No
         )
 
 
-def _flow(header: Mapping[str, str], arrays: Mapping[str, np.ndarray]) -> Flow:
-    layers = tuple(_layer(given) for given in json.loads(header["layers"]))
+def _flow(header: Mapping[str, str], arrays: dict[str, np.ndarray]) -> Flow:
+    layers = tuple(_layer(described) for described in json.loads(header["layers"]))
     ends = json.loads(header["links"])
     links = tuple(
-        Links(
-            int(source),
-            int(target),
-            **{name: arrays[f"links/{index}/{name}"] for name in NUMBERS},
-            joined=arrays.get(f"links/{index}/joined"),
-        )
+        _links(arrays, f"links/{index}", int(source), int(target), layers)
         for index, (source, target) in enumerate(ends)
     )
     constant = tuple(arrays[f"constant/{index}"] for index in range(len(layers)))
-    errors = (
-        SumErrors(**{name: arrays[f"errors/{name}"] for name in ERRORS if f"errors/{name}" in arrays})
-        if "errors/by_class" in arrays
+    measurement = Measurement.read(json.loads(header["measurement"]))
+    left_out = (
+        LeftOut(**json.loads(header["left_out"]), p_value=arrays["left_out/p_value"])
+        if "left_out" in header
         else None
     )
-    return Flow(layers, links, constant, Measurement.read(json.loads(header["measurement"])), errors)
+    return Flow(layers, links, constant, measurement, _errors(arrays), left_out)
 
 
-def _layer(given: Mapping[str, Any]) -> Layer:
-    return Layer(given["name"], given["kind"], tuple(given["units"]), tuple(given.get("shape", ())))
+def _links(
+    arrays: Mapping[str, np.ndarray], prefix: str, source: int, target: int, layers: Sequence[Layer]
+) -> Links:
+    values = {name: arrays[f"{prefix}/{name}"] for name in LINK_ARRAYS}
+    connected: np.ndarray | csr_array | None = _named(arrays, prefix, "connected")
+    if f"{prefix}/indptr" in arrays:
+        indices, begin = arrays[f"{prefix}/indices"], arrays[f"{prefix}/indptr"]
+        shape = len(layers[source]), len(layers[target])
+        connected = csr_array((np.ones(len(indices), dtype=bool), indices, begin), shape=shape)
+    return Links(source, target, **values, connected=connected)
+
+
+def _errors(arrays: Mapping[str, np.ndarray]) -> SumErrors | None:
+    known: dict[str, Any] = {field.name: _named(arrays, "errors", field.name) for field in fields(SumErrors)}
+    return None if known["attribution"] is None else SumErrors(**known)
+
+
+def _named(arrays: Mapping[str, np.ndarray], prefix: str, name: str) -> np.ndarray | None:
+    """An array under its name, or under the one that it has in files of version 1."""
+    return arrays.get(f"{prefix}/{name}", arrays.get(f"{prefix}/{OLD_NAMES.get(name, name)}"))
+
+
+def _layer(described: Mapping[str, Any]) -> Layer:
+    shape = tuple(described.get("shape", ()))
+    return Layer(described["name"], described["kind"], tuple(described["units"]), shape)

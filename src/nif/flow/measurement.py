@@ -1,4 +1,4 @@
-"""How a flow was measured; stored with it and shown beside its numbers."""
+"""How a flow was measured: stored with the flow and shown with its results."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Measurement:
         return cls(method=method, options={**options, "automatic": automatic, "terms": terms}, **now)
 
     def lines(self) -> list[str]:
-        """The same in sentences, for a reader.
+        """The measurement in sentences.
 
         Example:
             >>> options = {"estimator": "Mine()", "automatic": True, "terms": 85}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -17,35 +18,47 @@ from scipy.sparse import csr_array
 
 from nif.core.types import Layer, Links, SumErrors
 
-Matrix = Float[np.ndarray, "_ _"]
+Matrix: TypeAlias = Float[np.ndarray, "_ _"] | csr_array
+"""``[source, target]``; sparse if the links are stored so."""
 
 Weigh = Callable[[Links], Matrix]
 """Takes the weight of each link from the links between two layers."""
 
 SPARSE = 0.05
-"""Share of links with information below which zeros are left out of a product."""
+"""Fraction of nonzero weights below which a sparse product is faster than a dense one."""
+
+
+LARGEST_DENSE = 2**22
+"""Pairs of units up to which links that are stored sparse are multiplied dense above that fraction."""
+
+
+CANDIDATES = 2**22
+"""Links that may lie on a strongest path and are compared at a time; they take some 60 bytes each."""
 
 
 def clipped(links: Links) -> Matrix:
-    """Weights in which links with less than 0 nats count as 0: no path goes through them."""
-    return np.maximum(links.nats, 0.0)
+    """Weights in which links of less than 0 nats count as 0: no path passes through them."""
+    return links.matrix(np.maximum(links.stored("nats"), 0.0))
 
 
 def signed(links: Links) -> Matrix:
     """Weights as they were measured, negative ones included."""
-    return links.nats
+    return links.matrix(links.stored("nats"))
 
 
 def variances(links: Links, *, clip: bool) -> Matrix:
     """Squared standard errors; where clipping holds a link at 0, a small error does not move it."""
-    squared = links.stderr**2
-    return np.where(links.nats > 0, squared, 0.0) if clip else squared
+    squared = links.stored("stderr") ** 2
+    return links.matrix(np.where(links.stored("nats") > 0, squared, 0.0) if clip else squared)
 
 
-def _few(weights: Matrix) -> Matrix | csr_array:
-    """The same matrix, without its zeros where there is little else: then products cost as much as links."""
-    sparse = weights.size > 0 and np.count_nonzero(weights) < SPARSE * weights.size
-    return csr_array(weights) if sparse else weights
+def _for_product(weights: Matrix) -> Matrix:
+    """The same matrix, dense or sparse: whichever is multiplied faster."""
+    pairs = weights.shape[0] * weights.shape[1]
+    if not isinstance(weights, np.ndarray):
+        dense = pairs <= LARGEST_DENSE and weights.count_nonzero() >= SPARSE * pairs
+        return weights.toarray() if dense else weights
+    return csr_array(weights) if np.count_nonzero(weights) < SPARSE * pairs else weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,8 +82,8 @@ class Dag:
             An array ``[unit, column]`` for each layer.
         """
         sums = [np.zeros((size, end.shape[1])) for size in self.sizes[:-1]] + [end]
-        for found in sorted(self.links, key=lambda each: -each.source):
-            sums[found.source] += _few(weigh(found)) @ sums[found.target]
+        for links in sorted(self.links, key=lambda links: -links.source):
+            sums[links.source] += _for_product(weigh(links)) @ sums[links.target]
         return sums
 
     def onward(self, weigh: Weigh, start: Float[np.ndarray, "row feature"]) -> list[np.ndarray]:
@@ -82,8 +95,8 @@ class Dag:
         sums = [np.zeros((len(start), size)) for size in self.sizes]
         for layer, columns in zip(self.features, self._by_layer(start), strict=True):
             sums[layer] += columns
-        for found in sorted(self.links, key=lambda each: each.target):
-            sums[found.target] += sums[found.source] @ _few(weigh(found))
+        for links in sorted(self.links, key=lambda links: links.target):
+            sums[links.target] += sums[links.source] @ _for_product(weigh(links))
         return sums
 
     def at_features(self, by_layer: Sequence[np.ndarray]) -> Float[np.ndarray, "feature column"]:
@@ -147,9 +160,9 @@ def attribution_stderr(
     end = np.eye(dag.sizes[-1]) if of is None else of
     after = dag.toward(weigh, end)
     variance = np.zeros((len(start), end.shape[1]))
-    for found in dag.links:
-        behind = _few(variances(found, clip=clip)) @ after[found.target] ** 2
-        variance += before[found.source] ** 2 @ behind
+    for links in dag.links:
+        behind = _for_product(variances(links, clip=clip)) @ after[links.target] ** 2
+        variance += before[links.source] ** 2 @ behind
     return np.sqrt(variance)
 
 
@@ -230,9 +243,9 @@ def strongest_paths(dag: Dag, source: tuple[int, int], target: tuple[int, int], 
     nowhere = np.zeros(first.shape, dtype=np.int64)
     best = {source[0]: _Best(first, nowhere, nowhere, nowhere)}
     for layer in range(source[0] + 1, target[0] + 1):
-        into = [found for found in dag.links if found.target == layer and found.source in best]
+        into = [links for links in dag.links if links.target == layer and links.source in best]
         if into:
-            best[layer] = _extended(best, sorted(into, key=lambda each: each.source), k)
+            best[layer] = _extended(best, sorted(into, key=lambda links: links.source), k)
     if target[0] not in best:
         return []
     ends = best[target[0]].product[:, target[1]]
@@ -240,24 +253,58 @@ def strongest_paths(dag: Dag, source: tuple[int, int], target: tuple[int, int], 
 
 
 def _extended(best: dict[int, _Best], into: Sequence[Links], k: int) -> _Best:
-    """The best k into each unit of a layer, from the best into all layers that feed it."""
-    products = np.concatenate([_candidates(best[found.source], found) for found in into])
-    steps = np.concatenate([_steps(best[found.source], found.source) for found in into])
-    chosen = largest(products, k)
-    layer, unit, rank = np.moveaxis(steps[chosen], -1, 0)
-    return _Best(np.take_along_axis(products, chosen, axis=0), layer, unit, rank)
+    """The best k into each unit of a layer, from the best into all layers that feed it; some units a time."""
+    before = [best[links.source].product for links in into]
+    ranks = max(map(len, before))
+    product = np.concatenate([np.pad(paths, [(0, ranks - len(paths)), (0, 0)]) for paths in before], axis=1)
+    first = np.cumsum([0, *(links.shape[0] for links in into)])
+    places = [np.full(links.shape[0], links.source) for links in into], map(np.arange, np.diff(first))
+    layer, unit = map(np.concatenate, map(list, places))
+    slots = [_slots(links, begin) for links, begin in zip(into, first, strict=False)]
+    step = max(1, CANDIDATES // max(1, sum(len(nats) for nats, _ in slots)))
+    parts = []
+    for start in range(0, into[0].shape[1], step):
+        nats, units = (
+            np.concatenate([half[:, start : start + step] for half in side])
+            for side in zip(*slots, strict=True)
+        )
+        largest_products, units, rank = _largest_extensions(product, nats, units, k)
+        parts.append((largest_products, layer[units], unit[units], rank))
+    return _Best(*(np.concatenate(arrays, axis=1) for arrays in zip(*parts, strict=True)))
 
 
-def _candidates(before: _Best, found: Links) -> Float[np.ndarray, "candidate target"]:
-    extended = before.product.T[:, :, None] * clipped(found)[:, None, :]
-    return extended.reshape(-1, found.nats.shape[1])
+def _slots(
+    links: Links, first: int
+) -> tuple[Float[np.ndarray, "slot target"], Int[np.ndarray, "slot target"]]:
+    """Nats of the links into each target, and the source unit of each, counted from `first`.
+
+    Where a unit has fewer links than others, 0 nats and any unit.
+    """
+    nats = np.maximum(links.values("nats"), 0.0)
+    if links.connected is None:
+        units = np.arange(first, first + links.shape[0])[:, None]
+        return links.incoming(nats, 0.0), np.broadcast_to(units, links.shape)
+    return links.incoming(nats, 0.0), links.incoming(links.units()[0] + first, first)
 
 
-def _steps(before: _Best, layer: int) -> Int[np.ndarray, "candidate 3"]:
-    """Layer, unit and rank of each candidate, in the order of `_candidates`."""
-    ranks, units = before.product.shape
-    unit, rank = np.divmod(np.arange(units * ranks), ranks)
-    return np.stack([np.full_like(unit, layer), unit, rank], axis=1)
+def _largest_extensions(
+    product: Float[np.ndarray, "rank unit"],
+    nats: Float[np.ndarray, "slot target"],
+    units: Int[np.ndarray, "slot target"],
+    k: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The k largest products of a path into a unit and a link out of it, that unit, and the rank of the path.
+
+    The k links whose product with the first path of their unit is largest suffice: k paths lead through them
+    that no path through another link exceeds.
+    """
+    chosen = np.sort(largest(product[0, units] * nats, k), axis=0)
+    nats, units = np.take_along_axis(nats, chosen, axis=0), np.take_along_axis(units, chosen, axis=0)
+    extended = np.moveaxis(product[:, units], 0, 1) * nats[:, None]
+    candidates = extended.reshape(-1, nats.shape[1])
+    chosen = largest(candidates, k)
+    slot, rank = np.divmod(chosen, len(product))
+    return np.take_along_axis(candidates, chosen, axis=0), np.take_along_axis(units, slot, axis=0), rank
 
 
 def _traced(best: dict[int, _Best], first: int, target: tuple[int, int], rank: int) -> Path:
@@ -272,7 +319,7 @@ def _traced(best: dict[int, _Best], first: int, target: tuple[int, int], rank: i
 
 def between(dag: Dag, source: tuple[int, int], target: tuple[int, int]) -> float:
     """Sum of the products of all paths from one unit to another."""
-    inside = tuple(found for found in dag.links if found.source >= source[0] and found.target <= target[0])
+    inside = tuple(links for links in dag.links if links.source >= source[0] and links.target <= target[0])
     start = np.zeros((1, dag.sizes[source[0]]))
     start[0, source[1]] = 1.0
     sums = Dag(dag.sizes, inside, features=(source[0],)).onward(clipped, start)

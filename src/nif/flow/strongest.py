@@ -1,14 +1,15 @@
-"""The strongest links of a network, when there are too many to show."""
+"""The strongest links of a network that has too many to show, store or group."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy.sparse import csr_array
 
-from nif.core.types import Links
+from nif.core.types import LINK_ARRAYS, UNCONNECTED, Links
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,12 +17,13 @@ class Strongest:
     """Links sorted by their nats, most first; units are numbered through all layers.
 
     Attributes:
-        source: Unit each link leads from.
-        target: Unit it leads to.
-        nats: Its weight, above 0.
+        source: First unit of each link.
+        target: Second unit of each link.
+        nats: Weight of each link, above 0.
         stderr: Standard error of the weight.
-        p_value: Of its relevance.
-        of: How many links have more than 0 nats.
+        p_value: Of the relevance.
+        of: The number of links of more than 0 nats.
+        fraction: Of the nats of these, the fraction that the links here carry.
     """
 
     source: Int[np.ndarray, " link"]
@@ -30,40 +32,121 @@ class Strongest:
     stderr: Float[np.ndarray, " link"]
     p_value: Float[np.ndarray, " link"]
     of: int
+    fraction: float
 
     def in_drawing_order(self) -> Strongest:
         """In the order to draw them, so that the strongest lie on top."""
-        return Strongest(
-            self.source[::-1],
-            self.target[::-1],
-            self.nats[::-1],
-            self.stderr[::-1],
-            self.p_value[::-1],
-            self.of,
-        )
+        names = ("source", "target", "nats", "stderr", "p_value")
+        return replace(self, **{name: getattr(self, name)[::-1] for name in names})
 
 
-def strongest(links: Sequence[Links], sizes: Sequence[int], most: int) -> Strongest:
-    """The links with the most nats, at most so many, and none of 0 nats or less."""
+def strongest(
+    links: Sequence[Links], sizes: Sequence[int], most: int, fraction: float | None = None
+) -> Strongest:
+    """The links with the most nats, and none of 0 nats or less.
+
+    Args:
+        links: Of all pairs of layers.
+        sizes: Units in each layer.
+        most: The largest number of links.
+        fraction: If there are more, fewer may do: those that carry this fraction of all nats above 0.
+    """
     first = np.concatenate([[0], np.cumsum(sizes)])
-    parts = [_strongest_between(found, most) for found in links]
-    both = list(zip(links, parts, strict=True))
-    source = np.concatenate([rows + first[found.source] for found, (rows, _) in both])
-    target = np.concatenate([columns + first[found.target] for found, (_, columns) in both])
-    nats = np.concatenate([found.nats[cells] for found, cells in both])
-    stderr = np.concatenate([found.stderr[cells] for found, cells in both])
-    p_value = np.concatenate([found.p_value[cells] for found, cells in both])
+    parts = [(between, _strongest_between(between, most)) for between in links]
+    nats = np.concatenate([between.values("nats")[cells] for between, cells in parts])
+    total = sum(int((between.stored("nats") > 0).sum()) for between in links)
+    whole = float(sum(np.maximum(between.stored("nats"), 0.0).sum() for between in links))
     order = np.argsort(-nats, kind="stable")[:most]
-    total = sum(int((found.nats > 0).sum()) for found in links)
-    return Strongest(source[order], target[order], nats[order], stderr[order], p_value[order], total)
+    if fraction is not None and total > most:
+        order = order[: np.searchsorted(np.cumsum(nats[order]), fraction * whole) + 1]
+    ends = [between.units(cells) for between, cells in parts]
+    source, target = (
+        np.concatenate(
+            [
+                units[end] + first[(between.source, between.target)[end]]
+                for units, between in zip(ends, links, strict=True)
+            ]
+        )[order]
+        for end in (0, 1)
+    )
+    stderr, p_value = (
+        np.concatenate([between.values(name)[cells] for between, cells in parts])[order]
+        for name in ("stderr", "p_value")
+    )
+    carried = float(nats[order].sum()) / whole if len(order) < total else 1.0
+    return Strongest(source, target, nats[order], stderr, p_value, total, carried)
 
 
-def _strongest_between(found: Links, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows and columns of the strongest links between two layers, in the order of the table."""
-    nats = found.nats.ravel()
-    cells = np.flatnonzero(nats > 0)
-    if len(cells) > most:
-        weakest = np.partition(nats[cells], len(cells) - most)[len(cells) - most]
-        cells = cells[nats[cells] >= weakest]
-    rows, columns = np.divmod(cells, found.nats.shape[1])
-    return rows, columns
+@dataclass(frozen=True, eq=False)
+class LeftOut:
+    """The weakest links of a large flow, which its file does not hold.
+
+    Attributes:
+        links: The number of links.
+        fraction: Of the absolute nats of all links, the fraction that they carry.
+        p_value: Of each unit, from the p-values of all its links.
+    """
+
+    links: int
+    fraction: float
+    p_value: Float[np.ndarray, " unit"]
+
+    def __str__(self) -> str:
+        return f"{self.links:,} weakest links, {self.fraction:.2%} of the absolute nats, are not in the file"
+
+
+def carrying(links: Sequence[Links], fraction: float) -> tuple[tuple[Links, ...], int, float]:
+    """The links that carry a fraction of the absolute nats of all, as few as can be.
+
+    Returns:
+        The links that stay, the number of the others, and the fraction that these carry.
+
+    Example:
+        >>> nats = np.array([[0.6, -0.3, 0.1, 0.0]])
+        >>> kept, left_out, carried = carrying([Links(0, 1, nats, nats, nats, nats)], 0.9)
+        >>> kept[0].values("nats").tolist(), left_out, round(carried, 6)
+        ([0.6, -0.3], 2, 0.1)
+    """
+    sizes = np.abs(np.concatenate([between.values("nats") for between in links]))
+    sizes[::-1].sort()  # largest first
+    sums = np.cumsum(sizes)
+    last = min(int(np.searchsorted(sums, fraction * sums[-1] * (1 - 1e-12))), len(sizes) - 1)
+    threshold, carried = sizes[last], sums[last] / sums[-1] if sums[-1] else 1.0
+    del sizes, sums
+    kept = tuple(_at_least(between, threshold) for between in links)
+    left_out = sum(between.count for between in links) - sum(between.count for between in kept)
+    return kept, left_out, float(1 - carried)
+
+
+def _at_least(links: Links, threshold: float) -> Links:
+    """The links of at least these absolute nats."""
+    strong = np.abs(links.stored("nats")) >= threshold
+    if not links.sparse:
+        connected = strong if links.connected is None else strong & links.connected
+        values = {name: np.where(connected, links.stored(name), UNCONNECTED[name]) for name in LINK_ARRAYS}
+        return Links(links.source, links.target, **values, connected=connected)
+    rows, columns = links.units(np.flatnonzero(strong))
+    flags = csr_array((np.ones(len(rows), dtype=bool), (rows, columns)), shape=links.shape)
+    values = {name: links.stored(name)[strong] for name in LINK_ARRAYS}
+    return Links(links.source, links.target, **values, connected=flags)
+
+
+def _strongest_between(links: Links, most: int) -> Int[np.ndarray, " link"]:
+    """Positions of the strongest links between two layers, in the order of `Links.values`."""
+    nats = links.values("nats")
+    return with_largest(nats, np.flatnonzero(nats > 0), most)
+
+
+def with_largest(
+    values: Float[np.ndarray, " link"], places: Int[np.ndarray, " place"], most: int
+) -> Int[np.ndarray, " some"]:
+    """Those of some places, in their order, that hold the largest values; more than `most` if values tie.
+
+    Example:
+        >>> with_largest(np.array([1.0, 3.0, 2.0, 2.0]), np.arange(4), 2).tolist()
+        [1, 2, 3]
+    """
+    if len(places) <= most:
+        return places
+    kept = values[places]
+    return places[kept >= np.partition(kept, len(kept) - most)[len(kept) - most]]

@@ -3,49 +3,78 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, Int
+from scipy.sparse import issparse
+from scipy.stats import false_discovery_control
 
-from nif.core.statistics import benjamini_hochberg
-from nif.core.types import Layer, Links, SumErrors
+from nif.core.errors import InputError
+from nif.core.types import LINK_ARRAYS, Layer, Links, SumErrors
 from nif.flow.paths import Path
-from nif.flow.significance import Flags
-
-NUMBERS = ("nats", "stderr", "p_value", "relevance")
-"""Arrays of `Links`."""
-
-ERRORS = ("by_class", "over_classes", "shares", "inflow", "outflow", "into_layers", "out_of_layers")
-"""Arrays of `SumErrors`; the last four may be None."""
+from nif.flow.strongest import LeftOut, with_largest
 
 
-def edges(layers: Sequence[Layer], links: Sequence[Links]) -> pd.DataFrame:
-    """One row for each link, source by source."""
-    table = pd.concat([_edges_between(layers, found) for found in links], ignore_index=True)
-    return table.assign(q_value=benjamini_hochberg(table["p_value"].to_numpy()))
+def edges(
+    layers: Sequence[Layer], links: Sequence[Links], top: int | None = None, left_out: int = 0
+) -> pd.DataFrame:
+    """One row for each link, source by source; or those with the most nats, largest first.
+
+    Args:
+        layers: Of the links.
+        links: Between the layers.
+        top: The number of rows; all if None.
+        left_out: Links that are missing here, and count as tests of a high p-value.
+    """
+    if top is not None and top < 1:
+        raise InputError(f"top is {top}; expected 1 or more links, or None for all.")
+    p_values = np.concatenate([between.values("p_value") for between in links])
+    q_values = false_discovery_control(p_values)
+    if left_out:
+        q_values = np.minimum(q_values * (1 + left_out / len(q_values)), 1.0)
+    rows = np.arange(len(p_values)) if top is None else _largest(links, top)
+    end = np.cumsum([between.count for between in links])
+    parts = [
+        _edges_between(layers, between, rows[(rows >= last - between.count) & (rows < last)], last)
+        for between, last in zip(links, end, strict=True)
+    ]
+    parts = [part for part in parts if len(part)] or parts[:1]  # an empty one changes types
+    table = pd.concat(parts, ignore_index=True).assign(q_value=q_values[rows])
+    return table if top is None else table.set_axis(rows).sort_values("nats", ascending=False, kind="stable")
 
 
-def _edges_between(layers: Sequence[Layer], found: Links) -> pd.DataFrame:
-    source, target = layers[found.source], layers[found.target]
-    table = pd.DataFrame(
+def _largest(links: Sequence[Links], top: int) -> Int[np.ndarray, " row"]:
+    """Positions of the links with the most nats, in order."""
+    nats = np.concatenate([between.values("nats") for between in links])
+    rows = with_largest(nats, np.arange(len(nats)), top)
+    return np.sort(rows[np.argsort(-nats[rows], kind="stable")[:top]])
+
+
+def _edges_between(
+    layers: Sequence[Layer], links: Links, rows: Int[np.ndarray, " row"], end: int
+) -> pd.DataFrame:
+    """Some links between two layers, the last of which has its row before `end`."""
+    source, target = layers[links.source], layers[links.target]
+    places = rows - (end - links.count)
+    of_source, of_target = links.units(places)
+    return pd.DataFrame(
         {
             "source_layer": source.name,
-            "source_unit": np.repeat(np.array(source.units, dtype=object), len(target)),
+            "source_unit": np.array(source.units, dtype=object)[of_source],
             "target_layer": target.name,
-            "target_unit": np.tile(np.array(target.units, dtype=object), len(source)),
-            "nats": found.nats.ravel(),
-            "stderr": found.stderr.ravel(),
-            "p_value": found.p_value.ravel(),
+            "target_unit": np.array(target.units, dtype=object)[of_target],
+            **{name: links.values(name)[places] for name in ("nats", "stderr", "p_value")},
         }
     )
-    return table if found.joined is None else table[found.joined.ravel()]
 
 
 def by_feature(
     features: Sequence[int], layers: Sequence[Layer], values: Float[np.ndarray, "feature label"]
 ) -> pd.DataFrame:
-    """Features x classes; with the shape of the picture that the features are, where they are one."""
+    """Features x classes; with the shape of the image if the features are the pixels of one."""
     table = pd.DataFrame(
         values,
         index=pd.Index([unit for layer in features for unit in layers[layer].units], name="feature"),
@@ -63,36 +92,47 @@ def unit_index(layers: Sequence[Layer]) -> pd.MultiIndex:
     return pd.MultiIndex.from_tuples(names, names=["layer", "unit"])
 
 
-def paths(layers: Sequence[Layer], found: Sequence[Path], whole: float) -> pd.DataFrame:
+def paths(layers: Sequence[Layer], strongest: Sequence[Path], whole: float) -> pd.DataFrame:
     """One row for each path, strongest first, with its share of the whole."""
     named = [
         tuple((layers[layer].name, layers[layer].units[unit]) for layer, unit in path.places)
-        for path in found
+        for path in strongest
     ]
-    products = np.array([path.product for path in found], dtype=np.float64)
-    shares = products / whole if len(found) else products
+    products = np.array([path.product for path in strongest], dtype=np.float64)
+    shares = products / whole if len(strongest) else products
     return pd.DataFrame(
         {
             "product": products,
             "share": shares,
             "path": pd.Series(named, index=range(len(named)), dtype=object),
         }
-    ).set_axis(pd.RangeIndex(1, len(found) + 1, name="rank"))
+    ).set_axis(pd.RangeIndex(1, len(strongest) + 1, name="rank"))
 
 
-def same_numbers(links: Sequence[Links], others: Sequence[Links], flags: Flags, other_flags: Flags) -> bool:
-    """Whether two flows of the same layers hold the same bits."""
-    if [(each.source, each.target) for each in links] != [(each.source, each.target) for each in others]:
-        return False
-    return all(map(np.array_equal, flags, other_flags)) and all(
-        np.array_equal(getattr(one, name), getattr(other, name))  # None equals None
+def same_links(links: Sequence[Links], others: Sequence[Links]) -> bool:
+    """Whether two flows of the same layers have links of the same bits."""
+    ends, other_ends = ([(between.source, between.target) for between in some] for some in (links, others))
+    return ends == other_ends and all(
+        _same_pairs(one, other)
+        and all(np.array_equal(one.stored(name), other.stored(name)) for name in LINK_ARRAYS)
         for one, other in zip(links, others, strict=True)
-        for name in (*NUMBERS, "joined")
     )
 
 
-def same_errors(one: SumErrors | None, other: SumErrors | None) -> bool:
-    """Whether both have the same bits, or none."""
+def _same_pairs(one: Links, other: Links) -> bool:
+    if one.sparse != other.sparse or one.shape != other.shape:
+        return False
+    if issparse(one.connected) and issparse(other.connected):
+        names = ("indptr", "indices")
+        return all(
+            np.array_equal(getattr(one.connected, name), getattr(other.connected, name)) for name in names
+        )
+    flags: list[Any] = [one.connected, other.connected]
+    return np.array_equal(*flags)  # None equals None
+
+
+def same_values(one: SumErrors | LeftOut | None, other: SumErrors | LeftOut | None) -> bool:
+    """Whether both have the same bits, or are None."""
     if one is None or other is None:
         return one is other
-    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in ERRORS)
+    return all(np.array_equal(getattr(one, field.name), getattr(other, field.name)) for field in fields(one))

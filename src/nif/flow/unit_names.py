@@ -1,19 +1,18 @@
-"""From the name of a unit to its place, and back."""
+"""Find units by their names."""
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from nif.core.errors import InputError
+from nif.core.errors import InputError, nearest
 from nif.core.types import Layer
 
 Place = tuple[int, int]
-"""A unit as indices of its layer and of itself there."""
+"""A unit as the index of its layer and its index there."""
 
 Named = str | tuple[str, str | int]
-"""A unit as a user names it: by its name, or by its layer with its name or index there."""
+"""A unit as a user names it: its name, or its layer with its name or index there."""
 
 
 def place_of(layers: Sequence[Layer], unit: Named, candidates: Sequence[int]) -> Place:
@@ -22,7 +21,7 @@ def place_of(layers: Sequence[Layer], unit: Named, candidates: Sequence[int]) ->
     Args:
         layers: All layers.
         unit: ``"petal width"``, ``("relu1", "relu1[3]")`` or ``("relu1", 3)``.
-        candidates: Indices of the layers in which a bare name is looked for first; all others come after.
+        candidates: Indices of the layers that are searched first for a bare name.
 
     Raises:
         InputError: No such unit (the nearest name is suggested), or several.
@@ -58,28 +57,22 @@ def _by_name(layers: Sequence[Layer], name: str, candidates: Sequence[int]) -> P
 
 def _within(layer: Layer, unit: str | int) -> int:
     if isinstance(unit, str):
-        found = [index for index, name in enumerate(layer.units) if name == unit]
-        if len(found) > 1:
+        places = [index for index, name in enumerate(layer.units) if name == unit]
+        if len(places) > 1:
             raise InputError(
-                f"Layer {layer.name!r} has {len(found)} units named {unit!r}; name one as "
-                f"({layer.name!r}, {found[0]})."
+                f"Layer {layer.name!r} has {len(places)} units named {unit!r}; name one as "
+                f"({layer.name!r}, {places[0]})."
             )
-        if not found:
+        if not places:
             raise InputError(f"Layer {layer.name!r} has no unit {unit!r}.{nearest(unit, layer.units)}")
-        return found[0]
+        return places[0]
     if not -len(layer) <= unit < len(layer):
         raise InputError(f"Layer {layer.name!r} has {len(layer)} units; there is no unit {unit}.")
     return int(unit) % len(layer)
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A sentence that suggests the nearest known name, if any comes near."""
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f" Did you mean {near[0]!r}?" if near else ""
-
-
 def distinct(names: Sequence[str]) -> list[str]:
-    """The names, with their place behind those that occur more than once.
+    """The names; those that occur more than once have their index appended.
 
     Example:
         >>> distinct(["a", "b", "a"])

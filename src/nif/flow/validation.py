@@ -1,4 +1,4 @@
-"""Refuse layers and links that can not be a flow, with the first thing that is wrong."""
+"""Check that layers and links form a flow; the first problem is raised."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from nif.core.errors import InputError
-from nif.core.types import Layer, Links, SumErrors
+from nif.core.types import LINK_ARRAYS, Layer, Links, SumErrors
 
 
 def check(layers: Sequence[Layer], links: Sequence[Links], constant: Sequence[np.ndarray]) -> None:
@@ -25,26 +25,25 @@ def check(layers: Sequence[Layer], links: Sequence[Links], constant: Sequence[np
             "an output layer and links between them."
         )
     _check_layers(layers, constant)
-    for found in links:
-        _check_ends(layers, found)
-        for name in ("nats", "stderr", "p_value", "relevance"):
-            _check_values(layers, found, name)
-    twice = [
-        ends for ends, count in Counter((each.source, each.target) for each in links).items() if count > 1
-    ]
+    for between in links:
+        _check_ends(layers, between)
+        for name in LINK_ARRAYS:
+            _check_values(layers, between, name)
+    pairs = Counter((between.source, between.target) for between in links)
+    twice = [ends for ends, count in pairs.items() if count > 1]
     if twice:
         raise InputError(
-            f"Layers {twice[0]} are linked more than once; give one Links for each pair of layers."
+            f"Layers {twice[0]} are linked more than once; pass one Links for each pair of layers."
         )
 
 
 def _check_layers(layers: Sequence[Layer], constant: Sequence[np.ndarray]) -> None:
     twice = [name for name, count in Counter(layer.name for layer in layers).items() if count > 1]
     if twice:
-        raise InputError(f"Two layers are named {twice[0]!r}; give every layer a name of its own.")
+        raise InputError(f"Two layers are named {twice[0]!r}; give every layer its own name.")
     empty = [layer.name for layer in layers if len(layer) == 0]
     if empty:
-        raise InputError(f"Layer {empty[0]!r} has no units; leave it out.")
+        raise InputError(f"Layer {empty[0]!r} has no units; remove it.")
     _check_pictures(layers)
     widths = [np.shape(flags) for flags in constant]
     if widths != [(len(layer),) for layer in layers]:
@@ -59,34 +58,33 @@ def _check_pictures(layers: Sequence[Layer]) -> None:
         if layer.shape and math.prod(layer.shape) != len(layer):
             raise InputError(
                 f"Layer {layer.name!r} has {len(layer)} units and the shape {layer.shape}; expected "
-                "a shape of as many, or () for none."
+                "a shape of that many units, or () for none."
             )
 
 
-def _check_ends(layers: Sequence[Layer], found: Links) -> None:
-    if not 0 <= found.source < found.target < len(layers):
+def _check_ends(layers: Sequence[Layer], links: Links) -> None:
+    if not 0 <= links.source < links.target < len(layers):
         raise InputError(
-            f"Links lead from layer {found.source} to layer {found.target}; expected an earlier and a later "
+            f"Links lead from layer {links.source} to layer {links.target}; expected an earlier and a later "
             f"one of the {len(layers)} layers, counted from 0 in order of execution."
         )
 
 
-def _check_values(layers: Sequence[Layer], found: Links, name: str) -> None:
-    values = getattr(found, name)
-    ends = f"from {layers[found.source].name!r} to {layers[found.target].name!r}"
-    expected = (len(layers[found.source]), len(layers[found.target]))
-    if np.shape(values) != expected:
-        raise InputError(f"{name} of the links {ends} has shape {np.shape(values)}; expected {expected}.")
-    if found.joined is not None and np.shape(found.joined) != expected:
-        raise InputError(
-            f"joined of the links {ends} has shape {np.shape(found.joined)}; expected {expected}."
-        )
+def _check_values(layers: Sequence[Layer], links: Links, name: str) -> None:
+    values = links.stored(name)
+    ends = f"from {layers[links.source].name!r} to {layers[links.target].name!r}"
+    expected = (len(layers[links.source]), len(layers[links.target]))
+    shape = links.shape if links.connected is not None else values.shape
+    if shape != expected:
+        raise InputError(f"{name} of the links {ends} has shape {shape}; expected {expected}.")
     if not np.isfinite(values).all():
         bad = int((~np.isfinite(values)).sum())
         raise InputError(
             f"{name} of the links {ends} has {bad} NaN or infinite values; set links that were not measured "
             "to 0."
         )
+    if values.size == 0:
+        return
     if name == "stderr" and np.min(values) < 0:
         raise InputError(f"stderr of the links {ends} has negative values; a standard error is 0 or more.")
     if name == "p_value" and (np.min(values) < 0 or np.max(values) > 1):
@@ -94,19 +92,19 @@ def _check_values(layers: Sequence[Layer], found: Links, name: str) -> None:
 
 
 def check_errors(sizes: Sequence[int], features: int, errors: SumErrors | None) -> None:
-    """Refuse errors of a network of another size, and what is no standard error.
+    """Check the shapes and values of standard errors of sums.
 
     Raises:
         InputError: An array of the wrong shape, NaN, infinite or negative values.
     """
     if errors is None:
         return
-    expected = {"by_class": (features, sizes[-1]), "over_classes": (features,), "shares": (features,)}
-    expected |= dict.fromkeys(("inflow", "outflow"), (sum(sizes),))
-    expected |= dict.fromkeys(("into_layers", "out_of_layers"), (len(sizes),))
+    required = {"attribution": (features, sizes[-1]), "attribution_total": (features,), "shares": (features,)}
+    expected = required | dict.fromkeys(("inflow", "outflow"), (sum(sizes),))
+    expected |= dict.fromkeys(("layer_inflow", "layer_outflow"), (len(sizes),))
     for name, shape in expected.items():
         values = getattr(errors, name)
-        if values is None and name not in ("by_class", "over_classes", "shares"):
+        if values is None and name not in required:
             continue
         if np.shape(values) != shape:
             raise InputError(f"{name} of the errors has shape {np.shape(values)}; expected {shape}.")

@@ -10,8 +10,7 @@ import pandas as pd
 from jaxtyping import Float
 from scipy.stats import norm
 
-from nif.core.errors import InputError
-from nif.flow.unit_names import nearest
+from nif.core.errors import InputError, nearest
 from nif.plots.axes import INK, LETTER, SMALL, SOFT, TEXT, above, new_axes, plain, points, short
 from nif.plots.palette import COMMUNITIES, OTHER
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from nif.core.errors import InputError
+from nif.core.errors import optional_import
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,12 +41,8 @@ def new_axes(width: float, height: float, place: tuple[float, float, float, floa
     Raises:
         InputError: matplotlib is not installed.
     """
-    try:
+    with optional_import("A plot", "plot"):
         from matplotlib import pyplot
-    except ImportError as error:
-        raise InputError(
-            "A plot needs matplotlib; install it with pip install 'neural-information-flow[plot]'."
-        ) from error
     if place is not None:
         return pyplot.figure(figsize=(width, height)).add_axes(place)
     return pyplot.figure(figsize=(width, height), layout="constrained").add_subplot()

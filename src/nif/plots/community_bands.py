@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, SupportsIndex
 import numpy as np
 from jaxtyping import Float, Int
 
-from nif.flow import communities as structure
-from nif.flow.paths import Dag, clipped, throughput
+from nif.flow.paths import clipped, throughput
 from nif.plots.axes import (
     INK,
     LETTER,
@@ -104,20 +103,22 @@ def communities(flow: Flow, *, ax: Axes | None = None) -> Axes:
 
 def bands_of(flow: Flow) -> Bands:
     """What is drawn, as numbers."""
-    dag = Dag.of(flow.layers, flow.links)
-    graph = structure.Graph.of(dag.sizes, flow.links)
-    label = structure.communities(graph, seed=flow.measurement.seed).label
+    dag = flow.graph
+    label = flow.communities.label
     group = np.where((label < 0) | (label >= GROUPS - 1), GROUPS - 1, label)
     member = [np.eye(GROUPS)[part] for part in np.split(group, np.cumsum(dag.sizes)[:-1])]
     before = dag.onward(clipped, np.ones((1, dag.feature_count)))
     after = dag.toward(clipped, np.ones((dag.sizes[-1], 1)))
     total = max(float(before[-1].sum()), np.finfo(float).tiny)
     between = {}
-    for found in flow.links:
-        share = before[found.source].T / total * clipped(found) * after[found.target][:, 0]
-        between[found.source, found.target] = member[found.source].T @ share @ member[found.target]
-    through = [share @ of for share, of in zip(throughput(dag), member, strict=True)]
-    return Bands(np.stack(through), np.stack([of.sum(axis=0) for of in member]).astype(np.int64), between)
+    for links in flow.links:
+        begun = member[links.source].T * (before[links.source][0] / total)
+        between[links.source, links.target] = begun @ (
+            clipped(links) @ (after[links.target] * member[links.target])
+        )
+    through = [share @ groups for share, groups in zip(throughput(dag), member, strict=True)]
+    units = np.stack([groups.sum(axis=0) for groups in member]).astype(np.int64)
+    return Bands(np.stack(through), units, between)
 
 
 def _tops(through: Float[np.ndarray, "layer group"], used: np.ndarray) -> Float[np.ndarray, "layer group"]:

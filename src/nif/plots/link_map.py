@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from nif.core.errors import InputError
+from nif.core.errors import InputError, nearest
 from nif.core.types import Layer, Links
 from nif.flow import communities as structure
-from nif.flow.unit_names import nearest
+from nif.flow.paths import clipped
 from nif.plots.axes import INK, LETTER, SMALL, SOFT, TEXT, new_axes, points, short, text_size
 from nif.plots.palette import colours
 
@@ -26,6 +26,10 @@ BELOW_ZERO, ZERO, ABOVE_ZERO = "#B35806", "#FFFFFF", ("#9CC9E8", "#0072B2", "#00
 
 STRIP = 6.0
 """Points of the strips that show the communities."""
+
+
+MOST_CELLS = 2_000
+"""Cells along a side of the map: more units share one."""
 
 
 class Side(NamedTuple):
@@ -64,14 +68,14 @@ def links(
         >>> ax.images[0].get_array().shape
         (2, 2)
     """
-    found = _between(flow, source, target)
-    communities = _communities(flow)
-    nats = found.nats
-    rows = _side(flow.layers[found.source], communities[found.source], np.maximum(nats, 0).sum(axis=1))
-    columns = _side(flow.layers[found.target], communities[found.target], np.maximum(nats, 0).sum(axis=0))
-    shown = nats[np.ix_(rows.order, columns.order)]
-    ax = _new_axes(shown.shape) if ax is None else ax
-    _draw(ax, shown)
+    between = _between(flow, source, target)
+    ends = np.cumsum([len(layer) for layer in flow.layers])[:-1]
+    communities = np.split(flow.communities.label, ends)
+    nats = clipped(between)
+    rows = _side(flow.layers[between.source], communities[between.source], nats.sum(axis=1))
+    columns = _side(flow.layers[between.target], communities[between.target], nats.sum(axis=0))
+    ax = _new_axes(between.shape) if ax is None else ax
+    _draw(ax, _cells(between, rows, columns), between.shape)
     _name(ax, rows, columns)
     _strips(ax, rows, columns)
     return ax
@@ -79,14 +83,14 @@ def links(
 
 def _between(flow: Flow, source: str | int, target: str | int | None) -> Links:
     begin = _layer(flow.layers, source)
-    ends = sorted(found.target for found in flow.links if found.source == begin)
+    ends = sorted(links.target for links in flow.links if links.source == begin)
     fed = ", ".join(repr(flow.layers[end].name) for end in ends) or "no layer"
     if target is None and ends:
         target = ends[0]
     end = None if target is None else _layer(flow.layers, target)
-    for found in flow.links:
-        if (found.source, found.target) == (begin, end):
-            return found
+    for between in flow.links:
+        if (between.source, between.target) == (begin, end):
+            return between
     raise InputError(
         f"There are no links from layer {flow.layers[begin].name!r} to {target!r}; it feeds {fed}."
     )
@@ -103,14 +107,6 @@ def _layer(layers: Sequence[Layer], named: str | int) -> int:
     return int(named) % len(layers)
 
 
-def _communities(flow: Flow) -> list[Int[np.ndarray, " unit"]]:
-    """The community of every unit, layer by layer."""
-    sizes = [len(layer) for layer in flow.layers]
-    graph = structure.Graph.of(sizes, flow.links)
-    label = structure.communities(graph, seed=flow.measurement.seed).label
-    return np.split(label, np.cumsum(sizes)[:-1])
-
-
 def _side(layer: Layer, community: Int[np.ndarray, " unit"], nats: Float[np.ndarray, " unit"]) -> Side:
     """Communities from the largest, within each the units with most nats first, units in none last."""
     alone = community == structure.NO_COMMUNITY
@@ -125,13 +121,31 @@ def _new_axes(shape: tuple[int, ...]) -> Axes:
     )
 
 
-def _draw(ax: Axes, nats: Float[np.ndarray, "source target"]) -> None:
+def _cells(between: Links, rows: Side, columns: Side) -> Float[np.ndarray, "row column"]:
+    """Nats of the links in order; of more units than fit, the largest in size of neighbouring links."""
+    if max(between.shape) <= MOST_CELLS:
+        return between.nats[np.ix_(rows.order, columns.order)]
+    sides = [min(size, MOST_CELLS) for size in between.shape]
+    row, column = (
+        (np.argsort(side.order) * cells // len(side.order))[units]
+        for side, cells, units in zip((rows, columns), sides, between.units(), strict=True)
+    )
+    most, least = np.zeros((2, sides[0] * sides[1]))
+    np.maximum.at(most, row * sides[1] + column, between.values("nats"))
+    np.minimum.at(least, row * sides[1] + column, between.values("nats"))
+    return np.where(most >= -least, most, least).reshape(sides)
+
+
+def _draw(ax: Axes, nats: Float[np.ndarray, "row column"], shape: tuple[int, ...]) -> None:
     from matplotlib.colors import TwoSlopeNorm
 
     most, least = max(float(nats.max()), 1e-9), min(float(nats.min()), 0.0)
     # Below zero has as much of the scale as it has of the nats, and zero is white.
     scale = TwoSlopeNorm(0.0, min(least, -1e-9), most)
-    image = ax.imshow(nats, aspect="auto", cmap=_colours(least, most), norm=scale, interpolation="nearest")
+    extent = (-0.5, shape[1] - 0.5, shape[0] - 0.5, -0.5)
+    image = ax.imshow(
+        nats, aspect="auto", cmap=_colours(least, most), norm=scale, interpolation="nearest", extent=extent
+    )
     bar = ax.figure.colorbar(image, ax=ax, shrink=0.8, pad=0.02)
     bar.ax.set_yscale("linear")
     if least == 0:

@@ -116,8 +116,8 @@ class _Picture:
         from matplotlib.collections import LineCollection
         from matplotlib.colors import to_rgba_array
 
-        found = strongest(self.flow.links, self.sizes, MOST_LINKS).in_drawing_order()
-        source, target, nats = found.source, found.target, found.nats
+        links = strongest(self.flow.links, self.sizes, MOST_LINKS).in_drawing_order()
+        source, target, nats = links.source, links.target, links.nats
         share = nats / nats.max() if len(nats) else nats
         faint = 0.85 / (1 + len(nats) / 400) ** 0.4
         lines = LineCollection(
@@ -128,7 +128,7 @@ class _Picture:
             zorder=1,
         )
         self.ax.add_collection(lines, autolim=False)
-        return len(nats), found.of
+        return len(nats), links.of
 
     def units(self) -> None:
         """A disc for each unit: colour is community, size betweenness, hollow is silent."""
@@ -178,7 +178,7 @@ class _Picture:
 
     def legend(self, shown: tuple[int, int]) -> None:
         """What colour, size and width mean, and what was left out."""
-        strongest_link = max(float(found.nats.max()) for found in self.flow.links)
+        strongest_link = max(float(links.stored("nats").max(initial=0.0)) for links in self.flow.links)
         drawn = f"the strongest {shown[0]:,} of {shown[1]:,} links" if shown[0] < shown[1] else "links"
         meaning = (
             f"colour: community · size: betweenness · hollow: silent · width: nats of {drawn}, "

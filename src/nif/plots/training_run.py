@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
+from scipy.optimize import isotonic_regression
 
-from nif.core.errors import InputError
+from nif.core.errors import InputError, optional_import
 from nif.core.types import Layer
 from nif.flow.epochs import Snapshot, match_communities
 from nif.plots.axes import INK, SMALL, SMALLEST, SOFT, TEXT, plain, points, short
@@ -43,12 +44,8 @@ def draw(snapshots: dict[int, Snapshot], axes: Sequence[Axes] | None) -> list[Ax
 
 
 def _new_axes() -> Sequence[Axes]:
-    try:
+    with optional_import("A plot", "plot"):
         from matplotlib import pyplot
-    except ImportError as error:
-        raise InputError(
-            "A plot needs matplotlib; install it with pip install 'neural-information-flow[plot]'."
-        ) from error
     ratios = {"height_ratios": (2.2, 1.3, 3.0)}
     _, axes = pyplot.subplots(
         PANELS, 1, figsize=(6.8, 7.6), sharex=True, layout="constrained", gridspec_kw=ratios
@@ -109,14 +106,7 @@ def apart(places: Float[np.ndarray, " name"], step: float, room: float) -> Float
     order = np.argsort(places, kind="stable")
     steps = step * np.arange(len(places))
     free = places[order] - steps
-    # The nearest non-decreasing sequence (pool adjacent violators), which keeps each step.
-    blocks: list[list[float]] = []
-    for value in free:
-        blocks.append([value, 1.0])
-        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
-            (mean, count), (earlier, before) = blocks.pop(), blocks.pop()
-            blocks.append([(mean * count + earlier * before) / (count + before), count + before])
-    level = np.concatenate([np.full(int(count), mean) for mean, count in blocks]) if blocks else free
+    level = isotonic_regression(free).x if len(free) else free  # the nearest non-decreasing sequence
     moved = np.empty_like(places)
     last = max(room - step * max(len(places) - 1, 0), 0.0)
     moved[order] = np.clip(level, 0.0, last) + steps

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from nif.core.errors import InputError
-from nif.core.html import Cell, Row, short, table
+from nif.core.html import short, table
 from nif.pruning.file import Shapes, save_pruned
 from nif.pruning.removal import Kept
 from nif.pruning.size import Size
@@ -112,22 +112,19 @@ MOST_LAYERS = 8
 
 
 def html_table(pruned: Pruned) -> str:
-    """Criterion and size before and after, removed units by layer, and the notes."""
-    before, after = pruned.size_before, pruned.size_after
-    rows: list[Row] = [
-        [
-            pruned.score,
-            f"{pruned.score_before:.4g}",
-            Cell(f"{pruned.score_after:.4g}", strong=True),
-            f"{pruned.score_after - pruned.score_before:+.2g}",
-        ]
-    ]
-    for name, shown in _SIZES.items():
-        old, new = float(getattr(before, name)), float(getattr(after, name))
-        digits = ",.3g" if name == "milliseconds" else ",.0f"
-        left = new / old if old else 1.0
-        rows.append([shown, f"{old:{digits}}", Cell(f"{new:{digits}}", filled=left), f"{left - 1:+.0%}"])
-    return table(["", "before", "after", "change"], rows, title=_title(pruned), below=_below(pruned))
+    """Criterion and size before and after, the layers of removed units, and the notes."""
+    before, after = asdict(pruned.size_before), asdict(pruned.size_after)
+    left = {name: after[name] / before[name] if before[name] else 1.0 for name in _SIZES}
+    digits = {name: ",.3g" if name == "milliseconds" else ",.0f" for name in _SIZES}
+    change = f"{pruned.score_after - pruned.score_before:+.2g}"
+    cells = {
+        "": [pruned.score, *_SIZES.values()],
+        "before": [f"{pruned.score_before:.4g}", *(f"{before[name]:{digits[name]}}" for name in _SIZES)],
+        "after": [f"{pruned.score_after:.4g}", *(f"{after[name]:{digits[name]}}" for name in _SIZES)],
+        "change": [change, *(f"{left[name] - 1:+.0%}" for name in _SIZES)],
+    }
+    bars = {"after": [0.0, *left.values()]}
+    return table(pd.DataFrame(cells), title=_title(pruned), below=_below(pruned), bars=bars)
 
 
 def _title(pruned: Pruned) -> str:

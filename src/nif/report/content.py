@@ -11,7 +11,7 @@ import pandas as pd
 
 from nif.core.types import Layer
 from nif.flow import communities as structure
-from nif.flow.paths import Dag, attribution
+from nif.flow.paths import Dag, attribution, clipped
 from nif.flow.strongest import Strongest, strongest
 from nif.plots.layout import heights
 from nif.plots.palette import COMMUNITIES, COMMUNITIES_ON_DARK, OTHER
@@ -23,7 +23,11 @@ if TYPE_CHECKING:
     from nif.flow.flow import Flow
 
 MOST_LINKS = 200_000
-"""The strongest links go into the page; what is left out is said there."""
+"""The strongest links of a larger network are in the page, which says how many it leaves out."""
+
+
+CARRIED = 0.999
+"""Fraction of all nats above 0 that suffices for fewer links still."""
 
 STARTS = "betweenness_starts"
 
@@ -49,10 +53,10 @@ class Content:
     arrays: dict[str, np.ndarray]
 
 
-def content(flow: Flow, dag: Dag, pruned: Removal | None = None) -> Content:
-    """What to show of a flow, and of what pruning did to its network."""
-    neurons = flow.neurons()
-    links = strongest(flow.links, dag.sizes, MOST_LINKS)
+def content(flow: Flow, pruned: Removal | None = None) -> Content:
+    """The data of a page about a flow, and about the pruning of its network."""
+    dag, neurons = flow.graph, flow.neurons()
+    links = strongest(flow.links, dag.sizes, MOST_LINKS, CARRIED)
     last = len(dag.sizes) - 1
     places = heights(dag.sizes, flow.links, fixed=[*dag.features, last])
     return Content(
@@ -90,31 +94,30 @@ def _links(links: Strongest) -> dict[str, np.ndarray]:
 
 def _attribution(flow: Flow, dag: Dag) -> dict[str, np.ndarray]:
     """Of each class, and in the last column of all classes together, with an error of its own."""
-    errors = flow._errors
+    errors = flow.sum_errors
     labels = dag.sizes[-1]
     of = np.concatenate([np.eye(labels), np.ones((labels, 1))], axis=1)
     return {
         # A product over many layers can leave the range of 32 bits at either end.
         "attribution": attribution(dag, of=of).astype("<f8"),
-        "attribution_stderr": np.column_stack([errors.by_class, errors.over_classes]).astype("<f8"),
+        "attribution_stderr": np.column_stack([errors.attribution, errors.attribution_total]).astype("<f8"),
     }
 
 
 def _meta(flow: Flow, dag: Dag, neurons: pd.DataFrame, links: Strongest) -> dict[str, Any]:
     silent = int(neurons["silent"].sum())
-    total = sum(found.count for found in flow.links)
     estimator = flow.measurement.options.get("estimator", flow.measurement.method)
     return {
-        "summary": f"{_widths(dag.sizes)} units, {total:,} links, {links.of:,} of them with "
+        "summary": f"{_widths(dag.sizes)} units, {flow.count:,} links, {links.of:,} of them with "
         f"information; {silent:,} of {len(neurons):,} neurons silent at .05; {estimator}, "
         f"{flow.measurement.samples:,} samples",
         "layers": _layers(flow, neurons),
         "features": list(dag.features),
-        "pairs": sorted([found.source, found.target] for found in flow.links),
+        "pairs": sorted([between.source, between.target] for between in flow.links),
         "interval": FROM_ROWS if flow.errors else FROM_LINKS,
         "links": {
             "left_out": links.of - len(links.nats),
-            "all_nats": float(sum(np.maximum(found.nats, 0).sum() for found in flow.links)),
+            "all_nats": float(sum(clipped(between).sum() for between in flow.links)),
         },
         "modularity": flow.modularity,
         "central": "betweenness, estimated" if _sampled(neurons) else "betweenness",
@@ -207,9 +210,15 @@ def _sampled(neurons: pd.DataFrame) -> bool:
 
 
 def _caveats(flow: Flow, neurons: pd.DataFrame, links: Strongest) -> list[str]:
-    found = caveats(flow.measurement)
+    sentences = caveats(flow.measurement)
+    if neurons.attrs["communities_left_out"]:
+        sentences.insert(
+            0,
+            f"Communities and betweenness are those of the strongest {structure.MOST_LINKS:,} links; "
+            f"{neurons.attrs['communities_left_out']:,} weaker ones are not in them.",
+        )
     if _sampled(neurons):
-        found.insert(
+        sentences.insert(
             0,
             f"Betweenness is estimated from the shortest paths that start at {neurons.attrs[STARTS]:,} of "
             f"{len(neurons):,} units, drawn at random by the seed: do not rank units by small differences of "
@@ -217,12 +226,14 @@ def _caveats(flow: Flow, neurons: pd.DataFrame, links: Strongest) -> list[str]:
         )
     left_out = links.of - len(links.nats)
     if left_out:
-        found.insert(
+        sentences.insert(
             0,
-            f"This page holds the strongest {len(links.nats):,} links and leaves out {left_out:,} weaker "
-            "ones. Sums, attributions and centralities were computed from all; paths shown here from those "
-            "held.",
+            f"This page holds the strongest {len(links.nats):,} links, which carry {links.fraction:.1%} of "
+            f"the nats, and leaves out {left_out:,} weaker ones. Sums, attributions and centralities were "
+            "computed from all links; paths shown here use those in the page.",
         )
+    if flow.left_out:
+        sentences.insert(0, f"{flow.left_out}. They are in no sum here.")
     if not links.of:
-        found.insert(0, "No link carries more than 0 nats, so there is nothing to see in the network.")
-    return found
+        sentences.insert(0, "No link carries more than 0 nats, so the network shows nothing.")
+    return sentences

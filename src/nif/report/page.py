@@ -16,7 +16,6 @@ import numpy as np
 
 from nif.core.errors import InputError
 from nif.core.files import whole_file
-from nif.flow.paths import Dag
 from nif.report.content import Content, content
 from nif.report.pruning import Removal
 
@@ -32,7 +31,7 @@ SCRIPTS = (
 """In the order in which they are joined to one script."""
 
 
-def write(flow: Flow, dag: Dag, path: str | os.PathLike[str], pruned: Removal | None = None) -> None:
+def write(flow: Flow, path: str | os.PathLike[str], pruned: Removal | None = None) -> None:
     """Write the page beside `path` and move it there when it is whole.
 
     Raises:
@@ -40,7 +39,7 @@ def write(flow: Flow, dag: Dag, path: str | os.PathLike[str], pruned: Removal | 
             is unchanged.
     """
     with whole_file(path, "The report") as beside:
-        shown = content(flow, dag, pruned)
+        shown = content(flow, pruned)
         with beside.open("w", encoding="utf-8", newline="\n") as file:
             file.writelines(pieces(shown))
 
@@ -105,7 +104,7 @@ class Embedded:
         )
 
 
-def embedded(flow: Flow, dag: Dag, pruned: Removal | None, height: int) -> Embedded:
+def embedded(flow: Flow, pruned: Removal | None, height: int) -> Embedded:
     """The page of a flow in a frame.
 
     Raises:
@@ -113,4 +112,4 @@ def embedded(flow: Flow, dag: Dag, pruned: Removal | None, height: int) -> Embed
     """
     if height < LOWEST:
         raise InputError(f"height is {height}; expected {LOWEST} pixels or more, such as 700.")
-    return Embedded("".join(pieces(content(flow, dag, pruned))), height)
+    return Embedded("".join(pieces(content(flow, pruned))), height)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 import torch
+from scipy.sparse import csr_array
 from torch import Tensor, nn
 
 import nif
@@ -16,7 +17,6 @@ from nif.estimators.ranks import normal_scores
 from nif.flow.communities import flow_stderr, layer_stderr
 from nif.flow.flow import Flow
 from nif.flow.paths import Dag, attribution, independent_errors
-from nif.flow.tables import ERRORS
 from nif.measures.association.decomposition import beta_for, redundancy_weights
 from nif.measures.association.errors import ROWS, Terms, attribution_errors
 from nif.measures.association.pointwise import Columns, Tables
@@ -89,7 +89,8 @@ def changes(dag: Dag, terms: Terms) -> list[np.ndarray]:
         x, y = terms.activations[found.source], terms.activations[found.target]
         relevance = terms.between[found.source, found.target] * added(x, y, terms.influence)
         within = terms.within[found.source] * added(x, x, terms.influence)
-        joined = np.ones(found.nats.shape) if found.joined is None else found.joined.astype(float)
+        connected = np.ones(found.shape) if found.connected is None else found.connected
+        joined = csr_array(connected).toarray().astype(float)
         beta = np.array([beta_for(terms.beta, int(count)) for count in joined.sum(axis=0)])
         shared = (redundancy_weights(terms.order, x.shape[1]) * within) @ joined
         after.append((relevance - beta * shared) * (found.nats > 0))
@@ -117,15 +118,15 @@ def test_errors_are_what_the_rows_move_by_finite_differences(
             for row in range(ROWS_OF_TERMS)
         ]
     )
-    np.testing.assert_allclose(found.by_class, np.sqrt((change**2).mean(axis=0)), rtol=1e-3, atol=1e-8)
+    np.testing.assert_allclose(found.attribution, np.sqrt((change**2).mean(axis=0)), rtol=1e-3, atol=1e-8)
     over = change.sum(axis=2)
-    np.testing.assert_allclose(found.over_classes, np.sqrt((over**2).mean(axis=0)), rtol=1e-3, atol=1e-8)
+    np.testing.assert_allclose(found.attribution_total, np.sqrt((over**2).mean(axis=0)), rtol=1e-3, atol=1e-8)
     share = before.sum(axis=1) / before.sum()
     parts = (over - share * over.sum(axis=1, keepdims=True)) / before.sum()
     np.testing.assert_allclose(found.shares, np.sqrt((parts**2).mean(axis=0)), rtol=1e-3, atol=1e-8)
     for axis, units, layers in (
-        (1, found.inflow, found.into_layers),
-        (2, found.outflow, found.out_of_layers),
+        (1, found.inflow, found.layer_inflow),
+        (2, found.outflow, found.layer_outflow),
     ):
         sums = [np.zeros((ROWS_OF_TERMS, size)) for size in dag.sizes]
         for each, change in zip(dag.links, of_links, strict=True):
@@ -156,7 +157,7 @@ def test_classes_in_blocks_have_the_same_errors(monkeypatch: pytest.MonkeyPatch)
     whole = attribution_errors(dag, terms)
     monkeypatch.setattr("nif.measures.association.errors.LARGEST", 1)
     one_by_one = attribution_errors(dag, terms)
-    for name in ERRORS:
+    for name in (field.name for field in fields(SumErrors)):
         np.testing.assert_allclose(getattr(one_by_one, name), getattr(whole, name), rtol=1e-12)
 
 
@@ -213,7 +214,7 @@ def test_intervals_cover_the_attribution_of_a_linear_network(
         flow = network.measured(500, estimator, seed)
         off = np.abs(flow.attribution() - truth.attribution())
         inside.append(off <= 1.96 * flow.attribution_stderr())
-        if_independent.append(off <= 1.96 * independent_errors(flow._dag).by_class)
+        if_independent.append(off <= 1.96 * independent_errors(flow.graph).attribution)
         sum_over_layers.append([*units_inside(flow, truth, "inflow"), *units_inside(flow, truth, "outflow")])
     # .93 to .97; an attribution alone deviates by about .02 in so many repeats.
     assert 0.915 < np.mean(inside) < 0.98
@@ -254,7 +255,7 @@ def test_same_seed_same_bits_and_a_saved_flow_keeps_its_errors(tmp_path: object)
     assert loaded == one and loaded.attribution_stderr().equals(one.attribution_stderr())
     without = replace(one, errors=None)
     assert without != one
-    np.testing.assert_array_equal(without.attribution_stderr(), independent_errors(one._dag).by_class)
+    np.testing.assert_array_equal(without.attribution_stderr(), independent_errors(one.graph).attribution)
 
 
 def test_relevance_of_whole_layers_has_independent_errors() -> None:
@@ -268,8 +269,8 @@ def test_relevance_of_whole_layers_has_independent_errors() -> None:
 def test_without_errors_of_units_links_are_taken_as_independent(tmp_path: object) -> None:
     flow = Linear(3, 4, 2, rho=0.5).measured(300, nif.GaussianCopula(), seed=0)
     assert flow.errors is not None
-    older = replace(flow.errors, inflow=None, outflow=None, into_layers=None, out_of_layers=None)
-    without, sizes = replace(flow, errors=older), flow._dag.sizes
+    older = replace(flow.errors, inflow=None, outflow=None, layer_inflow=None, layer_outflow=None)
+    without, sizes = replace(flow, errors=older), flow.graph.sizes
     without.save(f"{tmp_path}/flow.safetensors")
     assert nif.load(f"{tmp_path}/flow.safetensors") == without != flow
     for said in (flow_stderr, layer_stderr):
@@ -285,10 +286,10 @@ def test_errors_that_do_not_fit_are_refused() -> None:
     good = flow.errors
     for bad, message in (
         (replace(good, shares=good.shares[:2]), r"shares .* shape \(2,\); expected \(3,\)"),
-        (replace(good, by_class=good.by_class * np.nan), "by_class .* NaN"),
+        (replace(good, attribution=good.attribution * np.nan), "attribution .* NaN"),
         (replace(good, inflow=np.ones(2)), r"inflow .* shape \(2,\); expected \(9,\)"),
-        (replace(good, into_layers=-np.ones(3)), "into_layers .* negative"),
-        (SumErrors(-good.by_class - 1, good.over_classes, good.shares), "by_class .* negative"),
+        (replace(good, layer_inflow=-np.ones(3)), "layer_inflow .* negative"),
+        (SumErrors(-good.attribution - 1, good.attribution_total, good.shares), "attribution .* negative"),
     ):
         with pytest.raises(nif.InputError, match=message):
             replace(flow, errors=bad)

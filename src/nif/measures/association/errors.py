@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
+from scipy.sparse import csr_array, issparse
 
 from nif.core.random import stream
 from nif.core.types import Links, SumErrors
@@ -175,7 +176,7 @@ class _LayerInfluence:
     @classmethod
     def of(cls, links: Sequence[Links], terms: Terms, influence: RowInfluence) -> _LayerInfluence:
         """Of all links out of one layer."""
-        source, units = links[0].source, len(links[0].nats)
+        source, units = links[0].source, links[0].shape[0]
         shared = terms.within[source] * redundancy_weights(terms.order, units)
         redundant = _in_blocks(
             units, lambda block: influence.weighted_sum(source, block, source, shared[block][:, :, None])
@@ -189,9 +190,8 @@ class _LayerInfluence:
 
     def beta(self, links: Links) -> Float[np.ndarray, " target"]:
         """Of each target."""
-        counts = (
-            [len(self.shared)] * links.nats.shape[1] if links.joined is None else links.joined.sum(axis=0)
-        )
+        units, targets = links.shape
+        counts = [units] * targets if links.connected is None else links.connected.sum(axis=0)
         return np.array([beta_for(self.terms.beta, int(count)) for count in counts])
 
     def onward(self, after: Sequence[Float[np.ndarray, "_ label"]]) -> Float[np.ndarray, "unit label+1 row"]:
@@ -208,12 +208,14 @@ class _LayerInfluence:
         self, units: Units, links: Links, behind: Float[np.ndarray, "target label"]
     ) -> Float[np.ndarray, "unit label row"]:
         errors = self.terms.between[links.source, links.target][units]
-        opened = (links.nats[units] > 0)[:, :, None] * behind
+        opened = (links.dense("nats", units) > 0)[:, :, None] * behind
         moved = self.influence.weighted_sum(links.source, units, links.target, opened * errors[:, :, None])
         paid = opened * self.beta(links)[:, None]
-        if links.joined is None:  # then all targets have the same redundancy
+        if links.connected is None:  # then all targets have the same redundancy
             return moved - paid.sum(axis=1)[:, :, None] * self.redundant[units][:, None, :]
-        weight = (links.joined @ paid) * self.shared[units][:, :, None]
+        sparse = issparse(links.connected)
+        paid = np.stack([links.connected @ part for part in paid]) if sparse else links.connected @ paid
+        weight = paid * self.shared[units][:, :, None]
         return moved - self.influence.weighted_sum(links.source, units, links.source, weight)
 
     def into(self, links: Links) -> Float[np.ndarray, "target row"]:
@@ -224,10 +226,10 @@ class _LayerInfluence:
             len(weight), lambda block: self.influence.weighted_sum(target, block, source, weight[block])
         )[:, 0]
         paid = (opened * self.beta(links)).T
-        if links.joined is None:
+        if links.connected is None:
             return moved - paid @ self.redundant
         # Targets with the same inputs have the same redundancy.
-        groups, group = np.unique(links.joined, axis=1, return_inverse=True)
+        groups, group = np.unique(csr_array(links.connected).toarray(), axis=1, return_inverse=True)
         for place, inputs in enumerate(groups.T):
             targets, units = np.flatnonzero(group == place), np.flatnonzero(inputs)
             shared = (self.shared[units] * inputs)[:, :, None]

@@ -111,7 +111,7 @@ def without_information(links: Links, constant: Sequence[Bool[np.ndarray, " _"]]
         stderr=np.where(nothing, 0.0, links.stderr),
         p_value=np.where(nothing, 1.0, links.p_value),
         relevance=np.where(nothing, 0.0, links.relevance),
-        joined=joined,
+        connected=joined,
     )
 
 
