@@ -31,7 +31,7 @@ Advance = Callable[[float], None]
 
 
 def ignore(pairs: float | int) -> None:
-    """The `Advance` of a caller that shows no progress."""
+    """Show no progress."""
 
 
 @dataclass(frozen=True)

@@ -78,11 +78,11 @@ def attribution_errors(dag: Dag, terms: Terms, seed: int = 0) -> SumErrors:
     rows = _rows(len(terms.activations[0]), seed)
     scores = terms.scores.of([values[rows] for values in terms.activations], _pairs(dag))
     added = [_RowInfluence.of(each, terms, scores) for each in _by_source(dag)]
-    before = dag.onward(clipped, np.eye(dag.feature_count))
+    before = dag.forward_sums(clipped, np.eye(dag.feature_count))
     by_class = np.empty((dag.feature_count, dag.sizes[-1]))
     whole, out = np.zeros((dag.feature_count, len(rows))), _StandardErrors.none(dag)
     for labels in _blocks(dag, len(rows)):
-        after = [sums[:, labels] for sums in dag.toward(clipped, np.eye(dag.sizes[-1]))]
+        after = [sums[:, labels] for sums in dag.backward_sums(clipped, np.eye(dag.sizes[-1]))]
         moved = np.zeros((dag.feature_count, after[-1].shape[1] * len(rows)))
         for each in added:
             onward = each.onward(after)
