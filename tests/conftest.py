@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from nif.flow.flow import Flow
-from nif.report.pruning import Removal
 from support.browsing import ARGUMENTS, CHROMIUM, settled
 
 
@@ -42,7 +41,7 @@ def show(browser: Any, tmp_path: Path) -> Iterator[Any]:
         width: int = 1280,
         height: int = 800,
         scheme: str = "light",
-        pruned: Removal | None = None,
+        pruned: Any = None,
     ) -> Any:
         flow.report(tmp_path / "flow.html", pruned=pruned)
         context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)

@@ -320,7 +320,7 @@ OUT = ("-o", "out.safetensors")
         (("measure", "nets:net", "data.csv", "--x", "a,b", *OUT), "shape"),
         (("measure", "nets:net", "data.npy", "--weights", "none.pt", *OUT), "none.pt"),
         (("measure", "nets:net", "data.npy", "-o", "out.txt"), "ends in .safetensors"),
-        (("measure", "nets:net", "data.npy", "-o", "no/such/out.safetensors"), "can not be written"),
+        (("measure", "nets:net", "data.npy", "-o", "no/such/out.safetensors"), "cannot be written"),
         (("measure", "nets:net", "data.npy", "--noise", "-1", *OUT), "noise"),
         (("prune", "nets:net", "data.npy", "--flow", "none.safetensors", *OUT), "none.safetensors"),
         (("report", "none.safetensors", "-o", "flow.html"), "none.safetensors"),

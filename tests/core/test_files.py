@@ -22,7 +22,7 @@ def test_what_can_not_be_written_is_told_and_leaves_nothing(
     (tmp_path / "plain.txt").write_text("as before")
     (tmp_path / "taken").mkdir()
     for write in (FLOW.report, FLOW.save):
-        with pytest.raises(InputError, match="can not be written to"):
+        with pytest.raises(InputError, match="cannot be written to"):
             write(name)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["plain.txt", "taken"]
     assert (tmp_path / "plain.txt").read_text() == "as before"

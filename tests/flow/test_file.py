@@ -161,11 +161,11 @@ def test_what_is_no_tensor_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_path_that_can_not_be_written_leaves_nothing_behind(flow: Flow, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="can not be written"):
+    with pytest.raises(InputError, match="cannot be written"):
         flow.save(tmp_path / "missing" / "flow")
     taken = tmp_path / "taken"
     taken.mkdir()
-    with pytest.raises(InputError, match="can not be written"):
+    with pytest.raises(InputError, match="cannot be written"):
         flow.save(taken)
     assert list(tmp_path.iterdir()) == [taken] and list(taken.iterdir()) == []
 

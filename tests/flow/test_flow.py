@@ -1,4 +1,4 @@
-"""The tables of a flow against counts by hand, and what can not be a flow."""
+"""The tables of a flow against counts by hand, and what is no flow."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def test_flows_are_equal_by_their_bits() -> None:
     assert flow != other
 
 
-# What can not be a flow
+# What is no flow
 
 
 def changed(**arrays: object) -> Flow:

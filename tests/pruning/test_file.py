@@ -115,10 +115,10 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 def test_a_path_that_can_not_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
     model, x, _, layers = network("chain")
     small = prune(model, flow_of(model, x, layers), x)
-    with pytest.raises(InputError, match="can not be written"):
+    with pytest.raises(InputError, match="cannot be written"):
         small.save(tmp_path / "no such folder" / "small.safetensors")
     (tmp_path / "taken").mkdir()
-    with pytest.raises(InputError, match="can not be written"):
+    with pytest.raises(InputError, match="cannot be written"):
         small.save(tmp_path / "taken")
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 

@@ -53,10 +53,10 @@ def test_the_error_of_all_classes_counts_what_they_share() -> None:
 
 
 def test_a_path_that_can_not_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="can not be written"):
+    with pytest.raises(InputError, match="cannot be written"):
         FLOW.report(tmp_path / "missing" / "flow.html")
     (tmp_path / "taken").mkdir()
-    with pytest.raises(InputError, match="can not be written"):
+    with pytest.raises(InputError, match="cannot be written"):
         FLOW.report(tmp_path / "taken")
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
 
@@ -83,7 +83,7 @@ CAVEATS = {
     "no noise": ({"noise": 0.0}, {}, "No noise channel"),
     "noise": ({"noise": 0.25}, {}, "0.25 of its standard deviation"),
     "not converged": ({}, {"not_converged": 7}, "7 of 40 terms"),
-    "few": ({}, {"samples": 60}, "60 rows of data are few"),
+    "few": ({}, {"samples": 60}, "Only 60 rows"),
 }
 
 

@@ -21,32 +21,34 @@ from nif.flow.strongest import strongest
 from support.browsing import FLOW, VIEWS, facts, find, pixels_of, shown_number
 from support.flows import flow_of, links_of, random_flow
 
-MILLION = [1000, 1000, 10]
+MANY = [640, 500, 10]
 WRITE = f"""
 from pathlib import Path
 from support.flows import random_flow
-flow = random_flow({MILLION}, seed=4)
+def peak():
+    return int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+flow, before = random_flow({MANY}, seed=4), peak()
 flow.report("flow.html")
-print(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+print(peak() - before)
 """
-"""The peak is the program's own; `getrusage` counts that of the process that started it too."""
+"""The peak is that of this program; `getrusage` includes that of the process that started it."""
 
 
-def test_a_million_links_are_written_within_a_gigabyte(tmp_path: Path) -> None:
+def test_many_links_are_written_in_little_memory(tmp_path: Path) -> None:
     paths = [str(Path(__file__).parent.parent), *sys.path]
     run = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path[:0] = {paths}\n{WRITE}"],
         cwd=tmp_path, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert int(run.stdout) * 1024 < 1_000_000_000
+    assert int(run.stdout) * 1024 < 150_000_000  # 460 bytes a link
     text = (tmp_path / "flow.html").read_text("utf-8")
-    positive = sum(int((found.nats > 0).sum()) for found in random_flow(MILLION, seed=4).links)
+    positive = sum(int((found.nats > 0).sum()) for found in random_flow(MANY, seed=4).links)
     assert positive > 200_000
     assert re.search(
         f"holds the strongest 200,000 links, .* and leaves out {positive - 200_000:,} weaker ones", text
     )
     summary = re.search(r'"summary": "([^"]*)"', text)
-    assert summary and f"1,010,000 links, {positive:,} of them with information" in summary[1]
+    assert summary and f"325,000 links, {positive:,} of them with information" in summary[1]
 
 
 @pytest.mark.parametrize("most", [1, 7, 40, 10_000])
@@ -66,15 +68,16 @@ def test_the_links_that_stay_are_the_strongest(most: int) -> None:
 
 
 def test_ten_thousand_neurons_can_be_explored(show: Any) -> None:
+    """And more than 20,000 links, from where the page draws them straight."""
     generator = np.random.default_rng(0)
     links = []
     for layer in range(99):
         nats = np.zeros(10_000)
-        nats[generator.permutation(10_000)[:506]] = generator.exponential(0.1, 506)
+        nats[generator.permutation(10_000)[:203]] = generator.exponential(0.1, 203)
         links.append(links_of(nats.reshape(100, 100), layer, layer + 1))
     page = show(flow_of(links, [100] * 100))
     assert "10,000 neurons" in page.inner_text("#summary")
-    assert page.inner_text("#shown").startswith(f"{shown_number(page):,} of {99 * 506:,} links")
+    assert page.inner_text("#shown").startswith(f"{shown_number(page):,} of {99 * 203:,} links")
     for view in (*VIEWS, "network"):
         page.click(f"#tab-{view}")
     page.fill("#find", "relu50[7]")
@@ -90,7 +93,7 @@ def test_a_network_that_reads_pictures_of_28_by_28_pixels(show: Any) -> None:
     page.click("#tab-attribution")
     said = flow.attribution()["output[7]"].to_numpy()
     row, column = divmod(int(said.argmax()), 28)
-    assert page.inner_text("figcaption .note").startswith(f"the most at row {row}, column {column}: ")
+    assert page.inner_text("figcaption .note").startswith(f"maximum at row {row}, column {column}: ")
     drawn = pixels_of(page, "canvas.image")[..., :3].sum(axis=-1).astype(int)
     cell = drawn.shape[0] // 28
     shades = drawn[cell // 2 :: cell, cell // 2 :: cell].ravel()
@@ -120,7 +123,7 @@ def test_a_page_that_can_not_be_written_is_refused_before_the_work(tmp_path: Pat
     def work(flow: Flow) -> None:
         raise AssertionError("it was computed first")
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(InputError, match="can not be written"):
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(InputError, match="cannot be written"):
         patch.setattr(Flow, "neurons", work)
         FLOW.report(tmp_path / "missing" / "flow.html")
 

@@ -50,7 +50,7 @@ def test_the_page_says_where_intervals_come_from(show: Any) -> None:
     measured = nif.measure(net, torch.randn(100, 2), nif.Binned(), progress=False)
     page = show(measured)
     page.click("#tab-attribution")
-    assert "from what each row of the data adds to it" in page.inner_text("#attribution")
+    assert "from the influence of each row of the data" in page.inner_text("#attribution")
 
 
 def brightness(page: Any, rows: int, columns: int) -> np.ndarray:
@@ -69,7 +69,7 @@ def test_pixels_show_as_a_picture(show: Any) -> None:
     page.click("#tab-attribution")
     seen = brightness(page, 2, 3)
     assert seen.argmin() == 1 and seen[0, 1] < seen[0, 2] < seen[0, 0] == seen[1, 2]
-    assert "the most at row 0, column 1: 1.00" in page.inner_text("figure")
+    assert "maximum at row 0, column 1: 1.00" in page.inner_text("figure")
     box = page.locator("canvas.image").bounding_box()
     page.mouse.move(box["x"] + box["width"] * 5 / 6, box["y"] + box["height"] / 4)
     assert "row 0, column 2: 0.200" in page.inner_text("figure")

@@ -135,8 +135,8 @@ class InformationFlow(Attribution):
     def _of_class(self, bins: list[Bins | Chances], label: int) -> Float[np.ndarray, "sample feature"]:
         dag = self._flow.graph
         end = np.eye(dag.sizes[-1])[:, [label]]
-        after = dag.toward(clipped, end)
-        before = dag.onward(clipped, np.eye(dag.feature_count))
+        after = dag.backward_sums(clipped, end)
+        before = dag.forward_sums(clipped, np.eye(dag.feature_count))
         found = np.tile(dag.at_features(after)[:, 0], (len(bins[0]), 1))
         for term in self._terms:
             links = term.links

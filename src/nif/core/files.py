@@ -1,4 +1,4 @@
-"""Files that are there as a whole or not at all."""
+"""Atomic file writes."""
 
 from __future__ import annotations
 
@@ -11,32 +11,32 @@ from pathlib import Path
 from nif.core.errors import InputError
 
 LONGEST = 40
-"""Letters of the name that the file beside takes over: a long name leaves no room for more."""
+"""Letters of the name that the temporary file repeats: a long name leaves no room for more."""
 
 
 @contextmanager
 def whole_file(path: str | os.PathLike[str], what: str) -> Iterator[Path]:
-    """A new file beside `path` to write to, which moves there at the end and goes away after an error.
+    """A temporary file beside `path`, which is renamed to it at the end and removed after an error.
 
-    It is made at once, so that a path that can not be written is told of before the work, and has the mode
-    that the user's files get.
+    It is created at once, so that a path that cannot be written fails before the work, and it has the mode of
+    the user's files.
 
     Args:
         path: Of the file.
-        what: It is, in words that begin a sentence.
+        what: The subject of error messages, such as ``"The report"``.
 
     Raises:
-        InputError: The path can not be written; what was there before is unchanged.
+        InputError: The path cannot be written; an existing file is unchanged.
 
     Example:
         >>> with whole_file("missing/flow.html", "The report"):
         ...     pass
         Traceback (most recent call last):
-        nif.InputError: The report can not be written to missing/flow.html ...
+        nif.InputError: The report cannot be written to missing/flow.html ...
     """
     target = Path(path)
     if not target.name or "\0" in target.name:
-        raise InputError(f"{what} can not be written to {os.fspath(path)!r}; give the name of a file.")
+        raise InputError(f"{what} cannot be written to {os.fspath(path)!r}; pass the name of a file.")
     beside = target.parent / f".{target.name[:LONGEST]}.{os.getpid()}"
     try:
         beside.touch()
@@ -44,18 +44,18 @@ def whole_file(path: str | os.PathLike[str], what: str) -> Iterator[Path]:
         beside.replace(target)
     except OSError as error:
         raise InputError(
-            f"{what} can not be written to {target} ({error}); give a path in a directory that is there."
+            f"{what} cannot be written to {target} ({error}); pass a path in an existing directory."
         ) from error
     finally:
-        with suppress(OSError):  # it has moved, or its directory is none
+        with suppress(OSError):  # renamed already, or its directory does not exist
             beside.unlink()
 
 
 def writable(path: Path, *, ending: str) -> Path:
-    """The path, if a file with this ending can be made there; nothing is left behind.
+    """The path, if a file with this ending can be created there; nothing is left behind.
 
     Raises:
-        InputError: The ending is another, the directory is not there, or it can not be written to.
+        InputError: The ending differs, or the directory does not exist or cannot be written to.
     """
     if path.suffix.lower() != ending:
         raise InputError(f"The output is {path}; expected a name that ends in {ending}.")
@@ -66,16 +66,16 @@ def writable(path: Path, *, ending: str) -> Path:
             pass
     except OSError as error:
         raise InputError(
-            f"The output {path} can not be written ({error}); give a path in a directory that is there."
+            f"The output {path} cannot be written ({error}); pass a path in an existing directory."
         ) from error
     return path
 
 
 def refuse_unwritable(out: Path) -> None:
-    """Make the directory, and write to it once, before anything takes time.
+    """Create the directory and write to it once, before any long work.
 
     Raises:
-        InputError: It can not be made or written to.
+        InputError: It cannot be created or written to.
     """
     probe = out / ".nif-can-write"
     try:
@@ -83,4 +83,4 @@ def refuse_unwritable(out: Path) -> None:
         probe.write_bytes(b"")
         probe.unlink()
     except OSError as error:
-        raise InputError(f"Can not write to {out} ({error}); give --out a directory of yours.") from error
+        raise InputError(f"Cannot write to {out} ({error}); pass a writable directory to --out.") from error

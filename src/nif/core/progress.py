@@ -1,4 +1,4 @@
-"""A progress bar with the time left, for work that takes longer than two seconds in front of a terminal."""
+"""Progress bar with remaining time, shown in a terminal after two seconds."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ FORMAT_WITHOUT_END = "{desc} {n_fmt} | {elapsed} spent"
 def progress(label: str, total: float | int | None, *, shown: bool = True) -> Iterator[Advance]:
     """A bar on stderr while the block runs; yields the function to call with the work just done.
 
-    The bar appears after two seconds, never where stderr is not a terminal, and is wiped at the end.
+    The bar appears after two seconds, only if stderr is a terminal, and is removed at the end.
 
     Args:
-        label: What is being done, for example ``"measuring"``.
-        total: The work to do, in the unit of the calls to `Advance`; None if that is not known.
+        label: Name of the work, for example ``"measuring"``.
+        total: The work to do, in the unit of the calls to `Advance`; None if unknown.
         shown: False for no bar at all.
 
     Example:

@@ -16,11 +16,11 @@ from torch.utils.data import DataLoader
 
 
 def stream(seed: int, purpose: str, *data: np.ndarray) -> np.random.Generator:
-    """A generator for one purpose, and for these very data where they are given.
+    """A generator for one purpose, and for the data if some are passed.
 
     Data are often drawn by ``default_rng(seed)`` with the seed that is passed on to this library. Noise from
-    that same generator would then be the data: two coins would show .64 nats for .19. Keyed by the data, the
-    ties of each column are ordered differently, and alike in whatever block of columns it is met.
+    that same generator would then equal the data: two coins would show .64 nats instead of .19. Keyed by the
+    data, ties are broken differently in each column, and alike in every block that contains the column.
 
     Example:
         >>> [int(stream(0, purpose).integers(100)) for purpose in ("noise", "ties", "ties")]
@@ -32,8 +32,8 @@ def stream(seed: int, purpose: str, *data: np.ndarray) -> np.random.Generator:
 
 @contextlib.contextmanager
 def same_random_state() -> Iterator[None]:
-    """Put the random states of torch (all devices), numpy and Python back where they were."""
-    of_numpy, of_python = np.random.get_state(), random.getstate()  # noqa: NPY002 - read, to be put back
+    """Restore the random states of torch (all devices), numpy and Python at the end."""
+    of_numpy, of_python = np.random.get_state(), random.getstate()  # noqa: NPY002 - to be restored
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     try:
         with torch.random.fork_rng(devices=devices):
@@ -45,9 +45,10 @@ def same_random_state() -> Iterator[None]:
 
 @contextlib.contextmanager
 def same_generators(loader: DataLoader[Any]) -> Iterator[None]:
-    """Put the generators of a loader and of its samplers back where they were."""
+    """Restore the states of the generators of a loader and of its samplers at the end."""
     owners = (loader, loader.sampler, getattr(loader.batch_sampler, "sampler", None))
-    generators = [found for owner in owners if (found := getattr(owner, "generator", None)) is not None]
+    candidates = [getattr(owner, "generator", None) for owner in owners]
+    generators = [generator for generator in candidates if generator is not None]
     states = [generator.get_state() for generator in generators]
     try:
         yield
@@ -58,10 +59,7 @@ def same_generators(loader: DataLoader[Any]) -> Iterator[None]:
 
 @contextmanager
 def isolated_library() -> Iterator[None]:
-    """Run a library that draws from the global generators: their states are put back.
-
-    Its warnings concern no one who did not write it, and are dropped.
-    """
+    """Run a library that draws from the global generators: their states are restored and warnings dropped."""
     with same_random_state(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

@@ -30,7 +30,7 @@ Advance = Callable[[float], None]
 
 
 def ignore(pairs: float | int) -> None:
-    """The `Advance` of a caller that shows no progress."""
+    """Show no progress."""
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,8 @@ class Layer:
 LINK_ARRAYS = ("nats", "stderr", "p_value", "relevance")
 """The arrays of `Links`: one number for each link."""
 
-
 UNCONNECTED = {"nats": 0.0, "stderr": 0.0, "p_value": 1.0, "relevance": 0.0}
 """Their values for two units that no path connects."""
-
 
 SPARSE_BELOW = 0.5
 """Fraction of connected pairs below which only these are stored."""

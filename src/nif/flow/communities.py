@@ -17,7 +17,6 @@ from nif.flow.strongest import strongest
 NO_COMMUNITY = -1
 """Community of a unit without any link that carries information."""
 
-
 MOST_LINKS = 1_000_000
 """Communities and betweenness of a larger network are those of its strongest links: Leiden's algorithm takes
 some 20 seconds for as many."""

@@ -23,11 +23,9 @@ from nif.flow.strongest import LeftOut, carrying
 
 FORMAT = "nif-flow"
 
-
 VERSION = 2
 """Of the layout of the file; a reader refuses newer versions. Files of nif 0.1 have version 1: they hold
 dense arrays only, and other names in `OLD_NAMES`."""
-
 
 OLD_NAMES = {
     "connected": "joined",
@@ -38,10 +36,8 @@ OLD_NAMES = {
 }
 """Names of arrays, now and in files of version 1."""
 
-
 MOST_LINKS = 10_000_000
 """A file holds every link of a flow up to here; it then takes 32 bytes a link, 320 MB."""
-
 
 CARRIED = 0.999
 """Fraction of the absolute nats that the file of a larger flow holds."""

@@ -2,8 +2,8 @@ r"""Information along the paths of the network: attribution (eq. 4), its error, 
 
 .. math:: A_{ij} = \\sum_{\text{paths } i \to j} \\; \\prod_{\text{links on the path}} \text{nats}
 
-There are about as many paths as the product of the widths of the layers, so none of this enumerates them.
-Each quantity is one pass over the layers in order of execution, and costs as much as there are links.
+The number of paths is about the product of the widths of the layers, so none of this enumerates them. Each
+quantity is one pass over the layers in order of execution; its cost is proportional to the number of links.
 """
 
 from __future__ import annotations
@@ -27,10 +27,8 @@ Weigh = Callable[[Links], Matrix]
 SPARSE = 0.05
 """Fraction of nonzero weights below which a sparse product is faster than a dense one."""
 
-
 LARGEST_DENSE = 2**22
 """Pairs of units up to which links that are stored sparse are multiplied dense above that fraction."""
-
 
 CANDIDATES = 2**22
 """Links that may lie on a strongest path and are compared at a time; they take some 60 bytes each."""
@@ -63,7 +61,7 @@ def _for_product(weights: Matrix) -> Matrix:
 
 @dataclass(frozen=True, eq=False)
 class Dag:
-    """The layers as numbers: a directed graph without cycles, in which links lead only onward.
+    """The layers as numbers: a directed acyclic graph.
 
     Attributes:
         sizes: Units in each layer, in order of execution; the last layer holds the classes.
@@ -75,7 +73,7 @@ class Dag:
     links: tuple[Links, ...]
     features: tuple[int, ...] = (0,)
 
-    def toward(self, weigh: Weigh, end: Float[np.ndarray, "label column"]) -> list[np.ndarray]:
+    def backward_sums(self, weigh: Weigh, end: Float[np.ndarray, "label column"]) -> list[np.ndarray]:
         """For every layer, the sum over all paths from its units to the last layer, where it is `end`.
 
         Returns:
@@ -86,7 +84,7 @@ class Dag:
             sums[links.source] += _for_product(weigh(links)) @ sums[links.target]
         return sums
 
-    def onward(self, weigh: Weigh, start: Float[np.ndarray, "row feature"]) -> list[np.ndarray]:
+    def forward_sums(self, weigh: Weigh, start: Float[np.ndarray, "row feature"]) -> list[np.ndarray]:
         """For every layer, the sum over all paths from the features, where it is `start`, to its units.
 
         Returns:
@@ -130,7 +128,7 @@ def attribution(
         of: Sums over classes to take, one a column; each class by itself if None.
     """
     end = np.eye(dag.sizes[-1]) if of is None else of
-    return dag.at_features(dag.toward(clipped if clip else signed, end))
+    return dag.at_features(dag.backward_sums(clipped if clip else signed, end))
 
 
 def attribution_stderr(
@@ -156,9 +154,9 @@ def attribution_stderr(
     """
     weigh = clipped if clip else signed
     start = np.eye(dag.feature_count) if rows is None else rows
-    before = dag.onward(weigh, start)
+    before = dag.forward_sums(weigh, start)
     end = np.eye(dag.sizes[-1]) if of is None else of
-    after = dag.toward(weigh, end)
+    after = dag.backward_sums(weigh, end)
     variance = np.zeros((len(start), end.shape[1]))
     for links in dag.links:
         behind = _for_product(variances(links, clip=clip)) @ after[links.target] ** 2
@@ -167,7 +165,7 @@ def attribution_stderr(
 
 
 def independent_errors(dag: Dag) -> SumErrors:
-    """Standard errors of an attribution of which nothing is known but the errors of its links."""
+    """Standard errors of an attribution if only the errors of its links are known."""
     everything = np.ones((dag.sizes[-1], 1))
     return SumErrors(attribution_stderr(dag), attribution_stderr(dag, of=everything)[:, 0], shares(dag)[1])
 
@@ -183,11 +181,11 @@ def shares(dag: Dag) -> tuple[Float[np.ndarray, " feature"], Float[np.ndarray, "
     information.
     """
     everything = np.ones((dag.sizes[-1], 1))
-    found = attribution(dag, of=everything)[:, 0]
-    total = found.sum()
+    summed = attribution(dag, of=everything)[:, 0]
+    total = summed.sum()
     if total == 0:
-        return np.zeros_like(found), np.zeros_like(found)
-    share = found / total
+        return np.zeros_like(summed), np.zeros_like(summed)
+    share = summed / total
     # Half of the 1 / T at either end: the nats of many layers make it too large to be squared.
     rows = (np.eye(len(share)) - share[:, None]) / np.sqrt(total)
     return share, attribution_stderr(dag, of=everything / np.sqrt(total), rows=rows)[:, 0]
@@ -198,8 +196,8 @@ def throughput(dag: Dag) -> list[Float[np.ndarray, " _"]]:
 
     Where no link skips a layer, the shares of each layer sum to 1.
     """
-    before = dag.onward(clipped, np.ones((1, dag.feature_count)))
-    after = dag.toward(clipped, np.ones((dag.sizes[-1], 1)))
+    before = dag.forward_sums(clipped, np.ones((1, dag.feature_count)))
+    after = dag.backward_sums(clipped, np.ones((dag.sizes[-1], 1)))
     total = before[-1].sum()
     if total == 0:
         return [np.zeros(size) for size in dag.sizes]
@@ -208,7 +206,7 @@ def throughput(dag: Dag) -> list[Float[np.ndarray, " _"]]:
 
 @dataclass(frozen=True)
 class Path:
-    """One way through the network.
+    """One path through the network.
 
     Attributes:
         product: Product of the nats of its links.
@@ -322,7 +320,7 @@ def between(dag: Dag, source: tuple[int, int], target: tuple[int, int]) -> float
     inside = tuple(links for links in dag.links if links.source >= source[0] and links.target <= target[0])
     start = np.zeros((1, dag.sizes[source[0]]))
     start[0, source[1]] = 1.0
-    sums = Dag(dag.sizes, inside, features=(source[0],)).onward(clipped, start)
+    sums = Dag(dag.sizes, inside, features=(source[0],)).forward_sums(clipped, start)
     return float(sums[target[0]][0, target[1]])
 
 

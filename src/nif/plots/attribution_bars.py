@@ -1,4 +1,4 @@
-"""The attribution of each feature as bars with intervals, beside what other methods say of it."""
+"""The attribution of each feature as bars with intervals, beside those of other methods."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ COLOURS = {
 }
 
 LEFT_OUT = ("random ranking",)
-"""Methods that are drawn only when they are asked for."""
+"""Methods that are drawn only on request."""
 
 
 class Comparison(Protocol):
@@ -45,7 +45,7 @@ class Comparison(Protocol):
 
 
 class Bars(NamedTuple):
-    """The bars of one method, one for each feature; the error is 0 where there is none."""
+    """The bars of one method, one for each feature; the error is 0 if there is none."""
 
     method: str
     value: Float[np.ndarray, " feature"]
@@ -64,17 +64,17 @@ def attribution(
 ) -> Axes:
     """Draw the attribution of each feature as a bar, the largest on top.
 
-    All classes together are drawn as shares of the whole, which other methods can stand beside; one class in
-    nats to the power of the number of links on a path.
+    All classes together are drawn as shares of the whole, which compare with other methods; one class in nats
+    to the power of the number of links on a path.
 
     Args:
-        flow: What was measured.
-        comparison: The result of `nif.compare` for it; its methods are drawn beside the flow.
+        flow: The measured flow.
+        comparison: The result of `nif.compare` for the flow; its methods are drawn beside it.
         label: Name of one class; all together if None.
-        methods: Which to draw of the comparison; all but the random ranking if None.
-        most: Features to draw; how many more there are is said.
-        level: Of the intervals, from the standard errors of the links.
-        ax: Where to draw; a new figure if None.
+        methods: Methods of the comparison to draw; all but the random ranking if None.
+        most: The number of features to draw; the figure says how many are left out.
+        level: Level of the intervals.
+        ax: Axes to draw into; a new figure if None.
 
     Raises:
         InputError: No such class or method, one class beside a comparison (which is of all classes), or
@@ -94,8 +94,8 @@ def attribution(
     order = np.argsort(-bars[0].value, kind="stable")[:most]
     names = [str(name) for name in flow.attribution().index[order]]
     ax = new_axes(6.4, 1.3 + len(order) * (0.14 + 0.13 * len(bars))) if ax is None else ax
-    for place, each in enumerate(bars):
-        _draw(ax, each, order, place, len(bars), float(norm.ppf(0.5 + level / 2)))
+    for place, method in enumerate(bars):
+        _draw(ax, method, order, place, len(bars), float(norm.ppf(0.5 + level / 2)))
     _name(ax, names)
     _explain(ax, flow, bars, label=label, level=level, left_out=len(bars[0].value) - len(order))
     return ax
@@ -124,18 +124,19 @@ def _others(
             f"A comparison is of all classes together and label is {label!r}; leave out one of the two."
         )
     table = comparison.attributions
-    found = {str(name): rows["attribution"].to_numpy() for name, rows in table.groupby("method", sort=False)}
-    if len(next(iter(found.values()))) != len(flow.attribution()):
+    groups = table.groupby("method", sort=False)
+    values = {str(name): rows["attribution"].to_numpy() for name, rows in groups}
+    if len(next(iter(values.values()))) != len(flow.attribution()):
         raise InputError("The comparison is of a network with other features than the flow's.")
-    if unknown := sorted(set(methods or ()) - set(found)):
-        raise InputError(f"The comparison has no {unknown[0]!r}; it has {', '.join(found)}.")
-    wanted = [name for name in found if (name in methods if methods is not None else name not in LEFT_OUT)]
-    order = [name for name in (*COLOURS, *found) if name in wanted and name != OURS]
-    return [Bars(name, found[name], np.zeros(len(found[name]))) for name in dict.fromkeys(order)]
+    if unknown := sorted(set(methods or ()) - set(values)):
+        raise InputError(f"The comparison has no {unknown[0]!r}; it has {', '.join(values)}.")
+    wanted = [name for name in values if (name in methods if methods is not None else name not in LEFT_OUT)]
+    order = [name for name in (*COLOURS, *values) if name in wanted and name != OURS]
+    return [Bars(name, values[name], np.zeros(len(values[name]))) for name in dict.fromkeys(order)]
 
 
 def _draw(ax: Axes, bars: Bars, order: np.ndarray, place: int, methods: int, deviations: float) -> None:
-    """The bars of one method, `place`-th of so many in the room of each feature."""
+    """The bars of one method, the `place`-th of `methods` for each feature."""
     height = 0.8 / methods
     y = np.arange(len(order)) + height * (place - (methods - 1) / 2)
     value, stderr = bars.value[order], bars.stderr[order]

@@ -1,4 +1,4 @@
-"""What the figures have in common: a new axes, its size, ink, and text that fits."""
+"""Shared by all figures: new axes, their size, ink, and text that fits."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ WIDEST = 16.0
 
 
 def new_axes(width: float, height: float, place: tuple[float, float, float, float] | None = None) -> Axes:
-    """An axes in a figure of its own, of so many inches; its texts make room for themselves.
+    """Axes in a new figure; its layout makes room for texts.
 
     Args:
-        width: Of the figure.
-        height: Of the figure.
-        place: Left, bottom, width and height of the axes as shares of the figure, where nothing is to move.
+        width: Of the figure, inches.
+        height: Of the figure, inches.
+        place: Left, bottom, width and height of the axes as fractions of the figure, for a fixed layout.
 
     Raises:
         InputError: matplotlib is not installed.
@@ -65,7 +65,7 @@ def plain(ax: Axes, grid: Literal["x", "y"] | None = None) -> None:
 
 
 def above(ax: Axes) -> None:
-    """The legend above the axes, in as many columns as fit there, where it hides nothing."""
+    """Draw the legend above the axes, in the number of columns that fit, where it hides nothing."""
     handles, labels = ax.get_legend_handles_labels()
     ax.legend(
         handles,
@@ -82,14 +82,14 @@ def above(ax: Axes) -> None:
 
 
 def legend_columns(ax: Axes, labels: Sequence[str]) -> int:
-    """How many entries of a legend stand side by side in the width of the axes."""
+    """The number of entries of a legend that fit side by side in the width of the axes."""
     room = points(ax)[0] / SMALL
     widths = [len(label) * LETTER + 3.5 for label in labels]
     return max(1, len(labels) if sum(widths) < room else int(room / max(widths)))
 
 
 def short(name: str, longest: int = LONGEST_NAME) -> str:
-    """A name on one line, cut where it is too long.
+    """A name on one line, cut if it is too long.
 
     Example:
         >>> short("petal width", 8)
@@ -103,9 +103,9 @@ class Headings(NamedTuple):
     """Names above the columns of a picture, side by side.
 
     Attributes:
-        shown: Columns that have one: all, or every second, third, … where they are narrow, and the last.
+        shown: Columns that have one: all, or every second, third, … if they are narrow, and the last.
         size: Of the text, in points.
-        letters: How many fit.
+        letters: The number that fits.
     """
 
     shown: list[int]
@@ -114,7 +114,7 @@ class Headings(NamedTuple):
 
 
 def headings(count: int, column: float, longest: int) -> Headings:
-    """Headings for so many columns of so many points, of up to so many letters, that do not overlap.
+    """Headings that do not overlap, for `count` columns of `column` points, of up to `longest` letters.
 
     Example:
         >>> headings(3, 60.0, 6)
@@ -132,7 +132,7 @@ def headings(count: int, column: float, longest: int) -> Headings:
 
 
 def text_size(room: float, largest: float = TEXT) -> float:
-    """Size of names that stand under one another with so many points for each; 0 where none can be read.
+    """Size of names below one another with `room` points for each; 0 if they would be illegible.
 
     Example:
         >>> text_size(20.0), text_size(4.0)

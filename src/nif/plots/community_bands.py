@@ -1,4 +1,4 @@
-"""How communities hand information from layer to layer, as bands (Sankey's diagram)."""
+"""Information between communities from layer to layer, as bands (Sankey diagram)."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ class Bands:
 
     Attributes:
         through: Share that passes through each community of each layer.
-        units: How many units it has there.
-        between: For each pair of connected layers, the share that goes from community to community.
+        units: The number of its units there.
+        between: For each pair of connected layers, the share from community to community.
     """
 
     through: Float[np.ndarray, "layer group"]
@@ -64,7 +64,7 @@ class Bands:
 
 
 def communities(flow: Flow, *, ax: Axes | None = None) -> Axes:
-    r"""Draw which share of the whole attribution communities carry in each layer, and hand to the next.
+    r"""Draw the share of the whole attribution that passes through communities, layer by layer.
 
     .. math:: \text{share}(u \to v) = \frac{F_u \, w_{uv} \, B_v}{\sum_{ij} A_{ij}}
 
@@ -72,8 +72,8 @@ def communities(flow: Flow, *, ax: Axes | None = None) -> Axes:
     and out of it are equal, so bands neither begin nor end between the first layer and the last.
 
     Args:
-        flow: What was measured.
-        ax: Where to draw; a new figure if None.
+        flow: The measured flow.
+        ax: Axes to draw into; a new figure if None.
 
     Raises:
         InputError: matplotlib is not installed.
@@ -102,13 +102,13 @@ def communities(flow: Flow, *, ax: Axes | None = None) -> Axes:
 
 
 def bands_of(flow: Flow) -> Bands:
-    """What is drawn, as numbers."""
+    """The drawn bands, as numbers."""
     dag = flow.graph
     label = flow.communities.label
     group = np.where((label < 0) | (label >= GROUPS - 1), GROUPS - 1, label)
     member = [np.eye(GROUPS)[part] for part in np.split(group, np.cumsum(dag.sizes)[:-1])]
-    before = dag.onward(clipped, np.ones((1, dag.feature_count)))
-    after = dag.toward(clipped, np.ones((dag.sizes[-1], 1)))
+    before = dag.forward_sums(clipped, np.ones((1, dag.feature_count)))
+    after = dag.backward_sums(clipped, np.ones((dag.sizes[-1], 1)))
     total = max(float(before[-1].sum()), np.finfo(float).tiny)
     between = {}
     for links in flow.links:
@@ -241,7 +241,7 @@ def _legend(ax: Axes, patches: Sequence[Patch]) -> None:
 
 
 def _patches(bands: Bands, used: np.ndarray) -> list[Patch]:
-    """What the legend shows of each community."""
+    """The entries of the legend, one for each community."""
     from matplotlib.patches import Patch
 
     names = [str(group) if group < GROUPS - 1 else "smaller ones" for group in used]

@@ -35,18 +35,18 @@ if TYPE_CHECKING:
 IN, OUT, SILENT = COMMUNITIES[0], COMMUNITIES[1], "#4A4F58"
 
 TRACK = 0.045, 0.03
-"""Height of the strip of silent neurons and its distance below the axis, as shares of the axes' height."""
+"""Height of the strip of silent neurons and its distance below the axis, as fractions of the axes' height."""
 
 
 def profile(flow: Flow, *, level: float = 0.95, ax: Axes | None = None) -> Axes:
-    """Draw, for each layer, the nats of all links into it and out of it, and its share of silent neurons.
+    """Draw, for each layer, the nats of all links into it and out of it, and its fraction of silent neurons.
 
     A layer's sum grows with its width, so compare the two bars of one layer before those of two layers.
 
     Args:
-        flow: What was measured.
-        level: Of the intervals.
-        ax: Where to draw; a new figure if None.
+        flow: The measured flow.
+        level: Level of the intervals.
+        ax: Axes to draw into; a new figure if None.
 
     Raises:
         InputError: matplotlib is not installed.

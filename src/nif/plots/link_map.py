@@ -27,7 +27,6 @@ BELOW_ZERO, ZERO, ABOVE_ZERO = "#B35806", "#FFFFFF", ("#9CC9E8", "#0072B2", "#00
 STRIP = 6.0
 """Points of the strips that show the communities."""
 
-
 MOST_CELLS = 2_000
 """Cells along a side of the map: more units share one."""
 
@@ -54,10 +53,10 @@ def links(
     the colours of the communities. Negative links, more redundant than relevant, are orange.
 
     Args:
-        flow: What was measured.
+        flow: The measured flow.
         source: Name or index of the earlier layer.
         target: Name or index of the later one; the first that the source feeds if None.
-        ax: Where to draw; a new figure if None.
+        ax: Axes to draw into; a new figure if None.
 
     Raises:
         InputError: No such layer, no links between the two, or matplotlib is not installed.

@@ -1,4 +1,4 @@
-"""The network as a figure: layers from left to right, links as wide as the information they carry."""
+"""The network as a figure: layers from left to right, the width of links by their nats."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def network(flow: Flow, ax: Axes | None = None) -> Axes:
     """Draw the network: layers from left to right, links by their nats.
 
     A unit's colour is its community, its size its betweenness; silent ones are hollow. Of more than 4,000
-    links the strongest are drawn, and that is said below.
+    links only the strongest are drawn, as the legend says.
 
     Args:
-        flow: What was measured.
-        ax: Where to draw; a new figure if None.
+        flow: The measured flow.
+        ax: Axes to draw into; a new figure if None.
 
     Raises:
         InputError: matplotlib is not installed.
@@ -71,7 +71,7 @@ def _new_axes(sizes: Sequence[int]) -> Axes:
 
 
 class _Picture:
-    """The places, sizes and colours of everything, in the coordinates of one axes."""
+    """Places, sizes and colours, in the coordinates of one axes."""
 
     def __init__(self, flow: Flow, ax: Axes) -> None:
         self.flow, self.ax = flow, ax
@@ -107,12 +107,12 @@ class _Picture:
         return max(40.0, longest * size * 0.6 + LARGEST_UNIT)
 
     def _text(self, index: int) -> float:
-        """Points of the names of one layer; 0 where they do not fit under one another."""
+        """Points of the names of one layer; 0 if they do not fit below one another."""
         size = min(TEXT, 0.85 * self.gaps[index])
         return size if size >= SMALLEST_TEXT else 0.0
 
     def links(self) -> tuple[int, int]:
-        """The strongest links, the strongest on top; how many of how many."""
+        """Draw the strongest links, the strongest on top; return their number and that of all."""
         from matplotlib.collections import LineCollection
         from matplotlib.colors import to_rgba_array
 
@@ -177,7 +177,7 @@ class _Picture:
             self._text_at(place, (0.0, 17.0), size, min(above.size, TEXT - 1), SOFT)
 
     def legend(self, shown: tuple[int, int]) -> None:
-        """What colour, size and width mean, and what was left out."""
+        """The meaning of colour, size and width, and the number of links left out."""
         strongest_link = max(float(links.stored("nats").max(initial=0.0)) for links in self.flow.links)
         drawn = f"the strongest {shown[0]:,} of {shown[1]:,} links" if shown[0] < shown[1] else "links"
         meaning = (

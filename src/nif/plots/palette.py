@@ -1,4 +1,4 @@
-"""Colours that readers with any kind of colour vision can tell apart."""
+"""Colours that can be distinguished with any kind of colour vision."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ or among links. One for each of the largest communities."""
 COMMUNITIES_ON_DARK = (
     "#4FA8E8", "#F0B030", "#2CC495", "#E39AC6", "#9AD3F5", "#F28C4B", "#E8E070", "#8578E8",
 )  # fmt: skip
-"""The same hues, light enough to be told apart on a dark ground."""
+"""The same hues, lighter, for a dark ground."""
 
 OTHER = "#6B7079"
 """For smaller communities, and units in none."""

@@ -1,4 +1,4 @@
-"""Score against the share of neurons removed, one curve for each rule."""
+"""Accuracy against the fraction of neurons removed, one curve for each rule."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ MARKERS = "osD^vPX*"
 
 
 def pruning(results: pd.DataFrame, *, before: float | None = None, ax: Axes | None = None) -> Axes:
-    """Draw the score of pruned networks against the share of hidden neurons removed.
+    """Draw the score of pruned networks against the fraction of hidden neurons removed.
 
-    Several rows of one rule and share, such as seeds, become their mean, with lines of one standard error.
+    Several rows of one rule and fraction, such as seeds, are averaged, with lines of one standard error.
 
     Args:
         results: One row for each pruned network: ``rule``, its name; ``removed``, between 0 and 1; ``score``.
-        before: Score of the whole network; a dashed line.
-        ax: Where to draw; a new figure if None.
+        before: Score of the network before pruning; a dashed line.
+        ax: Axes to draw into; a new figure if None.
 
     Raises:
         InputError: A column is missing or not numeric, there are no rows, or matplotlib is not installed.
@@ -58,7 +58,7 @@ def pruning(results: pd.DataFrame, *, before: float | None = None, ax: Axes | No
         )
     if before is not None:
         ax.axhline(before, color=SOFT, linewidth=1, linestyle="--", zorder=1, label="whole network")
-    ax.xaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+    ax.xaxis.set_major_formatter(lambda fraction, _: f"{fraction:.0%}")
     ax.set_xlabel("hidden neurons removed", fontsize=TEXT, color=INK)
     ax.set_ylabel("score", fontsize=TEXT, color=INK)
     ax.legend(frameon=False, fontsize=SMALL + 0.5)
@@ -66,7 +66,7 @@ def pruning(results: pd.DataFrame, *, before: float | None = None, ax: Axes | No
 
 
 def checked(results: pd.DataFrame, columns: tuple[str, ...], expected: str) -> None:
-    """Refuse a table that can not be drawn.
+    """Check a table of results.
 
     Raises:
         InputError: A column is missing, a number is none or not finite, or there are no rows.

@@ -29,18 +29,18 @@ def draw(snapshots: dict[int, Snapshot], axes: Sequence[Axes] | None) -> list[Ax
     """Draw the run into three axes, or into a new figure."""
     if not snapshots:
         raise InputError("Nothing has been measured yet; call watch.step(epoch) in the training loop.")
-    found = list(_new_axes() if axes is None else axes)
-    if len(found) != PANELS:
-        raise InputError(f"{len(found)} axes were given; expected {PANELS}, one under another.")
+    panels = list(_new_axes() if axes is None else axes)
+    if len(panels) != PANELS:
+        raise InputError(f"{len(panels)} axes were passed; expected {PANELS}, one below another.")
     epochs, seen = list(snapshots), list(snapshots.values())
-    named = _information(found[0], epochs, seen)
-    _silent(found[1], epochs, seen, named)
-    _communities(found[2], epochs, seen)
+    named = _information(panels[0], epochs, seen)
+    _silent(panels[1], epochs, seen, named)
+    _communities(panels[2], epochs, seen)
     edges = _edges(epochs)
-    for ax in found:  # one epoch stands above the other, in axes that were given too
+    for ax in panels:  # epochs are aligned, in axes that were passed too
         ax.set_xlim(edges[0], edges[-1])
-    found[2].set_xlabel("epoch", fontsize=TEXT, color=INK)
-    return found
+    panels[2].set_xlabel("epoch", fontsize=TEXT, color=INK)
+    return panels
 
 
 def _new_axes() -> Sequence[Axes]:
@@ -61,8 +61,8 @@ def _shades(layers: int) -> list[tuple[float, float, float, float]]:
 
 
 def _information(ax: Axes, epochs: Sequence[int], seen: Sequence[Snapshot]) -> list[int]:
-    """Nats into each layer, with its name at the end of its line; which layers there are to see."""
-    into = np.stack([np.add.reduceat(each.inflow, each.first) for each in seen])
+    """Nats into each layer, with its name at the end of its line; returns the layers drawn."""
+    into = np.stack([np.add.reduceat(epoch.inflow, epoch.first) for epoch in seen])
     layers = seen[-1].flow.layers
     shades = _shades(len(layers))
     plain(ax, grid="y")
@@ -114,9 +114,9 @@ def apart(places: Float[np.ndarray, " name"], step: float, room: float) -> Float
 
 
 def _silent(ax: Axes, epochs: Sequence[int], seen: Sequence[Snapshot], named: Sequence[int]) -> None:
-    """Share of silent neurons of each layer, in the colours of the first panel, which has `named` some."""
+    """Fraction of silent neurons of each layer, in the colours of the first panel, which names `named`."""
     sizes = np.array([len(layer) for layer in seen[-1].flow.layers])
-    share = np.stack([np.add.reduceat(each.silent.astype(int), each.first) / sizes for each in seen])
+    share = np.stack([np.add.reduceat(epoch.silent.astype(int), epoch.first) / sizes for epoch in seen])
     plain(ax, grid="y")
     for index, shade in enumerate(_shades(len(sizes))):
         ax.plot(epochs, share[:, index], color=shade, linewidth=1.5, marker="o", markersize=3)
@@ -131,8 +131,8 @@ def _communities(ax: Axes, epochs: Sequence[int], seen: Sequence[Snapshot]) -> N
     """A row for each unit: the colour of its community at each epoch, white while it is silent."""
     from matplotlib.colors import ListedColormap
 
-    label = np.stack(match_communities([each.community for each in seen]))
-    silent = np.stack([each.silent for each in seen])
+    label = np.stack(match_communities([epoch.community for epoch in seen]))
+    silent = np.stack([epoch.silent for epoch in seen])
     largest = _largest(label)
     code = np.full(label.shape, len(COMMUNITIES) + 1)
     for number, group in enumerate(largest):
@@ -158,7 +158,7 @@ def _communities(ax: Axes, epochs: Sequence[int], seen: Sequence[Snapshot]) -> N
 
 
 def _largest(label: np.ndarray) -> list[int]:
-    """The communities that have a colour of their own: those with most units over all epochs."""
+    """The communities with separate colours: those with most units over all epochs."""
     groups, counts = np.unique(label[label >= 0], return_counts=True)
     return [int(group) for group in groups[np.argsort(-counts, kind="stable")][: len(COMMUNITIES)]]
 

@@ -1,4 +1,4 @@
-"""What the page is told: names and options as JSON, numbers as typed arrays."""
+"""The data embedded in the page: JSON for names and options, typed arrays for numbers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nif.plots.layout import heights
 from nif.plots.palette import COMMUNITIES, COMMUNITIES_ON_DARK, OTHER
 from nif.report.caveats import caveats
 from nif.report.images import pixels
-from nif.report.pruning import Removal, told
+from nif.report.pruning import pruning_content
 
 if TYPE_CHECKING:
     from nif.flow.flow import Flow
@@ -25,24 +25,23 @@ if TYPE_CHECKING:
 MOST_LINKS = 200_000
 """The strongest links of a larger network are in the page, which says how many it leaves out."""
 
-
 CARRIED = 0.999
 """Fraction of all nats above 0 that suffices for fewer links still."""
 
 STARTS = "betweenness_starts"
 
-FROM_ROWS = "from what each row of the data adds to it"
+FROM_ROWS = "from the influence of each row of the data"
 
 FROM_LINKS = "from the errors of the links, taken as independent: likely too narrow"
-"""Where the interval of an attribution comes from."""
+"""The source of the interval of an attribution."""
 
 MOST_WIDTHS = 8
-"""Layers whose widths are all named."""
+"""Layers up to which all widths are listed."""
 
 
 @dataclass(frozen=True, eq=False)
 class Content:
-    """All that the page shows.
+    """The data of the page.
 
     Attributes:
         meta: Names, options and sums for each layer; JSON.
@@ -60,7 +59,7 @@ def content(flow: Flow, pruned: Removal | None = None) -> Content:
     last = len(dag.sizes) - 1
     places = heights(dag.sizes, flow.links, fixed=[*dag.features, last])
     return Content(
-        {**_meta(flow, dag, neurons, links), "pruning": pruned and told(pruned, flow.layers)},
+        {**_meta(flow, dag, neurons, links), "pruning": pruned and pruning_content(pruned, flow.layers)},
         {
             **_units(dag, neurons, flow, np.concatenate(places)),
             **_links(links),
@@ -93,7 +92,7 @@ def _links(links: Strongest) -> dict[str, np.ndarray]:
 
 
 def _attribution(flow: Flow, dag: Dag) -> dict[str, np.ndarray]:
-    """Of each class, and in the last column of all classes together, with an error of its own."""
+    """Of each class, and in the last column of all classes together, with errors."""
     errors = flow.sum_errors
     labels = dag.sizes[-1]
     of = np.concatenate([np.eye(labels), np.ones((labels, 1))], axis=1)
@@ -161,7 +160,7 @@ def _layers(flow: Flow, neurons: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _names(layer: Layer) -> Sequence[str] | None:
-    """None where the page can make the names itself: they would be most of its size in a wide network."""
+    """None if the page can make the names itself: they would be most of its size in a wide network."""
     numbered = all(name == f"{layer.name}[{index}]" for index, name in enumerate(layer.units))
     return None if numbered else layer.units
 
@@ -221,8 +220,7 @@ def _caveats(flow: Flow, neurons: pd.DataFrame, links: Strongest) -> list[str]:
         sentences.insert(
             0,
             f"Betweenness is estimated from the shortest paths that start at {neurons.attrs[STARTS]:,} of "
-            f"{len(neurons):,} units, drawn at random by the seed: do not rank units by small differences of "
-            "it.",
+            f"{len(neurons):,} units, drawn at random: do not rank units by small differences.",
         )
     left_out = links.of - len(links.nats)
     if left_out:

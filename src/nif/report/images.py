@@ -1,4 +1,4 @@
-"""Features that are the pixels of a picture."""
+"""Features that are the pixels of an image."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ PLACE = re.compile(r"(\d+)\D+(\d+)\D*$")
 
 
 def pixels(layer: Layer) -> dict[str, list[int]] | None:
-    """Shape of the picture that a layer of features is, and the place of each feature in it.
+    """Shape of the image that a layer of features is, and the pixel of each feature.
 
     Args:
-        layer: Its `shape`, ``(rows, columns)`` or ``(channels, rows, columns)``, says how its units lie;
-            without one, their names are read. Channels of one place share it.
+        layer: Its `shape` is ``(rows, columns)`` or ``(channels, rows, columns)``; without one, pixels are
+            read from the names of units. The channels of a pixel share its place.
 
     Returns:
-        None where the features are no whole grid of at least 2 x 2.
+        None if the features are no complete grid of at least 2 x 2.
 
     Example:
         >>> pixels(Layer("input", "input", ("x[0,0]", "x[0,1]", "x[1,0]", "x[1,1]")))
@@ -37,8 +37,8 @@ def pixels(layer: Layer) -> dict[str, list[int]] | None:
 
 def _from_names(names: Sequence[str]) -> dict[str, list[int]] | None:
     """Names such as ``x[0,3,5]`` (channel, row, column) and ``pixel_3_5``."""
-    found = [PLACE.search(name) for name in names]
-    places = [(int(each[1]), int(each[2])) for each in found if each]
+    matches = [PLACE.search(name) for name in names]
+    places = [(int(match[1]), int(match[2])) for match in matches if match]
     if len(places) < len(names) or not places:
         return None
     rows, columns = (1 + max(axis) for axis in zip(*places, strict=True))

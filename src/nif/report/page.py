@@ -1,4 +1,4 @@
-"""The flow as one HTML file that a browser opens by itself: no server, no network, nothing to install."""
+"""The flow as one self-contained HTML file: no server, no network, nothing to install."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ import numpy as np
 from nif.core.errors import InputError
 from nif.core.files import whole_file
 from nif.report.content import Content, content
-from nif.report.pruning import Removal
 
 if TYPE_CHECKING:
     from nif.flow.flow import Flow
+    from nif.report.pruning import Removal
 
 ASSETS = "assets"
 
@@ -32,11 +32,11 @@ SCRIPTS = (
 
 
 def write(flow: Flow, path: str | os.PathLike[str], pruned: Removal | None = None) -> None:
-    """Write the page beside `path` and move it there when it is whole.
+    """Write the page beside `path` and rename it when it is complete.
 
     Raises:
-        InputError: The path can not be written, or the pruning is of another network; what was there before
-            is unchanged.
+        InputError: The path cannot be written, or the pruning is of another network; an existing file is
+            unchanged.
     """
     with whole_file(path, "The report") as beside:
         shown = content(flow, pruned)
@@ -45,7 +45,7 @@ def write(flow: Flow, path: str | os.PathLike[str], pruned: Removal | None = Non
 
 
 def pieces(shown: Content) -> Iterator[str]:
-    """The page piece by piece, so that the whole of it never stands in memory."""
+    """The page piece by piece, so that it is never in memory as a whole."""
     script = "'use strict';\n(() => {\n" + "".join(map(_asset, SCRIPTS)) + "})();\n"
     before, after = _asset("page.html").split("{{data}}")
     yield before.replace("{{style}}", _asset("page.css")).replace("{{script-hash}}", _hash(script))
@@ -56,7 +56,7 @@ def pieces(shown: Content) -> Iterator[str]:
 
 
 def _json(value: object) -> str:
-    """JSON in which no name can end the element it stands in."""
+    """JSON in which no name can end the surrounding element."""
     return json.dumps(value, allow_nan=False).replace("<", "\\u003c")
 
 
@@ -65,7 +65,7 @@ def _base64(values: np.ndarray) -> str:
 
 
 def _hash(script: str) -> str:
-    """By which the page lets this script run and no other, whatever its data may hold."""
+    """The hash by which the page permits this script and no other, whatever its data contain."""
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
 
 
@@ -74,14 +74,14 @@ def _asset(name: str) -> str:
 
 
 LOWEST = 200
-"""Pixels below which the page can not be used."""
+"""Pixels below which the page cannot be used."""
 
 
 @dataclass(frozen=True, repr=False)
 class Embedded:
-    """A page that a notebook shows in a cell.
+    """A page in a cell of a notebook.
 
-    The frame is sandboxed: the page's own script runs, and can reach neither the notebook nor the network.
+    The frame is sandboxed: the script of the page can access neither the notebook nor the network.
 
     Attributes:
         page: The HTML document.

@@ -77,11 +77,11 @@ def attribution_errors(dag: Dag, terms: Terms, seed: int = 0) -> SumErrors:
     rows = _rows(len(terms.activations[0]), seed)
     influence = terms.influence.of([values[rows] for values in terms.activations], _pairs(dag))
     added = [_LayerInfluence.of(links, terms, influence) for links in _by_source(dag)]
-    before = dag.onward(clipped, np.eye(dag.feature_count))
+    before = dag.forward_sums(clipped, np.eye(dag.feature_count))
     by_class = np.empty((dag.feature_count, dag.sizes[-1]))
     whole, out = np.zeros((dag.feature_count, len(rows))), _StandardErrors.none(dag)
     for labels in _blocks(dag, len(rows)):
-        after = [sums[:, labels] for sums in dag.toward(clipped, np.eye(dag.sizes[-1]))]
+        after = [sums[:, labels] for sums in dag.backward_sums(clipped, np.eye(dag.sizes[-1]))]
         moved = np.zeros((dag.feature_count, after[-1].shape[1] * len(rows)))
         for layer in added:
             onward = layer.onward(after)

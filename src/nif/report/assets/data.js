@@ -1,4 +1,4 @@
-// What the page holds: `meta` (names and options) and typed arrays, one value for each unit or link.
+// The data of the page: `meta` (names and options) and typed arrays, one value for each unit or link.
 const meta = JSON.parse(document.getElementById("meta").textContent);
 
 function array(name, type) {
@@ -80,13 +80,13 @@ function strongestPaths(u, inward, k) {
   const visit = (v) => {
     if (best.has(v)) return best.get(v);
     const stops = inward ? featureRow.has(v) : v >= classes.first && (state.chosen < 0 || v - classes.first === state.chosen);
-    const found = stops ? [{ product: 1, unit: v, next: null }] : [];
+    const paths = stops ? [{ product: 1, unit: v, next: null }] : [];
     for (const e of inward ? linksIn(v) : linksOut(v)) {
       const other = inward ? link.source[e] : link.target[e];
-      for (const path of visit(other)) found.push({ product: path.product * link.nats[e], unit: v, next: path });
+      for (const path of visit(other)) paths.push({ product: path.product * link.nats[e], unit: v, next: path });
     }
-    found.sort((a, b) => b.product - a.product);
-    best.set(v, found.slice(0, k));
+    paths.sort((a, b) => b.product - a.product);
+    best.set(v, paths.slice(0, k));
     return best.get(v);
   };
   return visit(u).filter((path) => path.next).map((path) => {

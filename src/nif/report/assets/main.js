@@ -58,10 +58,10 @@ function search(text) {
   }
   const list = ranks.flat().slice(0, MOST_FOUND);
   const none = wanted && !list.length ? [element("span", { class: "note", text: "no such neuron" })] : [];
-  byId("found").replaceChildren(...none, ...list.map((u) => element("button", { type: "button", class: "name", text: `${clipped(nameOf(u), 50)} · ${clipped(layerName(u), 20)}`, onclick: () => found(u) })));
+  byId("found").replaceChildren(...none, ...list.map((u) => element("button", { type: "button", class: "name", text: `${clipped(nameOf(u), 50)} · ${clipped(layerName(u), 20)}`, onclick: () => showFound(u) })));
   return list;
 }
-function found(u) {
+function showFound(u) {
   byId("found").replaceChildren();
   if (state.hide && unit.silent[u]) { state.hide = false; byId("hide").checked = false; }
   pin(u);
@@ -71,7 +71,7 @@ function found(u) {
 }
 byId("find").addEventListener("input", (event) => search(event.target.value));
 byId("find").addEventListener("keydown", (event) => {
-  if (event.key === "Enter") { const list = search(event.target.value); if (list.length) found(list[0]); }
+  if (event.key === "Enter") { const list = search(event.target.value); if (list.length) showFound(list[0]); }
   if (event.key === "Escape") byId("found").replaceChildren();
 });
 

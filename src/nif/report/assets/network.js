@@ -209,7 +209,7 @@ function drawTitles(context) {
   context.fillStyle = css("--paper"); context.globalAlpha = 0.9;
   context.fillRect(0, 0, view.width, TITLE - 2);
   context.globalAlpha = 1;
-  const found = [];
+  const titles = [];
   layers.forEach((layer, index) => {
     const half = Math.max(30, column / 2 - 4);
     if (sx(layer.first) < -half || sx(layer.first) > view.width + half) return;
@@ -219,9 +219,9 @@ function drawTitles(context) {
     const size = layer.silent && context.measureText(quiet).width < 2 * half ? quiet : count(layer.size);
     const width = Math.max(context.measureText(name).width, context.measureText(size).width) / 2;
     const x = Math.min(Math.max(sx(layer.first), width + 4), view.width - width - 4);
-    found.push({ index, name, size, left: x - width - 3, right: x + width + 3, x });
+    titles.push({ index, name, size, left: x - width - 3, right: x + width + 3, x });
   });
-  for (const { name, size, x } of spaced(found)) {
+  for (const { name, size, x } of spaced(titles)) {
     write(context, name, x, 13, "center", ink, "600 12px system-ui, sans-serif");
     write(context, size, x, 29, "center", soft, "11px system-ui, sans-serif");
   }

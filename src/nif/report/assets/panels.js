@@ -24,7 +24,7 @@ function swatch(label, hollow) {
   const colour = colourOf(label);
   return element("span", { class: "swatch", style: { borderColor: colour, background: hollow ? "transparent" : colour } });
 }
-// What there is to see while no neuron is pinned: what the colours mean, and where to begin.
+// Shown while no neuron is pinned: the meaning of the colours, and the strongest links.
 function overview() {
   const members = new Map(), coloured = meta.palette.light.length;
   for (const label of unit.community) {
@@ -36,9 +36,9 @@ function overview() {
     element("span", {}, swatch(label, false), name(label)), element("span", { class: "value", text: `${count(size)} unit${size === 1 ? "" : "s"}` })));
   const strongest = Array.from({ length: Math.min(8, linksFor(1)) }, (_, i) => ranked(i)).map((e) => element("li", {},
     element("span", {}, goTo(link.source[e]), " → ", goTo(link.target[e])), element("span", { class: "value", text: nats(link.nats[e]) })));
-  const parts = [element("p", { class: "note", text: "Choose a neuron to see its links and paths here. Hollow neurons are silent: these data show no information through them." }),
+  const parts = [element("p", { class: "note", text: "Choose a neuron to see its links and paths here. Hollow neurons are silent: no information was detected." }),
     element("h2", { class: "small", text: "Colour" }), element("ul", { class: "rows" }, ...groups)];
-  if (strongest.length) parts.push(element("h2", { class: "small", text: state.chosen < 0 ? "Strongest links, nats" : "Links that say most to this class, nats" }), element("ul", { class: "rows" }, ...strongest));
+  if (strongest.length) parts.push(element("h2", { class: "small", text: state.chosen < 0 ? "Strongest links, nats" : "Links with the most information to this class, nats" }), element("ul", { class: "rows" }, ...strongest));
   return parts;
 }
 function detail() {
@@ -49,7 +49,7 @@ function detail() {
     ["nats in", nats(unit.inflow[u])], ["nats out", nats(unit.outflow[u])],
     ["throughput", share(unit.throughput[u])], [meta.central, big(unit.betweenness[u])],
     ["community", communityText(unit.community[u])], ["p", chance(unit.p[u])], ["q", chance(unit.q[u])],
-    ...(meta.pruning ? [["pruning", ["stays", "removed", "put back"][fate[u]]]] : [])])];
+    ...(meta.pruning ? [["pruning", ["kept", "removed", "restored"][fate[u]]]] : [])])];
   const into = linksIn(u), out = linksOut(u);
   if (into.length) parts.push(element("h3", { text: `Strongest links in (of ${count(into.length)})` }), linkRows(into, link.source));
   if (out.length) parts.push(element("h3", { text: `Strongest links out (of ${count(out.length)})` }), linkRows(out, link.target));
@@ -100,7 +100,7 @@ function layersView() {
   const body = layers.map((layer) => element("tr", {}, element("td", { class: "text", text: clipped(layer.name) }), meter(layer.inflow, "in"), meter(layer.outflow, "out"),
     ...[layer.size, layer.silent, layer.constant].map((value) => element("td", { text: count(value) })), element("td", { class: "text", text: clipped(layer.kind) })));
   const head = element("tr", {}, ...["layer", "nats in", "nats out", "units", "silent", "constant", "kind"].map((name, i) => element("th", { scope: "col", text: name, class: i % 6 ? (i < 3 ? "metered" : "") : "text" })));
-  byId("layers").replaceChildren(element("p", {}, `Modularity of the communities: `, element("strong", { text: meta.modularity.toFixed(3) }), ` (0 is no better than chance, 1 the most).`),
+  byId("layers").replaceChildren(element("p", {}, `Modularity of the communities: `, element("strong", { text: meta.modularity.toFixed(3) }), ` (0: no better than chance; 1: maximum).`),
     scroller("Layers", element("table", {}, element("thead", {}, head), element("tbody", {}, ...body))));
 }
 

@@ -6,7 +6,7 @@ function heat(part) {
   return `rgb(${mixed.join(",")})`;
 }
 
-// Inputs that are pixels: how much each says to the chosen class, channels of one place together.
+// Inputs that are pixels: their attribution to the chosen class, summed over channels.
 function imagesOf(rows) {
   let first = 0;
   return meta.images.flatMap((image, i) => {
@@ -21,17 +21,17 @@ function imageOf({ shape: [height, width], place }, layer, rows) {
   const top = sums.reduce((a, b) => Math.max(a, b), 0), most = sums.indexOf(top);
   const say = (i) => `row ${Math.floor(i / width)}, column ${i % width}: ${sums[i].toPrecision(3)}`;
   const canvas = element("canvas", { class: "image", width: width * cell, height: height * cell, role: "img",
-    "aria-label": `Attribution of ${height} x ${width} pixels of ${layer.name}; the most at ${say(most)}` });
+    "aria-label": `Attribution of ${height} x ${width} pixels of ${layer.name}; maximum at ${say(most)}` });
   const context = canvas.getContext("2d");
   sums.forEach((value, i) => { context.fillStyle = heat(top > 0 ? value / top : 0); context.fillRect((i % width) * cell, Math.floor(i / width) * cell, cell, cell); });
-  const readout = element("span", { class: "note", text: top > 0 ? `the most at ${say(most)}` : "no pixel says anything" });
+  const readout = element("span", { class: "note", text: top > 0 ? `maximum at ${say(most)}` : "no pixel carries information" });
   canvas.addEventListener("pointermove", (event) => {
     const row = Math.floor(event.offsetY / cell), column = Math.floor(event.offsetX / cell);
     if (row >= 0 && column >= 0 && row < height && column < width) readout.textContent = say(row * width + column);
   });
   return element("figure", {}, canvas, element("figcaption", {}, scale(top), readout));
 }
-// What the colours mean: 0 at the left, the most at the right.
+// The scale of colours: 0 at the left, the maximum at the right.
 function scale(top) {
   const steps = Array.from({ length: 24 }, (_, i) => element("span", { style: { background: heat(i / 23) } }));
   return element("span", { class: "scale" }, "0", element("span", { class: "steps", "aria-hidden": "true" }, ...steps), top.toPrecision(3));
@@ -57,7 +57,7 @@ function mapView() {
   canvas.addEventListener("pointermove", (event) => {
     const row = Math.floor((event.offsetY - up) / cell.height), column = Math.floor((event.offsetX - left) / cell.width);
     if (row < 0 || column < 0 || row >= down.length || column >= across.length) return;
-    const e = Array.from(linksOut(down[row])).find((each) => link.target[each] === across[column]);
+    const e = Array.from(linksOut(down[row])).find((candidate) => link.target[candidate] === across[column]);
     readout.textContent = e === undefined ? `${clipped(nameOf(down[row]), 40)} → ${clipped(nameOf(across[column]), 40)}: no link with information` : linkLines(e).map(([text]) => text).join(" · ");
   });
   byId("map").replaceChildren(element("div", { class: "tools" }, element("label", { text: "Layers " }, select)),
