@@ -142,7 +142,7 @@ def test_pruning_by_flow_is_better_than_by_its_opposite() -> None:
 def test_what_does_not_belong_together_is_refused() -> None:
     model, other = chain(6, 12, 3), chain(6, 12, 3)
     flow = flow_of(model, X, ["1"])
-    with pytest.raises(InputError, match=r"no rule 'best'; expected one of silent, throughput"):
+    with pytest.raises(InputError, match=r"Unknown rule 'best'; expected one of silent, throughput"):
         FlowImportance(flow, model, X, rule="best")
     with pytest.raises(InputError, match=r"Linear that is not in the model given to FlowImportance"):
         pruned(other, X, FlowImportance(flow, model, X), other[2], pruning_ratio=0.5)

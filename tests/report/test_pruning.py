@@ -127,8 +127,8 @@ def test_a_pruning_of_another_network_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_tells_of_no_pruning_is_refused(tmp_path: Path) -> None:
     FLOW.save(tmp_path / "flow.safetensors")
-    with pytest.raises(InputError, match="does not say what was pruned"):
+    with pytest.raises(InputError, match="has no pruning record"):
         read_record(tmp_path / "flow.safetensors")
     (tmp_path / "text.safetensors").write_text("no tensors")
-    with pytest.raises(InputError, match=r"can ?not be read"):
+    with pytest.raises(InputError, match="Cannot read"):
         read_record(tmp_path / "text.safetensors")

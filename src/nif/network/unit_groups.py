@@ -10,7 +10,7 @@ from jaxtyping import Bool, Int64
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-UnitIds: TypeAlias = Int64[np.ndarray, "_"]
+UnitIds: TypeAlias = Int64[np.ndarray, " _"]
 """Numbers of some units; a number repeats where one channel became many features."""
 
 

@@ -36,7 +36,7 @@ class Outputs:
     """
 
     chosen: Float[np.ndarray, "sample output"]
-    others: tuple[Float[np.ndarray, "_"], ...] = ()
+    others: tuple[Float[np.ndarray, " _"], ...] = ()
 
     @property
     def every(self) -> tuple[np.ndarray, ...]:

@@ -21,6 +21,7 @@ from nif.report.pruning import pruning_content
 
 if TYPE_CHECKING:
     from nif.flow.flow import Flow
+    from nif.report.pruning import Removal
 
 MOST_LINKS = 200_000
 """The strongest links of a larger network are in the page, which says how many it leaves out."""

@@ -27,8 +27,8 @@ def pruning_content(pruned: Removal, layers: Sequence[Layer]) -> dict[str, Any]:
         "cost": _size_rows(pruned),
         "removed": _units(pruned.removed, layers),
         "how": [str(how) for how in pruned.removed["how"]],
-        "restored": _units(pruned.put_back, layers),
-        "reasons": [str(reason) for reason in pruned.put_back["reason"]],
+        "restored": _units(pruned.restored, layers),
+        "reasons": [str(reason) for reason in pruned.restored["reason"]],
         "notes": list(pruned.notes),
     }
 

@@ -31,7 +31,7 @@ class Critics:
     quadratic_x: Float[Tensor, "pair dim_x dim_x"]
     quadratic_y: Float[Tensor, "pair dim_y dim_y"]
     cross: Float[Tensor, "pair dim_x dim_y"]
-    bias: Float[Tensor, "pair"]
+    bias: Float[Tensor, " pair"]
     weight_x: Float[Tensor, "pair dim_x hidden"]
     weight_y: Float[Tensor, "pair dim_y hidden"]
     bias_1: Float[Tensor, "pair 1 hidden"]
