@@ -5,14 +5,17 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import igraph
 import numpy as np
 from jaxtyping import Float, Int
 
 from nif.core.types import Links, SumErrors
 from nif.flow.paths import clipped, variances
 from nif.flow.strongest import strongest
+
+if TYPE_CHECKING:
+    import igraph
 
 NO_COMMUNITY = -1
 """Community of a unit without any link that carries information."""
@@ -71,6 +74,8 @@ class Graph:
 
     def to_igraph(self, *, directed: bool = True) -> igraph.Graph:
         """The same graph in igraph, without attributes."""
+        import igraph  # which imports matplotlib where it is installed
+
         return igraph.Graph(n=self.units, edges=self.ends, directed=directed)
 
 
@@ -98,6 +103,8 @@ def communities(graph: Graph, seed: int = 0) -> Communities:
     """
     if len(graph.nats) == 0:
         return Communities(np.full(graph.units, NO_COMMUNITY), 0.0)
+    import igraph
+
     igraph.set_random_number_generator(random.Random(seed))
     try:
         clustering = graph.to_igraph(directed=False).community_leiden(
