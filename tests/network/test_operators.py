@@ -86,7 +86,7 @@ def followed(call: Call, place: int, axis: int) -> Call:
 def results(call: Call, tensors: dict[int, Tensor]) -> list[Tensor]:
     torch.manual_seed(1)
     copies = {at: tensors.get(at, read).clone() for at, read in enumerate(call.read)}
-    written = call.with_model(copies)
+    written = call.on(copies)
     return written or [copies[0]]
 
 
