@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+import support.runtime_types  # noqa: F401 - before nif, for --jaxtyping-packages
+
+# isort: split
 from nif.flow.flow import Flow
 from support.browsing import ARGUMENTS, CHROMIUM, settled
 

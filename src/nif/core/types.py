@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Real
 from scipy.sparse import csr_array
 
 from nif.core.errors import InputError
@@ -79,6 +79,9 @@ class _LinkArray:
         links.__dict__[self.name] = np.asarray(values)
 
 
+Matrix: TypeAlias = Float[np.ndarray, "source target"]
+
+
 def _link_array() -> Any:
     return _LinkArray()
 
@@ -118,10 +121,10 @@ class Links:
 
     source: int
     target: int
-    nats: Float[np.ndarray, "source target"] = _link_array()  # noqa: RUF009 - a descriptor
-    stderr: Float[np.ndarray, "source target"] = _link_array()  # noqa: RUF009 - a descriptor
-    p_value: Float[np.ndarray, "source target"] = _link_array()  # noqa: RUF009 - a descriptor
-    relevance: Float[np.ndarray, "source target"] = _link_array()  # noqa: RUF009 - a descriptor
+    nats: Matrix | Float[np.ndarray, " link"] = _link_array()  # noqa: RUF009 - a descriptor
+    stderr: Matrix | Float[np.ndarray, " link"] = _link_array()  # noqa: RUF009 - a descriptor
+    p_value: Matrix | Float[np.ndarray, " link"] = _link_array()  # noqa: RUF009 - a descriptor
+    relevance: Matrix | Float[np.ndarray, " link"] = _link_array()  # noqa: RUF009 - a descriptor
     connected: Bool[np.ndarray, "source target"] | csr_array | None = None
 
     def __post_init__(self) -> None:
@@ -213,7 +216,7 @@ class Links:
             return stored
         return csr_array((stored, self.connected.indices, self.connected.indptr), shape=self.shape)
 
-    def incoming(self, values: Float[np.ndarray, " link"], fill: float) -> Float[np.ndarray, "slot target"]:
+    def incoming(self, values: Real[np.ndarray, " link"], fill: float) -> Real[np.ndarray, "slot target"]:
         """Numbers for each link, in the form of `values`, below the target of each: columns of equal length.
 
         Args:
@@ -226,7 +229,7 @@ class Links:
         order = np.argsort(columns, kind="stable")
         return _padded(values[order], columns[order], self.shape[1], fill)
 
-    def outgoing(self, values: Float[np.ndarray, " link"], fill: float) -> Float[np.ndarray, "slot source"]:
+    def outgoing(self, values: Real[np.ndarray, " link"], fill: float) -> Real[np.ndarray, "slot source"]:
         """The same below the source of each link; rows are in the order of the targets."""
         if self.connected is None:
             return values.reshape(self.shape).T

@@ -255,7 +255,7 @@ def _extended(best: dict[int, _Best], into: Sequence[Links], k: int) -> _Best:
     before = [best[links.source].product for links in into]
     ranks = max(map(len, before))
     product = np.concatenate([np.pad(paths, [(0, ranks - len(paths)), (0, 0)]) for paths in before], axis=1)
-    first = np.cumsum([0, *(links.shape[0] for links in into)])
+    first = np.cumsum([0, *(links.shape[0] for links in into)]).tolist()
     places = [np.full(links.shape[0], links.source) for links in into], map(np.arange, np.diff(first))
     layer, unit = map(np.concatenate, map(list, places))
     slots = [_slots(links, begin) for links, begin in zip(into, first, strict=False)]

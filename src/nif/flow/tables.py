@@ -36,7 +36,7 @@ def edges(
     if left_out:
         q_values = np.minimum(q_values * (1 + left_out / len(q_values)), 1.0)
     rows = np.arange(len(p_values)) if top is None else _largest(links, top)
-    end = np.cumsum([between.count for between in links])
+    end = np.cumsum([between.count for between in links]).tolist()
     parts = [
         _edges_between(layers, between, rows[(rows >= last - between.count) & (rows < last)], last)
         for between, last in zip(links, end, strict=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -35,6 +35,7 @@ LEFT_OUT = ("random ranking",)
 """Methods that are drawn only on request."""
 
 
+@runtime_checkable
 class Comparison(Protocol):
     """The part of the result of `nif.compare` that is drawn."""
 

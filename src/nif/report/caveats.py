@@ -68,8 +68,8 @@ def _particular(measurement: Measurement) -> list[tuple[bool, str]]:
         (
             noise == 0,
             "No noise channel: a trained network is deterministic, so the information of continuous units is "
-            "limited only by the samples and the estimator. Compare links with one another; their absolute "
-            "values have no meaning.",
+            "limited only by the samples and the estimator. Compare links with one another rather "
+            "than reading absolute values.",
         ),
         (
             bool(noise),
