@@ -16,8 +16,7 @@ from nif.comparison.captum import InformationFlow
 from nif.core.errors import InputError
 from nif.measures.association.decomposition import beta_for, redundancy_weights
 from nif.measures.association.pointwise import MOST, Columns, Tables
-from support.networks import lenet
-from support.pruning_networks import chain
+from support.networks import chain, lenet
 
 X = torch.randn(400, 3, generator=torch.Generator().manual_seed(0))
 

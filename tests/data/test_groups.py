@@ -15,7 +15,8 @@ from nif.network.axes import axes_of
 from nif.network.operators import unit_map
 from nif.network.recording import record
 from nif.network.unit_maps import Call
-from support.networks import CASES, ROWS, ViT, lenet
+from support.networks import ViT, lenet
+from support.recording_cases import CASES, ROWS
 
 
 def images(side: int = 8) -> Tensor:

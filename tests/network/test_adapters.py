@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import nif
-from support.pruning_networks import chain
+from support.networks import chain
 
 X = torch.randn(120, 4, generator=torch.Generator().manual_seed(0))
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from nif.core.errors import InputError
 from nif.network.network import layers
 from nif.network.recording import Recording, record
-from support.networks import CASES, ROWS, Case, TwoInputs, chain, state_of
+from support.networks import TwoInputs, nested_chain
+from support.recording_cases import CASES, ROWS, Case, state_of
 
 FOUND = {name: case for name, case in CASES.items() if case.layers}
 
@@ -293,7 +294,7 @@ def test_table_of_layers() -> None:
 
 
 def test_a_module_hooked_by_the_user_keeps_its_hook() -> None:
-    model, seen = chain(), []
+    model, seen = nested_chain(), []
     handle = model[0].register_forward_hook(lambda *_: seen.append(1))
     record(model, torch.randn(ROWS, 4))
     assert seen and len(model[0]._forward_hooks) == 1

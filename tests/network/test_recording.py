@@ -17,7 +17,8 @@ from nif.core.errors import InputError
 from nif.core.random import same_random_state
 from nif.network.adapters import as_torch, unwrapped
 from nif.network.recording import record
-from support.networks import ROWS, chain, compiled, lenet
+from support.networks import lenet, nested_chain
+from support.recording_cases import ROWS, compiled
 
 
 def inputs() -> Tensor:
@@ -50,7 +51,7 @@ FORMS: dict[str, Any] = {
 
 @pytest.mark.parametrize("form", FORMS)
 def test_data_of_every_kind_give_the_same_recording(form: str) -> None:
-    model, x = chain(), inputs()
+    model, x = nested_chain(), inputs()
     expected, found = record(model, x), record(model, FORMS[form](x))
     for a, b in zip(expected.activations, found.activations, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
@@ -77,10 +78,10 @@ def test_a_model_that_writes_into_its_input_does_not_write_into_the_data(form: s
 
 def test_what_is_exact_in_float32_is_kept_in_it() -> None:
     x = inputs()
-    assert [values.dtype for values in record(chain(), x).activations] == [np.float32] * 4
-    assert record(chain(), x.double()).activations[0].dtype == np.float64
+    assert [values.dtype for values in record(nested_chain(), x).activations] == [np.float32] * 4
+    assert record(nested_chain(), x.double()).activations[0].dtype == np.float64
     pixels = (255 * torch.rand(ROWS, 4)).to(torch.uint8)
-    np.testing.assert_array_equal(record(chain(), pixels).activations[0], pixels.float())
+    np.testing.assert_array_equal(record(nested_chain(), pixels).activations[0], pixels.float())
 
 
 def test_a_shuffled_loader_keeps_its_generator_and_its_labels_beside_its_rows() -> None:
@@ -88,7 +89,7 @@ def test_a_shuffled_loader_keeps_its_generator_and_its_labels_beside_its_rows() 
     loader = DataLoader(
         TensorDataset(x, torch.arange(ROWS)), batch_size=9, shuffle=True, generator=torch.Generator()
     )
-    model, before, of_torch = chain(), loader.generator.get_state(), torch.get_rng_state()
+    model, before, of_torch = nested_chain(), loader.generator.get_state(), torch.get_rng_state()
     found = record(model, loader)
     assert torch.equal(before, loader.generator.get_state()) and torch.equal(of_torch, torch.get_rng_state())
     assert not np.array_equal(found.labels, np.arange(ROWS))
@@ -96,7 +97,7 @@ def test_a_shuffled_loader_keeps_its_generator_and_its_labels_beside_its_rows() 
 
 
 def test_a_shuffled_loader_without_a_generator_leaves_the_random_state() -> None:
-    model, loader = chain(), DataLoader(TensorDataset(inputs()), shuffle=True)
+    model, loader = nested_chain(), DataLoader(TensorDataset(inputs()), shuffle=True)
     before = torch.get_rng_state()
     record(model, loader)
     assert torch.equal(before, torch.get_rng_state())
@@ -127,7 +128,7 @@ BAD_DATA: dict[str, tuple[Any, str]] = {
 @pytest.mark.parametrize("name", BAD_DATA)
 def test_bad_data_is_refused_and_the_model_left_alone(name: str) -> None:
     data, message = BAD_DATA[name]
-    model = chain().train()
+    model = nested_chain().train()
     before = {key: value.clone() for key, value in model.state_dict().items()}
     with pytest.raises(InputError, match=message):
         record(model, data)
@@ -154,9 +155,9 @@ class Sums(nn.Module):
         (lambda: Sums(lambda x: None), "returns a NoneType; expected a tensor"),
         (lambda: Sums(lambda x: x.sum()), r"output of the model has shape \[\] on 11 rows"),
         (lambda: Sums(lambda x: torch.ones(len(x), 2)), "does not depend on its input"),
-        (lambda: torch.jit.script(chain()), "The model is a TorchScript module"),
+        (lambda: torch.jit.script(nested_chain()), "The model is a TorchScript module"),
         (
-            lambda: nn.Sequential(torch.jit.script(chain())),
+            lambda: nn.Sequential(torch.jit.script(nested_chain())),
             "Module '0' of the model is a TorchScript module",
         ),
     ],
@@ -168,7 +169,7 @@ def test_models_that_can_not_be_followed(make: Any, message: str) -> None:
 
 @pytest.mark.parametrize("value", [torch.inf, torch.nan])
 def test_infinite_activations_name_the_layer(value: float) -> None:
-    model = nn.Sequential(chain()[0], nn.Sequential(nn.Linear(6, 6), nn.ReLU()), nn.Linear(6, 3))
+    model = nn.Sequential(nested_chain()[0], nn.Sequential(nn.Linear(6, 6), nn.ReLU()), nn.Linear(6, 3))
     with torch.no_grad():
         model[1][0].bias[2] = value
     with pytest.raises(InputError, match=r"Layer '1\.1' has NaN or infinite activations"):
@@ -191,7 +192,7 @@ def test_infinite_activations_name_the_layer(value: float) -> None:
 )
 def test_options_that_do_not_fit(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        record(chain(), inputs(), **options)
+        record(nested_chain(), inputs(), **options)
 
 
 def test_an_exported_program_is_refused() -> None:
@@ -212,14 +213,18 @@ def test_models_that_can_not_run_yet() -> None:
 
 
 def test_names_of_units() -> None:
-    found = record(chain(), inputs(), feature_names=["a", "b", "c", "d"], class_names=["no", "yes", "both"])
+    found = record(
+        nested_chain(), inputs(), feature_names=["a", "b", "c", "d"], class_names=["no", "yes", "both"]
+    )
     assert found.layers[0].units == ("a", "b", "c", "d") and found.layers[-1].units == ("no", "yes", "both")
     assert found.layers[1].units[:2] == ("0.2[0]", "0.2[1]") and found.layers[1].kind == "ReLU"
     assert found.layers[-1].kind == "Softmax"
 
 
 def test_names_may_come_as_arrays() -> None:
-    found = record(chain(), inputs(), feature_names=np.array(list("abcd")), class_names=np.array(list("xyz")))
+    found = record(
+        nested_chain(), inputs(), feature_names=np.array(list("abcd")), class_names=np.array(list("xyz"))
+    )
     assert found.layers[0].units == tuple("abcd") and found.layers[-1].units == tuple("xyz")
 
 
@@ -276,7 +281,7 @@ def test_buffers_that_the_model_changes_itself_are_put_back() -> None:
 
 
 def test_frozen_and_partly_trained_modes_are_put_back() -> None:
-    model = chain().train()
+    model = nested_chain().train()
     model[0][1].eval()
     before = model[0][1].running_mean.clone()
     record(model, inputs())
@@ -286,7 +291,7 @@ def test_frozen_and_partly_trained_modes_are_put_back() -> None:
 
 def test_the_networks_of_skorch_and_of_nested_wrappers() -> None:
     class Net:  # as skorch's NeuralNet holds its module
-        module_ = chain()
+        module_ = nested_chain()
 
     assert unwrapped(Net()) is Net.module_
     assert unwrapped(compiled(nn.DataParallel(Net.module_))) is Net.module_
@@ -297,12 +302,12 @@ def test_whole_numbers_stay_whole_for_an_embedding_and_become_real_for_others() 
     words = torch.randint(0, 9, (ROWS, 3))
     model = nn.Sequential(nn.Embedding(9, 5), nn.Flatten(), nn.Linear(15, 4), nn.ReLU(), nn.Linear(4, 2))
     np.testing.assert_array_equal(record(model, words).activations[0], words)
-    assert record(chain(), torch.randint(0, 9, (ROWS, 4))).samples == ROWS
+    assert record(nested_chain(), torch.randint(0, 9, (ROWS, 4))).samples == ROWS
 
 
 def test_a_sample_keeps_labels_beside_rows() -> None:
     x = torch.arange(3000.0)[:, None].expand(-1, 4)
-    found = record(chain(), TensorDataset(x, x[:, 0]), max_samples=100)
+    found = record(nested_chain(), TensorDataset(x, x[:, 0]), max_samples=100)
     np.testing.assert_array_equal(found.activations[0][:, 0], found.labels)
     assert found.samples == 100
 

@@ -20,7 +20,7 @@ from nif.network.weights import calls
 from nif.pruning.prune import prune
 from nif.pruning.result import Pruned
 from nif.pruning.size import size_of
-from support.pruning_networks import chain
+from support.networks import chain
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The model chooses its path"),

@@ -18,16 +18,8 @@ from nif.network.unit_tracer import treats_numbers_apart
 from nif.network.units import UnitWeights, unit_weights
 from nif.pruning.problem import PruningProblem
 from nif.pruning.prune import prune
-from support.pruning_networks import (
-    NETWORKS,
-    Block,
-    Residual,
-    Swish,
-    channel_axis,
-    flow_of,
-    measured,
-    network,
-)
+from support.networks import FeedForward, ResidualCNN, Swish
+from support.pruning_cases import NETWORKS, channel_axis, flow_of, measured, network
 
 
 def some(problem: PruningProblem, units: np.ndarray, seed: int) -> Float[np.ndarray, " unit"]:
@@ -123,7 +115,7 @@ def test_a_residual_stream_loses_a_channel_everywhere() -> None:
     model, x, _, layers = network("residual")
     small = prune(model, flow_of(model, x, layers), x, remove={"r1": 0.34}, tolerance=None)
     net = small.model
-    assert isinstance(net, Residual)
+    assert isinstance(net, ResidualCNN)
     assert net.c1.out_channels == net.c2.out_channels == net.c2.in_channels == net.b2.num_features == 4
     assert net.head.in_features == 4
     assert sorted(small.removed["layer"].unique()) == ["r1", "r2"]
@@ -131,7 +123,7 @@ def test_a_residual_stream_loses_a_channel_everywhere() -> None:
 
 def test_a_unit_read_by_layer_norm_is_zeroed_and_the_result_says_so() -> None:
     model, x, _, _ = network("feed-forward block")
-    assert isinstance(model, Block)
+    assert isinstance(model, FeedForward)
     with torch.no_grad():
         model.embed.weight[3], model.embed.bias[3] = 0, 0
         model.down.weight[3], model.down.bias[3] = 0, 0

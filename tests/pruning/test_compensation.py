@@ -14,7 +14,8 @@ from nif.network.weights import columns_of, features, targets, weighted
 from nif.pruning import least_squares as moments
 from nif.pruning.least_squares import Moments
 from nif.pruning.prune import prune
-from support.pruning_networks import chain, conv_net, flow_of, ready, rows
+from support.networks import chain, conv_net
+from support.pruning_cases import flow_of, ready, rows
 
 
 def fixed(*gone: int) -> object:

@@ -15,7 +15,8 @@ from nif.network.decision import Decision, Scale
 from nif.network.forward import Forward
 from nif.pruning.criterion import Criterion, Outputs, changes, criterion_for, outputs
 from nif.pruning.size import size_of
-from support.pruning_networks import chain, rows
+from support.networks import chain
+from support.pruning_cases import rows
 
 
 def test_accuracy_counts_the_rows_that_are_right() -> None:

@@ -15,7 +15,8 @@ from nif.core.errors import InputError
 from nif.pruning.file import save_pruned, shapes_of, shrink
 from nif.pruning.prune import prune
 from nif.pruning.result import read_record
-from support.pruning_networks import NETWORKS, chain, flow_of, network
+from support.networks import chain
+from support.pruning_cases import NETWORKS, flow_of, network
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -17,7 +17,7 @@ import nif
 from nif.flow.flow import Flow
 from nif.pruning.problem import pruning_problem
 from nif.pruning.rules import RULES
-from support.pruning_networks import drawn, importance_of, measured, small_one
+from support.pruning_cases import drawn, importance_of, measured, small_one
 
 ROWS = 200
 

@@ -22,7 +22,7 @@ from nif.flow.flow import Flow
 from nif.network.forward import every_output
 from nif.pruning.problem import PruningProblem, pruning_problem
 from nif.pruning.rules import RULES
-from support.pruning_networks import drawn, importance_of, measured, small_one
+from support.pruning_cases import drawn, importance_of, measured, small_one
 
 ROWS = 200
 

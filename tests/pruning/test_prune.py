@@ -21,7 +21,8 @@ from nif.flow.flow import Flow
 from nif.network.adapters import as_torch
 from nif.pruning.prune import prune
 from nif.pruning.rules import RULES
-from support.pruning_networks import Place, chain, conv_net, flow_of, network, ready, rows
+from support.networks import chain, conv_net
+from support.pruning_cases import Place, flow_of, network, ready, rows
 
 DEAD, CONSTANT, UNREAD = [("1", 3), ("3", 0)], [("1", 5)], [("3", 7)]
 

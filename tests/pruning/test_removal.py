@@ -14,7 +14,7 @@ from nif.pruning.file import shrink
 from nif.pruning.prune import prune
 from nif.pruning.result import Pruned
 from nif.pruning.rules import RULES
-from support.pruning_networks import flow_of
+from support.pruning_cases import flow_of
 
 ROWS = 200
 

@@ -16,7 +16,8 @@ from nif.pruning.rules import RULES
 from nif.pruning.rules.redundancy import Reader, elimination_order
 from nif.pruning.selection import cuttable, largest_harmless_subset, longest_harmless_prefix
 from nif.pruning.sensitivity import readout
-from support.pruning_networks import NETWORKS, chain, flow_of, network, rows
+from support.networks import chain
+from support.pruning_cases import NETWORKS, flow_of, network, rows
 
 
 def prepared(*sizes: int) -> PruningProblem:

@@ -15,7 +15,8 @@ from torch.nn import functional
 import nif
 from nif.core.errors import InputError
 from nif.pruning.torch_pruning import FlowImportance
-from support.pruning_networks import chain, flow_of
+from support.networks import chain
+from support.pruning_cases import flow_of
 
 X = torch.randn(120, 6, generator=torch.Generator().manual_seed(0))
 IMAGES = torch.randn(120, 1, 8, 8, generator=torch.Generator().manual_seed(0))

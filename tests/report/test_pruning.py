@@ -16,7 +16,7 @@ from nif.pruning.prune import prune
 from nif.pruning.result import PruningRecord, read_record
 from nif.pruning.size import Size
 from support.browsing import FLOW, column_of, facts, find, pixels_of
-from support.pruning_networks import flow_of, network
+from support.pruning_cases import flow_of, network
 
 TOLD = PruningRecord(
     removed=pd.DataFrame(

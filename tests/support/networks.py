@@ -1,46 +1,28 @@
-"""Small networks of every build that users have, with the layers and connections to be found in them."""
+"""Small networks of every build that users have."""
 
 from __future__ import annotations
 
-import copy
-import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from itertools import pairwise
-from typing import Any
+import itertools
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-ROWS = 60
 
-
-@dataclass(frozen=True)
-class Case:
-    """A network with what is to be found: layers by name and number of units, and which feeds which."""
-
-    build: Callable[[], nn.Module]
-    shape: tuple[int, ...]
-    layers: dict[str, int]
-    feeds: set[tuple[str, str]]
-    options: dict[str, Any] = field(default_factory=dict)
-    warns: str = ""
-
-    def model(self) -> nn.Module:
-        """The network, with the same random weights each time, in train mode as users leave it."""
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            return self.build().train()
-
-    def inputs(self) -> Tensor:
-        return torch.randn(ROWS, *self.shape, generator=torch.Generator().manual_seed(1))
-
-
-def chain() -> nn.Module:
+def nested_chain() -> nn.Module:
+    """A chain of blocks, with all that stands between Linear layers."""
     head = nn.Sequential(nn.Linear(6, 3), nn.Softmax(dim=1))
     block = nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Dropout(0.5))
     return nn.Sequential(block, nn.Sequential(nn.Linear(6, 6), nn.Tanh()), head)
+
+
+def chain(*sizes: int, seed: int = 0) -> nn.Sequential:
+    """Linear layers with ReLU between them."""
+    torch.manual_seed(seed)
+    modules: list[nn.Module] = []
+    for before, after in itertools.pairwise(sizes):
+        modules += [nn.Linear(before, after), nn.ReLU()]
+    return nn.Sequential(*modules[:-1]).eval()
 
 
 def in_place() -> nn.Module:
@@ -61,7 +43,21 @@ class Reused(nn.Module):
         return self.d(self.act(self.c(self.act(self.b(self.act(self.a(x)))))))
 
 
-class Functional(nn.Module):
+class Twice(nn.Module):
+    """One Linear that is run twice, so that its inputs and outputs are tied."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.f1, self.r1, self.f2, self.f3 = nn.Linear(5, 6), nn.ReLU(), nn.Linear(6, 6), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.r1(self.f1(x))
+        return self.f3(torch.relu(self.f2(torch.relu(self.f2(x)))))
+
+
+class FunctionalMLP(nn.Module):
+    """Activations that are functions and methods."""
+
     def __init__(self) -> None:
         super().__init__()
         self.a, self.b, self.c, self.d = nn.Linear(4, 5), nn.Linear(5, 6), nn.Linear(6, 7), nn.Linear(7, 2)
@@ -73,7 +69,25 @@ class Functional(nn.Module):
         return F.log_softmax(self.d(x), dim=1)
 
 
-class Residual(nn.Module):
+class FunctionalCNN(nn.Module):
+    """Activations, pooling and flattening that are functions and methods."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.c1 = nn.Conv2d(1, 5, 3, stride=2)
+        self.c2 = nn.Conv2d(5, 6, 2, padding="same", padding_mode="circular")
+        self.f1, self.f2 = nn.Linear(6, 8), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.c1(x))
+        x = F.max_pool2d(torch.tanh(self.c2(x)), 3).relu_()
+        x = x.view(x.size(0), -1)
+        return self.f2(F.gelu(self.f1(x)))
+
+
+class ResidualMLP(nn.Module):
+    """A Linear with a skip around it, and a sum in place."""
+
     def __init__(self) -> None:
         super().__init__()
         self.a, self.b, self.c = nn.Linear(4, 5), nn.Linear(5, 5), nn.Linear(5, 2)
@@ -86,18 +100,58 @@ class Residual(nn.Module):
         return self.c(self.last(x))
 
 
-class Dense(nn.Module):
-    """Each layer reads all before it."""
+class ResidualCNN(nn.Module):
+    """Two convolutions with BatchNorm around a skip."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.a, self.b, self.c = nn.Linear(4, 3), nn.Linear(7, 5), nn.Linear(12, 2)
+        self.c1, self.b1, self.r1 = nn.Conv2d(1, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU()
+        self.c2, self.b2, self.r2 = nn.Conv2d(6, 6, 3, padding=1, bias=False), nn.BatchNorm2d(6), nn.ReLU()
+        self.head = nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.r1(self.b1(self.c1(x)))
+        x = self.r2(self.b2(self.c2(x)) + x)
+        return self.head(x.mean((2, 3)))
+
+
+class Branching(ResidualCNN):
+    """The path depends on the data, so that it cannot be traced."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.sum() > 1e9:
+            x = x * 2
+        return super().forward(x)
+
+
+class Decides(nn.Module):
+    """The path depends on the data."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(4, 5), nn.Linear(5, 5), nn.Linear(5, 2)
         self.act_a, self.act_b = nn.ReLU(), nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        x = torch.cat([x, self.act_a(self.a(x))], dim=1)
-        x = torch.cat([x, self.act_b(self.b(x))], dim=1)
+        x = self.act_a(self.a(x))
+        if x.sum() > 0:
+            x = self.act_b(self.b(x))
         return self.c(x)
+
+
+class Dense(nn.Module):
+    """Each layer reads the concatenation of all before it."""
+
+    def __init__(self, inputs: int, first: int, second: int, outputs: int) -> None:
+        super().__init__()
+        self.f1, self.r1 = nn.Linear(inputs, first), nn.ReLU()
+        self.f2, self.r2 = nn.Linear(inputs + first, second), nn.Tanh()
+        self.f3 = nn.Linear(inputs + first + second, outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.cat([x, self.r1(self.f1(x))], dim=1)
+        x = torch.cat([x, self.r2(self.f2(x))], dim=-1)
+        return self.f3(x)
 
 
 def lenet() -> nn.Module:
@@ -108,7 +162,64 @@ def lenet() -> nn.Module:
     )
 
 
-class Block(nn.Module):
+def conv_net() -> nn.Sequential:
+    """Convolutions with BatchNorm and pooling, flattened into a Linear."""
+    return nn.Sequential(
+        nn.Conv2d(1, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(6, 8, 3, padding=1), nn.ReLU(), nn.AvgPool2d(2), nn.Flatten(), nn.Dropout(),
+        nn.Linear(32, 3),
+    )  # fmt: skip
+
+
+def conv1d() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv1d(2, 5, 3), nn.ReLU(), nn.AdaptiveMaxPool1d(1), nn.Flatten(), nn.Linear(5, 2)
+    )
+
+
+def one_dimensional() -> nn.Sequential:
+    """Convolutions over time, dilated and with padding."""
+    return nn.Sequential(
+        nn.Conv1d(2, 6, 3, dilation=2), nn.ReLU(), nn.Conv1d(6, 5, 3, padding=1), nn.ELU(),
+        nn.AdaptiveAvgPool1d(2), nn.Flatten(), nn.Linear(10, 3),
+    )  # fmt: skip
+
+
+class Depthwise(nn.Module):
+    """A depthwise convolution between two others, and PReLU with a slope for each channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.c1, self.p1 = nn.Conv2d(1, 5, 3), nn.PReLU(5)
+        self.c2, self.r2 = nn.Conv2d(5, 5, 3, groups=5), nn.ReLU()
+        self.c3, self.flat, self.f = nn.Conv2d(5, 4, 1), nn.Flatten(), nn.Linear(64, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.r2(self.c2(self.p1(self.c1(x))))
+        return self.f(self.flat(self.c3(x)))
+
+
+class Mobile(nn.Module):
+    """Not traceable: a convolution for each channel by itself behind padding, then convolutions in groups."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.c1, self.b1, self.r1 = nn.Conv2d(1, 6, 3), nn.BatchNorm2d(6), nn.ReLU6()
+        self.c2, self.b2, self.r2 = nn.Conv2d(6, 6, 3, groups=6, bias=False), nn.BatchNorm2d(6), nn.ReLU6()
+        self.c3, self.r3 = nn.Conv2d(6, 4, 1), nn.ReLU6()
+        self.c4, self.f = nn.Conv2d(4, 4, 1, groups=2), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.sum() > 1e9:
+            x = x * 2
+        x = self.r1(self.b1(self.c1(x)))
+        x = self.r2(self.b2(self.c2(F.pad(x, (1, 1, 1, 1)))))
+        return self.f(self.c4(self.r3(self.c3(x))).mean((2, 3)))
+
+
+class BasicBlock(nn.Module):
+    """The block of a ResNet, with one ReLU at two places."""
+
     def __init__(self, before: int, after: int, stride: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(before, after, 3, stride, 1, bias=False)
@@ -127,7 +238,7 @@ class ResNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.conv, self.bn, self.relu = nn.Conv2d(3, 4, 3, 1, 1), nn.BatchNorm2d(4), nn.ReLU(inplace=True)
-        self.layer1, self.layer2 = Block(4, 4, 1), Block(4, 6, 2)
+        self.layer1, self.layer2 = BasicBlock(4, 4, 1), BasicBlock(4, 6, 2)
         self.pool, self.fc = nn.AdaptiveAvgPool2d(1), nn.Linear(6, 3)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -168,6 +279,75 @@ class Attention(nn.Module):
         return self.head(F.gelu(self.project(y) + x).mean(dim=1))
 
 
+class FeedForward(nn.Module):
+    """The feed-forward part of a transformer: tokens are rows, LayerNorm reads the stream."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed, self.norm = nn.Linear(5, 8), nn.LayerNorm(8)
+        self.up, self.act, self.down = nn.Linear(8, 12), nn.GELU(), nn.Linear(12, 8)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.embed(x)
+        x = x + self.down(self.act(self.up(self.norm(x))))
+        return self.head(x.mean(1))
+
+
+class Swish(nn.Module):
+    """An activation that is not one of torch's."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.sigmoid(1.5 * x) + 0.1 * x**2
+
+
+def custom_activation() -> nn.Module:
+    return nn.Sequential(nn.Linear(4, 5), Swish(), nn.Linear(5, 2), nn.Sigmoid())
+
+
+class Tokens(FeedForward):
+    """Not traceable, with an activation of its own and numbers for each position."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.act = Swish()
+        self.positions = nn.Parameter(torch.randn(4, 8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.sum() > 1e9:
+            x = x * 2
+        x = self.embed(x) + self.positions
+        x = x + self.down(self.act(self.up(self.norm(x))))
+        return self.head(x.mean(1))
+
+
+class Gated(nn.Module):
+    """A layer whose units are products, each of a unit that an activation of the user's own has passed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.up, self.down = nn.Linear(5, 8), nn.Linear(5, 8, bias=False), nn.Linear(8, 6)
+        self.act, self.last, self.head = Swish(), Swish(), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.last(self.down(self.act(self.gate(x)) * self.up(x))))
+
+
+class Halved(nn.Module):
+    """A gate and what it gates are two halves of one layer, split by a module, a function and a chunk."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.zeroth, self.gated = nn.Linear(5, 14), nn.GLU()
+        self.first, self.second, self.last = nn.Linear(7, 12), nn.Linear(6, 10), nn.Linear(5, 3)
+        self.act, self.out = nn.Identity(), nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.act(F.glu(self.first(self.gated(self.zeroth(x)))))
+        value, gate = self.second(x).chunk(2, dim=-1)
+        return self.last(self.out(value * F.silu(gate)))
+
+
 class TwoInputs(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -188,36 +368,6 @@ class TwoOutputs(nn.Module):
         return self.first(x), self.last(self.act_second(self.second(x)))
 
 
-class Decides(nn.Module):
-    """The path depends on the data."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.a, self.b, self.c = nn.Linear(4, 5), nn.Linear(5, 5), nn.Linear(5, 2)
-        self.act_a, self.act_b = nn.ReLU(), nn.ReLU()
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.act_a(self.a(x))
-        if x.sum() > 0:
-            x = self.act_b(self.b(x))
-        return self.c(x)
-
-
-class Swish(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return x * torch.sigmoid(x)
-
-
-def custom_activation() -> nn.Module:
-    return nn.Sequential(nn.Linear(4, 5), Swish(), nn.Linear(5, 2), nn.Sigmoid())
-
-
-def conv1d() -> nn.Module:
-    return nn.Sequential(
-        nn.Conv1d(2, 5, 3), nn.ReLU(), nn.AdaptiveMaxPool1d(1), nn.Flatten(), nn.Linear(5, 2)
-    )
-
-
 class Views(nn.Module):
     """In-place calls on parts, a buffer that is filled, and a way through numpy."""
 
@@ -236,153 +386,3 @@ class Views(nn.Module):
 
 def lstm() -> nn.Module:
     return nn.LSTM(3, 4, batch_first=True)
-
-
-def chained(*names: str) -> set[tuple[str, str]]:
-    """Each feeds the next, from input to output."""
-    every = ("input", *names, "output")
-    return set(pairwise(every))
-
-
-def of_type(kind: torch.dtype) -> Callable[[], nn.Module]:
-    return lambda: chain().to(kind)
-
-
-CHAIN = {"input": 4, "0.2": 6, "1.1": 6, "output": 3}
-CHAIN_FEEDS = chained("0.2", "1.1")
-
-
-def compiled(model: nn.Module) -> nn.Module:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's own, on import of its compiler
-        return torch.compile(model)  # type: ignore[return-value]
-
-
-def compiled_part() -> nn.Module:
-    model = chain()
-    model[1].compile()
-    return model
-
-
-CASES = {
-    "plain chain": Case(chain, (4,), CHAIN, CHAIN_FEEDS),
-    "reused module": Case(
-        Reused,
-        (4,),
-        {"input": 4, "act": 5, "act#2": 6, "act#3": 7, "output": 2},
-        chained("act", "act#2", "act#3"),
-    ),
-    "in-place": Case(
-        in_place, (4,), {"input": 4, "1": 5, "2": 5, "3": 5, "output": 2}, chained("1", "2", "3")
-    ),
-    "functional": Case(
-        Functional,
-        (4,),
-        {"input": 4, "relu": 5, "relu#2": 6, "tanh": 7, "output": 2},
-        chained("relu", "relu#2", "tanh"),
-    ),
-    "residual": Case(
-        Residual,
-        (4,),
-        {"input": 4, "first": 5, "inner": 5, "last": 5, "output": 2},
-        chained("first", "inner", "last") | {("first", "last")},
-    ),
-    "concatenation": Case(
-        Dense,
-        (4,),
-        {"input": 4, "act_a": 3, "act_b": 5, "output": 2},
-        chained("act_a", "act_b") | {("input", "act_b"), ("input", "output"), ("act_a", "output")},
-    ),
-    "LeNet": Case(
-        lenet, (1, 8, 8), {"input": 64, "1": 4, "4": 6, "8": 8, "output": 3}, chained("1", "4", "8")
-    ),
-    "ResNet": Case(
-        ResNet,
-        (3, 8, 8),
-        {
-            **{"input": 192, "relu": 4, "layer1.relu": 4, "layer1.relu#2": 4},
-            **{"layer2.relu": 6, "layer2.relu#2": 6, "output": 3},
-        },
-        chained("relu", "layer1.relu", "layer1.relu#2", "layer2.relu", "layer2.relu#2")
-        | {("relu", "layer1.relu#2"), ("layer1.relu#2", "layer2.relu#2")},
-    ),
-    "LSTM": Case(lstm, (5, 3), {}, set()),
-    "two outputs": Case(
-        TwoOutputs, (4,), {"input": 4, "act": 5, "output": 3}, chained("act"), options={"output": 0}
-    ),
-    "second output": Case(
-        TwoOutputs,
-        (4,),
-        {"input": 4, "act": 5, "act_second": 6, "output": 2},
-        chained("act", "act_second"),
-        options={"output": -1},
-    ),
-    "float16": Case(of_type(torch.float16), (4,), CHAIN, CHAIN_FEEDS),
-    "bfloat16": Case(of_type(torch.bfloat16), (4,), CHAIN, CHAIN_FEEDS),
-    "float64": Case(of_type(torch.float64), (4,), CHAIN, CHAIN_FEEDS),
-    "compiled": Case(lambda: compiled(chain()), (4,), CHAIN, CHAIN_FEEDS),
-    "compiled part": Case(compiled_part, (4,), CHAIN, CHAIN_FEEDS),
-    "DataParallel": Case(lambda: nn.DataParallel(chain()), (4,), CHAIN, CHAIN_FEEDS),
-    "data decide the path": Case(
-        Decides,
-        (4,),
-        {"input": 4, "act_a": 5, "act_b": 5, "output": 2},
-        chained("act_a", "act_b"),
-        warns="chooses its path by the data .* hooks",
-    ),
-    "custom activation": Case(custom_activation, (4,), {"input": 4, "1": 5, "output": 2}, chained("1")),
-    "Conv1d": Case(conv1d, (2, 7), {"input": 14, "1": 5, "output": 2}, chained("1")),
-    "views, buffers, numpy": Case(
-        Views,
-        (4,),
-        {"input": 4, "relu": 3, "tanh": 6, "output": 2},
-        chained("relu", "tanh") | {("input", "tanh")},
-    ),
-}
-
-
-def vit_case(*, batch_first: bool) -> Case:
-    blocks = [f"encoder.layers.{depth}" for depth in (0, 1)]
-    attention, gelu = [f"{block}.self_attn" for block in blocks], [f"{block}.gelu" for block in blocks]
-    return Case(
-        lambda: ViT(batch_first=batch_first),
-        (1, 8, 8),
-        {"input": 64, attention[0]: 8, gelu[0]: 12, attention[1]: 8, gelu[1]: 12, "output": 3},
-        chained(attention[0], gelu[0], attention[1], gelu[1])
-        # Around attention and around the multilayer perceptron of each block runs a residual branch.
-        | {("input", gelu[0]), ("input", attention[1]), ("input", gelu[1]), ("input", "output")}
-        | {(attention[0], attention[1]), (attention[0], gelu[1]), (attention[0], "output")}
-        | {(gelu[0], gelu[1]), (gelu[0], "output"), (attention[1], "output")},
-    )
-
-
-CASES["transformer"] = vit_case(batch_first=True)
-CASES["transformer, tokens first"] = vit_case(batch_first=False)
-CASES["attention by heads"] = Case(
-    Attention,
-    (6, 8),
-    {"input": 48, "scaled_dot_product_attention": 8, "gelu": 8, "output": 2},
-    chained("scaled_dot_product_attention", "gelu") | {("input", "gelu")},
-)
-
-
-def state_of(model: nn.Module) -> dict[str, Any]:
-    """All of a model that recording must leave as it is."""
-    modules = dict(model.named_modules())
-    hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_forward_hooks_with_kwargs")
-    return {
-        "weights": {
-            name: (
-                value.clone(),
-                value.data_ptr(),
-                value._version,
-                value.requires_grad,
-                value.dtype,
-                value.grad,
-            )
-            for name, value in [*model.named_parameters(), *model.named_buffers()]
-        },
-        "training": {name: module.training for name, module in modules.items()},
-        "hooks": {name: [len(getattr(module, hook)) for hook in hooks] for name, module in modules.items()},
-        "random": copy.deepcopy(torch.get_rng_state()),
-    }
