@@ -1,0 +1,143 @@
+"""Softmax, log-sum-exp and norms: closed forms of their discrete gradients.
+
+They are exact, and a constant that is added to all inputs of a softmax changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from nif.measures.currents.ends import Ends, Slopes
+
+SMALL = 1e-2
+"""Difference of logarithms below which a series replaces the quotient."""
+
+
+def logarithmic_mean(start: Tensor, end: Tensor, log_step: Tensor) -> Tensor:
+    """``(end - start) / (log end - log start)``.
+
+    Example:
+        >>> p, q = torch.tensor([1.0]), torch.tensor([2.0])
+        >>> logarithmic_mean(p, q, (q / p).log())
+        tensor([1.4427])
+    """
+    small = ~(log_step.abs() > SMALL)
+    series = (start + end) / 2 * (1 - log_step.nan_to_num(0, 0, 0) ** 2 / 12)
+    return torch.where(small, series, (end - start) / torch.where(small, torch.ones_like(log_step), log_step))
+
+
+def _kept_axes(slope: Tensor, axes: Sequence[int], dims: int, keep: bool) -> Tensor:
+    """The slope of a reduced value, with the axes that the reduction removed."""
+    if not keep:
+        for axis in sorted(axis % dims for axis in axes):
+            slope = slope.unsqueeze(axis)
+    return slope
+
+
+def _axes(given: Sequence[int] | int | None, dims: int) -> list[int]:
+    if isinstance(given, int):
+        return [given]
+    return list(given) if given else list(range(dims))
+
+
+def log_softmax(ends: Ends, slope: Tensor) -> Slopes:
+    r""":math:`g - \sum g \, L / \sum L`, with L the logarithmic means of the probabilities."""
+    axis = ends.operation.args[1]
+    log0, log1 = ends.values(ends.operation.written[0])
+    means = logarithmic_mean(log0.exp(), log1.exp(), log1 - log0)
+    source = ends.operation.args[0].index
+    return {source: slope - means / means.sum(axis, True) * slope.sum(axis, True)}
+
+
+def softmax(ends: Ends, slope: Tensor) -> Slopes:
+    r""":math:`g L - L \sum g L / \sum L`."""
+    source, axis = ends.operation.args[:2]
+    (before, after), (p0, p1) = ends.both(source), ends.values(ends.operation.written[0])
+    log0, log1 = before - before.logsumexp(axis, True), after - after.logsumexp(axis, True)
+    means = logarithmic_mean(p0, p1, log1 - log0)
+    weighted = slope * means
+    tiny = torch.finfo(means.dtype).tiny
+    return {source.index: weighted - means * (weighted.sum(axis, True) / means.sum(axis, True).clamp_min(tiny))}
+
+
+def logsumexp(ends: Ends, slope: Tensor) -> Slopes:
+    r""":math:`g L / \sum L`."""
+    source, axes = ends.operation.args[0], ends.operation.args[1]
+    before, after = ends.both(source)
+    log0, log1 = before - before.logsumexp(axes, True), after - after.logsumexp(axes, True)
+    means = logarithmic_mean(log0.exp(), log1.exp(), log1 - log0)
+    slope = _kept_axes(slope, axes, before.dim(), bool(ends.operation.argument(2, False)))
+    return {source.index: means / means.sum(axes, True) * slope}
+
+
+def _normalized(before: Tensor, after: Tensor, slope: Tensor, axes: Sequence[int], eps: float) -> Tensor:
+    """``(x - mean) / sqrt(var + eps)``: the product rule, and the exact step of the inverse root."""
+    axes = list(axes)
+    centred0, centred1 = before - before.mean(axes, True), after - after.mean(axes, True)
+    inverse0, inverse1 = (c.square().mean(axes, True).add(eps).rsqrt() for c in (centred0, centred1))
+    both = centred0 + centred1
+    root = -((inverse0 * inverse1) ** 2) / (inverse0 + inverse1)
+    centred = slope * ((inverse0 + inverse1) / 2) + both * (root * (slope * both).mean(axes, True) / 2)
+    return centred - centred.mean(axes, True)
+
+
+def layer_norm(ends: Ends, slope: Tensor) -> Slopes:
+    """The numbers of the last axes, less their mean, over their deviation."""
+    source, shape, weight, _, eps = ends.operation.args[:5]
+    if weight is not None:
+        slope = slope * ends.start.value(weight)
+    axes = tuple(range(-len(shape), 0))
+    return {source.index: _normalized(*ends.both(source), slope, axes, eps)}
+
+
+def group_norm(ends: Ends, slope: Tensor) -> Slopes:
+    """The numbers of a group of channels, less their mean, over their deviation."""
+    source, weight, _, count, channels, _, groups, eps = ends.operation.args[:8]
+    if weight is not None:
+        slope = slope * ends.start.value(weight).reshape(1, channels, *[1] * (slope.dim() - 2))
+    before, after = ends.both(source)
+    cut = [values.reshape(count, groups, -1) for values in (before, after, slope)]
+    return {source.index: _normalized(*cut, (-1,), eps).reshape(before.shape)}
+
+
+def batch_norm(ends: Ends, slope: Tensor) -> Slopes:
+    """A scale for each channel; with statistics of the batch itself, as in an instance norm, a norm."""
+    fixed = ends.operation.kind == "_native_batch_norm_legit_no_training"
+    source, weight, _, _, variance = ends.operation.args[:5]
+    shape = (1, -1) + (1,) * (slope.dim() - 2)
+    if weight is not None:
+        slope = slope * ends.start.value(weight).reshape(shape)
+    if not fixed and ends.operation.args[5]:
+        axes = (0, *range(2, slope.dim()))
+        return {source.index: _normalized(*ends.both(source), slope, axes, ends.operation.args[7])}
+    eps = ends.operation.args[6 if fixed else 7]
+    return {source.index: slope * (ends.start.value(variance) + eps).rsqrt().reshape(shape)}
+
+
+def vector_norm(ends: Ends, slope: Tensor) -> Slopes | None:
+    """The Euclidean norm."""
+    source, order = ends.operation.args[0], ends.operation.argument(1, 2)
+    if order != 2:
+        return None
+    before, after = ends.both(source)
+    axes = _axes(ends.operation.argument(2), before.dim())
+    slope = _kept_axes(slope, axes, before.dim(), bool(ends.operation.argument(3, False)))
+    lengths = before.norm(dim=axes, keepdim=True) + after.norm(dim=axes, keepdim=True)
+    tiny = torch.finfo(lengths.dtype).tiny
+    return {source.index: slope * (before + after) / lengths.clamp_min(tiny)}
+
+
+NORMALIZATIONS: dict[str, Callable[[Ends, Tensor], Slopes | None]] = {
+    "_softmax": softmax,
+    "_safe_softmax": softmax,
+    "_log_softmax": log_softmax,
+    "logsumexp": logsumexp,
+    "native_layer_norm": layer_norm,
+    "native_group_norm": group_norm,
+    "native_batch_norm": batch_norm,
+    "_native_batch_norm_legit_no_training": batch_norm,
+    "linalg_vector_norm": vector_norm,
+}

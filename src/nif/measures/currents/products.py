@@ -1,0 +1,92 @@
+"""Products: each factor moves past the other factor's value in the middle of the step, which is exact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nif.measures.currents.ends import Ends, Slopes, add, middle, summed_to
+
+aten = torch.ops.aten
+
+
+def multiply(ends: Ends, slope: Tensor) -> Slopes:
+    """``a * b``."""
+    first, second = ends.operation.args[:2]
+    slopes: Slopes = {}
+    for factor, other in ((first, second), (second, first)):
+        if ends.moves(factor):
+            weight = middle(*ends.both(other))
+            if isinstance(weight, Tensor) and weight.is_complex():
+                weight = weight.conj()
+            add(slopes, factor.index, summed_to(slope * weight, ends.start.shape(factor.index)))
+    return slopes
+
+
+def divide(ends: Ends, slope: Tensor) -> Slopes | None:
+    """``a / b``."""
+    if ends.operation.kwargs.get("rounding_mode") is not None:
+        return None
+    over, under = ends.operation.args[:2]
+    (over0, over1), (under0, under1) = ends.both(over), ends.both(under)
+    slopes: Slopes = {}
+    if ends.moves(over):
+        weight = 1 / under0 if under0 is under1 else middle(1 / under0, 1 / under1)
+        add(slopes, over.index, summed_to(slope * weight, ends.start.shape(over.index)))
+    if ends.moves(under):
+        weight = -middle(over0, over1) / (under0 * under1)
+        add(slopes, under.index, summed_to(slope * weight, ends.start.shape(under.index)))
+    return slopes
+
+
+def matrix_factors(ends: Ends) -> tuple[Any, Any]:
+    """The two matrices of ``mm``, ``bmm``, ``addmm`` or ``baddbmm``."""
+    args = ends.operation.args
+    return (args[1], args[2]) if ends.operation.kind in ("addmm", "baddbmm") else (args[0], args[1])
+
+
+def matrix_product(ends: Ends, slope: Tensor) -> Slopes:
+    """``a @ b``, or ``beta c + alpha a @ b``."""
+    operation, slopes = ends.operation, Slopes()
+    first, second = matrix_factors(ends)
+    scaled = scaled_slope(ends, slope)
+    if ends.moves(first):
+        add(slopes, first.index, scaled @ middle(*ends.both(second)).mT)
+    if ends.moves(second):
+        add(slopes, second.index, middle(*ends.both(first)).mT @ scaled)
+    if operation.kind in ("addmm", "baddbmm") and ends.moves(operation.args[0]):
+        index = operation.args[0].index
+        add(slopes, index, summed_to(slope * operation.kwargs.get("beta", 1), ends.start.shape(index)))
+    return slopes
+
+
+def scaled_slope(ends: Ends, slope: Tensor) -> Tensor:
+    """The slope times alpha of ``addmm`` or ``baddbmm``."""
+    alpha = ends.operation.kwargs.get("alpha", 1)
+    return slope if alpha == 1 else slope * alpha
+
+
+def convolution(ends: Ends, slope: Tensor) -> Slopes | None:
+    """A convolution with a constant kernel."""
+    values, kernel = ends.operation.args[:2]
+    if not ends.moves(values) or ends.moves(kernel):
+        return None
+    args = ends.operation.args
+    weight = ends.start.value(kernel)
+    like = ends.start.tensor(values.index)
+    gradient = aten.convolution_backward(slope, like, weight, None, *args[3:9], [True, False, False])[0]
+    return {values.index: gradient}
+
+
+PRODUCTS: dict[str, Callable[[Ends, Tensor], Slopes | None]] = {
+    "mul": multiply,
+    "div": divide,
+    "mm": matrix_product,
+    "bmm": matrix_product,
+    "addmm": matrix_product,
+    "baddbmm": matrix_product,
+    "convolution": convolution,
+}

@@ -1,0 +1,340 @@
+"""A tape of every operation of a run, with the values that the rules of discrete gradients read.
+
+`torch.utils._python_dispatch.TorchDispatchMode` sees each operation of the `aten` level after torch has taken
+modules and functions apart, so the tape needs no knowledge of the model. Operations in place are handled
+here: they write a new value, and views of the same memory are read anew from a copy of the whole memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
+
+from nif.measures.currents.fused import COMPOSITE, TAKEN_APART
+from nif.network.tracing import unfused
+
+aten = torch.ops.aten
+
+WRITES_NO_VALUE = frozenset("transpose_ t_ squeeze_ unsqueeze_ swapaxes_ detach_ as_strided_ swapdims_".split())
+"""Operations in place that change a shape and no value."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """A tensor on the tape, by its number."""
+
+    index: int
+
+
+@dataclass(frozen=True, eq=False)
+class Operation:
+    """One call of an `aten` operator.
+
+    Attributes:
+        function: The operator.
+        kind: Its name without overload and without the underscore of operations in place.
+        args: Positional arguments; tensors on the tape are `Value`.
+        kwargs: Arguments by name.
+        read: Numbers of the values among the arguments.
+        written: Numbers of its results; None for a result that is no tensor.
+        several: Whether it returns a tuple.
+        in_place: Whether it writes into its first argument.
+    """
+
+    function: Any
+    kind: str
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    read: tuple[int, ...]
+    written: tuple[int | None, ...]
+    several: bool = False
+    in_place: bool = False
+
+    def again(self, value_of: Callable[[int], Any]) -> list[Any]:
+        """Its results for other values of what it read."""
+        args, kwargs = tree_map(
+            lambda leaf: value_of(leaf.index) if isinstance(leaf, Value) else leaf, (self.args, dict(self.kwargs))
+        )
+        if self.in_place:
+            args = (args[0].clone(), *args[1:])
+        result = self.function(*args, **kwargs)
+        return list(result) if self.several else [result]
+
+    def argument(self, position: int, default: Any = None) -> Any:
+        """A positional argument, or its default where the call omits it."""
+        return self.args[position] if len(self.args) > position else default
+
+    def like(self, other: Operation) -> bool:
+        """Whether it is the same call: the same operator, with equal arguments other than tensors."""
+        return (
+            self.function == other.function
+            and self.args == other.args
+            and self.kwargs == other.kwargs
+            and self.written == other.written
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Shape:
+    """What is left of a value that no rule reads."""
+
+    shape: torch.Size
+    dtype: torch.dtype
+    device: torch.device
+
+    def filled(self) -> Tensor:
+        """Zeros of this shape, in the memory of one number."""
+        return torch.zeros((), dtype=self.dtype, device=self.device).expand(self.shape)
+
+
+@dataclass(eq=False)
+class Tape:
+    """The operations of one run and their values.
+
+    Attributes:
+        operations: In order of execution.
+        values: By number; a `Shape` where no rule reads the value; None where the input does not reach it.
+        inputs: Numbers of the tensors that move along the path.
+        moving: Numbers of all floating-point values that depend on them.
+        dependent: Numbers of all other values that depend on them, such as masks and indices.
+        parameters: Name of each parameter and buffer, by number.
+        outputs: Numbers of what the run returned.
+        marks: Numbers of the values that the run marked, by name.
+    """
+
+    operations: list[Operation]
+    values: list[Any]
+    inputs: tuple[int, ...]
+    moving: set[int]
+    dependent: set[int]
+    parameters: dict[int, str]
+    outputs: tuple[int, ...] = ()
+    marks: dict[str, int] | None = None
+
+    def value(self, argument: Any) -> Any:
+        """The tensor of an argument that is on the tape; any other argument as it is."""
+        return self.values[argument.index] if isinstance(argument, Value) else argument
+
+    def tensor(self, index: int) -> Tensor:
+        """The value of a number; zeros of its shape where it is not kept."""
+        value = self.values[index]
+        return value.filled() if isinstance(value, Shape) else value
+
+    def shape(self, index: int) -> torch.Size:
+        """The shape of a value."""
+        return self.values[index].shape
+
+    def like(self, other: Tape) -> bool:
+        """Whether both runs did the same operations."""
+        return len(self.operations) == len(other.operations) and all(
+            one.like(two) for one, two in zip(self.operations, other.operations, strict=True)
+        )
+
+    def forget(self, kept: set[int]) -> None:
+        """Keep the shapes only of all values but these."""
+        for index, value in enumerate(self.values):
+            if index not in kept and isinstance(value, Tensor):
+                self.values[index] = Shape(value.shape, value.dtype, value.device)
+
+
+class _Recorder(TorchDispatchMode):
+    """Writes every operation on a tape."""
+
+    def __init__(self, inputs: Sequence[Tensor], parameters: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self._number: dict[int, int] = {}
+        self._alive: list[Any] = []  # so that no id is used twice
+        self._aliases: dict[int, list[int]] = {}
+        self._memory: dict[int, tuple[int, int]] = {}
+        """Of each memory that was written in place: the value that holds all of it, and how often."""
+        self._version: dict[int, int] = {}
+        self.tape = Tape([], [], (), set(), set(), {})
+        self.tape.inputs = tuple(self._add(tensor) for tensor in inputs)
+        self.tape.moving = set(self.tape.inputs)
+        self.tape.parameters = {self._add(tensor): name for name, tensor in parameters.items()}
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = function.overloadpacket.__name__
+        if name in TAKEN_APART:
+            with self:
+                result = TAKEN_APART[name](*args, **kwargs)
+            if result is not NotImplemented:
+                return result
+        if name in COMPOSITE:
+            with self:
+                return function.decompose(*args, **kwargs)
+        numbered = tree_map(self._numbered, (args, kwargs))
+        if function._schema.is_mutable and name not in WRITES_NO_VALUE and _writes_first(function, args):
+            return self._in_place(function, args, kwargs, numbered)
+        result = function(*args, **kwargs)
+        several = isinstance(result, tuple | list)
+        if name in WRITES_NO_VALUE:
+            function = aten.transpose.int if name == "transpose_" else getattr(aten, name[:-1]).default
+        self._write(function, numbered, result if several else [result], several=several)
+        return result
+
+    def number_of(self, tensor: Tensor) -> int | None:
+        """The number of a tensor of this run."""
+        leaf = self._numbered(tensor)
+        return leaf.index if isinstance(leaf, Value) else None
+
+    def _add(self, tensor: Tensor) -> int:
+        index = self._append(tensor.detach(), tensor)
+        self._number[id(tensor)] = index
+        if tensor.layout == torch.strided:
+            memory = tensor.untyped_storage().data_ptr()
+            self._aliases.setdefault(memory, []).append(index)
+            self._version[id(tensor)] = self._memory[memory][1] if memory in self._memory else 0
+        return index
+
+    def _append(self, value: Tensor, alive: Tensor | None = None) -> int:
+        self.tape.values.append(value)
+        self._alive.append(alive)
+        return len(self.tape.values) - 1
+
+    def _write(
+        self,
+        function: Any,
+        numbered: tuple[Any, Any],
+        results: Sequence[Any],
+        *,
+        several: bool = False,
+        in_place: bool = False,
+        numbers: Sequence[int] | None = None,
+    ) -> None:
+        args, kwargs = numbered
+        read = tuple(leaf.index for leaf in tree_leaves(numbered) if isinstance(leaf, Value))
+        written = (
+            tuple(self._add(one) if isinstance(one, Tensor) else None for one in results)
+            if numbers is None
+            else tuple(numbers)
+        )
+        tape = self.tape
+        if not tape.moving.isdisjoint(read) or not tape.dependent.isdisjoint(read):
+            for index in written:
+                if index is not None:
+                    value = tape.values[index]
+                    floats = value.is_floating_point() or value.is_complex()
+                    (tape.moving if floats and not tape.moving.isdisjoint(read) else tape.dependent).add(index)
+        name = function.overloadpacket.__name__
+        kind = name.rstrip("_") if in_place else name
+        tape.operations.append(Operation(function, kind, tuple(args), kwargs, read, written, several, in_place))
+
+    def _numbered(self, leaf: Any) -> Any:
+        """The number of a tensor; one whose memory was written through another view is read anew."""
+        if not isinstance(leaf, Tensor) or id(leaf) not in self._number:
+            return leaf
+        memory = leaf.untyped_storage().data_ptr() if leaf.layout == torch.strided else None
+        if memory in self._memory and self._version[id(leaf)] < self._memory[memory][1]:
+            whole, version = self._memory[memory]
+            layout = (list(leaf.size()), list(leaf.stride()), leaf.storage_offset())
+            index = self._append(self.tape.values[whole].as_strided(*layout), leaf)
+            self._write(aten.as_strided.default, ((Value(whole), *layout), {}), (), numbers=[index])
+            self._number[id(leaf)], self._version[id(leaf)] = index, version
+        return Value(self._number[id(leaf)])
+
+    def _in_place(self, function: Any, args: Any, kwargs: Any, numbered: tuple[Any, Any]) -> Tensor:
+        tensor: Tensor = args[0]
+        memory = tensor.untyped_storage().data_ptr()
+        aliases = self._aliases.get(memory, [])
+        for index in aliases:  # earlier operations have read what is there now
+            value = self.tape.values[index]
+            if value.untyped_storage().data_ptr() == memory:
+                self.tape.values[index] = value.clone()
+        function(*args, **kwargs)
+        others = [index for index in aliases if self._alive[index] is not tensor]
+        if not others:
+            self._aliases[memory] = []
+            self._write(function, numbered, [tensor], in_place=True)
+            return tensor
+        written = self._append(tensor.detach().clone())
+        self._write(function, numbered, (), in_place=True, numbers=[written])
+        self._write_memory(tensor, written, aliases)
+        return tensor
+
+    def _write_memory(self, tensor: Tensor, written: int, aliases: Sequence[int]) -> None:
+        """A new value for the whole memory of which a part was written."""
+        memory = tensor.untyped_storage().data_ptr()
+        layout = (list(tensor.size()), list(tensor.stride()), tensor.storage_offset())
+        if memory not in self._memory:
+            self._memory[memory] = (self._whole_memory(tensor, aliases), 0)
+        before, version = self._memory[memory]
+        values = self.tape.values
+        after = self._append(torch.as_strided_scatter(values[before], values[written], *layout))
+        arguments = (Value(before), Value(written), *layout)
+        self._write(aten.as_strided_scatter.default, (arguments, {}), (), numbers=[after])
+        self._memory[memory] = (after, version + 1)
+        self._number[id(tensor)], self._version[id(tensor)] = written, version + 1
+
+    def _whole_memory(self, tensor: Tensor, aliases: Sequence[int]) -> int:
+        """A flat value that holds what the largest view of a memory shows of it."""
+        largest = max(aliases, key=lambda index: self.tape.values[index].numel())
+        view = self._alive[largest]
+        size = tensor.untyped_storage().nbytes() // tensor.element_size()
+        layout = (list(view.size()), list(view.stride()), view.storage_offset())
+        zeros = self._append(tensor.new_zeros(size))
+        values = self.tape.values
+        whole = self._append(torch.as_strided_scatter(values[zeros], values[largest], *layout))
+        arguments = (Value(zeros), Value(largest), *layout)
+        self._write(aten.as_strided_scatter.default, (arguments, {}), (), numbers=[whole])
+        return whole
+
+
+def _writes_first(function: Any, args: Any) -> bool:
+    first = function._schema.arguments[0]
+    return bool(args) and isinstance(args[0], Tensor) and first.alias_info is not None and first.alias_info.is_write
+
+
+@contextmanager
+def _plain_operations() -> Iterator[None]:
+    """Attention and encoders run as single operations, without gradients."""
+    with ExitStack() as stack:
+        stack.enter_context(unfused())
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        stack.enter_context(torch.no_grad())
+        yield
+
+
+def record(
+    run: Callable[..., Sequence[Tensor]],
+    inputs: Sequence[Tensor],
+    parameters: Mapping[str, Tensor],
+) -> Tape:
+    """Run a function of the inputs, and write every operation on a tape.
+
+    Args:
+        run: Returns the tensors whose numbers are the `Tape.outputs`. It is given the inputs, and a function
+            that marks a tensor by a name.
+        inputs: What moves along the path.
+        parameters: Tensors whose name is kept.
+
+    Example:
+        >>> x = torch.tensor([1.0, -2.0])
+        >>> tape = record(lambda mark, x: [x.relu().sum()], [x], {})
+        >>> [operation.kind for operation in tape.operations]
+        ['relu', 'sum']
+    """
+    with _plain_operations():
+        recorder = _Recorder(inputs, parameters)
+        marks: dict[str, int] = {}
+
+        def mark(name: str, tensor: Tensor) -> None:
+            number = recorder.number_of(tensor)
+            if number is not None and name not in marks:
+                marks[name] = number
+
+        with recorder:
+            returned = run(mark, *inputs)
+    tape = recorder.tape
+    numbers = [recorder.number_of(tensor) for tensor in returned]
+    tape.outputs, tape.marks = tuple(number for number in numbers if number is not None), marks
+    return tape
