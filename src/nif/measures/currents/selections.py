@@ -1,4 +1,7 @@
-"""Maxima, sorting and gathering: the numbers that are picked at the two ends share the step."""
+"""Maxima, sorting and gathering: the numbers that are picked at the two ends share the step.
+
+Also views of a memory that is written in place, as the tape notes them.
+"""
 
 from __future__ import annotations
 
@@ -80,6 +83,22 @@ def gather(ends: Ends, slope: Tensor) -> Slopes | None:
     return {source.index: _shared(before, after, slope, axis, first, last)}
 
 
+def _strided(ends: Ends, slope: Tensor) -> Slopes:
+    """A view of a flat memory."""
+    source = ends.operation.args[0].index
+    zeros = slope.new_zeros(ends.start.shape(source))
+    return {source: torch.as_strided_scatter(zeros, slope, *ends.operation.args[1:])}
+
+
+def _strided_scatter(ends: Ends, slope: Tensor) -> Slopes:
+    """A flat memory of which a part is written."""
+    whole, part, *layout = ends.operation.args
+    slope = slope.contiguous()
+    zeros = torch.zeros_like(slope.as_strided(*layout))
+    slopes = {whole: torch.as_strided_scatter(slope, zeros, *layout), part: slope.as_strided(*layout).clone()}
+    return {value.index: slope for value, slope in slopes.items() if ends.moves(value)}
+
+
 SELECTIONS: dict[str, Callable[[Ends, Tensor], Slopes | None]] = {
     **dict.fromkeys(("max", "min", "sort", "topk", "kthvalue", "median", "cummax", "cummin"), with_indices),
     "max_pool2d_with_indices": _pooling(2),
@@ -89,4 +108,6 @@ SELECTIONS: dict[str, Callable[[Ends, Tensor], Slopes | None]] = {
     "amax": extreme,
     "amin": extreme,
     "gather": gather,
+    "as_strided": _strided,
+    "as_strided_scatter": _strided_scatter,
 }
