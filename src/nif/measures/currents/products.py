@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from nif.measures.currents.ends import Ends, Slopes, add, middle, summed_to
+from nif.measures.currents.tape import Operation
 
 aten = torch.ops.aten
 
@@ -42,16 +43,19 @@ def divide(ends: Ends, slope: Tensor) -> Slopes | None:
     return slopes
 
 
-def matrix_factors(ends: Ends) -> tuple[Any, Any]:
-    """The two matrices of ``mm``, ``bmm``, ``addmm`` or ``baddbmm``."""
-    args = ends.operation.args
-    return (args[1], args[2]) if ends.operation.kind in ("addmm", "baddbmm") else (args[0], args[1])
+def factors_of(operation: Operation) -> tuple[Any, Any] | None:
+    """The two factors of a product of matrices or a convolution; None of any other operation."""
+    if operation.kind in ("addmm", "baddbmm"):
+        return operation.args[1], operation.args[2]
+    if operation.kind in ("mm", "bmm", "convolution"):
+        return operation.args[0], operation.args[1]
+    return None
 
 
 def matrix_product(ends: Ends, slope: Tensor) -> Slopes:
     """``a @ b``, or ``beta c + alpha a @ b``."""
     operation, slopes = ends.operation, Slopes()
-    first, second = matrix_factors(ends)
+    first, second = operation.args[1:3] if operation.kind in ("addmm", "baddbmm") else operation.args[:2]
     scaled = scaled_slope(ends, slope)
     if ends.moves(first):
         add(slopes, first.index, scaled @ middle(*ends.both(second)).mT)

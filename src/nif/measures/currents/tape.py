@@ -184,8 +184,7 @@ class _Recorder(TorchDispatchMode):
 
     def number_of(self, tensor: Tensor) -> int | None:
         """The number of a tensor of this run."""
-        leaf = self._numbered(tensor)
-        return leaf.index if isinstance(leaf, Value) else None
+        return self._numbered(tensor).index if id(tensor) in self._number else None
 
     def _add(self, tensor: Tensor) -> int:
         index = self._append(tensor.detach(), tensor)
@@ -231,8 +230,10 @@ class _Recorder(TorchDispatchMode):
 
     def _numbered(self, leaf: Any) -> Any:
         """The number of a tensor; one whose memory was written through another view is read anew."""
-        if not isinstance(leaf, Tensor) or id(leaf) not in self._number:
+        if not isinstance(leaf, Tensor):
             return leaf
+        if id(leaf) not in self._number:  # a constant, such as a tensor that is no buffer
+            self._add(leaf)
         memory = leaf.untyped_storage().data_ptr() if leaf.layout == torch.strided else None
         if memory in self._memory and self._version[id(leaf)] < self._memory[memory][1]:
             whole, version = self._memory[memory]

@@ -1,0 +1,88 @@
+"""From the decision back to the inputs: the current of every unit and every weight over one step.
+
+The current of a unit is its step times its slope; of a weight, ``w * step of its source * slope of its
+target``. Slopes are kept apart by the layer that they come back from, so that a unit's current is known for
+each layer that it feeds.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from nif.measures.currents.discrete_gradient import discrete_gradient
+from nif.measures.currents.ends import Ends
+from nif.measures.currents.structure import Structure
+from nif.measures.currents.tape import Tape
+
+DECISION = -1
+"""The number, among layers, of what comes after the output."""
+
+Collect = Callable[[int, int, Tensor, Ends], None]
+"""Is given the position of a weight on the tape, the layer ahead, the slope, and both ends."""
+
+
+@dataclass(eq=False)
+class Walk:
+    """The way back over one step.
+
+    Attributes:
+        start: Tape at the beginning of the step.
+        end: Tape at its end.
+        structure: Where layers and weights are; None for the inputs alone.
+        collect: Called for every weight; None for none.
+        general: Counts the uses of the general rule by operator.
+        layers: For each pair of layers, the step of the first times the slope that comes back from the
+            second, in the shape of the activation.
+    """
+
+    start: Tape
+    end: Tape
+    structure: Structure | None = None
+    collect: Collect | None = None
+    general: Counter[str] = field(default_factory=Counter)
+    layers: dict[tuple[int, int], Tensor] = field(default_factory=dict)
+
+    @torch.no_grad()
+    def back(self, seeds: Mapping[int, Tensor]) -> dict[int, Tensor]:
+        """Walk back from slopes at some values.
+
+        Returns:
+            For each input its slope.
+        """
+        slopes: dict[int, dict[int, Tensor]] = defaultdict(dict)
+        for index, slope in seeds.items():
+            slopes[index] = {DECISION: slope}
+        start, inputs = self.start, {}
+        for position in reversed(range(len(start.operations))):
+            ends = Ends(start, self.end, start.operations[position], self.end.operations[position])
+            given = [self._at(index, slopes.pop(index, None)) for index in ends.operation.written]
+            if not ends.sources:
+                continue
+            for ahead in {ahead for one in given if one for ahead in one}:
+                some = [one.get(ahead) if one else None for one in given]
+                if self.collect and self.structure and position in self.structure.weighted and some[0] is not None:
+                    self.collect(position, ahead, some[0], ends)
+                for index, slope in discrete_gradient(ends, some, self.general).items():
+                    here = slopes[index]
+                    here[ahead] = here[ahead] + slope if ahead in here else slope
+        for index in start.inputs:
+            given = self._at(index, slopes.pop(index, None)) or {}
+            inputs[index] = sum(given.values(), torch.zeros((), device=start.values[index].device))
+        return inputs
+
+    def _at(self, index: int | None, slopes: dict[int, Tensor] | None) -> dict[int, Tensor] | None:
+        """The slopes at a value that all who read it have added to; at a layer they begin anew."""
+        if index is None or not slopes or self.structure is None or index not in self.structure.layers:
+            return slopes
+        layer = self.structure.layers[index]
+        step = self.end.values[index] - self.start.values[index]
+        for ahead, slope in slopes.items():
+            self.layers[layer, ahead] = step * slope
+        total = next(iter(slopes.values())) if len(slopes) == 1 else sum(slopes.values())
+        assert isinstance(total, Tensor)
+        return {layer: total}

@@ -1,0 +1,68 @@
+"""The products of steps and slopes that the currents of weights are made of.
+
+The current through a weight is ``w * d/dw <slope, f_w(step) - f_w(0)>``: the gradient of the operation by its
+weight, with the step of what it reads in place of what it reads. A bias moves nothing and carries nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from nif.measures.currents.ends import Ends
+from nif.measures.currents.products import scaled_slope
+from nif.measures.currents.structure import Weighted
+
+aten = torch.ops.aten
+
+
+def weight_products(ends: Ends, weighted: Weighted, slope: Tensor, bounds: Sequence[int]) -> list[Tensor]:
+    """For each group of backgrounds, the gradient of the operation by its weight at the step.
+
+    Args:
+        ends: The operation.
+        weighted: Which of its factors is the weight.
+        slope: Behind it.
+        bounds: First pair of each group, and the number of pairs.
+    """
+    step = ends.moved(weighted.moving)
+    slices = list(zip(bounds, bounds[1:], strict=False))
+    if ends.operation.kind == "convolution":
+        return [_by_kernel(ends, weighted, *_rows([step, slope], 0, bounds[-1], part)) for part in slices]
+    slope = scaled_slope(ends, slope)
+    if step.dim() == 3:
+        return [_batched(step, slope, weighted.first, bounds[-1], part) for part in slices]
+    axis = 0 if weighted.first else 1
+    parts = [_rows([step, slope], axis, bounds[-1], part) for part in slices]
+    if weighted.first:
+        return [before.mT @ after for before, after in parts]
+    return [after @ before.mT for before, after in parts]
+
+
+def _rows(tensors: Sequence[Tensor], axis: int, pairs: int, part: tuple[int, int]) -> list[Tensor]:
+    """The rows of some pairs; each pair has the same number of rows, one after the other."""
+    lengths = [tensor.shape[axis] // pairs for tensor in tensors]
+    return [
+        tensor.narrow(axis, part[0] * length, (part[1] - part[0]) * length)
+        for tensor, length in zip(tensors, lengths, strict=True)
+    ]
+
+
+def _by_kernel(ends: Ends, weighted: Weighted, step: Tensor, slope: Tensor) -> Tensor:
+    kernel = ends.start.value(ends.operation.args[1])
+    if not len(step):
+        return torch.zeros_like(kernel)
+    args = ends.operation.args[3:9]
+    gradient: Tensor = aten.convolution_backward(slope, step, kernel, None, *args, [False, True, False])[1]
+    return gradient
+
+
+def _batched(step: Tensor, slope: Tensor, first: bool, pairs: int, part: tuple[int, int]) -> Tensor:
+    """Products of a stack of matrices, whose leading axis is that of the pairs if it is as long."""
+    if len(step) % pairs == 0:
+        step, slope = _rows([step, slope], 0, pairs, part)
+    elif part[0] > 0:  # a constant stack: all at once, with the first group
+        return torch.zeros_like(step.mT @ slope if first else slope @ step.mT)
+    return step.mT @ slope if first else slope @ step.mT
