@@ -131,7 +131,7 @@ def measure(
     rows = read(
         data,
         network.signature,
-        max_samples=chosen.rows,
+        max_samples=chosen.rows_read,
         seed=seed,
         feature_names=feature_names,
         input_groups=input_groups,
@@ -149,7 +149,7 @@ def measure(
         began=began.isoformat(timespec="seconds"),
         seconds=time.perf_counter() - start,
     )
-    return Flow(measured.layers, measured.links, measured.constant, measurement, measured.errors)
+    return Flow(measured.layers, measured.links, measured.constant, measurement, measured.errors, measured.currents)
 
 
 def chosen_measure(method: Any) -> Measure:

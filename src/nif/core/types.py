@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -266,6 +267,79 @@ class SumErrors:
     outflow: Float[np.ndarray, " unit"] | None = None
     layer_inflow: Float[np.ndarray, " layer"] | None = None
     layer_outflow: Float[np.ndarray, " layer"] | None = None
+
+
+class Composition(Enum):
+    """How the links of a path combine.
+
+    Attributes:
+        PRODUCT: The weight of a path is the product of its links (eq. 4).
+        SHARE: The weight of a path is its first link times the share of each further link in the outflow of
+            its unit. The weights of all paths then sum to the total.
+    """
+
+    PRODUCT = "product"
+    SHARE = "share"
+
+
+@dataclass(frozen=True)
+class Total:
+    """Information that reaches the decision of the network.
+
+    Attributes:
+        nats: Its size.
+        stderr: Its standard error.
+
+    Example:
+        >>> float(Total(1.2, 0.1)), Total(1.2, 0.1)
+        (1.2, 1.200 ± 0.100 nats)
+    """
+
+    nats: float
+    stderr: float
+
+    def __float__(self) -> float:
+        return self.nats
+
+    def __repr__(self) -> str:
+        return f"{self.nats:.3f} ± {self.stderr:.3f} nats"
+
+
+@dataclass(frozen=True, eq=False)
+class UnitCurrents:
+    """The currents of the units of a layer, which sum to the total.
+
+    Attributes:
+        nats: Mean over rows; negative if the unit speaks against the decision.
+        stderr: Its standard error.
+        absolute: Mean over rows of the absolute current of a row, which is not small where the unit speaks
+            for the decision on some rows and against it on others.
+        absolute_stderr: Its standard error.
+    """
+
+    nats: Float[np.ndarray, " unit"]
+    stderr: Float[np.ndarray, " unit"]
+    absolute: Float[np.ndarray, " unit"]
+    absolute_stderr: Float[np.ndarray, " unit"]
+
+
+@dataclass(frozen=True, eq=False)
+class CurrentTables:
+    """What a flow of currents holds beside its links.
+
+    Attributes:
+        total: Information about the decision: what the currents of every layer sum to.
+        units: Of each layer.
+        classes: Names of the columns of `attribution`.
+        attribution: Current of each feature for each class; all columns sum to the current of the feature.
+        attribution_stderr: Its standard error.
+    """
+
+    total: Total
+    units: tuple[UnitCurrents, ...]
+    classes: tuple[str, ...]
+    attribution: Float[np.ndarray, "feature label"]
+    attribution_stderr: Float[np.ndarray, "feature label"]
 
 
 FEWEST_SAMPLES = 50

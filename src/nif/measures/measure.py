@@ -4,42 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool
 
-from nif.core.types import Advance, Layer, Links, SumErrors
+from nif.core.types import Advance, CurrentTables, Layer, Links, SumErrors
 from nif.data.rows import Rows
 from nif.estimators.pairs import Resources
 from nif.network.network import Network
-
-
-class Composition(Enum):
-    """How the links of a path combine.
-
-    Attributes:
-        PRODUCT: The weight of a path is the product of its links (eq. 4).
-        SHARE: The weight of a path is its first link times the share of each further link in the outflow of
-            its unit. The weights of all paths then sum to the total.
-    """
-
-    PRODUCT = "product"
-    SHARE = "share"
-
-
-@dataclass(frozen=True)
-class Total:
-    """Information that reaches the decision of the network.
-
-    Attributes:
-        nats: Its size.
-        stderr: Its standard error.
-    """
-
-    nats: float
-    stderr: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,8 +24,7 @@ class Measured:
         links: Weights between the units of connected layers.
         constant: For each layer, whether each unit has one value on all the data.
         errors: Standard errors of sums of links, from the rows that they all rest on; None if unknown.
-        total: Nats into the decision; None if links do not add up to it.
-        composition: How the links of a path combine.
+        currents: Of units and features, which sum to a total; None if the links of the measure do not.
         samples: Number of samples that the links rest on.
         not_converged: Number of terms whose optimisation ran out of steps.
         options: The options of the measure and what was chosen for them, by name. Stored with the flow.
@@ -62,8 +34,7 @@ class Measured:
     links: tuple[Links, ...]
     constant: tuple[Bool[np.ndarray, " _"], ...]
     errors: SumErrors | None
-    total: Total | None
-    composition: Composition
+    currents: CurrentTables | None
     samples: int
     not_converged: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -74,11 +45,11 @@ class Measure(Protocol):
     """A way to weigh every link of a network in nats: a frozen dataclass of options, whose repr states them.
 
     Attributes:
-        rows: Number of rows to draw from data that have more; None for all.
+        rows_read: Number of rows to draw from data that have more; None for all.
     """
 
     @property
-    def rows(self) -> int | None:
+    def rows_read(self) -> int | None:
         """Number of rows to draw from data that have more; None for all."""
         ...
 

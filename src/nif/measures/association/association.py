@@ -33,7 +33,7 @@ from nif.measures.association.terms import (
     whole_layers,
     without_information,
 )
-from nif.measures.measure import Composition, Measured
+from nif.measures.measure import Measured
 from nif.network.network import Network
 from nif.network.recording import MOST_SAMPLES, Recording
 
@@ -112,6 +112,11 @@ class Association:
             raise InputError(f"rows is {self.rows!r}; expected 1 or more rows, or None for all.")
         self._check_estimator()
 
+    @property
+    def rows_read(self) -> int | None:
+        """See `Measure`."""
+        return self.rows
+
     def work(self, network: Network, rows: Rows) -> float:
         """Rows to record, and pairs of units to estimate."""
         architecture = network.architecture(rows)
@@ -142,8 +147,7 @@ class Association:
             links=links,
             constant=constant,
             errors=self._errors(recording, activations, network_links, links, estimator, seed),
-            total=None,
-            composition=Composition.PRODUCT,
+            currents=None,
             samples=recording.samples,
             not_converged=network_links.not_converged,
             options=self._options(estimator, terms),

@@ -20,7 +20,7 @@ from nif.measures.currents.information import Decided, information, own_log_like
 from nif.measures.currents.structure import Structure, Weighted
 from nif.measures.currents.tape import Tape, record
 from nif.measures.currents.walk import Walk
-from nif.measures.currents.weights import weight_products
+from nif.measures.currents.weights import by_channel, by_position, weight_products
 from nif.network.forward import Forward
 from nif.network.layers import Place
 from nif.network.tracing import Tracer, traced_run
@@ -117,10 +117,6 @@ class GroupedSum:
         else:
             self.involving[group] = array.astype(np.float32 if array.size > 2**20 else np.float64)
 
-    def scaled(self, factor: np.ndarray) -> GroupedSum:
-        """Every sum times a constant."""
-        return GroupedSum(self.total * factor, {g: part * factor for g, part in self.involving.items()})
-
     def map(self, function: Callable[[np.ndarray], np.ndarray]) -> GroupedSum:
         """A linear function of every sum."""
         return GroupedSum(function(np.asarray(self.total)), {g: function(p) for g, p in self.involving.items()})
@@ -131,21 +127,20 @@ class Sums:
     """Sums of currents over all pairs.
 
     Attributes:
-        units: Of the units of each layer, by row of data: ``[row, unit]``.
-        between: Of the units of a layer into a later one, past no other.
-        weights: Of the products of steps and slopes of each weight, by its place on the tape and the layer
-            ahead.
+        units: Of the units of each layer, by row, a part for each block.
+        between: Of the units of a layer, by the later layer that they lead to past no other.
+        weights: ``[source, target]`` of each weight, by its place on the tape and the layer ahead.
         classes: Of each feature for each class.
+        structure: Of the tape.
         general: Uses of the general rule by operator.
-        constants: The constant factor of each weight, as on the tape.
     """
 
     units: dict[int, list[np.ndarray]] = field(default_factory=dict)
     between: dict[tuple[int, int], GroupedSum] = field(default_factory=dict)
     weights: dict[tuple[int, int], GroupedSum] = field(default_factory=dict)
     classes: GroupedSum = field(default_factory=GroupedSum)
+    structure: Structure | None = None
     general: Counter[str] = field(default_factory=Counter)
-    total: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,12 +251,18 @@ class _BlockSums:
         self.bounds = block.bounds.tolist()
         self.units: dict[tuple[int, int], Tensor] = {}
         self.weights: dict[tuple[int, int], list[Tensor]] = {}
+        self.products: dict[tuple[int, int], tuple[Ends, Weighted]] = {}
         self.classes: list[Tensor] = []
 
     def collect(self, position: int, ahead: int, slope: Tensor, ends: Ends) -> None:
         """Add the products of the steps and slopes of a weight."""
-        parts = weight_products(ends, self.structure.weighted[position], slope, self.bounds)
-        key = position, ahead
+        weighted, key = self.structure.weighted[position], (position, ahead)
+        parts = None
+        if self.structure.layers.get(weighted.moving, len(self.path.inputs)) < len(self.path.inputs):
+            parts = by_position(ends, weighted, slope, self.bounds)
+        if parts is None:
+            parts = weight_products(ends, weighted, slope, self.bounds)
+            self.products[key] = ends, weighted
         if key in self.weights:
             for before, part in zip(self.weights[key], parts, strict=True):
                 before += part
@@ -309,8 +310,12 @@ class _BlockSums:
             rows = units.new_zeros(len(self.block.rows), units.shape[1])
             rows = rows.index_add_(0, pairs.to(units.device), units)
             sums.units.setdefault(layer, []).append(rows.numpy(force=True))
-        for key, products in self.weights.items():
-            sums.weights.setdefault(key, GroupedSum()).add(self.block.group, products)
+        for key, parts in self.weights.items():
+            if key in self.products:
+                ends, weighted = self.products[key]
+                parts = [by_channel(ends, weighted, part) for part in parts]
+            sums.weights.setdefault(key, GroupedSum()).add(self.block.group, parts)
+        sums.structure = self.structure
         if self.classes:
             sums.classes.add(self.block.group, self.classes)
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from nif.measures.currents.ends import Ends
 from nif.measures.currents.products import scaled_slope
 from nif.measures.currents.structure import Weighted
+from nif.measures.currents.tape import Value
 
 aten = torch.ops.aten
 
@@ -66,3 +67,59 @@ def _batched(step: Tensor, slope: Tensor, first: bool, pairs: int, part: tuple[i
     elif part[0] > 0:  # a constant stack: all at once, with the first group
         return torch.zeros_like(step.mT @ slope if first else slope @ step.mT)
     return step.mT @ slope if first else slope @ step.mT
+
+
+def by_channel(ends: Ends, weighted: Weighted, products: Tensor) -> Tensor:
+    """The currents ``[source, target]`` of the channels or numbers of two sides of a weight.
+
+    Args:
+        ends: The operation; its weight is the same at both.
+        weighted: Which of its factors is the weight.
+        products: As `weight_products` returns them.
+    """
+    current = products * ends.start.value(Value(weighted.weight))
+    if ends.operation.kind != "convolution":
+        flat = current.sum(0) if current.dim() == 3 else current
+        return flat if weighted.first else flat.mT
+    transposed, groups = ends.operation.args[6], ends.operation.args[8]
+    flat = current.flatten(2).sum(2)  # [target, source of a group], transposed [source, target of a group]
+    if not transposed:
+        flat = flat.reshape(groups, -1, flat.shape[1]).mT.flatten(0, 1)
+    per_group = flat.shape[0] // groups
+    whole = flat.new_zeros(flat.shape[0], groups * flat.shape[1])
+    for group in range(groups):
+        rows = slice(group * per_group, (group + 1) * per_group)
+        whole[rows, group * flat.shape[1] : (group + 1) * flat.shape[1]] = flat[rows]
+    return whole
+
+
+def by_position(
+    ends: Ends, weighted: Weighted, slope: Tensor, bounds: Sequence[int]
+) -> list[Tensor] | None:
+    """The currents ``[feature, target]`` of every number of an input, of which a weight reads many positions.
+
+    Returns:
+        For each group of backgrounds; None where a number is read by one product only, or the weight is
+        none of a convolution without groups or of a linear layer on tokens.
+    """
+    step, pairs = ends.moved(weighted.moving), bounds[-1]
+    slices = list(zip(bounds, bounds[1:], strict=False))
+    if ends.operation.kind == "convolution" and ends.operation.args[8] == 1 and not ends.operation.args[6]:
+        columns = [_through_channel(ends, step, slope, channel) for channel in range(slope.shape[1])]
+        return [torch.stack([column[a:b].sum(0) for column in columns], dim=1) for a, b in slices]
+    if step.dim() != 2 or not weighted.first or len(step) == pairs or len(step) % pairs:
+        return None
+    weight = ends.start.value(Value(weighted.weight))
+    steps, slopes = (values.reshape(pairs, -1, values.shape[1]) for values in (step, slope))
+    return [
+        (torch.einsum("pti,pto->tio", steps[a:b], slopes[a:b]) * weight).flatten(0, 1) for a, b in slices
+    ]
+
+
+def _through_channel(ends: Ends, step: Tensor, slope: Tensor, channel: int) -> Tensor:
+    """The current of every number of the input into one channel, ``[pair, feature]``."""
+    part = slice(channel, channel + 1)
+    kernel = ends.start.value(ends.operation.args[1])[part]
+    args = ends.operation.args[3:9]
+    gradient = aten.convolution_backward(slope[:, part], step, kernel, None, *args, [True, False, False])[0]
+    return (gradient * step).flatten(1)

@@ -1,0 +1,319 @@
+"""Currents: the information that flows through every link to the decision."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nif.core.errors import InputError
+from nif.core.types import Advance
+from nif.data.rows import Rows
+from nif.estimators.pairs import Resources
+from nif.measures.currents.backgrounds import Backgrounds, explained_rows, similar_backgrounds
+from nif.measures.currents.information import (
+    Decided,
+    decided_by,
+    exact_information,
+    information,
+    own_log_likelihood,
+)
+from nif.measures.currents.links import measured_links
+from nif.measures.currents.path_integral import (
+    GROUPS,
+    LARGEST_TAPE,
+    MOST_PAIRS,
+    PathIntegral,
+    Sums,
+    blocks,
+)
+from nif.measures.measure import Measured
+from nif.network.decision import Decision
+from nif.network.forward import BATCH
+from nif.network.layers import Place
+from nif.network.network import Network
+from nif.network.preserve import preserved
+
+DECISIONS = ("softmax", "probabilities", "bernoulli", "value", "labels")
+
+POOL = 10_000
+"""Rows of data that are read; of more, these are drawn at random."""
+
+LARGEST_MISS = 0.01
+"""Part of the closed form that the total may differ by before backgrounds are added."""
+
+LARGEST_CHANGE = 0.01
+"""Part of the total that the current of a unit may change by when the steps are doubled."""
+
+MOST_STEPS = 64
+
+PILOT_ROWS, PILOT_BACKGROUNDS = 32, 8
+"""Pairs that the number of steps is chosen on."""
+
+MOST_COLUMNS = 20
+"""Classes that have columns of their own."""
+
+
+@dataclass(frozen=True)
+class Currents:
+    r"""The information that flows through every link to the decision of a network.
+
+    The decision is a random variable: a class drawn from the probabilities of the network, or its output
+    behind Gaussian noise. On the way z(t) from background rows to a row x, the information about it rises by
+
+    .. math:: v(z) = \sum_y p(y \mid x) \log \sum_b w_b \, p(y \mid z_b)
+
+    and the current through the link from unit k to unit l is :math:`E_x \int dv/da_l \, w_{kl} \, dh_k`. What
+    flows into a unit flows out of it; the currents of every layer sum to the total, :math:`I(X; Y)`; a unit
+    that the network does not use carries exactly 0. A negative current speaks against the decision.
+
+    Currents are exact in the balance at any number of steps (discrete gradients), and near the integral by
+    the choice of steps. They mislead where the straight way leads through inputs that do not exist; they are
+    about the decision of the network, not the truth; and features whose effects cancel carry little each.
+
+    Args:
+        decision: What is decided. None: what the network computes last, see `nif.network.decision`.
+            ``"softmax"``: the outputs are logits of one choice. ``"probabilities"``: they are its
+            probabilities. ``"bernoulli"``: each is a yes-or-no answer. ``"value"``: each is a number, behind
+            noise. ``"labels"``: the label that comes with a row; then the total may be negative. Or a
+            function from outputs ``[sample, output]`` to log-probabilities ``[sample, class]``.
+        backgrounds: Rows that stand for what is not known of each explained row.
+        rows: Rows to explain; of more, half are drawn at random and half by what they tell.
+        steps: Of the way from a background to a row; ``"auto"`` doubles them until no unit changes by more
+            than 1 % of the total.
+        noise: Standard deviation of the noise of a value, in deviations of that output.
+        by_class: Whether features are shown for each class too, which takes a walk back for each.
+
+    Raises:
+        InputError: An option is out of range.
+
+    References:
+        Integrated gradients (Sundararajan et al., 2017), https://arxiv.org/abs/1703.01365; conductance
+        (Dhamdhere et al., 2018), https://arxiv.org/abs/1805.12233
+
+    Example:
+        >>> Currents(noise=0.0)
+        Traceback (most recent call last):
+        nif.InputError: noise is 0.0; expected a number above 0, such as 0.2 (of the output's deviation).
+    """
+
+    decision: str | Callable[[Tensor], Tensor] | None = None
+    backgrounds: int = 32
+    rows: int = 512
+    steps: int | str = "auto"
+    noise: float = 0.2
+    by_class: bool = True
+
+    def __post_init__(self) -> None:
+        known = self.decision is None or callable(self.decision) or self.decision in DECISIONS
+        if not known:
+            raise InputError(
+                f"decision is {self.decision!r}; expected {', '.join(map(repr, DECISIONS))}, a function from "
+                "outputs to log-probabilities, or None."
+            )
+        for name in ("backgrounds", "rows"):
+            value = getattr(self, name)
+            if not (isinstance(value, Integral) and value >= 1):
+                raise InputError(f"{name} is {value!r}; expected a whole number of 1 or more.")
+        if self.steps != "auto" and not (isinstance(self.steps, Integral) and self.steps >= 1):
+            raise InputError(f"steps is {self.steps!r}; expected a whole number of 1 or more, or 'auto'.")
+        if not (np.isfinite(self.noise) and self.noise > 0):
+            raise InputError(
+                f"noise is {self.noise}; expected a number above 0, such as 0.2 (of the output's deviation)."
+            )
+
+    @property
+    def rows_read(self) -> int | None:
+        """Number of rows to draw from data that have more; all of them may be backgrounds."""
+        return POOL
+
+    def work(self, network: Network, rows: Rows) -> float:
+        """Pairs of a row and a background."""
+        return float(min(self.rows, len(rows)) * min(self.backgrounds, max(1, len(rows) - 1)))
+
+    def measure(
+        self, network: Network, rows: Rows, *, seed: int, resources: Resources, advance: Advance
+    ) -> Measured:
+        """Integrate the currents of every link; see `Measure`."""
+        generator = np.random.default_rng(seed)
+        plan, call = network.plan(rows), network.forward(rows)
+        decision = Decision.of(call, rows.inputs)
+        with preserved(network.module):
+            inputs = tuple(call.prepared(rows.inputs))
+            if not all(values.is_floating_point() for values in inputs):
+                raise InputError(
+                    "The inputs are whole numbers, between which there is no way; expected floating-point "
+                    "inputs, such as the embeddings of tokens."
+                )
+            outputs = _outputs(call, plan.places[-1], inputs)
+            decided = self._decided(decision, outputs, rows)
+            sample = _Sample.of(decided, outputs, self, generator)
+            path = PathIntegral(
+                call,
+                plan.places,
+                inputs,
+                decided,
+                outputs,
+                {**dict(network.module.named_parameters()), **dict(network.module.named_buffers())},
+                steps=1,
+                by_class=self.by_class and 1 < max(decided.columns) + 1 <= MOST_COLUMNS,
+            )
+            most_pairs = _pairs_a_block(path, sample)
+            path, change = self._with_steps(path, sample, most_pairs)
+            sums, scale = Sums(), 1.0 / path.steps
+            for block in blocks(sample.rows, sample.weights, sample.backgrounds, sample.groups, most_pairs):
+                path.add(block, sums, lambda pairs: advance(pairs * scale))
+        _warn_of_general_rule(sums)
+        options = {
+            "decision": decided.name,
+            "backgrounds": sample.backgrounds.index.shape[1],
+            "explained": len(sample.rows),
+            "steps": path.steps,
+            "step_error": change,
+            "noise": self.noise,
+            "exact_total": sample.exact,
+        }
+        return measured_links(network, rows, path, sample, sums, options)
+
+    def _decided(self, decision: Decision, outputs: Tensor, rows: Rows) -> Decided:
+        if self.decision == "labels" and rows.labels is None:
+            raise InputError("decision='labels' needs labels; pass data that yield (inputs, labels).")
+        return decided_by(decision, outputs, self.decision, self.noise, rows.labels)
+
+    def _with_steps(self, path: PathIntegral, sample: _Sample, most_pairs: int) -> tuple[PathIntegral, float]:
+        """The path with its number of steps, and the largest change of a unit when they were doubled."""
+        if not isinstance(self.steps, str):
+            return replace(path, steps=int(self.steps)), float("nan")
+        pilot = sample.pilot(PILOT_ROWS, PILOT_BACKGROUNDS)
+        steps, before, change = 4, None, float("nan")
+        while steps <= MOST_STEPS:
+            sums, trial = Sums(), replace(path, steps=steps, by_class=False)
+            for block in blocks(pilot.rows, pilot.weights, pilot.backgrounds, pilot.groups, most_pairs):
+                trial.add(block, sums, lambda pairs: None)
+            now = {key: np.asarray(of_units.total) for key, of_units in sums.between.items()}
+            total = max((float(np.abs(units.sum())) for units in now.values()), default=0.0)
+            if before is not None:
+                change = max(float(np.abs(now[key] - before[key]).max()) for key in now) / max(total, 1e-12)
+                if change <= LARGEST_CHANGE:
+                    return replace(path, steps=steps), change
+            before, steps = now, 2 * steps
+        warnings.warn(
+            f"With {MOST_STEPS // 2} and {MOST_STEPS} steps the current of a unit differs by {change:.1%} of the "
+            "total; pass more, such as Currents(steps=256), for a closer integral.",
+            stacklevel=2,
+        )
+        return replace(path, steps=MOST_STEPS), change
+
+
+@dataclass(frozen=True, eq=False)
+class _Sample:
+    """Explained rows, their backgrounds, and the groups that are left out for the errors."""
+
+    rows: np.ndarray
+    weights: np.ndarray
+    backgrounds: Backgrounds
+    groups: np.ndarray
+    exact: float
+
+    @classmethod
+    def of(cls, decided: Decided, outputs: Tensor, options: Currents, generator: np.random.Generator) -> _Sample:
+        """Draw them; where the total misses the closed form, with more backgrounds."""
+        known = _roughly_known(decided, outputs, generator)
+        rows, weights = explained_rows(known, options.rows, generator)
+        groups = generator.permutation(len(outputs)) % GROUPS
+        index = torch.from_numpy(rows).to(outputs.device)
+        exact = float(weights @ exact_information(decided, index, outputs).double().numpy(force=True))
+        count = options.backgrounds
+        while True:
+            backgrounds = similar_backgrounds(decided, outputs, rows, count, generator)
+            total = _total(decided, outputs, rows, weights, backgrounds)
+            if abs(total - exact) <= LARGEST_MISS * abs(exact) or count >= len(outputs) - 1 or abs(exact) < 1e-9:
+                break
+            count *= 2
+        if count > options.backgrounds:
+            warnings.warn(
+                f"{options.backgrounds} backgrounds miss the total of {exact:.3g} nats; "
+                f"{min(count, len(outputs) - 1)} are used.",
+                stacklevel=2,
+            )
+        return cls(rows, weights, backgrounds, groups, exact)
+
+    def pilot(self, rows: int, backgrounds: int) -> _Sample:
+        """A part of it, on which the number of steps is chosen."""
+        chosen = np.linspace(0, len(self.rows) - 1, min(rows, len(self.rows))).astype(np.int64)
+        count = self.backgrounds.index.shape[1]
+        some = np.linspace(0, count - 1, min(backgrounds, count)).astype(np.int64)
+        log_weights = self.backgrounds.log_weights[np.ix_(chosen, some)]
+        part = Backgrounds(self.backgrounds.index[np.ix_(chosen, some)], log_weights, self.backgrounds.own)
+        weights = self.weights[chosen] / self.weights[chosen].sum()
+        return _Sample(self.rows[chosen], weights, part, self.groups, self.exact)
+
+
+ROUGH_POOL = 1000
+"""Rows against which the information of all rows is computed to draw those to explain."""
+
+
+def _roughly_known(decided: Decided, outputs: Tensor, generator: np.random.Generator) -> Float[np.ndarray, " pool"]:
+    from nif.measures.currents.information import mean_log_likelihood
+
+    some = np.sort(generator.permutation(len(outputs))[:ROUGH_POOL])
+    pool = outputs[torch.from_numpy(some).to(outputs.device)]
+    parts = []
+    for first in range(0, len(outputs), BATCH):
+        part = outputs[first : first + BATCH]
+        outcomes = decided.outcomes(part, torch.arange(first, first + len(part)))
+        rise = own_log_likelihood(outcomes, part) - mean_log_likelihood(decided, part, pool)
+        parts.append(torch.where(outcomes.weight > 0, outcomes.weight * rise, 0.0).sum(1))
+    return torch.cat(parts).double().numpy(force=True)
+
+
+def _total(
+    decided: Decided, outputs: Tensor, rows: np.ndarray, weights: np.ndarray, backgrounds: Backgrounds
+) -> float:
+    """The total of the currents from these backgrounds: the rise of v from its beginning to its end."""
+    index = torch.from_numpy(rows).to(outputs.device)
+    outcomes = decided.outcomes(outputs[index], index)
+    own = own_log_likelihood(outcomes, outputs[index])
+    there = outputs[torch.from_numpy(backgrounds.index).to(outputs.device)]
+    log_weights = torch.from_numpy(backgrounds.log_weights).to(outputs)
+    start = information(outcomes, there, log_weights, own + float(np.log(backgrounds.own)))
+    rise = torch.where(outcomes.weight > 0, outcomes.weight * (own - start), 0.0).sum(1)
+    return float(weights @ rise.double().numpy(force=True))
+
+
+def _outputs(call: Any, place: Place, inputs: tuple[Tensor, ...]) -> Float[Tensor, "pool output"]:
+    parts = []
+    for first in range(0, len(inputs[0]), BATCH):
+        batch = [values[first : first + BATCH].clone() for values in inputs]
+        parts.append(place.axes.arranged(call(batch), len(batch[0])).flatten(1).float())
+    outputs = torch.cat(parts)
+    if not torch.isfinite(outputs).all():
+        raise InputError("The outputs have NaN or infinite values, so their information has no bound.")
+    return outputs
+
+
+def _pairs_a_block(path: PathIntegral, sample: _Sample) -> int:
+    """Pairs whose tape is not too large."""
+    pilot = sample.pilot(1, 2)
+    block = next(blocks(pilot.rows, pilot.weights, pilot.backgrounds, pilot.groups, 2))
+    tape = path.tape(block, 0.0)
+    sizes = [tape.values[i].numel() for i in tape.moving if isinstance(tape.values[i], Tensor)]
+    a_pair = max(1, sum(sizes) // block.backgrounds.size)
+    return max(1, min(MOST_PAIRS, LARGEST_TAPE // a_pair))
+
+
+def _warn_of_general_rule(sums: Sums) -> None:
+    if sums.general:
+        names = ", ".join(sorted(sums.general))
+        warnings.warn(
+            f"The operations {names} have no rule of their own; their currents follow a mean gradient with "
+            "the rest shared in proportion.",
+            stacklevel=3,
+        )

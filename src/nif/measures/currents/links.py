@@ -1,0 +1,188 @@
+"""From sums over pairs to the links, units, features and errors of a flow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from nif.core.types import CurrentTables, Layer, Links, Total, UnitCurrents
+from nif.data.groups import Groups
+from nif.data.rows import Rows
+from nif.measures.currents.errors import Jackknife, spread, totals_without
+from nif.measures.currents.path_integral import GROUPS, GroupedSum, PathIntegral, Sums
+from nif.measures.measure import Measured
+from nif.network.network import Network
+
+CLOSE = 1e-3
+"""Part of the absolute currents by which sums of links may differ from those of units."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Sizes:
+    """Units of each layer; features may be in groups."""
+
+    layers: tuple[Layer, ...]
+    groups: Groups | None
+
+    def units(self, layer: int, sums: GroupedSum) -> GroupedSum:
+        """Currents of the units of a layer: those of a group of features are added up."""
+        return sums.map(lambda values: self._in_groups(values, axis=0)) if self._grouped(layer) else sums
+
+    def _grouped(self, layer: int) -> bool:
+        return self.groups is not None and self.layers[layer].kind == "input"
+
+    def _in_groups(self, values: np.ndarray, axis: int) -> np.ndarray:
+        assert self.groups is not None
+        summed = np.zeros((len(self.groups.names), *np.delete(values.shape, axis)))
+        np.add.at(summed, self.groups.index, np.moveaxis(values, axis, 0))
+        return np.moveaxis(summed, 0, axis)
+
+    def rows(self, layer: int, values: Float[np.ndarray, "row _"]) -> np.ndarray:
+        """Currents by row of the units of a layer."""
+        return self._in_groups(values, axis=1) if self._grouped(layer) else values
+
+
+def measured_links(
+    network: Network, rows: Rows, path: PathIntegral, sample: Any, sums: Sums, options: Mapping[str, Any]
+) -> Measured:
+    """The result of a measurement."""
+    architecture = network.architecture(rows)
+    layers = architecture.layers
+    sizes = _Sizes(layers, rows.groups)
+    row_share = np.bincount(sample.groups[sample.rows], weights=sample.weights, minlength=GROUPS)
+    totals = totals_without(path.decided, path.outputs, sample.rows, sample.weights, sample.groups)
+    ahead = {key: sizes.units(key[0], part) for key, part in sums.between.items()}
+    of_layer = {layer: _added([p for key, p in ahead.items() if key[0] == layer]) for layer, _ in ahead}
+    pairs = of_layer[len(layers) - 1].map(lambda units: units.sum())
+    jackknife = Jackknife.of(totals, pairs, row_share)
+    units = tuple(
+        _unit_currents(of_layer[layer], sizes.rows(layer, np.concatenate(sums.units[layer])), sample, jackknife)
+        for layer in range(len(layers))
+    )
+    links, mixed = [], []
+    for source, target in architecture.connections:
+        of_units = _LinksOf(sums, sizes, ahead, of_layer).between(source, target)
+        if of_units is None:
+            mixed.append(f"{layers[source].name} to {layers[target].name}")
+            of_units = _in_proportion(ahead[source, target], of_layer[target])
+        links.append(_links(source, target, of_units, jackknife))
+    total = Total(float(pairs.total), float(jackknife.total_stderr()))
+    return Measured(
+        layers=layers,
+        links=tuple(links),
+        constant=tuple(of_units.absolute == 0 for of_units in units),
+        errors=None,
+        currents=CurrentTables(total, units, *_classes(path, sums, sizes, layers, of_layer, jackknife)),
+        samples=len(sample.rows),
+        options={**options, "in_proportion": mixed},
+    )
+
+
+def _classes(
+    path: PathIntegral,
+    sums: Sums,
+    sizes: _Sizes,
+    layers: tuple[Layer, ...],
+    of_layer: Mapping[int, GroupedSum],
+    jackknife: Jackknife,
+) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
+    """Names, currents and errors of the columns of the attribution."""
+    if not path.by_class:
+        parts = [of_layer[layer].map(lambda units: units[:, None]) for layer in range(len(path.inputs))]
+        nats = np.concatenate([np.asarray(part.total) for part in parts])
+        return ("decision",), nats, np.concatenate([jackknife.stderr(part) for part in parts])
+    classes = sizes.units(0, sums.classes) if len(path.inputs) == 1 else sums.classes
+    names = layers[-1].units
+    count = classes.total.shape[1]
+    if count == 2 and len(names) == 1:
+        names = f"not {names[0]}", names[0]
+    names = names if len(names) == count else tuple(f"class {number}" for number in range(count))
+    return tuple(names), np.asarray(classes.total), jackknife.stderr(classes)
+
+
+def _added(parts: list[GroupedSum]) -> GroupedSum:
+    whole = parts[0]
+    for part in parts[1:]:
+        whole = GroupedSum(
+            whole.total + part.total,
+            {g: whole.involving.get(g, 0.0) + part.involving.get(g, 0.0) for g in whole.involving | part.involving},
+        )
+    return whole
+
+
+def _unit_currents(
+    sums: GroupedSum, by_row: Float[np.ndarray, "row unit"], sample: Any, jackknife: Jackknife
+) -> UnitCurrents:
+    groups = sample.groups[sample.rows]
+    order = np.argsort(groups, kind="stable")  # the order of the blocks
+    size = np.abs(by_row)
+    without = []
+    for group in jackknife.totals:
+        kept = groups[order] != group
+        without.append(size[kept].sum(0) / sample.weights[order][kept].sum())
+    return UnitCurrents(
+        np.asarray(sums.total), jackknife.stderr(sums), size.sum(0), np.asarray(spread(np.array(without)))
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _LinksOf:
+    """The currents between every two units of two layers, as far as weights tell them."""
+
+    sums: Sums
+    sizes: _Sizes
+    ahead: Mapping[tuple[int, int], GroupedSum]
+    of_layer: Mapping[int, GroupedSum]
+
+    def between(self, source: int, target: int) -> GroupedSum | None:
+        """None where several weights lie between, or the units behind a weight are not those of the layer."""
+        assert self.sums.structure is not None
+        positions = self.sums.structure.between(source, target)
+        parts = [self._of_weight(position, source, target) for position in positions or ()]
+        if positions is None or any(part is None for part in parts):
+            return None
+        known = _added([part for part in parts if part is not None]) if parts else None
+        rest = self.ahead[source, target] if known is None else _difference(self.ahead[source, target], known)
+        if self._large(rest.total, target):  # a shortcut past all weights
+            if len(rest.total) != len(self.of_layer[target].total):
+                return None
+            known = _added([*([] if known is None else [known]), rest.map(np.diag)])
+        if known is None:
+            return None
+        only = [key for key in self.ahead if key[1] == target] == [(source, target)]
+        wrong = only and self._large(known.total.sum(0) - self.of_layer[target].total, target)
+        return None if wrong else known
+
+    def _large(self, difference: np.ndarray, target: int) -> bool:
+        scale = float(np.abs(self.of_layer[target].total).sum())
+        return bool(np.abs(difference).max(initial=0.0) > CLOSE * scale)
+
+    def _of_weight(self, position: int, source: int, target: int) -> GroupedSum | None:
+        sums = self.sums.weights[position, target]
+        rows, columns = np.asarray(sums.total).shape
+        features = self.sums.units[source][0].shape[1]
+        units = len(self.of_layer[target].total)
+        if rows % features or columns % units:
+            return None
+        cut = (features, rows // features, units, columns // units)
+        return self.sizes.units(source, sums.map(lambda links: links.reshape(cut).sum((1, 3))))
+
+
+def _difference(whole: GroupedSum, known: GroupedSum) -> GroupedSum:
+    return _added([whole, known.map(lambda links: -links.sum(1))])
+
+
+def _in_proportion(out: GroupedSum, into: GroupedSum) -> GroupedSum:
+    """Currents of two layers with several weights between: that of a unit is shared as all are."""
+    whole = float(np.abs(into.total.sum()))
+    share = into.total / into.total.sum() if whole > 0 else np.full(len(into.total), 1 / len(into.total))
+    return out.map(lambda units: units[:, None] * share)
+
+
+def _links(source: int, target: int, sums: GroupedSum, jackknife: Jackknife) -> Links:
+    nats, stderr = np.asarray(sums.total), jackknife.stderr(sums)
+    return Links(source, target, nats, stderr, jackknife.p_value(nats, stderr), nats)
