@@ -55,7 +55,9 @@ class Structure:
         for position, operation in enumerate(tape.operations):
             found = _weighted(tape, operation, made)
             if found is not None:
-                weighted[position] = Weighted(*found, frozenset(targets[operation.written[0] or 0]))
+                result = operation.written[0] or 0
+                ahead = {layers[result]} if result in layers else targets[result]
+                weighted[position] = Weighted(*found, frozenset(ahead))
         return cls(layers, weighted, _origins(tape, layers, set(weighted)))
 
     def feeding(self, value: int) -> Origins:
