@@ -23,14 +23,12 @@ class Place:
 
     Attributes:
         name: Of the layer.
-        step: Name of the step in a run.
         kind: Of the layer.
         axes: How to read the activation.
         shape: Of the activation, without the sample.
     """
 
     name: str
-    step: str
     kind: str
     axes: Axes
     shape: tuple[int, ...]
@@ -159,4 +157,4 @@ def _place(graph: Graph, index: int) -> Place:
             "data; expected one axis to be the rows."
         )
     shape = tuple(length for axis, length in enumerate(step.shape) if axis != step.axes.sample)
-    return Place(name, step.name, kind, step.axes, shape)
+    return Place(name, kind, step.axes, shape)

@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
+from nif.core.random import same_random_state
 from nif.network.axes import inherited
 from nif.network.unit_maps import (
     Call,
@@ -209,12 +211,18 @@ OPERATORS: tuple[Operator, ...] = (
 )  # fmt: skip
 """One row for all operators that share their properties. What is in no row is unknown."""
 
+UNKNOWN = Operator(frozenset(), Effect.MIX)
+"""Of a function in no row."""
+
 BY_NAME = {name: operator for operator in OPERATORS for name in operator.names}
 
 NONLINEAR_MODULES = tuple(
     module for operator in OPERATORS if operator.nonlinear for module in operator.modules
 )
 """Softmax is not here: inside a network it weighs other activations, at its end it is part of the output."""
+
+CHANGES = 2
+"""Times that some of the numbers are changed, to see what changes behind a module."""
 
 PYTHON = frozenset({
     "abs", "add", "and", "div", "eq", "floordiv", "ge", "getitem", "gt", "invert", "le", "lshift", "lt",
@@ -230,9 +238,8 @@ def function_name(function: Any) -> str:
     """The name of a torch function or method, the same for its in-place form and its operator in Python.
 
     Example:
-        >>> import torch
         >>> functions = torch.relu_, torch.Tensor.__iadd__, torch.special.expit
-        >>> tuple(function_name(each) for each in functions)
+        >>> tuple(map(function_name, functions))
         ('relu', 'add', 'expit')
         >>> function_name(torch.Tensor.__setitem__), function_name(torch.Tensor.T.__get__)
         ('__setitem__', 'T')
@@ -249,14 +256,14 @@ def function_name(function: Any) -> str:
     return name
 
 
-def is_nonlinear(name: str) -> bool:
-    """Whether the result of a function is a layer unless the user chooses others.
+def operator_of(name: str) -> Operator:
+    """The row of a function.
 
     Example:
-        >>> is_nonlinear("relu"), is_nonlinear("exp")
-        (True, False)
+        >>> operator_of("relu").nonlinear, operator_of("exp").nonlinear, operator_of("mine") is UNKNOWN
+        (True, False, True)
     """
-    return name in BY_NAME and BY_NAME[name].nonlinear
+    return BY_NAME.get(name, UNKNOWN)
 
 
 def unit_map(call: Call, place: int, result: int) -> UnitMap:
@@ -268,25 +275,25 @@ def unit_map(call: Call, place: int, result: int) -> UnitMap:
         result: Of the tensor among those it has written.
 
     Example:
-        >>> import torch
         >>> image = torch.zeros(11, 2, 3, 1)
         >>> call = Call("flatten", torch.flatten, (image, 1), {}, (image,), (1,), (torch.flatten(image, 1),))
         >>> unit_map(call, 0, 0).source.tolist()
         [[0, 0, 0, 1, 1, 1]]
     """
-    axis, operator = call.axis(place), BY_NAME.get(call.name)
-    found = None if operator is None or operator.unit_map is None else operator.unit_map(call, place, result)
-    if found is not None:
-        return found
-    unknown = (call.name,) if operator is None else ()
-    return mixed(axis, _axis_after(operator, call, place, result), call.units(place), unknown)
+    operator, after = operator_of(call.name), call.written[result]
+    known = None if operator.unit_map is None else operator.unit_map(call, place, result)
+    if known is not None:
+        return known
+    axis_after = inherited(call.read[place], call.axis(place), after)
+    if operator.unit_axis is not None:
+        axis_after = operator.unit_axis % after.ndim if after.ndim > 1 else None
+    unknown = (call.name,) if operator is UNKNOWN else ()
+    return mixed(call.axis(place), axis_after, call.units(place), unknown)
 
 
-def _axis_after(operator: Operator | None, call: Call, place: int, result: int) -> int | None:
-    after = call.written[result]
-    if operator is not None and operator.unit_axis is not None:
-        return operator.unit_axis % after.ndim if after.ndim > 1 else None
-    return inherited(call.read[place], call.axis(place), after)
+def maps_to(call: Call, result: int) -> dict[int, UnitMap]:
+    """The maps to one result of a call from every tensor whose units are known, by its place."""
+    return {place: unit_map(call, place, result) for place, axis in enumerate(call.axes) if axis is not None}
 
 
 def hides_functions(module: nn.Module, root: nn.Module) -> bool:
@@ -306,4 +313,33 @@ def is_own_activation(module: nn.Module) -> bool:
     """Whether a module is a user's, without parts, weights or buffers, so that it can be tried by itself."""
     own = not type(module).__module__.startswith("torch.nn.modules")
     held = (module.children(), module.parameters(), module.buffers())
-    return own and all(next(each, None) is None for each in held)
+    return own and all(next(parts, None) is None for parts in held)
+
+
+def treats_numbers_apart(module: nn.Module, given: Tensor) -> bool:
+    """Whether a module treats every number by itself, tried on changed numbers.
+
+    Example:
+        >>> treats_numbers_apart(nn.Hardshrink(), torch.ones(2, 8)), treats_numbers_apart(
+        ...     nn.Softmax(-1), torch.ones(2, 8)
+        ... )
+        (True, False)
+    """
+    try:
+        with torch.no_grad(), same_random_state():
+            return _only_what_changes_moves(module, given)
+    except Exception:  # the user's code: it may need more than one tensor, and raise anything
+        return False
+
+
+def _only_what_changes_moves(module: nn.Module, given: Tensor) -> bool:
+    before = module.forward(given.clone())
+    if not isinstance(before, Tensor) or before.shape != given.shape:
+        return False
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(CHANGES):
+        chosen = (torch.rand(given.shape, generator=generator) < 0.5).to(given.device)
+        after = module.forward(torch.where(chosen, given + 1, given))
+        if not torch.equal(before[~chosen], after[~chosen]):
+            return False
+    return True

@@ -156,7 +156,7 @@ class _ActivationBuffers(Tracer):
         places = plan.places[plan.inputs :]
         self._sizes = [(count * reduction.samples_a_row, place.axes.units) for place in places]
         self._buffers: list[np.ndarray | None] = [None] * len(places)
-        self._places = {place.step: index for index, place in enumerate(places)}
+        self._places = {place.name: index for index, place in enumerate(places)}
         self._all = places
         self._reduction = reduction
         self._missing: set[str] = set()
@@ -220,7 +220,7 @@ class _ActivationBuffers(Tracer):
 
 def _run(call: Forward, rows: Rows, plan: Plan, buffers: _ActivationBuffers, advance: Advance) -> None:
     size = max(1, min(BATCH, LARGEST_ACTIVATION // max(1, plan.largest)))
-    names = {place.step.partition(CALL_SEPARATOR)[0] for place in plan.hidden}
+    names = {place.name.partition(CALL_SEPARATOR)[0] for place in plan.hidden}
     modules = {name for name, _ in call.model.named_modules()}
     with traced_run(call.model, buffers, only=names if names <= modules else None):
         for first in range(0, len(rows), size):

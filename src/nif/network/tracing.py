@@ -24,15 +24,16 @@ from nif.network.operators import (
     RECURRENT,
     function_name,
     hides_functions,
-    is_nonlinear,
+    operator_of,
 )
+from nif.network.unit_maps import Call, tensors_in
 
 CALL_SEPARATOR = "#"
 """Between a name and its number when a module is called more than once: ``relu``, ``relu#2``."""
 
 
 class Tracer:
-    """What is called with the steps of a run; does nothing by itself.
+    """Is called with the steps of a run; does nothing by itself.
 
     Attributes:
         inside: Name of the module that is running, the innermost one.
@@ -43,8 +44,11 @@ class Tracer:
     def step(self, name: str, kind: str, given: Any, returned: Any, *, nonlinear: bool) -> None:
         """A module, or a non-linear function, has been called."""
 
-    def function(self, function: Any, given: Any, returned: Any) -> None:
+    def called(self, call: Call) -> None:
         """Any torch function has been called; for a non-linear one `step` is called too."""
+
+    def axis_of(self, values: Tensor) -> int | None:
+        """The axis of the units of a tensor; None where they are not followed."""
 
 
 @contextmanager
@@ -85,10 +89,13 @@ class _Run(TorchFunctionMode):
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         returned = function(*args, **(kwargs or {}))
         if not self._own:
-            name = function_name(function)
-            given = (args, kwargs)
-            self._watcher.function(function, given, returned)
-            if is_nonlinear(name):
+            name, given = function_name(function), (args, kwargs)
+            read = tensors_in(given)
+            written = tensors_in(returned) or (read[:1] if name == "__setitem__" else [])
+            axes = tuple(map(self._watcher.axis_of, read))
+            call = Call(name, function, tuple(args), kwargs or {}, tuple(read), axes, tuple(written))
+            self._watcher.called(call)
+            if operator_of(name).nonlinear:
                 self._nonlinear_function(name, given, returned)
         return returned
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -107,13 +108,22 @@ def shrink(model: Any, path: str | os.PathLike[str]) -> nn.Module:
     return network
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], Shapes]:
+@contextmanager
+def opened(path: str | os.PathLike[str]) -> Iterator[Any]:
+    """A file of `Pruned.save`, open for reading."""
     try:
         with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            yield file
     except (OSError, SafetensorError) as error:
-        raise InputError(f"Cannot read {path} ({error}); expected a file written by Pruned.save.") from error
+        raise InputError(
+            f"Cannot read {Path(path)} ({error}); expected a file written by Pruned.save."
+        ) from error
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], Shapes]:
+    with opened(path) as file:
+        header = file.metadata() or {}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     if header.get("format") != FORMAT:
         raise InputError(f"{path} contains no pruned network; expected a file written by Pruned.save.")
     if int(header["version"]) > VERSION:

@@ -20,7 +20,7 @@ from nif.network.network import Network
 from nif.network.preserve import preserved
 from nif.network.unit_groups import UnitIds
 from nif.network.units import UnitWeights, unit_weights
-from nif.pruning.criterion import Criterion, criterion_for
+from nif.pruning.criterion import Criterion, Outputs, criterion_for
 
 EXAMPLES = 2
 """Rows that are run to follow the units of the network."""
@@ -56,6 +56,14 @@ class PruningProblem:
     def model(self) -> nn.Module:
         """The network that `call` runs."""
         return self.call.model
+
+    def outputs(self, model: nn.Module) -> Outputs:
+        """Of another network, on the rows."""
+        return self.criterion.outputs(self.call.with_model(model))
+
+    def is_within(self, tolerance: float | None, model: nn.Module) -> bool:
+        """Whether the criterion of another network is within the tolerance."""
+        return tolerance is None or self.criterion.is_met(tolerance, self.outputs(model))
 
 
 def pruning_problem(

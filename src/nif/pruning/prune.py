@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 
 from nif.core.errors import InputError
 from nif.core.progress import progress as progress_bar
@@ -19,8 +18,7 @@ from nif.pruning.file import shapes_of
 from nif.pruning.problem import PruningProblem, pruning_problem
 from nif.pruning.removal import Cut, cut_out
 from nif.pruning.result import Pruned
-from nif.pruning.rules import RULES
-from nif.pruning.rules.rule import Rule
+from nif.pruning.rules import Rule, chosen_rule
 from nif.pruning.selection import (
     Candidates,
     Remove,
@@ -80,6 +78,7 @@ def prune(
 
     Example:
         >>> import nif, torch
+        >>> from torch import nn
         >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
         >>> with torch.no_grad():
         ...     _ = net[0].weight[1].zero_()
@@ -90,43 +89,25 @@ def prune(
     """
     problem = pruning_problem(model, flow, data, output, _compensation(compensate, remove))
     check_remove(problem, remove)
-    _check_options(remove, rule, tolerance, alpha)
-    chosen = candidates(problem, remove, rule, alpha, seed)
-    evaluator = _Evaluator(problem, tolerance)
+    importance = chosen_rule(rule)
+    _check_options(remove, tolerance, alpha)
+    chosen = candidates(problem, remove, importance, alpha, seed)
     silent = isinstance(remove, str) and remove == "silent"
     search = largest_harmless_subset if silent else longest_harmless_prefix
+
+    def satisfies(units: UnitIds) -> bool:
+        return tolerance is None or problem.is_within(tolerance, compensate_removed(problem, units))
+
     with progress_bar("pruning", total=float(len(chosen.ordered)), shown=progress) as advance:
-        removed = search(chosen.ordered, evaluator.satisfies, advance)
-    zeroed = evaluator.network_without(removed)
+        removed = search(chosen.ordered, satisfies, advance)
+    zeroed = compensate_removed(problem, removed)
     smaller = cut_out(problem, zeroed, removed) if cut else Cut(zeroed, removed, {})
-    if not evaluator.within_tolerance(smaller.model):
+    if not problem.is_within(tolerance, smaller.model):
         note = (
             "Cutting changed the result by rounding; units were zeroed instead to stay within the tolerance."
         )
         smaller = Cut(zeroed, removed, {}, (note,))
     return _result(problem, chosen, removed, smaller, tolerance)
-
-
-class _Evaluator:
-    """Removes units and checks the tolerance."""
-
-    def __init__(self, problem: PruningProblem, tolerance: float | None) -> None:
-        self.problem, self.tolerance = problem, tolerance
-
-    def network_without(self, units: UnitIds) -> nn.Module:
-        """The network with these units zeroed and compensated for."""
-        return compensate_removed(self.problem, units)
-
-    def satisfies(self, units: UnitIds) -> bool:
-        """Whether the network without these units is within the tolerance."""
-        return self.tolerance is None or self.within_tolerance(self.network_without(units))
-
-    def within_tolerance(self, model: nn.Module) -> bool:
-        """Whether the criterion of this network is within the tolerance."""
-        criterion = self.problem.criterion
-        return self.tolerance is None or criterion.is_met(
-            self.tolerance, criterion.outputs(self.problem.call.with_model(model))
-        )
 
 
 def _result(
@@ -139,8 +120,7 @@ def _result(
     restored = _rows(problem, np.setdiff1d(np.concatenate([chosen.ordered, chosen.last]), units))
     last = np.isin(restored.pop("label"), chosen.last)
     restored["reason"] = np.where(last, "last unit of its layer", "exceeds the tolerance")
-    criterion, call = problem.criterion, problem.call.with_model(smaller.model)
-    after = criterion.outputs(call)
+    criterion, after = problem.criterion, problem.outputs(smaller.model)
     return Pruned(
         model=smaller.model,
         removed=removed,
@@ -149,7 +129,7 @@ def _result(
         score_after=criterion.value(after),
         score=criterion.name,
         size_before=size_of(problem.call, problem.inputs),
-        size_after=size_of(call, problem.inputs),
+        size_after=size_of(problem.call.with_model(smaller.model), problem.inputs),
         notes=(
             *problem.whole.values(),
             *_restored_note(chosen, units, criterion.labels is not None, tolerance),
@@ -207,9 +187,7 @@ def _compensation(compensate: str | None, remove: Remove) -> str | None:
     return compensate
 
 
-def _check_options(remove: Remove, rule: str | Rule, tolerance: float | None, alpha: float) -> None:
-    if not callable(rule) and rule not in RULES:
-        raise InputError(f"Unknown rule {rule!r}; expected one of {', '.join(RULES)}, or a function.")
+def _check_options(remove: Remove, tolerance: float | None, alpha: float) -> None:
     if not (isinstance(alpha, Real) and 0 < alpha < 1):
         raise InputError(f"alpha is {alpha!r}; expected a number between 0 and 1, such as 0.05.")
     if tolerance is not None and not (isinstance(tolerance, Real) and 0 <= tolerance < float("inf")):

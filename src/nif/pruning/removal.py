@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +33,7 @@ def zero_units(model: nn.Module, weights: UnitWeights, removed: UnitIds) -> None
     away from the layers that read them.
     """
     for name, units in (*weights.rows.items(), *weights.per_channel.items()):
-        gone = _index(lost(weights, units, removed))
+        gone = torch.from_numpy(np.flatnonzero(lost(weights, units, removed)))
         if len(gone):
             module = model.get_submodule(name)
             for tensor in (module.weight, getattr(module, "bias", None)):
@@ -71,19 +70,12 @@ def cut(model: nn.Module, weights: UnitWeights, removed: UnitIds) -> Kept:
     Returns:
         What was kept of each tensor, for `nif.shrink`.
     """
-    going = removed[~weights.groups.has_fixed_width(removed)]
-    kept = plan(model, weights, going)
-    shrink_to(model, kept)
-    return kept
-
-
-def plan(model: nn.Module, weights: UnitWeights, removed: UnitIds) -> Kept:
-    """The indices to keep of each tensor that holds a removed unit."""
-    kept: Kept = {}
+    removed, kept = removed[~weights.groups.has_fixed_width(removed)], Kept()
     for name, tensor in model.state_dict().items():
-        axes = [_stays(weights, units, removed) for units in _axes(weights, name)]
+        axes = [np.flatnonzero(~lost(weights, units, removed)) for units in _axes(weights, name)]
         if any(len(stays) < size for stays, size in zip(axes, tensor.shape, strict=False)):
             kept[name] = tuple(axes[: tensor.ndim])
+    shrink_to(model, kept)
     return kept
 
 
@@ -97,10 +89,6 @@ def _axes(weights: UnitWeights, tensor: str) -> tuple[UnitIds, ...]:
     return ()
 
 
-def _stays(weights: UnitWeights, units: UnitIds, removed: UnitIds) -> UnitIds:
-    return np.flatnonzero(~lost(weights, units, removed))
-
-
 @torch.no_grad()
 def shrink_to(model: nn.Module, kept: Kept) -> None:
     """Keep only the given indices of each tensor, in place, and set the sizes that modules state."""
@@ -112,8 +100,8 @@ def shrink_to(model: nn.Module, kept: Kept) -> None:
         for axis, index in enumerate(axes):
             smaller = smaller.index_select(axis, torch.from_numpy(index).to(smaller.device))
         _replace(module, attribute, smaller.clone())
-    for module in _holders(model, kept):
-        _state_sizes(module)
+    for owner in dict.fromkeys(name.rpartition(".")[0] for name in kept):
+        _state_sizes(model.get_submodule(owner))
 
 
 def _replace(module: nn.Module, attribute: str, values: Tensor) -> None:
@@ -122,11 +110,6 @@ def _replace(module: nn.Module, attribute: str, values: Tensor) -> None:
         setattr(module, attribute, nn.Parameter(values, requires_grad=old.requires_grad))
     else:
         setattr(module, attribute, values)
-
-
-def _holders(model: nn.Module, kept: Kept) -> Iterator[nn.Module]:
-    for name in dict.fromkeys(tensor.rpartition(".")[0] for tensor in kept):
-        yield model.get_submodule(name)
 
 
 def _state_sizes(module: Any) -> None:
@@ -142,10 +125,6 @@ def _state_sizes(module: Any) -> None:
     else:  # BatchNorm, which may have no weight or no running mean
         known = module.weight if module.weight is not None else module.running_mean
         module.num_features = len(known)
-
-
-def _index(mask: Bool[np.ndarray, " unit"]) -> Tensor:
-    return torch.from_numpy(np.flatnonzero(mask))
 
 
 ZEROED = "they were zeroed and not cut out"
@@ -168,23 +147,23 @@ class Cut:
     notes: tuple[str, ...] = ()
 
 
-def cut_out(problem: PruningProblem, silenced: nn.Module, gone: UnitIds) -> Cut:
-    """Cut units that are silent out of a network, where the smaller one gives the same outputs.
+def cut_out(problem: PruningProblem, zeroed: nn.Module, removed: UnitIds) -> Cut:
+    """Cut units out of a network, where the smaller one gives the same outputs.
 
     Args:
         problem: What is pruned.
-        silenced: The network in which these units are silent and made up for; not changed.
-        gone: Their labels.
+        zeroed: The network in which these units are zeroed and compensated for; not changed.
+        removed: Their labels.
     """
-    smaller, criterion = copy.deepcopy(silenced), problem.criterion
+    smaller = copy.deepcopy(zeroed)
     try:
-        kept = cut(smaller, problem.weights, gone)
-        found, wanted = (criterion.outputs(problem.call.with_model(each)) for each in (smaller, silenced))
-        same = criterion.equal_outputs(found, wanted)
+        kept = cut(smaller, problem.weights, removed)
+        same = problem.criterion.equal_outputs(problem.outputs(smaller), problem.outputs(zeroed))
     except (InputError, RuntimeError, IndexError, ValueError) as error:
-        return Cut(silenced, gone, {}, (f"Nothing can be cut out of this network ({error}): {ZEROED}.",))
+        return Cut(zeroed, removed, {}, (f"Nothing can be cut out of this network ({error}): {ZEROED}.",))
     if not same:
-        return Cut(silenced, gone, {}, (f"Cutting units out changes the outputs of this network: {ZEROED}.",))
-    pinned = gone[problem.weights.groups.has_fixed_width(gone)]
-    said = f"{len(pinned)} units are read where nothing can be made smaller: {ZEROED}."
-    return Cut(smaller, pinned, kept, (said,) if len(pinned) else ())
+        note = f"Cutting units out changes the outputs of this network: {ZEROED}."
+        return Cut(zeroed, removed, {}, (note,))
+    pinned = removed[problem.weights.groups.has_fixed_width(removed)]
+    note = f"{len(pinned)} units are read where nothing can be made smaller: {ZEROED}."
+    return Cut(smaller, pinned, kept, (note,) if len(pinned) else ())

@@ -13,7 +13,6 @@ from nif.core.errors import InputError, unknown
 from nif.core.types import Advance, ignore
 from nif.network.unit_groups import UnitIds
 from nif.pruning.problem import PruningProblem, all_labels
-from nif.pruning.rules import RULES
 from nif.pruning.rules.information import silent_units
 from nif.pruning.rules.rule import Rule
 
@@ -28,9 +27,7 @@ class Candidates:
     last: UnitIds
 
 
-def candidates(
-    problem: PruningProblem, remove: Remove, rule: str | Rule, alpha: float, seed: int
-) -> Candidates:
+def candidates(problem: PruningProblem, remove: Remove, rule: Rule, alpha: float, seed: int) -> Candidates:
     """The units that `remove` asks for.
 
     Args:
@@ -45,8 +42,7 @@ def candidates(
     units = all_labels(problem.hidden) if isinstance(remove, Mapping) else cuttable(problem)
     if not len(units):  # such as in a network without hidden layers
         return Candidates(units, units)
-    importance = RULES[rule] if isinstance(rule, str) else rule
-    ordered = units[np.argsort(importance(problem, units, seed), kind="stable")]
+    ordered = units[np.argsort(rule(problem, units, seed), kind="stable")]
     if isinstance(remove, Mapping):
         return _keep_one_per_layer(problem, _by_layer(problem, ordered, remove))
     selected = _keep_one_per_layer(problem, ordered)

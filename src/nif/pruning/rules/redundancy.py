@@ -10,9 +10,10 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from nif.network.unit_groups import UnitIds
+from nif.network.weights import flat_weight, taps, weighted
 from nif.pruning.problem import PruningProblem
 from nif.pruning.rules.rule import ranks
-from nif.pruning.sensitivity import Reading, readings
+from nif.pruning.sensitivity import covariances, readout
 
 
 @dataclass(eq=False)
@@ -123,12 +124,26 @@ def redundancy(problem: PruningProblem, units: UnitIds, seed: int) -> Float[np.n
     References:
         Optimal Brain Surgeon (Hassibi & Stork, 1992), here for units and their covariance.
     """
-    order, _ = elimination_order([_reader(reading) for reading in readings(problem, units)], units)
+    order, _ = elimination_order(_readers(problem, units), units)
     return ranks(units, order)
 
 
-def _reader(reading: Reading) -> Reader:
-    covariance = reading.covariance
-    ridge = RIDGE * covariance.diagonal().mean() + torch.finfo(torch.float64).tiny
-    inverse = torch.linalg.inv(covariance + ridge * torch.eye(len(covariance), dtype=torch.float64))
-    return Reader(inverse, reading.weight, reading.unit)
+def _readers(problem: PruningProblem, units: UnitIds) -> list[Reader]:
+    """Every layer that reads some of these units and that the outputs depend on."""
+    scales, labels = readout(problem), problem.weights.groups
+    read = {name: labels.of(reads) for name, reads in problem.weights.columns.items()}
+    names = [name for name in read if name in scales and np.isin(read[name], units).any()]
+    readers = []
+    for name, covariance in covariances(problem, names).items():
+        module = weighted(problem.model, name)
+        ridge = RIDGE * covariance.diagonal().mean() + torch.finfo(torch.float64).tiny
+        inverse = torch.linalg.inv(covariance + ridge * torch.eye(len(covariance), dtype=torch.float64))
+        weight = _root(scales[name]) @ flat_weight(module).detach().double().cpu()
+        readers.append(Reader(inverse, weight, np.repeat(read[name], taps(module))))
+    return readers
+
+
+def _root(scale: Float[Tensor, "output output"]) -> Float[Tensor, "output output"]:
+    """R with R^T R = scale."""
+    values, vectors = torch.linalg.eigh(scale.cpu())
+    return values.clamp_min(0).sqrt()[:, None] * vectors.T
