@@ -112,7 +112,7 @@ def _paths(
     stops: Container[int] = (),
     first: Callable[[UnitMap, int], UnitMap] = lambda path, _: path,
 ) -> dict[int, UnitMap]:
-    """The maps from one step to all later ones, on paths through none of `stops`; `first` changes each first."""
+    """The maps from one step to all later ones, past none of `stops`; `first` changes those that leave it."""
     paths: dict[int, UnitMap] = {}
     for index in range(start + 1, len(steps)):
         parts = []

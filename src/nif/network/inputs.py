@@ -56,7 +56,7 @@ class InputLayers:
         hidden = len(self.plan.places) - len(images)
         return [shape if len(shape) > 1 else () for shape in images] + [()] * hidden
 
-    def joined(self, source: int, path: UnitMap) -> Bool[np.ndarray, "source target"] | None:
+    def connected(self, source: int, path: UnitMap) -> Bool[np.ndarray, "source target"] | None:
         """The units of a layer that feed each target; an input has a unit for each position of a channel."""
         channels = path.connected()
         if source >= self.plan.inputs or channels is None or self._by_position(source):

@@ -80,7 +80,7 @@ class Recording(Architecture):
         return cls(
             architecture.layers,
             architecture.connections,
-            architecture.joined,
+            architecture.connected,
             activations=(*inputs.values(), *buffers.arrays),
             labels=None if labels is None else np.repeat(labels, inputs.reduction.samples_a_row, axis=0),
         )
@@ -153,19 +153,17 @@ class _ActivationBuffers(Tracer):
     """Keeps the activations of the planned places while the model runs."""
 
     def __init__(self, plan: Plan, reduction: Reduction, count: int) -> None:
-        places = plan.places[plan.inputs :]
-        self._sizes = [(count * reduction.samples_a_row, place.axes.units) for place in places]
-        self._buffers: list[np.ndarray | None] = [None] * len(places)
-        self._places = {place.name: index for index, place in enumerate(places)}
-        self._all = places
+        self._places = {place.name: place for place in plan.places[plan.inputs :]}
+        self._buffers: dict[str, np.ndarray] = {}
         self._reduction = reduction
+        self._samples = count * reduction.samples_a_row
         self._missing: set[str] = set()
         self._first = self._rows = 0
 
     @property
     def arrays(self) -> list[Float[np.ndarray, "sample _"]]:
         """The activations of each place, in the precision of the model but no less than float32."""
-        return [buffer for buffer in self._buffers if buffer is not None]
+        return [self._buffers[name] for name in self._places]
 
     def begin(self, first: int, count: int) -> None:
         """The next batch has these rows."""
@@ -175,8 +173,7 @@ class _ActivationBuffers(Tracer):
     def step(self, name: str, kind: str, given: Any, returned: Any, *, nonlinear: bool) -> None:
         if name in self._missing:
             self._missing.remove(name)
-            index = self._places[name]
-            self._keep(index, self._all[index], tensors_in(returned)[0])
+            self._keep(self._places[name], tensors_in(returned)[0])
 
     def end(self) -> None:
         """All places must have been passed."""
@@ -186,10 +183,10 @@ class _ActivationBuffers(Tracer):
                 "that always run, with layers=."
             )
 
-    def _keep(self, index: int, place: Place, values: Tensor) -> None:
+    def _keep(self, place: Place, values: Tensor) -> None:
         values = place.axes.arranged(values.detach(), self._rows)
         units = self._reduction(values.to(kept_as(values.dtype)))
-        buffer, first = self._buffer(index, units.dtype), self._first * self._reduction.samples_a_row
+        buffer, first = self._buffer(place, units.dtype), self._first * self._reduction.samples_a_row
         if len(units) != self._rows * self._reduction.samples_a_row:
             raise InputError(
                 f"Layer {place.name!r} returned {len(units)} rows for {self._rows} rows of data; exclude "
@@ -209,13 +206,12 @@ class _ActivationBuffers(Tracer):
         # At once: the next call may write where these values are.
         buffer[first : first + len(units)] = units.cpu().numpy()
 
-    def _buffer(self, index: int, dtype: torch.dtype) -> Float[np.ndarray, "sample unit"]:
+    def _buffer(self, place: Place, dtype: torch.dtype) -> Float[np.ndarray, "sample unit"]:
         """The array of a place; allocated with the first values, in their type."""
-        buffer = self._buffers[index]
-        if buffer is None:
+        if place.name not in self._buffers:
             kind = np.float32 if dtype == torch.float32 else np.float64
-            buffer = self._buffers[index] = np.empty(self._sizes[index], dtype=kind)
-        return buffer
+            self._buffers[place.name] = np.empty((self._samples, place.axes.units), dtype=kind)
+        return self._buffers[place.name]
 
 
 def _run(call: Forward, rows: Rows, plan: Plan, buffers: _ActivationBuffers, advance: Advance) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -13,10 +14,6 @@ RIDGES = tuple(10 ** (half / 2) for half in range(-12, 1))
 
 SHARE_ROUNDING = 1e-10
 """Least ridge, in shares of the mean square of the features: smaller variances are rounding."""
-
-
-def _zero() -> Tensor:
-    return torch.zeros((), dtype=torch.float64)
 
 
 @dataclass(eq=False)
@@ -33,11 +30,11 @@ class Moments:
     """
 
     rows: int = 0
-    x: Tensor = field(default_factory=_zero)
-    y: Tensor = field(default_factory=_zero)
-    xx: Tensor = field(default_factory=_zero)
-    xy: Tensor = field(default_factory=_zero)
-    yy: Tensor = field(default_factory=_zero)
+    x: Any = 0.0
+    y: Any = 0.0
+    xx: Any = 0.0
+    xy: Any = 0.0
+    yy: Any = 0.0
 
     def add(self, x: Float[Tensor, "row feature"], y: Float[Tensor, "row output"]) -> None:
         """Count these rows in; both in float64."""
