@@ -125,11 +125,7 @@ def frozen_copy(model: Any) -> nn.Module:
 
 
 def validated(x: Any, y: Any, flow: Flow) -> tuple[np.ndarray, Float[np.ndarray, " sample"]]:
-    """Features and labels as arrays of finite numbers, with the features of the flow.
-
-    Raises:
-        InputError: They do not fit; the message names the reason.
-    """
+    """Features and labels as arrays of finite numbers, with the features of the flow."""
     features, labels = columns(x, "x"), columns(y, "y")
     if labels.shape[1] != 1:
         raise InputError(f"y has {labels.shape[1]} columns; expected one class index for each row of x.")
@@ -149,13 +145,7 @@ def feature_names(flow: Flow) -> list[str]:
 
 
 class OneTable(nn.Module):
-    """Takes the features of all inputs side by side, and returns the selected output.
-
-    Example:
-        >>> joined = OneTable(Forward(nn.Bilinear(2, 3, 1), ("input1", "input2")), [(2,), (3,)])
-        >>> joined(torch.zeros(4, 5)).shape
-        torch.Size([4, 1])
-    """
+    """Takes the features of all inputs side by side, and returns the selected output."""
 
     def __init__(self, call: Forward, shapes: list[tuple[int, ...]]) -> None:
         super().__init__()
@@ -173,11 +163,6 @@ def one_table(
     network: nn.Module, x: Any, output: int | str | None
 ) -> tuple[OneTable, Float[np.ndarray, "sample feature"]]:
     """The network as a function of one table, and the table.
-
-    Args:
-        network: It is not changed.
-        x: One table as it is, or several inputs as for `nif.measure`.
-        output: Position, key or field of the output, of a network that returns several.
 
     Raises:
         InputError: The network takes several inputs and x is one, or it takes whole numbers.

@@ -156,10 +156,6 @@ class Decision:
 
         Raises:
             InputError: Labels of another number of rows, or that are no class of this model.
-
-        Example:
-            >>> Decision(Scale.LOGIT, 3).class_indices([2, 0], 2)
-            array([2, 0])
         """
         if labels is None:
             return None

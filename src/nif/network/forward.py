@@ -66,10 +66,6 @@ def chosen_output(returned: Any, output: int | str | None) -> Tensor:
 
     Raises:
         InputError: The model returns several and none is chosen, or none has that name.
-
-    Example:
-        >>> chosen_output((torch.zeros(1), torch.ones(1)), 1)
-        tensor([1.])
     """
     if isinstance(returned, Tensor):
         if output not in (None, 0, -1):

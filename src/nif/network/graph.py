@@ -127,11 +127,7 @@ def _paths(
 
 
 def graph_of(call: Forward, inputs: Sequence[Tensor]) -> Graph:
-    """Run a model on a few rows and follow what it does.
-
-    Raises:
-        InputError: The model does not take the inputs, or its output does not depend on them.
-    """
+    """Run a model on a few rows and follow what it does."""
     for count in EXAMPLES:
         graph = _graph_on(count, call, inputs)
         if not any(step.shape[:2] == (count, count) for step in graph.steps):

@@ -101,10 +101,5 @@ class InputLayers:
 
 
 def kept_as(dtype: torch.dtype) -> torch.dtype:
-    """Half precision and whole numbers of up to 16 bits fit into float32; all other types become float64.
-
-    Example:
-        >>> kept_as(torch.bfloat16), kept_as(torch.uint8), kept_as(torch.int64)
-        (torch.float32, torch.float32, torch.float64)
-    """
+    """Half precision and whole numbers of up to 16 bits fit into float32; all other types become float64."""
     return torch.float32 if dtype in EXACT_IN_FLOAT32 else torch.float64

@@ -72,8 +72,8 @@ def plan_of(graph: Graph, layers: Sequence[str] | None = None) -> Plan:
             "of execution.",
             stacklevel=3,
         )
-    found = _by_default(graph) if layers is None else _by_name(graph, layers)
-    steps = [*range(graph.inputs), *found, graph.output]
+    chosen = _by_default(graph) if layers is None else _by_name(graph, layers)
+    steps = [*range(graph.inputs), *chosen, graph.output]
     places = tuple(_place(graph, step) for step in steps)
     connections = graph.connections(steps)
     _warn_of_unknown(connections.values())
@@ -104,16 +104,16 @@ def _by_default(graph: Graph) -> list[int]:
 def _by_name(graph: Graph, layers: Sequence[str]) -> list[int]:
     layers = [layers] if isinstance(layers, str) else [str(name) for name in layers]
     known = {step.name: index for index, step in enumerate(graph.steps) if _can_be_named(graph, index)}
-    found: set[int] = set()
+    chosen: set[int] = set()
     for name in layers:
         calls = [index for step, index in known.items() if step == name or _is_again(step, name)]
         if not calls:
             raise unknown("layer", name, known)
-        found.update(calls)
+        chosen.update(calls)
     leading = graph.leading_to_output()
-    for index in found:
+    for index in chosen:
         _refuse(graph.steps[index], leads=index in leading)
-    return sorted(index for index in found if not _is_output(graph, graph.steps[index]))
+    return sorted(index for index in chosen if not _is_output(graph, graph.steps[index]))
 
 
 def _can_be_named(graph: Graph, index: int) -> bool:

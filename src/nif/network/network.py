@@ -93,10 +93,6 @@ class Network:
 
         Raises:
             InputError: The model is of another type, cannot be traced, or cannot be moved to the device.
-
-        Example:
-            >>> Network.of(nn.Linear(2, 3)).signature
-            Signature(names=('input',), required=1)
         """
         module = as_torch(unwrapped(model))
         check_supported(module)

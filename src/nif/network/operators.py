@@ -257,22 +257,12 @@ def function_name(function: Any) -> str:
 
 
 def operator_of(name: str) -> Operator:
-    """The row of a function.
-
-    Example:
-        >>> operator_of("relu").nonlinear, operator_of("exp").nonlinear, operator_of("mine") is UNKNOWN
-        (True, False, True)
-    """
+    """The row of a function."""
     return BY_NAME.get(name, UNKNOWN)
 
 
 def unit_map(call: Call, place: int, result: int) -> UnitMap:
     """From which unit of a tensor that a call has read each unit of one of its results comes.
-
-    Args:
-        call: Its tensor at this place has a known axis of units.
-        place: Of the tensor among those it has read.
-        result: Of the tensor among those it has written.
 
     Example:
         >>> image = torch.zeros(11, 2, 3, 1)
@@ -317,14 +307,7 @@ def is_own_activation(module: nn.Module) -> bool:
 
 
 def treats_numbers_apart(module: nn.Module, given: Tensor) -> bool:
-    """Whether a module treats every number by itself, tried on changed numbers.
-
-    Example:
-        >>> treats_numbers_apart(nn.Hardshrink(), torch.ones(2, 8)), treats_numbers_apart(
-        ...     nn.Softmax(-1), torch.ones(2, 8)
-        ... )
-        (True, False)
-    """
+    """Whether a module treats every number by itself, tried on changed numbers."""
     try:
         with torch.no_grad(), same_random_state():
             return _only_what_changes_moves(module, given)

@@ -53,20 +53,8 @@ class Recording(Architecture):
         Activations are kept as float32 if the model computes in no higher precision. Those of the inputs
         share the memory of the data if they can.
 
-        Args:
-            network: The network.
-            rows: The rows.
-            advance: Called with the number of rows done.
-            fewest: Number of rows below which the data are refused.
-
         Raises:
             InputError: Too few rows, or activations that are infinite or do not belong to rows.
-
-        Example:
-            >>> from torch import nn
-            >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
-            >>> Recording.of(Network.of(net), read(torch.rand(50, 2))).activations[1].shape
-            (50, 3)
         """
         if len(rows) < fewest:
             raise InputError(

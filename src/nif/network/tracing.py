@@ -53,15 +53,10 @@ class Tracer:
 
 @contextmanager
 def traced_run(model: nn.Module, watcher: Tracer, *, only: Collection[str] | None = None) -> Iterator[None]:
-    """Tell `watcher` of what the model does inside.
-
-    Args:
-        model: It is run inside.
-        watcher: Is told.
-        only: Names of modules to tell of, which takes less time; of all modules and functions if None.
+    """Call `watcher` with every step of a model that is run inside, or with modules of some names only.
 
     Raises:
-        InputError: The model does not take the data; names the module that failed and what it was given.
+        InputError: The model does not take the data; names the module that failed and what it was passed.
     """
     run = _Run(model, watcher)
     with _hooks(model, run, only), _plain():
@@ -202,13 +197,7 @@ def _plain() -> Iterator[None]:
 
 @contextmanager
 def unfused() -> Iterator[None]:
-    """Inside, encoders run their modules one by one: a fused kernel calls no module, and no hook.
-
-    Example:
-        >>> with unfused():
-        ...     torch.backends.mha.get_fastpath_enabled()
-        False
-    """
+    """Inside, encoders run their modules one by one: a fused kernel calls no module, and no hook."""
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:

@@ -54,8 +54,8 @@ class UnitGroups:
         """The smallest number among the units that each unit is removed with."""
         if self._groups is None:
             pairs = np.concatenate([np.zeros((2, 0), dtype=np.int64), *self._pairs], axis=1)
-            joined = coo_array((np.ones(pairs.shape[1], dtype=bool), tuple(pairs)), (self.count, self.count))
-            _, group = connected_components(joined, directed=False)
+            links = coo_array((np.ones(pairs.shape[1], dtype=bool), tuple(pairs)), (self.count, self.count))
+            _, group = connected_components(links, directed=False)
             _, smallest = np.unique(group, return_index=True)
             self._groups = smallest[group]
         return np.asarray(self._groups[units], dtype=np.int64)

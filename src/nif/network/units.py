@@ -57,13 +57,6 @@ def unit_weights(call: Forward, example: Inputs) -> UnitWeights:
     Units that an operator mixes, or that it is not known to keep apart, keep their number: they can be
     zeroed and are not cut out.
 
-    Args:
-        call: Runs the model, which is in eval mode and not changed.
-        example: A few rows of data.
-
-    Raises:
-        InputError: The model does not take the example.
-
     Example:
         >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
         >>> weights = unit_weights(Forward(net), (torch.zeros(1, 2),))
@@ -286,16 +279,16 @@ class _WeightTracer(Tracer):
     def _merged(self, call: Call, result: int, maps: Mapping[int, UnitMap], count: int) -> UnitIds:
         """One number for each unit of a result; those that meet there are removed together."""
         groups, after = self.weights.groups, np.full(count, -1, dtype=np.int64)
-        for place, found in maps.items():
+        for place, path in maps.items():
             units = self._units[id(call.read[place])][1]
-            if found.fixed:
+            if path.fixed:
                 self._keep_width((call.read[place],))
-            if found.fixed and found.before == 1 < count:  # one unit is spread over all
+            if path.fixed and path.before == 1 < count:  # one unit is spread over all
                 continue
-            if found.tied and result:
+            if path.tied and result:
                 first = maps_to(call, 0)[place].source
-                groups.join(units[first[0]], units[found.source[0]])  # type: ignore[index]
-            for row in found.source:  # type: ignore[union-attr]
+                groups.join(units[first[0]], units[path.source[0]])  # type: ignore[index]
+            for row in path.source:  # type: ignore[union-attr]
                 fresh, again = (row >= 0) & (after < 0), (row >= 0) & (after >= 0)
                 groups.join(after[again], units[row[again]])
                 after[fresh] = units[row[fresh]]
@@ -305,6 +298,6 @@ class _WeightTracer(Tracer):
         return after
 
 
-def _is_copy(found: UnitMap) -> bool:
+def _is_copy(path: UnitMap) -> bool:
     """Whether every unit comes from one, or from several that can only be removed together."""
-    return found.source is not None and (len(found.source) == 1 or found.tied)
+    return path.source is not None and (len(path.source) == 1 or path.tied)

@@ -69,11 +69,10 @@ def linear(problem: PruningProblem, pruned: nn.Module, removed: UnitIds) -> None
 
     .. math:: \min_{V, c} \; E \lVert W x + b - V \tilde x - c \rVert^2 + \lambda \lVert V - W_K \rVert^2
 
-    x is what the layer read in the original network, :math:`\tilde x` what is left of it in the pruned one.
-    Where only this layer lost units, :math:`V = W_K + W_R A` with A the least-squares prediction of the
-    removed units from the kept ones; behind other refitted layers it also takes back what those could not
-    make up for. The ridge, which the data choose, keeps V near the kept weights :math:`W_K` where they do not
-    determine it.
+    x is the input of the layer in the original network, :math:`\tilde x` that in the pruned one. Where only
+    this layer lost units, :math:`V = W_K + W_R A` with A the least-squares prediction of the removed units
+    from the kept ones; behind other refitted layers it also corrects their errors. The ridge, which the data
+    choose, keeps V near the kept weights :math:`W_K` where they do not determine it.
     """
     gone = _readers(problem, removed)
     for name in dropwhile(lambda name: name not in gone, columns := problem.weights.columns):

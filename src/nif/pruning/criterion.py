@@ -50,10 +50,6 @@ def outputs(call: Forward, inputs: Inputs) -> Outputs:
     Raises:
         InputError: The model does not take these inputs, returns several tensors of which none is selected,
             or returns NaN or infinity in the selected one.
-
-    Example:
-        >>> outputs(Forward(torch.nn.Flatten()), (torch.ones(2, 3),)).chosen.shape
-        (2, 3)
     """
     with preserved(call.model):
         try:
@@ -137,13 +133,7 @@ class Criterion:
         return all(change <= limit for change, limit in zip(changes(outputs, other), limits, strict=True))
 
     def rounding(self, values: np.ndarray) -> float:
-        """The change of an output that counts as none: additions in another order can make it.
-
-        Example:
-            >>> values = np.array([[0.5, -20.0]])
-            >>> criterion_for(Forward(torch.nn.Identity()), (torch.zeros(1, 2),), None).rounding(values)
-            0.0002
-        """
+        """The change of an output that counts as none: additions in another order can make it."""
         relative = max(ROUNDING, STEPS * self.precision)
         return relative * max(1.0, float(np.abs(values[np.isfinite(values)]).max(initial=0.0)))
 
@@ -166,13 +156,7 @@ class Criterion:
 
 
 def changes(outputs: Outputs, reference: Outputs) -> list[float]:
-    """The largest absolute change of each output, the selected one first.
-
-    Example:
-        >>> ones = np.ones((1, 2))
-        >>> changes(Outputs(2 * ones, (ones[0],)), Outputs(ones, (ones[0],)))
-        [1.0, 0.0]
-    """
+    """The largest absolute change of each output, the selected one first."""
     return [_change(*pair) for pair in zip(outputs.every, reference.every, strict=True)]
 
 
@@ -189,22 +173,14 @@ def _change(values: np.ndarray, before: np.ndarray) -> float:
 def criterion_for(call: Forward, inputs: Inputs, labels: Any, model: Any = None) -> Criterion:
     """The criterion for this network and these data: accuracy where labels are classes of the model.
 
-    Args:
-        call: Runs the network before pruning.
-        inputs: Rows that it takes.
-        labels: A class for each row (an index, or one of the model's `classes_`); None, or real numbers, for
-            data without classes.
-        model: The object that the user passed, of which `classes_` of scikit-learn are read.
+    Labels are an index or one of the model's `classes_` for each row; None, or real numbers, for data without
+    classes. `model` is the object that the user passed, of which `classes_` of scikit-learn are read.
 
     Raises:
         InputError: Labels of another length, of a single class, or that are no class of this model.
 
     Example:
-        >>> call = Forward(torch.nn.Identity())
-        >>> criterion_for(call, (torch.eye(2),), np.array([0, 0]))
-        Traceback (most recent call last):
-        nif.InputError: The labels contain a single class, ...
-        >>> criterion = criterion_for(call, (torch.eye(2),), np.array([0, 1]))
+        >>> criterion = criterion_for(Forward(torch.nn.Identity()), (torch.eye(2),), np.array([0, 1]))
         >>> criterion.name, criterion.before
         ('accuracy', 1.0)
     """

@@ -30,12 +30,7 @@ Shapes = dict[str, list[int]]
 
 
 def shapes_of(model: nn.Module) -> Shapes:
-    """Shapes of all tensors of the state dict.
-
-    Example:
-        >>> shapes_of(nn.Linear(3, 2))
-        {'weight': [2, 3], 'bias': [2]}
-    """
+    """Shapes of all tensors of the state dict."""
     return {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
@@ -46,18 +41,7 @@ def save_pruned(
     original: Shapes,
     entries: Mapping[str, str] | None = None,
 ) -> None:
-    """Write weights and kept indices as one safetensors file; an old file stays whole until the new one is.
-
-    Args:
-        path: Of the file.
-        model: The pruned network.
-        kept: Indices kept of each tensor.
-        original: Shapes before.
-        entries: Further entries of the header.
-
-    Raises:
-        InputError: The path cannot be written.
-    """
+    """Write weights and kept indices as one safetensors file, with further entries of its header."""
     tensors = {WEIGHTS + name: tensor for name, tensor in plain(model).items()}
     for name, axes in kept.items():
         for axis, index in enumerate(axes):

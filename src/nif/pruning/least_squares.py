@@ -47,15 +47,12 @@ class Moments:
         return self.xx / self.rows - torch.outer(self.x, self.x) / self.rows**2
 
     def solve(self) -> tuple[Float[Tensor, "feature output"], Float[Tensor, " output"]]:
-        r"""Least squares of y on x with an intercept, and with the ridge that foretells new rows best.
+        r"""Slopes and intercepts of a ridge regression of y on x, the ridge by generalized cross-validation.
 
         .. math:: V = (\Sigma_{xx} + \lambda I)^{-1} \Sigma_{xy}, \qquad c = E[y] - V^T E[x]
 
-        Of `RIDGES` the one is taken for which generalized cross-validation is least: the mean square left on
-        these rows, divided by the squared share of them that the fit does not use up.
-
-        Returns:
-            Slopes and intercepts.
+        The criterion is the mean square left on these rows, divided by the squared fraction of them that the
+        fit does not use up.
 
         References:
             Golub, Heath & Wahba (1979), Generalized cross-validation as a method for choosing a good ridge

@@ -78,19 +78,19 @@ def pruning_problem(
     network = _copied(model)
     flags = {name: module.training for name, module in network.named_modules()}
     network.eval()
-    found = read(data, Signature.of(network))
-    if len(found) < FEWEST_SAMPLES:
+    rows = read(data, Signature.of(network))
+    if len(rows) < FEWEST_SAMPLES:
         raise InputError(
-            f"The data have {len(found)} rows; pruning is judged on {FEWEST_SAMPLES} or more. Give more rows."
+            f"The data have {len(rows)} rows; pruning is judged on {FEWEST_SAMPLES} or more. Give more rows."
         )
-    call = Forward(network, found.names, output)
-    criterion = criterion_for(call, found.inputs, found.labels, model)
+    call = Forward(network, rows.names, output)
+    criterion = criterion_for(call, rows.inputs, rows.labels, model)
     _same_output(flow, criterion)
-    example = next(batches(call, found.inputs, EXAMPLES))
+    example = next(batches(call, rows.inputs, EXAMPLES))
     with preserved(network):
         weights = unit_weights(call, example)
     hidden, whole = _hidden(flow, weights)
-    return PruningProblem(call, weights, flow, hidden, found.inputs, criterion, flags, whole, compensate)
+    return PruningProblem(call, weights, flow, hidden, rows.inputs, criterion, flags, whole, compensate)
 
 
 def _same_output(flow: Flow, criterion: Criterion) -> None:
@@ -114,7 +114,7 @@ def _copied(model: Any) -> nn.Module:
 
 def _hidden(flow: Flow, weights: UnitWeights) -> tuple[dict[str, UnitIds], dict[str, str]]:
     """Labels of the units of the hidden layers that can be pruned; why others can not be."""
-    found, whole = {}, {}
+    hidden, whole = {}, {}
     layers = [layer for layer in flow.layers[:-1] if layer.kind != "input"]
     for layer in layers:
         labels = weights.groups.of(_units(layer, weights)) if layer.name in weights.at else None
@@ -123,7 +123,7 @@ def _hidden(flow: Flow, weights: UnitWeights) -> tuple[dict[str, UnitIds], dict[
         elif weights.groups.is_output(labels).any():
             whole[layer.name] = "the model returns its units"
         else:
-            found[layer.name] = labels
+            hidden[layer.name] = labels
     if layers and not any(layer.name in weights.at for layer in layers):
         names = ", ".join(layer.name for layer in layers)
         raise InputError(
@@ -131,7 +131,7 @@ def _hidden(flow: Flow, weights: UnitWeights) -> tuple[dict[str, UnitIds], dict[
             "make its units. Pass the model that the flow was measured on; if this is it, no layer of it can "
             "be pruned."
         )
-    return found, {name: f"Layer {name!r} is left whole: {why}." for name, why in whole.items()}
+    return hidden, {name: f"Layer {name!r} is left whole: {why}." for name, why in whole.items()}
 
 
 def _units(layer: Layer, weights: UnitWeights) -> UnitIds:

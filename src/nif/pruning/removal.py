@@ -29,8 +29,8 @@ def lost(weights: UnitWeights, units: UnitIds, removed: UnitIds) -> Bool[np.ndar
 def zero_units(model: nn.Module, weights: UnitWeights, removed: UnitIds) -> None:
     """Zero, in place, the weights and biases that make the removed units.
 
-    What then still reads them reads the value of their non-linearity at 0; `compensation` takes their columns
-    away from the layers that read them.
+    Layers that read them still read the value of their non-linearity at 0, until `compensation` zeroes their
+    columns.
     """
     for name, units in (*weights.rows.items(), *weights.per_channel.items()):
         gone = torch.from_numpy(np.flatnonzero(lost(weights, units, removed)))
@@ -42,15 +42,7 @@ def zero_units(model: nn.Module, weights: UnitWeights, removed: UnitIds) -> None
 
 
 def unshare_weights(model: nn.Module) -> None:
-    """Give each layer a tensor of its own where several share a weight: what one loses the others keep.
-
-    Example:
-        >>> net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
-        >>> net[1].weight = net[0].weight
-        >>> unshare_weights(net)
-        >>> net[1].weight is net[0].weight
-        False
-    """
+    """Give each layer a tensor of its own where several share a weight: what one loses the others keep."""
     seen: set[Tensor] = set()
     for module in model.modules():
         for name, weight in module.named_parameters(recurse=False):
@@ -60,15 +52,9 @@ def unshare_weights(model: nn.Module) -> None:
 
 
 def cut(model: nn.Module, weights: UnitWeights, removed: UnitIds) -> Kept:
-    """Make every tensor of the model smaller, in place, by the removed units.
+    """Make every tensor of a model smaller, in place, by the removed units; the indices kept of each.
 
-    Args:
-        model: A network in which the columns of the removed units are already zero.
-        weights: Of this network.
-        removed: The units; those whose number is fixed are left where they are.
-
-    Returns:
-        What was kept of each tensor, for `nif.shrink`.
+    The columns of these units are zero already; units of fixed width stay.
     """
     removed, kept = removed[~weights.groups.has_fixed_width(removed)], Kept()
     for name, tensor in model.state_dict().items():
@@ -148,13 +134,7 @@ class Cut:
 
 
 def cut_out(problem: PruningProblem, zeroed: nn.Module, removed: UnitIds) -> Cut:
-    """Cut units out of a network, where the smaller one gives the same outputs.
-
-    Args:
-        problem: What is pruned.
-        zeroed: The network in which these units are zeroed and compensated for; not changed.
-        removed: Their labels.
-    """
+    """Cut units out of a network, where the smaller one gives the same outputs."""
     smaller = copy.deepcopy(zeroed)
     try:
         kept = cut(smaller, problem.weights, removed)

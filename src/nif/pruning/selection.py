@@ -28,15 +28,7 @@ class Candidates:
 
 
 def candidates(problem: PruningProblem, remove: Remove, rule: Rule, alpha: float, seed: int) -> Candidates:
-    """The units that `remove` asks for.
-
-    Args:
-        problem: Network, flow and data.
-        remove: ``"silent"``, ``"most"``, a fraction of all hidden units, or a fraction for each layer.
-        rule: Orders the units for all but ``"silent"``.
-        alpha: Level of the false discovery rate at which units are silent.
-        seed: Random seed of the rule.
-    """
+    """The units that `remove` asks for, ordered by the rule or, for ``"silent"`` ones, by their q-value."""
     if isinstance(remove, str) and remove == "silent":
         return _keep_one_per_layer(problem, silent_units(problem, alpha))
     units = all_labels(problem.hidden) if isinstance(remove, Mapping) else cuttable(problem)

@@ -57,9 +57,6 @@ def _changes(problem: PruningProblem, name: str, x: Tensor, slope: Tensor) -> Fl
 
 def _belongs(problem: PruningProblem, units: UnitIds) -> dict[str, Float[Tensor, "channel unit"]]:
     """For every layer that reads some of the units, which of its inputs is which unit."""
-    found = {}
-    for name, reads in problem.weights.columns.items():
-        same = problem.weights.groups.of(reads)[:, None] == units[None, :]
-        if same.any():
-            found[name] = torch.from_numpy(same.astype(np.float64))
-    return found
+    groups, columns = problem.weights.groups, problem.weights.columns
+    same = {name: groups.of(reads)[:, None] == units[None, :] for name, reads in columns.items()}
+    return {name: torch.from_numpy(flags.astype(np.float64)) for name, flags in same.items() if flags.any()}

@@ -21,13 +21,12 @@ class Reader:
     r"""One layer that reads units, as a linear map of its features.
 
     With features of covariance S, weights W and a scale M of the errors of its outputs, removing the
-    features of a unit G and making up for them by least squares costs
+    features of a unit G and compensating for them by least squares costs
 
     .. math:: \operatorname{tr} M \, W_G \, [(S^{-1})_{GG}]^{-1} \, W_G^T
 
-    where :math:`[(S^{-1})_{GG}]^{-1}` is what is left of their variance once the others are known: for
-    Gaussian units the information that G has about the layer's outputs beyond that of all others is a
-    function of this. After the removal W and the inverse are those of the smaller problem.
+    where :math:`[(S^{-1})_{GG}]^{-1}` is their variance given the others. After the removal W and the inverse
+    are those of the smaller problem.
 
     Attributes:
         inverse: Inverse covariance of the features, a ridge included.

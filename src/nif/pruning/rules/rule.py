@@ -31,11 +31,6 @@ def sum_over_layers(
 
 
 def ranks(units: UnitIds, order: UnitIds) -> Float[np.ndarray, " unit"]:
-    """The place of each of `units` in `order`.
-
-    Example:
-        >>> ranks(np.array([7, 3, 5]), np.array([5, 7, 3])).tolist()
-        [1.0, 2.0, 0.0]
-    """
+    """The place of each of `units` in `order`."""
     place = {label: rank for rank, label in enumerate(order.tolist())}
     return np.array([place[label] for label in units.tolist()], dtype=np.float64)
