@@ -162,8 +162,8 @@ class InformationFlow(Attribution):
         own, measured = ([(layer.name, len(layer)) for layer in of] for of in (recorded.layers, layers))
         if own != measured:
             raise InputError(
-                f"The model has layers {own} and the flow {measured}; pass the model and the options that the "
-                "flow was measured with."
+                f"The model has layers {own} and the flow {measured}; pass the model and the options "
+                "that the flow was measured with."
             )
         return recorded
 
@@ -187,13 +187,11 @@ class InformationFlow(Attribution):
             attributions = attributions[:, groups(self._groups, tuple(inputs[0].shape[1:])).index]
         ends = np.cumsum([values[0].numel() for values in inputs])[:-1]
         return tuple(
-            torch.from_numpy(part).reshape(values.shape).to(values.device, _floating(values))
+            torch.from_numpy(part)
+            .reshape(values.shape)
+            .to(values.device, values.dtype if values.is_floating_point() else torch.get_default_dtype())
             for part, values in zip(np.split(attributions, ends, axis=1), inputs, strict=True)
         )
-
-
-def _floating(values: Tensor) -> torch.dtype:
-    return values.dtype if values.is_floating_point() else torch.get_default_dtype()
 
 
 @dataclass(frozen=True, eq=False)

@@ -63,13 +63,9 @@ class ComparisonProblem:
         values = self.outputs(x)
         return values.exp() if self.decision.scale is Scale.LOG_PROBABILITY else values
 
-    def tensor(self, x: Float[np.ndarray, "sample feature"]) -> Float[Tensor, "sample feature"]:
+    def tensor(self, x: Float[np.ndarray, "sample feature"] | Tensor) -> Float[Tensor, "sample feature"]:
         """`x` in the precision of the model's weights."""
-        return self.to_model_dtype(torch.as_tensor(x))
-
-    def to_model_dtype(self, x: Tensor) -> Tensor:
-        """The same numbers in the precision of the model's weights."""
-        return x.to(next(self.model.parameters(), torch.empty(0)).dtype)
+        return torch.as_tensor(x).to(next(self.model.parameters(), torch.empty(0)).dtype)
 
     @torch.no_grad()
     def correct(self, x: Float[np.ndarray, "sample feature"]) -> Float[np.ndarray, " sample"]:
@@ -95,7 +91,8 @@ def comparison_problem(
         InputError: NaN or infinity, fewer than 50 rows, another number of features than the flow has, labels
             of another length or that are no class indices, or a single class.
     """
-    network, table = one_table(frozen_copy(model), x, output)
+    frozen = copy.deepcopy(Network.of(model).module).to("cpu").eval().requires_grad_(False)
+    network, table = one_table(frozen, x, output)
     features, labels = validated(table, y, flow)
     decision = Decision.of(Forward(network), (torch.as_tensor(features),), model)
     index = decision.class_indices(labels, len(features))
@@ -113,15 +110,6 @@ def some_rows(problem: ComparisonProblem, most: int) -> Int64[Tensor, " row"]:
     """Up to `most` samples, drawn at random, to explain where explaining all takes long."""
     rng = np.random.default_rng(problem.seed)
     return torch.from_numpy(rng.permutation(len(problem.y))[:most])
-
-
-def frozen_copy(model: Any) -> nn.Module:
-    """A copy on the CPU in eval mode without gradients of its weights: the model passed in stays as it is.
-
-    A scikit-learn network becomes an equal torch one; wrappers are taken off.
-    """
-    twin = copy.deepcopy(Network.of(model).module).to("cpu").eval()
-    return twin.requires_grad_(False)
 
 
 def validated(x: Any, y: Any, flow: Flow) -> tuple[np.ndarray, Float[np.ndarray, " sample"]]:
@@ -149,14 +137,13 @@ class OneTable(nn.Module):
 
     def __init__(self, call: Forward, shapes: list[tuple[int, ...]]) -> None:
         super().__init__()
-        self.network, self.shapes = call.model, shapes
-        self.names, self.output = call.names, call.output
+        self.network, self.call, self.shapes = call.model, call, shapes
 
     def forward(self, table: Float[Tensor, "sample feature"]) -> Tensor:
         """The output for rows of the table."""
         parts = table.split([prod(shape) for shape in self.shapes], dim=1)
         inputs = [part.unflatten(1, shape) for part, shape in zip(parts, self.shapes, strict=True)]
-        return Forward(self.network, self.names, self.output)(inputs)
+        return self.call(inputs)
 
 
 def one_table(

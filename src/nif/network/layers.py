@@ -1,4 +1,4 @@
-"""What is recorded of a model: which steps, under which names, and which feeds which."""
+"""The choice of layers: which steps are recorded, under which names, and which feeds which."""
 
 from __future__ import annotations
 
@@ -103,7 +103,8 @@ def _by_default(graph: Graph) -> list[int]:
 
 def _by_name(graph: Graph, layers: Sequence[str]) -> list[int]:
     layers = [layers] if isinstance(layers, str) else [str(name) for name in layers]
-    known = {step.name: index for index, step in enumerate(graph.steps) if _can_be_named(graph, index)}
+    inside = range(graph.inputs, graph.output)
+    known = {graph.steps[index].name: index for index in inside if graph.steps[index].name}
     chosen: set[int] = set()
     for name in layers:
         calls = [index for step, index in known.items() if step == name or _is_again(step, name)]
@@ -112,27 +113,22 @@ def _by_name(graph: Graph, layers: Sequence[str]) -> list[int]:
         chosen.update(calls)
     leading = graph.leading_to_output()
     for index in chosen:
-        _refuse(graph.steps[index], leads=index in leading)
+        step = graph.steps[index]
+        if index not in leading:
+            raise InputError(
+                f"Layer {step.name!r} does not lead to the model's output; remove it from layers=."
+            )
+        if step.axes is None:
+            raise InputError(
+                f"Layer {step.name!r} has activations of shape {list(step.shape)}, in which no axis is the "
+                "rows of the data; remove it from layers=."
+            )
     return sorted(index for index in chosen if not _is_output(graph, graph.steps[index]))
-
-
-def _can_be_named(graph: Graph, index: int) -> bool:
-    return bool(graph.steps[index].name) and graph.inputs <= index < graph.output
 
 
 def _is_again(step: str, name: str) -> bool:
     base, again, number = step.rpartition(CALL_SEPARATOR)
     return bool(again) and base == name and number.isdigit()
-
-
-def _refuse(step: Step, *, leads: bool) -> None:
-    if not leads:
-        raise InputError(f"Layer {step.name!r} does not lead to the model's output; leave it out.")
-    if step.axes is None:
-        raise InputError(
-            f"Layer {step.name!r} has activations of shape {list(step.shape)}, in which no axis is the rows "
-            "of the data; leave it out."
-        )
 
 
 def _is_output(graph: Graph, step: Step) -> bool:

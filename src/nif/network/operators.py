@@ -231,7 +231,7 @@ PYTHON = frozenset({
 """Operators of Python, whose reflected and in-place forms do the same to units."""
 
 RECURRENT = (nn.RNNBase, nn.RNNCellBase)
-"""Modules that can not be measured."""
+"""Modules that cannot be measured."""
 
 
 def function_name(function: Any) -> str:

@@ -124,11 +124,11 @@ class _Run(TorchFunctionMode):
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         where = self._inside[-1] if self._inside else None
         if where is None or where.module is self._root:
-            return f"The model can not be run on these data: {reason}. Give inputs as it was trained on."
+            return f"The model failed on these data: {reason}. Pass inputs in the form it was trained on."
         shapes = ", ".join(str(list(part.shape)) for part in where.args if isinstance(part, Tensor))
         return (
-            f"The model can not be run on these data: module {where.name!r}, {where.module}, was given "
-            f"{shapes or 'no tensor'}: {reason}. Give inputs as the model was trained on."
+            f"The model failed on these data: module {where.name!r}, {where.module}, was given "
+            f"{shapes or 'no tensor'}: {reason}. Pass inputs in the form the model was trained on."
         )
 
     def _nonlinear_function(self, name: str, given: Any, returned: Any) -> None:

@@ -61,7 +61,7 @@ class UnitGroups:
         return np.asarray(self._groups[units], dtype=np.int64)
 
     def has_fixed_width(self, units: UnitIds) -> Bool[np.ndarray, " unit"]:
-        """Whether the unit, or one that is removed with it, can not be cut out."""
+        """Whether the unit, or one that is removed with it, cannot be cut out."""
         return self._are_in(self._fixed, units)
 
     def is_output(self, units: UnitIds) -> Bool[np.ndarray, " unit"]:

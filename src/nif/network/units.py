@@ -210,7 +210,7 @@ class _WeightTracer(Tracer):
         return self.weights.per_channel.setdefault(name, units)
 
     def _of_its_own(self, name: str, count: int) -> UnitIds:
-        """New units of a module that can zero them, and that can not be cut."""
+        """New units of a module that can zero them, and that cannot be cut."""
         units = self.weights.per_channel.setdefault(name, self.weights.groups.new(count))
         self._kept.append((name, units))
         return units

@@ -23,10 +23,8 @@ from nif.network.weights import (
     channel_rows,
     columns_of,
     features,
-    flat_weight,
     some_of,
     taps,
-    targets,
     weighted,
 )
 from nif.pruning.least_squares import Moments
@@ -123,11 +121,11 @@ def _mean_inputs(
 
 
 def _refit(problem: PruningProblem, pruned: nn.Module, name: str, stays: UnitIds) -> None:
-    """Give one layer the weights that best bring back its outputs from the channels that stay."""
+    """Fit the weights of one layer to its former outputs, from the channels that stay."""
     module = weighted(pruned, name)
     columns = columns_of(stays, taps(module))
     change, shift = _moments(problem, pruned, name, stays).solve()
-    weight = flat_weight(module).double()
+    weight = module.weight.flatten(1).double()
     weight[:, columns] += change.T.to(weight.device)
     module.weight.copy_(weight.reshape(module.weight.shape))
     _add_bias(module, shift)
@@ -144,7 +142,7 @@ def _moments(problem: PruningProblem, pruned: nn.Module, name: str, stays: UnitI
             problem.call.all_outputs(piece)
             problem.call.with_model(pruned).all_outputs(piece)
             for (_, wanted), (given, gives) in zip(before[name], after[name], strict=True):
-                missing = targets(module, wanted - gives)
+                missing = channel_rows(module, wanted - gives)
                 # Of a layer that reads removed units only, nothing but the mean is left.
                 x = features(module, given, channels) if len(stays) else missing[:, :0]
                 chosen = torch.randperm(len(x), generator=drawn)[: math.ceil(share * len(piece[0]))]

@@ -10,10 +10,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 RIDGES = tuple(10 ** (half / 2) for half in range(-12, 1))
-"""Ridges that are tried, in shares of the mean variance of the features."""
+"""Ridges that are tried, as fractions of the mean variance of the features."""
 
 SHARE_ROUNDING = 1e-10
-"""Least ridge, in shares of the mean square of the features: smaller variances are rounding."""
+"""Least ridge, as a fraction of the mean square of the features: smaller variances are rounding."""
 
 
 @dataclass(eq=False)

@@ -1,4 +1,4 @@
-"""What is pruned: a copy of the network, which weights compute its units, and the units of the flow in it."""
+"""A copy of the network to prune, the weights that compute its units, and the units of the flow in it."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class PruningProblem:
         inputs: Rows of data, for each input of the network.
         criterion: Of any network on these rows.
         flags: Which modules of the user's network were in training mode.
-        whole: Why layers of the flow can not be pruned, by the layer's name.
-        compensate: How units that go will be made up for; rules may weigh by it.
+        whole: Why layers of the flow cannot be pruned, by the layer's name.
+        compensate: How removed units will be compensated for; rules may weigh by it.
     """
 
     call: Forward
@@ -69,19 +69,14 @@ class PruningProblem:
 def pruning_problem(
     model: Any, flow: Flow, data: Any, output: int | str | None = None, compensate: str | None = None
 ) -> PruningProblem:
-    """Copy the network, follow its units, and check that network, flow and data belong together.
-
-    Raises:
-        InputError: The model is of another type, the flow was measured on another
-            network, or the data do not fit.
-    """
+    """Copy the network, follow its units, and check that network, flow and data belong together."""
     network = _copied(model)
     flags = {name: module.training for name, module in network.named_modules()}
     network.eval()
     rows = read(data, Signature.of(network))
     if len(rows) < FEWEST_SAMPLES:
         raise InputError(
-            f"The data have {len(rows)} rows; pruning is judged on {FEWEST_SAMPLES} or more. Give more rows."
+            f"The data have {len(rows)} rows; pruning is judged on {FEWEST_SAMPLES} or more. Pass more."
         )
     call = Forward(network, rows.names, output)
     criterion = criterion_for(call, rows.inputs, rows.labels, model)
@@ -94,7 +89,7 @@ def pruning_problem(
 
 
 def _same_output(flow: Flow, criterion: Criterion) -> None:
-    """The model must give a multiple of the units of the flow's last layer: one or more positions of each."""
+    """The model must return one or more positions of each unit of the flow's last layer."""
     gives, units = criterion.reference.chosen.shape[1], len(flow.layers[-1])
     if gives % units:
         raise InputError(
@@ -107,19 +102,19 @@ def _copied(model: Any) -> nn.Module:
     try:
         copied = copy.deepcopy(Network.of(model).module)
     except (RuntimeError, TypeError) as error:
-        raise InputError(f"The model can not be copied ({error}); pruning works on a copy of it.") from error
+        raise InputError(f"The model cannot be copied ({error}); pruning works on a copy of it.") from error
     make_plain(copied)
     return copied
 
 
 def _hidden(flow: Flow, weights: UnitWeights) -> tuple[dict[str, UnitIds], dict[str, str]]:
-    """Labels of the units of the hidden layers that can be pruned; why others can not be."""
+    """Labels of the units of the hidden layers that can be pruned; why others cannot be."""
     hidden, whole = {}, {}
     layers = [layer for layer in flow.layers[:-1] if layer.kind != "input"]
     for layer in layers:
         labels = weights.groups.of(_units(layer, weights)) if layer.name in weights.at else None
         if labels is None:
-            whole[layer.name] = "its units can not be followed to their weights"
+            whole[layer.name] = "its units cannot be traced to their weights"
         elif weights.groups.is_output(labels).any():
             whole[layer.name] = "the model returns its units"
         else:

@@ -42,7 +42,7 @@ def zero_units(model: nn.Module, weights: UnitWeights, removed: UnitIds) -> None
 
 
 def unshare_weights(model: nn.Module) -> None:
-    """Give each layer a tensor of its own where several share a weight: what one loses the others keep."""
+    """Separate tensors for layers that share a weight: what one loses the others keep."""
     seen: set[Tensor] = set()
     for module in model.modules():
         for name, weight in module.named_parameters(recurse=False):
@@ -121,7 +121,7 @@ class Cut:
     """A network made smaller.
 
     Attributes:
-        model: The smaller network, or the zeroed one where it can not be made smaller.
+        model: The smaller network, or the zeroed one where it cannot be made smaller.
         zeroed: Labels of the units that are only zeroed in it.
         kept: What was kept of each tensor that is smaller.
         notes: Why units were zeroed.

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nif.network.forward import Inputs, batches
-from nif.network.weights import calls, features, some_of, targets, weighted
+from nif.network.weights import calls, channel_rows, features, some_of, weighted
 from nif.pruning.least_squares import Moments
 from nif.pruning.problem import PruningProblem
 
@@ -65,7 +65,7 @@ def readout(problem: PruningProblem) -> dict[str, Float[Tensor, "output output"]
     totals: dict[str, Tensor] = {}
 
     def add(name: str, _: Tensor, slope: Tensor) -> None:
-        rows = targets(weighted(problem.model, name), slope).double()
+        rows = channel_rows(weighted(problem.model, name), slope).double()
         totals[name] = totals.get(name, rows.new_zeros(())) + rows.T @ rows
 
     count = follow_slopes(problem, problem.weights.columns, 1, add)

@@ -1,4 +1,4 @@
-"""Rules that give the importance of each hidden unit; each is one file and one entry here."""
+"""Rules that return the importance of each hidden unit, by their names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Greedy elimination: whose removal, made up for by all others as well as can be, costs least?"""
+"""Greedy backward elimination with least-squares compensation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from nif.network.unit_groups import UnitIds
-from nif.network.weights import flat_weight, taps, weighted
+from nif.network.weights import taps, weighted
 from nif.pruning.problem import PruningProblem
 from nif.pruning.rules.rule import ranks
 from nif.pruning.sensitivity import covariances, readout
@@ -73,7 +73,7 @@ class Reader:
 def elimination_order(
     readers: list[Reader], units: Int64[np.ndarray, " unit"]
 ) -> tuple[Int64[np.ndarray, " unit"], Float[np.ndarray, " unit"]]:
-    """The order in which units go, each the cheapest at that point, and what each cost.
+    """The order in which units are removed, each the cheapest at that point, and what each cost.
 
     The cost of a unit is the sum over all layers that read it.
 
@@ -110,15 +110,14 @@ def _spread(reader: Reader, place: dict[int, int]) -> Float[np.ndarray, " unit"]
 
 
 RIDGE = 1e-3
-"""Ridge of the covariance, as a share of the mean variance."""
+"""Ridge of the covariance, as a fraction of the mean variance."""
 
 
 def redundancy(problem: PruningProblem, units: UnitIds, seed: int) -> Float[np.ndarray, " unit"]:
     """Place in a greedy elimination of all units, from the least costly on.
 
-    The cost of a unit is the change of the network's outputs that is left when all units kept make up for it
-    by least squares, in every layer that reads it: see `nif.pruning.rules.redundancy.Reader`. Meant for
-    ``compensate="linear"``.
+    The cost of a unit is the change of the network's outputs that remains when all kept units compensate for
+    it by least squares, in every layer that reads it: see `Reader`. For ``compensate="linear"``.
 
     References:
         Optimal Brain Surgeon (Hassibi & Stork, 1992), here for units and their covariance.
@@ -137,7 +136,7 @@ def _readers(problem: PruningProblem, units: UnitIds) -> list[Reader]:
         module = weighted(problem.model, name)
         ridge = RIDGE * covariance.diagonal().mean() + torch.finfo(torch.float64).tiny
         inverse = torch.linalg.inv(covariance + ridge * torch.eye(len(covariance), dtype=torch.float64))
-        weight = _root(scales[name]) @ flat_weight(module).detach().double().cpu()
+        weight = _root(scales[name]) @ module.weight.flatten(1).detach().double().cpu()
         readers.append(Reader(inverse, weight, np.repeat(read[name], taps(module))))
     return readers
 
