@@ -19,14 +19,7 @@ MOST_NAMES = 5
 
 @dataclass(frozen=True)
 class Place:
-    """A step whose result is recorded.
-
-    Attributes:
-        name: Of the layer.
-        kind: Of the layer.
-        axes: How to read the activation.
-        shape: Of the activation, without the sample.
-    """
+    """A step whose result is recorded, as the layer of this name; its shape is without the sample."""
 
     name: str
     kind: str

@@ -13,27 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from nif.core.random import same_random_state
+from nif.network import unit_maps as maps
 from nif.network.axes import inherited
-from nif.network.unit_maps import (
-    Call,
-    Mapped,
-    UnitMap,
-    aligned,
-    along,
-    by_channel,
-    chunked,
-    first_aligned,
-    fixed_aligned,
-    grouped,
-    halved,
-    joined,
-    mixed,
-    moved,
-    multiplied,
-    on_channels,
-    padded,
-    picked,
-)
+from nif.network.unit_maps import Call, Mapped, UnitMap, mixed
 
 
 class Effect(Enum):
@@ -86,7 +68,7 @@ OPERATORS: tuple[Operator, ...] = (
         tanhshrink threshold
         """,
         Effect.ELEMENTWISE,
-        aligned,
+        maps.aligned,
         modules=(
             nn.CELU, nn.ELU, nn.GELU, nn.Hardshrink, nn.Hardsigmoid, nn.Hardswish,
             nn.Hardtanh, nn.LeakyReLU, nn.LogSigmoid, nn.Mish, nn.ReLU, nn.RReLU, nn.SELU, nn.Sigmoid,
@@ -95,7 +77,7 @@ OPERATORS: tuple[Operator, ...] = (
         nonlinear=True,
     ),
     _row(
-        "prelu", Effect.ELEMENTWISE, first_aligned, modules=(nn.PReLU,), nonlinear=True,
+        "prelu", Effect.ELEMENTWISE, maps.first_aligned, modules=(nn.PReLU,), nonlinear=True,
         weights_for_units=True,
     ),
     _row(
@@ -111,7 +93,7 @@ OPERATORS: tuple[Operator, ...] = (
         sgn short sign signbit sinc sinh spherical_bessel_j0 sqrt square tan to trunc type type_as
         """,
         Effect.ELEMENTWISE,
-        first_aligned,
+        maps.first_aligned,
     ),
     _row(
         """
@@ -123,7 +105,7 @@ OPERATORS: tuple[Operator, ...] = (
         xlogy xor zeta
         """,
         Effect.BINARY,
-        aligned,
+        maps.aligned,
     ),
     _row(
         """
@@ -135,10 +117,12 @@ OPERATORS: tuple[Operator, ...] = (
         max_pool3d_with_indices
         """,
         Effect.CHANNELWISE,
-        by_channel,
+        maps.by_channel,
     ),
-    _row("batch_norm instance_norm", Effect.CHANNELWISE, on_channels, unit_axis=1, weights_for_units=True),
-    _row("pad", Effect.JOIN, padded),
+    _row(
+        "batch_norm instance_norm", Effect.CHANNELWISE, maps.on_channels, unit_axis=1, weights_for_units=True
+    ),
+    _row("pad", Effect.JOIN, maps.padded),
     _row(
         """
         all amax amin any argmax argmin argsort count_nonzero cummax cummin cumprod cumsum log_softmax
@@ -146,13 +130,13 @@ OPERATORS: tuple[Operator, ...] = (
         std_mean sum var var_mean
         """,
         Effect.REDUCE,
-        along(),
+        maps.along(),
     ),
-    _row("sort", Effect.REDUCE, along(default=-1)),
-    _row("normalize", Effect.REDUCE, along(2, default=1)),
-    _row("diff kthvalue topk", Effect.REDUCE, along(2, default=-1)),
-    _row("gumbel_softmax", Effect.REDUCE, along(4, default=-1)),
-    _row("linalg_norm linalg_vector_norm nanquantile norm quantile", Effect.REDUCE, along(2)),
+    _row("sort", Effect.REDUCE, maps.along(default=-1)),
+    _row("normalize", Effect.REDUCE, maps.along(2, default=1)),
+    _row("diff kthvalue topk", Effect.REDUCE, maps.along(2, default=-1)),
+    _row("gumbel_softmax", Effect.REDUCE, maps.along(4, default=-1)),
+    _row("linalg_norm linalg_vector_norm nanquantile norm quantile", Effect.REDUCE, maps.along(2)),
     _row(
         """
         adjoint broadcast_to expand expand_as flatten flip fliplr moveaxis movedim mT permute repeat
@@ -160,7 +144,7 @@ OPERATORS: tuple[Operator, ...] = (
         unsqueeze view view_as
         """,
         Effect.RESHAPE,
-        moved,
+        maps.moved,
     ),
     _row(
         """
@@ -169,28 +153,28 @@ OPERATORS: tuple[Operator, ...] = (
         unsafe_split_with_sizes vsplit
         """,
         Effect.SPLIT,
-        picked,
+        maps.picked,
     ),
-    _row("tril triu", Effect.SPLIT, fixed_aligned),
-    _row("chunk tensor_split unsafe_chunk", Effect.SPLIT, chunked),
-    _row("glu", Effect.SPLIT, halved, modules=(nn.GLU,), nonlinear=True),
+    _row("tril triu", Effect.SPLIT, maps.fixed_aligned),
+    _row("chunk tensor_split unsafe_chunk", Effect.SPLIT, maps.chunked),
+    _row("glu", Effect.SPLIT, maps.halved, modules=(nn.GLU,), nonlinear=True),
     _row(
-        "cat column_stack concat concatenate dstack hstack row_stack stack vstack", Effect.JOIN, joined
+        "cat column_stack concat concatenate dstack hstack row_stack stack vstack", Effect.JOIN, maps.joined
     ),
     _row("linear", Effect.LINEAR, unit_axis=-1),
     _row(
-        "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d", Effect.LINEAR, grouped(6),
-        unit_axis=1,
+        "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d", Effect.LINEAR,
+        maps.grouped(6), unit_axis=1,
     ),
     _row("embedding", Effect.LINEAR, unit_axis=-1),
     _row("layer_norm rms_norm", Effect.MIX, unit_axis=-1, weights_for_units=True),
-    _row("group_norm", Effect.MIX, grouped(1), unit_axis=1, weights_for_units=True),
+    _row("group_norm", Effect.MIX, maps.grouped(1), unit_axis=1, weights_for_units=True),
     _row(
         "multi_head_attention_forward", Effect.MIX, modules=(nn.MultiheadAttention,), nonlinear=True,
         unit_axis=-1,
     ),
     _row("scaled_dot_product_attention", Effect.MIX, nonlinear=True),
-    _row("bmm matmul mm", Effect.MIX, multiplied),
+    _row("bmm matmul mm", Effect.MIX, maps.multiplied),
     _row(
         """
         addbmm addmm addmv addr as_tensor asarray baddbmm bilinear cdist copy cosine_similarity cross

@@ -88,14 +88,12 @@ class Criterion:
     """Compares networks on one set of data: accuracy with labels, else the largest change of an output.
 
     Attributes:
-        inputs: Rows to evaluate on.
         labels: Index of the right class of each row; None where the data have no classes.
         reference: Outputs of the network before pruning.
         decision: What the selected output stands for.
         precision: Relative size of the steps between numbers of the type of the weights.
     """
 
-    inputs: Inputs
     labels: Int64[np.ndarray, " sample"] | None
     reference: Outputs
     decision: Decision
@@ -110,10 +108,6 @@ class Criterion:
     def before(self) -> float:
         """The value of the network before pruning."""
         return self.value(self.reference)
-
-    def outputs(self, call: Forward) -> Outputs:
-        """Of any network on these rows."""
-        return outputs(call, self.inputs)
 
     def value(self, outputs: Outputs) -> float:
         """The fraction of rows that are right, or the largest absolute change of any output."""
@@ -193,4 +187,4 @@ def criterion_for(call: Forward, inputs: Inputs, labels: Any, model: Any = None)
             "or data without labels."
         )
     precision = torch.finfo(device_and_dtype(call.model)[1]).eps
-    return Criterion(inputs, index, reference, decision, precision)
+    return Criterion(index, reference, decision, precision)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -17,8 +16,7 @@ from torch import Tensor, nn
 
 from nif.core.errors import InputError
 from nif.core.files import whole_file
-from nif.network.adapters import make_plain
-from nif.network.network import Network
+from nif.pruning.problem import copied
 from nif.pruning.removal import Kept, shrink_to, unshare_weights
 from nif.pruning.size import plain
 
@@ -66,7 +64,7 @@ def shrink(model: Any, path: str | os.PathLike[str]) -> nn.Module:
         InputError: The file cannot be read, is of another kind, or was saved for a different network.
 
     Example:
-        >>> import tempfile
+        >>> import copy, tempfile
         >>> import numpy as np
         >>> net = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
         >>> half = {"0.weight": (np.array([1]), np.arange(2)), "0.bias": (np.array([1]),),
@@ -79,8 +77,7 @@ def shrink(model: Any, path: str | os.PathLike[str]) -> nn.Module:
         Linear(in_features=2, out_features=1, bias=True)
     """
     tensors, original = _read(Path(path))
-    network = copy.deepcopy(Network.of(model).module)
-    make_plain(network)
+    network = copied(model)
     _same_network(shapes_of(network), original, path)
     weights = {
         name.removeprefix(WEIGHTS): value for name, value in tensors.items() if name.startswith(WEIGHTS)

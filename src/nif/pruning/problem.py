@@ -20,7 +20,7 @@ from nif.network.network import Network
 from nif.network.preserve import preserved
 from nif.network.unit_groups import UnitIds
 from nif.network.units import UnitWeights, unit_weights
-from nif.pruning.criterion import Criterion, Outputs, criterion_for
+from nif.pruning.criterion import Criterion, Outputs, criterion_for, outputs
 
 EXAMPLES = 2
 """Rows that are run to follow the units of the network."""
@@ -59,7 +59,7 @@ class PruningProblem:
 
     def outputs(self, model: nn.Module) -> Outputs:
         """Of another network, on the rows."""
-        return self.criterion.outputs(self.call.with_model(model))
+        return outputs(self.call.with_model(model), self.inputs)
 
     def is_within(self, tolerance: float | None, model: nn.Module) -> bool:
         """Whether the criterion of another network is within the tolerance."""
@@ -70,7 +70,7 @@ def pruning_problem(
     model: Any, flow: Flow, data: Any, output: int | str | None = None, compensate: str | None = None
 ) -> PruningProblem:
     """Copy the network, follow its units, and check that network, flow and data belong together."""
-    network = _copied(model)
+    network = copied(model)
     flags = {name: module.training for name, module in network.named_modules()}
     network.eval()
     rows = read(data, Signature.of(network))
@@ -98,13 +98,14 @@ def _same_output(flow: Flow, criterion: Criterion) -> None:
         )
 
 
-def _copied(model: Any) -> nn.Module:
+def copied(model: Any) -> nn.Module:
+    """A copy of the module of a model, in which every layer holds the weights that it computes with."""
     try:
-        copied = copy.deepcopy(Network.of(model).module)
+        module = copy.deepcopy(Network.of(model).module)
     except (RuntimeError, TypeError) as error:
         raise InputError(f"The model cannot be copied ({error}); pruning works on a copy of it.") from error
-    make_plain(copied)
-    return copied
+    make_plain(module)
+    return module
 
 
 def _hidden(flow: Flow, weights: UnitWeights) -> tuple[dict[str, UnitIds], dict[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from numbers import Real
 from typing import Any
 
@@ -14,6 +15,7 @@ from nif.core.progress import progress as progress_bar
 from nif.flow.flow import Flow
 from nif.network.unit_groups import UnitIds
 from nif.pruning.compensation import COMPENSATIONS, compensate_removed
+from nif.pruning.criterion import Outputs
 from nif.pruning.file import shapes_of
 from nif.pruning.problem import PruningProblem, pruning_problem
 from nif.pruning.removal import Cut, cut_out
@@ -130,40 +132,38 @@ def _result(
         score=criterion.name,
         size_before=size_of(problem.call, problem.inputs),
         size_after=size_of(problem.call.with_model(smaller.model), problem.inputs),
-        notes=(
-            *problem.whole.values(),
-            *_restored_note(chosen, units, criterion.labels is not None, tolerance),
-            *smaller.notes,
-            *_other_outputs_note(criterion.change_of_other_outputs(after)),
-        ),
+        notes=tuple(_notes(problem, chosen, smaller, len(chosen.ordered) - len(units), after, tolerance)),
         kept=smaller.kept,
         original=shapes_of(problem.model),
     )
 
 
-def _restored_note(chosen: Candidates, units: UnitIds, accuracy: bool, tolerance: float | None) -> list[str]:
-    """Why nothing was removed, or less than was selected."""
-    count = len(chosen.ordered)
+def _notes(
+    problem: PruningProblem,
+    chosen: Candidates,
+    smaller: Cut,
+    left: int,
+    after: Outputs,
+    tolerance: float | None,
+) -> Iterator[str]:
+    """Layers that are left whole, units that are restored or zeroed, and changes outside of the criterion."""
+    criterion, count = problem.criterion, len(chosen.ordered)
+    yield from problem.whole.values()
     if not count:
-        return ["No units matched `remove`; nothing was removed."]
-    if len(units) == count:
-        return []
-    kept = "Nothing was removed" if not len(units) else f"{count - len(units)} units were restored"
-    effect = "lower accuracy" if accuracy else "change an output"
-    return [
-        f"{kept}: removing them would {effect} by more than tolerance={tolerance}. A larger tolerance "
-        "removes more; tolerance=None removes all."
-    ]
-
-
-def _other_outputs_note(change: float) -> list[str]:
-    """How far outputs changed to which the tolerance does not apply."""
-    if not change:
-        return []
-    return [
-        f"Outputs not used for the accuracy changed by up to {change:.3g}. Pass data without labels to apply "
-        "the tolerance to every output."
-    ]
+        yield "No units matched `remove`; nothing was removed."
+    elif left:
+        kept = "Nothing was removed" if left == count else f"{left} units were restored"
+        effect = "change an output" if criterion.labels is None else "lower accuracy"
+        yield (
+            f"{kept}: removing them would {effect} by more than tolerance={tolerance}. A larger tolerance "
+            "removes more; tolerance=None removes all."
+        )
+    yield from smaller.notes
+    if change := criterion.change_of_other_outputs(after):
+        yield (
+            f"Outputs not used for the accuracy changed by up to {change:.3g}. Pass data without labels to "
+            "apply the tolerance to every output."
+        )
 
 
 def _rows(problem: PruningProblem, units: UnitIds) -> pd.DataFrame:
