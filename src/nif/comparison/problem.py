@@ -149,11 +149,7 @@ class OneTable(nn.Module):
 def one_table(
     network: nn.Module, x: Any, output: int | str | None
 ) -> tuple[OneTable, Float[np.ndarray, "sample feature"]]:
-    """The network as a function of one table, and the table.
-
-    Raises:
-        InputError: The network takes several inputs and x is one, or it takes whole numbers.
-    """
+    """The network as a function of one table, and the table."""
     if any(isinstance(module, EMBEDDINGS) for module in network.modules()):
         raise InputError(
             "The model has an embedding, whose whole numbers have no gradient and no mean, which the "

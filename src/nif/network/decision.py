@@ -74,16 +74,7 @@ class Decision:
 
     @classmethod
     def of(cls, call: Forward, inputs: Inputs, model: Any = None) -> Decision:
-        """The decision of a network, from a run on a few rows.
-
-        Args:
-            call: Runs the network, and selects the output.
-            inputs: Rows that it takes.
-            model: The object that the user passed: the outputs of a regressor of scikit-learn are values.
-
-        Raises:
-            InputError: The model cannot be run on these rows, or it has several outputs and none is selected.
-        """
+        """The decision of a network, from a run on a few rows; the outputs of a regressor are values."""
         scales = _Scales()
         piece = next(batches(call, inputs, EXAMPLES))
         with preserved(call.model):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -100,7 +101,8 @@ def _by_name(graph: Graph, layers: Sequence[str]) -> list[int]:
     known = {graph.steps[index].name: index for index in inside if graph.steps[index].name}
     chosen: set[int] = set()
     for name in layers:
-        calls = [index for step, index in known.items() if step == name or _is_again(step, name)]
+        any_call = re.compile(rf"{re.escape(name)}({CALL_SEPARATOR}\d+)?")
+        calls = [index for step, index in known.items() if any_call.fullmatch(step)]
         if not calls:
             raise unknown("layer", name, known)
         chosen.update(calls)
@@ -117,11 +119,6 @@ def _by_name(graph: Graph, layers: Sequence[str]) -> list[int]:
                 "rows of the data; remove it from layers=."
             )
     return sorted(index for index in chosen if not _is_output(graph, graph.steps[index]))
-
-
-def _is_again(step: str, name: str) -> bool:
-    base, again, number = step.rpartition(CALL_SEPARATOR)
-    return bool(again) and base == name and number.isdigit()
 
 
 def _is_output(graph: Graph, step: Step) -> bool:

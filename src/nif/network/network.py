@@ -125,11 +125,7 @@ class Network:
         return InputLayers(rows, plan, Reduction.of(self.reduce, plan.places))
 
     def architecture(self, rows: Rows) -> Architecture:
-        """Layers with the names of their units, and which units a path connects.
-
-        Raises:
-            InputError: As `plan`, or names do not fit.
-        """
+        """Layers with the names of their units, and which units a path connects."""
         plan, inputs = self.plan(rows), self.inputs(rows)
         known = None if rows.groups is not None else self.feature_names
         names = [*inputs.names(first_given(rows.feature_names, known))]

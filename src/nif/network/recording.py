@@ -101,15 +101,7 @@ def record(
 ) -> Recording:
     """Record the activations of a trained network, layer by layer, and how the layers connect.
 
-    The layers are the inputs, the result of every non-linearity, be it a module or a function, and the
-    output.
-
-    Args:
-        model: See `nif.measure`, also for the options without a line here.
-        data: Inputs; see `nif.data.rows.read`.
-        layers: Names of the modules to record instead; `nif.layers` lists those of a model.
-        max_samples: Rows to record of data that have more, drawn at random; None for all.
-        fewest: Number of rows below which the data are refused.
+    The options are those of `nif.measure`; data of fewer than `fewest` rows are refused.
 
     Raises:
         InputError: The model fails on the data, or cannot be recorded; names the module and the reason.

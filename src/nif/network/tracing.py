@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -77,7 +79,7 @@ class _Run(TorchFunctionMode):
         self._root = model
         self._watcher = watcher
         self._modules = frozenset(name for name, _ in model.named_modules())
-        self._inside: list[_Call] = []
+        self._inside: list[_Running] = []
         self._calls: Counter[str] = Counter()
         self._own = False  # what a watcher itself calls is not part of the run
 
@@ -104,10 +106,10 @@ class _Run(TorchFunctionMode):
             )
         if not self._inside:
             self._calls.clear()  # the next batch begins
-        self._inside.append(_Call(name, module, hides_functions(module, self._root), args))
+        self._inside.append(_Running(name, module, hides_functions(module, self._root), args))
         self._watcher.inside = name
 
-    def leave(self, module: nn.Module, given: Any, returned: Any) -> None:
+    def leave(self, module: nn.Module, args: Any, kwargs: Any, returned: Any) -> None:
         if self._own:
             return
         call = self._inside.pop()
@@ -117,7 +119,7 @@ class _Run(TorchFunctionMode):
         if call.module is self._root:
             return
         nonlinear = isinstance(call.module, NONLINEAR_MODULES) or call.called_nonlinear
-        self._step(call.name, type(call.module).__name__, given, returned, nonlinear=nonlinear)
+        self._step(call.name, type(call.module).__name__, (args, kwargs), returned, nonlinear=nonlinear)
 
     def failed(self, error: Exception) -> str:
         """One sentence on where and why the run broke off."""
@@ -151,32 +153,25 @@ class _Run(TorchFunctionMode):
             self._own = False
 
 
-class _Call:
+@dataclass
+class _Running:
     """A module that is running."""
 
-    def __init__(self, name: str, module: nn.Module, whole: bool, args: Any) -> None:
-        self.name = name
-        self.module = module
-        self.whole = whole
-        self.args = args
-        self.called_nonlinear = False
+    name: str
+    module: nn.Module
+    whole: bool
+    args: Any
+    called_nonlinear: bool = False
 
 
 @contextmanager
 def _hooks(model: nn.Module, run: _Run, only: Collection[str] | None) -> Iterator[None]:
-    def before(name: str) -> Callable[..., None]:
-        return lambda module, args: run.enter(name, module, args)
-
-    def after(module: nn.Module, args: Any, kwargs: Any, returned: Any) -> None:
-        run.leave(module, (args, kwargs), returned)
-
     handles: list[RemovableHandle] = []
     try:
         for name, module in model.named_modules():
-            if only is not None and name not in only and module is not model:
-                continue
-            handles.append(module.register_forward_pre_hook(before(name)))
-            handles.append(module.register_forward_hook(after, with_kwargs=True))
+            if only is None or name in only or module is model:
+                handles.append(module.register_forward_pre_hook(partial(run.enter, name)))
+                handles.append(module.register_forward_hook(run.leave, with_kwargs=True))
         yield
     finally:
         for handle in handles:

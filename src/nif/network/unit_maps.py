@@ -208,11 +208,9 @@ def by_channel(call: Call, place: int, result: int) -> UnitMap | None:
     positions = next((int(size) for size in "123" if f"{size}d" in call.name), before.ndim - 2)
     axis = call.axis(place)
     kept = before.ndim == after.ndim and before.shape[axis] == after.shape[axis]
-    return (
-        identity(axis, axis, call.units(place))
-        if place == 0 and kept and axis < before.ndim - positions
-        else None
-    )
+    if place or not kept or axis >= before.ndim - positions:
+        return None
+    return identity(axis, axis, call.units(place))
 
 
 def on_channels(call: Call, place: int, result: int) -> UnitMap | None:

@@ -45,11 +45,7 @@ def candidates(problem: PruningProblem, remove: Remove, rule: Rule, alpha: float
 
 
 def check_remove(problem: PruningProblem, remove: Remove) -> None:
-    """Refuse an invalid `remove`.
-
-    Raises:
-        InputError: Another word, a fraction outside (0, 1), or a layer that the flow does not have.
-    """
+    """Refuse another word, a fraction outside (0, 1), or a layer that the flow does not have."""
     if isinstance(remove, Mapping):
         if not remove:
             raise InputError(

@@ -12,7 +12,7 @@ from torch import Tensor
 from nif.network.unit_groups import UnitIds
 from nif.network.weights import taps, weighted
 from nif.pruning.problem import PruningProblem
-from nif.pruning.rules.rule import ranks
+from nif.pruning.rules.rule import ranks, sum_over_layers
 from nif.pruning.sensitivity import covariances, readout
 
 
@@ -83,8 +83,7 @@ def elimination_order(
         >>> elimination_order([layer], np.arange(3))[0].tolist()  # one of the twins, then the lone unit
         [0, 2, 1]
     """
-    place = {int(unit): index for index, unit in enumerate(units)}
-    costs = [_spread(reader, place) for reader in readers]
+    costs = [sum_over_layers(units, [(reader.units, reader.costs())]) for reader in readers]
     order, paid = [], []
     waiting = np.ones(len(units), dtype=bool)
     for _ in units:
@@ -96,17 +95,8 @@ def elimination_order(
         for index, reader in enumerate(readers):
             if units[cheapest] in reader.units:
                 reader.remove(int(units[cheapest]))
-                costs[index] = _spread(reader, place)
+                costs[index] = sum_over_layers(units, [(reader.units, reader.costs())])
     return units[order], np.array(paid)
-
-
-def _spread(reader: Reader, place: dict[int, int]) -> Float[np.ndarray, " unit"]:
-    """Costs of a reader in the order of all units; 0 for those that it does not read."""
-    spread = np.zeros(len(place))
-    for unit, cost in zip(reader.units, reader.costs(), strict=True):
-        if int(unit) in place:
-            spread[place[int(unit)]] = cost
-    return spread
 
 
 RIDGE = 1e-3
