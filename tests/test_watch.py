@@ -167,7 +167,7 @@ def test_silent_since_against_a_loop() -> None:
 
 def test_a_later_failure_warns_and_the_first_raises() -> None:
     model, (x, _) = network(), rows()
-    with pytest.raises(InputError, match="can not be run on these data"):
+    with pytest.raises(InputError, match="failed on these data"):
         nif.Watch(model, x[:, :3]).step(0)
     watch = nif.Watch(model, x)
     watch.step(0)

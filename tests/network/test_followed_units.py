@@ -53,7 +53,7 @@ def test_links_are_those_between_a_unit_and_itself(name: str) -> None:
     model = Behind(FUNCTIONS[name])
     found = record(model, X)
     for source in range(1, len(found.layers) - 2):
-        np.testing.assert_array_equal(found.joined_between(source, source + 1), np.eye(5))
+        np.testing.assert_array_equal(found.connected_between(source, source + 1), np.eye(5))
 
 
 def test_measure_gives_five_links_of_twenty_five() -> None:
@@ -158,7 +158,7 @@ def test_an_unknown_operator_is_named_once_and_links_all() -> None:
     with pytest.warns(UserWarning, match="modified_bessel_k0.*is not known") as warned:
         found = record(Behind(unknown), X)
     assert len(warned) == 1
-    assert found.joined_between(1, 2) is None
+    assert found.connected_between(1, 2) is None
 
 
 def test_an_unknown_operator_keeps_the_number_of_units() -> None:
@@ -205,7 +205,7 @@ def test_a_user_s_activation_is_known_by_trial() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         found = record(model, X, layers=["relu", "tanh"])
-    np.testing.assert_array_equal(found.joined_between(1, 2), np.eye(5))
+    np.testing.assert_array_equal(found.connected_between(1, 2), np.eye(5))
     weights = followed(model)
     assert weights.at["tanh"].tolist() == weights.rows["first"].tolist()
     assert not weights.groups.has_fixed_width(weights.rows["first"]).any()

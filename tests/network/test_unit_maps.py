@@ -134,11 +134,11 @@ def test_units_are_joined_where_a_path_joins_them(name: str) -> None:
     found = record(make(), x)
     counts = {
         tuple(found.layers[end].name for end in ends): int(flags.sum())
-        for ends, flags in zip(found.connections, found.joined, strict=True)
+        for ends, flags in zip(found.connections, found.connected, strict=True)
         if flags is not None
     }
     assert counts == SPARSE[name]
-    for (source, target), flags in zip(found.connections, found.joined, strict=True):
+    for (source, target), flags in zip(found.connections, found.connected, strict=True):
         if flags is not None:
             assert flags.shape == (len(found.layers[source]), len(found.layers[target]))
 
@@ -153,7 +153,7 @@ def test_they_are_the_pairs_that_have_a_slope() -> None:
         torch.autograd.grad(each, hidden, retain_graph=True)[0].abs().sum((0, 2, 3)) > 0 for each in out
     ]
     net = Runs(depthwise, conv=first, down=second, head=nn.Linear(4, 2))
-    joined = record(net, IMAGES).joined_between(1, 2)
+    joined = record(net, IMAGES).connected_between(1, 2)
     np.testing.assert_array_equal(joined, torch.stack(slopes, dim=1) > 0)
 
 
@@ -161,8 +161,8 @@ def test_patches_are_joined_to_what_their_pixels_are() -> None:
     net = grouped(4, 8, 3, groups=(4, 1))()
     by_channel = np.arange(4)[:, None, None] * np.ones((4, 4), dtype=int)
     found = record(net, IMAGES, input_groups=by_channel)
-    np.testing.assert_array_equal(found.joined_between(0, 1), np.kron(np.eye(4), np.ones((1, 2))))
-    assert record(net, IMAGES, input_groups=2).joined_between(0, 1).all()
+    np.testing.assert_array_equal(found.connected_between(0, 1), np.kron(np.eye(4), np.ones((1, 2))))
+    assert record(net, IMAGES, input_groups=2).connected_between(0, 1).all()
 
 
 @pytest.fixture

@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nif.network.forward import Forward
+from nif.network.operators import treats_numbers_apart
 from nif.network.recording import record
 from nif.network.unit_groups import UnitGroups
-from nif.network.unit_tracer import treats_numbers_apart
 from nif.network.units import UnitWeights, unit_weights
 from nif.pruning.problem import PruningProblem
 from nif.pruning.prune import prune

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nif.network.weights import columns_of, features, targets, weighted
+from nif.network.weights import channel_rows, columns_of, features, weighted
 from nif.pruning import least_squares as moments
 from nif.pruning.least_squares import Moments
 from nif.pruning.prune import prune
@@ -109,7 +109,7 @@ def test_features_times_weight_is_what_the_module_gives(module: nn.Module) -> No
     shape = {nn.Linear: (5, 7, 4), nn.Conv1d: (5, 4, 9), nn.Conv2d: (5, 4, 8, 7)}[type(module)]
     given = torch.randn(shape, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        direct = targets(layer, layer(given))
+        direct = channel_rows(layer, layer(given))
         rebuilt = features(layer, given, torch.arange(4)) @ layer.weight.flatten(1).T + layer.bias
     assert torch.allclose(direct, rebuilt, atol=1e-5)
 

@@ -36,7 +36,7 @@ def test_without_labels_it_is_the_largest_change() -> None:
     moved = chain(4, 6, 3)
     with torch.no_grad():
         moved[2].bias[1] += 0.25
-    found = criterion.outputs(Forward(moved))
+    found = outputs(Forward(moved), (x,))
     assert criterion.before == 0
     assert criterion.value(found) == pytest.approx(0.25, abs=1e-6)
     assert criterion.is_met(0.25, found)
@@ -45,7 +45,7 @@ def test_without_labels_it_is_the_largest_change() -> None:
 
 def test_each_output_is_rounded_by_its_own_size() -> None:
     large, small = np.full((2, 2), 1e6), np.ones(2)
-    criterion = Criterion((torch.zeros(2, 1),), None, Outputs(large, (small,)), Decision(Scale.LOGIT, 2))
+    criterion = Criterion(None, Outputs(large, (small,)), Decision(Scale.LOGIT, 2))
     assert criterion.equal_outputs(Outputs(large + 5, (small,)), criterion.reference)
     assert not criterion.equal_outputs(Outputs(large, (small + 0.01,)), criterion.reference)
 

@@ -94,17 +94,12 @@ class InformationFlow(Attribution):
             for layer, values in zip(recorded.layers, recorded.activations, strict=True)
         )
         bins = self._bins(recorded.activations)
-        sources = {each.source for each in flow.links}
+        sources = {links.source for links in flow.links}
         shared = {source: Tables.of(bins[source], bins[source]) for source in sources}
+        beta, order = measured.get("beta"), measured.get("order", "average")
         self._terms = [
-            _Term(
-                each,
-                Tables.of(bins[each.source], bins[each.target]),
-                shared[each.source],
-                measured.get("beta"),
-                measured.get("order", "average"),
-            )
-            for each in flow.links
+            _Term(links, Tables.of(bins[links.source], bins[links.target]), shared[links.source], beta, order)
+            for links in flow.links
         ]
 
     def attribute(
@@ -125,11 +120,11 @@ class InformationFlow(Attribution):
         given = inputs if isinstance(inputs, tuple) else (inputs,)
         bins = self._bins(self._recorded(inputs).activations)
         classes = self._targets(target, len(bins[0]))
-        found = np.empty((len(classes), self._flow.graph.feature_count))
+        attributions = np.empty((len(classes), self._flow.graph.feature_count))
         for label in np.unique(classes):
             rows = np.flatnonzero(classes == label)
-            found[rows] = self._of_class([each[rows] for each in bins], int(label))
-        shaped = self._as_inputs(found, given)
+            attributions[rows] = self._of_class([layer[rows] for layer in bins], int(label))
+        shaped = self._as_inputs(attributions, given)
         return shaped if isinstance(inputs, tuple) else shaped[0]
 
     def _of_class(self, bins: list[Bins | Chances], label: int) -> Float[np.ndarray, "sample feature"]:
@@ -137,12 +132,12 @@ class InformationFlow(Attribution):
         end = np.eye(dag.sizes[-1])[:, [label]]
         after = dag.backward_sums(clipped, end)
         before = dag.forward_sums(clipped, np.eye(dag.feature_count))
-        found = np.tile(dag.at_features(after)[:, 0], (len(bins[0]), 1))
+        attributions = np.tile(dag.at_features(after)[:, 0], (len(bins[0]), 1))
         for term in self._terms:
             links = term.links
             added = term.deviations(bins[links.source], bins[links.target], after[links.target][:, 0])
-            found += added @ before[links.source].T
-        return found
+            attributions += added @ before[links.source].T
+        return attributions
 
     def _bins(self, activations: Sequence[np.ndarray]) -> list[Bins | Chances]:
         if not self._flow.measurement.options.get("noise"):
@@ -155,7 +150,7 @@ class InformationFlow(Attribution):
     def _recorded(self, data: Any, max_samples: int | None = None) -> Recording:
         layers = self._flow.layers
         hidden = [layer.name for layer in layers[:-1] if layer.kind != "input"]
-        found = record(
+        recorded = record(
             self.forward_func,
             data,
             layers=hidden,
@@ -164,13 +159,13 @@ class InformationFlow(Attribution):
             fewest=1 if max_samples is None else 50,
             **self._options,
         )
-        sizes = [(layer.name, len(layer)) for layer in layers]
-        if [(layer.name, len(layer)) for layer in found.layers] != sizes:
+        own, measured = ([(layer.name, len(layer)) for layer in of] for of in (recorded.layers, layers))
+        if own != measured:
             raise InputError(
-                f"The model has layers {[(layer.name, len(layer)) for layer in found.layers]} and the flow "
-                f"{sizes}; pass the model and the options that the flow was measured with."
+                f"The model has layers {own} and the flow {measured}; pass the model and the options "
+                "that the flow was measured with."
             )
-        return found
+        return recorded
 
     def _targets(self, target: int | Sequence[int] | Tensor | None, rows: int) -> np.ndarray:
         outputs = len(self._flow.layers[-1])
@@ -186,19 +181,17 @@ class InformationFlow(Attribution):
         return np.broadcast_to(given, (rows,))
 
     def _as_inputs(
-        self, found: Float[np.ndarray, "sample feature"], inputs: tuple[Tensor, ...]
+        self, attributions: Float[np.ndarray, "sample feature"], inputs: tuple[Tensor, ...]
     ) -> tuple[Tensor, ...]:
         if self._groups is not None:
-            found = found[:, groups(self._groups, tuple(inputs[0].shape[1:])).index]
+            attributions = attributions[:, groups(self._groups, tuple(inputs[0].shape[1:])).index]
         ends = np.cumsum([values[0].numel() for values in inputs])[:-1]
         return tuple(
-            torch.from_numpy(part).reshape(values.shape).to(values.device, _floating(values))
-            for part, values in zip(np.split(found, ends, axis=1), inputs, strict=True)
+            torch.from_numpy(part)
+            .reshape(values.shape)
+            .to(values.device, values.dtype if values.is_floating_point() else torch.get_default_dtype())
+            for part, values in zip(np.split(attributions, ends, axis=1), inputs, strict=True)
         )
-
-
-def _floating(values: Tensor) -> torch.dtype:
-    return values.dtype if values.is_floating_point() else torch.get_default_dtype()
 
 
 @dataclass(frozen=True, eq=False)

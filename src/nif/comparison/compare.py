@@ -106,12 +106,7 @@ def compare(
 
 
 def scaled(attribution: Float[np.ndarray, " feature"]) -> Float[np.ndarray, " feature"]:
-    """Divided by its sum; zeros stay zeros.
-
-    Example:
-        >>> scaled(np.array([1.0, 3.0])).tolist()
-        [0.25, 0.75]
-    """
+    """Divided by its sum; zeros stay zeros."""
     total = attribution.sum()
     return attribution / total if total > 0 else np.zeros_like(attribution)
 

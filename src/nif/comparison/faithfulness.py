@@ -33,11 +33,6 @@ def deletion(
     size. A feature at its mean is off the data where features depend on one another, so the test shows what
     the model uses, not what is true of the world.
 
-    Args:
-        problem: The model and the labelled data.
-        attribution: One number for each feature, larger for one to delete earlier.
-        repeats: Bootstrap samples of the rows.
-
     References:
         Samek et al. (2015), https://arxiv.org/abs/1509.06321
     """

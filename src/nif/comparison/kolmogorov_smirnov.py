@@ -29,10 +29,6 @@ def kolmogorov_smirnov(
     The test compares the two sets of values and ignores their order: two attributions that rank the features
     in opposite order can have a statistic of 0.
 
-    Args:
-        first: One set of values, for example an attribution scaled to sum 1.
-        second: The other.
-
     References:
         Stephens (1970), Use of the Kolmogorov-Smirnov, Cramer-von Mises and related statistics without
         extensive tables. Exact: Hodges (1958), The significance probability of the Smirnov two-sample test.
@@ -51,11 +47,6 @@ def asymptotic_p_value(statistic: float, first: int, second: int) -> float:
     r"""p-value of the limiting distribution, with Stephens' factor for small samples.
 
     .. math:: \lambda = (\sqrt{n_e} + 0.12 + 0.11 / \sqrt{n_e}) D, \quad n_e = nm / (n + m)
-
-    Args:
-        statistic: D, between 0 and 1.
-        first: Values in the first set.
-        second: Values in the second.
 
     Example:
         The three values of the paper's table, n = m = 4, which it cuts off to .011, .107 and .996:

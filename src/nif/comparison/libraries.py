@@ -86,4 +86,4 @@ class _Columns(nn.Module):
         self.problem = problem
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.problem.explained(self.problem.to_model_dtype(x))  # shap passes float32 to every model
+        return self.problem.explained(self.problem.tensor(x))  # shap passes float32 to every model

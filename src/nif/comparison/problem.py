@@ -63,13 +63,9 @@ class ComparisonProblem:
         values = self.outputs(x)
         return values.exp() if self.decision.scale is Scale.LOG_PROBABILITY else values
 
-    def tensor(self, x: Float[np.ndarray, "sample feature"]) -> Float[Tensor, "sample feature"]:
+    def tensor(self, x: Float[np.ndarray, "sample feature"] | Tensor) -> Float[Tensor, "sample feature"]:
         """`x` in the precision of the model's weights."""
-        return self.to_model_dtype(torch.as_tensor(x))
-
-    def to_model_dtype(self, x: Tensor) -> Tensor:
-        """The same numbers in the precision of the model's weights."""
-        return x.to(next(self.model.parameters(), torch.empty(0)).dtype)
+        return torch.as_tensor(x).to(next(self.model.parameters(), torch.empty(0)).dtype)
 
     @torch.no_grad()
     def correct(self, x: Float[np.ndarray, "sample feature"]) -> Float[np.ndarray, " sample"]:
@@ -95,7 +91,8 @@ def comparison_problem(
         InputError: NaN or infinity, fewer than 50 rows, another number of features than the flow has, labels
             of another length or that are no class indices, or a single class.
     """
-    network, table = one_table(frozen_copy(model), x, output)
+    frozen = copy.deepcopy(Network.of(model).module).to("cpu").eval().requires_grad_(False)
+    network, table = one_table(frozen, x, output)
     features, labels = validated(table, y, flow)
     decision = Decision.of(Forward(network), (torch.as_tensor(features),), model)
     index = decision.class_indices(labels, len(features))
@@ -115,21 +112,8 @@ def some_rows(problem: ComparisonProblem, most: int) -> Int64[Tensor, " row"]:
     return torch.from_numpy(rng.permutation(len(problem.y))[:most])
 
 
-def frozen_copy(model: Any) -> nn.Module:
-    """A copy on the CPU in eval mode without gradients of its weights: the model passed in stays as it is.
-
-    A scikit-learn network becomes an equal torch one; wrappers are taken off.
-    """
-    twin = copy.deepcopy(Network.of(model).module).to("cpu").eval()
-    return twin.requires_grad_(False)
-
-
 def validated(x: Any, y: Any, flow: Flow) -> tuple[np.ndarray, Float[np.ndarray, " sample"]]:
-    """Features and labels as arrays of finite numbers, with the features of the flow.
-
-    Raises:
-        InputError: They do not fit; the message names the reason.
-    """
+    """Features and labels as arrays of finite numbers, with the features of the flow."""
     features, labels = columns(x, "x"), columns(y, "y")
     if labels.shape[1] != 1:
         raise InputError(f"y has {labels.shape[1]} columns; expected one class index for each row of x.")
@@ -149,39 +133,23 @@ def feature_names(flow: Flow) -> list[str]:
 
 
 class OneTable(nn.Module):
-    """Takes the features of all inputs side by side, and returns the selected output.
-
-    Example:
-        >>> joined = OneTable(Forward(nn.Bilinear(2, 3, 1), ("input1", "input2")), [(2,), (3,)])
-        >>> joined(torch.zeros(4, 5)).shape
-        torch.Size([4, 1])
-    """
+    """Takes the features of all inputs side by side, and returns the selected output."""
 
     def __init__(self, call: Forward, shapes: list[tuple[int, ...]]) -> None:
         super().__init__()
-        self.network, self.shapes = call.model, shapes
-        self.names, self.output = call.names, call.output
+        self.network, self.call, self.shapes = call.model, call, shapes
 
     def forward(self, table: Float[Tensor, "sample feature"]) -> Tensor:
         """The output for rows of the table."""
         parts = table.split([prod(shape) for shape in self.shapes], dim=1)
         inputs = [part.unflatten(1, shape) for part, shape in zip(parts, self.shapes, strict=True)]
-        return Forward(self.network, self.names, self.output)(inputs)
+        return self.call(inputs)
 
 
 def one_table(
     network: nn.Module, x: Any, output: int | str | None
 ) -> tuple[OneTable, Float[np.ndarray, "sample feature"]]:
-    """The network as a function of one table, and the table.
-
-    Args:
-        network: It is not changed.
-        x: One table as it is, or several inputs as for `nif.measure`.
-        output: Position, key or field of the output, of a network that returns several.
-
-    Raises:
-        InputError: The network takes several inputs and x is one, or it takes whole numbers.
-    """
+    """The network as a function of one table, and the table."""
     if any(isinstance(module, EMBEDDINGS) for module in network.modules()):
         raise InputError(
             "The model has an embedding, whose whole numbers have no gradient and no mean, which the "

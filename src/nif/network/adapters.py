@@ -103,12 +103,7 @@ WRAPPERS = {
 
 
 def unwrapped(model: Any) -> Any:
-    """The module that was compiled, made parallel, or trained by skorch; anything else is returned as it is.
-
-    Example:
-        >>> unwrapped(nn.DataParallel(nn.ReLU()))
-        ReLU()
-    """
+    """The module that was compiled, made parallel, or trained by skorch; anything else is returned as is."""
     inside = WRAPPERS.get(type(model).__name__, "") if isinstance(model, nn.Module) else "module_"
     module = getattr(model, inside, None) if inside else None
     return unwrapped(module) if isinstance(module, nn.Module) else model

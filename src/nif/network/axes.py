@@ -90,13 +90,7 @@ def _unit(dims: int, known: int | None, sample: int) -> int:
 
 
 def inherited(before: Tensor, known: int, after: Tensor) -> int | None:
-    """The axis of the units behind any function: it keeps its place where its length stays.
-
-    Example:
-        >>> import torch
-        >>> inherited(torch.zeros(11, 4, 8), 2, torch.zeros(11, 8))
-        1
-    """
+    """The axis of the units behind any function: it keeps its place where its length stays."""
     if known < after.ndim and after.shape[known] == before.shape[known]:
         return known
     if known == before.ndim - 1 and after.ndim and after.shape[-1] == before.shape[-1]:

@@ -8,7 +8,6 @@ such as ``1 / (1 + exp(-x))``, is not recognised.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -22,10 +21,10 @@ from torch.utils.weak import WeakTensorKeyDictionary
 
 from nif.core.errors import InputError
 from nif.network.forward import Forward, Inputs, batches, chosen_output
-from nif.network.operators import BY_NAME, Effect, function_name
+from nif.network.operators import Effect, operator_of
 from nif.network.preserve import preserved
 from nif.network.tracing import Tracer, traced_run
-from nif.network.unit_maps import tensors_in
+from nif.network.unit_maps import Call
 
 EXAMPLES = 8
 """Rows of the traced run."""
@@ -75,16 +74,7 @@ class Decision:
 
     @classmethod
     def of(cls, call: Forward, inputs: Inputs, model: Any = None) -> Decision:
-        """The decision of a network, from a run on a few rows.
-
-        Args:
-            call: Runs the network, and selects the output.
-            inputs: Rows that it takes.
-            model: The object that the user passed: the outputs of a regressor of scikit-learn are values.
-
-        Raises:
-            InputError: The model cannot be run on these rows, or it has several outputs and none is selected.
-        """
+        """The decision of a network, from a run on a few rows; the outputs of a regressor are values."""
         scales = _Scales()
         piece = next(batches(call, inputs, EXAMPLES))
         with preserved(call.model):
@@ -157,10 +147,6 @@ class Decision:
 
         Raises:
             InputError: Labels of another number of rows, or that are no class of this model.
-
-        Example:
-            >>> Decision(Scale.LOGIT, 3).class_indices([2, 0], 2)
-            array([2, 0])
         """
         if labels is None:
             return None
@@ -241,22 +227,24 @@ class _Scales(Tracer):
         """The scale, and whether the numbers of a row may be one distribution; None if unknown."""
         return self._known.get(output)
 
-    def function(self, function: Any, given: Any, returned: Any) -> None:
+    def called(self, call: Call) -> None:
         """Note the scale of what a function returns; an in-place function may have ended one."""
-        name = function_name(function).partition(".")[0].lstrip("_")
-        scale = _SOURCES.get(name) or self._kept(name, function, given)
-        for tensor in tensors_in(returned):
+        if call.name == "__setitem__":  # some numbers of a tensor, which keeps its scale
+            return
+        name = call.name.partition(".")[0].lstrip("_")
+        scale = _SOURCES.get(name) or self._kept(name, call)
+        for tensor in call.written:
             if scale is None:
                 self._known.pop(tensor, None)
             else:
                 self._known[tensor] = scale
 
-    def _kept(self, name: str, function: Any, given: Any) -> tuple[Scale, bool] | None:
+    def _kept(self, name: str, call: Call) -> tuple[Scale, bool] | None:
         """The scale that a function passes on from its inputs."""
-        before = [self.of(tensor) for tensor in tensors_in(given)]
+        before = [self.of(tensor) for tensor in call.read]
         if not before or before[0] is None:
             return None
-        effect = BY_NAME[name].effect if name in BY_NAME else None
+        effect = operator_of(name).effect
         scale, exclusive = before[0]
         if name == "log" and scale is Scale.PROBABILITY:
             return Scale.LOG_PROBABILITY, exclusive
@@ -267,17 +255,10 @@ class _Scales(Tracer):
         if effect is Effect.JOIN and name != "pad":
             same = all(other is not None and other[0] is scale for other in before)
             return (scale, True) if same else None
-        complement = scale is Scale.PROBABILITY and _subtracts_from_one(function, given)
-        return before[0] if complement or name in _KEEPING or effect in _RESHAPING else None
-
-
-_RESHAPING = (Effect.RESHAPE, Effect.SPLIT)
-
-
-def _subtracts_from_one(function: Any, given: Any) -> bool:
-    """Whether a function is ``1 - p``."""
-    reflected = getattr(function, "__name__", "") in ("__rsub__", "rsub")
-    return reflected and isinstance(given[0], Sequence) and len(given[0]) > 1 and given[0][1] == 1
+        reflected = getattr(call.function, "__name__", "") in ("__rsub__", "rsub")
+        complement = scale is Scale.PROBABILITY and reflected and call.args[1:2] == (1,)  # 1 - p
+        keeps = name in _KEEPING or effect in (Effect.RESHAPE, Effect.SPLIT)
+        return before[0] if complement or keeps else None
 
 
 def _is_regressor(model: Any) -> bool:

@@ -66,10 +66,6 @@ def chosen_output(returned: Any, output: int | str | None) -> Tensor:
 
     Raises:
         InputError: The model returns several and none is chosen, or none has that name.
-
-    Example:
-        >>> chosen_output((torch.zeros(1), torch.ones(1)), 1)
-        tensor([1.])
     """
     if isinstance(returned, Tensor):
         if output not in (None, 0, -1):
@@ -90,7 +86,9 @@ def chosen_output(returned: Any, output: int | str | None) -> Tensor:
             f"The model returns a {type(returned).__name__} of {len(outputs)} values; expected one tensor. "
             f"Choose one: {choices}."
         )
-    key = output + _length(returned) if isinstance(output, int) and output < 0 else output
+    key = output
+    if isinstance(output, int) and output < 0 and isinstance(returned, (tuple, list)):
+        key = output + len(returned)
     if key not in tensors:
         raise unknown("output", str(output), map(str, tensors))
     return tensors[key]
@@ -116,20 +114,8 @@ def every_output(returned: Any, kinds: type | tuple[type, ...] = Tensor) -> list
             tensors[id(part)] = part
         elif id(part) not in seen and not isinstance(part, (type, nn.Module)):
             seen.add(id(part))
-            waiting += reversed(_parts(part))
+            waiting += reversed(_outputs(part).values())
     return list(tensors.values())
-
-
-def _parts(returned: Any) -> list[Any]:
-    if isinstance(returned, Mapping):
-        return list(returned.values())
-    if isinstance(returned, (tuple, list)):
-        return list(returned)
-    return list(vars(returned).values()) if hasattr(returned, "__dict__") else []
-
-
-def _length(returned: Any) -> int:
-    return len(returned) if isinstance(returned, (tuple, list)) else 0
 
 
 def _outputs(returned: Any) -> dict[int | str, Any]:

@@ -1,8 +1,8 @@
-"""The graph of a model: its steps in order of execution, and which reads what another has written."""
+"""The graph of a model: its steps in order of execution, and which reads the results of which."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,10 +13,9 @@ from nif.core.errors import InputError
 from nif.core.random import same_random_state
 from nif.network.axes import Axes, axes_of
 from nif.network.forward import Forward
-from nif.network.operators import BY_NAME, is_own_activation
-from nif.network.tracing import CALL_SEPARATOR, traced_run
+from nif.network.operators import Effect, is_own_activation, maps_to, operator_of, treats_numbers_apart
+from nif.network.tracing import CALL_SEPARATOR, Tracer, traced_run
 from nif.network.unit_maps import Call, UnitMap, identity, mixed, tensors_in, union
-from nif.network.unit_tracer import UnitTracer, is_constant, maps_to, treats_numbers_apart
 
 EXAMPLES = (11, 13, 17, 19)
 """Rows a model is traced with: the first of these that no axis beside that of the rows has."""
@@ -39,24 +38,27 @@ class Step:
     """One call in a run of a model.
 
     Attributes:
-        name: Of a module or a non-linear function, as the user can ask for it; empty for other functions.
         kind: Class of the module, or name of the function.
-        feeds: Indices of the steps that wrote what this one read.
         shape: Of its result, on the few rows of the run.
+        maps: For each step that wrote what this one read, which of its units come from which of theirs.
+        name: Of a module or a non-linear function, as the user can ask for it; empty for other functions.
         axes: Which axis of the result is the sample and which the unit; None if no axis is the sample.
         nonlinear: Whether its result is measured unless the user chooses other layers.
         storage: Identifies the memory that holds the result.
-        maps: For each step it was fed by, which of its units come from which of theirs.
     """
 
-    name: str
     kind: str
-    feeds: frozenset[int]
     shape: tuple[int, ...]
-    axes: Axes | None
-    nonlinear: bool
-    storage: int
     maps: Mapping[int, UnitMap] = field(default_factory=dict)
+    name: str = ""
+    axes: Axes | None = None
+    nonlinear: bool = False
+    storage: int = 0
+
+    def measured(self, path: UnitMap, axis: int | None) -> UnitMap:
+        """A map to or from this step, if the units that it follows, on this axis, are those measured here."""
+        unit = None if self.axes is None or self.axes.heads else self.axes.unit
+        return path if unit == axis else mixed(path.axis_before, path.axis_after, path.before)
 
 
 @dataclass(frozen=True)
@@ -82,61 +84,55 @@ class Graph:
 
     def leading_to_output(self) -> set[int]:
         """Steps from which a path leads to the output, itself included."""
-        found = {self.output}
+        leading = {self.output}
         for index in range(self.output, -1, -1):
-            if index in found:
-                found |= self.steps[index].feeds
-        return found
+            if index in leading:
+                leading.update(self.steps[index].maps)
+        return leading
 
     def connections(self, measured: Sequence[int]) -> dict[tuple[int, int], UnitMap]:
-        """Pairs of measured steps, by their place in `measured`, that a path joins past no other of them.
+        """Pairs of measured steps, by their place in `measured`, that a path connects past no other of them.
 
         With each, which of their units are connected.
         """
-        place = {step: index for index, step in enumerate(measured)}
-        nearest: list[dict[int, UnitMap]] = []
-        for step in self.steps:
-            paths: dict[int, list[UnitMap]] = {}
-            for feed in step.feeds:
-                last = step.maps[feed]
-                if feed in place:
-                    paths.setdefault(place[feed], []).append(self._from_layer(feed, last))
-                else:
-                    for near, before in nearest[feed].items():
-                        paths.setdefault(near, []).append(before.then(last))
-            nearest.append({near: union(maps) for near, maps in paths.items()})
-        pairs = {
-            (source, place[step]): self._to_layer(step, path)
-            for step in measured
-            for source, path in nearest[step].items()
-        }
-        return dict(sorted(pairs.items()))
+        pairs = {}
+        for source, start in enumerate(measured):
+            paths = _paths(self.steps, start, measured, self.steps[start].measured)
+            for target, end in enumerate(measured):
+                if end in paths:
+                    path = paths[end]
+                    known = path if path.unknown else self.steps[end].measured(path, path.axis_after)
+                    pairs[source, target] = known
+        return pairs
 
-    def _from_layer(self, index: int, path: UnitMap) -> UnitMap:
-        """The map, if it follows the units that are measured there."""
-        same = self._unit_axis(index) == path.axis_before
-        return path if same else mixed(path.axis_before, path.axis_after, path.before)
 
-    def _to_layer(self, index: int, path: UnitMap) -> UnitMap:
-        same = self._unit_axis(index) == path.axis_after
-        return path if same or path.unknown else mixed(path.axis_before, path.axis_after, path.before)
-
-    def _unit_axis(self, index: int) -> int | None:
-        axes = self.steps[index].axes
-        return None if axes is None or axes.heads else axes.unit
+def _paths(
+    steps: Sequence[Step],
+    start: int,
+    stops: Container[int] = (),
+    first: Callable[[UnitMap, int], UnitMap] = lambda path, _: path,
+) -> dict[int, UnitMap]:
+    """The maps from one step to all later ones, past none of `stops`; `first` changes those that leave it."""
+    paths: dict[int, UnitMap] = {}
+    for index in range(start + 1, len(steps)):
+        parts = []
+        for feed, last in steps[index].maps.items():
+            if feed == start:
+                parts.append(first(last, last.axis_before))
+            elif feed in paths and feed not in stops:
+                parts.append(paths[feed].then(last))
+        if parts:
+            paths[index] = union(parts)
+    return paths
 
 
 def graph_of(call: Forward, inputs: Sequence[Tensor]) -> Graph:
-    """Run a model on a few rows and follow what it does.
-
-    Raises:
-        InputError: The model does not take the inputs, or its output does not depend on them.
-    """
+    """Run a model on a few rows and follow what it does."""
     for count in EXAMPLES:
-        found = _graph_on(count, call, inputs)
-        if not any(step.shape[:2] == (count, count) for step in found.steps):
+        graph = _graph_on(count, call, inputs)
+        if not any(step.shape[:2] == (count, count) for step in graph.steps):
             break
-    return found
+    return graph
 
 
 def _graph_on(count: int, call: Forward, inputs: Sequence[Tensor]) -> Graph:
@@ -153,8 +149,9 @@ def _graph_on(count: int, call: Forward, inputs: Sequence[Tensor]) -> Graph:
     trace.step("output", "output", (), output, nonlinear=False)
     if trace.steps[-1].kind != "output":
         raise InputError("The output of the model does not depend on its input; there is no flow to measure.")
-    steps = tuple(trace.with_input_axes(len(examples)))
-    return Graph(steps, len(examples), trace.decided_in, written)
+    for index, values in enumerate(examples):  # the first step that reads an input says where its units are
+        trace.steps[index] = replace(trace.steps[index], axes=trace.axes_of(values))
+    return Graph(tuple(trace.steps), len(examples), trace.decided_in, written)
 
 
 @dataclass(frozen=True)
@@ -166,7 +163,7 @@ class _Origin:
     version: int
 
 
-class _Trace(UnitTracer):
+class _Trace(Tracer):
     """Writes down the steps of one run.
 
     What has been written is known by the tensor, while nothing has changed its memory in place, and by the
@@ -175,131 +172,113 @@ class _Trace(UnitTracer):
     """
 
     def __init__(self, model: nn.Module, rows: int) -> None:
-        super().__init__()
         self.rows = rows
         self.steps: list[Step] = []
         self.decided_in: str | None = None
-        self._model = model
+        self._modules = dict(model.named_modules())
         self._writers = {_storage(values): NOTHING for values in [*model.parameters(), *model.buffers()]}
         self._origins: dict[int, _Origin] = {}
         self._versions: dict[int, int] = {}
         """Of each memory, at the end of the last call that used it."""
         self._axis: dict[int, int] = {}
         self._left = NOTHING
+        self._alive: list[Tensor] = []
 
     def read(self, name: str, values: Tensor) -> None:
         """An input of the model."""
         self._alive.append(values)
-        self._add(
-            Step(name, "input", frozenset(), tuple(values.shape), None, False, _storage(values)), [values]
-        )
+        self._add(Step("input", tuple(values.shape), name=name, storage=_storage(values)), [values])
 
     def step(self, name: str, kind: str, given: Any, returned: Any, *, nonlinear: bool) -> None:
-        written = tensors_in(returned)
+        read, written = tensors_in(given), tensors_in(returned)
         self._alive += written
-        feeds = self._wrote(written) or self._wrote(tensors_in(given))
+        feeds = self._wrote(written) or self._wrote(read)
         if not feeds or not written:
             return
         first = written[0]
-        axes = axes_of(
-            tuple(first.shape),
-            self._axis.get(id(first)),
-            self.rows,
-            heads=kind == "scaled_dot_product_attention",
+        axes = self.axes_of(first, heads=kind == "scaled_dot_product_attention")
+        maps = (
+            self._own_activation(name, read, first) or self._passed_on(written) or dict.fromkeys(feeds, ANY)
         )
-        maps = self._own_activation(name, tensors_in(given), first) or self._passed_on(written)
-        maps = {feed: maps.get(feed, ANY) for feed in maps or feeds}
-        self._add(
-            Step(name, kind, frozenset(maps), tuple(first.shape), axes, nonlinear, _storage(first), maps),
-            written,
-        )
+        self._add(Step(kind, tuple(first.shape), maps, name, axes, nonlinear, _storage(first)), written)
 
     def _passed_on(self, written: list[Tensor]) -> dict[int, UnitMap]:
         """The maps to a step from those that have written its results, the first of which are its units."""
         maps: dict[int, UnitMap] = {}
         for values in written:
-            origin, axis = self._origin(values), self.axis_of(values)
-            known = values is written[0] and origin is not None and origin.first and axis is not None
+            origin, axis, same = self._origin(values), self.axis_of(values), ANY
+            if values is written[0] and origin is not None and origin.first and axis is not None:
+                same = identity(axis, axis, values.shape[axis])
             for feed in self._wrote([values]):
-                same = identity(axis, axis, values.shape[axis]) if known and axis is not None else None
-                maps.setdefault(feed, same or ANY)
+                maps.setdefault(feed, same)
         return maps
 
     def _own_activation(self, name: str, given: list[Tensor], after: Tensor) -> dict[int, UnitMap]:
         """The map through a user's activation whose functions are not all known, if a trial finds one."""
-        module = dict(self._model.named_modules()).get(name.partition(CALL_SEPARATOR)[0])
+        module = self._modules.get(name.partition(CALL_SEPARATOR)[0])
         if module is None or len(given) != 1 or not is_own_activation(module):
             return {}
         before, origin, end = given[0], self._origin(given[0]), self._origin(after)
         axis = self.axis_of(before)
         if origin is None or end is None or axis is None or before.shape != after.shape:
             return {}
-        path = self._path(origin.step, end.step)
+        path = _paths(self.steps[: end.step + 1], origin.step).get(end.step)
         if path is None or not path.unknown or not treats_numbers_apart(module, before):
             return {}
         if id(before) in self._axis:
             self._axis[id(after)] = axis
         return {origin.step: identity(axis, axis, before.shape[axis])}
 
-    def _path(self, start: int, end: int) -> UnitMap | None:
-        """From one step to a later one."""
-        maps: dict[int, UnitMap] = {}
-        for index in range(start + 1, end + 1):
-            step = self.steps[index]
-            paths = [last for feed, last in step.maps.items() if feed == start]
-            paths += [maps[feed].then(last) for feed, last in step.maps.items() if feed in maps]
-            if paths:
-                maps[index] = union(paths)
-        return maps.get(end)
+    def axes_of(self, values: Tensor, *, heads: bool = False) -> Axes | None:
+        """Axes of a tensor, by the calls that led to it."""
+        return axes_of(tuple(values.shape), self._axis.get(id(values)), self.rows, heads=heads)
 
     def axis_of(self, values: Tensor) -> int | None:
-        if not self._wrote([values]):
-            return None
-        axes = axes_of(tuple(values.shape), self._axis.get(id(values)), self.rows)
+        axes = self.axes_of(values) if self._wrote([values]) else None
         return None if axes is None else axes.unit
 
     def called(self, call: Call) -> None:
+        self._alive += call.written
         feeds = self._wrote(call.read)
-        name, written = call.name, call.written
-        if name in TO_NUMPY:
+        if call.name in TO_NUMPY:
             self._left |= feeds
-        if name in FROM_NUMPY:
+        if call.name in FROM_NUMPY:
             feeds |= self._left
-        if name in PYTHON_SCALARS and feeds and self.decided_in is None:
-            self.decided_in = self._last_name()
-        if not feeds or is_constant(name):
-            self._keep(written, None)
+        if call.name in PYTHON_SCALARS and feeds and self.decided_in is None:
+            self.decided_in = next((step.name for step in reversed(self.steps) if step.name), "input")
+        if not feeds or operator_of(call.name).effect is Effect.CONSTANT:
+            self._keep(call.written, None)
         else:
-            steps = [self._step_of(call, result, feeds) for result in range(len(written))]
-            for step, values in zip(steps, written, strict=True):
+            steps = [self._step_of(call, result, feeds) for result in range(len(call.written))]
+            for step, values in zip(steps, call.written, strict=True):
                 self._add(step, [values])
-        self._versions.update({_storage(values): _version(values) for values in (*call.read, *written)})
+        used = (*call.read, *call.written)
+        self._versions.update({_storage(values): _version(values) for values in used})
 
     def _step_of(self, call: Call, result: int, feeds: frozenset[int]) -> Step:
         """One result of a call, with the maps to it."""
-        maps: dict[int, list[UnitMap]] = {feed: [] for feed in feeds}
-        after = call.written[result]
+        parts: dict[int, list[UnitMap]] = {feed: [] for feed in feeds}
         by_place = maps_to(call, result)
         self._know_axis(call, result, by_place)
         for place, values in enumerate(call.read):
             origin = self._origin(values)
             known = origin is not None and origin.first and place in by_place
             for feed in self._wrote([values]):
-                maps[feed].append(by_place[place] if known else ANY)
-        found = {feed: union(some or [ANY]) for feed, some in maps.items()}
-        return Step("", call.name, feeds, tuple(after.shape), None, False, 0, found)
+                parts[feed].append(by_place[place] if known else ANY)
+        maps = {feed: union(several or [ANY]) for feed, several in parts.items()}
+        return Step(call.name, tuple(call.written[result].shape), maps)
 
     def _know_axis(self, call: Call, result: int, maps: Mapping[int, UnitMap]) -> None:
         """Note the axis of the units in a result, and in what was read where only the operator says it."""
         if not maps:
             return
-        operator, place, after = BY_NAME.get(call.name), min(maps), call.written[result]
+        unit_axis, place, after = operator_of(call.name).unit_axis, min(maps), call.written[result]
         before = call.read[place]
         axis = maps[place].axis_after if id(before) in self._axis else None
-        if operator is not None and operator.unit_axis is not None and after.ndim > 1:
-            axis = operator.unit_axis % after.ndim
+        if unit_axis is not None and after.ndim > 1:
+            axis = unit_axis % after.ndim
             if before.is_floating_point():  # what an embedding reads has none
-                self._axis.setdefault(id(before), operator.unit_axis % before.ndim)
+                self._axis.setdefault(id(before), unit_axis % before.ndim)
         if axis is not None:
             self._axis[id(after)] = axis
 
@@ -310,17 +289,19 @@ class _Trace(UnitTracer):
         return origin if same else None
 
     def _wrote(self, tensors: Iterable[Tensor]) -> frozenset[int]:
-        found = NOTHING
+        """The steps that have written some tensors."""
+        steps = NOTHING
         for values in tensors:
             origin = self._origin(values)
-            found |= self._writers.get(_storage(values), self._left) if origin is None else {origin.step}
-        return found
+            steps |= self._writers.get(_storage(values), self._left) if origin is None else {origin.step}
+        return steps
 
     def _add(self, step: Step, written: Sequence[Tensor]) -> None:
         self._keep(written, len(self.steps))
         self.steps.append(step)
 
     def _keep(self, written: Sequence[Tensor], step: int | None) -> None:
+        """Note the step that has written some tensors; None for constants."""
         writers = NOTHING if step is None else frozenset({step})
         for place, values in enumerate(written):
             memory = _storage(values)
@@ -331,17 +312,6 @@ class _Trace(UnitTracer):
             self._origins.pop(id(values), None)
             if step is not None:
                 self._origins[id(values)] = _Origin(step, place == 0, _version(values))
-
-    def _last_name(self) -> str:
-        return next((step.name for step in reversed(self.steps) if step.name), "input")
-
-    def with_input_axes(self, count: int) -> list[Step]:
-        """The steps, with the axes of the inputs as the first step that reads each says."""
-        inputs = [
-            replace(step, axes=axes_of(step.shape, self._axis.get(id(values)), self.rows))
-            for step, values in zip(self.steps[:count], self._alive[:count], strict=True)
-        ]
-        return [*inputs, *self.steps[count:]]
 
 
 def _storage(values: Tensor) -> int:

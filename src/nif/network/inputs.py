@@ -56,7 +56,7 @@ class InputLayers:
         hidden = len(self.plan.places) - len(images)
         return [shape if len(shape) > 1 else () for shape in images] + [()] * hidden
 
-    def joined(self, source: int, path: UnitMap) -> Bool[np.ndarray, "source target"] | None:
+    def connected(self, source: int, path: UnitMap) -> Bool[np.ndarray, "source target"] | None:
         """The units of a layer that feed each target; an input has a unit for each position of a channel."""
         channels = path.connected()
         if source >= self.plan.inputs or channels is None or self._by_position(source):
@@ -101,10 +101,5 @@ class InputLayers:
 
 
 def kept_as(dtype: torch.dtype) -> torch.dtype:
-    """Half precision and whole numbers of up to 16 bits fit into float32; all other types become float64.
-
-    Example:
-        >>> kept_as(torch.bfloat16), kept_as(torch.uint8), kept_as(torch.int64)
-        (torch.float32, torch.float32, torch.float64)
-    """
+    """Half precision and whole numbers of up to 16 bits fit into float32; all other types become float64."""
     return torch.float32 if dtype in EXACT_IN_FLOAT32 else torch.float64

@@ -1,8 +1,9 @@
-"""What is recorded of a model: which steps, under which names, and which feeds which."""
+"""The choice of layers: which steps are recorded, under which names, and which feeds which."""
 
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -19,18 +20,9 @@ MOST_NAMES = 5
 
 @dataclass(frozen=True)
 class Place:
-    """A step whose result is recorded.
-
-    Attributes:
-        name: Of the layer.
-        step: Name of the step in a run.
-        kind: Of the layer.
-        axes: How to read the activation.
-        shape: Of the activation, without the sample.
-    """
+    """A step whose result is recorded, as the layer of this name; its shape is without the sample."""
 
     name: str
-    step: str
     kind: str
     axes: Axes
     shape: tuple[int, ...]
@@ -74,8 +66,8 @@ def plan_of(graph: Graph, layers: Sequence[str] | None = None) -> Plan:
             "of execution.",
             stacklevel=3,
         )
-    found = _by_default(graph) if layers is None else _by_name(graph, layers)
-    steps = [*range(graph.inputs), *found, graph.output]
+    chosen = _by_default(graph) if layers is None else _by_name(graph, layers)
+    steps = [*range(graph.inputs), *chosen, graph.output]
     places = tuple(_place(graph, step) for step in steps)
     connections = graph.connections(steps)
     _warn_of_unknown(connections.values())
@@ -105,36 +97,28 @@ def _by_default(graph: Graph) -> list[int]:
 
 def _by_name(graph: Graph, layers: Sequence[str]) -> list[int]:
     layers = [layers] if isinstance(layers, str) else [str(name) for name in layers]
-    known = {step.name: index for index, step in enumerate(graph.steps) if _can_be_named(graph, index)}
-    found: set[int] = set()
+    inside = range(graph.inputs, graph.output)
+    known = {graph.steps[index].name: index for index in inside if graph.steps[index].name}
+    chosen: set[int] = set()
     for name in layers:
-        calls = [index for step, index in known.items() if step == name or _is_again(step, name)]
+        any_call = re.compile(rf"{re.escape(name)}({CALL_SEPARATOR}\d+)?")
+        calls = [index for step, index in known.items() if any_call.fullmatch(step)]
         if not calls:
             raise unknown("layer", name, known)
-        found.update(calls)
+        chosen.update(calls)
     leading = graph.leading_to_output()
-    for index in found:
-        _refuse(graph.steps[index], leads=index in leading)
-    return sorted(index for index in found if not _is_output(graph, graph.steps[index]))
-
-
-def _can_be_named(graph: Graph, index: int) -> bool:
-    return bool(graph.steps[index].name) and graph.inputs <= index < graph.output
-
-
-def _is_again(step: str, name: str) -> bool:
-    base, again, number = step.rpartition(CALL_SEPARATOR)
-    return bool(again) and base == name and number.isdigit()
-
-
-def _refuse(step: Step, *, leads: bool) -> None:
-    if not leads:
-        raise InputError(f"Layer {step.name!r} does not lead to the model's output; leave it out.")
-    if step.axes is None:
-        raise InputError(
-            f"Layer {step.name!r} has activations of shape {list(step.shape)}, in which no axis is the rows "
-            "of the data; leave it out."
-        )
+    for index in chosen:
+        step = graph.steps[index]
+        if index not in leading:
+            raise InputError(
+                f"Layer {step.name!r} does not lead to the model's output; remove it from layers=."
+            )
+        if step.axes is None:
+            raise InputError(
+                f"Layer {step.name!r} has activations of shape {list(step.shape)}, in which no axis is the "
+                "rows of the data; remove it from layers=."
+            )
+    return sorted(index for index in chosen if not _is_output(graph, graph.steps[index]))
 
 
 def _is_output(graph: Graph, step: Step) -> bool:
@@ -159,4 +143,4 @@ def _place(graph: Graph, index: int) -> Place:
             "data; expected one axis to be the rows."
         )
     shape = tuple(length for axis, length in enumerate(step.shape) if axis != step.axes.sample)
-    return Place(name, step.name, kind, step.axes, shape)
+    return Place(name, kind, step.axes, shape)

@@ -44,22 +44,12 @@ def class_units(names: Iterable[Any] | None, count: int) -> tuple[str, ...]:
 
 
 def first_given(*choices: Iterable[Any] | None) -> Iterable[Any] | None:
-    """The first that is not None; `or` fails for arrays, which have no truth value.
-
-    Example:
-        >>> first_given(None, np.array(["no", "yes"])).tolist()
-        ['no', 'yes']
-    """
+    """The first that is not None; `or` fails for arrays, which have no truth value."""
     return next((names for names in choices if names is not None), None)
 
 
 def numbered(layer: str, count: int) -> tuple[str, ...]:
-    """Names for the units of a layer that have none.
-
-    Example:
-        >>> numbered("relu1", 2)
-        ('relu1[0]', 'relu1[1]')
-    """
+    """Names for the units of a layer that have none."""
     return tuple(f"{layer}[{index}]" for index in range(count))
 
 

@@ -33,21 +33,21 @@ class Architecture:
     Attributes:
         layers: Input, hidden layers, output, in order of execution.
         connections: ``(source, target)`` indices of the layers that feed one another directly.
-        joined: For each connection, which units a path joins; None where all are. Empty: all in every one.
+        connected: For each connection, which units a path connects; None where all are. Empty: all in all.
     """
 
     layers: tuple[Layer, ...]
     connections: tuple[tuple[int, int], ...]
-    joined: tuple[Bool[np.ndarray, "source target"] | None, ...] = ()
+    connected: tuple[Bool[np.ndarray, "source target"] | None, ...] = ()
 
-    def joined_between(self, source: int, target: int) -> Bool[np.ndarray, "source target"] | None:
-        """The units of two connected layers that a path joins; None where all are."""
-        return self.joined[self.connections.index((source, target))] if self.joined else None
+    def connected_between(self, source: int, target: int) -> Bool[np.ndarray, "source target"] | None:
+        """Which units of two connected layers a path connects; None where it connects all."""
+        return self.connected[self.connections.index((source, target))] if self.connected else None
 
     @property
-    def not_joined(self) -> int:
-        """Number of pairs of units of connected layers that no path joins."""
-        return sum(int((~flags).sum()) for flags in self.joined if flags is not None)
+    def number_unconnected(self) -> int:
+        """Number of pairs of units of connected layers that no path connects."""
+        return sum(int((~flags).sum()) for flags in self.connected if flags is not None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,10 +93,6 @@ class Network:
 
         Raises:
             InputError: The model is of another type, cannot be traced, or cannot be moved to the device.
-
-        Example:
-            >>> Network.of(nn.Linear(2, 3)).signature
-            Signature(names=('input',), required=1)
         """
         module = as_torch(unwrapped(model))
         check_supported(module)
@@ -129,11 +125,7 @@ class Network:
         return InputLayers(rows, plan, Reduction.of(self.reduce, plan.places))
 
     def architecture(self, rows: Rows) -> Architecture:
-        """Layers with the names of their units, and which units a path joins.
-
-        Raises:
-            InputError: As `plan`, or names do not fit.
-        """
+        """Layers with the names of their units, and which units a path connects."""
         plan, inputs = self.plan(rows), self.inputs(rows)
         known = None if rows.groups is not None else self.feature_names
         names = [*inputs.names(first_given(rows.feature_names, known))]
@@ -143,7 +135,7 @@ class Network:
         return Architecture(
             tuple(Layer(place.name, place.kind, units, shape) for place, units, shape in layers),
             tuple(plan.connections),
-            tuple(inputs.joined(source, path) for (source, _), path in plan.connections.items()),
+            tuple(inputs.connected(source, path) for (source, _), path in plan.connections.items()),
         )
 
 

@@ -9,29 +9,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
+from nif.core.random import same_random_state
+from nif.network import unit_maps as maps
 from nif.network.axes import inherited
-from nif.network.unit_maps import (
-    Call,
-    Mapped,
-    UnitMap,
-    aligned,
-    along,
-    by_channel,
-    chunked,
-    first_aligned,
-    fixed_aligned,
-    grouped,
-    halved,
-    joined,
-    mixed,
-    moved,
-    multiplied,
-    on_channels,
-    padded,
-    picked,
-)
+from nif.network.unit_maps import Call, Mapped, UnitMap, mixed
 
 
 class Effect(Enum):
@@ -84,7 +68,7 @@ OPERATORS: tuple[Operator, ...] = (
         tanhshrink threshold
         """,
         Effect.ELEMENTWISE,
-        aligned,
+        maps.aligned,
         modules=(
             nn.CELU, nn.ELU, nn.GELU, nn.Hardshrink, nn.Hardsigmoid, nn.Hardswish,
             nn.Hardtanh, nn.LeakyReLU, nn.LogSigmoid, nn.Mish, nn.ReLU, nn.RReLU, nn.SELU, nn.Sigmoid,
@@ -93,7 +77,7 @@ OPERATORS: tuple[Operator, ...] = (
         nonlinear=True,
     ),
     _row(
-        "prelu", Effect.ELEMENTWISE, first_aligned, modules=(nn.PReLU,), nonlinear=True,
+        "prelu", Effect.ELEMENTWISE, maps.first_aligned, modules=(nn.PReLU,), nonlinear=True,
         weights_for_units=True,
     ),
     _row(
@@ -109,7 +93,7 @@ OPERATORS: tuple[Operator, ...] = (
         sgn short sign signbit sinc sinh spherical_bessel_j0 sqrt square tan to trunc type type_as
         """,
         Effect.ELEMENTWISE,
-        first_aligned,
+        maps.first_aligned,
     ),
     _row(
         """
@@ -121,7 +105,7 @@ OPERATORS: tuple[Operator, ...] = (
         xlogy xor zeta
         """,
         Effect.BINARY,
-        aligned,
+        maps.aligned,
     ),
     _row(
         """
@@ -133,10 +117,12 @@ OPERATORS: tuple[Operator, ...] = (
         max_pool3d_with_indices
         """,
         Effect.CHANNELWISE,
-        by_channel,
+        maps.by_channel,
     ),
-    _row("batch_norm instance_norm", Effect.CHANNELWISE, on_channels, unit_axis=1, weights_for_units=True),
-    _row("pad", Effect.JOIN, padded),
+    _row(
+        "batch_norm instance_norm", Effect.CHANNELWISE, maps.on_channels, unit_axis=1, weights_for_units=True
+    ),
+    _row("pad", Effect.JOIN, maps.padded),
     _row(
         """
         all amax amin any argmax argmin argsort count_nonzero cummax cummin cumprod cumsum log_softmax
@@ -144,13 +130,13 @@ OPERATORS: tuple[Operator, ...] = (
         std_mean sum var var_mean
         """,
         Effect.REDUCE,
-        along(),
+        maps.along(),
     ),
-    _row("sort", Effect.REDUCE, along(default=-1)),
-    _row("normalize", Effect.REDUCE, along(2, default=1)),
-    _row("diff kthvalue topk", Effect.REDUCE, along(2, default=-1)),
-    _row("gumbel_softmax", Effect.REDUCE, along(4, default=-1)),
-    _row("linalg_norm linalg_vector_norm nanquantile norm quantile", Effect.REDUCE, along(2)),
+    _row("sort", Effect.REDUCE, maps.along(default=-1)),
+    _row("normalize", Effect.REDUCE, maps.along(2, default=1)),
+    _row("diff kthvalue topk", Effect.REDUCE, maps.along(2, default=-1)),
+    _row("gumbel_softmax", Effect.REDUCE, maps.along(4, default=-1)),
+    _row("linalg_norm linalg_vector_norm nanquantile norm quantile", Effect.REDUCE, maps.along(2)),
     _row(
         """
         adjoint broadcast_to expand expand_as flatten flip fliplr moveaxis movedim mT permute repeat
@@ -158,7 +144,7 @@ OPERATORS: tuple[Operator, ...] = (
         unsqueeze view view_as
         """,
         Effect.RESHAPE,
-        moved,
+        maps.moved,
     ),
     _row(
         """
@@ -167,28 +153,28 @@ OPERATORS: tuple[Operator, ...] = (
         unsafe_split_with_sizes vsplit
         """,
         Effect.SPLIT,
-        picked,
+        maps.picked,
     ),
-    _row("tril triu", Effect.SPLIT, fixed_aligned),
-    _row("chunk tensor_split unsafe_chunk", Effect.SPLIT, chunked),
-    _row("glu", Effect.SPLIT, halved, modules=(nn.GLU,), nonlinear=True),
+    _row("tril triu", Effect.SPLIT, maps.fixed_aligned),
+    _row("chunk tensor_split unsafe_chunk", Effect.SPLIT, maps.chunked),
+    _row("glu", Effect.SPLIT, maps.halved, modules=(nn.GLU,), nonlinear=True),
     _row(
-        "cat column_stack concat concatenate dstack hstack row_stack stack vstack", Effect.JOIN, joined
+        "cat column_stack concat concatenate dstack hstack row_stack stack vstack", Effect.JOIN, maps.joined
     ),
     _row("linear", Effect.LINEAR, unit_axis=-1),
     _row(
-        "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d", Effect.LINEAR, grouped(6),
-        unit_axis=1,
+        "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d", Effect.LINEAR,
+        maps.grouped(6), unit_axis=1,
     ),
     _row("embedding", Effect.LINEAR, unit_axis=-1),
     _row("layer_norm rms_norm", Effect.MIX, unit_axis=-1, weights_for_units=True),
-    _row("group_norm", Effect.MIX, grouped(1), unit_axis=1, weights_for_units=True),
+    _row("group_norm", Effect.MIX, maps.grouped(1), unit_axis=1, weights_for_units=True),
     _row(
         "multi_head_attention_forward", Effect.MIX, modules=(nn.MultiheadAttention,), nonlinear=True,
         unit_axis=-1,
     ),
     _row("scaled_dot_product_attention", Effect.MIX, nonlinear=True),
-    _row("bmm matmul mm", Effect.MIX, multiplied),
+    _row("bmm matmul mm", Effect.MIX, maps.multiplied),
     _row(
         """
         addbmm addmm addmv addr as_tensor asarray baddbmm bilinear cdist copy cosine_similarity cross
@@ -209,12 +195,18 @@ OPERATORS: tuple[Operator, ...] = (
 )  # fmt: skip
 """One row for all operators that share their properties. What is in no row is unknown."""
 
+UNKNOWN = Operator(frozenset(), Effect.MIX)
+"""Of a function in no row."""
+
 BY_NAME = {name: operator for operator in OPERATORS for name in operator.names}
 
 NONLINEAR_MODULES = tuple(
     module for operator in OPERATORS if operator.nonlinear for module in operator.modules
 )
 """Softmax is not here: inside a network it weighs other activations, at its end it is part of the output."""
+
+CHANGES = 2
+"""Times that some of the numbers are changed, to see what changes behind a module."""
 
 PYTHON = frozenset({
     "abs", "add", "and", "div", "eq", "floordiv", "ge", "getitem", "gt", "invert", "le", "lshift", "lt",
@@ -223,16 +215,15 @@ PYTHON = frozenset({
 """Operators of Python, whose reflected and in-place forms do the same to units."""
 
 RECURRENT = (nn.RNNBase, nn.RNNCellBase)
-"""Modules that can not be measured."""
+"""Modules that cannot be measured."""
 
 
 def function_name(function: Any) -> str:
     """The name of a torch function or method, the same for its in-place form and its operator in Python.
 
     Example:
-        >>> import torch
         >>> functions = torch.relu_, torch.Tensor.__iadd__, torch.special.expit
-        >>> tuple(function_name(each) for each in functions)
+        >>> tuple(map(function_name, functions))
         ('relu', 'add', 'expit')
         >>> function_name(torch.Tensor.__setitem__), function_name(torch.Tensor.T.__get__)
         ('__setitem__', 'T')
@@ -249,44 +240,34 @@ def function_name(function: Any) -> str:
     return name
 
 
-def is_nonlinear(name: str) -> bool:
-    """Whether the result of a function is a layer unless the user chooses others.
-
-    Example:
-        >>> is_nonlinear("relu"), is_nonlinear("exp")
-        (True, False)
-    """
-    return name in BY_NAME and BY_NAME[name].nonlinear
+def operator_of(name: str) -> Operator:
+    """The row of a function."""
+    return BY_NAME.get(name, UNKNOWN)
 
 
 def unit_map(call: Call, place: int, result: int) -> UnitMap:
     """From which unit of a tensor that a call has read each unit of one of its results comes.
 
-    Args:
-        call: Its tensor at this place has a known axis of units.
-        place: Of the tensor among those it has read.
-        result: Of the tensor among those it has written.
-
     Example:
-        >>> import torch
         >>> image = torch.zeros(11, 2, 3, 1)
         >>> call = Call("flatten", torch.flatten, (image, 1), {}, (image,), (1,), (torch.flatten(image, 1),))
         >>> unit_map(call, 0, 0).source.tolist()
         [[0, 0, 0, 1, 1, 1]]
     """
-    axis, operator = call.axis(place), BY_NAME.get(call.name)
-    found = None if operator is None or operator.unit_map is None else operator.unit_map(call, place, result)
-    if found is not None:
-        return found
-    unknown = (call.name,) if operator is None else ()
-    return mixed(axis, _axis_after(operator, call, place, result), call.units(place), unknown)
+    operator, after = operator_of(call.name), call.written[result]
+    known = None if operator.unit_map is None else operator.unit_map(call, place, result)
+    if known is not None:
+        return known
+    axis_after = inherited(call.read[place], call.axis(place), after)
+    if operator.unit_axis is not None:
+        axis_after = operator.unit_axis % after.ndim if after.ndim > 1 else None
+    unknown = (call.name,) if operator is UNKNOWN else ()
+    return mixed(call.axis(place), axis_after, call.units(place), unknown)
 
 
-def _axis_after(operator: Operator | None, call: Call, place: int, result: int) -> int | None:
-    after = call.written[result]
-    if operator is not None and operator.unit_axis is not None:
-        return operator.unit_axis % after.ndim if after.ndim > 1 else None
-    return inherited(call.read[place], call.axis(place), after)
+def maps_to(call: Call, result: int) -> dict[int, UnitMap]:
+    """The maps to one result of a call from every tensor whose units are known, by its place."""
+    return {place: unit_map(call, place, result) for place, axis in enumerate(call.axes) if axis is not None}
 
 
 def hides_functions(module: nn.Module, root: nn.Module) -> bool:
@@ -306,4 +287,26 @@ def is_own_activation(module: nn.Module) -> bool:
     """Whether a module is a user's, without parts, weights or buffers, so that it can be tried by itself."""
     own = not type(module).__module__.startswith("torch.nn.modules")
     held = (module.children(), module.parameters(), module.buffers())
-    return own and all(next(each, None) is None for each in held)
+    return own and all(next(parts, None) is None for parts in held)
+
+
+def treats_numbers_apart(module: nn.Module, given: Tensor) -> bool:
+    """Whether a module treats every number by itself, tried on changed numbers."""
+    try:
+        with torch.no_grad(), same_random_state():
+            return _only_what_changes_moves(module, given)
+    except Exception:  # the user's code: it may need more than one tensor, and raise anything
+        return False
+
+
+def _only_what_changes_moves(module: nn.Module, given: Tensor) -> bool:
+    before = module.forward(given.clone())
+    if not isinstance(before, Tensor) or before.shape != given.shape:
+        return False
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(CHANGES):
+        chosen = (torch.rand(given.shape, generator=generator) < 0.5).to(given.device)
+        after = module.forward(torch.where(chosen, given + 1, given))
+        if not torch.equal(before[~chosen], after[~chosen]):
+            return False
+    return True

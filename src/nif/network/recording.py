@@ -53,20 +53,8 @@ class Recording(Architecture):
         Activations are kept as float32 if the model computes in no higher precision. Those of the inputs
         share the memory of the data if they can.
 
-        Args:
-            network: The network.
-            rows: The rows.
-            advance: Called with the number of rows done.
-            fewest: Number of rows below which the data are refused.
-
         Raises:
             InputError: Too few rows, or activations that are infinite or do not belong to rows.
-
-        Example:
-            >>> from torch import nn
-            >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
-            >>> Recording.of(Network.of(net), read(torch.rand(50, 2))).activations[1].shape
-            (50, 3)
         """
         if len(rows) < fewest:
             raise InputError(
@@ -80,7 +68,7 @@ class Recording(Architecture):
         return cls(
             architecture.layers,
             architecture.connections,
-            architecture.joined,
+            architecture.connected,
             activations=(*inputs.values(), *buffers.arrays),
             labels=None if labels is None else np.repeat(labels, inputs.reduction.samples_a_row, axis=0),
         )
@@ -113,15 +101,7 @@ def record(
 ) -> Recording:
     """Record the activations of a trained network, layer by layer, and how the layers connect.
 
-    The layers are the inputs, the result of every non-linearity, be it a module or a function, and the
-    output.
-
-    Args:
-        model: See `nif.measure`, also for the options without a line here.
-        data: Inputs; see `nif.data.rows.read`.
-        layers: Names of the modules to record instead; `nif.layers` lists those of a model.
-        max_samples: Rows to record of data that have more, drawn at random; None for all.
-        fewest: Number of rows below which the data are refused.
+    The options are those of `nif.measure`; data of fewer than `fewest` rows are refused.
 
     Raises:
         InputError: The model fails on the data, or cannot be recorded; names the module and the reason.
@@ -153,19 +133,17 @@ class _ActivationBuffers(Tracer):
     """Keeps the activations of the planned places while the model runs."""
 
     def __init__(self, plan: Plan, reduction: Reduction, count: int) -> None:
-        places = plan.places[plan.inputs :]
-        self._sizes = [(count * reduction.samples_a_row, place.axes.units) for place in places]
-        self._buffers: list[np.ndarray | None] = [None] * len(places)
-        self._places = {place.step: index for index, place in enumerate(places)}
-        self._all = places
+        self._places = {place.name: place for place in plan.places[plan.inputs :]}
+        self._buffers: dict[str, np.ndarray] = {}
         self._reduction = reduction
+        self._samples = count * reduction.samples_a_row
         self._missing: set[str] = set()
         self._first = self._rows = 0
 
     @property
     def arrays(self) -> list[Float[np.ndarray, "sample _"]]:
         """The activations of each place, in the precision of the model but no less than float32."""
-        return [buffer for buffer in self._buffers if buffer is not None]
+        return [self._buffers[name] for name in self._places]
 
     def begin(self, first: int, count: int) -> None:
         """The next batch has these rows."""
@@ -175,8 +153,7 @@ class _ActivationBuffers(Tracer):
     def step(self, name: str, kind: str, given: Any, returned: Any, *, nonlinear: bool) -> None:
         if name in self._missing:
             self._missing.remove(name)
-            index = self._places[name]
-            self._keep(index, self._all[index], tensors_in(returned)[0])
+            self._keep(self._places[name], tensors_in(returned)[0])
 
     def end(self) -> None:
         """All places must have been passed."""
@@ -186,10 +163,10 @@ class _ActivationBuffers(Tracer):
                 "that always run, with layers=."
             )
 
-    def _keep(self, index: int, place: Place, values: Tensor) -> None:
+    def _keep(self, place: Place, values: Tensor) -> None:
         values = place.axes.arranged(values.detach(), self._rows)
         units = self._reduction(values.to(kept_as(values.dtype)))
-        buffer, first = self._buffer(index, units.dtype), self._first * self._reduction.samples_a_row
+        buffer, first = self._buffer(place, units.dtype), self._first * self._reduction.samples_a_row
         if len(units) != self._rows * self._reduction.samples_a_row:
             raise InputError(
                 f"Layer {place.name!r} returned {len(units)} rows for {self._rows} rows of data; exclude "
@@ -209,18 +186,17 @@ class _ActivationBuffers(Tracer):
         # At once: the next call may write where these values are.
         buffer[first : first + len(units)] = units.cpu().numpy()
 
-    def _buffer(self, index: int, dtype: torch.dtype) -> Float[np.ndarray, "sample unit"]:
+    def _buffer(self, place: Place, dtype: torch.dtype) -> Float[np.ndarray, "sample unit"]:
         """The array of a place; allocated with the first values, in their type."""
-        buffer = self._buffers[index]
-        if buffer is None:
+        if place.name not in self._buffers:
             kind = np.float32 if dtype == torch.float32 else np.float64
-            buffer = self._buffers[index] = np.empty(self._sizes[index], dtype=kind)
-        return buffer
+            self._buffers[place.name] = np.empty((self._samples, place.axes.units), dtype=kind)
+        return self._buffers[place.name]
 
 
 def _run(call: Forward, rows: Rows, plan: Plan, buffers: _ActivationBuffers, advance: Advance) -> None:
     size = max(1, min(BATCH, LARGEST_ACTIVATION // max(1, plan.largest)))
-    names = {place.step.partition(CALL_SEPARATOR)[0] for place in plan.hidden}
+    names = {place.name.partition(CALL_SEPARATOR)[0] for place in plan.hidden}
     modules = {name for name, _ in call.model.named_modules()}
     with traced_run(call.model, buffers, only=names if names <= modules else None):
         for first in range(0, len(rows), size):

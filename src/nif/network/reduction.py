@@ -31,11 +31,7 @@ class Reduction:
 
     @classmethod
     def of(cls, how: str, places: Sequence[Place]) -> Reduction:
-        """Check the choice, and find the grid that all layers share.
-
-        Raises:
-            InputError: The choice is unknown, or the grids of two layers do not align.
-        """
+        """Check the choice, and find the grid that all layers share."""
         if how not in CHOICES:
             raise InputError(
                 f"reduce is {how!r}; expected {', '.join(map(repr, CHOICES[:-1]))} or 'positions'."
@@ -79,11 +75,8 @@ class Reduction:
 def _aligned(place: Place, coarsest: Place) -> None:
     fine, coarse = place.axes.grid, coarsest.axes.grid
     if len(fine) != len(coarse) or any(many % few for many, few in zip(fine, coarse, strict=True)):
+        shown = [f"{layer.name!r} ({'x'.join(map(str, layer.axes.grid))})" for layer in (place, coarsest)]
         raise InputError(
-            f"Positions of layers {place.name!r} ({_shown(fine)}) and {coarsest.name!r} ({_shown(coarse)}) "
-            "do not align: neither is a multiple of the other. Use reduce='mean', or other layers."
+            f"Positions of layers {shown[0]} and {shown[1]} do not align: neither is a multiple of the "
+            "other. Use reduce='mean', or other layers."
         )
-
-
-def _shown(grid: tuple[int, ...]) -> str:
-    return "x".join(map(str, grid))

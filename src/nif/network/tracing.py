@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -24,15 +26,16 @@ from nif.network.operators import (
     RECURRENT,
     function_name,
     hides_functions,
-    is_nonlinear,
+    operator_of,
 )
+from nif.network.unit_maps import Call, tensors_in
 
 CALL_SEPARATOR = "#"
 """Between a name and its number when a module is called more than once: ``relu``, ``relu#2``."""
 
 
 class Tracer:
-    """What is called with the steps of a run; does nothing by itself.
+    """Is called with the steps of a run; does nothing by itself.
 
     Attributes:
         inside: Name of the module that is running, the innermost one.
@@ -43,21 +46,19 @@ class Tracer:
     def step(self, name: str, kind: str, given: Any, returned: Any, *, nonlinear: bool) -> None:
         """A module, or a non-linear function, has been called."""
 
-    def function(self, function: Any, given: Any, returned: Any) -> None:
+    def called(self, call: Call) -> None:
         """Any torch function has been called; for a non-linear one `step` is called too."""
+
+    def axis_of(self, values: Tensor) -> int | None:
+        """The axis of the units of a tensor; None where they are not followed."""
 
 
 @contextmanager
 def traced_run(model: nn.Module, watcher: Tracer, *, only: Collection[str] | None = None) -> Iterator[None]:
-    """Tell `watcher` of what the model does inside.
-
-    Args:
-        model: It is run inside.
-        watcher: Is told.
-        only: Names of modules to tell of, which takes less time; of all modules and functions if None.
+    """Call `watcher` with every step of a model that is run inside, or with modules of some names only.
 
     Raises:
-        InputError: The model does not take the data; names the module that failed and what it was given.
+        InputError: The model does not take the data; names the module that failed and what it was passed.
     """
     run = _Run(model, watcher)
     with _hooks(model, run, only), _plain():
@@ -78,17 +79,20 @@ class _Run(TorchFunctionMode):
         self._root = model
         self._watcher = watcher
         self._modules = frozenset(name for name, _ in model.named_modules())
-        self._inside: list[_Call] = []
+        self._inside: list[_Running] = []
         self._calls: Counter[str] = Counter()
         self._own = False  # what a watcher itself calls is not part of the run
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         returned = function(*args, **(kwargs or {}))
         if not self._own:
-            name = function_name(function)
-            given = (args, kwargs)
-            self._watcher.function(function, given, returned)
-            if is_nonlinear(name):
+            name, given = function_name(function), (args, kwargs)
+            read = tensors_in(given)
+            written = tensors_in(returned) or (read[:1] if name == "__setitem__" else [])
+            axes = tuple(map(self._watcher.axis_of, read))
+            call = Call(name, function, tuple(args), kwargs or {}, tuple(read), axes, tuple(written))
+            self._watcher.called(call)
+            if operator_of(name).nonlinear:
                 self._nonlinear_function(name, given, returned)
         return returned
 
@@ -102,10 +106,10 @@ class _Run(TorchFunctionMode):
             )
         if not self._inside:
             self._calls.clear()  # the next batch begins
-        self._inside.append(_Call(name, module, hides_functions(module, self._root), args))
+        self._inside.append(_Running(name, module, hides_functions(module, self._root), args))
         self._watcher.inside = name
 
-    def leave(self, module: nn.Module, given: Any, returned: Any) -> None:
+    def leave(self, module: nn.Module, args: Any, kwargs: Any, returned: Any) -> None:
         if self._own:
             return
         call = self._inside.pop()
@@ -115,18 +119,18 @@ class _Run(TorchFunctionMode):
         if call.module is self._root:
             return
         nonlinear = isinstance(call.module, NONLINEAR_MODULES) or call.called_nonlinear
-        self._step(call.name, type(call.module).__name__, given, returned, nonlinear=nonlinear)
+        self._step(call.name, type(call.module).__name__, (args, kwargs), returned, nonlinear=nonlinear)
 
     def failed(self, error: Exception) -> str:
         """One sentence on where and why the run broke off."""
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         where = self._inside[-1] if self._inside else None
         if where is None or where.module is self._root:
-            return f"The model can not be run on these data: {reason}. Give inputs as it was trained on."
+            return f"The model failed on these data: {reason}. Pass inputs in the form it was trained on."
         shapes = ", ".join(str(list(part.shape)) for part in where.args if isinstance(part, Tensor))
         return (
-            f"The model can not be run on these data: module {where.name!r}, {where.module}, was given "
-            f"{shapes or 'no tensor'}: {reason}. Give inputs as the model was trained on."
+            f"The model failed on these data: module {where.name!r}, {where.module}, was given "
+            f"{shapes or 'no tensor'}: {reason}. Pass inputs in the form the model was trained on."
         )
 
     def _nonlinear_function(self, name: str, given: Any, returned: Any) -> None:
@@ -149,32 +153,25 @@ class _Run(TorchFunctionMode):
             self._own = False
 
 
-class _Call:
+@dataclass
+class _Running:
     """A module that is running."""
 
-    def __init__(self, name: str, module: nn.Module, whole: bool, args: Any) -> None:
-        self.name = name
-        self.module = module
-        self.whole = whole
-        self.args = args
-        self.called_nonlinear = False
+    name: str
+    module: nn.Module
+    whole: bool
+    args: Any
+    called_nonlinear: bool = False
 
 
 @contextmanager
 def _hooks(model: nn.Module, run: _Run, only: Collection[str] | None) -> Iterator[None]:
-    def before(name: str) -> Callable[..., None]:
-        return lambda module, args: run.enter(name, module, args)
-
-    def after(module: nn.Module, args: Any, kwargs: Any, returned: Any) -> None:
-        run.leave(module, (args, kwargs), returned)
-
     handles: list[RemovableHandle] = []
     try:
         for name, module in model.named_modules():
-            if only is not None and name not in only and module is not model:
-                continue
-            handles.append(module.register_forward_pre_hook(before(name)))
-            handles.append(module.register_forward_hook(after, with_kwargs=True))
+            if only is None or name in only or module is model:
+                handles.append(module.register_forward_pre_hook(partial(run.enter, name)))
+                handles.append(module.register_forward_hook(run.leave, with_kwargs=True))
         yield
     finally:
         for handle in handles:
@@ -195,13 +192,7 @@ def _plain() -> Iterator[None]:
 
 @contextmanager
 def unfused() -> Iterator[None]:
-    """Inside, encoders run their modules one by one: a fused kernel calls no module, and no hook.
-
-    Example:
-        >>> with unfused():
-        ...     torch.backends.mha.get_fastpath_enabled()
-        False
-    """
+    """Inside, encoders run their modules one by one: a fused kernel calls no module, and no hook."""
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:

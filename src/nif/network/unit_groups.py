@@ -54,14 +54,14 @@ class UnitGroups:
         """The smallest number among the units that each unit is removed with."""
         if self._groups is None:
             pairs = np.concatenate([np.zeros((2, 0), dtype=np.int64), *self._pairs], axis=1)
-            joined = coo_array((np.ones(pairs.shape[1], dtype=bool), tuple(pairs)), (self.count, self.count))
-            _, group = connected_components(joined, directed=False)
+            links = coo_array((np.ones(pairs.shape[1], dtype=bool), tuple(pairs)), (self.count, self.count))
+            _, group = connected_components(links, directed=False)
             _, smallest = np.unique(group, return_index=True)
             self._groups = smallest[group]
         return np.asarray(self._groups[units], dtype=np.int64)
 
     def has_fixed_width(self, units: UnitIds) -> Bool[np.ndarray, " unit"]:
-        """Whether the unit, or one that is removed with it, can not be cut out."""
+        """Whether the unit, or one that is removed with it, cannot be cut out."""
         return self._are_in(self._fixed, units)
 
     def is_output(self, units: UnitIds) -> Bool[np.ndarray, " unit"]:

@@ -81,10 +81,10 @@ def union(maps: Sequence[UnitMap]) -> UnitMap:
     first, *others = maps
     if not others:
         return first
-    places = {(each.axis_before, each.axis_after) for each in maps}
-    sources = [each.source for each in maps if each.source is not None]
+    places = {(path.axis_before, path.axis_after) for path in maps}
+    sources = [path.source for path in maps if path.source is not None]
     if len(sources) < len(maps) or len(places) > 1:
-        known = any(each.mixes for each in maps) or len(sources) == len(maps)
+        known = any(path.mixes for path in maps) or len(sources) == len(maps)
         unknown = () if known else _names(*maps)
         return mixed(first.axis_before, first.axis_after, first.before, unknown)
     return replace(first, source=_distinct(np.concatenate(sources)))
@@ -98,7 +98,7 @@ def _every(units: int) -> Int[np.ndarray, "1 unit"]:
 
 
 def _names(*maps: UnitMap) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for each in maps for name in each.unknown))
+    return tuple(dict.fromkeys(name for path in maps for name in path.unknown))
 
 
 def _distinct(source: Int[np.ndarray, "origin after"]) -> Int[np.ndarray, "origin after"]:
@@ -158,12 +158,7 @@ Mapped: TypeAlias = Callable[[Call, int, int], UnitMap | None]
 
 
 def tensors_in(given: Any) -> list[Tensor]:
-    """All tensors in nested tuples, lists and mappings.
-
-    Example:
-        >>> len(tensors_in((torch.ones(1), {"mask": [torch.ones(2), None]})))
-        2
-    """
+    """All tensors in nested tuples, lists and mappings."""
     if isinstance(given, Tensor):
         return [given]
     if isinstance(given, Mapping):
@@ -203,8 +198,8 @@ def first_aligned(call: Call, place: int, result: int) -> UnitMap | None:
 
 def fixed_aligned(call: Call, place: int, result: int) -> UnitMap | None:
     """The same of a function that asks at which place a number is."""
-    found = first_aligned(call, place, result)
-    return None if found is None else replace(found, fixed=True)
+    path = first_aligned(call, place, result)
+    return None if path is None else replace(path, fixed=True)
 
 
 def by_channel(call: Call, place: int, result: int) -> UnitMap | None:
@@ -213,11 +208,9 @@ def by_channel(call: Call, place: int, result: int) -> UnitMap | None:
     positions = next((int(size) for size in "123" if f"{size}d" in call.name), before.ndim - 2)
     axis = call.axis(place)
     kept = before.ndim == after.ndim and before.shape[axis] == after.shape[axis]
-    return (
-        identity(axis, axis, call.units(place))
-        if place == 0 and kept and axis < before.ndim - positions
-        else None
-    )
+    if place or not kept or axis >= before.ndim - positions:
+        return None
+    return identity(axis, axis, call.units(place))
 
 
 def on_channels(call: Call, place: int, result: int) -> UnitMap | None:
@@ -264,18 +257,18 @@ def moved(call: Call, place: int, result: int) -> UnitMap | None:
 
 def picked(call: Call, place: int, result: int) -> UnitMap | None:
     """Of a function that moves some numbers, such as those at an index."""
-    found = moved(call, place, result)
-    if found is None or found.source is None:
+    path = moved(call, place, result)
+    if path is None or path.source is None:
         return None
-    same = np.array_equal(found.source, _every(call.units(place)))
-    return replace(found, fixed=not same)
+    same = np.array_equal(path.source, _every(call.units(place)))
+    return replace(path, fixed=not same)
 
 
 def chunked(call: Call, place: int, result: int) -> UnitMap | None:
     """Of pieces that stay equal if the units at one place of all are removed together."""
-    found = picked(call, place, result)
+    path = picked(call, place, result)
     equal = {part.shape for part in call.written} == {call.written[0].shape}
-    return replace(found, fixed=False, tied=True) if found is not None and found.fixed and equal else found
+    return replace(path, fixed=False, tied=True) if path is not None and path.fixed and equal else path
 
 
 def padded(call: Call, place: int, result: int) -> UnitMap | None:
@@ -284,10 +277,10 @@ def padded(call: Call, place: int, result: int) -> UnitMap | None:
         return None
     mode = call.argument(2, "mode", "constant")
     plain = replace(call, args=(call.args[0], call.argument(1, "pad")), kwargs={"mode": mode})
-    found = _traced(plain, {0: _numbered(call.read[0], call.axis(0))}, place, result)
-    if found is None or found.source is None:
+    path = _traced(plain, {0: _numbered(call.read[0], call.axis(0))}, place, result)
+    if path is None or path.source is None:
         return None
-    return replace(found, fixed=mode != "constant" and found.source.shape[1] != call.units(0))
+    return replace(path, fixed=mode != "constant" and path.source.shape[1] != call.units(0))
 
 
 def joined(call: Call, place: int, result: int) -> UnitMap | None:
@@ -302,8 +295,8 @@ def reaches(call: Call, place: int, result: int, axis: int) -> Bool[np.ndarray, 
         other: torch.full(read.shape, float(other == place), device=read.device)
         for other, read in enumerate(call.read)
     }
-    found = call.on(filled)[result].movedim(axis, 0).flatten(1)
-    return np.asarray(found.any(1).cpu())
+    arrived = call.on(filled)[result].movedim(axis, 0).flatten(1)
+    return np.asarray(arrived.any(1).cpu())
 
 
 def _numbered(values: Tensor, axis: int) -> Tensor:

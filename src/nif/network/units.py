@@ -13,11 +13,16 @@ from torch import Tensor, nn
 
 from nif.core.random import same_random_state
 from nif.network.forward import Forward, Inputs, every_output
-from nif.network.operators import BY_NAME, Effect, Operator, is_own_activation
-from nif.network.tracing import CALL_SEPARATOR, traced_run, unfused
+from nif.network.operators import (
+    Effect,
+    is_own_activation,
+    maps_to,
+    operator_of,
+    treats_numbers_apart,
+)
+from nif.network.tracing import CALL_SEPARATOR, Tracer, traced_run, unfused
 from nif.network.unit_groups import UnitGroups, UnitIds
 from nif.network.unit_maps import Call, UnitMap, aligned, reaches, tensors_in
-from nif.network.unit_tracer import UnitTracer, is_constant, maps_to, treats_numbers_apart
 from nif.network.weights import Weighted
 
 ONE_A_CHANNEL = (nn.modules.batchnorm._BatchNorm, nn.modules.instancenorm._InstanceNorm, nn.PReLU)
@@ -52,13 +57,6 @@ def unit_weights(call: Forward, example: Inputs) -> UnitWeights:
     Units that an operator mixes, or that it is not known to keep apart, keep their number: they can be
     zeroed and are not cut out.
 
-    Args:
-        call: Runs the model, which is in eval mode and not changed.
-        example: A few rows of data.
-
-    Raises:
-        InputError: The model does not take the example.
-
     Example:
         >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
         >>> weights = unit_weights(Forward(net), (torch.zeros(1, 2),))
@@ -71,12 +69,13 @@ def unit_weights(call: Forward, example: Inputs) -> UnitWeights:
     return tracer.finished(every_output(returned))
 
 
-class _WeightTracer(UnitTracer):
+class _WeightTracer(Tracer):
     """Notes the units of every tensor, and the weights on the way."""
 
     def __init__(self, model: nn.Module) -> None:
-        super().__init__()
         self.weights = UnitWeights()
+        self._alive: list[Tensor] = []
+        """All tensors, so that no address is used twice."""
         self._modules = dict(model.named_modules())
         self._owners = {
             id(tensor): name
@@ -96,17 +95,19 @@ class _WeightTracer(UnitTracer):
     def called(self, call: Call) -> None:
         if not call.written:
             return
-        operator = BY_NAME.get(call.name)
+        self._alive += call.written
+        operator = operator_of(call.name)
         for values in call.written:
             if all(values is not read for read in call.read):
                 self._units.pop(id(values), None)
-        if operator is not None and operator.effect is Effect.LINEAR:
+        if operator.effect is Effect.LINEAR:
             self._linear(call)
-        elif operator is not None and operator.weights_for_units:
+        elif operator.weights_for_units:
             self._scaled(call)
         else:
+            after = [self._after(call, result) for result in range(len(call.written))]
             self._use_weights(call)
-            for values, units in [self._after(call, result, operator) for result in range(len(call.written))]:
+            for values, units in zip(call.written, after, strict=True):
                 self._note(values, units)
 
     def step(self, name: str, kind: str, given: Any, returned: Any, *, nonlinear: bool) -> None:
@@ -209,7 +210,7 @@ class _WeightTracer(UnitTracer):
         return self.weights.per_channel.setdefault(name, units)
 
     def _of_its_own(self, name: str, count: int) -> UnitIds:
-        """New units of a module that can zero them, and that can not be cut."""
+        """New units of a module that can zero them, and that cannot be cut."""
         units = self.weights.per_channel.setdefault(name, self.weights.groups.new(count))
         self._kept.append((name, units))
         return units
@@ -225,7 +226,7 @@ class _WeightTracer(UnitTracer):
             return
         self._keep_width((given,))
         weight = call.argument(2, "weight")
-        over_units = BY_NAME[call.name].effect is Effect.MIX and getattr(weight, "ndim", 0) == 1
+        over_units = operator_of(call.name).effect is Effect.MIX and getattr(weight, "ndim", 0) == 1
         if over_units and name is not None and getattr(self._modules[name], "weight", None) is weight:
             axis = 1 if call.name == "group_norm" else after.ndim - 1
             self._note(after, (axis, self._of_its_own(name, after.shape[axis])))
@@ -247,57 +248,47 @@ class _WeightTracer(UnitTracer):
             return None
         return axis, units
 
-    def _after(
-        self, call: Call, result: int, operator: Operator | None
-    ) -> tuple[Tensor, tuple[int, UnitIds] | None]:
-        """The units of one result, from those of all that was read."""
+    def _after(self, call: Call, result: int) -> tuple[int, UnitIds] | None:
+        """The axis and the units of one result, from those of all that was read."""
         after, maps = call.written[result], maps_to(call, result)
-        if is_constant(call.name):  # as wide as what gave it its shape
-            same = maps and call.read[0].shape == after.shape
-            return after, self._units.get(id(call.read[0])) if same else None
+        if operator_of(call.name).effect is Effect.CONSTANT:  # as wide as what gave it its shape
+            return self._units.get(id(call.read[0])) if maps and call.read[0].shape == after.shape else None
         if not maps:
-            return after, None
-        axes = {found.axis_after for found in maps.values()}
-        axis = next(iter(axes))
-        if not all(map(_is_copy, maps.values())) or len(axes) > 1 or axis is None:
+            return None
+        axis, *other_axes = {path.axis_after for path in maps.values()}
+        known = all(map(_is_copy, maps.values())) and not other_axes
+        if axis is None or not known or self._needs_width(call, result, maps, axis):
             self._keep_width(call.read)
-            return after, None
-        if self._needs_width(call, result, operator, maps, axis):
-            self._keep_width(call.read)
-            return after, None
-        return after, (axis, self._merged(call, result, maps, after.shape[axis]))
+            return None
+        return axis, self._merged(call, result, maps, after.shape[axis])
 
-    def _needs_width(
-        self, call: Call, result: int, operator: Operator | None, maps: Mapping[int, UnitMap], axis: int
-    ) -> bool:
-        """Whether a tensor whose units are not followed only fits the number of units there is."""
+    def _needs_width(self, call: Call, result: int, maps: Mapping[int, UnitMap], axis: int) -> bool:
+        """Whether a tensor whose units are not followed only fits the existing number of units."""
+        operator, after = operator_of(call.name), call.written[result]
         others = [place for place in range(len(call.read)) if place not in maps]
-        after = call.written[result]
-        if operator is None or not others:
-            return False
         if operator.unit_map is aligned:
             there = [axis - after.ndim + call.read[place].ndim for place in others]
             lengths = [call.read[place].shape[at] for place, at in zip(others, there, strict=True) if at >= 0]
             return any(length > 1 for length in lengths)
         if operator.effect is Effect.JOIN:
-            sources = [found.source for found in maps.values() if found.source is not None]
+            sources = [path.source for path in maps.values() if path.source is not None]
             from_units = (np.concatenate(sources) >= 0).any(0)
             return any((reaches(call, place, result, axis) & from_units).any() for place in others)
-        return operator.effect in (Effect.SPLIT, Effect.RESHAPE)
+        return bool(others) and operator.effect in (Effect.SPLIT, Effect.RESHAPE)
 
     def _merged(self, call: Call, result: int, maps: Mapping[int, UnitMap], count: int) -> UnitIds:
         """One number for each unit of a result; those that meet there are removed together."""
         groups, after = self.weights.groups, np.full(count, -1, dtype=np.int64)
-        for place, found in maps.items():
+        for place, path in maps.items():
             units = self._units[id(call.read[place])][1]
-            if found.fixed:
+            if path.fixed:
                 self._keep_width((call.read[place],))
-            if found.fixed and found.before == 1 < count:  # one unit is spread over all
+            if path.fixed and path.before == 1 < count:  # one unit is spread over all
                 continue
-            if found.tied and result:
+            if path.tied and result:
                 first = maps_to(call, 0)[place].source
-                groups.join(units[first[0]], units[found.source[0]])  # type: ignore[index]
-            for row in found.source:  # type: ignore[union-attr]
+                groups.join(units[first[0]], units[path.source[0]])  # type: ignore[index]
+            for row in path.source:  # type: ignore[union-attr]
                 fresh, again = (row >= 0) & (after < 0), (row >= 0) & (after >= 0)
                 groups.join(after[again], units[row[again]])
                 after[fresh] = units[row[fresh]]
@@ -307,6 +298,6 @@ class _WeightTracer(UnitTracer):
         return after
 
 
-def _is_copy(found: UnitMap) -> bool:
+def _is_copy(path: UnitMap) -> bool:
     """Whether every unit comes from one, or from several that can only be removed together."""
-    return found.source is not None and (len(found.source) == 1 or found.tied)
+    return path.source is not None and (len(path.source) == 1 or path.tied)

@@ -1,9 +1,10 @@
-"""What the layers of a network are given and give, batch by batch, as rows of a linear map."""
+"""Inputs and outputs of the layers of a network, batch by batch, as rows of a linear map."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
+from torch.utils.hooks import RemovableHandle
 
 from nif.network.forward import Inputs
 from nif.network.tracing import unfused
@@ -41,17 +43,18 @@ def calls(model: nn.Module, names: Iterable[str]) -> Iterator[Calls]:
     noted: Calls = {name: [] for name in names}
     running: set[str] = set()
 
-    def enter(name: str) -> torch.utils.hooks.RemovableHandle:
-        return model.get_submodule(name).register_forward_pre_hook(lambda *_: running.add(name))
+    def enter(name: str, *_: Any) -> None:
+        running.add(name)
 
-    def leave(name: str) -> torch.utils.hooks.RemovableHandle:
-        def note(_: nn.Module, given: Any, returned: Tensor) -> None:
-            running.discard(name)
-            noted[name].append((given[0], returned))
+    def leave(name: str, _: nn.Module, given: Any, returned: Tensor) -> None:
+        running.discard(name)
+        noted[name].append((given[0], returned))
 
-        return model.get_submodule(name).register_forward_hook(note)
-
-    handles = [add(name) for name in noted for add in (enter, leave)]
+    handles: list[RemovableHandle] = []
+    for name in noted:
+        module = model.get_submodule(name)
+        handles.append(module.register_forward_pre_hook(partial(enter, name)))
+        handles.append(module.register_forward_hook(partial(leave, name)))
     try:
         with unfused(), _FunctionalCalls(model, noted, running):
             yield noted
@@ -101,16 +104,9 @@ def features(module: Weighted, given: Tensor, channels: Tensor) -> Float[Tensor,
     return patches.transpose(1, 2).reshape(-1, patches.shape[1])
 
 
-def targets(module: Weighted, gives: Tensor) -> Float[Tensor, "row output"]:
-    """The outputs of a module in the order of the rows of `features`."""
-    if isinstance(module, nn.Linear):
-        return gives.reshape(-1, gives.shape[-1])
-    return gives.flatten(2).transpose(1, 2).reshape(-1, gives.shape[1])
-
-
-def channel_rows(module: Weighted, given: Tensor) -> Float[Tensor, "row channel"]:
-    """What a module is given, one row for every sample and position."""
-    channels_last = given if isinstance(module, nn.Linear) else given.flatten(2).transpose(1, 2)
+def channel_rows(module: Weighted, values: Tensor) -> Float[Tensor, "row channel"]:
+    """What a module reads or returns, one row for every sample and position, in the order of `features`."""
+    channels_last = values if isinstance(module, nn.Linear) else values.flatten(2).transpose(1, 2)
     return channels_last.reshape(-1, channels_last.shape[-1])
 
 
@@ -131,11 +127,6 @@ def some_of(model: nn.Module, inputs: Inputs, most: int = MOST_SAMPLES) -> Input
 def taps(module: Weighted) -> int:
     """Features that one channel gives: 1 for a Linear, the size of the kernel for a convolution."""
     return int(module.weight[0, 0].numel())
-
-
-def flat_weight(module: Weighted) -> Float[Tensor, "output feature"]:
-    """The weight as the matrix that multiplies `features` of all channels."""
-    return module.weight.flatten(1)
 
 
 def columns_of(channels: UnitIds, taps_each: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""Let the layers that read removed units make up for them, from the units that stay.
+"""Compensate for removed units in the layers that read them.
 
 Nothing is trained: each layer gets new weights once, in closed form, in the order in which the network runs.
 """
@@ -8,26 +8,23 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from itertools import dropwhile
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from nif.network.forward import Forward, Inputs, batches
+from nif.network.forward import batches
 from nif.network.unit_groups import UnitIds
-from nif.network.units import UnitWeights
 from nif.network.weights import (
     Weighted,
     calls,
     channel_rows,
     columns_of,
     features,
-    flat_weight,
     some_of,
     taps,
-    targets,
     weighted,
 )
 from nif.pruning.least_squares import Moments
@@ -40,72 +37,46 @@ ROWS_PER_FEATURE = 60
 FEWEST_ROWS = 20_000
 
 
-@dataclass(frozen=True, eq=False)
-class CompensationProblem:
-    """What a compensation works on.
-
-    Attributes:
-        call: Runs the network before pruning.
-        pruned: The network whose removed units have been silenced; its weights are changed.
-        weights: Of both.
-        removed: Labels of the removed units.
-        inputs: Rows of data.
-    """
-
-    call: Forward
-    pruned: nn.Module
-    weights: UnitWeights
-    removed: UnitIds
-    inputs: Inputs
-
-    @property
-    def original(self) -> nn.Module:
-        """The network before pruning."""
-        return self.call.model
+Compensation = Callable[[PruningProblem, nn.Module, UnitIds], None]
+"""``compensation(problem, pruned, removed)`` changes the weights of a network with zeroed units."""
 
 
-Compensation = Callable[[CompensationProblem], None]
+def nothing(problem: PruningProblem, pruned: nn.Module, removed: UnitIds) -> None:
+    """Only zero the columns that read removed units."""
+    for name, gone in _readers(problem, removed).items():
+        _drop_columns(weighted(pruned, name), gone)
 
 
-def nothing(repair: CompensationProblem) -> None:
-    """Only take away the columns that read removed units."""
-    for name, gone in _readers(repair).items():
-        _drop_columns(weighted(repair.pruned, name), gone)
-
-
-def mean(repair: CompensationProblem) -> None:
+def mean(problem: PruningProblem, pruned: nn.Module, removed: UnitIds) -> None:
     r"""Fold the mean of each removed unit into the bias of the layers that read it; exact for constant units.
 
     .. math:: b' = b + \sum_{i \text{ removed}} W_i \, E[x_i]
 
-    Before a convolution with zero padding even a constant is not made up for at the border.
+    Before a convolution with zero padding even a constant is not compensated for at the border.
     """
-    gone = _readers(repair)
-    for name, average in _mean_inputs(repair, gone).items():
-        module = weighted(repair.pruned, name)
+    gone = _readers(problem, removed)
+    for name, average in _mean_inputs(problem, gone).items():
+        module = weighted(pruned, name)
         weight = module.weight.double()[:, torch.from_numpy(gone[name])]
         _add_bias(module, weight.flatten(2).sum(-1) @ average if weight.ndim > 2 else weight @ average)
         _drop_columns(module, gone[name])
 
 
-def linear(repair: CompensationProblem) -> None:
+def linear(problem: PruningProblem, pruned: nn.Module, removed: UnitIds) -> None:
     r"""Refit every layer behind a removed unit to the outputs it had, from what it reads now.
 
     .. math:: \min_{V, c} \; E \lVert W x + b - V \tilde x - c \rVert^2 + \lambda \lVert V - W_K \rVert^2
 
-    x is what the layer read in the original network, :math:`\tilde x` what is left of it in the pruned one.
-    Where only this layer lost units, :math:`V = W_K + W_R A` with A the least-squares prediction of the
-    removed units from the kept ones; behind other refitted layers it also takes back what those could not
-    make up for. The ridge, which the data choose, keeps V near the kept weights :math:`W_K` where they do not
-    determine it.
+    x is the input of the layer in the original network, :math:`\tilde x` that in the pruned one. Where only
+    this layer lost units, :math:`V = W_K + W_R A` with A the least-squares prediction of the removed units
+    from the kept ones; behind other refitted layers it also corrects their errors. The ridge, which the data
+    choose, keeps V near the kept weights :math:`W_K` where they do not determine it.
     """
-    changed = False
-    for name, reads in repair.weights.columns.items():
-        gone = np.flatnonzero(lost(repair.weights, reads, repair.removed))
-        changed = changed or len(gone) > 0
-        if changed:
-            _drop_columns(weighted(repair.pruned, name), gone)
-            _refit(repair, name, np.setdiff1d(np.arange(len(reads)), gone))
+    gone = _readers(problem, removed)
+    for name in dropwhile(lambda name: name not in gone, columns := problem.weights.columns):
+        places = gone.get(name, removed[:0])
+        _drop_columns(weighted(pruned, name), places)
+        _refit(problem, pruned, name, np.setdiff1d(np.arange(len(columns[name])), places))
 
 
 COMPENSATIONS: dict[str | None, Compensation] = {"mean": mean, "linear": linear, None: nothing}
@@ -113,36 +84,34 @@ COMPENSATIONS: dict[str | None, Compensation] = {"mean": mean, "linear": linear,
 
 @torch.no_grad()
 def compensate_removed(problem: PruningProblem, removed: UnitIds) -> nn.Module:
-    """A copy of the network with the removed units silent and made up for; its tensors are still whole."""
+    """A copy of the network with the removed units zeroed and compensated for, its tensors still whole."""
     pruned = copy.deepcopy(problem.model)
     unshare_weights(pruned)
     zero_units(pruned, problem.weights, removed)
-    COMPENSATIONS[problem.compensate](
-        CompensationProblem(problem.call, pruned, problem.weights, removed, problem.inputs)
-    )
+    COMPENSATIONS[problem.compensate](problem, pruned, removed)
     return pruned
 
 
-def _readers(repair: CompensationProblem) -> dict[str, UnitIds]:
+def _readers(problem: PruningProblem, removed: UnitIds) -> dict[str, UnitIds]:
     """The layers that read removed units, with the places where they read them."""
-    found = {
-        name: np.flatnonzero(lost(repair.weights, reads, repair.removed))
-        for name, reads in repair.weights.columns.items()
+    places = {
+        name: np.flatnonzero(lost(problem.weights, reads, removed))
+        for name, reads in problem.weights.columns.items()
     }
-    return {name: gone for name, gone in found.items() if len(gone)}
+    return {name: gone for name, gone in places.items() if len(gone)}
 
 
 def _mean_inputs(
-    repair: CompensationProblem, channels: dict[str, UnitIds]
+    problem: PruningProblem, channels: dict[str, UnitIds]
 ) -> dict[str, Float[Tensor, " channel"]]:
     """Mean input of each layer in the original network, over samples and positions."""
     sums: dict[str, Tensor] = {}
     rows: dict[str, int] = {}
-    with calls(repair.original, channels) as noted:
-        for piece in batches(repair.call, repair.inputs):
-            repair.call.all_outputs(piece)
+    with calls(problem.model, channels) as noted:
+        for piece in batches(problem.call, problem.inputs):
+            problem.call.all_outputs(piece)
             for name, seen in noted.items():
-                module, index = weighted(repair.original, name), torch.from_numpy(channels[name])
+                module, index = weighted(problem.model, name), torch.from_numpy(channels[name])
                 for given, _ in seen:
                     flat = channel_rows(module, given)[:, index].double()
                     sums[name] = sums.get(name, torch.zeros(())) + flat.sum(0)
@@ -151,29 +120,29 @@ def _mean_inputs(
     return {name: total / rows[name] for name, total in sums.items()}
 
 
-def _refit(repair: CompensationProblem, name: str, stays: UnitIds) -> None:
-    """Give one layer the weights that best bring back its outputs from the channels that stay."""
-    module = weighted(repair.pruned, name)
+def _refit(problem: PruningProblem, pruned: nn.Module, name: str, stays: UnitIds) -> None:
+    """Fit the weights of one layer to its former outputs, from the channels that stay."""
+    module = weighted(pruned, name)
     columns = columns_of(stays, taps(module))
-    change, shift = _moments(repair, name, stays).solve()
-    weight = flat_weight(module).double()
+    change, shift = _moments(problem, pruned, name, stays).solve()
+    weight = module.weight.flatten(1).double()
     weight[:, columns] += change.T.to(weight.device)
     module.weight.copy_(weight.reshape(module.weight.shape))
     _add_bias(module, shift)
 
 
-def _moments(repair: CompensationProblem, name: str, stays: UnitIds) -> Moments:
+def _moments(problem: PruningProblem, pruned: nn.Module, name: str, stays: UnitIds) -> Moments:
     """Of what a layer reads in the pruned network, and of the outputs that it lacks there."""
-    module, channels = weighted(repair.pruned, name), torch.from_numpy(stays)
-    inputs = some_of(repair.original, repair.inputs)
+    module, channels = weighted(pruned, name), torch.from_numpy(stays)
+    inputs = some_of(problem.model, problem.inputs)
     share = max(FEWEST_ROWS, ROWS_PER_FEATURE * len(stays) * taps(module)) / len(inputs[0])
     moments, drawn = Moments(), torch.Generator().manual_seed(0)
-    with calls(repair.original, [name]) as before, calls(repair.pruned, [name]) as after:
-        for piece in batches(repair.call, inputs, size=256):
-            repair.call.all_outputs(piece)
-            repair.call.with_model(repair.pruned).all_outputs(piece)
+    with calls(problem.model, [name]) as before, calls(pruned, [name]) as after:
+        for piece in batches(problem.call, inputs, size=256):
+            problem.call.all_outputs(piece)
+            problem.call.with_model(pruned).all_outputs(piece)
             for (_, wanted), (given, gives) in zip(before[name], after[name], strict=True):
-                missing = targets(module, wanted - gives)
+                missing = channel_rows(module, wanted - gives)
                 # Of a layer that reads removed units only, nothing but the mean is left.
                 x = features(module, given, channels) if len(stays) else missing[:, :0]
                 chosen = torch.randperm(len(x), generator=drawn)[: math.ceil(share * len(piece[0]))]

@@ -50,10 +50,6 @@ def outputs(call: Forward, inputs: Inputs) -> Outputs:
     Raises:
         InputError: The model does not take these inputs, returns several tensors of which none is selected,
             or returns NaN or infinity in the selected one.
-
-    Example:
-        >>> outputs(Forward(torch.nn.Flatten()), (torch.ones(2, 3),)).chosen.shape
-        (2, 3)
     """
     with preserved(call.model):
         try:
@@ -92,14 +88,12 @@ class Criterion:
     """Compares networks on one set of data: accuracy with labels, else the largest change of an output.
 
     Attributes:
-        inputs: Rows to evaluate on.
         labels: Index of the right class of each row; None where the data have no classes.
         reference: Outputs of the network before pruning.
         decision: What the selected output stands for.
         precision: Relative size of the steps between numbers of the type of the weights.
     """
 
-    inputs: Inputs
     labels: Int64[np.ndarray, " sample"] | None
     reference: Outputs
     decision: Decision
@@ -114,10 +108,6 @@ class Criterion:
     def before(self) -> float:
         """The value of the network before pruning."""
         return self.value(self.reference)
-
-    def outputs(self, call: Forward) -> Outputs:
-        """Of any network on these rows."""
-        return outputs(call, self.inputs)
 
     def value(self, outputs: Outputs) -> float:
         """The fraction of rows that are right, or the largest absolute change of any output."""
@@ -137,13 +127,7 @@ class Criterion:
         return all(change <= limit for change, limit in zip(changes(outputs, other), limits, strict=True))
 
     def rounding(self, values: np.ndarray) -> float:
-        """The change of an output that counts as none: additions in another order can make it.
-
-        Example:
-            >>> values = np.array([[0.5, -20.0]])
-            >>> criterion_for(Forward(torch.nn.Identity()), (torch.zeros(1, 2),), None).rounding(values)
-            0.0002
-        """
+        """The change of an output that counts as none: additions in another order can make it."""
         relative = max(ROUNDING, STEPS * self.precision)
         return relative * max(1.0, float(np.abs(values[np.isfinite(values)]).max(initial=0.0)))
 
@@ -166,13 +150,7 @@ class Criterion:
 
 
 def changes(outputs: Outputs, reference: Outputs) -> list[float]:
-    """The largest absolute change of each output, the selected one first.
-
-    Example:
-        >>> ones = np.ones((1, 2))
-        >>> changes(Outputs(2 * ones, (ones[0],)), Outputs(ones, (ones[0],)))
-        [1.0, 0.0]
-    """
+    """The largest absolute change of each output, the selected one first."""
     return [_change(*pair) for pair in zip(outputs.every, reference.every, strict=True)]
 
 
@@ -189,22 +167,14 @@ def _change(values: np.ndarray, before: np.ndarray) -> float:
 def criterion_for(call: Forward, inputs: Inputs, labels: Any, model: Any = None) -> Criterion:
     """The criterion for this network and these data: accuracy where labels are classes of the model.
 
-    Args:
-        call: Runs the network before pruning.
-        inputs: Rows that it takes.
-        labels: A class for each row (an index, or one of the model's `classes_`); None, or real numbers, for
-            data without classes.
-        model: The object that the user passed, of which `classes_` of scikit-learn are read.
+    Labels are an index or one of the model's `classes_` for each row; None, or real numbers, for data without
+    classes. `model` is the object that the user passed, of which `classes_` of scikit-learn are read.
 
     Raises:
         InputError: Labels of another length, of a single class, or that are no class of this model.
 
     Example:
-        >>> call = Forward(torch.nn.Identity())
-        >>> criterion_for(call, (torch.eye(2),), np.array([0, 0]))
-        Traceback (most recent call last):
-        nif.InputError: The labels contain a single class, ...
-        >>> criterion = criterion_for(call, (torch.eye(2),), np.array([0, 1]))
+        >>> criterion = criterion_for(Forward(torch.nn.Identity()), (torch.eye(2),), np.array([0, 1]))
         >>> criterion.name, criterion.before
         ('accuracy', 1.0)
     """
@@ -217,4 +187,4 @@ def criterion_for(call: Forward, inputs: Inputs, labels: Any, model: Any = None)
             "or data without labels."
         )
     precision = torch.finfo(device_and_dtype(call.model)[1]).eps
-    return Criterion(inputs, index, reference, decision, precision)
+    return Criterion(index, reference, decision, precision)

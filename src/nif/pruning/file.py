@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,7 @@ from torch import Tensor, nn
 
 from nif.core.errors import InputError
 from nif.core.files import whole_file
-from nif.network.adapters import make_plain
-from nif.network.network import Network
+from nif.pruning.problem import copied
 from nif.pruning.removal import Kept, shrink_to, unshare_weights
 from nif.pruning.size import plain
 
@@ -29,12 +28,7 @@ Shapes = dict[str, list[int]]
 
 
 def shapes_of(model: nn.Module) -> Shapes:
-    """Shapes of all tensors of the state dict.
-
-    Example:
-        >>> shapes_of(nn.Linear(3, 2))
-        {'weight': [2, 3], 'bias': [2]}
-    """
+    """Shapes of all tensors of the state dict."""
     return {name: list(tensor.shape) for name, tensor in model.state_dict().items()}
 
 
@@ -45,18 +39,7 @@ def save_pruned(
     original: Shapes,
     entries: Mapping[str, str] | None = None,
 ) -> None:
-    """Write weights and kept indices as one safetensors file; an old file stays whole until the new one is.
-
-    Args:
-        path: Of the file.
-        model: The pruned network.
-        kept: Indices kept of each tensor.
-        original: Shapes before.
-        entries: Further entries of the header.
-
-    Raises:
-        InputError: The path cannot be written.
-    """
+    """Write weights and kept indices as one safetensors file, with further entries of its header."""
     tensors = {WEIGHTS + name: tensor for name, tensor in plain(model).items()}
     for name, axes in kept.items():
         for axis, index in enumerate(axes):
@@ -81,7 +64,7 @@ def shrink(model: Any, path: str | os.PathLike[str]) -> nn.Module:
         InputError: The file cannot be read, is of another kind, or was saved for a different network.
 
     Example:
-        >>> import tempfile
+        >>> import copy, tempfile
         >>> import numpy as np
         >>> net = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.Linear(2, 1))
         >>> half = {"0.weight": (np.array([1]), np.arange(2)), "0.bias": (np.array([1]),),
@@ -94,8 +77,7 @@ def shrink(model: Any, path: str | os.PathLike[str]) -> nn.Module:
         Linear(in_features=2, out_features=1, bias=True)
     """
     tensors, original = _read(Path(path))
-    network = copy.deepcopy(Network.of(model).module)
-    make_plain(network)
+    network = copied(model)
     _same_network(shapes_of(network), original, path)
     weights = {
         name.removeprefix(WEIGHTS): value for name, value in tensors.items() if name.startswith(WEIGHTS)
@@ -107,13 +89,22 @@ def shrink(model: Any, path: str | os.PathLike[str]) -> nn.Module:
     return network
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], Shapes]:
+@contextmanager
+def opened(path: str | os.PathLike[str]) -> Iterator[Any]:
+    """A file of `Pruned.save`, open for reading."""
     try:
         with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+            yield file
     except (OSError, SafetensorError) as error:
-        raise InputError(f"Cannot read {path} ({error}); expected a file written by Pruned.save.") from error
+        raise InputError(
+            f"Cannot read {Path(path)} ({error}); expected a file written by Pruned.save."
+        ) from error
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], Shapes]:
+    with opened(path) as file:
+        header = file.metadata() or {}
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     if header.get("format") != FORMAT:
         raise InputError(f"{path} contains no pruned network; expected a file written by Pruned.save.")
     if int(header["version"]) > VERSION:

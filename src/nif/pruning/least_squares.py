@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 RIDGES = tuple(10 ** (half / 2) for half in range(-12, 1))
-"""Ridges that are tried, in shares of the mean variance of the features."""
+"""Ridges that are tried, as fractions of the mean variance of the features."""
 
 SHARE_ROUNDING = 1e-10
-"""Least ridge, in shares of the mean square of the features: smaller variances are rounding."""
-
-
-def _zero() -> Tensor:
-    return torch.zeros((), dtype=torch.float64)
+"""Least ridge, as a fraction of the mean square of the features: smaller variances are rounding."""
 
 
 @dataclass(eq=False)
@@ -33,11 +30,11 @@ class Moments:
     """
 
     rows: int = 0
-    x: Tensor = field(default_factory=_zero)
-    y: Tensor = field(default_factory=_zero)
-    xx: Tensor = field(default_factory=_zero)
-    xy: Tensor = field(default_factory=_zero)
-    yy: Tensor = field(default_factory=_zero)
+    x: Any = 0.0
+    y: Any = 0.0
+    xx: Any = 0.0
+    xy: Any = 0.0
+    yy: Any = 0.0
 
     def add(self, x: Float[Tensor, "row feature"], y: Float[Tensor, "row output"]) -> None:
         """Count these rows in; both in float64."""
@@ -50,15 +47,12 @@ class Moments:
         return self.xx / self.rows - torch.outer(self.x, self.x) / self.rows**2
 
     def solve(self) -> tuple[Float[Tensor, "feature output"], Float[Tensor, " output"]]:
-        r"""Least squares of y on x with an intercept, and with the ridge that foretells new rows best.
+        r"""Slopes and intercepts of a ridge regression of y on x, the ridge by generalized cross-validation.
 
         .. math:: V = (\Sigma_{xx} + \lambda I)^{-1} \Sigma_{xy}, \qquad c = E[y] - V^T E[x]
 
-        Of `RIDGES` the one is taken for which generalized cross-validation is least: the mean square left on
-        these rows, divided by the squared share of them that the fit does not use up.
-
-        Returns:
-            Slopes and intercepts.
+        The criterion is the mean square left on these rows, divided by the squared fraction of them that the
+        fit does not use up.
 
         References:
             Golub, Heath & Wahba (1979), Generalized cross-validation as a method for choosing a good ridge

@@ -1,4 +1,4 @@
-"""What is pruned: a copy of the network, which weights compute its units, and the units of the flow in it."""
+"""A copy of the network to prune, the weights that compute its units, and the units of the flow in it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from nif.network.network import Network
 from nif.network.preserve import preserved
 from nif.network.unit_groups import UnitIds
 from nif.network.units import UnitWeights, unit_weights
-from nif.pruning.criterion import Criterion, criterion_for
+from nif.pruning.criterion import Criterion, Outputs, criterion_for, outputs
 
 EXAMPLES = 2
 """Rows that are run to follow the units of the network."""
@@ -38,8 +38,8 @@ class PruningProblem:
         inputs: Rows of data, for each input of the network.
         criterion: Of any network on these rows.
         flags: Which modules of the user's network were in training mode.
-        whole: Why layers of the flow can not be pruned, by the layer's name.
-        compensate: How units that go will be made up for; rules may weigh by it.
+        whole: Why layers of the flow cannot be pruned, by the layer's name.
+        compensate: How removed units will be compensated for; rules may weigh by it.
     """
 
     call: Forward
@@ -57,36 +57,39 @@ class PruningProblem:
         """The network that `call` runs."""
         return self.call.model
 
+    def outputs(self, model: nn.Module) -> Outputs:
+        """Of another network, on the rows."""
+        return outputs(self.call.with_model(model), self.inputs)
+
+    def is_within(self, tolerance: float | None, model: nn.Module) -> bool:
+        """Whether the criterion of another network is within the tolerance."""
+        return tolerance is None or self.criterion.is_met(tolerance, self.outputs(model))
+
 
 def pruning_problem(
     model: Any, flow: Flow, data: Any, output: int | str | None = None, compensate: str | None = None
 ) -> PruningProblem:
-    """Copy the network, follow its units, and check that network, flow and data belong together.
-
-    Raises:
-        InputError: The model is of another type, the flow was measured on another
-            network, or the data do not fit.
-    """
-    network = _copied(model)
+    """Copy the network, follow its units, and check that network, flow and data belong together."""
+    network = copied(model)
     flags = {name: module.training for name, module in network.named_modules()}
     network.eval()
-    found = read(data, Signature.of(network))
-    if len(found) < FEWEST_SAMPLES:
+    rows = read(data, Signature.of(network))
+    if len(rows) < FEWEST_SAMPLES:
         raise InputError(
-            f"The data have {len(found)} rows; pruning is judged on {FEWEST_SAMPLES} or more. Give more rows."
+            f"The data have {len(rows)} rows; pruning is judged on {FEWEST_SAMPLES} or more. Pass more."
         )
-    call = Forward(network, found.names, output)
-    criterion = criterion_for(call, found.inputs, found.labels, model)
+    call = Forward(network, rows.names, output)
+    criterion = criterion_for(call, rows.inputs, rows.labels, model)
     _same_output(flow, criterion)
-    example = next(batches(call, found.inputs, EXAMPLES))
+    example = next(batches(call, rows.inputs, EXAMPLES))
     with preserved(network):
         weights = unit_weights(call, example)
     hidden, whole = _hidden(flow, weights)
-    return PruningProblem(call, weights, flow, hidden, found.inputs, criterion, flags, whole, compensate)
+    return PruningProblem(call, weights, flow, hidden, rows.inputs, criterion, flags, whole, compensate)
 
 
 def _same_output(flow: Flow, criterion: Criterion) -> None:
-    """The model must give a multiple of the units of the flow's last layer: one or more positions of each."""
+    """The model must return one or more positions of each unit of the flow's last layer."""
     gives, units = criterion.reference.chosen.shape[1], len(flow.layers[-1])
     if gives % units:
         raise InputError(
@@ -95,27 +98,28 @@ def _same_output(flow: Flow, criterion: Criterion) -> None:
         )
 
 
-def _copied(model: Any) -> nn.Module:
+def copied(model: Any) -> nn.Module:
+    """A copy of the module of a model, in which every layer holds the weights that it computes with."""
     try:
-        copied = copy.deepcopy(Network.of(model).module)
+        module = copy.deepcopy(Network.of(model).module)
     except (RuntimeError, TypeError) as error:
-        raise InputError(f"The model can not be copied ({error}); pruning works on a copy of it.") from error
-    make_plain(copied)
-    return copied
+        raise InputError(f"The model cannot be copied ({error}); pruning works on a copy of it.") from error
+    make_plain(module)
+    return module
 
 
 def _hidden(flow: Flow, weights: UnitWeights) -> tuple[dict[str, UnitIds], dict[str, str]]:
-    """Labels of the units of the hidden layers that can be pruned; why others can not be."""
-    found, whole = {}, {}
+    """Labels of the units of the hidden layers that can be pruned; why others cannot be."""
+    hidden, whole = {}, {}
     layers = [layer for layer in flow.layers[:-1] if layer.kind != "input"]
     for layer in layers:
         labels = weights.groups.of(_units(layer, weights)) if layer.name in weights.at else None
         if labels is None:
-            whole[layer.name] = "its units can not be followed to their weights"
+            whole[layer.name] = "its units cannot be traced to their weights"
         elif weights.groups.is_output(labels).any():
             whole[layer.name] = "the model returns its units"
         else:
-            found[layer.name] = labels
+            hidden[layer.name] = labels
     if layers and not any(layer.name in weights.at for layer in layers):
         names = ", ".join(layer.name for layer in layers)
         raise InputError(
@@ -123,7 +127,7 @@ def _hidden(flow: Flow, weights: UnitWeights) -> tuple[dict[str, UnitIds], dict[
             "make its units. Pass the model that the flow was measured on; if this is it, no layer of it can "
             "be pruned."
         )
-    return found, {name: f"Layer {name!r} is left whole: {why}." for name, why in whole.items()}
+    return hidden, {name: f"Layer {name!r} is left whole: {why}." for name, why in whole.items()}
 
 
 def _units(layer: Layer, weights: UnitWeights) -> UnitIds:

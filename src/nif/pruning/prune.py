@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from numbers import Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
 
 from nif.core.errors import InputError
 from nif.core.progress import progress as progress_bar
 from nif.flow.flow import Flow
 from nif.network.unit_groups import UnitIds
 from nif.pruning.compensation import COMPENSATIONS, compensate_removed
+from nif.pruning.criterion import Outputs
 from nif.pruning.file import shapes_of
 from nif.pruning.problem import PruningProblem, pruning_problem
 from nif.pruning.removal import Cut, cut_out
 from nif.pruning.result import Pruned
-from nif.pruning.rules import RULES
-from nif.pruning.rules.rule import Rule
+from nif.pruning.rules import Rule, chosen_rule
 from nif.pruning.selection import (
     Candidates,
     Remove,
@@ -80,6 +80,7 @@ def prune(
 
     Example:
         >>> import nif, torch
+        >>> from torch import nn
         >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
         >>> with torch.no_grad():
         ...     _ = net[0].weight[1].zero_()
@@ -90,43 +91,25 @@ def prune(
     """
     problem = pruning_problem(model, flow, data, output, _compensation(compensate, remove))
     check_remove(problem, remove)
-    _check_options(remove, rule, tolerance, alpha)
-    chosen = candidates(problem, remove, rule, alpha, seed)
-    evaluator = _Evaluator(problem, tolerance)
+    importance = chosen_rule(rule)
+    _check_options(remove, tolerance, alpha)
+    chosen = candidates(problem, remove, importance, alpha, seed)
     silent = isinstance(remove, str) and remove == "silent"
     search = largest_harmless_subset if silent else longest_harmless_prefix
+
+    def satisfies(units: UnitIds) -> bool:
+        return tolerance is None or problem.is_within(tolerance, compensate_removed(problem, units))
+
     with progress_bar("pruning", total=float(len(chosen.ordered)), shown=progress) as advance:
-        removed = search(chosen.ordered, evaluator.satisfies, advance)
-    zeroed = evaluator.network_without(removed)
+        removed = search(chosen.ordered, satisfies, advance)
+    zeroed = compensate_removed(problem, removed)
     smaller = cut_out(problem, zeroed, removed) if cut else Cut(zeroed, removed, {})
-    if not evaluator.within_tolerance(smaller.model):
+    if not problem.is_within(tolerance, smaller.model):
         note = (
             "Cutting changed the result by rounding; units were zeroed instead to stay within the tolerance."
         )
         smaller = Cut(zeroed, removed, {}, (note,))
     return _result(problem, chosen, removed, smaller, tolerance)
-
-
-class _Evaluator:
-    """Removes units and checks the tolerance."""
-
-    def __init__(self, problem: PruningProblem, tolerance: float | None) -> None:
-        self.problem, self.tolerance = problem, tolerance
-
-    def network_without(self, units: UnitIds) -> nn.Module:
-        """The network with these units zeroed and compensated for."""
-        return compensate_removed(self.problem, units)
-
-    def satisfies(self, units: UnitIds) -> bool:
-        """Whether the network without these units is within the tolerance."""
-        return self.tolerance is None or self.within_tolerance(self.network_without(units))
-
-    def within_tolerance(self, model: nn.Module) -> bool:
-        """Whether the criterion of this network is within the tolerance."""
-        criterion = self.problem.criterion
-        return self.tolerance is None or criterion.is_met(
-            self.tolerance, criterion.outputs(self.problem.call.with_model(model))
-        )
 
 
 def _result(
@@ -139,8 +122,7 @@ def _result(
     restored = _rows(problem, np.setdiff1d(np.concatenate([chosen.ordered, chosen.last]), units))
     last = np.isin(restored.pop("label"), chosen.last)
     restored["reason"] = np.where(last, "last unit of its layer", "exceeds the tolerance")
-    criterion, call = problem.criterion, problem.call.with_model(smaller.model)
-    after = criterion.outputs(call)
+    criterion, after = problem.criterion, problem.outputs(smaller.model)
     return Pruned(
         model=smaller.model,
         removed=removed,
@@ -149,41 +131,39 @@ def _result(
         score_after=criterion.value(after),
         score=criterion.name,
         size_before=size_of(problem.call, problem.inputs),
-        size_after=size_of(call, problem.inputs),
-        notes=(
-            *problem.whole.values(),
-            *_restored_note(chosen, units, criterion.labels is not None, tolerance),
-            *smaller.notes,
-            *_other_outputs_note(criterion.change_of_other_outputs(after)),
-        ),
+        size_after=size_of(problem.call.with_model(smaller.model), problem.inputs),
+        notes=tuple(_notes(problem, chosen, smaller, len(chosen.ordered) - len(units), after, tolerance)),
         kept=smaller.kept,
         original=shapes_of(problem.model),
     )
 
 
-def _restored_note(chosen: Candidates, units: UnitIds, accuracy: bool, tolerance: float | None) -> list[str]:
-    """Why nothing was removed, or less than was selected."""
-    count = len(chosen.ordered)
+def _notes(
+    problem: PruningProblem,
+    chosen: Candidates,
+    smaller: Cut,
+    left: int,
+    after: Outputs,
+    tolerance: float | None,
+) -> Iterator[str]:
+    """Layers that are left whole, units that are restored or zeroed, and changes outside of the criterion."""
+    criterion, count = problem.criterion, len(chosen.ordered)
+    yield from problem.whole.values()
     if not count:
-        return ["No units matched `remove`; nothing was removed."]
-    if len(units) == count:
-        return []
-    kept = "Nothing was removed" if not len(units) else f"{count - len(units)} units were restored"
-    effect = "lower accuracy" if accuracy else "change an output"
-    return [
-        f"{kept}: removing them would {effect} by more than tolerance={tolerance}. A larger tolerance "
-        "removes more; tolerance=None removes all."
-    ]
-
-
-def _other_outputs_note(change: float) -> list[str]:
-    """How far outputs changed to which the tolerance does not apply."""
-    if not change:
-        return []
-    return [
-        f"Outputs not used for the accuracy changed by up to {change:.3g}. Pass data without labels to apply "
-        "the tolerance to every output."
-    ]
+        yield "No units matched `remove`; nothing was removed."
+    elif left:
+        kept = "Nothing was removed" if left == count else f"{left} units were restored"
+        effect = "change an output" if criterion.labels is None else "lower accuracy"
+        yield (
+            f"{kept}: removing them would {effect} by more than tolerance={tolerance}. A larger tolerance "
+            "removes more; tolerance=None removes all."
+        )
+    yield from smaller.notes
+    if change := criterion.change_of_other_outputs(after):
+        yield (
+            f"Outputs not used for the accuracy changed by up to {change:.3g}. Pass data without labels to "
+            "apply the tolerance to every output."
+        )
 
 
 def _rows(problem: PruningProblem, units: UnitIds) -> pd.DataFrame:
@@ -207,9 +187,7 @@ def _compensation(compensate: str | None, remove: Remove) -> str | None:
     return compensate
 
 
-def _check_options(remove: Remove, rule: str | Rule, tolerance: float | None, alpha: float) -> None:
-    if not callable(rule) and rule not in RULES:
-        raise InputError(f"Unknown rule {rule!r}; expected one of {', '.join(RULES)}, or a function.")
+def _check_options(remove: Remove, tolerance: float | None, alpha: float) -> None:
     if not (isinstance(alpha, Real) and 0 < alpha < 1):
         raise InputError(f"alpha is {alpha!r}; expected a number between 0 and 1, such as 0.05.")
     if tolerance is not None and not (isinstance(tolerance, Real) and 0 <= tolerance < float("inf")):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,11 +29,11 @@ def lost(weights: UnitWeights, units: UnitIds, removed: UnitIds) -> Bool[np.ndar
 def zero_units(model: nn.Module, weights: UnitWeights, removed: UnitIds) -> None:
     """Zero, in place, the weights and biases that make the removed units.
 
-    What then still reads them reads the value of their non-linearity at 0; `compensation` takes their columns
-    away from the layers that read them.
+    Layers that read them still read the value of their non-linearity at 0, until `compensation` zeroes their
+    columns.
     """
     for name, units in (*weights.rows.items(), *weights.per_channel.items()):
-        gone = _index(lost(weights, units, removed))
+        gone = torch.from_numpy(np.flatnonzero(lost(weights, units, removed)))
         if len(gone):
             module = model.get_submodule(name)
             for tensor in (module.weight, getattr(module, "bias", None)):
@@ -43,15 +42,7 @@ def zero_units(model: nn.Module, weights: UnitWeights, removed: UnitIds) -> None
 
 
 def unshare_weights(model: nn.Module) -> None:
-    """Give each layer a tensor of its own where several share a weight: what one loses the others keep.
-
-    Example:
-        >>> net = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
-        >>> net[1].weight = net[0].weight
-        >>> unshare_weights(net)
-        >>> net[1].weight is net[0].weight
-        False
-    """
+    """Separate tensors for layers that share a weight: what one loses the others keep."""
     seen: set[Tensor] = set()
     for module in model.modules():
         for name, weight in module.named_parameters(recurse=False):
@@ -61,29 +52,16 @@ def unshare_weights(model: nn.Module) -> None:
 
 
 def cut(model: nn.Module, weights: UnitWeights, removed: UnitIds) -> Kept:
-    """Make every tensor of the model smaller, in place, by the removed units.
+    """Make every tensor of a model smaller, in place, by the removed units; the indices kept of each.
 
-    Args:
-        model: A network in which the columns of the removed units are already zero.
-        weights: Of this network.
-        removed: The units; those whose number is fixed are left where they are.
-
-    Returns:
-        What was kept of each tensor, for `nif.shrink`.
+    The columns of these units are zero already; units of fixed width stay.
     """
-    going = removed[~weights.groups.has_fixed_width(removed)]
-    kept = plan(model, weights, going)
-    shrink_to(model, kept)
-    return kept
-
-
-def plan(model: nn.Module, weights: UnitWeights, removed: UnitIds) -> Kept:
-    """The indices to keep of each tensor that holds a removed unit."""
-    kept: Kept = {}
+    removed, kept = removed[~weights.groups.has_fixed_width(removed)], Kept()
     for name, tensor in model.state_dict().items():
-        axes = [_stays(weights, units, removed) for units in _axes(weights, name)]
+        axes = [np.flatnonzero(~lost(weights, units, removed)) for units in _axes(weights, name)]
         if any(len(stays) < size for stays, size in zip(axes, tensor.shape, strict=False)):
             kept[name] = tuple(axes[: tensor.ndim])
+    shrink_to(model, kept)
     return kept
 
 
@@ -97,10 +75,6 @@ def _axes(weights: UnitWeights, tensor: str) -> tuple[UnitIds, ...]:
     return ()
 
 
-def _stays(weights: UnitWeights, units: UnitIds, removed: UnitIds) -> UnitIds:
-    return np.flatnonzero(~lost(weights, units, removed))
-
-
 @torch.no_grad()
 def shrink_to(model: nn.Module, kept: Kept) -> None:
     """Keep only the given indices of each tensor, in place, and set the sizes that modules state."""
@@ -112,8 +86,8 @@ def shrink_to(model: nn.Module, kept: Kept) -> None:
         for axis, index in enumerate(axes):
             smaller = smaller.index_select(axis, torch.from_numpy(index).to(smaller.device))
         _replace(module, attribute, smaller.clone())
-    for module in _holders(model, kept):
-        _state_sizes(module)
+    for owner in dict.fromkeys(name.rpartition(".")[0] for name in kept):
+        _state_sizes(model.get_submodule(owner))
 
 
 def _replace(module: nn.Module, attribute: str, values: Tensor) -> None:
@@ -122,11 +96,6 @@ def _replace(module: nn.Module, attribute: str, values: Tensor) -> None:
         setattr(module, attribute, nn.Parameter(values, requires_grad=old.requires_grad))
     else:
         setattr(module, attribute, values)
-
-
-def _holders(model: nn.Module, kept: Kept) -> Iterator[nn.Module]:
-    for name in dict.fromkeys(tensor.rpartition(".")[0] for tensor in kept):
-        yield model.get_submodule(name)
 
 
 def _state_sizes(module: Any) -> None:
@@ -144,10 +113,6 @@ def _state_sizes(module: Any) -> None:
         module.num_features = len(known)
 
 
-def _index(mask: Bool[np.ndarray, " unit"]) -> Tensor:
-    return torch.from_numpy(np.flatnonzero(mask))
-
-
 ZEROED = "they were zeroed and not cut out"
 
 
@@ -156,7 +121,7 @@ class Cut:
     """A network made smaller.
 
     Attributes:
-        model: The smaller network, or the zeroed one where it can not be made smaller.
+        model: The smaller network, or the zeroed one where it cannot be made smaller.
         zeroed: Labels of the units that are only zeroed in it.
         kept: What was kept of each tensor that is smaller.
         notes: Why units were zeroed.
@@ -168,23 +133,17 @@ class Cut:
     notes: tuple[str, ...] = ()
 
 
-def cut_out(problem: PruningProblem, silenced: nn.Module, gone: UnitIds) -> Cut:
-    """Cut units that are silent out of a network, where the smaller one gives the same outputs.
-
-    Args:
-        problem: What is pruned.
-        silenced: The network in which these units are silent and made up for; not changed.
-        gone: Their labels.
-    """
-    smaller, criterion = copy.deepcopy(silenced), problem.criterion
+def cut_out(problem: PruningProblem, zeroed: nn.Module, removed: UnitIds) -> Cut:
+    """Cut units out of a network, where the smaller one gives the same outputs."""
+    smaller = copy.deepcopy(zeroed)
     try:
-        kept = cut(smaller, problem.weights, gone)
-        found, wanted = (criterion.outputs(problem.call.with_model(each)) for each in (smaller, silenced))
-        same = criterion.equal_outputs(found, wanted)
+        kept = cut(smaller, problem.weights, removed)
+        same = problem.criterion.equal_outputs(problem.outputs(smaller), problem.outputs(zeroed))
     except (InputError, RuntimeError, IndexError, ValueError) as error:
-        return Cut(silenced, gone, {}, (f"Nothing can be cut out of this network ({error}): {ZEROED}.",))
+        return Cut(zeroed, removed, {}, (f"Nothing can be cut out of this network ({error}): {ZEROED}.",))
     if not same:
-        return Cut(silenced, gone, {}, (f"Cutting units out changes the outputs of this network: {ZEROED}.",))
-    pinned = gone[problem.weights.groups.has_fixed_width(gone)]
-    said = f"{len(pinned)} units are read where nothing can be made smaller: {ZEROED}."
-    return Cut(smaller, pinned, kept, (said,) if len(pinned) else ())
+        note = f"Cutting units out changes the outputs of this network: {ZEROED}."
+        return Cut(zeroed, removed, {}, (note,))
+    pinned = removed[problem.weights.groups.has_fixed_width(removed)]
+    note = f"{len(pinned)} units are read where nothing can be made smaller: {ZEROED}."
+    return Cut(smaller, pinned, kept, (note,) if len(pinned) else ())

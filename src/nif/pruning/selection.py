@@ -13,7 +13,6 @@ from nif.core.errors import InputError, unknown
 from nif.core.types import Advance, ignore
 from nif.network.unit_groups import UnitIds
 from nif.pruning.problem import PruningProblem, all_labels
-from nif.pruning.rules import RULES
 from nif.pruning.rules.information import silent_units
 from nif.pruning.rules.rule import Rule
 
@@ -28,25 +27,14 @@ class Candidates:
     last: UnitIds
 
 
-def candidates(
-    problem: PruningProblem, remove: Remove, rule: str | Rule, alpha: float, seed: int
-) -> Candidates:
-    """The units that `remove` asks for.
-
-    Args:
-        problem: Network, flow and data.
-        remove: ``"silent"``, ``"most"``, a fraction of all hidden units, or a fraction for each layer.
-        rule: Orders the units for all but ``"silent"``.
-        alpha: Level of the false discovery rate at which units are silent.
-        seed: Random seed of the rule.
-    """
+def candidates(problem: PruningProblem, remove: Remove, rule: Rule, alpha: float, seed: int) -> Candidates:
+    """The units that `remove` asks for, ordered by the rule or, for ``"silent"`` ones, by their q-value."""
     if isinstance(remove, str) and remove == "silent":
         return _keep_one_per_layer(problem, silent_units(problem, alpha))
     units = all_labels(problem.hidden) if isinstance(remove, Mapping) else cuttable(problem)
     if not len(units):  # such as in a network without hidden layers
         return Candidates(units, units)
-    importance = RULES[rule] if isinstance(rule, str) else rule
-    ordered = units[np.argsort(importance(problem, units, seed), kind="stable")]
+    ordered = units[np.argsort(rule(problem, units, seed), kind="stable")]
     if isinstance(remove, Mapping):
         return _keep_one_per_layer(problem, _by_layer(problem, ordered, remove))
     selected = _keep_one_per_layer(problem, ordered)
@@ -57,11 +45,7 @@ def candidates(
 
 
 def check_remove(problem: PruningProblem, remove: Remove) -> None:
-    """Refuse an invalid `remove`.
-
-    Raises:
-        InputError: Another word, a fraction outside (0, 1), or a layer that the flow does not have.
-    """
+    """Refuse another word, a fraction outside (0, 1), or a layer that the flow does not have."""
     if isinstance(remove, Mapping):
         if not remove:
             raise InputError(

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 
-import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 
 from nif.network.forward import Inputs, batches
-from nif.network.unit_groups import UnitIds
-from nif.network.weights import calls, features, flat_weight, some_of, taps, targets, weighted
+from nif.network.weights import calls, channel_rows, features, some_of, weighted
 from nif.pruning.least_squares import Moments
 from nif.pruning.problem import PruningProblem
 
@@ -23,26 +21,55 @@ DIRECTIONS = 16
 
 
 @torch.enable_grad()
+def follow_slopes(
+    problem: PruningProblem, names: Iterable[str], side: int, add: Callable[[str, Tensor, Tensor], None]
+) -> int:
+    """Call `add` with every tensor that a layer reads or returns, and a gradient of the outputs there.
+
+    Args:
+        problem: The network, and the rows of which up to 1,000 are run.
+        names: Of the layers.
+        side: 0 for what they read, 1 for what they return.
+        add: Called with the name, the tensor and the gradient, for every output of the criterion or, of many,
+            for random combinations of them.
+
+    Returns:
+        The number of rows.
+    """
+    inputs = some_of(problem.model, problem.inputs, SAMPLES)
+    with calls(problem.model, names) as noted:
+        for piece in batches(problem.call, inputs):
+            outputs = problem.criterion.differentiable(problem.call, requiring_grad(piece))
+            owners = [(name, call[side]) for name, seen in noted.items() for call in seen]
+            for seen in noted.values():
+                seen.clear()
+            tensors = [values for _, values in owners]
+            for direction in _directions(outputs.shape[1]).to(outputs):
+                combined = (outputs @ direction).sum()
+                slopes = torch.autograd.grad(combined, tensors, retain_graph=True, allow_unused=True)
+                for (name, values), slope in zip(owners, slopes, strict=True):
+                    if slope is not None:  # it leads to these outputs
+                        add(name, values, slope)
+    return len(inputs[0])
+
+
 def readout(problem: PruningProblem) -> dict[str, Float[Tensor, "output output"]]:
     r"""For every Linear and convolution, the mean outer product of the gradients behind it.
 
     .. math:: M = E \sum_c \frac{\partial o_c}{\partial z} \frac{\partial o_c}{\partial z}^T
 
-    z is what the layer gives and o the outputs that are scored, so that an error e of z moves the outputs by
-    about :math:`e^T M e`, squared and summed: one scale for the errors of all layers. Positions of a
-    convolution are added up. Many outputs are replaced by random combinations of them, with the same mean.
+    z is what the layer returns and o the outputs of the criterion, so that an error e of z moves the outputs
+    by about :math:`e^T M e`, squared and summed: one scale for the errors of all layers. Positions of a
+    convolution are added up.
     """
-    found: dict[str, Tensor] = {}
-    inputs = some_of(problem.model, problem.inputs, SAMPLES)
-    with calls(problem.model, problem.weights.columns) as noted:
-        for piece in batches(problem.call, inputs):
-            gives = problem.criterion.differentiable(problem.call, requiring_grad(piece))
-            tensors = {name: [z for _, z in seen] for name, seen in noted.items()}
-            for seen in noted.values():
-                seen.clear()
-            for direction in directions(gives.shape[1]).to(gives):
-                _add(found, problem, gives @ direction, tensors)
-    return {name: total / len(inputs[0]) for name, total in found.items()}
+    totals: dict[str, Tensor] = {}
+
+    def add(name: str, _: Tensor, slope: Tensor) -> None:
+        rows = channel_rows(weighted(problem.model, name), slope).double()
+        totals[name] = totals.get(name, rows.new_zeros(())) + rows.T @ rows
+
+    count = follow_slopes(problem, problem.weights.columns, 1, add)
+    return {name: total / count for name, total in totals.items()}
 
 
 def requiring_grad(piece: Inputs) -> Inputs:
@@ -50,19 +77,7 @@ def requiring_grad(piece: Inputs) -> Inputs:
     return tuple(values.requires_grad_(values.is_floating_point()) for values in piece)
 
 
-def _add(
-    found: dict[str, Tensor], problem: PruningProblem, combined: Tensor, tensors: dict[str, list[Tensor]]
-) -> None:
-    everything = [z for each in tensors.values() for z in each]
-    slopes = torch.autograd.grad(combined.sum(), everything, retain_graph=True, allow_unused=True)
-    owners = [name for name, each in tensors.items() for _ in each]
-    for name, slope in zip(owners, slopes, strict=True):
-        if slope is not None:
-            rows = targets(weighted(problem.model, name), slope).double()
-            found[name] = found.get(name, rows.new_zeros(())) + rows.T @ rows
-
-
-def directions(outputs: int) -> Float[Tensor, "direction output"]:
+def _directions(outputs: int) -> Float[Tensor, "direction output"]:
     """One row for each output, or random combinations of many of them."""
     if outputs <= DIRECTIONS:
         return torch.eye(outputs)
@@ -74,43 +89,9 @@ ROWS = 20_000
 """Rows, samples times positions, that a covariance rests on."""
 
 
-@dataclass(frozen=True, eq=False)
-class Reading:
-    """One layer that reads units.
-
-    Attributes:
-        covariance: Of its features, over samples and positions.
-        weight: Its weights, with rows mixed so that a squared error of them is one of the network's outputs.
-        unit: The unit of each feature.
-    """
-
-    covariance: Float[Tensor, "feature feature"]
-    weight: Float[Tensor, "output feature"]
-    unit: Int64[np.ndarray, " feature"]
-
-
-def readings(problem: PruningProblem, units: UnitIds) -> list[Reading]:
-    """Every layer that reads some of these units and that the outputs depend on."""
-    scales, labels = readout(problem), problem.weights.groups
-    read = {name: labels.of(reads) for name, reads in problem.weights.columns.items()}
-    names = [name for name in read if name in scales and np.isin(read[name], units).any()]
-    covariances = _covariances(problem, names)
-    found = []
-    for name in names:
-        module = weighted(problem.model, name)
-        weight = _root(scales[name]) @ flat_weight(module).detach().double().cpu()
-        found.append(Reading(covariances[name], weight, np.repeat(read[name], taps(module))))
-    return found
-
-
-def _root(scale: Float[Tensor, "output output"]) -> Float[Tensor, "output output"]:
-    """R with R^T R = scale."""
-    values, vectors = torch.linalg.eigh(scale.cpu())
-    return values.clamp_min(0).sqrt()[:, None] * vectors.T
-
-
 @torch.no_grad()
-def _covariances(problem: PruningProblem, names: list[str]) -> dict[str, Float[Tensor, "feature feature"]]:
+def covariances(problem: PruningProblem, names: list[str]) -> dict[str, Float[Tensor, "feature feature"]]:
+    """Of the features of each layer, over samples and positions."""
     moments = {name: Moments() for name in names}
     inputs, drawn = some_of(problem.model, problem.inputs), torch.Generator().manual_seed(0)
     with calls(problem.model, names) as noted:
@@ -124,4 +105,4 @@ def _covariances(problem: PruningProblem, names: list[str]) -> dict[str, Float[T
                     x = rows[torch.randperm(len(rows), generator=drawn)[:most]].double().cpu()
                     moments[name].add(x, x[:, :0])
                 seen.clear()
-    return {name: found.covariance() for name, found in moments.items()}
+    return {name: sums.covariance() for name, sums in moments.items()}

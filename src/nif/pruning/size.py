@@ -43,13 +43,7 @@ class Size:
 
 
 def size_of(call: Forward, inputs: Inputs) -> Size:
-    """Measure a network on some rows of data.
-
-    Example:
-        >>> size = size_of(Forward(nn.Linear(3, 2)), (torch.zeros(1, 3),))
-        >>> size.parameters, size.flops
-        (8, 12)
-    """
+    """Measure a network on some rows of data."""
     piece = next(batches(call, inputs, ROWS_TIMED))
     with preserved(call.model):
         return Size(

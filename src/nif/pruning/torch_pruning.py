@@ -14,8 +14,7 @@ from nif.core.errors import InputError
 from nif.flow.flow import Flow
 from nif.network.unit_groups import UnitIds
 from nif.pruning.problem import all_labels, pruning_problem
-from nif.pruning.rules import RULES
-from nif.pruning.rules.rule import Rule
+from nif.pruning.rules import Rule, chosen_rule
 
 
 class FlowImportance:
@@ -64,11 +63,10 @@ class FlowImportance:
         seed: int = 0,
         output: int | str | None = None,
     ) -> None:
-        if isinstance(rule, str) and rule not in RULES:
-            raise InputError(f"Unknown rule {rule!r}; expected one of {', '.join(RULES)}, or a function.")
+        importance_of = chosen_rule(rule)
         problem = pruning_problem(model, flow, data, output)
         units = all_labels(problem.hidden)
-        importance = (RULES[rule] if isinstance(rule, str) else rule)(problem, units, seed)
+        importance = importance_of(problem, units, seed)
         self._importance = dict(zip(units.tolist(), importance.tolist(), strict=True))
         self._weights = problem.weights
         self._names = {module: name for name, module in model.named_modules()}

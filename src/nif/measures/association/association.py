@@ -120,7 +120,7 @@ class Association:
     def work(self, network: Network, rows: Rows) -> float:
         """Rows to record, and pairs of units to estimate."""
         architecture = network.architecture(rows)
-        return len(rows) + number_of_terms(architecture, self.relevance) + architecture.not_joined
+        return len(rows) + number_of_terms(architecture, self.relevance) + architecture.number_unconnected
 
     def measure(
         self, network: Network, rows: Rows, *, seed: int, resources: Resources, advance: Advance
@@ -137,7 +137,7 @@ class Association:
         else:
             pairs = PairwiseRunner(estimator, seed=seed, limits=resources, advance=advance)
             network_links = self._by_pairs(recording, activations, pairs)
-        constant, joined = recording.constant(), recording.joined_between
+        constant, joined = recording.constant(), recording.connected_between
         links = tuple(
             without_information(between, constant, joined(between.source, between.target))
             for between in network_links.links

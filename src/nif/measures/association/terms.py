@@ -44,7 +44,7 @@ def number_of_terms(architecture: Architecture, relevance: str = "unit") -> int:
     )
     sources = {source for source, _ in architecture.connections}
     if relevance == "unit":
-        terms -= architecture.not_joined
+        terms -= architecture.number_unconnected
     return terms + sum(sizes[source] * (sizes[source] - 1) // 2 for source in sources)
 
 
@@ -84,7 +84,7 @@ def links_of(
         if source not in of_layer:
             of_layer[source] = within(source)
             not_converged += _not_converged(of_layer[source]) // 2
-        relevance, joined = between(source, target), architecture.joined_between(source, target)
+        relevance, joined = between(source, target), architecture.connected_between(source, target)
         shared = redundancy(of_layer[source], order, joined)
         weights.append(links(relevance, shared, source, target, beta=beta, joined=joined))
         errors[source, target] = relevance.stderr
@@ -119,7 +119,7 @@ def units_apart(recording: Recording, observed: Activations, pairs: PairwiseRunn
     """Relevance :math:`I(X_i; Q_k)` of every unit by itself."""
 
     def between(source: int, target: int) -> Estimate:
-        joined = recording.joined_between(source, target)
+        joined = recording.connected_between(source, target)
         return pairs.between(observed[source], observed[target], joined)
 
     return between

@@ -1,7 +1,8 @@
-"""Rules that give the importance of each hidden unit; each is one file and one entry here."""
+"""Rules that return the importance of each hidden unit, by their names."""
 
 from __future__ import annotations
 
+from nif.core.errors import InputError
 from nif.pruning.rules.baselines import magnitude
 from nif.pruning.rules.contribution import contribution
 from nif.pruning.rules.information import silent, throughput
@@ -16,3 +17,16 @@ RULES: dict[str, Rule] = {
     "magnitude": magnitude,
 }
 """Rules by name: the units of lowest importance are removed first."""
+
+
+def chosen_rule(rule: str | Rule) -> Rule:
+    """The rule of a name; a function is returned as it is.
+
+    Raises:
+        InputError: There is no rule of that name.
+    """
+    if callable(rule):
+        return rule
+    if rule not in RULES:
+        raise InputError(f"Unknown rule {rule!r}; expected one of {', '.join(RULES)}, or a function.")
+    return RULES[rule]

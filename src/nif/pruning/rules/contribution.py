@@ -7,12 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from nif.network.forward import batches
 from nif.network.unit_groups import UnitIds
-from nif.network.weights import calls, channel_rows, some_of, weighted
+from nif.network.weights import channel_rows, weighted
 from nif.pruning.problem import PruningProblem
 from nif.pruning.rules.rule import ranks
-from nif.pruning.sensitivity import SAMPLES, directions, requiring_grad
+from nif.pruning.sensitivity import follow_slopes
 
 
 def contribution(problem: PruningProblem, units: UnitIds, seed: int) -> Float[np.ndarray, " unit"]:
@@ -35,26 +34,16 @@ def contribution(problem: PruningProblem, units: UnitIds, seed: int) -> Float[np
     return ranks(units, units[np.array(order, dtype=np.int64)])
 
 
-@torch.enable_grad()
 def _costs(problem: PruningProblem, units: UnitIds) -> Float[Tensor, "unit unit"]:
     """Mean products of the changes of the outputs that every two units make, added up over layers."""
     total = torch.zeros(len(units), len(units), dtype=torch.float64)
-    inputs = some_of(problem.model, problem.inputs, SAMPLES)
     belongs = _belongs(problem, units)
-    with calls(problem.model, belongs) as noted:
-        for piece in batches(problem.call, inputs, size=SAMPLES):
-            gives = problem.criterion.differentiable(problem.call, requiring_grad(piece))
-            given = [(name, x) for name, seen in noted.items() for x, _ in seen]
-            for direction in directions(gives.shape[1]).to(gives):
-                slopes = torch.autograd.grad(
-                    (gives @ direction).sum(), [x for _, x in given], retain_graph=True, allow_unused=True
-                )
-                for (name, x), slope in zip(given, slopes, strict=True):
-                    if slope is None:  # read on the way to another output only
-                        continue
-                    change = _changes(problem, name, x, slope) @ belongs[name]
-                    total += change.T @ change
-    return total / len(inputs[0])
+
+    def add(name: str, x: Tensor, slope: Tensor) -> None:
+        change = _changes(problem, name, x, slope) @ belongs[name]
+        total.add_(change.T @ change)
+
+    return total / follow_slopes(problem, belongs, 0, add)
 
 
 def _changes(problem: PruningProblem, name: str, x: Tensor, slope: Tensor) -> Float[Tensor, "sample channel"]:
@@ -68,9 +57,6 @@ def _changes(problem: PruningProblem, name: str, x: Tensor, slope: Tensor) -> Fl
 
 def _belongs(problem: PruningProblem, units: UnitIds) -> dict[str, Float[Tensor, "channel unit"]]:
     """For every layer that reads some of the units, which of its inputs is which unit."""
-    found = {}
-    for name, reads in problem.weights.columns.items():
-        same = problem.weights.groups.of(reads)[:, None] == units[None, :]
-        if same.any():
-            found[name] = torch.from_numpy(same.astype(np.float64))
-    return found
+    groups, columns = problem.weights.groups, problem.weights.columns
+    same = {name: groups.of(reads)[:, None] == units[None, :] for name, reads in columns.items()}
+    return {name: torch.from_numpy(flags.astype(np.float64)) for name, flags in same.items() if flags.any()}

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from nif.network.unit_groups import UnitIds
-from nif.pruning.problem import PruningProblem
+from nif.pruning.problem import PruningProblem, all_labels
 from nif.pruning.rules.rule import sum_over_layers
 
 
@@ -16,38 +16,36 @@ def silent(problem: PruningProblem, units: UnitIds, seed: int) -> Float[np.ndarr
     References:
         Davis et al. (2019), https://arxiv.org/abs/1901.08557
     """
-    table = problem.flow.neurons()
-    worth = -table["q_value"].fillna(1.0)
-    scores = {}
-    for layer, constant in zip(problem.flow.layers, problem.flow.constant, strict=True):
-        if layer.name in problem.hidden:
-            scores[layer.name] = np.where(constant, -2.0, worth.loc[layer.name].to_numpy())
-    return sum_over_layers(problem, units, scores)
+    importance = -problem.flow.neurons()["q_value"].fillna(1.0)
+    layers = [
+        (problem.hidden[layer.name], np.where(constant, -2.0, importance.loc[layer.name].to_numpy()))
+        for layer, constant in zip(problem.flow.layers, problem.flow.constant, strict=True)
+        if layer.name in problem.hidden
+    ]
+    return sum_over_layers(units, layers)
 
 
 def silent_units(problem: PruningProblem, alpha: float) -> UnitIds:
-    """Labels of the hidden units that are silent, in every layer where they are seen; constant ones first."""
+    """Labels of the hidden units that are silent in every layer where they appear; constant ones first."""
     rows = problem.flow.silent(alpha).index
-    quiet, heard = [], []
-    for layer, labels in problem.hidden.items():
-        names = next(found.units for found in problem.flow.layers if found.name == layer)
-        mask = np.array([(layer, name) in rows for name in names], dtype=bool)
-        quiet.append(labels[mask])
-        heard.append(labels[~mask])
-    found = (
-        np.setdiff1d(np.concatenate(quiet), np.concatenate(heard)) if quiet else np.zeros(0, dtype=np.int64)
-    )
-    return found[np.argsort(silent(problem, found, 0), kind="stable")]
+    silent_in, active_in = {}, {}
+    for layer in problem.flow.layers:
+        if layer.name in problem.hidden:
+            mask = np.array([(layer.name, unit) in rows for unit in layer.units], dtype=bool)
+            labels = problem.hidden[layer.name]
+            silent_in[layer.name], active_in[layer.name] = labels[mask], labels[~mask]
+    units = np.setdiff1d(all_labels(silent_in), all_labels(active_in))
+    return units[np.argsort(silent(problem, units, 0), kind="stable")]
 
 
 def throughput(problem: PruningProblem, units: UnitIds, seed: int) -> Float[np.ndarray, " unit"]:
-    """Throughput of each unit in the flow, as a share of its layer's mean.
+    """Throughput of each unit in the flow, relative to the mean of its layer.
 
-    Layers of different width carry different amounts; without the share a wide layer would go first.
+    Layers of different width carry different amounts: unscaled, a wide layer would be removed first.
     """
     table = problem.flow.neurons()["throughput"]
-    scores = {}
-    for layer in problem.hidden:
+    layers = []
+    for layer, labels in problem.hidden.items():
         values = table.loc[layer].to_numpy(dtype=np.float64)
-        scores[layer] = values / max(float(np.abs(values).mean()), np.finfo(np.float64).tiny)
-    return sum_over_layers(problem, units, scores)
+        layers.append((labels, values / max(float(np.abs(values).mean()), np.finfo(np.float64).tiny)))
+    return sum_over_layers(units, layers)

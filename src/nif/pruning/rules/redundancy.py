@@ -1,4 +1,4 @@
-"""Greedy elimination: whose removal, made up for by all others as well as can be, costs least?"""
+"""Greedy backward elimination with least-squares compensation."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from nif.network.unit_groups import UnitIds
+from nif.network.weights import taps, weighted
 from nif.pruning.problem import PruningProblem
-from nif.pruning.rules.rule import ranks
-from nif.pruning.sensitivity import Reading, readings
+from nif.pruning.rules.rule import ranks, sum_over_layers
+from nif.pruning.sensitivity import covariances, readout
 
 
 @dataclass(eq=False)
@@ -20,13 +21,12 @@ class Reader:
     r"""One layer that reads units, as a linear map of its features.
 
     With features of covariance S, weights W and a scale M of the errors of its outputs, removing the
-    features of a unit G and making up for them by least squares costs
+    features of a unit G and compensating for them by least squares costs
 
     .. math:: \operatorname{tr} M \, W_G \, [(S^{-1})_{GG}]^{-1} \, W_G^T
 
-    where :math:`[(S^{-1})_{GG}]^{-1}` is what is left of their variance once the others are known: for
-    Gaussian units the information that G has about the layer's outputs beyond that of all others is a
-    function of this. After the removal W and the inverse are those of the smaller problem.
+    where :math:`[(S^{-1})_{GG}]^{-1}` is their variance given the others. After the removal W and the inverse
+    are those of the smaller problem.
 
     Attributes:
         inverse: Inverse covariance of the features, a ridge included.
@@ -73,7 +73,7 @@ class Reader:
 def elimination_order(
     readers: list[Reader], units: Int64[np.ndarray, " unit"]
 ) -> tuple[Int64[np.ndarray, " unit"], Float[np.ndarray, " unit"]]:
-    """The order in which units go, each the cheapest at that point, and what each cost.
+    """The order in which units are removed, each the cheapest at that point, and what each cost.
 
     The cost of a unit is the sum over all layers that read it.
 
@@ -83,8 +83,7 @@ def elimination_order(
         >>> elimination_order([layer], np.arange(3))[0].tolist()  # one of the twins, then the lone unit
         [0, 2, 1]
     """
-    place = {int(unit): index for index, unit in enumerate(units)}
-    costs = [_spread(reader, place) for reader in readers]
+    costs = [sum_over_layers(units, [(reader.units, reader.costs())]) for reader in readers]
     order, paid = [], []
     waiting = np.ones(len(units), dtype=bool)
     for _ in units:
@@ -96,39 +95,43 @@ def elimination_order(
         for index, reader in enumerate(readers):
             if units[cheapest] in reader.units:
                 reader.remove(int(units[cheapest]))
-                costs[index] = _spread(reader, place)
+                costs[index] = sum_over_layers(units, [(reader.units, reader.costs())])
     return units[order], np.array(paid)
 
 
-def _spread(reader: Reader, place: dict[int, int]) -> Float[np.ndarray, " unit"]:
-    """Costs of a reader in the order of all units; 0 for those that it does not read."""
-    spread = np.zeros(len(place))
-    for unit, cost in zip(reader.units, reader.costs(), strict=True):
-        if int(unit) in place:
-            spread[place[int(unit)]] = cost
-    return spread
-
-
 RIDGE = 1e-3
-"""Ridge of the covariance, as a share of the mean variance."""
+"""Ridge of the covariance, as a fraction of the mean variance."""
 
 
 def redundancy(problem: PruningProblem, units: UnitIds, seed: int) -> Float[np.ndarray, " unit"]:
     """Place in a greedy elimination of all units, from the least costly on.
 
-    The cost of a unit is the change of the network's outputs that is left when all units kept make up for it
-    by least squares, in every layer that reads it: see `nif.pruning.rules.redundancy.Reader`. Meant for
-    ``compensate="linear"``.
+    The cost of a unit is the change of the network's outputs that remains when all kept units compensate for
+    it by least squares, in every layer that reads it: see `Reader`. For ``compensate="linear"``.
 
     References:
         Optimal Brain Surgeon (Hassibi & Stork, 1992), here for units and their covariance.
     """
-    order, _ = elimination_order([_reader(reading) for reading in readings(problem, units)], units)
+    order, _ = elimination_order(_readers(problem, units), units)
     return ranks(units, order)
 
 
-def _reader(reading: Reading) -> Reader:
-    covariance = reading.covariance
-    ridge = RIDGE * covariance.diagonal().mean() + torch.finfo(torch.float64).tiny
-    inverse = torch.linalg.inv(covariance + ridge * torch.eye(len(covariance), dtype=torch.float64))
-    return Reader(inverse, reading.weight, reading.unit)
+def _readers(problem: PruningProblem, units: UnitIds) -> list[Reader]:
+    """Every layer that reads some of these units and that the outputs depend on."""
+    scales, labels = readout(problem), problem.weights.groups
+    read = {name: labels.of(reads) for name, reads in problem.weights.columns.items()}
+    names = [name for name in read if name in scales and np.isin(read[name], units).any()]
+    readers = []
+    for name, covariance in covariances(problem, names).items():
+        module = weighted(problem.model, name)
+        ridge = RIDGE * covariance.diagonal().mean() + torch.finfo(torch.float64).tiny
+        inverse = torch.linalg.inv(covariance + ridge * torch.eye(len(covariance), dtype=torch.float64))
+        weight = _root(scales[name]) @ module.weight.flatten(1).detach().double().cpu()
+        readers.append(Reader(inverse, weight, np.repeat(read[name], taps(module))))
+    return readers
+
+
+def _root(scale: Float[Tensor, "output output"]) -> Float[Tensor, "output output"]:
+    """R with R^T R = scale."""
+    values, vectors = torch.linalg.eigh(scale.cpu())
+    return values.clamp_min(0).sqrt()[:, None] * vectors.T

@@ -1,8 +1,8 @@
-"""What a pruning rule is."""
+"""The contract of a pruning rule, and what several rules need."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 from jaxtyping import Float
@@ -11,29 +11,26 @@ from nif.network.unit_groups import UnitIds
 from nif.pruning.problem import PruningProblem
 
 Rule = Callable[[PruningProblem, UnitIds, int], Float[np.ndarray, " unit"]]
-"""``rule(problem, units, seed)``: one score for each unit, comparable across layers; the lowest go first."""
+"""``rule(problem, units, seed)``: one importance a unit, comparable across layers; the lowest are removed."""
 
 
 def sum_over_layers(
-    problem: PruningProblem, units: UnitIds, by_layer: dict[str, np.ndarray]
+    units: UnitIds, layers: Iterable[tuple[UnitIds, np.ndarray]]
 ) -> Float[np.ndarray, " unit"]:
-    """Scores by layer, put in the order of `units`; those of units that are one are added up."""
-    total = np.zeros(len(units))
-    order = np.argsort(units)
-    for layer, scores in by_layer.items():
-        labels = problem.hidden[layer]
+    """Values of each layer in the order of `units`; those of places that are one unit are added.
+
+    Example:
+        >>> sum_over_layers(np.array([7, 3]), [(np.array([3, 7]), np.ones(2)), (np.array([3]), np.ones(1))])
+        array([1., 2.])
+    """
+    total, order = np.zeros(len(units)), np.argsort(units)
+    for labels, values in layers:
         known = np.isin(labels, units)
-        place = order[np.searchsorted(units[order], labels[known])]
-        np.add.at(total, place, np.asarray(scores, dtype=np.float64)[known])
+        np.add.at(total, order[np.searchsorted(units[order], labels[known])], values[known])
     return total
 
 
 def ranks(units: UnitIds, order: UnitIds) -> Float[np.ndarray, " unit"]:
-    """The place of each of `units` in `order`.
-
-    Example:
-        >>> ranks(np.array([7, 3, 5]), np.array([5, 7, 3])).tolist()
-        [1.0, 2.0, 0.0]
-    """
+    """The place of each of `units` in `order`."""
     place = {label: rank for rank, label in enumerate(order.tolist())}
     return np.array([place[label] for label in units.tolist()], dtype=np.float64)
