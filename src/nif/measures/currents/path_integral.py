@@ -194,7 +194,7 @@ class PathIntegral:
 
     def _marked_run(self, mark: Callable[[str, Tensor], None], inputs: Sequence[Tensor]) -> Tensor:
         """Run the network, mark its layers, and return the outputs as ``[pair, output]``."""
-        hidden = {place.step: place.name for place in self.places[len(self.inputs) : -1]}
+        hidden = {place.name: place.name for place in self.places[len(self.inputs) : -1]}
         with traced_run(self.call.model, _Marks(mark, hidden)):
             output = self.call(inputs)
         mark(self.places[-1].name, output)
@@ -258,7 +258,7 @@ class _BlockSums:
         """Add the products of the steps and slopes of a weight."""
         weighted, key = self.structure.weighted[position], (position, ahead)
         parts = None
-        if self.structure.layers.get(weighted.moving, len(self.path.inputs)) < len(self.path.inputs):
+        if weighted.moving in self.structure.input_views:
             parts = by_position(ends, weighted, slope, self.bounds)
         if parts is None:
             parts = weight_products(ends, weighted, slope, self.bounds)

@@ -40,11 +40,13 @@ class Structure:
         layers: Number of the layer that a value is the activation of, by the number of the value.
         weighted: Operations with weights, by their position on the tape.
         origins: Of every value that moves, before it counts as a layer itself.
+        input_views: Values that are an input in another shape, with their numbers in the same order.
     """
 
     layers: Mapping[int, int]
     weighted: Mapping[int, Weighted]
     origins: Mapping[int, Origins]
+    input_views: frozenset[int]
 
     @classmethod
     def of(cls, tape: Tape, layers: Mapping[int, int]) -> Structure:
@@ -58,7 +60,7 @@ class Structure:
                 result = operation.written[0] or 0
                 ahead = {layers[result]} if result in layers else targets[result]
                 weighted[position] = Weighted(*found, frozenset(ahead))
-        return cls(layers, weighted, _origins(tape, layers, set(weighted)))
+        return cls(layers, weighted, _origins(tape, layers, set(weighted)), _input_views(tape))
 
     def feeding(self, value: int) -> Origins:
         """Where a value comes from: a layer itself, or what it was made of."""
@@ -108,6 +110,18 @@ def _origins(tape: Tape, layers: Mapping[int, int], weighted: set[int]) -> dict[
         after = frozenset((layer, min(2, count + more)) for layer, count in read)
         origins.update({index: after for index in operation.written if index in tape.moving})
     return origins
+
+
+SAME_ORDER = frozenset("view _unsafe_view reshape unsqueeze squeeze clone alias detach".split())
+"""Operations after which numbers are in the same order."""
+
+
+def _input_views(tape: Tape) -> frozenset[int]:
+    views = set(tape.inputs)
+    for operation in tape.operations:
+        if operation.kind in SAME_ORDER and operation.read[0] in views:
+            views.update(index for index in operation.written if index is not None)
+    return frozenset(views)
 
 
 def _made_of_parameters(tape: Tape) -> set[int]:
