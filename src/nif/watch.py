@@ -22,7 +22,7 @@ from nif.data.rows import BATCH, Rows, read
 from nif.data.sampling import Reservoir
 from nif.estimators.binned.estimator import Binned
 from nif.estimators.estimate import Estimator
-from nif.flow.epochs import Snapshot, html_table, silent_since
+from nif.flow.epochs import html_table, silent_since
 from nif.flow.flow import Flow
 from nif.flow.tables import unit_index
 from nif.measures.association.association import Association
@@ -218,13 +218,13 @@ class Watch:
             "feature_names": None if feature_names is None else list(feature_names),
             "class_names": None if class_names is None else list(class_names),
         }
-        self._seen: dict[int, Snapshot] = {}
+        self._seen: dict[int, Flow] = {}
         self._calls = 0
 
     @property
     def flows(self) -> dict[int, Flow]:
         """The flow of each measured epoch, in order."""
-        return {epoch: self._seen[epoch].flow for epoch in sorted(self._seen)}
+        return dict(sorted(self._seen.items()))
 
     def step(self, epoch: int, model: Any = None) -> Flow | None:
         """Measure now if this epoch is due.
@@ -236,12 +236,12 @@ class Watch:
         Returns:
             The flow, or None if the epoch is not due, or was skipped (see `failed`).
         """
-        if not self._due(epoch):
+        if epoch % self.every if isinstance(self.every, int) else epoch not in self.every:
             return None
         started = time.perf_counter()
         try:
             with same_random_state():
-                seen = Snapshot.of(self._measured(self.model if model is None else model))
+                flow = self._measured(self.model if model is None else model)
         except InputError as error:
             if not self._seen:
                 raise
@@ -250,10 +250,10 @@ class Watch:
             return None
         finally:
             self.seconds += time.perf_counter() - started
-        self._seen[epoch] = seen
+        self._seen[epoch] = flow
         if self.writer is not None:
-            _write(self.writer, epoch, seen)
-        return seen.flow
+            _write(self.writer, epoch, flow)
+        return flow
 
     def __call__(self) -> Flow | None:
         """The same as `step`, with epochs counted from 0."""
@@ -283,10 +283,15 @@ class Watch:
         ``silent``, number of silent units; ``communities``, number of communities with units there;
         ``modularity`` of the whole network.
         """
-        tables = [self._seen[epoch].table().assign(epoch=epoch) for epoch in self.flows]
-        if not tables:
-            return pd.DataFrame(columns=["epoch", *_COLUMNS])
-        return pd.concat(tables, ignore_index=True)[["epoch", *_COLUMNS]]
+        if not self._seen:
+            return pd.DataFrame(columns=_COLUMNS)
+        tables = [
+            flow.by_unit.by_layer().assign(
+                epoch=epoch, communities=flow.by_unit.communities_of_layers(), modularity=flow.modularity
+            )
+            for epoch, flow in self.flows.items()
+        ]
+        return pd.concat(tables, ignore_index=True)[_COLUMNS]
 
     def neurons(self) -> pd.DataFrame:
         """Every unit, by (layer, unit), at the last measured epoch.
@@ -299,14 +304,14 @@ class Watch:
         """
         if not self._seen:
             raise InputError("Nothing has been measured yet; call watch.step(epoch) in the training loop.")
-        epochs = list(self.flows)
-        last = self._seen[epochs[-1]]
-        since = silent_since(epochs, np.stack([self._seen[epoch].silent for epoch in epochs]))
+        flows = self.flows
+        last = flows[max(flows)].by_unit
+        since = silent_since(list(flows), np.stack([flow.by_unit.silent() for flow in flows.values()]))
         columns = {
             "inflow": last.inflow,
             "outflow": last.outflow,
-            "silent": last.silent,
-            "community": last.community,
+            "silent": last.silent(),
+            "community": last.communities.label,
             "silent_since": pd.array(since, dtype="Int64"),
         }
         return pd.DataFrame(columns, index=unit_index(last.flow.layers))
@@ -322,7 +327,7 @@ class Watch:
         Raises:
             InputError: Nothing has been measured yet, or matplotlib is not installed.
         """
-        return draw({epoch: self._seen[epoch] for epoch in self.flows}, axes)
+        return draw(self.flows, axes)
 
     def __repr__(self) -> str:
         epochs = list(self.flows)
@@ -332,10 +337,7 @@ class Watch:
         return f"Watch({which}{rows}{failed}, {self.seconds:.2f} s)"
 
     def _repr_html_(self) -> str:
-        return html_table(repr(self), {epoch: self._seen[epoch] for epoch in self.flows})
-
-    def _due(self, epoch: int) -> bool:
-        return epoch % self.every == 0 if isinstance(self.every, int) else epoch in self.every
+        return html_table(repr(self), self._seen)
 
     def _drawn(self, model: Any) -> Rows:
         """The rows that are measured at every epoch."""
@@ -373,7 +375,7 @@ def _watched(method: Measure) -> Measure:
     return replace(method, estimator=cached(estimator))  # type: ignore[arg-type] # no SharedMine here
 
 
-_COLUMNS = ("layer", "units", "inflow", "outflow", "silent", "communities", "modularity")
+_COLUMNS = ["epoch", "layer", "units", "inflow", "outflow", "silent", "communities", "modularity"]
 
 
 def _checked(every: int | Collection[int]) -> int | frozenset[int]:
@@ -385,10 +387,10 @@ def _checked(every: int | Collection[int]) -> int | frozenset[int]:
     return int(every)
 
 
-def _write(writer: Writer, epoch: int, seen: Snapshot) -> None:
+def _write(writer: Writer, epoch: int, flow: Flow) -> None:
     """One curve for each layer and quantity."""
-    table = seen.table()
+    table = flow.by_unit.by_layer()
     for column in ("inflow", "outflow", "silent"):
         for layer, value in zip(table["layer"], table[column], strict=True):
             writer.add_scalar(f"nif/{column}/{layer}", float(value), epoch)
-    writer.add_scalar("nif/modularity", seen.modularity, epoch)
+    writer.add_scalar("nif/modularity", flow.modularity, epoch)

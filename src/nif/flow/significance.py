@@ -57,9 +57,3 @@ def unit_q_values(
     adjusted = np.ones(len(p_values))
     adjusted[~constant] = false_discovery_control(p_values[~constant])
     return adjusted
-
-
-def silent_units(links: Sequence[Links], constant: Flags, alpha: float = 0.05) -> Bool[np.ndarray, " unit"]:
-    """Units that are constant, or whose information cannot be distinguished from none (level `alpha`)."""
-    flags = np.concatenate(constant)
-    return flags | (unit_q_values(unit_p_values(links, constant), flags) >= alpha)

@@ -8,8 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import norm
 
-from nif.flow import communities as structure
-from nif.flow.significance import silent_units
+from nif.flow.communities import layer_stderr
 from nif.plots.axes import (
     FAINT,
     INK,
@@ -58,18 +57,13 @@ def profile(flow: Flow, *, level: float = 0.95, ax: Axes | None = None) -> Axes:
         [0.0, 0.8, 0.2]
     """
     ax = new_axes(float(np.clip(2.2 + 0.75 * len(flow.layers), 5.4, WIDEST)), 3.6) if ax is None else ax
-    sizes = [len(layer) for layer in flow.layers]
-    first = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    errors = structure.layer_stderr(sizes, flow.links, flow.errors)
-    nats = structure.inflow(sizes, flow.links), structure.outflow(sizes, flow.links)
+    layers = flow.by_unit.by_layer()
+    into, out = layer_stderr(flow.graph.sizes, flow.links, flow.errors)
     deviations = float(norm.ppf(0.5 + level / 2))
-    for side, name, colour, values, stderr in zip(
-        (-1, 1), ("in", "out"), (IN, OUT), nats, errors, strict=True
-    ):
-        _bars(ax, side, name, colour, np.add.reduceat(values, first), deviations * stderr)
-    silent = np.add.reduceat(silent_units(flow.links, flow.constant).astype(int), first)
-    _silent(ax, silent / np.array(sizes))
-    _name(ax, flow, silent)
+    _bars(ax, -1, "in", IN, layers["inflow"].to_numpy(), deviations * into)
+    _bars(ax, 1, "out", OUT, layers["outflow"].to_numpy(), deviations * out)
+    _silent(ax, (layers["silent"] / layers["units"]).to_numpy())
+    _name(ax, flow, layers["silent"].to_numpy())
     return ax
 
 

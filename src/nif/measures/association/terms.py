@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from nif.core.types import Links
+from nif.core.types import LINK_ARRAYS, UNCONNECTED, Links
 from nif.estimators.estimate import Estimate, Outcome
 from nif.estimators.pairs import PairwiseRunner
 from nif.measures.association.channel import channel_information
@@ -105,14 +106,10 @@ def without_information(links: Links, constant: Sequence[Bool[np.ndarray, " _"]]
     nothing = constant[links.source][:, None] | constant[links.target][None, :]
     if joined is not None:
         nothing |= ~joined
-    return replace(
-        links,
-        nats=np.where(nothing, 0.0, links.nats),
-        stderr=np.where(nothing, 0.0, links.stderr),
-        p_value=np.where(nothing, 1.0, links.p_value),
-        relevance=np.where(nothing, 0.0, links.relevance),
-        connected=joined,
-    )
+    values: dict[str, Any] = {
+        name: np.where(nothing, UNCONNECTED[name], links.dense(name)) for name in LINK_ARRAYS
+    }
+    return replace(links, **values, connected=joined)
 
 
 def units_apart(recording: Recording, observed: Activations, pairs: PairwiseRunner) -> Between:
