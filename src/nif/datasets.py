@@ -21,14 +21,10 @@ from jaxtyping import Float32, Int64
 from nif.core.errors import InputError
 
 BANKNOTE_FILE = "data_banknote_authentication.txt"
-
 BANKNOTE_FEATURES = ("variance", "skewness", "curtosis", "entropy")
 
 MNIST_IMAGES, MNIST_LABELS = "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"
-
 MNIST_TEST_IMAGES = 10_000
-
-IDX_BYTES_IN_HEADER = {3: 16, 1: 8}
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,7 +211,7 @@ def _idx(path: Path, axes: int) -> np.ndarray:
     """The bytes of a gzipped IDX file: two zeros, the type (8: bytes), the number of axes, sizes, values."""
     try:
         content = gzip.decompress(path.read_bytes())
-        header = IDX_BYTES_IN_HEADER[axes]
+        header = 4 + 4 * axes
         if content[:4] != bytes([0, 0, 8, axes]):
             raise ValueError(f"no IDX file of bytes with {axes} axes")
         shape = np.frombuffer(content[4:header], dtype=">i4")

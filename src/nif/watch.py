@@ -16,7 +16,7 @@ import pandas as pd
 import torch
 from torch.utils.data import DataLoader, IterableDataset, Subset
 
-from nif.core.errors import InputError
+from nif.core.errors import InputError, optional_import
 from nif.core.random import same_random_state
 from nif.data.rows import BATCH, Rows, read
 from nif.data.sampling import Reservoir
@@ -105,20 +105,14 @@ def lightning_callback(watch: Watch) -> Any:
 def _lightning() -> Any:
     """`Callback` of the package that the program uses; Lightning has two names."""
     older = "pytorch_lightning" in sys.modules and "lightning.pytorch" not in sys.modules
-    try:
+    with optional_import("watch.lightning()", package="lightning"):
         return import_module("pytorch_lightning" if older else "lightning.pytorch").Callback
-    except ImportError as error:
-        raise InputError(
-            "watch.lightning() needs Lightning; install it with pip install lightning."
-        ) from error
 
 
 def skorch_callback(watch: Watch) -> Any:
     """A callback that measures after every epoch that is due, counted from 1 as in skorch's own table."""
-    try:
+    with optional_import("watch.skorch()", package="skorch"):
         from skorch.callbacks import Callback
-    except ImportError as error:
-        raise InputError("watch.skorch() needs skorch; install it with pip install skorch.") from error
 
     class Measure(Callback):
         """Calls a watch at the end of every epoch."""

@@ -24,7 +24,6 @@ or not at all.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -36,7 +35,7 @@ from nif.core.errors import InputError
 from nif.core.random import stream
 from nif.core.types import Advance, ignore
 from nif.estimators.binned.independence import Margins, independence
-from nif.estimators.binned.partition import Partition, Side, partitions
+from nif.estimators.binned.partition import Side, partitions
 from nif.estimators.binned.quantile_cells import depth_for, quantile_cells
 from nif.estimators.entropy import entropies_of_values, with_constant_pairs
 from nif.estimators.estimate import ColumnsX, ColumnsY, Estimate, SidesX, SidesY
@@ -61,8 +60,6 @@ EXTRAPOLATION_UNCERTAINTY = 0.25
 
 FEWEST_SAMPLES = 8
 """One for each cell of the test of independence."""
-
-PerPair = Float[np.ndarray, " pair"]
 
 Pairs = Int[np.ndarray, " pair"]
 """The column of one side of each pair."""
@@ -195,12 +192,9 @@ def _estimate_block(
     """Nats, standard error and p-value."""
     whole = partitions(x.whole, y.whole, a, b)
     quarters = [partitions(*sides, a, b) for sides in zip(x.quarters, y.quarters, strict=True)]
-    nats, stderr = _extrapolated(whole, quarters, x.whole.cells.shape[1])
-    return np.stack([nats, stderr, independence(x.margins, y.margins, a, b, whole.coarse)])
-
-
-def _extrapolated(whole: Partition, quarters: Sequence[Partition], samples: int) -> tuple[PerPair, PerPair]:
-    """Nats and standard errors from all samples and from each quarter of them."""
+    samples = x.whole.cells.shape[1]
     missed = whole.nats - np.mean([quarter.nats for quarter in quarters], axis=0)
     variance = whole.variance / samples + NOISE * (whole.freedom + UNCUT_FREEDOM) / (2 * samples**2)
-    return whole.nats + missed, np.sqrt(variance + (EXTRAPOLATION_UNCERTAINTY * missed) ** 2)
+    stderr = np.sqrt(variance + (EXTRAPOLATION_UNCERTAINTY * missed) ** 2)
+    p_value = independence(x.margins, y.margins, a, b, whole.coarse)
+    return np.stack([whole.nats + missed, stderr, p_value])

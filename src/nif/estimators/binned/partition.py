@@ -105,14 +105,10 @@ def partitions(x: Side, y: Side, a: Int[np.ndarray, " pair"], b: Int[np.ndarray,
     cells = x.weights.shape[1]
     # Small integers where they suffice: less memory to clear and to read, 10 to 20 % of the time.
     counts = np.empty((cells, cells), dtype=np.int16 if samples < 2**15 else np.int32)
-    _partition_pairs(x, y, a, b, _logarithms(samples), counts, bins, coarse)
+    logarithms = np.log(np.maximum(np.arange(min(samples, MOST_LOGARITHMS) + 1), 1))  # of all common counts
+    _partition_pairs(x, y, a, b, logarithms, counts, bins, coarse)
     nats, freedom = bins[:, GAIN] / samples, bins[:, FREEDOM]
     return Partition(nats - freedom / (2 * samples), bins[:, SQUARE] / samples - nats**2, freedom, coarse)
-
-
-def _logarithms(samples: int) -> Float[np.ndarray, " count"]:
-    """Logarithms of all common counts."""
-    return np.log(np.maximum(np.arange(min(samples, MOST_LOGARITHMS) + 1), 1))
 
 
 @compiled

@@ -31,19 +31,6 @@ class Parts(NamedTuple):
 
     sizes: Int[np.ndarray, "column part"]
 
-    @classmethod
-    def of_cells(cls, sizes: Int[np.ndarray, "column cell"]) -> Parts:
-        """Add up the sizes of the cells.
-
-        Example:
-            >>> Parts.of_cells(np.array([[3, 1, 0, 2]])).sizes.tolist()
-            [[0, 6, 4, 2, 3, 1, 0, 2]]
-        """
-        levels = [sizes]
-        while levels[0].shape[1] > 1:
-            levels.insert(0, levels[0][:, ::2] + levels[0][:, 1::2])
-        return cls(np.concatenate([np.zeros_like(levels[0]), *levels], axis=1))
-
     @property
     def samples(self) -> int:
         """The number of samples of each column."""
