@@ -1,4 +1,4 @@
-"""nif measure"""
+"""The command `nif measure`."""
 
 from __future__ import annotations
 
@@ -38,9 +38,7 @@ from nif.cli import options
 @options.SEED
 @options.MEMORY
 @options.JOBS
-@click.option(
-    "-o", "--out", "output", type=click.Path(path_type=Path), required=True, help="The flow, as .safetensors."
-)
+@options.out("The flow, as .safetensors.")
 def measure(
     *,
     model: str,
@@ -48,7 +46,7 @@ def measure(
     weights: Path | None,
     features: str | None,
     label: str | None,
-    of_several: int | str | None,
+    output: int | str | None,
     estimator: str | None,
     noise: float,
     layers: str | None,
@@ -57,7 +55,7 @@ def measure(
     seed: int,
     memory: str,
     jobs: int | None,
-    output: Path,
+    out: Path,
 ) -> None:
     """Measure the information flow of a network on the rows of a file.
 
@@ -70,7 +68,7 @@ def measure(
     from nif.measures.association.association import Association
     from nif.pipeline import measure as measured
 
-    target = writable(output, ending=".safetensors")
+    target = writable(out, ending=".safetensors")
     rows = read(data, features, label)
     flow = measured(
         network(model, weights),
@@ -78,7 +76,7 @@ def measure(
         Association(options.chosen(estimator), noise=noise, rows=most),
         layers=None if layers is None else layers.split(","),
         class_names=rows.classes,
-        output=of_several,
+        output=output,
         reduce=reduce,
         seed=seed,
         memory=memory,

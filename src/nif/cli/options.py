@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
     from nif.estimators.estimate import Estimator
 
+PATH = click.Path(path_type=Path)
+
 MODEL = click.argument("model", metavar="MODULE:FACTORY")
 
-DATA = click.argument("data", type=click.Path(path_type=Path))
+DATA = click.argument("data", type=PATH)
 
 WEIGHTS = click.option(
     "--weights",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="State dict as .safetensors, or .pt saved by torch; without it, the weights of the factory.",
 )
 
@@ -30,7 +33,6 @@ FEATURES = click.option(
 
 OUTPUT = click.option(
     "--output",
-    "of_several",
     metavar="NAME",
     callback=lambda _, __, name: int(name) if name and name.removeprefix("-").isdigit() else name,
     help="Output to measure (name or index) if the network returns several.",
@@ -61,6 +63,11 @@ MEMORY = click.option(
 )
 
 JOBS = click.option("--jobs", type=int, help="Processes; one with its own threads if omitted.")
+
+
+def out(content: str) -> Callable[[Any], Any]:
+    """The option for the file that is written."""
+    return click.option("-o", "--out", type=PATH, required=True, help=content)
 
 
 def chosen(estimator: str | None) -> Estimator | None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
+from nif.core import html
 from nif.core.errors import optional_import
 
 if TYPE_CHECKING:
@@ -22,9 +23,6 @@ TEXT, SMALL, SMALLEST = 9.0, 7.5, 5.0
 
 LETTER = 0.6
 """Mean width of a letter, in heights of the text."""
-
-LONGEST_NAME = 24
-"""Characters."""
 
 WIDEST = 16.0
 """Inches."""
@@ -88,15 +86,17 @@ def legend_columns(ax: Axes, labels: Sequence[str]) -> int:
     return max(1, len(labels) if sum(widths) < room else int(room / max(widths)))
 
 
-def short(name: str, longest: int = LONGEST_NAME) -> str:
-    """A name on one line, cut if it is too long.
+def short(name: str, longest: int = 24) -> str:
+    """A name on one line, cut if it is too long."""
+    return html.short(name, longest)
 
-    Example:
-        >>> short("petal width", 8)
-        'petal w…'
-    """
-    line = " ".join(name.split())
-    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+def write(
+    ax: Axes, text: str, at: tuple[float, float], offset: tuple[float, float], size: float, **style: Any
+) -> None:
+    """Write text on one line some points away from a place, by default centred there."""
+    options: dict[str, Any] = {"ha": "center", "va": "center", "parse_math": False} | style
+    ax.annotate(text, at, xytext=offset, textcoords="offset points", fontsize=size, **options)
 
 
 class Headings(NamedTuple):

@@ -23,6 +23,7 @@ from nif.plots.axes import (
     new_axes,
     points,
     short,
+    write,
 )
 from nif.plots.palette import COMMUNITIES, OTHER
 
@@ -93,7 +94,9 @@ def communities(flow: Flow, *, ax: Axes | None = None) -> Axes:
     ax.set_xlim(-0.6, count - 0.4)
     patches = _patches(bands, used)
     rows = math.ceil(len(patches) / legend_columns(ax, [str(patch.get_label()) for patch in patches]))
-    ax.set_ylim(*_limits(ax, 1 + GAP * max(len(used) - 1, 0), BELOW + ROW * rows))
+    highest, below, height = 1 + GAP * max(len(used) - 1, 0), BELOW + ROW * rows, points(ax)[1]
+    scale = highest / max(height - ABOVE - below, height / 4)
+    ax.set_ylim(-below * scale, highest + ABOVE * scale)
     _draw_bands(ax, bands, top)
     _draw_blocks(ax, bands, top)
     _titles(ax, flow)
@@ -135,20 +138,11 @@ def _tops(through: Float[np.ndarray, "layer group"], used: np.ndarray) -> Float[
     return tops
 
 
-def _limits(ax: Axes, highest: float, below: float) -> tuple[float, float]:
-    """Of the height, with room in points for the names above and the legend below."""
-    height = points(ax)[1]
-    scale = highest / max(height - ABOVE - below, height / 4)
-    return -below * scale, highest + ABOVE * scale
-
-
 def _draw_bands(ax: Axes, bands: Bands, top: Float[np.ndarray, "layer group"]) -> None:
     from matplotlib.collections import PolyCollection
 
-    shapes, shades = [], []
-    for shape, group in _shapes(bands, top):
-        shapes.append(shape)
-        shades.append(_colour(group))
+    outlines = list(_shapes(bands, top))
+    shapes, shades = [shape for shape, _ in outlines], [_colour(group) for _, group in outlines]
     ax.add_collection(
         PolyCollection(shapes, facecolors=shades, alpha=0.38, linewidths=0, zorder=1), autolim=False
     )
@@ -186,36 +180,17 @@ def _draw_blocks(ax: Axes, bands: Bands, top: Float[np.ndarray, "layer group"]) 
         ax.bar(layer, thick, 2 * BLOCK, bottom=middle - thick / 2, color=_colour(group), zorder=2)
         size = min(SMALL, width / (LETTER * 3))
         if share > 10 * point and size >= SMALLEST - 1:
-            ax.text(
-                layer,
-                middle,
-                f"{bands.units[layer, group]}",
-                ha="center",
-                va="center",
-                color=_ink_on(_colour(group)),
-                fontsize=size,
-                weight="bold",
-                zorder=3,
-            )
+            style = {"color": _ink_on(_colour(group)), "weight": "bold", "zorder": 3}
+            write(ax, f"{bands.units[layer, group]}", (layer, middle), (0, 0), size, **style)
 
 
 def _titles(ax: Axes, flow: Flow) -> None:
     width = points(ax)[0] / len(flow.layers)
     above = headings(len(flow.layers), width, max(len(layer.name) for layer in flow.layers))
     for index in above.shown:
-        ax.annotate(
-            short(flow.layers[index].name, above.letters),
-            (index, 1),
-            xycoords=ax.get_xaxis_transform(),
-            xytext=(0, -6),
-            textcoords="offset points",
-            ha="center",
-            va="top",
-            fontsize=above.size,
-            color=INK,
-            weight="bold",
-            parse_math=False,
-        )
+        name, edge = short(flow.layers[index].name, above.letters), ax.get_xaxis_transform()
+        style = {"va": "top", "color": INK, "weight": "bold"}
+        write(ax, name, (index, 1), (0, -6), above.size, xycoords=edge, **style)
 
 
 def _legend(ax: Axes, patches: Sequence[Patch]) -> None:
@@ -253,11 +228,9 @@ def _patches(bands: Bands, used: np.ndarray) -> list[Patch]:
 
 def _ink_on(colour: str) -> str:
     """Black on light colours and white on dark ones, by their luminance (ITU-R BT.709)."""
-    light = sum(
-        weight * int(colour[at : at + 2], 16)
-        for weight, at in zip((0.21, 0.72, 0.07), (1, 3, 5), strict=True)
-    )
-    return INK if light > 130 else "#FFFFFF"
+    from matplotlib.colors import to_rgb
+
+    return INK if np.dot((0.21, 0.72, 0.07), to_rgb(colour)) > 130 / 255 else "#FFFFFF"
 
 
 def _colour(group: SupportsIndex) -> str:

@@ -14,7 +14,7 @@ from nif.core.errors import InputError, optional_import
 from nif.core.types import Layer
 from nif.flow.epochs import match_communities
 from nif.flow.flow import Flow
-from nif.plots.axes import INK, SMALL, SMALLEST, SOFT, TEXT, plain, points, short
+from nif.plots.axes import INK, SMALL, SMALLEST, SOFT, TEXT, plain, points, short, write
 from nif.plots.palette import COMMUNITIES, OTHER
 
 if TYPE_CHECKING:
@@ -83,18 +83,8 @@ def _line_names(ax: Axes, ends: dict[int, float], layers: Sequence[Layer]) -> No
     low, high = ax.get_ylim()
     at = (np.array(list(ends.values()), dtype=float) - low) / (high - low) * room
     for index, place in zip(ends, apart(at, 1.2 * size, room), strict=True):
-        ax.annotate(
-            short(layers[index].name, 14),
-            (1, place / room),
-            xycoords="axes fraction",
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=size,
-            color=shades[index],
-            annotation_clip=False,
-            parse_math=False,
-        )
+        style = {"ha": "left", "color": shades[index], "xycoords": "axes fraction", "annotation_clip": False}
+        write(ax, short(layers[index].name, 14), (1, place / room), (4, 0), size, **style)
 
 
 def apart(places: Float[np.ndarray, " name"], step: float, room: float) -> Float[np.ndarray, " name"]:

@@ -107,7 +107,9 @@ def run(
     Raises:
         InputError: The data cannot be loaded, a layer has no unit, or `out` cannot be written.
     """
-    layers = _checked_hidden(experiment.hidden if hidden is None else tuple(hidden))
+    layers = experiment.hidden if hidden is None else tuple(hidden)
+    if min(layers, default=0) < 1:
+        raise InputError(f"The hidden layers are {list(layers)}; expected one or more sizes, such as 10,10.")
     if out is not None:
         refuse_unwritable(out)
     transcript = _Transcript(echo)
@@ -220,9 +222,3 @@ class _Steps:
 def tensors(dataset: datasets.Dataset) -> tuple[torch.Tensor, torch.Tensor]:
     """Features and classes of a data set."""
     return torch.from_numpy(dataset.x), torch.from_numpy(dataset.y)
-
-
-def _checked_hidden(hidden: tuple[int, ...]) -> tuple[int, ...]:
-    if not hidden or min(hidden) < 1:
-        raise InputError(f"The hidden layers are {list(hidden)}; expected one or more sizes, such as 10,10.")
-    return hidden
