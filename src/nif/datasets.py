@@ -142,14 +142,7 @@ def _iris() -> Dataset:
 
     bunch = load_iris()
     names = tuple(name.removesuffix(" (cm)") for name in bunch.feature_names)
-    return _dataset(
-        "iris",
-        bunch.data,
-        bunch.target,
-        features=names,
-        classes=map(str, bunch.target_names),
-        source="scikit-learn",
-    )
+    return _dataset("iris", bunch.data, bunch.target, names, map(str, bunch.target_names), "scikit-learn")
 
 
 def _digits() -> Dataset:
@@ -157,9 +150,7 @@ def _digits() -> Dataset:
 
     bunch = load_digits()
     names = (f"row {row} column {column}" for row in range(8) for column in range(8))
-    return _dataset(
-        "digits", bunch.data, bunch.target, features=names, classes=map(str, range(10)), source="scikit-learn"
-    )
+    return _dataset("digits", bunch.data, bunch.target, names, map(str, range(10)), "scikit-learn")
 
 
 def _banknote() -> Dataset:
@@ -170,9 +161,7 @@ def _banknote() -> Dataset:
     else:
         table = _banknote_table(path)
         x, y, source = table[:, :4], table[:, 4], str(path)
-    return _dataset(
-        "banknote", x, y, features=BANKNOTE_FEATURES, classes=("genuine", "forged"), source=source
-    )
+    return _dataset("banknote", x, y, BANKNOTE_FEATURES, ("genuine", "forged"), source)
 
 
 def _banknote_table(path: Path) -> np.ndarray:
@@ -202,9 +191,7 @@ def _mnist() -> Dataset:
             f"MNIST has {len(x)} images and {len(y)} labels in {source}; fetch both files again."
         )
     names = (f"row {row} column {column}" for row in range(28) for column in range(28))
-    return _dataset(
-        "mnist", x.reshape(len(x), -1), y, features=names, classes=map(str, range(10)), source=source
-    )
+    return _dataset("mnist", x.reshape(len(x), -1), y, names, map(str, range(10)), source)
 
 
 def _idx(path: Path, axes: int) -> np.ndarray:
@@ -250,7 +237,7 @@ def _openml(name: str, openml_name: str) -> tuple[np.ndarray, np.ndarray]:
     return bunch.data.to_numpy(), bunch.target.to_numpy()
 
 
-def _dataset(name: str, x: Any, y: Any, *, features: Any, classes: Any, source: str) -> Dataset:
+def _dataset(name: str, x: Any, y: Any, features: Any, classes: Any, source: str) -> Dataset:
     """Labels become indices 0, 1, ... in the order of their values."""
     _, index = np.unique(np.asarray(y).astype(np.int64), return_inverse=True)
     values = np.ascontiguousarray(x, dtype=np.float32)

@@ -88,42 +88,6 @@ def _separate(data: Any, most: int, seed: int) -> Any:
     )
 
 
-def lightning_callback(watch: Watch) -> Any:
-    """A callback that measures after every training epoch that is due, in the first process only."""
-
-    class Measure(_lightning()):  # type: ignore[misc] # a base class that is imported when it is needed
-        """Calls a watch at the end of every training epoch."""
-
-        def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-            """Hook of Lightning."""
-            if trainer.is_global_zero:
-                watch.step(trainer.current_epoch, pl_module if watch.model is None else watch.model)
-
-    return Measure()
-
-
-def _lightning() -> Any:
-    """`Callback` of the package that the program uses; Lightning has two names."""
-    older = "pytorch_lightning" in sys.modules and "lightning.pytorch" not in sys.modules
-    with optional_import("watch.lightning()", package="lightning"):
-        return import_module("pytorch_lightning" if older else "lightning.pytorch").Callback
-
-
-def skorch_callback(watch: Watch) -> Any:
-    """A callback that measures after every epoch that is due, counted from 1 as in skorch's own table."""
-    with optional_import("watch.skorch()", package="skorch"):
-        from skorch.callbacks import Callback
-
-    class Measure(Callback):
-        """Calls a watch at the end of every epoch."""
-
-        def on_epoch_end(self, net: Any, **_: Any) -> None:
-            """Hook of skorch."""
-            watch.step(net.history[-1, "epoch"], net.module_ if watch.model is None else watch.model)
-
-    return Measure()
-
-
 @runtime_checkable
 class Writer(Protocol):
     """The part of TensorBoard's ``SummaryWriter`` that is used."""
@@ -260,7 +224,20 @@ class Watch:
         Raises:
             InputError: Lightning is not installed.
         """
-        return lightning_callback(self)
+        older = "pytorch_lightning" in sys.modules and "lightning.pytorch" not in sys.modules
+        with optional_import("watch.lightning()", package="lightning"):  # which has two names
+            base: Any = import_module("pytorch_lightning" if older else "lightning.pytorch").Callback
+        watch = self
+
+        class Measure(base):
+            """Calls a watch at the end of every training epoch, in the first process only."""
+
+            def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+                """Hook of Lightning."""
+                if trainer.is_global_zero:
+                    watch.step(trainer.current_epoch, pl_module if watch.model is None else watch.model)
+
+        return Measure()
 
     def skorch(self) -> Any:
         """A callback for skorch: ``NeuralNetClassifier(Net, callbacks=[watch.skorch()])``.
@@ -268,7 +245,18 @@ class Watch:
         Raises:
             InputError: skorch is not installed.
         """
-        return skorch_callback(self)
+        with optional_import("watch.skorch()", package="skorch"):
+            from skorch.callbacks import Callback
+        watch = self
+
+        class Measure(Callback):
+            """Calls a watch at the end of every epoch, counted from 1 as in skorch's own table."""
+
+            def on_epoch_end(self, net: Any, **_: Any) -> None:
+                """Hook of skorch."""
+                watch.step(net.history[-1, "epoch"], net.module_ if watch.model is None else watch.model)
+
+        return Measure()
 
     def table(self) -> pd.DataFrame:
         """One row for each epoch and layer.
@@ -336,9 +324,9 @@ class Watch:
     def _drawn(self, model: Any) -> Rows:
         """The rows that are measured at every epoch."""
         network = Network.of(model, **self._choice)
+        rows = sample(self._data, network, self._most or MOST_SAMPLES, self._seed)
         if self._most is not None or not isinstance(self._method, Association):
-            return sample(self._data, network, self._most or MOST_SAMPLES, self._seed)
-        rows = sample(self._data, network, MOST_SAMPLES, self._seed)
+            return rows
         terms = number_of_terms(network.architecture(rows), self._method.relevance)
         return thinned(rows, rows_for(terms), self._seed)
 

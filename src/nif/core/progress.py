@@ -40,8 +40,4 @@ def progress(label: str, total: float | int | None, *, shown: bool = True) -> It
         leave=False,
         disable=None if shown else True,  # None: off unless stderr is a terminal
     ) as bar:
-
-        def advance(work: float | int) -> None:
-            bar.update(work)
-
-        yield advance
+        yield bar.update

@@ -64,11 +64,8 @@ def constant_pairs(x: SidesX, y: SidesY) -> Bool[np.ndarray, " pair"]:
         >>> constant_pairs(varied, same).tolist()
         [True]
     """
-    return _constant(x) | _constant(y)
-
-
-def _constant(values: SidesX) -> Bool[np.ndarray, " pair"]:
-    return (np.ptp(values, axis=1) == 0).all(axis=-1)
+    of_x, of_y = ((np.ptp(side, axis=1) == 0).all(axis=-1) for side in (x, y))
+    return of_x | of_y
 
 
 def with_constant_pairs(
@@ -88,17 +85,10 @@ def with_constant_pairs(
         >>> with_constant_pairs(np.array([True, False]), one, one, one, samples=50, estimator="Ksg()").nats
         array([0. , 0.3])
     """
-
-    def with_gaps(values: object, gap: float) -> np.ndarray:
-        filled = np.full(degenerate.shape, gap)
-        filled[~degenerate] = values
-        return filled
-
+    filled = [np.full(degenerate.shape, value) for value in (0.0, 0.0, 1.0, float(Outcome.DEGENERATE))]
+    for array, values in zip(filled, (nats, stderr, p_value, outcome), strict=True):
+        array[~degenerate] = values
+    known, error, p, ended = filled
     return Estimate.of(
-        with_gaps(nats, 0.0),
-        stderr=with_gaps(stderr, 0.0),
-        p_value=with_gaps(p_value, 1.0),
-        outcome=with_gaps(outcome, Outcome.DEGENERATE),
-        samples=samples,
-        estimator=str(estimator),
+        known, stderr=error, p_value=p, outcome=ended, samples=samples, estimator=str(estimator)
     )

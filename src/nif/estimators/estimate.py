@@ -91,6 +91,11 @@ class Estimate:
         """The estimate in bits (nats / ln 2), for display."""
         return self.nats / math.log(2)
 
+    @property
+    def not_converged(self) -> int:
+        """Number of pairs whose optimisation ran out of steps."""
+        return int((self.outcome == Outcome.NOT_CONVERGED).sum())
+
     def interval(self, level: float = 0.95) -> tuple[Values, Values]:
         """Confidence interval in nats from the normal approximation; the lower end is not below 0.
 
@@ -117,7 +122,7 @@ class Estimate:
         if self.nats.ndim == 0:
             size = f"{self.nats:.4f} ± {self.stderr:.4f} nats, p = {self.p_value:.3g}"
         else:
-            failed = int((self.outcome == Outcome.NOT_CONVERGED).sum())
+            failed = self.not_converged
             size = f"{'x'.join(map(str, self.nats.shape))} pairs, mean {self.nats.mean():.4f} nats"
             size += f", {failed} not converged" if failed else ""
         return f"Estimate({size}, {self.samples} samples, {self.estimator})"
@@ -206,6 +211,6 @@ def _matrix(estimate: Estimate) -> str:
 
 
 def _how(estimate: Estimate) -> str:
-    failed = int((estimate.outcome == Outcome.NOT_CONVERGED).sum())
+    failed = estimate.not_converged
     missed = f"; {failed} not converged" if failed and estimate.nats.ndim else ""
     return f"{estimate.samples:,} samples; {estimate.estimator}{missed}"

@@ -52,7 +52,7 @@ class Graph:
             links: Of all pairs of layers.
             most: The largest number of links; of more, the strongest are taken. None takes all.
         """
-        first = np.concatenate([[0], np.cumsum(sizes)])
+        first = np.cumsum([0, *sizes])
         total = sum(int((between.stored("nats") > 0).sum()) for between in links)
         if most is not None and total > most:
             kept = strongest(links, sizes, most)
@@ -156,7 +156,7 @@ def layer_stderr(
     """Standard errors of the inflow and outflow of each layer, summed over its units."""
     if errors is not None and errors.layer_inflow is not None and errors.layer_outflow is not None:
         return errors.layer_inflow, errors.layer_outflow
-    first = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    first = np.cumsum([0, *sizes[:-1]])
     into, out = flow_stderr(sizes, links)
     return np.sqrt(np.add.reduceat(into**2, first)), np.sqrt(np.add.reduceat(out**2, first))
 
@@ -176,11 +176,6 @@ class Betweenness:
 
     pairs: PerUnit
     starts: int
-
-    @property
-    def exact(self) -> bool:
-        """Whether all pairs were counted."""
-        return self.starts == len(self.pairs)
 
 
 def betweenness(graph: Graph, seed: int = 0, most_work: float = MOST_WORK) -> Betweenness:

@@ -332,12 +332,14 @@ class Flow:
         """The same layers, measurement, and bits in every array."""
         if not isinstance(other, Flow):
             return NotImplemented
+        from nif.flow.file import arrays_of, described
+
+        arrays, others = arrays_of(self), arrays_of(other)
         return (
             (self.layers, self.measurement) == (other.layers, other.measurement)
-            and all(map(np.array_equal, self.constant, other.constant))
-            and tables.same_links(self.links, other.links)
-            and tables.same_values(self.errors, other.errors)
-            and tables.same_values(self.left_out, other.left_out)
+            and described(self) == described(other)
+            and arrays.keys() == others.keys()
+            and all(np.array_equal(arrays[name], others[name]) for name in arrays)
         )
 
     __hash__ = None  # type: ignore[assignment] # arrays have no hash

@@ -27,6 +27,8 @@ LETTER = 0.6
 WIDEST = 16.0
 """Inches."""
 
+Point = tuple[float, float]
+
 
 def new_axes(width: float, height: float, place: tuple[float, float, float, float] | None = None) -> Axes:
     """Axes in a new figure; its layout makes room for texts.
@@ -62,6 +64,16 @@ def plain(ax: Axes, grid: Literal["x", "y"] | None = None) -> None:
         ax.set_axisbelow(True)
 
 
+def whiskers(
+    ax: Axes, x: np.ndarray, y: np.ndarray, half: Float[np.ndarray, " value"], axis: Literal["x", "y"]
+) -> None:
+    """Draw intervals of some half width along an axis, which do not go below 0; none where the width is 0."""
+    shown = half > 0
+    low = np.minimum(half, x if axis == "x" else y)
+    ends: Any = {f"{axis}err": (low[shown], half[shown])}
+    ax.errorbar(x[shown], y[shown], fmt="none", ecolor=INK, elinewidth=1, capsize=2, **ends)
+
+
 def above(ax: Axes) -> None:
     """Draw the legend above the axes, in the number of columns that fit, where it hides nothing."""
     handles, labels = ax.get_legend_handles_labels()
@@ -91,9 +103,7 @@ def short(name: str, longest: int = 24) -> str:
     return html.short(name, longest)
 
 
-def write(
-    ax: Axes, text: str, at: tuple[float, float], offset: tuple[float, float], size: float, **style: Any
-) -> None:
+def write(ax: Axes, text: str, at: Point, offset: Point, size: float, **style: Any) -> None:
     """Write text on one line some points away from a place, by default centred there."""
     options: dict[str, Any] = {"ha": "center", "va": "center", "parse_math": False} | style
     ax.annotate(text, at, xytext=offset, textcoords="offset points", fontsize=size, **options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, SupportsIndex
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -25,7 +25,7 @@ from nif.plots.axes import (
     short,
     write,
 )
-from nif.plots.palette import COMMUNITIES, OTHER
+from nif.plots.palette import COMMUNITIES, colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -142,7 +142,7 @@ def _draw_bands(ax: Axes, bands: Bands, top: Float[np.ndarray, "layer group"]) -
     from matplotlib.collections import PolyCollection
 
     outlines = list(_shapes(bands, top))
-    shapes, shades = [shape for shape, _ in outlines], [_colour(group) for _, group in outlines]
+    shapes, shades = [shape for shape, _ in outlines], colours([group for _, group in outlines])
     ax.add_collection(
         PolyCollection(shapes, facecolors=shades, alpha=0.38, linewidths=0, zorder=1), autolim=False
     )
@@ -173,14 +173,15 @@ def _draw_blocks(ax: Axes, bands: Bands, top: Float[np.ndarray, "layer group"]) 
     point = (high - low) / points(ax)[1]
     width = points(ax)[0] * 2 * BLOCK / len(bands.through)
     for layer, group in np.argwhere(bands.through > 0):
+        colour = colours([group])[0]
         share = bands.through[layer, group]
         # A community that carries little is still there: no block is thinner than a line.
         thick = max(share, point)
         middle = top[layer, group] - share / 2
-        ax.bar(layer, thick, 2 * BLOCK, bottom=middle - thick / 2, color=_colour(group), zorder=2)
+        ax.bar(layer, thick, 2 * BLOCK, bottom=middle - thick / 2, color=colour, zorder=2)
         size = min(SMALL, width / (LETTER * 3))
         if share > 10 * point and size >= SMALLEST - 1:
-            style = {"color": _ink_on(_colour(group)), "weight": "bold", "zorder": 3}
+            style = {"color": _ink_on(colour), "weight": "bold", "zorder": 3}
             write(ax, f"{bands.units[layer, group]}", (layer, middle), (0, 0), size, **style)
 
 
@@ -221,7 +222,7 @@ def _patches(bands: Bands, used: np.ndarray) -> list[Patch]:
 
     names = [str(group) if group < GROUPS - 1 else "smaller ones" for group in used]
     return [
-        Patch(color=_colour(group), label=f"{name} ({bands.units[:, group].sum():,})")
+        Patch(color=colours([group])[0], label=f"{name} ({bands.units[:, group].sum():,})")
         for name, group in zip(names, used, strict=True)
     ]
 
@@ -231,7 +232,3 @@ def _ink_on(colour: str) -> str:
     from matplotlib.colors import to_rgb
 
     return INK if np.dot((0.21, 0.72, 0.07), to_rgb(colour)) > 130 / 255 else "#FFFFFF"
-
-
-def _colour(group: SupportsIndex) -> str:
-    return COMMUNITIES[group] if int(group) < GROUPS - 1 else OTHER

@@ -11,7 +11,6 @@ from scipy.stats import norm
 from nif.flow.communities import layer_stderr
 from nif.plots.axes import (
     FAINT,
-    INK,
     LETTER,
     SMALL,
     SMALLEST,
@@ -23,6 +22,7 @@ from nif.plots.axes import (
     plain,
     points,
     short,
+    whiskers,
 )
 from nif.plots.palette import COMMUNITIES
 
@@ -60,33 +60,14 @@ def profile(flow: Flow, *, level: float = 0.95, ax: Axes | None = None) -> Axes:
     layers = flow.by_unit.by_layer()
     into, out = layer_stderr(flow.graph.sizes, flow.links, flow.errors)
     deviations = float(norm.ppf(0.5 + level / 2))
-    _bars(ax, -1, "in", IN, layers["inflow"].to_numpy(), deviations * into)
-    _bars(ax, 1, "out", OUT, layers["outflow"].to_numpy(), deviations * out)
+    for name, place, colour, stderr in (("in", -0.2, IN, into), ("out", 0.2, OUT, out)):
+        nats, half = layers[f"{name}flow"].to_numpy(), deviations * stderr
+        x = np.arange(len(nats)) + place
+        ax.bar(x, nats, 0.36, color=colour, label=f"nats {name}")
+        whiskers(ax, x, nats, half, "y")
     _silent(ax, (layers["silent"] / layers["units"]).to_numpy())
     _name(ax, flow, layers["silent"].to_numpy())
     return ax
-
-
-def _bars(
-    ax: Axes,
-    side: int,
-    name: str,
-    colour: str,
-    nats: Float[np.ndarray, " layer"],
-    half: Float[np.ndarray, " layer"],
-) -> None:
-    x = np.arange(len(nats)) + 0.2 * side
-    ax.bar(x, nats, 0.36, color=colour, label=f"nats {name}")
-    shown = half > 0
-    ax.errorbar(
-        x[shown],
-        nats[shown],
-        yerr=(np.minimum(half, nats)[shown], half[shown]),
-        fmt="none",
-        ecolor=INK,
-        elinewidth=1,
-        capsize=2,
-    )
 
 
 def _silent(ax: Axes, share: Float[np.ndarray, " layer"]) -> None:

@@ -166,24 +166,15 @@ def _name(ax: Axes, rows: Side, columns: Side) -> None:
         width = max(width - max(map(len, rows.names())) * down * LETTER, 0.4 * width)
     across = text_size(width / len(columns.order), TEXT - 1)
     upright = max(map(len, columns.names())) * across * LETTER < 0.9 * width / len(columns.order)
-    ax.set_xticks(
-        range(len(columns.order)) if across else [],
-        columns.names() if across else [],
-        fontsize=across or None,
-        rotation=0 if upright else 90,
-        parse_math=False,
-    )
-    ax.set_yticks(
-        range(len(rows.order)) if down else [],
-        rows.names() if down else [],
-        fontsize=down or None,
-        parse_math=False,
-    )
+    for axis, side, size, turned in ((ax.xaxis, columns, across, not upright), (ax.yaxis, rows, down, False)):
+        names = side.names() if size else []
+        axis.set_ticks(
+            range(len(names)), names, fontsize=size or None, rotation=90 * turned, parse_math=False
+        )
+        text = f"{short(side.layer.name)} · {len(side.order):,} units by community"
+        axis.set_label_text(text, fontsize=SMALL + 0.5, color=SOFT, parse_math=False)
     ax.tick_params(length=0, colors=INK, pad=2)
     ax.spines[:].set_visible(False)
-    for set_label, side in ((ax.set_xlabel, columns), (ax.set_ylabel, rows)):
-        text = f"{short(side.layer.name)} · {len(side.order):,} units by community"
-        set_label(text, fontsize=SMALL + 0.5, color=SOFT, parse_math=False)
 
 
 def _strips(ax: Axes, rows: Side, columns: Side) -> None:

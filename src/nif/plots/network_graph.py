@@ -14,6 +14,7 @@ from nif.plots.axes import (
     SOFT,
     TEXT,
     WIDEST,
+    Point,
     headings,
     new_axes,
     points,
@@ -36,6 +37,8 @@ THINNEST_LINK, WIDEST_LINK, LARGEST_UNIT = 0.35, 3.5, 17.0
 
 ROOM_FOR_NUMBERS = 26.0
 """Points between hidden units from which their numbers stand below them."""
+
+PerLink = Float[np.ndarray, " link"]
 
 ABOVE, BELOW = 48.0, 34.0
 """Points above the highest and below the lowest unit, for titles and legend."""
@@ -111,12 +114,12 @@ class _Picture:
         return max(40.0, longest * size * 0.6 + LARGEST_UNIT)
 
     def links(self) -> tuple[int, int]:
-        """Draw the strongest links, the strongest on top; return their number and that of all."""
+        """Draw the strongest links, the strongest last and so on top; return their number and that of all."""
         from matplotlib.collections import LineCollection
         from matplotlib.colors import to_rgba_array
 
-        links = strongest(self.flow.links, self.sizes, MOST_LINKS).in_drawing_order()
-        source, target, nats = links.source, links.target, links.nats
+        links = strongest(self.flow.links, self.sizes, MOST_LINKS)
+        source, target, nats = links.source[::-1], links.target[::-1], links.nats[::-1]
         share = nats / nats.max() if len(nats) else nats
         faint = 0.85 / (1 + len(nats) / 400) ** 0.4
         lines = LineCollection(
@@ -187,9 +190,7 @@ class _Picture:
         middle = float(np.mean(self.ax.get_xlim()))
         self._write(meaning, (middle, 0.0), (0.0, 5 - BELOW), min(TEXT - 1.5, fits), color=SOFT)
 
-    def _write(
-        self, text: str, at: tuple[float, float], offset: tuple[float, float], size: float, **style: Any
-    ) -> None:
+    def _write(self, text: str, at: Point, offset: Point, size: float, **style: Any) -> None:
         """Text with a halo that keeps it legible over links."""
         from matplotlib.patheffects import withStroke
 
@@ -197,12 +198,7 @@ class _Picture:
         write(self.ax, text, at, offset, size, path_effects=halo, **style)
 
 
-def _curves(
-    x0: Float[np.ndarray, " link"],
-    y0: Float[np.ndarray, " link"],
-    x1: Float[np.ndarray, " link"],
-    y1: Float[np.ndarray, " link"],
-) -> Float[np.ndarray, "link point 2"]:
+def _curves(x0: PerLink, y0: PerLink, x1: PerLink, y1: PerLink) -> Float[np.ndarray, "link point 2"]:
     """Smooth steps from one unit to the other; those that skip layers bow away from the units between."""
     along = np.linspace(0, 1, 24)
     x = x0[:, None] + (x1 - x0)[:, None] * along

@@ -30,7 +30,13 @@ def draw(flows: dict[int, Flow], axes: Sequence[Axes] | None) -> list[Axes]:
     """Draw the run into three axes, or into a new figure."""
     if not flows:
         raise InputError("Nothing has been measured yet; call watch.step(epoch) in the training loop.")
-    panels = list(_new_axes() if axes is None else axes)
+    if axes is None:
+        with optional_import("A plot", "plot"):
+            from matplotlib import pyplot
+        size, ratios = (6.8, 7.6), (2.2, 1.3, 3.0)
+        figure = pyplot.figure(figsize=size, layout="constrained")
+        axes = figure.subplots(PANELS, 1, sharex=True, height_ratios=ratios)
+    panels = list(axes)
     if len(panels) != PANELS:
         raise InputError(f"{len(panels)} axes were passed; expected {PANELS}, one below another.")
     epochs, seen = list(flows), list(flows.values())
@@ -42,16 +48,6 @@ def draw(flows: dict[int, Flow], axes: Sequence[Axes] | None) -> list[Axes]:
         ax.set_xlim(edges[0], edges[-1])
     panels[2].set_xlabel("epoch", fontsize=TEXT, color=INK)
     return panels
-
-
-def _new_axes() -> Sequence[Axes]:
-    with optional_import("A plot", "plot"):
-        from matplotlib import pyplot
-    ratios = {"height_ratios": (2.2, 1.3, 3.0)}
-    _, axes = pyplot.subplots(
-        PANELS, 1, figsize=(6.8, 7.6), sharex=True, layout="constrained", gridspec_kw=ratios
-    )
-    return list(axes)
 
 
 def _shades(layers: int) -> list[tuple[float, float, float, float]]:

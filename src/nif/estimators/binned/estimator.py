@@ -11,9 +11,7 @@ r"""Mutual information of all pairs of columns from adaptive bins, extrapolated 
     The sum is the Donsker–Varadhan bound (eq. 1) at its supremum over critics that are constant on the bins.
 3.  A bin is cut once it holds enough samples to distinguish a slope in it, or an edge that runs through it,
     from chance. Either way the information lost in the bins falls as :math:`1 / \sqrt N`: it is twice as much
-    on a quarter of the samples. So the value is extrapolated from all samples and the mean of four quarters,
-
-    .. math:: \hat I = 2 \hat I_N - \hat I_{N / 4}.
+    on a quarter of the samples. So the value is extrapolated from all samples and the mean of four quarters.
 
 Alternatives, measured on uniform noise of +-.1 at N = 10,000 (bias -.003, standard deviation .010): without
 extrapolation the bias is -.06; extrapolated from halves, which takes 2.4 times their difference, the
@@ -29,12 +27,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from nif.core.errors import InputError
 from nif.core.random import stream
 from nif.core.types import Advance, ignore
-from nif.estimators.binned.independence import Margins, independence
+from nif.estimators.binned.independence import Margins, Pairs, independence
 from nif.estimators.binned.partition import Side, partitions
 from nif.estimators.binned.quantile_cells import depth_for, quantile_cells
 from nif.estimators.entropy import entropies_of_values, with_constant_pairs
@@ -60,9 +58,6 @@ EXTRAPOLATION_UNCERTAINTY = 0.25
 
 FEWEST_SAMPLES = 8
 """One for each cell of the test of independence."""
-
-Pairs = Int[np.ndarray, " pair"]
-"""The column of one side of each pair."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +178,7 @@ class PreparedColumns(NamedTuple):
         order = stream(seed, "quarters of Binned").permutation(len(columns))
         rows = [order[quarter * size : (quarter + 1) * size] for quarter in range(QUARTERS)]
         quarters = tuple(Side.of(quantile_cells(columns[quarter], depth)) for quarter in rows)
-        return cls(Side.of(whole), quarters, Margins.of(whole.parts), entropies_of_values(columns))
+        return cls(Side.of(whole), quarters, Margins.of(whole), entropies_of_values(columns))
 
 
 def _estimate_block(

@@ -18,10 +18,7 @@ The net gain itself is uncertain by a few nats. So the corner of s is rounded, :
 for :math:`|u| < h`, and a bin counts as cut by the fraction :math:`s'(u)`, from 0 to 1: a small change of the
 data then changes the value little.
 
-References:
-    Donoho (1997), CART and best-ortho-basis: a connection, Annals of Statistics 25(5): the same search.
-    Darbellay & Vajda (1999), Estimation of the information by an adaptive partitioning of the observation
-    space, IEEE Transactions on Information Theory 45(4): bins cut from the top, by a chi-square test.
+Donoho (1997) searches in the same way; Darbellay & Vajda (1999) cut from the top, by a chi-square test.
 """
 
 from __future__ import annotations
@@ -71,7 +68,7 @@ class Side(NamedTuple):
     @classmethod
     def of(cls, columns: QuantileCells) -> Side:
         """Compute logarithms and reciprocals once for a column, not for each of its pairs."""
-        return cls(columns.cells, columns.parts.log_fractions, columns.parts.weights)
+        return cls(columns.cells, columns.log_fractions, columns.weights)
 
 
 class Partition(NamedTuple):

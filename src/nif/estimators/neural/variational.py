@@ -22,7 +22,7 @@ from nif.estimators.neural.bounds import MINE, Bound, PerPair, independence_p_va
 from nif.estimators.neural.compiled.bank import can_compile, train_and_evaluate
 from nif.estimators.neural.critics import Critics, gaussian_critics
 from nif.estimators.neural.cross_fitting import FoldResults, Folds, combine_folds
-from nif.estimators.neural.training import Samples, Schedule, shifts_of, train
+from nif.estimators.neural.training import Parts, Samples, Schedule, shifts_of, train
 from nif.estimators.ranks import normal_scores
 
 WORKING_SET = 2**27
@@ -90,17 +90,14 @@ class Variational:
         generator, rows = torch.Generator().manual_seed(seed), x.shape[1]
         folds = Folds.of(rows, self.folds or (4 if rows < FEW_SAMPLES else 2), generator)
         samples = Samples(self._tensor(x), self._tensor(y))
-        fit, validation, held_out = (
-            folds.take(samples, index) for index in (folds.fit, folds.validation, folds.held_out)
-        )
+        fit = folds.take(samples, folds.fit)
+        parts = fit, folds.take(samples, folds.validation), folds.take(samples, folds.held_out)
         critics = gaussian_critics(fit.x, fit.y, self.hidden, generator)
         schedule = Schedule(self.steps, self.batch, self.shifts, self.learning_rate)
         compiled = self.bound is MINE and can_compile(samples, self.hidden)
         # Compiled, the method is the same, with the product on a grid of the margins.
         train_and_test = train_and_evaluate if compiled else self._in_torch
-        results = train_and_test(
-            critics, fit, validation, held_out, schedule, generator, lambda n: advance(n / folds.count)
-        )
+        results = train_and_test(critics, parts, schedule, generator, lambda n: advance(n / folds.count))
         return combine_folds(folds.count, results)
 
     def _tensor(self, values: np.ndarray) -> Tensor:
@@ -111,15 +108,9 @@ class Variational:
         return torch.tensor(values, dtype=torch.float32, device=self.device)
 
     def _in_torch(
-        self,
-        critics: Critics,
-        fit: Samples,
-        validation: Samples,
-        held_out: Samples,
-        schedule: Schedule,
-        generator: torch.Generator,
-        advance: Advance,
+        self, critics: Critics, parts: Parts, schedule: Schedule, generator: torch.Generator, advance: Advance
     ) -> FoldResults:
+        fit, validation, held_out = parts
         trained = train(critics, self.bound, fit, validation, schedule, generator, advance)
         results = self._bounds(trained.critics, held_out, generator)
         on_fit, _, _ = self._bounds(trained.critics, fit, generator)

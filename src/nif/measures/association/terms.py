@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from nif.core.types import LINK_ARRAYS, UNCONNECTED, Links
-from nif.estimators.estimate import Estimate, Outcome
+from nif.estimators.estimate import Estimate
 from nif.estimators.pairs import PairwiseRunner
 from nif.measures.association.channel import channel_information
 from nif.measures.association.decomposition import links, redundancy
@@ -84,18 +84,14 @@ def links_of(
     for source, target in architecture.connections:
         if source not in of_layer:
             of_layer[source] = within(source)
-            not_converged += _not_converged(of_layer[source]) // 2
+            not_converged += of_layer[source].not_converged // 2
         relevance, joined = between(source, target), architecture.joined_between(source, target)
         shared = redundancy(of_layer[source], order, joined)
         weights.append(links(relevance, shared, source, target, beta=beta, joined=joined))
         errors[source, target] = relevance.stderr
-        not_converged += _not_converged(relevance)
+        not_converged += relevance.not_converged
     of_pairs = {layer: estimate.stderr for layer, estimate in of_layer.items()}
     return NetworkLinks(tuple(weights), not_converged, of_pairs, errors)
-
-
-def _not_converged(estimate: Estimate) -> int:
-    return int((estimate.outcome == Outcome.NOT_CONVERGED).sum())
 
 
 def without_information(links: Links, constant: Sequence[Bool[np.ndarray, " _"]], joined: Joined) -> Links:
@@ -112,31 +108,19 @@ def without_information(links: Links, constant: Sequence[Bool[np.ndarray, " _"]]
     return replace(links, **values, connected=joined)
 
 
-def units_apart(recording: Recording, observed: Activations, pairs: PairwiseRunner) -> Between:
-    """Relevance :math:`I(X_i; Q_k)` of every unit by itself."""
-
-    def between(source: int, target: int) -> Estimate:
-        joined = recording.joined_between(source, target)
-        return pairs.between(observed[source], observed[target], joined)
-
-    return between
-
-
-def whole_layers(recording: Recording, observed: Activations, noise: float, pairs: PairwiseRunner) -> Between:
+def of_whole_layer(
+    recording: Recording, observed: Activations, source: int, target: int, noise: float, pairs: PairwiseRunner
+) -> Estimate:
     """Relevance :math:`I(X; Q_k)` of the whole source layer, the same for each of its units.
 
     It is computed through the channel if the layer alone determines :math:`Q_k`, and estimated otherwise.
     """
-
-    def between(source: int, target: int) -> Estimate:
-        layer = recording.activations[source]
-        if [first for first, second in recording.connections if second == target] == [source]:
-            relevance = channel_information(recording.activations[target], noise)
-            pairs.advance(len(relevance.nats))
-        else:
-            units = observed[target].T[:, :, None]
-            whole = np.broadcast_to(layer, (len(units), *layer.shape))
-            relevance = pairs.estimator.estimate(whole, units, seed=pairs.seed, advance=pairs.advance)
-        return relevance.map(lambda values: np.tile(values, (layer.shape[1], 1)))
-
-    return between
+    layer = recording.activations[source]
+    if [first for first, second in recording.connections if second == target] == [source]:
+        relevance = channel_information(recording.activations[target], noise)
+        pairs.advance(len(relevance.nats))
+    else:
+        units = observed[target].T[:, :, None]
+        whole = np.broadcast_to(layer, (len(units), *layer.shape))
+        relevance = pairs.estimator.estimate(whole, units, seed=pairs.seed, advance=pairs.advance)
+    return relevance.map(lambda values: np.tile(values, (layer.shape[1], 1)))

@@ -18,7 +18,7 @@ from nif.estimators.neural.compiled.grid import pair_grid
 from nif.estimators.neural.compiled.lanes import LANES
 from nif.estimators.neural.critics import Critics
 from nif.estimators.neural.cross_fitting import FoldResults
-from nif.estimators.neural.training import FIRST_LAYER_RATE, Samples, Schedule
+from nif.estimators.neural.training import FIRST_LAYER_RATE, Parts, Samples, Schedule
 
 TRAINING_CELLS, VALIDATION_CELLS, HELD_OUT_CELLS = 40, 48, 128
 """Cells of a margin, for training, for validation and for evaluation."""
@@ -53,21 +53,15 @@ def rates_of(hidden: int, learning_rate: float) -> Numbers:
 
 
 def train_and_evaluate(
-    critics: Critics,
-    fit_on: Samples,
-    validation: Samples,
-    held_out: Samples,
-    schedule: Schedule,
-    generator: torch.Generator,
-    advance: Advance = ignore,
+    critics: Critics, parts: Parts, schedule: Schedule, generator: torch.Generator, advance: Advance = ignore
 ) -> FoldResults:
-    """Train each critic on `fit_on`, with early stopping on `validation`, and evaluate it on `held_out`.
+    """Train each critic, with early stopping, and evaluate it on the samples that are held out.
 
     Threads work on separate critics, so that their number changes no bit of the result.
     """
     hidden, rows = critics.weight_2.shape[-1], packed(critics)
     size, phases = (
-        min(schedule.batch, fit_on.x.shape[1]),
+        min(schedule.batch, parts[0].x.shape[1]),
         torch.rand(2, generator=generator, dtype=torch.float64),
     )
     plan = Plan(
@@ -75,7 +69,7 @@ def train_and_evaluate(
         schedule.keep, schedule.average, *phases.tolist(),
     )  # fmt: skip
     rates = rates_of(hidden, schedule.learning_rate)
-    sides = [(_side(part.x), _side(part.y)) for part in (fit_on, validation, held_out)]
+    sides = [(_side(part.x), _side(part.y)) for part in parts]
 
     def work(pair: int) -> tuple[float, ...]:
         (x, y), others = (side[pair] for side in sides[0]), [(x[pair], y[pair]) for x, y in sides[1:]]
