@@ -57,13 +57,7 @@ def set_entropy(square: Estimate, x: ColumnsX) -> None:
 
 
 def constant_pairs(x: SidesX, y: SidesY) -> Bool[np.ndarray, " pair"]:
-    """Pairs with a side that has one value on all samples.
-
-    Example:
-        >>> varied, same = np.arange(3.0).reshape(1, 3, 1), np.ones((1, 3, 1))
-        >>> constant_pairs(varied, same).tolist()
-        [True]
-    """
+    """Pairs with a side that has one value on all samples."""
     of_x, of_y = ((np.ptp(side, axis=1) == 0).all(axis=-1) for side in (x, y))
     return of_x | of_y
 
@@ -78,13 +72,7 @@ def with_constant_pairs(
     samples: int,
     estimator: object,
 ) -> Estimate:
-    """Estimates of the other pairs, and 0 nats, p-value 1 and `Outcome.DEGENERATE` for the constant ones.
-
-    Example:
-        >>> one = np.array([0.3])
-        >>> with_constant_pairs(np.array([True, False]), one, one, one, samples=50, estimator="Ksg()").nats
-        array([0. , 0.3])
-    """
+    """Estimates of the other pairs, and 0 nats, p-value 1 and `Outcome.DEGENERATE` for the constant ones."""
     filled = [np.full(degenerate.shape, value) for value in (0.0, 0.0, 1.0, float(Outcome.DEGENERATE))]
     for array, values in zip(filled, (nats, stderr, p_value, outcome), strict=True):
         array[~degenerate] = values

@@ -40,13 +40,7 @@ class Truth:
     draw: Draw
 
     def sample(self, samples: int, seed: int) -> tuple[Column, Column] | tuple[Vectors, Vectors]:
-        """Draw x and y together.
-
-        Example:
-            >>> x, y = correlated_normal(0.5).sample(100, seed=0)
-            >>> x.shape
-            (100,)
-        """
+        """Draw x and y together."""
         return self.draw(samples, np.random.default_rng(seed))
 
 
@@ -76,12 +70,7 @@ def normal_with(nats: float) -> Truth:
 
 
 def mapped(truth: Truth, name: str, of_x: Map, of_y: Map) -> Truth:
-    """Map each side monotonically; the mutual information does not change.
-
-    Example:
-        >>> round(mapped(correlated_normal(0.75), "exponential", np.exp, np.exp).nats, 4)
-        0.4133
-    """
+    """Map each side monotonically; the mutual information does not change."""
 
     def draw(samples: int, generator: np.random.Generator) -> tuple[Column, Column]:
         x, y = truth.draw(samples, generator)

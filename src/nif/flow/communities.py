@@ -45,13 +45,7 @@ class Graph:
 
     @classmethod
     def of(cls, sizes: Sequence[int], links: Sequence[Links], most: int | None = None) -> Graph:
-        """The graph without the links of 0 nats or less.
-
-        Args:
-            sizes: Units in each layer.
-            links: Of all pairs of layers.
-            most: The largest number of links; of more, the strongest are taken. None takes all.
-        """
+        """The graph without the links of 0 nats or less; of more links than `most`, the strongest."""
         first = np.cumsum([0, *sizes])
         total = sum(int((between.stored("nats") > 0).sum()) for between in links)
         if most is not None and total > most:

@@ -44,17 +44,7 @@ CARRIED = 0.999
 
 
 def save(flow: Flow, path: str | os.PathLike[str], keep: float | None = None) -> None:
-    """Write a flow beside `path` and move it there when it is complete.
-
-    Args:
-        flow: To be written.
-        path: Of the file.
-        keep: Fraction of the absolute nats to write, by the strongest links; 1.0 for all links. None takes
-            1.0 up to 10 million links, and else 0.999.
-
-    Raises:
-        InputError: `keep` is no fraction, or the path cannot be written; what was there before is unchanged.
-    """
+    """Write a flow beside `path` and move it there when it is complete; see `nif.Flow.save`."""
     if keep is not None and not 0 < keep <= 1:
         raise InputError(
             f"keep is {keep}; expected a fraction of the nats above 0 and up to 1, such as 0.999."

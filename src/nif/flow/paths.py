@@ -74,22 +74,14 @@ class Dag:
     features: tuple[int, ...] = (0,)
 
     def backward_sums(self, weigh: Weigh, end: Float[np.ndarray, "label column"]) -> list[np.ndarray]:
-        """For every layer, the sum over all paths from its units to the last layer, where it is `end`.
-
-        Returns:
-            An array ``[unit, column]`` for each layer.
-        """
+        """``[unit, column]`` for every layer: sums over all paths to the last layer, where they are `end`."""
         sums = [np.zeros((size, end.shape[1])) for size in self.sizes[:-1]] + [end]
         for links in sorted(self.links, key=lambda links: -links.source):
             sums[links.source] += _for_product(weigh(links)) @ sums[links.target]
         return sums
 
     def forward_sums(self, weigh: Weigh, start: Float[np.ndarray, "row feature"]) -> list[np.ndarray]:
-        """For every layer, the sum over all paths from the features, where it is `start`, to its units.
-
-        Returns:
-            An array ``[row, unit]`` for each layer.
-        """
+        """``[row, unit]`` for every layer: sums over all paths from the features, where they are `start`."""
         sums = [np.zeros((len(start), size)) for size in self.sizes]
         ends = np.cumsum([self.sizes[layer] for layer in self.features])[:-1]
         for layer, columns in zip(self.features, np.split(start, ends, axis=1), strict=True):

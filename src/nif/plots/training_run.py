@@ -33,9 +33,8 @@ def draw(flows: dict[int, Flow], axes: Sequence[Axes] | None) -> list[Axes]:
     if axes is None:
         with optional_import("A plot", "plot"):
             from matplotlib import pyplot
-        size, ratios = (6.8, 7.6), (2.2, 1.3, 3.0)
-        figure = pyplot.figure(figsize=size, layout="constrained")
-        axes = figure.subplots(PANELS, 1, sharex=True, height_ratios=ratios)
+        figure = pyplot.figure(figsize=(6.8, 7.6), layout="constrained")
+        axes = figure.subplots(PANELS, 1, sharex=True, height_ratios=(2.2, 1.3, 3.0))
     panels = list(axes)
     if len(panels) != PANELS:
         raise InputError(f"{len(panels)} axes were passed; expected {PANELS}, one below another.")

@@ -30,12 +30,7 @@ SCRIPTS = (
 
 
 def write(flow: Flow, path: str | os.PathLike[str], pruned: Removal | None = None) -> None:
-    """Write the page beside `path` and rename it when it is complete.
-
-    Raises:
-        InputError: The path cannot be written, or the pruning is of another network; an existing file is
-            unchanged.
-    """
+    """Write the page beside `path` and rename it when it is complete; see `nif.Flow.report`."""
     with whole_file(path, "The report") as beside:
         shown = content(flow, pruned)
         with beside.open("w", encoding="utf-8", newline="\n") as file:
@@ -97,11 +92,7 @@ class Embedded:
 
 
 def embedded(flow: Flow, pruned: Removal | None, height: int) -> Embedded:
-    """The page of a flow in a frame.
-
-    Raises:
-        InputError: The frame is too low, or the pruning is of another network.
-    """
+    """The page of a flow in a frame; see `nif.Flow.show`."""
     if height < LOWEST:
         raise InputError(f"height is {height}; expected {LOWEST} pixels or more, such as 700.")
     return Embedded("".join(pieces(content(flow, pruned))), height)

@@ -56,9 +56,6 @@ EXPERIMENTS = {
 }
 """The experiments by name; a new one is an entry here."""
 
-Echo = Callable[[str], None]
-"""Prints one piece of text."""
-
 
 @dataclass(frozen=True, eq=False)
 class Run:
@@ -90,19 +87,19 @@ def run(
     estimator: Estimator | None = None,
     tolerance: float = 0.0,
     progress: bool = True,
-    echo: Echo,
+    echo: Callable[[str], None],
 ) -> Run:
-    """Run an experiment of `EXPERIMENTS` and print the results.
+    """Run an experiment of `EXPERIMENTS` and print each section of the results when it is complete.
 
     Args:
         experiment: The data set and its network.
         hidden: Units of each hidden layer, instead of the experiment's own.
-        seed: Seeds the split, the network, its training and the measurement.
+        seed: Of the split, the network, its training and the measurement.
         out: Directory for figure, flow file, report and tables; None writes no files.
         estimator: As for `nif.measure`.
         tolerance: Largest loss of accuracy by pruning.
-        progress: Show bars with the time left, in a terminal, after two seconds.
-        echo: Prints each section when it is complete.
+        progress: As for `nif.measure`.
+        echo: Prints one piece of text.
 
     Raises:
         InputError: The data cannot be loaded, a layer has no unit, or `out` cannot be written.
@@ -135,7 +132,7 @@ class _Steps:
     split: datasets.Split
     seed: int
     progress: bool
-    echo: Echo
+    echo: Callable[[str], None]
     texts: list[str] = field(default_factory=list)
 
     def show(self, text: str) -> None:

@@ -131,7 +131,7 @@ class Association:
         estimator = self.estimator or (automatic(terms) if self.critic == "separate" else SharedMine())
         activations = observed(recording, self.noise, seed)
         if isinstance(estimator, SharedMine):
-            network_links = self._by_shared_critic(recording, activations, estimator, seed, terms, advance)
+            network_links = self._by_shared_critic(recording, activations, estimator, seed, advance)
         else:
             pairs = PairwiseRunner(estimator, seed=seed, limits=resources, advance=advance)
             network_links = self._by_pairs(recording, activations, pairs)
@@ -172,15 +172,10 @@ class Association:
         )
 
     def _by_shared_critic(
-        self,
-        recording: Recording,
-        observed: Activations,
-        critics: SharedMine,
-        seed: int,
-        terms: int,
-        advance: Advance,
+        self, recording: Recording, observed: Activations, critics: SharedMine, seed: int, advance: Advance
     ) -> NetworkLinks:
         """The terms of a link share one critic (eq. 3)."""
+        terms = number_of_terms(recording, self.relevance)
         links, not_converged = [], 0
         for source, target in recording.connections:
             between, failed = critics.links(

@@ -12,13 +12,7 @@ from nif.estimators.estimate import ColumnsX, ColumnsY, Estimate, Estimator, Pai
 
 
 def cached(estimator: Estimator) -> Estimator:
-    """The estimator with a cache, if it is a `PairwiseEstimator`.
-
-    Example:
-        >>> from nif.estimators.binned.estimator import Binned
-        >>> cached(Binned())
-        Binned()
-    """
+    """The estimator with a cache, if it is a `PairwiseEstimator`."""
     return CachedEstimator(estimator, estimator) if isinstance(estimator, PairwiseEstimator) else estimator
 
 

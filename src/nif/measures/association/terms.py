@@ -69,14 +69,9 @@ class NetworkLinks:
 def links_of(
     architecture: Architecture, within: Within, between: Between, *, beta: float | None, order: str
 ) -> NetworkLinks:
-    """Links of a network, each from relevance and redundancy (eq. 2).
+    """Links of a network, each from relevance and redundancy (eq. 2); see `nif.Association` for the options.
 
-    Args:
-        architecture: The layers and how they connect.
-        within: Called once for each layer that feeds another.
-        between: Called for each connection.
-        beta: Factor of redundancy; see `nif.Association`.
-        order: In which redundancy is counted; see `nif.Association`.
+    `within` is called once for each layer that feeds another, `between` for each connection.
     """
     of_layer: dict[int, Estimate] = {}
     errors: dict[tuple[int, int], np.ndarray] = {}
