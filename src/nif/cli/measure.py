@@ -17,7 +17,13 @@ from nif.cli import options
 @options.LABEL
 @options.OUTPUT
 @options.ESTIMATOR
-@options.NOISE
+@click.option(
+    "--noise",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Standard deviation of the channel behind each unit, in deviations of that unit.",
+)
 @click.option(
     "--layers", metavar="NAMES", help="Modules to measure, by name; all non-linearities if omitted."
 )
@@ -36,8 +42,8 @@ from nif.cli import options
     help="Number of rows to draw at random from larger data.",
 )
 @options.SEED
-@options.MEMORY
-@options.JOBS
+@click.option("--memory", default="1GB", show_default=True, help="Limit of a block of pairs in each process.")
+@click.option("--jobs", type=int, help="Processes; one with its own threads if omitted.")
 @options.out("The flow, as .safetensors.")
 def measure(
     *,

@@ -50,20 +50,6 @@ ESTIMATOR = click.option(
 
 SEED = click.option("--seed", type=int, default=0, show_default=True, help="Random seed.")
 
-NOISE = click.option(
-    "--noise",
-    type=float,
-    default=0.0,
-    show_default=True,
-    help="Standard deviation of the channel behind each unit, in deviations of that unit.",
-)
-
-MEMORY = click.option(
-    "--memory", default="1GB", show_default=True, help="Limit of a block of pairs in each process."
-)
-
-JOBS = click.option("--jobs", type=int, help="Processes; one with its own threads if omitted.")
-
 
 def out(content: str) -> Callable[[Any], Any]:
     """The option for the file that is written."""

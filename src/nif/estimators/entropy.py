@@ -7,8 +7,6 @@ from jaxtyping import Bool, Float, Shaped
 
 from nif.estimators.estimate import ColumnsX, Estimate, Outcome, SidesX, SidesY
 
-# `scipy.stats.entropy` divides by the sum before it takes logarithms: the same numbers, other last digits.
-
 
 def entropy_of_values(side: Float[np.ndarray, "sample _"]) -> float:
     r"""Entropy in nats of the distinct rows, at most :math:`\ln N`; exactly 0 where all are equal.
@@ -19,6 +17,7 @@ def entropy_of_values(side: Float[np.ndarray, "sample _"]) -> float:
     """
     values = side[:, 0] if side.shape[1] == 1 else side
     counts = np.unique(values, axis=0, return_counts=True)[1]
+    # `scipy.stats.entropy` divides by the sum before it takes logarithms: other last digits.
     if len(counts) == 1:
         return 0.0
     return float(-(counts * np.log(counts / len(side))).sum() / len(side))

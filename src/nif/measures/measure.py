@@ -31,12 +31,7 @@ class Composition(Enum):
 
 @dataclass(frozen=True)
 class Total:
-    """Information that reaches the decision of the network.
-
-    Attributes:
-        nats: Its size.
-        stderr: Its standard error.
-    """
+    """Nats of information that reach the decision of the network, with their standard error."""
 
     nats: float
     stderr: float

@@ -55,11 +55,7 @@ class RowInfluence(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class BinnedInfluence:
-    """By pointwise information from tables of counts (`pointwise`), whatever the dependence.
-
-    Attributes:
-        bins: For each layer, the bin of each value.
-    """
+    """By pointwise information from tables of counts (`pointwise`), whatever the dependence."""
 
     bins: tuple[UInt8[np.ndarray, "_ row"], ...]
 
