@@ -31,12 +31,7 @@ class Composition(Enum):
 
 @dataclass(frozen=True)
 class Total:
-    """Information that reaches the decision of the network.
-
-    Attributes:
-        nats: Its size.
-        stderr: Its standard error.
-    """
+    """Nats of information that reach the decision of the network, with their standard error."""
 
     nats: float
     stderr: float
@@ -71,11 +66,7 @@ class Measured:
 
 @runtime_checkable
 class Measure(Protocol):
-    """A way to weigh every link of a network in nats: a frozen dataclass of options, whose repr states them.
-
-    Attributes:
-        rows: Number of rows to draw from data that have more; None for all.
-    """
+    """A way to weigh every link in nats: a frozen dataclass of options, whose repr states them."""
 
     @property
     def rows(self) -> int | None:
