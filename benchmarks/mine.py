@@ -16,7 +16,7 @@ import torch
 
 from environment import environment
 from nif.estimators.estimate import Estimate
-from nif.estimators.neural.compiled.critic import weights_count
+from nif.estimators.neural.compiled.bank import rates_of
 from nif.estimators.neural.compiled.fit import adam, ascend, workspace
 from nif.estimators.neural.compiled.grid import empty_batch
 from nif.estimators.neural.methods import Mine
@@ -61,7 +61,7 @@ def compilation() -> pd.DataFrame:
 def kernel_rate(hidden: int) -> float:
     """Floating-point operations a second of one thread: the hidden layer's products, forward and backward."""
     generator = np.random.default_rng(0)
-    weights = generator.normal(0, 0.1, weights_count(hidden)).astype(np.float32)
+    weights = generator.normal(0, 0.1, len(rates_of(hidden, 1.0))).astype(np.float32)
     batch = empty_batch(256, 256)
     batch.x[:], batch.y[:] = generator.standard_normal((2, 512))
     batch.weight[:] = 1 / 256

@@ -21,14 +21,10 @@ from jaxtyping import Float32, Int64
 from nif.core.errors import InputError
 
 BANKNOTE_FILE = "data_banknote_authentication.txt"
-
 BANKNOTE_FEATURES = ("variance", "skewness", "curtosis", "entropy")
 
 MNIST_IMAGES, MNIST_LABELS = "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"
-
 MNIST_TEST_IMAGES = 10_000
-
-IDX_BYTES_IN_HEADER = {3: 16, 1: 8}
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,14 +142,7 @@ def _iris() -> Dataset:
 
     bunch = load_iris()
     names = tuple(name.removesuffix(" (cm)") for name in bunch.feature_names)
-    return _dataset(
-        "iris",
-        bunch.data,
-        bunch.target,
-        features=names,
-        classes=map(str, bunch.target_names),
-        source="scikit-learn",
-    )
+    return _dataset("iris", bunch.data, bunch.target, names, map(str, bunch.target_names), "scikit-learn")
 
 
 def _digits() -> Dataset:
@@ -161,9 +150,7 @@ def _digits() -> Dataset:
 
     bunch = load_digits()
     names = (f"row {row} column {column}" for row in range(8) for column in range(8))
-    return _dataset(
-        "digits", bunch.data, bunch.target, features=names, classes=map(str, range(10)), source="scikit-learn"
-    )
+    return _dataset("digits", bunch.data, bunch.target, names, map(str, range(10)), "scikit-learn")
 
 
 def _banknote() -> Dataset:
@@ -174,9 +161,7 @@ def _banknote() -> Dataset:
     else:
         table = _banknote_table(path)
         x, y, source = table[:, :4], table[:, 4], str(path)
-    return _dataset(
-        "banknote", x, y, features=BANKNOTE_FEATURES, classes=("genuine", "forged"), source=source
-    )
+    return _dataset("banknote", x, y, BANKNOTE_FEATURES, ("genuine", "forged"), source)
 
 
 def _banknote_table(path: Path) -> np.ndarray:
@@ -206,16 +191,14 @@ def _mnist() -> Dataset:
             f"MNIST has {len(x)} images and {len(y)} labels in {source}; fetch both files again."
         )
     names = (f"row {row} column {column}" for row in range(28) for column in range(28))
-    return _dataset(
-        "mnist", x.reshape(len(x), -1), y, features=names, classes=map(str, range(10)), source=source
-    )
+    return _dataset("mnist", x.reshape(len(x), -1), y, names, map(str, range(10)), source)
 
 
 def _idx(path: Path, axes: int) -> np.ndarray:
     """The bytes of a gzipped IDX file: two zeros, the type (8: bytes), the number of axes, sizes, values."""
     try:
         content = gzip.decompress(path.read_bytes())
-        header = IDX_BYTES_IN_HEADER[axes]
+        header = 4 + 4 * axes
         if content[:4] != bytes([0, 0, 8, axes]):
             raise ValueError(f"no IDX file of bytes with {axes} axes")
         shape = np.frombuffer(content[4:header], dtype=">i4")
@@ -254,7 +237,7 @@ def _openml(name: str, openml_name: str) -> tuple[np.ndarray, np.ndarray]:
     return bunch.data.to_numpy(), bunch.target.to_numpy()
 
 
-def _dataset(name: str, x: Any, y: Any, *, features: Any, classes: Any, source: str) -> Dataset:
+def _dataset(name: str, x: Any, y: Any, features: Any, classes: Any, source: str) -> Dataset:
     """Labels become indices 0, 1, ... in the order of their values."""
     _, index = np.unique(np.asarray(y).astype(np.int64), return_inverse=True)
     values = np.ascontiguousarray(x, dtype=np.float32)

@@ -16,13 +16,13 @@ import pandas as pd
 import torch
 from torch.utils.data import DataLoader, IterableDataset, Subset
 
-from nif.core.errors import InputError
+from nif.core.errors import InputError, optional_import
 from nif.core.random import same_random_state
 from nif.data.rows import BATCH, Rows, read
 from nif.data.sampling import Reservoir
 from nif.estimators.binned.estimator import Binned
 from nif.estimators.estimate import Estimator
-from nif.flow.epochs import Snapshot, html_table, silent_since
+from nif.flow.epochs import html_table, silent_since
 from nif.flow.flow import Flow
 from nif.flow.tables import unit_index
 from nif.measures.association.association import Association
@@ -86,48 +86,6 @@ def _separate(data: Any, most: int, seed: int) -> Any:
         collate_fn=data.collate_fn,
         generator=torch.Generator(),
     )
-
-
-def lightning_callback(watch: Watch) -> Any:
-    """A callback that measures after every training epoch that is due, in the first process only."""
-
-    class Measure(_lightning()):  # type: ignore[misc] # a base class that is imported when it is needed
-        """Calls a watch at the end of every training epoch."""
-
-        def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-            """Hook of Lightning."""
-            if trainer.is_global_zero:
-                watch.step(trainer.current_epoch, pl_module if watch.model is None else watch.model)
-
-    return Measure()
-
-
-def _lightning() -> Any:
-    """`Callback` of the package that the program uses; Lightning has two names."""
-    older = "pytorch_lightning" in sys.modules and "lightning.pytorch" not in sys.modules
-    try:
-        return import_module("pytorch_lightning" if older else "lightning.pytorch").Callback
-    except ImportError as error:
-        raise InputError(
-            "watch.lightning() needs Lightning; install it with pip install lightning."
-        ) from error
-
-
-def skorch_callback(watch: Watch) -> Any:
-    """A callback that measures after every epoch that is due, counted from 1 as in skorch's own table."""
-    try:
-        from skorch.callbacks import Callback
-    except ImportError as error:
-        raise InputError("watch.skorch() needs skorch; install it with pip install skorch.") from error
-
-    class Measure(Callback):
-        """Calls a watch at the end of every epoch."""
-
-        def on_epoch_end(self, net: Any, **_: Any) -> None:
-            """Hook of skorch."""
-            watch.step(net.history[-1, "epoch"], net.module_ if watch.model is None else watch.model)
-
-    return Measure()
 
 
 @runtime_checkable
@@ -218,13 +176,13 @@ class Watch:
             "feature_names": None if feature_names is None else list(feature_names),
             "class_names": None if class_names is None else list(class_names),
         }
-        self._seen: dict[int, Snapshot] = {}
+        self._seen: dict[int, Flow] = {}
         self._calls = 0
 
     @property
     def flows(self) -> dict[int, Flow]:
         """The flow of each measured epoch, in order."""
-        return {epoch: self._seen[epoch].flow for epoch in sorted(self._seen)}
+        return dict(sorted(self._seen.items()))
 
     def step(self, epoch: int, model: Any = None) -> Flow | None:
         """Measure now if this epoch is due.
@@ -236,12 +194,12 @@ class Watch:
         Returns:
             The flow, or None if the epoch is not due, or was skipped (see `failed`).
         """
-        if not self._due(epoch):
+        if epoch % self.every if isinstance(self.every, int) else epoch not in self.every:
             return None
         started = time.perf_counter()
         try:
             with same_random_state():
-                seen = Snapshot.of(self._measured(self.model if model is None else model))
+                flow = self._measured(self.model if model is None else model)
         except InputError as error:
             if not self._seen:
                 raise
@@ -250,10 +208,10 @@ class Watch:
             return None
         finally:
             self.seconds += time.perf_counter() - started
-        self._seen[epoch] = seen
+        self._seen[epoch] = flow
         if self.writer is not None:
-            _write(self.writer, epoch, seen)
-        return seen.flow
+            _write(self.writer, epoch, flow)
+        return flow
 
     def __call__(self) -> Flow | None:
         """The same as `step`, with epochs counted from 0."""
@@ -266,7 +224,20 @@ class Watch:
         Raises:
             InputError: Lightning is not installed.
         """
-        return lightning_callback(self)
+        older = "pytorch_lightning" in sys.modules and "lightning.pytorch" not in sys.modules
+        with optional_import("watch.lightning()", package="lightning"):  # which has two names
+            base: Any = import_module("pytorch_lightning" if older else "lightning.pytorch").Callback
+        watch = self
+
+        class Measure(base):
+            """Calls a watch at the end of every training epoch, in the first process only."""
+
+            def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+                """Hook of Lightning."""
+                if trainer.is_global_zero:
+                    watch.step(trainer.current_epoch, pl_module if watch.model is None else watch.model)
+
+        return Measure()
 
     def skorch(self) -> Any:
         """A callback for skorch: ``NeuralNetClassifier(Net, callbacks=[watch.skorch()])``.
@@ -274,7 +245,18 @@ class Watch:
         Raises:
             InputError: skorch is not installed.
         """
-        return skorch_callback(self)
+        with optional_import("watch.skorch()", package="skorch"):
+            from skorch.callbacks import Callback
+        watch = self
+
+        class Measure(Callback):
+            """Calls a watch at the end of every epoch, counted from 1 as in skorch's own table."""
+
+            def on_epoch_end(self, net: Any, **_: Any) -> None:
+                """Hook of skorch."""
+                watch.step(net.history[-1, "epoch"], net.module_ if watch.model is None else watch.model)
+
+        return Measure()
 
     def table(self) -> pd.DataFrame:
         """One row for each epoch and layer.
@@ -283,10 +265,15 @@ class Watch:
         ``silent``, number of silent units; ``communities``, number of communities with units there;
         ``modularity`` of the whole network.
         """
-        tables = [self._seen[epoch].table().assign(epoch=epoch) for epoch in self.flows]
-        if not tables:
-            return pd.DataFrame(columns=["epoch", *_COLUMNS])
-        return pd.concat(tables, ignore_index=True)[["epoch", *_COLUMNS]]
+        if not self._seen:
+            return pd.DataFrame(columns=_COLUMNS)
+        tables = [
+            flow.by_unit.by_layer().assign(
+                epoch=epoch, communities=flow.by_unit.communities_of_layers(), modularity=flow.modularity
+            )
+            for epoch, flow in self.flows.items()
+        ]
+        return pd.concat(tables, ignore_index=True)[_COLUMNS]
 
     def neurons(self) -> pd.DataFrame:
         """Every unit, by (layer, unit), at the last measured epoch.
@@ -299,14 +286,14 @@ class Watch:
         """
         if not self._seen:
             raise InputError("Nothing has been measured yet; call watch.step(epoch) in the training loop.")
-        epochs = list(self.flows)
-        last = self._seen[epochs[-1]]
-        since = silent_since(epochs, np.stack([self._seen[epoch].silent for epoch in epochs]))
+        flows = self.flows
+        last = flows[max(flows)].by_unit
+        since = silent_since(list(flows), np.stack([flow.by_unit.silent() for flow in flows.values()]))
         columns = {
             "inflow": last.inflow,
             "outflow": last.outflow,
-            "silent": last.silent,
-            "community": last.community,
+            "silent": last.silent(),
+            "community": last.communities.label,
             "silent_since": pd.array(since, dtype="Int64"),
         }
         return pd.DataFrame(columns, index=unit_index(last.flow.layers))
@@ -322,7 +309,7 @@ class Watch:
         Raises:
             InputError: Nothing has been measured yet, or matplotlib is not installed.
         """
-        return draw({epoch: self._seen[epoch] for epoch in self.flows}, axes)
+        return draw(self.flows, axes)
 
     def __repr__(self) -> str:
         epochs = list(self.flows)
@@ -332,17 +319,14 @@ class Watch:
         return f"Watch({which}{rows}{failed}, {self.seconds:.2f} s)"
 
     def _repr_html_(self) -> str:
-        return html_table(repr(self), {epoch: self._seen[epoch] for epoch in self.flows})
-
-    def _due(self, epoch: int) -> bool:
-        return epoch % self.every == 0 if isinstance(self.every, int) else epoch in self.every
+        return html_table(repr(self), self._seen)
 
     def _drawn(self, model: Any) -> Rows:
         """The rows that are measured at every epoch."""
         network = Network.of(model, **self._choice)
+        rows = sample(self._data, network, self._most or MOST_SAMPLES, self._seed)
         if self._most is not None or not isinstance(self._method, Association):
-            return sample(self._data, network, self._most or MOST_SAMPLES, self._seed)
-        rows = sample(self._data, network, MOST_SAMPLES, self._seed)
+            return rows
         terms = number_of_terms(network.architecture(rows), self._method.relevance)
         return thinned(rows, rows_for(terms), self._seed)
 
@@ -373,7 +357,7 @@ def _watched(method: Measure) -> Measure:
     return replace(method, estimator=cached(estimator))  # type: ignore[arg-type] # no SharedMine here
 
 
-_COLUMNS = ("layer", "units", "inflow", "outflow", "silent", "communities", "modularity")
+_COLUMNS = ["epoch", "layer", "units", "inflow", "outflow", "silent", "communities", "modularity"]
 
 
 def _checked(every: int | Collection[int]) -> int | frozenset[int]:
@@ -385,10 +369,10 @@ def _checked(every: int | Collection[int]) -> int | frozenset[int]:
     return int(every)
 
 
-def _write(writer: Writer, epoch: int, seen: Snapshot) -> None:
+def _write(writer: Writer, epoch: int, flow: Flow) -> None:
     """One curve for each layer and quantity."""
-    table = seen.table()
+    table = flow.by_unit.by_layer()
     for column in ("inflow", "outflow", "silent"):
         for layer, value in zip(table["layer"], table[column], strict=True):
             writer.add_scalar(f"nif/{column}/{layer}", float(value), epoch)
-    writer.add_scalar("nif/modularity", seen.modularity, epoch)
+    writer.add_scalar("nif/modularity", flow.modularity, epoch)

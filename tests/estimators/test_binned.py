@@ -183,22 +183,21 @@ def test_cells_equal_a_slow_reference_and_separate_no_equal_values(kind: str) ->
     if kind == "constant":
         column = np.ones(301)
     cells = quantile_cells(column[:, None], depth=4)
-    assert cells.parts.sizes[0, 16:].tolist() == [len(cell) for cell in naive_cells(column, 4)]
+    assert cells.sizes[0, 16:].tolist() == [len(cell) for cell in naive_cells(column, 4)]
     assert (np.diff(cells.cells[0][np.argsort(column)].astype(int)) >= 0).all()
     assert all(len(np.unique(cells.cells[0][column == value])) == 1 for value in np.unique(column))
-    assert np.bincount(cells.cells[0], minlength=16).tolist() == cells.parts.sizes[0, 16:].tolist()
+    assert np.bincount(cells.cells[0], minlength=16).tolist() == cells.sizes[0, 16:].tolist()
 
 
 def naive_cut(
     x: QuantileCells, y: QuantileCells, inside: np.ndarray, parts: tuple[int, int]
 ) -> tuple[float, float, float]:
     """Information, degrees of freedom and net gain of a bin: part i of x and part j of y."""
-    n, cells = inside.sum(), 1 << x.parts.depth
+    n, cells = inside.sum(), 1 << x.depth
     if n < FEWEST or max(parts) >= cells:
         return 0.0, 0.0, 0.0
     children = [
-        [side.parts.sizes[0, k] for k in (2 * part, 2 * part + 1)]
-        for side, part in zip((x, y), parts, strict=True)
+        [side.sizes[0, k] for k in (2 * part, 2 * part + 1)] for side, part in zip((x, y), parts, strict=True)
     ]
     ways = [2 if min(sizes) > 0 else 1 for sizes in children]
     if ways == [1, 1]:
@@ -210,8 +209,8 @@ def naive_cut(
         for q in (0, 1):
             i, j = 2 * parts[0] + p, 2 * parts[1] + q
             depth = int(math.log2(i))
-            here = inside & (x.cells[0] >> (x.parts.depth - depth) == i - (1 << depth))
-            here &= y.cells[0] >> (x.parts.depth - depth) == j - (1 << depth)
+            here = inside & (x.cells[0] >> (x.depth - depth) == i - (1 << depth))
+            here &= y.cells[0] >> (x.depth - depth) == j - (1 << depth)
             if here.any():
                 expected = n * children[0][p] / sum(children[0]) * children[1][q] / sum(children[1])
                 own = here.sum() * math.log(here.sum() / expected)
@@ -256,7 +255,7 @@ def test_two_by_two_tables_equal_scipy() -> None:
     sides = quantile_cells(x, depth_for(500)), quantile_cells(y, depth_for(500))
     pair = np.arange(40)
     coarse = partitions(*map(Side.of, sides), pair, pair).coarse
-    p_values = independence(*(Margins.of(side.parts) for side in sides), pair, pair, coarse)
+    p_values = independence(*(Margins.of(side) for side in sides), pair, pair, coarse)
     known = [
         chi2_contingency(np.histogram2d(*pair, bins=2)[0], correction=False)
         for pair in zip(x.T, y.T, strict=True)

@@ -11,7 +11,7 @@ from nif.core.errors import InputError
 from nif.core.types import Layer
 from nif.flow import paths
 from nif.flow.flow import Flow
-from nif.flow.paths import Dag, largest
+from nif.flow.paths import Dag
 from support.flows import flow_of, links_of, random_flow
 from support.naive_paths import all_paths, attribution, mass_through
 
@@ -177,12 +177,6 @@ def test_of_equal_paths_the_first_units_come_first() -> None:
     flow = flow_of([links_of(np.full((1, 6), 0.5)), links_of(np.full((6, 1), 0.5), 1, 2)], [1, 6, 1])
     middle = [path[1][1] for path in flow.paths("input[0]", "output[0]", k=4)["path"]]
     assert middle == ["relu1[0]", "relu1[1]", "relu1[2]", "relu1[3]"]
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_largest_is_a_stable_sort_cut_off(seed: int) -> None:
-    values = np.random.default_rng(seed).integers(0, 4, (30, 7)).astype(float)
-    np.testing.assert_array_equal(largest(values, 5), np.argsort(-values, axis=0, kind="stable")[:5])
 
 
 BAD = {

@@ -198,8 +198,8 @@ def test_redundancy_is_that_of_the_units_a_target_hears() -> None:
     def estimate(nats: np.ndarray) -> nif.Estimate:
         return nif.Estimate.of(nats, stderr=0.1, p_value=0.5, samples=100, estimator="by hand")
 
-    shared = redundancy(estimate(pairs), joined=joined)
-    found = links(estimate(relevance), shared, 0, 1, joined=joined)
+    shared = redundancy(estimate(pairs), connected=joined)
+    found = links(estimate(relevance), shared, 0, 1, connected=joined)
     for target in range(3):
         heard = np.flatnonzero(joined[:, target])
         alone = redundancy(estimate(pairs[np.ix_(heard, heard)]))

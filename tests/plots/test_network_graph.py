@@ -114,7 +114,6 @@ def test_the_strongest_links_are_the_first_of_all_links_sorted() -> None:
         assert [names[unit] for unit in found.source] == first["source_unit"].tolist()
         assert [names[unit] for unit in found.target] == first["target_unit"].tolist()
         assert found.of == len(edges)
-    np.testing.assert_array_equal(found.in_drawing_order().nats, found.nats[::-1])
 
 
 def test_names_are_taken_as_they_are() -> None:

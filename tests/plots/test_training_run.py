@@ -11,7 +11,6 @@ from torch import nn
 
 import nif
 from nif.core.errors import InputError
-from nif.flow.epochs import Snapshot
 from nif.plots.training_run import apart
 from support.training_runs import dying, rows
 
@@ -27,7 +26,7 @@ def test_the_picture_shows_the_table_and_who_is_silent() -> None:
     np.testing.assert_allclose(silent.lines[1].get_ydata(), hidden["silent"] / 8)
     codes = np.asarray(communities.collections[0].get_array()).reshape(-1, 5)
     assert codes.shape == (4 + 8 + 2, 5)
-    quiet = [Snapshot.of(flow).silent.sum() for flow in watch.flows.values()]
+    quiet = [flow.by_unit.silent().sum() for flow in watch.flows.values()]
     np.testing.assert_array_equal((codes == 0).sum(axis=0), quiet)
     assert {text.get_text() for text in information.texts} == {"1", "output"}
     assert [text.get_text() for text in silent.texts] == ["input"]

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from nif.core.errors import InputError, unknown
+from nif.core.errors import InputError, optional_import, unknown
 from nif.data.rows import read as read_rows
 from nif.data.signature import EMBEDDINGS, Signature
 
@@ -68,14 +70,8 @@ def table(path: Path) -> pd.DataFrame | np.ndarray:
     """Read a file as a frame with columns; an array of more than two axes is returned unchanged."""
     if path.suffix not in READERS:
         raise InputError(f"{path} ends in {path.suffix!r}; expected a .csv, .npy, .npz or .parquet file.")
-    try:
+    with _reading(path):
         content = READERS[path.suffix](path)
-    except ImportError as error:
-        raise InputError(
-            f"Reading {path} needs pyarrow; install it with: pip install 'neural-information-flow[parquet]'."
-        ) from error
-    except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"Cannot read {path} ({error}).") from error
     if isinstance(content, np.ndarray) and content.ndim > 2:
         return content
     return pd.DataFrame(content).rename(columns=str)
@@ -90,20 +86,27 @@ def columns(path: Path, names: str) -> np.ndarray:
     return np.stack([_numbers(series) for series in chosen], axis=1)
 
 
-def _read_array(path: Path) -> np.ndarray:
-    return np.load(path, allow_pickle=False)
-
-
-READERS: dict[str, Any] = {".csv": pd.read_csv, ".parquet": pd.read_parquet, ".npy": _read_array}
+READERS: dict[str, Callable[[Path], Any]] = {
+    ".csv": pd.read_csv,
+    ".parquet": pd.read_parquet,
+    ".npy": partial(np.load, allow_pickle=False),
+}
 """The reader of each file extension."""
 
 
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Read a file inside."""
+    with optional_import(f"Reading {path}", "parquet"):
+        try:
+            yield
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            raise InputError(f"Cannot read {path} ({error}).") from error
+
+
 def _arrays(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = dict(archive)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"Cannot read {path} ({error}).") from error
+    with _reading(path), np.load(path, allow_pickle=False) as archive:
+        arrays = dict(archive)
     if not arrays:
         raise InputError(f"{path} contains no array.")
     return arrays
@@ -181,7 +184,11 @@ def example(model: nn.Module, shapes: Sequence[str]) -> Any:
     """
     integers = any(isinstance(module, EMBEDDINGS) for module in model.modules())
     sizes = [_sizes(shape) for shape in shapes] or [[_width(model)]]
-    inputs = [_random(row, integers) for row in sizes]
+    shaped = [(EXAMPLE_ROWS, *row) for row in sizes]
+    if integers:
+        inputs = [torch.zeros(shape, dtype=torch.int64) for shape in shaped]
+    else:
+        inputs = [torch.randn(shape, generator=torch.Generator().manual_seed(0)) for shape in shaped]
     names = Signature.of(model).names
     if len(inputs) > max(1, len(names)):
         raise InputError(
@@ -189,12 +196,6 @@ def example(model: nn.Module, shapes: Sequence[str]) -> Any:
             "Pass it once for each input."
         )
     return inputs[0] if len(inputs) == 1 else dict(zip(names, inputs, strict=False))
-
-
-def _random(sizes: Sequence[int], integers: bool) -> Tensor:
-    if integers:
-        return torch.zeros(EXAMPLE_ROWS, *sizes, dtype=torch.int64)
-    return torch.randn(EXAMPLE_ROWS, *sizes, generator=torch.Generator().manual_seed(0))
 
 
 def _sizes(shape: str) -> list[int]:

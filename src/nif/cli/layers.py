@@ -11,7 +11,7 @@ from nif.cli import options
 
 @click.command()
 @options.MODEL
-@click.argument("data", type=click.Path(path_type=Path), required=False)
+@click.argument("data", type=options.PATH, required=False)
 @click.option(
     "--shape",
     "shapes",
@@ -32,7 +32,7 @@ def layers(
     weights: Path | None,
     features: str | None,
     label: str | None,
-    of_several: int | str | None,
+    output: int | str | None,
 ) -> None:
     """List the layers of a network that would be measured, and the layers that each one feeds."""
     from nif.cli.data import example, read
@@ -45,7 +45,7 @@ def layers(
         raise InputError(f"Pass either {data} or --shape, not both.")
     net = network(model, weights)
     rows = example(net, shapes) if data is None else read(data, features, label).x
-    frame = layers_of(net, rows, output=of_several)
+    frame = layers_of(net, rows, output=output)
     frame["shape"] = ["x".join(map(str, shape)) for shape in frame["shape"]]
     frame["feeds"] = [", ".join(names) for names in frame["feeds"]]
     click.echo(table(frame.to_dict("list"), left=2))

@@ -1,4 +1,4 @@
-"""nif measure"""
+"""The command `nif measure`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ from nif.cli import options
 @options.LABEL
 @options.OUTPUT
 @options.ESTIMATOR
-@options.NOISE
+@click.option(
+    "--noise",
+    type=float,
+    default=0.0,
+    show_default=True,
+    help="Standard deviation of the channel behind each unit, in deviations of that unit.",
+)
 @click.option(
     "--layers", metavar="NAMES", help="Modules to measure, by name; all non-linearities if omitted."
 )
@@ -36,11 +42,9 @@ from nif.cli import options
     help="Number of rows to draw at random from larger data.",
 )
 @options.SEED
-@options.MEMORY
-@options.JOBS
-@click.option(
-    "-o", "--out", "output", type=click.Path(path_type=Path), required=True, help="The flow, as .safetensors."
-)
+@click.option("--memory", default="1GB", show_default=True, help="Limit of a block of pairs in each process.")
+@click.option("--jobs", type=int, help="Processes; one with its own threads if omitted.")
+@options.out("The flow, as .safetensors.")
 def measure(
     *,
     model: str,
@@ -48,7 +52,7 @@ def measure(
     weights: Path | None,
     features: str | None,
     label: str | None,
-    of_several: int | str | None,
+    output: int | str | None,
     estimator: str | None,
     noise: float,
     layers: str | None,
@@ -57,7 +61,7 @@ def measure(
     seed: int,
     memory: str,
     jobs: int | None,
-    output: Path,
+    out: Path,
 ) -> None:
     """Measure the information flow of a network on the rows of a file.
 
@@ -70,7 +74,7 @@ def measure(
     from nif.measures.association.association import Association
     from nif.pipeline import measure as measured
 
-    target = writable(output, ending=".safetensors")
+    target = writable(out, ending=".safetensors")
     rows = read(data, features, label)
     flow = measured(
         network(model, weights),
@@ -78,7 +82,7 @@ def measure(
         Association(options.chosen(estimator), noise=noise, rows=most),
         layers=None if layers is None else layers.split(","),
         class_names=rows.classes,
-        output=of_several,
+        output=output,
         reduce=reduce,
         seed=seed,
         memory=memory,

@@ -30,7 +30,10 @@ def network(path: str, weights: Path | None) -> nn.Module:
     if not isinstance(model, nn.Module):
         raise InputError(f"{path} returned a {type(model).__name__}; expected a torch.nn.Module.")
     if weights is not None:
-        _load(model, weights)
+        try:
+            model.load_state_dict(_state_dict(weights))
+        except RuntimeError as error:
+            raise InputError(f"The weights in {weights} do not fit the network: {error}") from error
     return model
 
 
@@ -63,13 +66,6 @@ def _built(path: str) -> Any:
         raise InputError(
             f"{path} cannot be called without arguments ({error}); write a function that can."
         ) from error
-
-
-def _load(model: nn.Module, path: Path) -> None:
-    try:
-        model.load_state_dict(_state_dict(path))
-    except RuntimeError as error:
-        raise InputError(f"The weights in {path} do not fit the network: {error}") from error
 
 
 def _state_dict(path: Path) -> dict[str, Any]:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
     from nif.estimators.estimate import Estimator
 
+PATH = click.Path(path_type=Path)
+
 MODEL = click.argument("model", metavar="MODULE:FACTORY")
 
-DATA = click.argument("data", type=click.Path(path_type=Path))
+DATA = click.argument("data", type=PATH)
 
 WEIGHTS = click.option(
     "--weights",
-    type=click.Path(path_type=Path),
+    type=PATH,
     help="State dict as .safetensors, or .pt saved by torch; without it, the weights of the factory.",
 )
 
@@ -30,7 +33,6 @@ FEATURES = click.option(
 
 OUTPUT = click.option(
     "--output",
-    "of_several",
     metavar="NAME",
     callback=lambda _, __, name: int(name) if name and name.removeprefix("-").isdigit() else name,
     help="Output to measure (name or index) if the network returns several.",
@@ -48,19 +50,10 @@ ESTIMATOR = click.option(
 
 SEED = click.option("--seed", type=int, default=0, show_default=True, help="Random seed.")
 
-NOISE = click.option(
-    "--noise",
-    type=float,
-    default=0.0,
-    show_default=True,
-    help="Standard deviation of the channel behind each unit, in deviations of that unit.",
-)
 
-MEMORY = click.option(
-    "--memory", default="1GB", show_default=True, help="Limit of a block of pairs in each process."
-)
-
-JOBS = click.option("--jobs", type=int, help="Processes; one with its own threads if omitted.")
+def out(content: str) -> Callable[[Any], Any]:
+    """The option for the file that is written."""
+    return click.option("-o", "--out", type=PATH, required=True, help=content)
 
 
 def chosen(estimator: str | None) -> Estimator | None:

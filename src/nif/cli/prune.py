@@ -1,4 +1,4 @@
-"""nif prune"""
+"""The command `nif prune`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from nif.cli import options
 @click.option(
     "--flow",
     "flow_file",
-    type=click.Path(path_type=Path),
+    type=options.PATH,
     help="File written by nif measure; measured on these rows if not given.",
 )
 @click.option(
@@ -36,20 +36,10 @@ from nif.cli import options
     "--alpha", type=float, default=0.05, show_default=True, help="False discovery rate of silent units."
 )
 @click.option(
-    "--rule",
-    default="redundancy",
-    show_default=True,
-    help="Order of the units; see nif.pruning.rules.",
+    "--rule", default="redundancy", show_default=True, help="Order of the units; see nif.pruning.rules."
 )
 @options.SEED
-@click.option(
-    "-o",
-    "--out",
-    "output",
-    type=click.Path(path_type=Path),
-    required=True,
-    help="Smaller weights, as .safetensors.",
-)
+@options.out("Smaller weights, as .safetensors.")
 def prune(
     *,
     model: str,
@@ -57,14 +47,14 @@ def prune(
     weights: Path | None,
     features: str | None,
     label: str | None,
-    of_several: int | str | None,
+    output: int | str | None,
     flow_file: Path | None,
     remove: str,
     tolerance: float,
     alpha: float,
     rule: str,
     seed: int,
-    output: Path,
+    out: Path,
 ) -> None:
     """Remove neurons that carry no information, and report the cost.
 
@@ -78,9 +68,9 @@ def prune(
     from nif.pipeline import measure
     from nif.pruning.prune import prune as prune_network
 
-    target = writable(output, ending=".safetensors")
+    target = writable(out, ending=".safetensors")
     net, rows = network(model, weights), read(data, features, label)
-    flow = measure(net, rows.x, output=of_several, seed=seed) if flow_file is None else load(flow_file)
+    flow = measure(net, rows.x, output=output, seed=seed) if flow_file is None else load(flow_file)
     small = prune_network(
         net,
         flow,
@@ -89,7 +79,7 @@ def prune(
         tolerance=tolerance,
         alpha=alpha,
         rule=rule,
-        output=of_several,
+        output=output,
         seed=seed,
     )
     small.save(target)

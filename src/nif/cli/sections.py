@@ -81,7 +81,7 @@ def neurons(flow: Flow) -> str:
             "bits out": numbers(shown["outflow"] * BITS, ".3f"),
             "throughput": numbers(shown["throughput"], ".1%"),
             "betweenness": numbers(shown["betweenness"], ".3g"),
-            "community": _community(shown["community"]),
+            "community": [str(label) if label >= 0 else "-" for label in shown["community"]],
             "q": p_values(shown["q_value"]),
             "silent": ["silent" if silent else "" for silent in shown["silent"]],
         }
@@ -103,19 +103,16 @@ def communities(flow: Flow) -> str:
 
 def layers(flow: Flow) -> str:
     """Size, silence and information of each layer."""
-    frame = flow.neurons()
-    by_layer = {layer.name: frame.loc[[layer.name]] for layer in flow.layers}
+    rows = flow.by_unit.by_layer()
     return table(
         {
-            "layer": list(by_layer),
-            "units": list(map(len, by_layer.values())),
+            "layer": rows["layer"],
+            "units": rows["units"],
             "constant": [int(constant.sum()) for constant in flow.constant],
-            "silent": [int(rows["silent"].sum()) for rows in by_layer.values()],
-            "bits in": numbers([rows["inflow"].sum() * BITS for rows in by_layer.values()], ".2f"),
-            "bits out": numbers([rows["outflow"].sum() * BITS for rows in by_layer.values()], ".2f"),
-            "communities": [
-                rows.loc[rows["community"] >= 0, "community"].nunique() for rows in by_layer.values()
-            ],
+            "silent": rows["silent"],
+            "bits in": numbers(rows["inflow"] * BITS, ".2f"),
+            "bits out": numbers(rows["outflow"] * BITS, ".2f"),
+            "communities": flow.by_unit.communities_of_layers(),
         }
     )
 
@@ -159,11 +156,6 @@ def agreement(comparison: Comparison) -> str:
         "the accuracy curve as features are removed, the most important first: lower is better. A useful "
         "attribution beats the random ranking."
     )
-
-
-def _community(labels: pd.Series) -> list[str]:
-    """Numbers of communities; a dash for a unit in none."""
-    return [str(label) if label >= 0 else "-" for label in labels]
 
 
 def _unit(layer: pd.Series | pd.Index, unit: pd.Series | pd.Index) -> list[str]:

@@ -41,12 +41,13 @@ def nearest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
 
 
 @contextmanager
-def optional_import(name: str, extra: str) -> Iterator[None]:
+def optional_import(name: str, extra: str = "", *, package: str = "") -> Iterator[None]:
     """Import optional libraries inside; their warnings are dropped.
 
     Args:
         name: Of the feature that needs them, at the beginning of the message.
         extra: Of this library, which installs them.
+        package: The package that is to be installed where no extra of this library installs it.
 
     Raises:
         InputError: One of them is not installed.
@@ -62,7 +63,8 @@ def optional_import(name: str, extra: str) -> Iterator[None]:
         try:
             yield
         except ImportError as error:
+            install = package or f"'neural-information-flow[{extra}]'"
             raise InputError(
                 f"{name} needs a library that cannot be imported ({error}); install it with: "
-                f"pip install 'neural-information-flow[{extra}]'."
+                f"pip install {install}."
             ) from error

@@ -77,10 +77,9 @@ def refuse_unwritable(out: Path) -> None:
     Raises:
         InputError: It cannot be created or written to.
     """
-    probe = out / ".nif-can-write"
     try:
         out.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"")
-        probe.unlink()
+        with tempfile.NamedTemporaryFile(dir=out, prefix=".nif"):
+            pass
     except OSError as error:
         raise InputError(f"Cannot write to {out} ({error}); pass a writable directory to --out.") from error

@@ -12,7 +12,6 @@ from nif.core.types import Advance
 SECONDS_BEFORE_SHOWN = 2.0
 
 FORMAT = "{desc} {percentage:3.0f}% |{bar}| {elapsed} spent, {remaining} left"
-
 FORMAT_WITHOUT_END = "{desc} {n_fmt} | {elapsed} spent"
 
 
@@ -26,11 +25,6 @@ def progress(label: str, total: float | int | None, *, shown: bool = True) -> It
         label: Name of the work, for example ``"measuring"``.
         total: The work to do, in the unit of the calls to `Advance`; None if unknown.
         shown: False for no bar at all.
-
-    Example:
-        >>> with progress("measuring", total=2) as advance:
-        ...     advance(1)
-        ...     advance(1)
     """
     with tqdm(
         desc=label,
@@ -40,8 +34,4 @@ def progress(label: str, total: float | int | None, *, shown: bool = True) -> It
         leave=False,
         disable=None if shown else True,  # None: off unless stderr is a terminal
     ) as bar:
-
-        def advance(work: float | int) -> None:
-            bar.update(work)
-
-        yield advance
+        yield bar.update

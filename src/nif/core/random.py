@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import random
 import warnings
 from collections.abc import Iterator
@@ -30,7 +29,7 @@ def stream(seed: int, purpose: str, *data: np.ndarray) -> np.random.Generator:
     return np.random.default_rng([seed, crc32(purpose.encode()), *keys])
 
 
-@contextlib.contextmanager
+@contextmanager
 def same_random_state() -> Iterator[None]:
     """Restore the random states of torch (all devices), numpy and Python at the end."""
     of_numpy, of_python = np.random.get_state(), random.getstate()  # noqa: NPY002 - to be restored
@@ -43,7 +42,7 @@ def same_random_state() -> Iterator[None]:
         random.setstate(of_python)
 
 
-@contextlib.contextmanager
+@contextmanager
 def same_generators(loader: DataLoader[Any]) -> Iterator[None]:
     """Restore the states of the generators of a loader and of its samplers at the end."""
     owners = (loader, loader.sampler, getattr(loader.batch_sampler, "sampler", None))

@@ -28,29 +28,18 @@ def cauchy_combination(p_values: Float[np.ndarray, "... test"]) -> Values:
     return 0.5 - np.arctan(mean) / np.pi
 
 
-def simes(p_values: Float[np.ndarray, " test"]) -> float:
-    r"""p-value of "no test of this family has an effect", valid under positive dependence.
+def simes(p_values: Float[np.ndarray, "test unit"]) -> Float[np.ndarray, " unit"]:
+    r"""p-value of "no test of this column has an effect", valid under positive dependence.
 
     .. math:: p = \min_k \; n \, p_{(k)} / k
+
+    over the n tests of a column that are not NaN; 1 if there is none.
 
     References:
         Simes (1986), An improved Bonferroni procedure for multiple tests of significance.
 
     Example:
-        >>> simes(np.array([0.01, 0.5, 0.9]))
-        0.03
-    """
-    if p_values.size == 0:
-        return 1.0
-    ordered = np.sort(p_values)
-    return float(min(1.0, (ordered * p_values.size / np.arange(1, p_values.size + 1)).min()))
-
-
-def simes_of_columns(p_values: Float[np.ndarray, "test unit"]) -> Float[np.ndarray, " unit"]:
-    """`nif.core.statistics.simes` of each column, over the tests that are not NaN; 1 if there is none.
-
-    Example:
-        >>> simes_of_columns(np.array([[0.9, 1.0], [0.01, 1.0], [0.5, 1.0]])).tolist()
+        >>> simes(np.array([[0.9, 1.0], [0.01, 1.0], [0.5, 1.0]])).tolist()
         [0.03, 1.0]
     """
     tests = np.isfinite(p_values).sum(axis=0)

@@ -82,9 +82,7 @@ class _LinkArray:
 
 Matrix: TypeAlias = Float[np.ndarray, "source target"]
 
-
-def _link_array() -> Any:
-    return _LinkArray()
+_link_array: Any = _LinkArray  # not the type of the fields that it is the default of
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +154,7 @@ class Links:
     @property
     def sparse(self) -> bool:
         """Whether only the connected pairs are stored."""
-        return not (self.connected is None or isinstance(self.connected, np.ndarray))
+        return isinstance(self.connected, csr_array)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -200,20 +198,19 @@ class Links:
         Args:
             links: Positions in the order of `values`; all if None.
         """
-        if self.connected is None:
-            links = np.arange(self.count) if links is None else links
-            return np.divmod(links, max(self.shape[1], 1))
-        if isinstance(self.connected, np.ndarray):
-            cells = np.flatnonzero(self.connected)
-            return np.divmod(cells if links is None else cells[links], max(self.shape[1], 1))
-        begin, columns = self.connected.indptr, self.connected.indices
-        if links is None:
-            return np.repeat(np.arange(self.shape[0]), np.diff(begin)), columns
-        return np.searchsorted(begin, links, side="right") - 1, columns[links]
+        if isinstance(self.connected, csr_array):
+            begin, columns = self.connected.indptr, self.connected.indices
+            if links is None:
+                return np.repeat(np.arange(self.shape[0]), np.diff(begin)), columns
+            return np.searchsorted(begin, links, side="right") - 1, columns[links]
+        cells = np.arange(self.count) if links is None else links
+        if self.connected is not None:
+            cells = np.flatnonzero(self.connected)[cells]
+        return np.divmod(cells, max(self.shape[1], 1))
 
     def matrix(self, stored: np.ndarray) -> np.ndarray | csr_array:
         """Numbers for each link, in the form of `stored`, as a matrix for products and sums."""
-        if self.connected is None or isinstance(self.connected, np.ndarray):
+        if not isinstance(self.connected, csr_array):
             return stored
         return csr_array((stored, self.connected.indices, self.connected.indptr), shape=self.shape)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,22 +71,13 @@ def _patches(sides: tuple[int, ...], shape: tuple[int, ...]) -> Groups:
             f"input_groups is a patch of {'x'.join(map(str, sides))}; a row of the data has shape "
             f"{list(shape)}. Pass a patch that fits, or an array with the number of each input's group."
         )
-    counts = tuple(-(-length // side) for side, length in zip(sides, image, strict=True))
-    places = np.meshgrid(
-        *(np.arange(length) // side for side, length in zip(sides, image, strict=True)), indexing="ij"
-    )
-    index = np.ravel_multi_index(places, counts)
-    names = tuple(
-        f"x[{','.join(_span(*which) for which in zip(patch, sides, image, strict=True))}]"
-        for patch in np.ndindex(*counts)
-    )
-    return Groups(
-        np.broadcast_to(index, shape).ravel().astype(np.int64), names, counts if len(counts) > 1 else ()
-    )
-
-
-def _span(patch: int, side: int, length: int) -> str:
-    return f"{patch * side}:{min(length, (patch + 1) * side)}"
+    axes = list(zip(sides, image, strict=True))
+    spans = [[f"{at}:{min(at + side, length)}" for at in range(0, length, side)] for side, length in axes]
+    names = tuple(f"x[{','.join(patch)}]" for patch in itertools.product(*spans))
+    counts = tuple(map(len, spans))
+    places = np.meshgrid(*(np.arange(length) // side for side, length in axes), indexing="ij")
+    index = np.broadcast_to(np.ravel_multi_index(places, counts), shape).ravel().astype(np.int64)
+    return Groups(index, names, counts if len(counts) > 1 else ())
 
 
 def _by_index(given: Any, shape: tuple[int, ...]) -> Groups:

@@ -7,7 +7,7 @@ checks are then the same for all.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
@@ -234,19 +234,16 @@ def _table(data: Any, signature: Signature) -> Source | None:
     return _in_memory(_table_rows(data))
 
 
-def _mapping(data: Any, signature: Signature) -> Source | None:
-    """One table for each input, by the parameters of ``forward``."""
-    if not isinstance(data, Mapping) or not signature.names:
+def _tables(data: Any, signature: Signature) -> Source | None:
+    """One table for each input: by the parameters of ``forward``, or in their order."""
+    if isinstance(data, Mapping) and signature.names:
+        (names, inputs), label = named_inputs(data, signature), label_of(data, signature.names)
+    elif isinstance(data, tuple) and signature.required == len(data) > 1:
+        names, inputs, label = signature.names[: len(data)], list(data), None
+    else:
         return None
-    names, inputs = named_inputs(data, signature)
-    return _in_memory(_several(names, inputs, label_of(data, signature.names)))
-
-
-def _tuple(data: Any, signature: Signature) -> Source | None:
-    """One table for each input, in the order of ``forward``."""
-    if not isinstance(data, tuple) or not signature.required == len(data) > 1:
-        return None
-    return _in_memory(_several(signature.names[: len(data)], data, None))
+    labels = None if label is None else torch.as_tensor(label).detach().cpu().numpy()
+    return _in_memory(Rows(tuple(_table_rows(values).first for values in inputs), labels, names=names))
 
 
 def _dataset(data: Any, signature: Signature) -> Source | None:
@@ -276,8 +273,7 @@ READERS: tuple[Callable[[Any, Signature], Source | None], ...] = (
     _loader,
     _memory_map,
     _table,
-    _mapping,
-    _tuple,
+    _tables,
     _dataset,
 )
 """One for each kind of data, tried in this order; a reader returns None for data of another kind."""
@@ -300,18 +296,9 @@ def _in_memory(rows: Rows) -> Source:
 def _in_batches(batches: Iterable[Any], signature: Signature) -> Generator[Rows]:
     for batch in batches:
         names, inputs, label = split(batch, signature)
-        labels = (
-            None if label is None else np.atleast_1d(_real(torch.as_tensor(label).detach()).cpu().numpy())
-        )
+        known = None if label is None else _real(torch.as_tensor(label).detach()).cpu().numpy()
+        labels = None if known is None else np.atleast_1d(known)
         yield Rows(tuple(_real(values.detach()).cpu() for values in inputs), labels, names=names)
-
-
-def _several(names: Sequence[str], inputs: Iterable[Any], labels: Any) -> Rows:
-    return Rows(
-        tuple(_table_rows(values).first for values in inputs),
-        None if labels is None else torch.as_tensor(labels).detach().cpu().numpy(),
-        names=tuple(names),
-    )
 
 
 def _table_rows(data: Any) -> Rows:

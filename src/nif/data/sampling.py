@@ -55,15 +55,7 @@ class Reservoir:
 
 
 class Pool:
-    """The rows in a reservoir, for several columns of data that belong together.
-
-    Example:
-        >>> pool = Pool(Reservoir(None, seed=0))
-        >>> pool.add([torch.zeros(2, 3)])
-        >>> pool.add([torch.ones(1, 3)])
-        >>> [column.shape for column in pool.columns()]
-        [torch.Size([3, 3])]
-    """
+    """The rows in a reservoir, for several columns of data that belong together."""
 
     def __init__(self, reservoir: Reservoir) -> None:
         self._reservoir = reservoir

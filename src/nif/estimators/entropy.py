@@ -7,8 +7,6 @@ from jaxtyping import Bool, Float, Shaped
 
 from nif.estimators.estimate import ColumnsX, Estimate, Outcome, SidesX, SidesY
 
-# `scipy.stats.entropy` divides by the sum before it takes logarithms: the same numbers, other last digits.
-
 
 def entropy_of_values(side: Float[np.ndarray, "sample _"]) -> float:
     r"""Entropy in nats of the distinct rows, at most :math:`\ln N`; exactly 0 where all are equal.
@@ -19,6 +17,7 @@ def entropy_of_values(side: Float[np.ndarray, "sample _"]) -> float:
     """
     values = side[:, 0] if side.shape[1] == 1 else side
     counts = np.unique(values, axis=0, return_counts=True)[1]
+    # `scipy.stats.entropy` divides by the sum before it takes logarithms: other last digits.
     if len(counts) == 1:
         return 0.0
     return float(-(counts * np.log(counts / len(side))).sum() / len(side))
@@ -57,18 +56,9 @@ def set_entropy(square: Estimate, x: ColumnsX) -> None:
 
 
 def constant_pairs(x: SidesX, y: SidesY) -> Bool[np.ndarray, " pair"]:
-    """Pairs with a side that has one value on all samples.
-
-    Example:
-        >>> varied, same = np.arange(3.0).reshape(1, 3, 1), np.ones((1, 3, 1))
-        >>> constant_pairs(varied, same).tolist()
-        [True]
-    """
-    return _constant(x) | _constant(y)
-
-
-def _constant(values: SidesX) -> Bool[np.ndarray, " pair"]:
-    return (np.ptp(values, axis=1) == 0).all(axis=-1)
+    """Pairs with a side that has one value on all samples."""
+    of_x, of_y = ((np.ptp(side, axis=1) == 0).all(axis=-1) for side in (x, y))
+    return of_x | of_y
 
 
 def with_constant_pairs(
@@ -81,24 +71,11 @@ def with_constant_pairs(
     samples: int,
     estimator: object,
 ) -> Estimate:
-    """Estimates of the other pairs, and 0 nats, p-value 1 and `Outcome.DEGENERATE` for the constant ones.
-
-    Example:
-        >>> one = np.array([0.3])
-        >>> with_constant_pairs(np.array([True, False]), one, one, one, samples=50, estimator="Ksg()").nats
-        array([0. , 0.3])
-    """
-
-    def with_gaps(values: object, gap: float) -> np.ndarray:
-        filled = np.full(degenerate.shape, gap)
-        filled[~degenerate] = values
-        return filled
-
+    """Estimates of the other pairs, and 0 nats, p-value 1 and `Outcome.DEGENERATE` for the constant ones."""
+    filled = [np.full(degenerate.shape, value) for value in (0.0, 0.0, 1.0, float(Outcome.DEGENERATE))]
+    for array, values in zip(filled, (nats, stderr, p_value, outcome), strict=True):
+        array[~degenerate] = values
+    known, error, p, ended = filled
     return Estimate.of(
-        with_gaps(nats, 0.0),
-        stderr=with_gaps(stderr, 0.0),
-        p_value=with_gaps(p_value, 1.0),
-        outcome=with_gaps(outcome, Outcome.DEGENERATE),
-        samples=samples,
-        estimator=str(estimator),
+        known, stderr=error, p_value=p, outcome=ended, samples=samples, estimator=str(estimator)
     )

@@ -83,19 +83,18 @@ class Estimate:
         def like_nats(array: Any, dtype: type) -> np.ndarray:
             return np.broadcast_to(np.asarray(array, dtype=dtype), values.shape).copy()
 
-        return cls(
-            nats=values,
-            stderr=like_nats(stderr, np.float64),
-            p_value=like_nats(p_value, np.float64),
-            outcome=like_nats(outcome, np.int8),
-            samples=samples,
-            estimator=estimator,
-        )
+        errors, p_values = like_nats(stderr, np.float64), like_nats(p_value, np.float64)
+        return cls(values, errors, p_values, like_nats(outcome, np.int8), samples, estimator)
 
     @property
     def bits(self) -> Values:
         """The estimate in bits (nats / ln 2), for display."""
         return self.nats / math.log(2)
+
+    @property
+    def not_converged(self) -> int:
+        """Number of pairs whose optimisation ran out of steps."""
+        return int((self.outcome == Outcome.NOT_CONVERGED).sum())
 
     def interval(self, level: float = 0.95) -> tuple[Values, Values]:
         """Confidence interval in nats from the normal approximation; the lower end is not below 0.
@@ -115,26 +114,21 @@ class Estimate:
 
     def map(self, rearrange: Callable[[np.ndarray], Any]) -> Estimate:
         """Apply a function to every array, for example ``estimate.map(np.transpose)``."""
-        return Estimate(
-            nats=rearrange(self.nats),
-            stderr=rearrange(self.stderr),
-            p_value=rearrange(self.p_value),
-            outcome=rearrange(self.outcome),
-            samples=self.samples,
-            estimator=self.estimator,
-        )
+        arrays = self.nats, self.stderr, self.p_value, self.outcome
+        nats, stderr, p_value, outcome = map(rearrange, arrays)
+        return Estimate(nats, stderr, p_value, outcome, self.samples, self.estimator)
 
     def __repr__(self) -> str:
         if self.nats.ndim == 0:
             size = f"{self.nats:.4f} ± {self.stderr:.4f} nats, p = {self.p_value:.3g}"
         else:
-            failed = int((self.outcome == Outcome.NOT_CONVERGED).sum())
+            failed = self.not_converged
             size = f"{'x'.join(map(str, self.nats.shape))} pairs, mean {self.nats.mean():.4f} nats"
             size += f", {failed} not converged" if failed else ""
         return f"Estimate({size}, {self.samples} samples, {self.estimator})"
 
     def _repr_html_(self) -> str:
-        return estimate_html(self)
+        return _matrix(self) if self.nats.ndim == 2 and self.nats.size else _list(self)
 
 
 @runtime_checkable
@@ -163,25 +157,18 @@ class PairwiseEstimator(Protocol):
         ...
 
 
-MOST_ROWS, MOST_COLUMNS = 12, 12
-"""Of a batch or a matrix that are shown; how many there are is said."""
+MOST_SHOWN = 12
+"""Rows and columns of pairs that a notebook shows; how many there are is said."""
+
+_OUTCOMES = ("converged", "not converged: likely too low", "one side is constant")
 
 
-def estimate_html(found: Estimate) -> str:
-    """The table for the shape that the estimate has."""
-    if found.nats.ndim == 2 and found.nats.size:
-        return _matrix(found)
-    return _list(found)
-
-
-def _list(found: Estimate) -> str:
+def _list(estimate: Estimate) -> str:
     """A row for each pair, the first ones of many."""
+    columns = estimate.nats, estimate.stderr, estimate.bits, estimate.p_value, estimate.outcome
     low, high, nats, stderr, bits, p_value, outcome = (
-        np.atleast_1d(values).ravel()[:MOST_ROWS]
-        for values in (
-            *found.interval(), found.nats, found.stderr, found.bits, found.p_value, found.outcome
-        )
-    )  # fmt: skip
+        np.atleast_1d(values).ravel()[:MOST_SHOWN] for values in (*estimate.interval(), *columns)
+    )
     cells = pd.DataFrame(
         {
             "pair": [str(pair) for pair in range(len(nats))],
@@ -193,43 +180,37 @@ def _list(found: Estimate) -> str:
             "outcome": [_OUTCOMES[int(code)] for code in outcome],
         }
     )
-    title, how = "Mutual information", _how(found)
-    if found.nats.ndim == 0:
+    title, how = "Mutual information", _how(estimate)
+    if estimate.nats.ndim == 0:
         return table(cells.drop(columns="pair"), title=title, below=[how], names=0)
-    total = found.nats.size
-    rest = f"the first {MOST_ROWS} of {total:,} pairs; " if total > MOST_ROWS else ""
-    bars = {"nats": nats / max(float(found.nats.max(initial=0.0)), 1e-300)}
+    total = estimate.nats.size
+    rest = f"the first {MOST_SHOWN} of {total:,} pairs; " if total > MOST_SHOWN else ""
+    bars = {"nats": nats / max(float(estimate.nats.max(initial=0.0)), 1e-300)}
     return table(cells, title=title, below=[rest + how], bars=bars)
 
 
-def _matrix(found: Estimate) -> str:
+def _matrix(estimate: Estimate) -> str:
     """Nats of the first pairs, shaded by their size; the entropy of a column is not shaded."""
-    count, across = found.nats.shape
-    own = np.eye(count, across, dtype=bool) & _of_one_table(found)
-    others = found.nats[~own]
-    nats, own = found.nats[:MOST_ROWS, :MOST_COLUMNS], own[:MOST_ROWS, :MOST_COLUMNS]
+    count, across = estimate.nats.shape
+    # Of the columns of one table with one another, the diagonal is their entropy.
+    of_one_table = estimate.nats.size > 1 and np.array_equal(estimate.nats, estimate.nats.T)
+    own = np.eye(count, across, dtype=bool) & of_one_table
+    others = estimate.nats[~own]
+    nats, own = estimate.nats[:MOST_SHOWN, :MOST_SHOWN], own[:MOST_SHOWN, :MOST_SHOWN]
     columns = [str(column) for column in range(nats.shape[1])]
     cells = pd.DataFrame(nats, columns=columns).map("{:.3f}".format)
     cells.insert(0, "", [str(row) for row in range(len(nats))])
     shades = dict(zip(columns, np.where(own, 0, nats / max(float(others.max()), 1e-300)).T, strict=True))
-    below = [f"mean {others.mean():.4f} nats; {_how(found)}"]
+    below = [f"mean {others.mean():.4f} nats; {_how(estimate)}"]
     if own.any():
         below.insert(0, "on the diagonal: the entropy of each column, not in the mean")
-    if nats.size < found.nats.size:
+    if nats.size < estimate.nats.size:
         below.insert(0, f"the first {nats.shape[0]} x {nats.shape[1]} of {count:,} x {across:,} pairs")
     heading = f"Mutual information of {count:,} x {across:,} pairs, nats"
     return table(cells, title=heading, below=below, shades=shades)
 
 
-def _of_one_table(found: Estimate) -> bool:
-    """Whether these are the columns of one table with one another, so that the diagonal is their entropy."""
-    return found.nats.size > 1 and np.array_equal(found.nats, found.nats.T)
-
-
-def _how(found: Estimate) -> str:
-    failed = int((found.outcome == 1).sum())
-    missed = f"; {failed} not converged" if failed and found.nats.ndim else ""
-    return f"{found.samples:,} samples; {found.estimator}{missed}"
-
-
-_OUTCOMES = ("converged", "not converged: likely too low", "one side is constant")
+def _how(estimate: Estimate) -> str:
+    failed = estimate.not_converged
+    missed = f"; {failed} not converged" if failed and estimate.nats.ndim else ""
+    return f"{estimate.samples:,} samples; {estimate.estimator}{missed}"

@@ -123,7 +123,7 @@ class Ksg:
         terms = untied_terms = _extrapolated(left, right, self.k)
         if null is None:
             null = _shuffled(left, right, self.k, self.permutations, stream(seed, "null of Ksg"))
-        elif _tied(x) or _tied(y):
+        elif any(len(np.unique(side)) < side.size for side in (x, y)):  # values occur more than once
             left = _untied_scores(x, stream(seed, "ties of x", x))
             right = _untied_scores(y, stream(seed, "ties of y", y))
             untied_terms = _extrapolated(left, right, self.k)
@@ -193,11 +193,6 @@ def _within(side: np.ndarray, radius: Float[np.ndarray, " sample"]) -> Int[np.nd
     ordered = np.sort(values)
     above = np.searchsorted(ordered, values + radius, side="right")
     return above - np.searchsorted(ordered, values - radius, side="left")
-
-
-def _tied(side: np.ndarray) -> bool:
-    """Whether values occur more than once."""
-    return len(np.unique(side)) < side.size
 
 
 def _untied_scores(side: np.ndarray, generator: np.random.Generator) -> Float[np.ndarray, "sample dim"]:

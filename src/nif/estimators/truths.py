@@ -20,11 +20,8 @@ from scipy.special import digamma, gammaln, ndtri, rel_entr
 from scipy.stats import norm, poisson
 
 Column = Float[np.ndarray, " sample"]
-
 Vectors = Float[np.ndarray, "sample dim"]
-
 Map = Callable[[Column], Column]
-
 Draw = Callable[[int, np.random.Generator], tuple[Column, Column] | tuple[Vectors, Vectors]]
 
 
@@ -43,13 +40,7 @@ class Truth:
     draw: Draw
 
     def sample(self, samples: int, seed: int) -> tuple[Column, Column] | tuple[Vectors, Vectors]:
-        """Draw x and y together.
-
-        Example:
-            >>> x, y = correlated_normal(0.5).sample(100, seed=0)
-            >>> x.shape
-            (100,)
-        """
+        """Draw x and y together."""
         return self.draw(samples, np.random.default_rng(seed))
 
 
@@ -79,12 +70,7 @@ def normal_with(nats: float) -> Truth:
 
 
 def mapped(truth: Truth, name: str, of_x: Map, of_y: Map) -> Truth:
-    """Map each side monotonically; the mutual information does not change.
-
-    Example:
-        >>> round(mapped(correlated_normal(0.75), "exponential", np.exp, np.exp).nats, 4)
-        0.4133
-    """
+    """Map each side monotonically; the mutual information does not change."""
 
     def draw(samples: int, generator: np.random.Generator) -> tuple[Column, Column]:
         x, y = truth.draw(samples, generator)
@@ -250,18 +236,15 @@ def _relu_information(rho: float, a: float) -> float:
         log_ratio = -math.log(spread) * active - square / 2 + y_square / 2
         return float(norm.pdf(x)) * ((silent * math.log(silent / zero) if silent > 0 else 0.0) + log_ratio)
 
-    both_silent = quad(lambda x: norm.pdf(x) * silent_at(x), -12, a, epsabs=1e-12)[0]
-    one_active = quad(lambda x: norm.pdf(x) * (1 - silent_at(x)), -12, a, epsabs=1e-12)[0]
-
     def silent_x(y: float) -> float:
         """x silent and y active."""
         silent = silent_at(y)
         return float(norm.pdf(y)) * silent * math.log(silent / zero) if silent > 0 else 0.0
 
+    both_silent = quad(lambda x: norm.pdf(x) * silent_at(x), -12, a, epsabs=1e-12)[0]
     total = both_silent * math.log(both_silent / zero**2)
     total += quad(both_terms, a, 12, epsabs=1e-12, limit=200)[0]
     total += quad(silent_x, a, 12, epsabs=1e-12, limit=200)[0]
-    assert abs(both_silent + one_active - zero) < 1e-9
     return float(total)
 
 

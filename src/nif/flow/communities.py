@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from nif.core.types import Links, SumErrors
-from nif.flow.paths import clipped, variances
+from nif.flow.paths import Weigh, clipped, variances
 from nif.flow.strongest import strongest
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ NO_COMMUNITY = -1
 MOST_LINKS = 1_000_000
 """Communities and betweenness of a larger network are those of its strongest links: Leiden's algorithm takes
 some 20 seconds for as many."""
+
+PerUnit = Float[np.ndarray, " unit"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,14 +45,8 @@ class Graph:
 
     @classmethod
     def of(cls, sizes: Sequence[int], links: Sequence[Links], most: int | None = None) -> Graph:
-        """The graph without the links of 0 nats or less.
-
-        Args:
-            sizes: Units in each layer.
-            links: Of all pairs of layers.
-            most: The largest number of links; of more, the strongest are taken. None takes all.
-        """
-        first = np.concatenate([[0], np.cumsum(sizes)])
+        """The graph without the links of 0 nats or less; of more links than `most`, the strongest."""
+        first = np.cumsum([0, *sizes])
         total = sum(int((between.stored("nats") > 0).sum()) for between in links)
         if most is not None and total > most:
             kept = strongest(links, sizes, most)
@@ -126,35 +122,26 @@ def _by_size(label: Int[np.ndarray, " unit"], graph: Graph) -> Int[np.ndarray, "
     return np.where(linked, place[label], NO_COMMUNITY)
 
 
-def inflow(sizes: Sequence[int], links: Sequence[Links]) -> Float[np.ndarray, " unit"]:
-    """Nats into each unit from earlier layers, negative links counted as 0."""
-    sums = [np.zeros(size) for size in sizes]
+def in_and_out(
+    sizes: Sequence[int], links: Sequence[Links], weigh: Weigh = clipped
+) -> tuple[PerUnit, PerUnit]:
+    """Sums over the links into each unit and out of it: by default of nats, negative links counted as 0."""
+    into, out = ([np.zeros(size) for size in sizes] for _ in range(2))
     for between in links:
-        sums[between.target] += clipped(between).sum(axis=0)
-    return np.concatenate(sums)
-
-
-def outflow(sizes: Sequence[int], links: Sequence[Links]) -> Float[np.ndarray, " unit"]:
-    """Nats out of each unit to later layers, negative links counted as 0."""
-    sums = [np.zeros(size) for size in sizes]
-    for between in links:
-        sums[between.source] += clipped(between).sum(axis=1)
-    return np.concatenate(sums)
+        weights = weigh(between)
+        into[between.target] += weights.sum(axis=0)
+        out[between.source] += weights.sum(axis=1)
+    return np.concatenate(into), np.concatenate(out)
 
 
 def flow_stderr(
     sizes: Sequence[int], links: Sequence[Links], errors: SumErrors | None = None
-) -> tuple[Float[np.ndarray, " unit"], Float[np.ndarray, " unit"]]:
+) -> tuple[PerUnit, PerUnit]:
     """Standard errors of inflow and outflow: those of `errors`, else of independent links."""
     if errors is not None and errors.inflow is not None and errors.outflow is not None:
         return errors.inflow, errors.outflow
-    into = [np.zeros(size) for size in sizes]
-    out = [np.zeros(size) for size in sizes]
-    for between in links:
-        variance = variances(between, clip=True)
-        into[between.target] += variance.sum(axis=0)
-        out[between.source] += variance.sum(axis=1)
-    return np.sqrt(np.concatenate(into)), np.sqrt(np.concatenate(out))
+    into, out = in_and_out(sizes, links, lambda between: variances(between, clip=True))
+    return np.sqrt(into), np.sqrt(out)
 
 
 def layer_stderr(
@@ -163,15 +150,13 @@ def layer_stderr(
     """Standard errors of the inflow and outflow of each layer, summed over its units."""
     if errors is not None and errors.layer_inflow is not None and errors.layer_outflow is not None:
         return errors.layer_inflow, errors.layer_outflow
-    first = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+    first = np.cumsum([0, *sizes[:-1]])
     into, out = flow_stderr(sizes, links)
     return np.sqrt(np.add.reduceat(into**2, first)), np.sqrt(np.add.reduceat(out**2, first))
 
 
 MOST_WORK = 3e8
 """Up to here betweenness is exact: a few seconds. See `betweenness`."""
-
-PerUnit = Float[np.ndarray, " unit"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,11 +170,6 @@ class Betweenness:
 
     pairs: PerUnit
     starts: int
-
-    @property
-    def exact(self) -> bool:
-        """Whether all pairs were counted."""
-        return self.starts == len(self.pairs)
 
 
 def betweenness(graph: Graph, seed: int = 0, most_work: float = MOST_WORK) -> Betweenness:

@@ -56,15 +56,7 @@ LEVEL = 0.95
 
 
 def to_shap(attribution: pd.DataFrame, stderr: pd.DataFrame) -> dict[str, shap.Explanation]:
-    """One explanation for each class, with its standard error and 95 % interval.
-
-    Args:
-        attribution: Features x classes.
-        stderr: Its standard errors.
-
-    Raises:
-        InputError: shap is not installed.
-    """
+    """One explanation for each class, with its standard error and 95 % interval; see `nif.Flow.to_shap`."""
     with optional_import("to_shap", "compare"):
         import shap
     half = norm.ppf(0.5 + LEVEL / 2) * stderr.to_numpy()

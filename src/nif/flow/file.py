@@ -44,17 +44,7 @@ CARRIED = 0.999
 
 
 def save(flow: Flow, path: str | os.PathLike[str], keep: float | None = None) -> None:
-    """Write a flow beside `path` and move it there when it is complete.
-
-    Args:
-        flow: To be written.
-        path: Of the file.
-        keep: Fraction of the absolute nats to write, by the strongest links; 1.0 for all links. None takes
-            1.0 up to 10 million links, and else 0.999.
-
-    Raises:
-        InputError: `keep` is no fraction, or the path cannot be written; what was there before is unchanged.
-    """
+    """Write a flow beside `path` and move it there when it is complete; see `nif.Flow.save`."""
     if keep is not None and not 0 < keep <= 1:
         raise InputError(
             f"keep is {keep}; expected a fraction of the nats above 0 and up to 1, such as 0.999."
@@ -63,7 +53,7 @@ def save(flow: Flow, path: str | os.PathLike[str], keep: float | None = None) ->
         keep = 1.0 if flow.count <= MOST_LINKS else CARRIED
     with whole_file(path, "The flow") as beside:
         stored = flow if keep == 1 else without_weakest(flow, keep)
-        save_file(_arrays(stored), beside, metadata=_header(stored))
+        save_file(arrays_of(stored), beside, metadata=_header(stored))
 
 
 def without_weakest(flow: Flow, keep: float) -> Flow:
@@ -76,7 +66,8 @@ def without_weakest(flow: Flow, keep: float) -> Flow:
     return replace(flow, links=links, left_out=LeftOut(before.links + count, fraction, before.p_value))
 
 
-def _arrays(flow: Flow) -> dict[str, np.ndarray]:
+def arrays_of(flow: Flow) -> dict[str, np.ndarray]:
+    """Every array of a flow, by its name in the file."""
     arrays = {f"constant/{index}": flags for index, flags in enumerate(flow.constant)}
     for index, links in enumerate(flow.links):
         arrays |= {f"links/{index}/{name}": links.stored(name) for name in LINK_ARRAYS}
@@ -86,8 +77,8 @@ def _arrays(flow: Flow) -> dict[str, np.ndarray]:
         elif links.connected is not None:
             arrays[f"links/{index}/connected"] = links.connected
     if flow.errors is not None:
-        known = {name: getattr(flow.errors, name) for name in (field.name for field in fields(SumErrors))}
-        arrays |= {f"errors/{name}": values for name, values in known.items() if values is not None}
+        known = vars(flow.errors).items()
+        arrays |= {f"errors/{name}": values for name, values in known if values is not None}
     if flow.left_out is not None:
         arrays["left_out/p_value"] = flow.left_out.p_value
     return {name: np.ascontiguousarray(values) for name, values in arrays.items()}
@@ -130,17 +121,22 @@ def load(path: str | os.PathLike[str]) -> Flow:
         ) from error
 
 
-def _header(flow: Flow) -> dict[str, str]:
-    header = {
-        "format": FORMAT,
-        "version": str(VERSION),
-        "layers": json.dumps([asdict(layer) for layer in flow.layers]),
-        "links": json.dumps([[links.source, links.target] for links in flow.links]),
-        "measurement": json.dumps(asdict(flow.measurement)),
-    }
+def described(flow: Flow) -> dict[str, str]:
+    """The layers that the links join, and the number of links left out, as JSON."""
+    header = {"links": json.dumps([[links.source, links.target] for links in flow.links])}
     if flow.left_out is not None:
         header["left_out"] = json.dumps({"links": flow.left_out.links, "fraction": flow.left_out.fraction})
     return header
+
+
+def _header(flow: Flow) -> dict[str, str]:
+    return {
+        "format": FORMAT,
+        "version": str(VERSION),
+        "layers": json.dumps([asdict(layer) for layer in flow.layers]),
+        "measurement": json.dumps(asdict(flow.measurement)),
+        **described(flow),
+    }
 
 
 def _check_format(header: Mapping[str, str], path: str | os.PathLike[str]) -> None:
@@ -155,7 +151,10 @@ def _check_format(header: Mapping[str, str], path: str | os.PathLike[str]) -> No
 
 
 def _flow(header: Mapping[str, str], arrays: dict[str, np.ndarray]) -> Flow:
-    layers = tuple(_layer(described) for described in json.loads(header["layers"]))
+    layers = tuple(
+        Layer(layer["name"], layer["kind"], tuple(layer["units"]), tuple(layer.get("shape", ())))
+        for layer in json.loads(header["layers"])
+    )
     ends = json.loads(header["links"])
     links = tuple(
         _links(arrays, f"links/{index}", int(source), int(target), layers)
@@ -168,7 +167,9 @@ def _flow(header: Mapping[str, str], arrays: dict[str, np.ndarray]) -> Flow:
         if "left_out" in header
         else None
     )
-    return Flow(layers, links, constant, measurement, _errors(arrays), left_out)
+    errors: dict[str, Any] = {field.name: _named(arrays, "errors", field.name) for field in fields(SumErrors)}
+    known = None if errors["attribution"] is None else SumErrors(**errors)
+    return Flow(layers, links, constant, measurement, known, left_out)
 
 
 def _links(
@@ -183,16 +184,6 @@ def _links(
     return Links(source, target, **values, connected=connected)
 
 
-def _errors(arrays: Mapping[str, np.ndarray]) -> SumErrors | None:
-    known: dict[str, Any] = {field.name: _named(arrays, "errors", field.name) for field in fields(SumErrors)}
-    return None if known["attribution"] is None else SumErrors(**known)
-
-
 def _named(arrays: Mapping[str, np.ndarray], prefix: str, name: str) -> np.ndarray | None:
     """An array under its name, or under the one that it has in files of version 1."""
     return arrays.get(f"{prefix}/{name}", arrays.get(f"{prefix}/{OLD_NAMES.get(name, name)}"))
-
-
-def _layer(described: Mapping[str, Any]) -> Layer:
-    shape = tuple(described.get("shape", ()))
-    return Layer(described["name"], described["kind"], tuple(described["units"]), shape)

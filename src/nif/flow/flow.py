@@ -16,7 +16,7 @@ from nif.core.types import Layer, Links, SumErrors
 from nif.flow import export, paths, summary, tables
 from nif.flow.communities import Communities
 from nif.flow.measurement import Measurement
-from nif.flow.neurons import Neurons
+from nif.flow.neurons import ALPHA, Neurons
 from nif.flow.strongest import LeftOut
 from nif.flow.unit_names import Named, place_of
 from nif.flow.validation import check, check_errors
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
     from nif.report.page import Embedded
     from nif.report.pruning import Removal
-
-ALPHA = 0.05
-"""Default level at which a unit counts as silent."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -179,7 +176,7 @@ class Flow:
         """
         if not 0 < alpha < 1:
             raise InputError(f"alpha is {alpha}; expected a level between 0 and 1, such as 0.05.")
-        return self._neurons.table(alpha)
+        return self.by_unit.table(alpha)
 
     def silent(self, alpha: float = ALPHA) -> pd.DataFrame:
         """The rows of `neurons` in which no information was detected.
@@ -200,12 +197,12 @@ class Flow:
     @property
     def communities(self) -> Communities:
         """Leiden's grouping of the units of all layers in order."""
-        return self._neurons.communities
+        return self.by_unit.communities
 
     @property
     def modularity(self) -> float:
         """Clarity of the communities: 0 is no better than chance, 1 is the maximum."""
-        return self._neurons.communities.modularity
+        return self.communities.modularity
 
     def paths(self, source: Named, target: Named, k: int = 10) -> pd.DataFrame:
         """The k strongest paths from one unit to another, in time linear in links times k.
@@ -335,23 +332,25 @@ class Flow:
         """The same layers, measurement, and bits in every array."""
         if not isinstance(other, Flow):
             return NotImplemented
+        from nif.flow.file import arrays_of, described
+
+        arrays, others = arrays_of(self), arrays_of(other)
         return (
             (self.layers, self.measurement) == (other.layers, other.measurement)
-            and all(map(np.array_equal, self.constant, other.constant))
-            and tables.same_links(self.links, other.links)
-            and tables.same_values(self.errors, other.errors)
-            and tables.same_values(self.left_out, other.left_out)
+            and described(self) == described(other)
+            and arrays.keys() == others.keys()
+            and all(np.array_equal(arrays[name], others[name]) for name in arrays)
         )
 
     __hash__ = None  # type: ignore[assignment] # arrays have no hash
 
     def __repr__(self) -> str:
-        sizes, silent = self.graph.sizes, self._neurons.silent(ALPHA).sum()
+        sizes, silent = self.graph.sizes, self.by_unit.silent().sum()
         first = f"Flow of {'-'.join(map(str, sizes))} units: {self.count} links, {silent} of {sum(sizes)}"
         return "\n  ".join([f"{first} units silent at {ALPHA}", *self.notes()])
 
     def _repr_html_(self) -> str:
-        return summary.html_table(self, self._neurons.silent(ALPHA))
+        return summary.html_table(self)
 
     def notes(self) -> list[str]:
         """Sentences on how it was measured, and on what was left out."""
@@ -373,7 +372,8 @@ class Flow:
         return self.errors or paths.independent_errors(self.graph)
 
     @cached_property
-    def _neurons(self) -> Neurons:
+    def by_unit(self) -> Neurons:
+        """The columns of `neurons` as arrays, and their sums for each layer."""
         return Neurons(self)
 
 

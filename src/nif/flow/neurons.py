@@ -8,29 +8,38 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Int
 
 from nif.flow import communities as structure
 from nif.flow import paths
+from nif.flow.communities import PerUnit
 from nif.flow.significance import unit_p_values, unit_q_values
 from nif.flow.tables import unit_index
 
 if TYPE_CHECKING:
     from nif.flow.flow import Flow
 
+ALPHA = 0.05
+"""Default level at which a unit counts as silent."""
+
 
 @dataclass(frozen=True, eq=False)
 class Neurons:
-    """The columns of `nif.Flow.neurons`, computed when first needed and kept."""
+    """Numbers for every unit of a flow, layer after layer: computed when first needed, and kept.
+
+    Example:
+        >>> from nif.flow.flow import example
+        >>> example().by_unit.inflow.round(3).tolist()
+        [0.0, 0.0, 0.5, 0.3, 0.2]
+    """
 
     flow: Flow
 
     def table(self, alpha: float) -> pd.DataFrame:
-        """All columns; units are silent at level `alpha`."""
-        sizes, links = self.flow.graph.sizes, self.flow.links
+        """The columns of `nif.Flow.neurons`; units are silent at level `alpha`."""
         columns = {
-            "inflow": structure.inflow(sizes, links),
-            "outflow": structure.outflow(sizes, links),
+            "inflow": self.inflow,
+            "outflow": self.outflow,
             "throughput": np.concatenate(paths.throughput(self.flow.graph)),
             "p_value": self.p_values,
             "q_value": self.q_values,
@@ -43,9 +52,41 @@ class Neurons:
         table.attrs["communities_left_out"] = self.graph.left_out
         return table
 
-    def silent(self, alpha: float) -> Bool[np.ndarray, " unit"]:
+    def by_layer(self) -> pd.DataFrame:
+        """One row for each layer: its units, the sums of their nats in and out, and the silent ones."""
+        columns = {"inflow": self.inflow, "outflow": self.outflow, "silent": self.silent().astype(int)}
+        sums = {name: np.add.reduceat(values, self.first) for name, values in columns.items()}
+        return pd.DataFrame(
+            {"layer": [layer.name for layer in self.flow.layers], "units": self.flow.graph.sizes, **sums}
+        )
+
+    def communities_of_layers(self) -> list[int]:
+        """The number of communities with units in each layer."""
+        parts = np.split(self.communities.label, self.first[1:])
+        return [len(np.unique(part[part >= 0])) for part in parts]
+
+    def silent(self, alpha: float = ALPHA) -> Bool[np.ndarray, " unit"]:
         """Whether each unit is constant, or has a q-value of `alpha` or more."""
         return np.concatenate(self.flow.constant) | (self.q_values >= alpha)
+
+    @property
+    def first(self) -> Int[np.ndarray, " layer"]:
+        """The first unit of each layer."""
+        return np.cumsum([0, *self.flow.graph.sizes[:-1]])
+
+    @property
+    def inflow(self) -> PerUnit:
+        """Nats into each unit."""
+        return self._in_and_out[0]
+
+    @property
+    def outflow(self) -> PerUnit:
+        """Nats out of each unit."""
+        return self._in_and_out[1]
+
+    @cached_property
+    def _in_and_out(self) -> tuple[PerUnit, PerUnit]:
+        return structure.in_and_out(self.flow.graph.sizes, self.flow.links)
 
     @cached_property
     def graph(self) -> structure.Graph:
@@ -63,12 +104,12 @@ class Neurons:
         return structure.betweenness(self.graph, seed=self.flow.measurement.seed)
 
     @cached_property
-    def p_values(self) -> Float[np.ndarray, " unit"]:
+    def p_values(self) -> PerUnit:
         """Of "no information flows through the unit"; those of all links if a file left some out."""
         left_out = self.flow.left_out
         return left_out.p_value if left_out else unit_p_values(self.flow.links, self.flow.constant)
 
     @cached_property
-    def q_values(self) -> Float[np.ndarray, " unit"]:
+    def q_values(self) -> PerUnit:
         """The p-values, adjusted for the number of units."""
         return unit_q_values(self.p_values, np.concatenate(self.flow.constant))

@@ -74,24 +74,17 @@ class Dag:
     features: tuple[int, ...] = (0,)
 
     def backward_sums(self, weigh: Weigh, end: Float[np.ndarray, "label column"]) -> list[np.ndarray]:
-        """For every layer, the sum over all paths from its units to the last layer, where it is `end`.
-
-        Returns:
-            An array ``[unit, column]`` for each layer.
-        """
+        """``[unit, column]`` for every layer: sums over all paths to the last layer, where they are `end`."""
         sums = [np.zeros((size, end.shape[1])) for size in self.sizes[:-1]] + [end]
         for links in sorted(self.links, key=lambda links: -links.source):
             sums[links.source] += _for_product(weigh(links)) @ sums[links.target]
         return sums
 
     def forward_sums(self, weigh: Weigh, start: Float[np.ndarray, "row feature"]) -> list[np.ndarray]:
-        """For every layer, the sum over all paths from the features, where it is `start`, to its units.
-
-        Returns:
-            An array ``[row, unit]`` for each layer.
-        """
+        """``[row, unit]`` for every layer: sums over all paths from the features, where they are `start`."""
         sums = [np.zeros((len(start), size)) for size in self.sizes]
-        for layer, columns in zip(self.features, self._by_layer(start), strict=True):
+        ends = np.cumsum([self.sizes[layer] for layer in self.features])[:-1]
+        for layer, columns in zip(self.features, np.split(start, ends, axis=1), strict=True):
             sums[layer] += columns
         for links in sorted(self.links, key=lambda links: links.target):
             sums[links.target] += sums[links.source] @ _for_product(weigh(links))
@@ -111,10 +104,6 @@ class Dag:
     def feature_count(self) -> int:
         """Features of all input layers."""
         return sum(self.sizes[layer] for layer in self.features)
-
-    def _by_layer(self, columns: Float[np.ndarray, "row feature"]) -> list[np.ndarray]:
-        ends = np.cumsum([self.sizes[layer] for layer in self.features])
-        return np.split(columns, ends[:-1], axis=1)
 
 
 def attribution(
@@ -296,13 +285,18 @@ def _largest_extensions(
     The k links whose product with the first path of their unit is largest suffice: k paths lead through them
     that no path through another link exceeds.
     """
-    chosen = np.sort(largest(product[0, units] * nats, k), axis=0)
+    chosen = np.sort(_largest(product[0, units] * nats, k), axis=0)
     nats, units = np.take_along_axis(nats, chosen, axis=0), np.take_along_axis(units, chosen, axis=0)
     extended = np.moveaxis(product[:, units], 0, 1) * nats[:, None]
     candidates = extended.reshape(-1, nats.shape[1])
-    chosen = largest(candidates, k)
+    chosen = _largest(candidates, k)
     slot, rank = np.divmod(chosen, len(product))
     return np.take_along_axis(candidates, chosen, axis=0), np.take_along_axis(units, slot, axis=0), rank
+
+
+def _largest(values: Float[np.ndarray, "candidate column"], k: int) -> Int[np.ndarray, "rank column"]:
+    """Rows of the k largest values of each column, largest first, equal ones in the order they stand in."""
+    return np.argsort(-values, axis=0, kind="stable")[:k]
 
 
 def _traced(best: dict[int, _Best], first: int, target: tuple[int, int], rank: int) -> Path:
@@ -322,25 +316,3 @@ def between(dag: Dag, source: tuple[int, int], target: tuple[int, int]) -> float
     start[0, source[1]] = 1.0
     sums = Dag(dag.sizes, inside, features=(source[0],)).forward_sums(clipped, start)
     return float(sums[target[0]][0, target[1]])
-
-
-def largest(values: Float[np.ndarray, "candidate column"], k: int) -> Int[np.ndarray, "rank column"]:
-    """Rows of the k largest values of each column, largest first, equal ones in the order they stand in.
-
-    Linear in the number of values: the k-th largest is found by selection, and only k values are sorted.
-
-    Example:
-        >>> largest(np.array([[1.0], [3.0], [3.0], [2.0]]), 2).tolist()
-        [[1], [2]]
-    """
-    count, columns = values.shape
-    if count > k:
-        threshold = np.partition(values, count - k, axis=0)[count - k]
-        above = values > threshold
-        ties = values == threshold
-        keep = above | (ties & (ties.cumsum(axis=0) <= k - above.sum(axis=0)))
-        kept = np.nonzero(keep.T)[1].reshape(columns, k).T
-    else:
-        kept = np.tile(np.arange(count)[:, None], (1, columns))
-    order = np.argsort(-np.take_along_axis(values, kept, axis=0), axis=0, kind="stable")
-    return np.take_along_axis(kept, order, axis=0)

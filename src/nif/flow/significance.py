@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.stats import false_discovery_control
 
-from nif.core.statistics import simes_of_columns
+from nif.core.statistics import simes
 from nif.core.types import Links
 
 Flags = Sequence[Bool[np.ndarray, " _"]]
@@ -24,29 +24,26 @@ def unit_p_values(links: Sequence[Links], constant: Flags) -> Float[np.ndarray, 
     """
     values = []
     for layer, flags in enumerate(constant):
-        into = [_incoming(between, constant) for between in links if between.target == layer]
-        out = [_outgoing(between, constant) for between in links if between.source == layer]
-        sides = [simes_of_columns(np.concatenate(side)) for side in (into, out) if side]
+        into = [
+            between.incoming(_tests(between, 0, constant[between.source]), np.nan)
+            for between in links
+            if between.target == layer
+        ]
+        out = [
+            between.outgoing(_tests(between, 1, constant[between.target]), np.nan)
+            for between in links
+            if between.source == layer
+        ]
+        sides = [simes(np.concatenate(side)) for side in (into, out) if side]
         both = np.maximum.reduce(sides) if sides else np.ones(len(flags))
         values.append(np.where(flags, 1.0, both))
     return np.concatenate(values)
 
 
-def _incoming(links: Links, constant: Flags) -> Float[np.ndarray, "test target"]:
-    """p-values of the links into each unit; NaN where a unit has fewer tests."""
-    if links.connected is None:
-        return links.stored("p_value")[~constant[links.source]]
-    return links.incoming(_tests(links, constant[links.source], 0), np.nan)
-
-
-def _outgoing(links: Links, constant: Flags) -> Float[np.ndarray, "test source"]:
-    if links.connected is None:
-        return links.stored("p_value")[:, ~constant[links.target]].T
-    return links.outgoing(_tests(links, constant[links.target], 1), np.nan)
-
-
-def _tests(links: Links, constant: Bool[np.ndarray, " _"], end: int) -> Float[np.ndarray, " link"]:
+def _tests(links: Links, end: int, constant: Bool[np.ndarray, " _"]) -> Float[np.ndarray, " link"]:
     """p-values of links; NaN where the unit at one end is constant."""
+    if not constant.any():
+        return links.values("p_value")
     return np.where(constant[links.units()[end]], np.nan, links.values("p_value"))
 
 
@@ -57,9 +54,3 @@ def unit_q_values(
     adjusted = np.ones(len(p_values))
     adjusted[~constant] = false_discovery_control(p_values[~constant])
     return adjusted
-
-
-def silent_units(links: Sequence[Links], constant: Flags, alpha: float = 0.05) -> Bool[np.ndarray, " unit"]:
-    """Units that are constant, or whose information cannot be distinguished from none (level `alpha`)."""
-    flags = np.concatenate(constant)
-    return flags | (unit_q_values(unit_p_values(links, constant), flags) >= alpha)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -34,11 +34,6 @@ class Strongest:
     of: int
     fraction: float
 
-    def in_drawing_order(self) -> Strongest:
-        """In the order to draw them, so that the strongest lie on top."""
-        names = ("source", "target", "nats", "stderr", "p_value")
-        return replace(self, **{name: getattr(self, name)[::-1] for name in names})
-
 
 def strongest(
     links: Sequence[Links], sizes: Sequence[int], most: int, fraction: float | None = None
@@ -51,30 +46,23 @@ def strongest(
         most: The largest number of links.
         fraction: If there are more, fewer may do: those that carry this fraction of all nats above 0.
     """
-    first = np.concatenate([[0], np.cumsum(sizes)])
-    parts = [(between, _strongest_between(between, most)) for between in links]
-    nats = np.concatenate([between.values("nats")[cells] for between, cells in parts])
+    first = np.cumsum([0, *sizes])
+    parts = []
+    for between in links:
+        nats = between.values("nats")
+        cells = with_largest(nats, np.flatnonzero(nats > 0), most)
+        source, target = between.units(cells)
+        ends = source + first[between.source], target + first[between.target]
+        parts.append((*ends, *(between.values(name)[cells] for name in ("nats", "stderr", "p_value"))))
+    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
     total = sum(int((between.stored("nats") > 0).sum()) for between in links)
     whole = float(sum(np.maximum(between.stored("nats"), 0.0).sum() for between in links))
-    order = np.argsort(-nats, kind="stable")[:most]
+    order = np.argsort(-columns[2], kind="stable")[:most]
     if fraction is not None and total > most:
-        order = order[: np.searchsorted(np.cumsum(nats[order]), fraction * whole) + 1]
-    ends = [between.units(cells) for between, cells in parts]
-    source, target = (
-        np.concatenate(
-            [
-                units[end] + first[(between.source, between.target)[end]]
-                for units, between in zip(ends, links, strict=True)
-            ]
-        )[order]
-        for end in (0, 1)
-    )
-    stderr, p_value = (
-        np.concatenate([between.values(name)[cells] for between, cells in parts])[order]
-        for name in ("stderr", "p_value")
-    )
-    carried = float(nats[order].sum()) / whole if len(order) < total else 1.0
-    return Strongest(source, target, nats[order], stderr, p_value, total, carried)
+        order = order[: np.searchsorted(np.cumsum(columns[2][order]), fraction * whole) + 1]
+    source, target, nats, stderr, p_value = (column[order] for column in columns)
+    carried = float(nats.sum()) / whole if len(order) < total else 1.0
+    return Strongest(source, target, nats, stderr, p_value, total, carried)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,12 +117,6 @@ def _at_least(links: Links, threshold: float) -> Links:
     flags = csr_array((np.ones(len(rows), dtype=bool), (rows, columns)), shape=links.shape)
     values = {name: links.stored(name)[strong] for name in LINK_ARRAYS}
     return Links(links.source, links.target, **values, connected=flags)
-
-
-def _strongest_between(links: Links, most: int) -> Int[np.ndarray, " link"]:
-    """Positions of the strongest links between two layers, in the order of `Links.values`."""
-    nats = links.values("nats")
-    return with_largest(nats, np.flatnonzero(nats > 0), most)
 
 
 def with_largest(

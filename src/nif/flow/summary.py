@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool
 
 from nif.core.html import short, table
-from nif.flow.communities import inflow, outflow
 from nif.flow.paths import attribution
 
 if TYPE_CHECKING:
@@ -20,9 +17,9 @@ MOST_LAYERS, MOST_FEATURES = 24, 5
 """Rows that are shown; layers in the middle of a deeper network are left out."""
 
 
-def html_table(flow: Flow, silent: Bool[np.ndarray, " unit"]) -> str:
+def html_table(flow: Flow) -> str:
     """One row for each layer, the features with most information, and how it was measured."""
-    cells, bars = _layers(flow, silent)
+    cells, bars = _layers(flow)
     left_out = max(0, len(cells) - MOST_LAYERS)
     if left_out:
         half = MOST_LAYERS // 2
@@ -31,36 +28,29 @@ def html_table(flow: Flow, silent: Bool[np.ndarray, " unit"]) -> str:
             pd.concat([rows[:half], middle, rows[-half:]], ignore_index=True)
             for rows, middle in ((cells, gap), (bars, pd.DataFrame(index=[0])))
         )
-    links, sizes = flow.count, _sizes(flow.graph.sizes)
-    title = f"Information flow of {sizes} units, {links:,} links, {silent.sum():,} units silent"
+    sizes = list(map(str, flow.graph.sizes))
+    widths = "-".join(sizes if len(sizes) <= 8 else [*sizes[:4], "…", *sizes[-3:]])
+    silent = flow.by_unit.silent().sum()
+    title = f"Information flow of {widths} units, {flow.count:,} links, {silent:,} units silent"
     below = [_features(flow), *flow.notes()]
     return table(cells.fillna(""), title=title, below=below, names=2, bars=bars.to_dict("list"))
 
 
-def _layers(flow: Flow, silent: Bool[np.ndarray, " unit"]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _layers(flow: Flow) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Cells as text, and the fractions that are filled of those of some columns."""
-    sizes = flow.graph.sizes
-    first = np.cumsum([0, *sizes[:-1]])
-    quiet, into, out = (
-        np.add.reduceat(values, first)
-        for values in (silent.astype(int), inflow(sizes, flow.links), outflow(sizes, flow.links))
-    )
+    rows = flow.by_unit.by_layer()
+    into, out = rows["inflow"], rows["outflow"]
     most = max(into.max(), out.max(), 1e-300)
     cells = {
-        "layer": [short(layer.name) for layer in flow.layers],
+        "layer": rows["layer"].map(short),
         "kind": [short(layer.kind) for layer in flow.layers],
-        "units": [f"{size:,}" for size in sizes],
-        "silent": [f"{count:,}" for count in quiet],
-        "nats in": [f"{nats:.3f}" for nats in into],
-        "nats out": [f"{nats:.3f}" for nats in out],
+        "units": rows["units"].map("{:,}".format),
+        "silent": rows["silent"].map("{:,}".format),
+        "nats in": into.map("{:.3f}".format),
+        "nats out": out.map("{:.3f}".format),
     }
-    bars = {"silent": quiet / np.array(sizes), "nats in": into / most, "nats out": out / most}
+    bars = {"silent": rows["silent"] / rows["units"], "nats in": into / most, "nats out": out / most}
     return pd.DataFrame(cells), pd.DataFrame(bars)
-
-
-def _sizes(sizes: Sequence[int]) -> str:
-    shown = [*map(str, sizes)]
-    return "-".join(shown if len(shown) <= 8 else [*shown[:4], "…", *shown[-3:]])
 
 
 def _features(flow: Flow) -> str:

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
-from scipy.sparse import issparse
 from scipy.stats import false_discovery_control
 
 from nif.core.errors import InputError
-from nif.core.types import LINK_ARRAYS, Layer, Links, SumErrors
+from nif.core.types import Layer, Links
 from nif.flow.paths import Path
-from nif.flow.strongest import LeftOut, with_largest
+from nif.flow.strongest import with_largest
 
 
 def edges(
@@ -36,10 +33,11 @@ def edges(
     if left_out:
         q_values = np.minimum(q_values * (1 + left_out / len(q_values)), 1.0)
     rows = np.arange(len(p_values)) if top is None else _largest(links, top)
-    end = np.cumsum([between.count for between in links]).tolist()
+    begin = np.cumsum([0, *(between.count for between in links[:-1])])
+    pieces = np.split(rows, np.searchsorted(rows, begin[1:]))
     parts = [
-        _edges_between(layers, between, rows[(rows >= last - between.count) & (rows < last)], last)
-        for between, last in zip(links, end, strict=True)
+        _edges_between(layers, between, piece - first)
+        for between, piece, first in zip(links, pieces, begin, strict=True)
     ]
     parts = [part for part in parts if len(part)] or parts[:1]  # an empty one changes types
     table = pd.concat(parts, ignore_index=True).assign(q_value=q_values[rows])
@@ -53,12 +51,9 @@ def _largest(links: Sequence[Links], top: int) -> Int[np.ndarray, " row"]:
     return np.sort(rows[np.argsort(-nats[rows], kind="stable")[:top]])
 
 
-def _edges_between(
-    layers: Sequence[Layer], links: Links, rows: Int[np.ndarray, " row"], end: int
-) -> pd.DataFrame:
-    """Some links between two layers, the last of which has its row before `end`."""
+def _edges_between(layers: Sequence[Layer], links: Links, places: Int[np.ndarray, " row"]) -> pd.DataFrame:
+    """Some links between two layers, by their positions."""
     source, target = layers[links.source], layers[links.target]
-    places = rows - (end - links.count)
     of_source, of_target = links.units(places)
     return pd.DataFrame(
         {
@@ -100,39 +95,6 @@ def paths(layers: Sequence[Layer], strongest: Sequence[Path], whole: float) -> p
     ]
     products = np.array([path.product for path in strongest], dtype=np.float64)
     shares = products / whole if len(strongest) else products
-    return pd.DataFrame(
-        {
-            "product": products,
-            "share": shares,
-            "path": pd.Series(named, index=range(len(named)), dtype=object),
-        }
-    ).set_axis(pd.RangeIndex(1, len(strongest) + 1, name="rank"))
-
-
-def same_links(links: Sequence[Links], others: Sequence[Links]) -> bool:
-    """Whether two flows of the same layers have links of the same bits."""
-    ends, other_ends = ([(between.source, between.target) for between in some] for some in (links, others))
-    return ends == other_ends and all(
-        _same_pairs(one, other)
-        and all(np.array_equal(one.stored(name), other.stored(name)) for name in LINK_ARRAYS)
-        for one, other in zip(links, others, strict=True)
-    )
-
-
-def _same_pairs(one: Links, other: Links) -> bool:
-    if one.sparse != other.sparse or one.shape != other.shape:
-        return False
-    if issparse(one.connected) and issparse(other.connected):
-        names = ("indptr", "indices")
-        return all(
-            np.array_equal(getattr(one.connected, name), getattr(other.connected, name)) for name in names
-        )
-    flags: list[Any] = [one.connected, other.connected]
-    return np.array_equal(*flags)  # None equals None
-
-
-def same_values(one: SumErrors | LeftOut | None, other: SumErrors | LeftOut | None) -> bool:
-    """Whether both have the same bits, or are None."""
-    if one is None or other is None:
-        return one is other
-    return all(np.array_equal(getattr(one, field.name), getattr(other, field.name)) for field in fields(one))
+    rank = pd.RangeIndex(1, len(strongest) + 1, name="rank")
+    path = pd.Series(named, index=rank, dtype=object)
+    return pd.DataFrame({"product": products, "share": shares, "path": path}, index=rank)

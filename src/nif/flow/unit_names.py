@@ -34,11 +34,16 @@ def place_of(layers: Sequence[Layer], unit: Named, candidates: Sequence[int]) ->
         return _by_name(layers, unit, candidates)
     if not (isinstance(unit, tuple) and len(unit) == 2):
         raise InputError(f"A unit was given as {unit!r}; expected its name, or (layer, name or index).")
-    names = [layer.name for layer in layers]
-    if unit[0] not in names:
-        raise InputError(f"There is no layer {unit[0]!r}.{nearest(str(unit[0]), names)}")
-    index = names.index(unit[0])
+    index = layer_index(layers, unit[0])
     return index, _within(layers[index], unit[1])
+
+
+def layer_index(layers: Sequence[Layer], name: str) -> int:
+    """The layer of this name; raises `InputError` if there is none."""
+    names = [layer.name for layer in layers]
+    if name not in names:
+        raise InputError(f"There is no layer {name!r}.{nearest(str(name), names)}")
+    return names.index(name)
 
 
 def _by_name(layers: Sequence[Layer], name: str, candidates: Sequence[int]) -> Place:

@@ -26,7 +26,11 @@ def check(layers: Sequence[Layer], links: Sequence[Links], constant: Sequence[np
         )
     _check_layers(layers, constant)
     for between in links:
-        _check_ends(layers, between)
+        if not 0 <= between.source < between.target < len(layers):
+            raise InputError(
+                f"Links lead from layer {between.source} to layer {between.target}; expected an earlier "
+                f"and a later one of the {len(layers)} layers, counted from 0 in order of execution."
+            )
         for name in LINK_ARRAYS:
             _check_values(layers, between, name)
     pairs = Counter((between.source, between.target) for between in links)
@@ -44,29 +48,17 @@ def _check_layers(layers: Sequence[Layer], constant: Sequence[np.ndarray]) -> No
     empty = [layer.name for layer in layers if len(layer) == 0]
     if empty:
         raise InputError(f"Layer {empty[0]!r} has no units; remove it.")
-    _check_pictures(layers)
-    widths = [np.shape(flags) for flags in constant]
-    if widths != [(len(layer),) for layer in layers]:
-        raise InputError(
-            f"constant has shapes {widths}; expected one flag for each unit of the layers, which have "
-            f"{[len(layer) for layer in layers]}."
-        )
-
-
-def _check_pictures(layers: Sequence[Layer]) -> None:
     for layer in layers:
         if layer.shape and math.prod(layer.shape) != len(layer):
             raise InputError(
                 f"Layer {layer.name!r} has {len(layer)} units and the shape {layer.shape}; expected "
                 "a shape of that many units, or () for none."
             )
-
-
-def _check_ends(layers: Sequence[Layer], links: Links) -> None:
-    if not 0 <= links.source < links.target < len(layers):
+    widths = [np.shape(flags) for flags in constant]
+    if widths != [(len(layer),) for layer in layers]:
         raise InputError(
-            f"Links lead from layer {links.source} to layer {links.target}; expected an earlier and a later "
-            f"one of the {len(layers)} layers, counted from 0 in order of execution."
+            f"constant has shapes {widths}; expected one flag for each unit of the layers, which have "
+            f"{[len(layer) for layer in layers]}."
         )
 
 

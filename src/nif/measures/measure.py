@@ -42,11 +42,7 @@ class Measured:
 
 @runtime_checkable
 class Measure(Protocol):
-    """A way to weigh every link of a network in nats: a frozen dataclass of options, whose repr states them.
-
-    Attributes:
-        rows_read: Number of rows to draw from data that have more; None for all.
-    """
+    """A way to weigh every link in nats: a frozen dataclass of options, whose repr states them."""
 
     @property
     def rows_read(self) -> int | None:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float
 from scipy.stats import norm
 
 from nif.core.errors import InputError, nearest
-from nif.plots.axes import INK, LETTER, SMALL, SOFT, TEXT, above, new_axes, plain, points, short
+from nif.plots.axes import INK, LETTER, SMALL, SOFT, TEXT, above, new_axes, plain, points, short, whiskers
 from nif.plots.palette import COMMUNITIES, OTHER
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from nif.comparison.compare import Comparison
     from nif.flow.flow import Flow
 
 OURS = "NIF"
@@ -33,16 +33,6 @@ COLOURS = {
 
 LEFT_OUT = ("random ranking",)
 """Methods that are drawn only on request."""
-
-
-@runtime_checkable
-class Comparison(Protocol):
-    """The part of the result of `nif.compare` that is drawn."""
-
-    @property
-    def attributions(self) -> pd.DataFrame:
-        """One row for each method and feature: ``method``, ``feature``, ``attribution``."""
-        ...
 
 
 class Bars(NamedTuple):
@@ -143,9 +133,7 @@ def _draw(ax: Axes, bars: Bars, order: np.ndarray, place: int, methods: int, dev
     value, stderr = bars.value[order], bars.stderr[order]
     ax.barh(y, value, 0.9 * height, color=COLOURS.get(bars.method, OTHER), label=bars.method)
     if stderr.any():
-        half = deviations * stderr
-        low = np.minimum(half, value)  # an attribution is not below 0
-        ax.errorbar(value, y, xerr=(low, half), fmt="none", ecolor=INK, elinewidth=1, capsize=2)
+        whiskers(ax, value, y, deviations * stderr, "x")
 
 
 def _name(ax: Axes, names: Sequence[str]) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
+from nif.core import html
 from nif.core.errors import optional_import
 
 if TYPE_CHECKING:
@@ -23,11 +24,10 @@ TEXT, SMALL, SMALLEST = 9.0, 7.5, 5.0
 LETTER = 0.6
 """Mean width of a letter, in heights of the text."""
 
-LONGEST_NAME = 24
-"""Characters."""
-
 WIDEST = 16.0
 """Inches."""
+
+Point = tuple[float, float]
 
 
 def new_axes(width: float, height: float, place: tuple[float, float, float, float] | None = None) -> Axes:
@@ -64,6 +64,16 @@ def plain(ax: Axes, grid: Literal["x", "y"] | None = None) -> None:
         ax.set_axisbelow(True)
 
 
+def whiskers(
+    ax: Axes, x: np.ndarray, y: np.ndarray, half: Float[np.ndarray, " value"], axis: Literal["x", "y"]
+) -> None:
+    """Draw intervals of some half width along an axis, which do not go below 0; none where the width is 0."""
+    shown = half > 0
+    low = np.minimum(half, x if axis == "x" else y)
+    ends: Any = {f"{axis}err": (low[shown], half[shown])}
+    ax.errorbar(x[shown], y[shown], fmt="none", ecolor=INK, elinewidth=1, capsize=2, **ends)
+
+
 def above(ax: Axes) -> None:
     """Draw the legend above the axes, in the number of columns that fit, where it hides nothing."""
     handles, labels = ax.get_legend_handles_labels()
@@ -88,15 +98,15 @@ def legend_columns(ax: Axes, labels: Sequence[str]) -> int:
     return max(1, len(labels) if sum(widths) < room else int(room / max(widths)))
 
 
-def short(name: str, longest: int = LONGEST_NAME) -> str:
-    """A name on one line, cut if it is too long.
+def short(name: str, longest: int = 24) -> str:
+    """A name on one line, cut if it is too long."""
+    return html.short(name, longest)
 
-    Example:
-        >>> short("petal width", 8)
-        'petal w…'
-    """
-    line = " ".join(name.split())
-    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+def write(ax: Axes, text: str, at: Point, offset: Point, size: float, **style: Any) -> None:
+    """Write text on one line some points away from a place, by default centred there."""
+    options: dict[str, Any] = {"ha": "center", "va": "center", "parse_math": False} | style
+    ax.annotate(text, at, xytext=offset, textcoords="offset points", fontsize=size, **options)
 
 
 class Headings(NamedTuple):

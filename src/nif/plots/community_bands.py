@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, SupportsIndex
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -23,8 +23,9 @@ from nif.plots.axes import (
     new_axes,
     points,
     short,
+    write,
 )
-from nif.plots.palette import COMMUNITIES, OTHER
+from nif.plots.palette import COMMUNITIES, colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -93,7 +94,9 @@ def communities(flow: Flow, *, ax: Axes | None = None) -> Axes:
     ax.set_xlim(-0.6, count - 0.4)
     patches = _patches(bands, used)
     rows = math.ceil(len(patches) / legend_columns(ax, [str(patch.get_label()) for patch in patches]))
-    ax.set_ylim(*_limits(ax, 1 + GAP * max(len(used) - 1, 0), BELOW + ROW * rows))
+    highest, below, height = 1 + GAP * max(len(used) - 1, 0), BELOW + ROW * rows, points(ax)[1]
+    scale = highest / max(height - ABOVE - below, height / 4)
+    ax.set_ylim(-below * scale, highest + ABOVE * scale)
     _draw_bands(ax, bands, top)
     _draw_blocks(ax, bands, top)
     _titles(ax, flow)
@@ -135,20 +138,11 @@ def _tops(through: Float[np.ndarray, "layer group"], used: np.ndarray) -> Float[
     return tops
 
 
-def _limits(ax: Axes, highest: float, below: float) -> tuple[float, float]:
-    """Of the height, with room in points for the names above and the legend below."""
-    height = points(ax)[1]
-    scale = highest / max(height - ABOVE - below, height / 4)
-    return -below * scale, highest + ABOVE * scale
-
-
 def _draw_bands(ax: Axes, bands: Bands, top: Float[np.ndarray, "layer group"]) -> None:
     from matplotlib.collections import PolyCollection
 
-    shapes, shades = [], []
-    for shape, group in _shapes(bands, top):
-        shapes.append(shape)
-        shades.append(_colour(group))
+    outlines = list(_shapes(bands, top))
+    shapes, shades = [shape for shape, _ in outlines], colours([group for _, group in outlines])
     ax.add_collection(
         PolyCollection(shapes, facecolors=shades, alpha=0.38, linewidths=0, zorder=1), autolim=False
     )
@@ -179,43 +173,25 @@ def _draw_blocks(ax: Axes, bands: Bands, top: Float[np.ndarray, "layer group"]) 
     point = (high - low) / points(ax)[1]
     width = points(ax)[0] * 2 * BLOCK / len(bands.through)
     for layer, group in np.argwhere(bands.through > 0):
+        colour = colours([group])[0]
         share = bands.through[layer, group]
         # A community that carries little is still there: no block is thinner than a line.
         thick = max(share, point)
         middle = top[layer, group] - share / 2
-        ax.bar(layer, thick, 2 * BLOCK, bottom=middle - thick / 2, color=_colour(group), zorder=2)
+        ax.bar(layer, thick, 2 * BLOCK, bottom=middle - thick / 2, color=colour, zorder=2)
         size = min(SMALL, width / (LETTER * 3))
         if share > 10 * point and size >= SMALLEST - 1:
-            ax.text(
-                layer,
-                middle,
-                f"{bands.units[layer, group]}",
-                ha="center",
-                va="center",
-                color=_ink_on(_colour(group)),
-                fontsize=size,
-                weight="bold",
-                zorder=3,
-            )
+            style = {"color": _ink_on(colour), "weight": "bold", "zorder": 3}
+            write(ax, f"{bands.units[layer, group]}", (layer, middle), (0, 0), size, **style)
 
 
 def _titles(ax: Axes, flow: Flow) -> None:
     width = points(ax)[0] / len(flow.layers)
     above = headings(len(flow.layers), width, max(len(layer.name) for layer in flow.layers))
     for index in above.shown:
-        ax.annotate(
-            short(flow.layers[index].name, above.letters),
-            (index, 1),
-            xycoords=ax.get_xaxis_transform(),
-            xytext=(0, -6),
-            textcoords="offset points",
-            ha="center",
-            va="top",
-            fontsize=above.size,
-            color=INK,
-            weight="bold",
-            parse_math=False,
-        )
+        name, edge = short(flow.layers[index].name, above.letters), ax.get_xaxis_transform()
+        style = {"va": "top", "color": INK, "weight": "bold"}
+        write(ax, name, (index, 1), (0, -6), above.size, xycoords=edge, **style)
 
 
 def _legend(ax: Axes, patches: Sequence[Patch]) -> None:
@@ -246,19 +222,13 @@ def _patches(bands: Bands, used: np.ndarray) -> list[Patch]:
 
     names = [str(group) if group < GROUPS - 1 else "smaller ones" for group in used]
     return [
-        Patch(color=_colour(group), label=f"{name} ({bands.units[:, group].sum():,})")
+        Patch(color=colours([group])[0], label=f"{name} ({bands.units[:, group].sum():,})")
         for name, group in zip(names, used, strict=True)
     ]
 
 
 def _ink_on(colour: str) -> str:
     """Black on light colours and white on dark ones, by their luminance (ITU-R BT.709)."""
-    light = sum(
-        weight * int(colour[at : at + 2], 16)
-        for weight, at in zip((0.21, 0.72, 0.07), (1, 3, 5), strict=True)
-    )
-    return INK if light > 130 else "#FFFFFF"
+    from matplotlib.colors import to_rgb
 
-
-def _colour(group: SupportsIndex) -> str:
-    return COMMUNITIES[group] if int(group) < GROUPS - 1 else OTHER
+    return INK if np.dot((0.21, 0.72, 0.07), to_rgb(colour)) > 130 / 255 else "#FFFFFF"

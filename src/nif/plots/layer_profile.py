@@ -8,11 +8,9 @@ import numpy as np
 from jaxtyping import Float
 from scipy.stats import norm
 
-from nif.flow import communities as structure
-from nif.flow.significance import silent_units
+from nif.flow.communities import layer_stderr
 from nif.plots.axes import (
     FAINT,
-    INK,
     LETTER,
     SMALL,
     SMALLEST,
@@ -24,6 +22,7 @@ from nif.plots.axes import (
     plain,
     points,
     short,
+    whiskers,
 )
 from nif.plots.palette import COMMUNITIES
 
@@ -58,41 +57,17 @@ def profile(flow: Flow, *, level: float = 0.95, ax: Axes | None = None) -> Axes:
         [0.0, 0.8, 0.2]
     """
     ax = new_axes(float(np.clip(2.2 + 0.75 * len(flow.layers), 5.4, WIDEST)), 3.6) if ax is None else ax
-    sizes = [len(layer) for layer in flow.layers]
-    first = np.concatenate([[0], np.cumsum(sizes)[:-1]])
-    errors = structure.layer_stderr(sizes, flow.links, flow.errors)
-    nats = structure.inflow(sizes, flow.links), structure.outflow(sizes, flow.links)
+    layers = flow.by_unit.by_layer()
+    into, out = layer_stderr(flow.graph.sizes, flow.links, flow.errors)
     deviations = float(norm.ppf(0.5 + level / 2))
-    for side, name, colour, values, stderr in zip(
-        (-1, 1), ("in", "out"), (IN, OUT), nats, errors, strict=True
-    ):
-        _bars(ax, side, name, colour, np.add.reduceat(values, first), deviations * stderr)
-    silent = np.add.reduceat(silent_units(flow.links, flow.constant).astype(int), first)
-    _silent(ax, silent / np.array(sizes))
-    _name(ax, flow, silent)
+    for name, place, colour, stderr in (("in", -0.2, IN, into), ("out", 0.2, OUT, out)):
+        nats, half = layers[f"{name}flow"].to_numpy(), deviations * stderr
+        x = np.arange(len(nats)) + place
+        ax.bar(x, nats, 0.36, color=colour, label=f"nats {name}")
+        whiskers(ax, x, nats, half, "y")
+    _silent(ax, (layers["silent"] / layers["units"]).to_numpy())
+    _name(ax, flow, layers["silent"].to_numpy())
     return ax
-
-
-def _bars(
-    ax: Axes,
-    side: int,
-    name: str,
-    colour: str,
-    nats: Float[np.ndarray, " layer"],
-    half: Float[np.ndarray, " layer"],
-) -> None:
-    x = np.arange(len(nats)) + 0.2 * side
-    ax.bar(x, nats, 0.36, color=colour, label=f"nats {name}")
-    shown = half > 0
-    ax.errorbar(
-        x[shown],
-        nats[shown],
-        yerr=(np.minimum(half, nats)[shown], half[shown]),
-        fmt="none",
-        ecolor=INK,
-        elinewidth=1,
-        capsize=2,
-    )
 
 
 def _silent(ax: Axes, share: Float[np.ndarray, " layer"]) -> None:

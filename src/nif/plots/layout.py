@@ -29,9 +29,10 @@ def heights(
         >>> [layer.tolist() for layer in heights([3, 1], [])]
         [[1.0, 0.5, 0.0], [0.5]]
     """
-    heights: list[np.ndarray] = []
+    heights, widest = list[np.ndarray](), max(sizes)
     for layer, size in enumerate(sizes):
-        slots = 0.5 + _span(size, max(sizes)) * np.linspace(0.5, -0.5, size) if size > 1 else np.array([0.5])
+        span = max(float(np.sqrt(size / widest)), min(0.5, size / 32) if widest > 32 else 0.0)
+        slots = 0.5 + span * np.linspace(0.5, -0.5, size) if size > 1 else np.array([0.5])
         into = [between for between in links if between.target == layer]
         if not into or layer in fixed:
             heights.append(slots)
@@ -41,11 +42,6 @@ def heights(
         placed[order] = slots
         heights.append(placed)
     return heights
-
-
-def _span(size: int, widest: int) -> float:
-    """Share of the height that a layer of `size` units takes."""
-    return max(float(np.sqrt(size / widest)), min(0.5, size / 32) if widest > 32 else 0.0)
 
 
 def _barycentres(

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from nif.core.errors import InputError, nearest
+from nif.core.errors import InputError
 from nif.core.types import Layer, Links
 from nif.flow import communities as structure
 from nif.flow.paths import clipped
+from nif.flow.unit_names import layer_index
 from nif.plots.axes import INK, LETTER, SMALL, SOFT, TEXT, new_axes, points, short, text_size
 from nif.plots.palette import colours
 
@@ -73,7 +74,9 @@ def links(
     nats = clipped(between)
     rows = _side(flow.layers[between.source], communities[between.source], nats.sum(axis=1))
     columns = _side(flow.layers[between.target], communities[between.target], nats.sum(axis=0))
-    ax = _new_axes(between.shape) if ax is None else ax
+    if ax is None:
+        height, width = between.shape
+        ax = new_axes(min(max(2.6 + 0.3 * width, 4.2), 9.0), min(max(1.8 + 0.22 * height, 3.2), 8.0))
     _draw(ax, _cells(between, rows, columns), between.shape)
     _name(ax, rows, columns)
     _strips(ax, rows, columns)
@@ -96,11 +99,8 @@ def _between(flow: Flow, source: str | int, target: str | int | None) -> Links:
 
 
 def _layer(layers: Sequence[Layer], named: str | int) -> int:
-    names = [layer.name for layer in layers]
     if isinstance(named, str):
-        if named not in names:
-            raise InputError(f"There is no layer {named!r}.{nearest(named, names)}")
-        return names.index(named)
+        return layer_index(layers, named)
     if not -len(layers) <= named < len(layers):
         raise InputError(f"There are {len(layers)} layers; there is no layer {named}.")
     return int(named) % len(layers)
@@ -111,13 +111,6 @@ def _side(layer: Layer, community: Int[np.ndarray, " unit"], nats: Float[np.ndar
     alone = community == structure.NO_COMMUNITY
     order = np.lexsort((-nats, community, alone))
     return Side(layer, order, community[order])
-
-
-def _new_axes(shape: tuple[int, ...]) -> Axes:
-    rows, columns = shape
-    return new_axes(
-        float(np.clip(2.6 + 0.3 * columns, 4.2, 9.0)), float(np.clip(1.8 + 0.22 * rows, 3.2, 8.0))
-    )
 
 
 def _cells(between: Links, rows: Side, columns: Side) -> Float[np.ndarray, "row column"]:
@@ -173,24 +166,15 @@ def _name(ax: Axes, rows: Side, columns: Side) -> None:
         width = max(width - max(map(len, rows.names())) * down * LETTER, 0.4 * width)
     across = text_size(width / len(columns.order), TEXT - 1)
     upright = max(map(len, columns.names())) * across * LETTER < 0.9 * width / len(columns.order)
-    ax.set_xticks(
-        range(len(columns.order)) if across else [],
-        columns.names() if across else [],
-        fontsize=across or None,
-        rotation=0 if upright else 90,
-        parse_math=False,
-    )
-    ax.set_yticks(
-        range(len(rows.order)) if down else [],
-        rows.names() if down else [],
-        fontsize=down or None,
-        parse_math=False,
-    )
+    for axis, side, size, turned in ((ax.xaxis, columns, across, not upright), (ax.yaxis, rows, down, False)):
+        names = side.names() if size else []
+        axis.set_ticks(
+            range(len(names)), names, fontsize=size or None, rotation=90 * turned, parse_math=False
+        )
+        text = f"{short(side.layer.name)} · {len(side.order):,} units by community"
+        axis.set_label_text(text, fontsize=SMALL + 0.5, color=SOFT, parse_math=False)
     ax.tick_params(length=0, colors=INK, pad=2)
     ax.spines[:].set_visible(False)
-    for set_label, side in ((ax.set_xlabel, columns), (ax.set_ylabel, rows)):
-        text = f"{short(side.layer.name)} · {len(side.order):,} units by community"
-        set_label(text, fontsize=SMALL + 0.5, color=SOFT, parse_math=False)
 
 
 def _strips(ax: Axes, rows: Side, columns: Side) -> None:

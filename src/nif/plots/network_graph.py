@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
 
 from nif.flow.strongest import strongest
-from nif.plots.axes import INK, SOFT, headings, new_axes, points, short
+from nif.plots.axes import (
+    INK,
+    SMALLEST,
+    SOFT,
+    TEXT,
+    WIDEST,
+    Point,
+    headings,
+    new_axes,
+    points,
+    short,
+    text_size,
+    write,
+)
 from nif.plots.layout import heights
 from nif.plots.palette import colours
 
@@ -23,11 +35,10 @@ MOST_LINKS = 4_000
 
 THINNEST_LINK, WIDEST_LINK, LARGEST_UNIT = 0.35, 3.5, 17.0
 
-SMALLEST_TEXT, TEXT = 5.0, 9.0
-"""Points."""
-
 ROOM_FOR_NUMBERS = 26.0
 """Points between hidden units from which their numbers stand below them."""
+
+PerLink = Float[np.ndarray, " link"]
 
 ABOVE, BELOW = 48.0, 34.0
 """Points above the highest and below the lowest unit, for titles and legend."""
@@ -52,7 +63,9 @@ def network(flow: Flow, ax: Axes | None = None) -> Axes:
         >>> len(ax.collections[0].get_segments())  # links of more than 0 nats
         3
     """
-    ax = _new_axes([len(layer) for layer in flow.layers]) if ax is None else ax
+    if ax is None:
+        height = float(np.clip(1.6 + 0.3 * max(flow.graph.sizes), 4.2, 7.5))
+        ax = new_axes(min(WIDEST, 3.5 + 1.6 * len(flow.layers)), height, (0.01, 0.01, 0.98, 0.98))
     picture = _Picture(flow, ax)
     ax.set_axis_off()
     picture.frame()
@@ -62,12 +75,6 @@ def network(flow: Flow, ax: Axes | None = None) -> Axes:
     picture.titles()
     picture.legend(shown)
     return ax
-
-
-def _new_axes(sizes: Sequence[int]) -> Axes:
-    width = min(16.0, 3.5 + 1.6 * len(sizes))
-    height = float(np.clip(1.6 + 0.3 * max(sizes), 4.2, 7.5))
-    return new_axes(width, height, (0.01, 0.01, 0.98, 0.98))
 
 
 class _Picture:
@@ -102,22 +109,17 @@ class _Picture:
 
     def _buffer(self, index: int) -> float:
         """Points beside the first or last layer."""
-        size = self._text(index)
+        size = text_size(self.gaps[index])
         longest = max(len(short(name)) for name in self.flow.layers[index].units) if size else 0
         return max(40.0, longest * size * 0.6 + LARGEST_UNIT)
 
-    def _text(self, index: int) -> float:
-        """Points of the names of one layer; 0 if they do not fit below one another."""
-        size = min(TEXT, 0.85 * self.gaps[index])
-        return size if size >= SMALLEST_TEXT else 0.0
-
     def links(self) -> tuple[int, int]:
-        """Draw the strongest links, the strongest on top; return their number and that of all."""
+        """Draw the strongest links, the strongest last and so on top; return their number and that of all."""
         from matplotlib.collections import LineCollection
         from matplotlib.colors import to_rgba_array
 
-        links = strongest(self.flow.links, self.sizes, MOST_LINKS).in_drawing_order()
-        source, target, nats = links.source, links.target, links.nats
+        links = strongest(self.flow.links, self.sizes, MOST_LINKS)
+        source, target, nats = links.source[::-1], links.target[::-1], links.nats[::-1]
         share = nats / nats.max() if len(nats) else nats
         faint = 0.85 / (1 + len(nats) / 400) ** 0.4
         lines = LineCollection(
@@ -152,17 +154,17 @@ class _Picture:
         """Names of inputs and outputs beside them and numbers of hidden units, where they fit."""
         last = len(self.sizes) - 1
         for index, layer in enumerate(self.flow.layers):
-            size = self._text(index)
+            size = text_size(self.gaps[index])
             for unit, name in enumerate(layer.units if size else ()):
                 row = self.first[index] + unit
                 away = self.diameter[row] / 2 + 4
                 place = float(self.x[row]), float(self.y[row])
                 if index == 0:
-                    self._text_at(place, (-away, 0.0), short(name), size, INK, align="right")
+                    self._write(short(name), place, (-away, 0.0), size, color=INK, ha="right")
                 elif index == last:
-                    self._text_at(place, (away, 0.0), short(name), size, INK, align="left")
+                    self._write(short(name), place, (away, 0.0), size, color=INK, ha="left")
                 elif self.gaps[index] >= ROOM_FOR_NUMBERS:
-                    self._text_at(place, (0.0, -away - 2), str(unit), SMALLEST_TEXT + 1, SOFT)
+                    self._write(str(unit), place, (0.0, -away - 2), SMALLEST + 1, color=SOFT)
 
     def titles(self) -> None:
         """Name, size and silent units of each layer, above it."""
@@ -173,8 +175,8 @@ class _Picture:
             quiet = f", {silent[index]} silent" if silent[index] else ""
             size = f"{len(layers[index])}{quiet}" if above.letters >= 12 else f"{len(layers[index])}"
             place, name = (float(index), 1.0), short(layers[index].name, above.letters)
-            self._text_at(place, (0.0, 29.0), name, above.size, INK, weight="bold")
-            self._text_at(place, (0.0, 17.0), size, min(above.size, TEXT - 1), SOFT)
+            self._write(name, place, (0.0, 29.0), above.size, color=INK, weight="bold")
+            self._write(size, place, (0.0, 17.0), min(above.size, TEXT - 1), color=SOFT)
 
     def legend(self, shown: tuple[int, int]) -> None:
         """The meaning of colour, size and width, and the number of links left out."""
@@ -186,43 +188,17 @@ class _Picture:
         )
         fits = self.points[0] / (0.55 * len(meaning))
         middle = float(np.mean(self.ax.get_xlim()))
-        self._text_at((middle, 0.0), (0.0, 5 - BELOW), meaning, min(TEXT - 1.5, fits), SOFT)
+        self._write(meaning, (middle, 0.0), (0.0, 5 - BELOW), min(TEXT - 1.5, fits), color=SOFT)
 
-    def _text_at(
-        self,
-        place: tuple[float, float],
-        offset: tuple[float, float],
-        text: str,
-        size: float,
-        colour: str,
-        *,
-        align: str = "center",
-        weight: str = "normal",
-    ) -> None:
-        """Text on one line, some points away from a place, with a halo that keeps it legible over links."""
+    def _write(self, text: str, at: Point, offset: Point, size: float, **style: Any) -> None:
+        """Text with a halo that keeps it legible over links."""
         from matplotlib.patheffects import withStroke
 
-        self.ax.annotate(
-            text,
-            place,
-            xytext=offset,
-            textcoords="offset points",
-            ha=align,
-            va="center",
-            fontsize=size,
-            color=colour,
-            weight=weight,
-            parse_math=False,
-            path_effects=[withStroke(linewidth=2, foreground="#ffffff", alpha=0.8)],
-        )
+        halo = [withStroke(linewidth=2, foreground="#ffffff", alpha=0.8)]
+        write(self.ax, text, at, offset, size, path_effects=halo, **style)
 
 
-def _curves(
-    x0: Float[np.ndarray, " link"],
-    y0: Float[np.ndarray, " link"],
-    x1: Float[np.ndarray, " link"],
-    y1: Float[np.ndarray, " link"],
-) -> Float[np.ndarray, "link point 2"]:
+def _curves(x0: PerLink, y0: PerLink, x1: PerLink, y1: PerLink) -> Float[np.ndarray, "link point 2"]:
     """Smooth steps from one unit to the other; those that skip layers bow away from the units between."""
     along = np.linspace(0, 1, 24)
     x = x0[:, None] + (x1 - x0)[:, None] * along

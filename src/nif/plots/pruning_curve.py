@@ -39,7 +39,7 @@ def pruning(results: pd.DataFrame, *, before: float | None = None, ax: Axes | No
         >>> [line.get_label() for line in ax.containers]
         ['redundancy', 'random']
     """
-    checked(results, COLUMNS, "one row for each pruned network")
+    _check(results)
     ax = new_axes(5.2, 3.6) if ax is None else ax
     plain(ax, grid="y")
     for index, (rule, rows) in enumerate(results.groupby("rule", sort=False)):
@@ -65,17 +65,15 @@ def pruning(results: pd.DataFrame, *, before: float | None = None, ax: Axes | No
     return ax
 
 
-def checked(results: pd.DataFrame, columns: tuple[str, ...], expected: str) -> None:
-    """Check a table of results.
-
-    Raises:
-        InputError: A column is missing, a number is none or not finite, or there are no rows.
-    """
-    missing = [name for name in columns if name not in results]
+def _check(results: pd.DataFrame) -> None:
+    missing = [name for name in COLUMNS if name not in results]
     if missing or not len(results):
         lack = f"no column {missing[0]!r}" if missing else "no rows"
-        raise InputError(f"The results have {lack}; expected {expected}, with columns {', '.join(columns)}.")
-    for name in columns[1:]:
+        raise InputError(
+            f"The results have {lack}; expected one row for each pruned network, with columns "
+            f"{', '.join(COLUMNS)}."
+        )
+    for name in COLUMNS[1:]:
         values = pd.to_numeric(results[name], errors="coerce").to_numpy(dtype=float)
         if not np.isfinite(values).all():
             raise InputError(f"Column {name!r} of the results is not a finite number in every row.")

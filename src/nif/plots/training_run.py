@@ -12,8 +12,9 @@ from scipy.optimize import isotonic_regression
 
 from nif.core.errors import InputError, optional_import
 from nif.core.types import Layer
-from nif.flow.epochs import Snapshot, match_communities
-from nif.plots.axes import INK, SMALL, SMALLEST, SOFT, TEXT, plain, points, short
+from nif.flow.epochs import match_communities
+from nif.flow.flow import Flow
+from nif.plots.axes import INK, SMALL, SMALLEST, SOFT, TEXT, plain, points, short, write
 from nif.plots.palette import COMMUNITIES, OTHER
 
 if TYPE_CHECKING:
@@ -25,14 +26,19 @@ SILENT = "#FFFFFF"
 PANELS = 3
 
 
-def draw(snapshots: dict[int, Snapshot], axes: Sequence[Axes] | None) -> list[Axes]:
+def draw(flows: dict[int, Flow], axes: Sequence[Axes] | None) -> list[Axes]:
     """Draw the run into three axes, or into a new figure."""
-    if not snapshots:
+    if not flows:
         raise InputError("Nothing has been measured yet; call watch.step(epoch) in the training loop.")
-    panels = list(_new_axes() if axes is None else axes)
+    if axes is None:
+        with optional_import("A plot", "plot"):
+            from matplotlib import pyplot
+        figure = pyplot.figure(figsize=(6.8, 7.6), layout="constrained")
+        axes = figure.subplots(PANELS, 1, sharex=True, height_ratios=(2.2, 1.3, 3.0))
+    panels = list(axes)
     if len(panels) != PANELS:
         raise InputError(f"{len(panels)} axes were passed; expected {PANELS}, one below another.")
-    epochs, seen = list(snapshots), list(snapshots.values())
+    epochs, seen = list(flows), list(flows.values())
     named = _information(panels[0], epochs, seen)
     _silent(panels[1], epochs, seen, named)
     _communities(panels[2], epochs, seen)
@@ -43,16 +49,6 @@ def draw(snapshots: dict[int, Snapshot], axes: Sequence[Axes] | None) -> list[Ax
     return panels
 
 
-def _new_axes() -> Sequence[Axes]:
-    with optional_import("A plot", "plot"):
-        from matplotlib import pyplot
-    ratios = {"height_ratios": (2.2, 1.3, 3.0)}
-    _, axes = pyplot.subplots(
-        PANELS, 1, figsize=(6.8, 7.6), sharex=True, layout="constrained", gridspec_kw=ratios
-    )
-    return list(axes)
-
-
 def _shades(layers: int) -> list[tuple[float, float, float, float]]:
     """One for each layer, from dark to light with depth; readable with any colour vision."""
     from matplotlib import colormaps
@@ -60,10 +56,10 @@ def _shades(layers: int) -> list[tuple[float, float, float, float]]:
     return [colormaps["viridis"](share) for share in np.linspace(0.0, 0.85, layers)]
 
 
-def _information(ax: Axes, epochs: Sequence[int], seen: Sequence[Snapshot]) -> list[int]:
+def _information(ax: Axes, epochs: Sequence[int], seen: Sequence[Flow]) -> list[int]:
     """Nats into each layer, with its name at the end of its line; returns the layers drawn."""
-    into = np.stack([np.add.reduceat(epoch.inflow, epoch.first) for epoch in seen])
-    layers = seen[-1].flow.layers
+    into = np.stack([flow.by_unit.by_layer()["inflow"] for flow in seen])
+    layers = seen[-1].layers
     shades = _shades(len(layers))
     plain(ax, grid="y")
     shown = [index for index in range(len(layers)) if into[:, index].any()]
@@ -82,18 +78,8 @@ def _line_names(ax: Axes, ends: dict[int, float], layers: Sequence[Layer]) -> No
     low, high = ax.get_ylim()
     at = (np.array(list(ends.values()), dtype=float) - low) / (high - low) * room
     for index, place in zip(ends, apart(at, 1.2 * size, room), strict=True):
-        ax.annotate(
-            short(layers[index].name, 14),
-            (1, place / room),
-            xycoords="axes fraction",
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=size,
-            color=shades[index],
-            annotation_clip=False,
-            parse_math=False,
-        )
+        style = {"ha": "left", "color": shades[index], "xycoords": "axes fraction", "annotation_clip": False}
+        write(ax, short(layers[index].name, 14), (1, place / room), (4, 0), size, **style)
 
 
 def apart(places: Float[np.ndarray, " name"], step: float, room: float) -> Float[np.ndarray, " name"]:
@@ -113,32 +99,33 @@ def apart(places: Float[np.ndarray, " name"], step: float, room: float) -> Float
     return moved
 
 
-def _silent(ax: Axes, epochs: Sequence[int], seen: Sequence[Snapshot], named: Sequence[int]) -> None:
+def _silent(ax: Axes, epochs: Sequence[int], seen: Sequence[Flow], named: Sequence[int]) -> None:
     """Fraction of silent neurons of each layer, in the colours of the first panel, which names `named`."""
-    sizes = np.array([len(layer) for layer in seen[-1].flow.layers])
-    share = np.stack([np.add.reduceat(epoch.silent.astype(int), epoch.first) / sizes for epoch in seen])
+    rows = [flow.by_unit.by_layer() for flow in seen]
+    share = np.stack([layers["silent"] / layers["units"] for layers in rows])
     plain(ax, grid="y")
-    for index, shade in enumerate(_shades(len(sizes))):
+    for index, shade in enumerate(_shades(share.shape[1])):
         ax.plot(epochs, share[:, index], color=shade, linewidth=1.5, marker="o", markersize=3)
     ax.set_ylim(-0.03, max(0.2, 1.08 * share.max()))
     ax.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     ax.set_ylabel("silent neurons", fontsize=SMALL + 0.5, color=SOFT)
-    others = [index for index in range(len(sizes)) if index not in named]
-    _line_names(ax, {index: share[-1, index] for index in others}, seen[-1].flow.layers)
+    others = [index for index in range(share.shape[1]) if index not in named]
+    _line_names(ax, {index: share[-1, index] for index in others}, seen[-1].layers)
 
 
-def _communities(ax: Axes, epochs: Sequence[int], seen: Sequence[Snapshot]) -> None:
+def _communities(ax: Axes, epochs: Sequence[int], seen: Sequence[Flow]) -> None:
     """A row for each unit: the colour of its community at each epoch, white while it is silent."""
     from matplotlib.colors import ListedColormap
 
-    label = np.stack(match_communities([epoch.community for epoch in seen]))
-    silent = np.stack([epoch.silent for epoch in seen])
-    largest = _largest(label)
+    label = np.stack(match_communities([flow.communities.label for flow in seen]))
+    silent = np.stack([flow.by_unit.silent() for flow in seen])
+    groups, units = np.unique(label[label >= 0], return_counts=True)  # over all epochs
+    largest = groups[np.argsort(-units, kind="stable")][: len(COMMUNITIES)]
     code = np.full(label.shape, len(COMMUNITIES) + 1)
     for number, group in enumerate(largest):
         code[label == group] = number + 1
     code[silent] = 0
-    first = [*seen[-1].first, label.shape[1]]
+    first = [*seen[-1].by_unit.first, label.shape[1]]
     rows = np.concatenate(
         [
             begin + np.lexsort((label[-1, begin:end], silent[-1, begin:end]))
@@ -157,12 +144,6 @@ def _communities(ax: Axes, epochs: Sequence[int], seen: Sequence[Snapshot]) -> N
     _layer_names(ax, seen[-1], first)
 
 
-def _largest(label: np.ndarray) -> list[int]:
-    """The communities with separate colours: those with most units over all epochs."""
-    groups, counts = np.unique(label[label >= 0], return_counts=True)
-    return [int(group) for group in groups[np.argsort(-counts, kind="stable")][: len(COMMUNITIES)]]
-
-
 def _edges(epochs: Sequence[int]) -> Float[np.ndarray, " edge"]:
     """Borders half way between the epochs."""
     middle = (np.array(epochs[1:]) + np.array(epochs[:-1])) / 2
@@ -171,7 +152,7 @@ def _edges(epochs: Sequence[int]) -> Float[np.ndarray, " edge"]:
     return np.concatenate([[2 * epochs[0] - first], middle, [2 * epochs[-1] - last]]).astype(float)
 
 
-def _layer_names(ax: Axes, last: Snapshot, first: Sequence[int]) -> None:
+def _layer_names(ax: Axes, last: Flow, first: Sequence[int]) -> None:
     plain(ax)
     ax.spines[:].set_visible(False)
     ax.set_ylim(first[-1], 0)
@@ -181,7 +162,7 @@ def _layer_names(ax: Axes, last: Snapshot, first: Sequence[int]) -> None:
     middles = (np.array(first[1:]) + np.array(first[:-1])) / 2
     size = max(SMALLEST - 0.5, min(SMALL + 0.5, 0.8 * room / len(middles)))
     places = apart(middles / first[-1] * room, 1.15 * size, room)
-    names = [short(layer.name, 14) for layer in last.flow.layers]
+    names = [short(layer.name, 14) for layer in last.layers]
     ax.set_yticks(places / room * first[-1], names, fontsize=size, parse_math=False)
     ax.tick_params(axis="y", length=0)
     ax.set_title(

@@ -27,18 +27,8 @@ def caveats(measurement: Measurement) -> list[str]:
         'Information is measured at a resolution: Gaussian noise of 0.1 of its standard deviation is ...'
     """
     options = measurement.options
-    sentences = [sentence for holds, sentence in _particular(measurement) if holds]
-    if options.get("beta") not in (None, 0, 0.0):
-        sentences.append(
-            f"Redundancy is weighted by a fixed beta of {options['beta']}: more is subtracted in wider "
-            "layers, so layers of different width are not comparable."
-        )
-    return [*sentences, *ALWAYS]
-
-
-def _particular(measurement: Measurement) -> list[tuple[bool, str]]:
-    options, noise = measurement.options, measurement.options.get("noise")
-    return [
+    noise, beta = options.get("noise"), options.get("beta")
+    particular = [
         (
             measurement.not_converged > 0,
             f"{measurement.not_converged} of {options.get('terms')} terms were still rising after their last "
@@ -76,4 +66,10 @@ def _particular(measurement: Measurement) -> list[tuple[bool, str]]:
             f"Information is measured at a resolution: Gaussian noise of {noise} of its standard deviation "
             "is added to every unit. More noise gives less information.",
         ),
+        (
+            bool(beta),
+            f"Redundancy is weighted by a fixed beta of {beta}: more is subtracted in wider layers, so "
+            "layers of different width are not comparable.",
+        ),
     ]
+    return [*(sentence for holds, sentence in particular if holds), *ALWAYS]

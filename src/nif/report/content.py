@@ -63,7 +63,11 @@ def content(flow: Flow, pruned: Removal | None = None) -> Content:
         {**_meta(flow, dag, neurons, links), "pruning": pruned and pruning_content(pruned, flow.layers)},
         {
             **_units(dag, neurons, flow, np.concatenate(places)),
-            **_links(links),
+            "source": links.source.astype("<u4"),
+            "target": links.target.astype("<u4"),
+            "nats": links.nats.astype("<f4"),
+            "stderr": links.stderr.astype("<f4"),
+            "link_p_value": links.p_value.astype("<f4"),
             **_attribution(flow, dag),
         },
     )
@@ -79,16 +83,6 @@ def _units(dag: Dag, neurons: pd.DataFrame, flow: Flow, places: np.ndarray) -> d
         "outflow_stderr": out.astype("<f4"),
         "community": neurons["community"].to_numpy().astype("<i4"),
         "silent": neurons["silent"].to_numpy().astype("u1"),
-    }
-
-
-def _links(links: Strongest) -> dict[str, np.ndarray]:
-    return {
-        "source": links.source.astype("<u4"),
-        "target": links.target.astype("<u4"),
-        "nats": links.nats.astype("<f4"),
-        "stderr": links.stderr.astype("<f4"),
-        "link_p_value": links.p_value.astype("<f4"),
     }
 
 
@@ -162,8 +156,8 @@ def _layers(flow: Flow, neurons: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _names(layer: Layer) -> Sequence[str] | None:
     """None if the page can make the names itself: they would be most of its size in a wide network."""
-    numbered = all(name == f"{layer.name}[{index}]" for index, name in enumerate(layer.units))
-    return None if numbered else layer.units
+    numbered = tuple(f"{layer.name}[{index}]" for index in range(len(layer)))
+    return None if layer.units == numbered else layer.units
 
 
 def _method(flow: Flow) -> list[tuple[str, str]]:
@@ -178,18 +172,9 @@ def _method(flow: Flow) -> list[tuple[str, str]]:
         ("not converged", f"{measured.not_converged:,}"),
         ("seed", str(measured.seed)),
         ("nif", measured.version),
-        *([("measured", _when(measured.began))] if measured.began else []),
+        *([("measured", measured.began[:16].replace("T", " ") + " UTC")] if measured.began else []),
         *([("took", _how_long(measured.seconds))] if measured.seconds is not None else []),
     ]
-
-
-def _when(began: str) -> str:
-    """
-    Example:
-        >>> _when("2026-03-01T09:30:00+00:00")
-        '2026-03-01 09:30 UTC'
-    """
-    return began[:16].replace("T", " ") + " UTC"
 
 
 def _how_long(seconds: float) -> str:
@@ -210,29 +195,25 @@ def _sampled(neurons: pd.DataFrame) -> bool:
 
 
 def _caveats(flow: Flow, neurons: pd.DataFrame, links: Strongest) -> list[str]:
-    sentences = caveats(flow.measurement)
-    if neurons.attrs["communities_left_out"]:
-        sentences.insert(
-            0,
-            f"Communities and betweenness are those of the strongest {structure.MOST_LINKS:,} links; "
-            f"{neurons.attrs['communities_left_out']:,} weaker ones are not in them.",
-        )
-    if _sampled(neurons):
-        sentences.insert(
-            0,
-            f"Betweenness is estimated from the shortest paths that start at {neurons.attrs[STARTS]:,} of "
-            f"{len(neurons):,} units, drawn at random: do not rank units by small differences.",
-        )
-    left_out = links.of - len(links.nats)
-    if left_out:
-        sentences.insert(
-            0,
+    sentences = []
+    if not links.of:
+        sentences.append("No link carries more than 0 nats, so the network shows nothing.")
+    if flow.left_out:
+        sentences.append(f"{flow.left_out}. They are in no sum here.")
+    if left_out := links.of - len(links.nats):
+        sentences.append(
             f"This page holds the strongest {len(links.nats):,} links, which carry {links.fraction:.1%} of "
             f"the nats, and leaves out {left_out:,} weaker ones. Sums, attributions and centralities were "
-            "computed from all links; paths shown here use those in the page.",
+            "computed from all links; paths shown here use those in the page."
         )
-    if flow.left_out:
-        sentences.insert(0, f"{flow.left_out}. They are in no sum here.")
-    if not links.of:
-        sentences.insert(0, "No link carries more than 0 nats, so the network shows nothing.")
-    return sentences
+    if _sampled(neurons):
+        sentences.append(
+            f"Betweenness is estimated from the shortest paths that start at {neurons.attrs[STARTS]:,} of "
+            f"{len(neurons):,} units, drawn at random: do not rank units by small differences."
+        )
+    if neurons.attrs["communities_left_out"]:
+        sentences.append(
+            f"Communities and betweenness are those of the strongest {structure.MOST_LINKS:,} links; "
+            f"{neurons.attrs['communities_left_out']:,} weaker ones are not in them."
+        )
+    return [*sentences, *caveats(flow.measurement)]

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from nif.core.errors import InputError
 from nif.core.files import whole_file
 from nif.report.content import Content, content
@@ -32,12 +30,7 @@ SCRIPTS = (
 
 
 def write(flow: Flow, path: str | os.PathLike[str], pruned: Removal | None = None) -> None:
-    """Write the page beside `path` and rename it when it is complete.
-
-    Raises:
-        InputError: The path cannot be written, or the pruning is of another network; an existing file is
-            unchanged.
-    """
+    """Write the page beside `path` and rename it when it is complete; see `nif.Flow.report`."""
     with whole_file(path, "The report") as beside:
         shown = content(flow, pruned)
         with beside.open("w", encoding="utf-8", newline="\n") as file:
@@ -47,26 +40,20 @@ def write(flow: Flow, path: str | os.PathLike[str], pruned: Removal | None = Non
 def pieces(shown: Content) -> Iterator[str]:
     """The page piece by piece, so that it is never in memory as a whole."""
     script = "'use strict';\n(() => {\n" + "".join(map(_asset, SCRIPTS)) + "})();\n"
+    # The page permits the script of this hash and no other, whatever its data contain.
+    permitted = f"sha256-{_base64(hashlib.sha256(script.encode()).digest())}"
     before, after = _asset("page.html").split("{{data}}")
-    yield before.replace("{{style}}", _asset("page.css")).replace("{{script-hash}}", _hash(script))
-    yield f'<script type="application/json" id="meta">{_json(shown.meta)}</script>\n'
+    yield before.replace("{{style}}", _asset("page.css")).replace("{{script-hash}}", permitted)
+    # No name can end the surrounding element.
+    meta = json.dumps(shown.meta, allow_nan=False).replace("<", "\\u003c")
+    yield f'<script type="application/json" id="meta">{meta}</script>\n'
     for name, values in shown.arrays.items():
-        yield f'<script type="text/plain" id="data-{name}">{_base64(values)}</script>\n'
+        yield f'<script type="text/plain" id="data-{name}">{_base64(values.tobytes())}</script>\n'
     yield after.replace("{{script}}", script)
 
 
-def _json(value: object) -> str:
-    """JSON in which no name can end the surrounding element."""
-    return json.dumps(value, allow_nan=False).replace("<", "\\u003c")
-
-
-def _base64(values: np.ndarray) -> str:
-    return base64.b64encode(values.tobytes()).decode("ascii")
-
-
-def _hash(script: str) -> str:
-    """The hash by which the page permits this script and no other, whatever its data contain."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")
 
 
 def _asset(name: str) -> str:
@@ -105,11 +92,7 @@ class Embedded:
 
 
 def embedded(flow: Flow, pruned: Removal | None, height: int) -> Embedded:
-    """The page of a flow in a frame.
-
-    Raises:
-        InputError: The frame is too low, or the pruning is of another network.
-    """
+    """The page of a flow in a frame; see `nif.Flow.show`."""
     if height < LOWEST:
         raise InputError(f"height is {height}; expected {LOWEST} pixels or more, such as 700.")
     return Embedded("".join(pieces(content(flow, pruned))), height)

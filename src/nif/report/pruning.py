@@ -39,20 +39,13 @@ def _size_rows(pruned: Removal) -> list[list[str]]:
     change = pruned.score_after - pruned.score_before
     scores = [f"{pruned.score_before:.4g}", f"{pruned.score_after:.4g}", _signed(f"{change:+.2g}")]
     sizes = [
-        ("parameters", before.parameters, after.parameters),
-        ("operations a row", before.flops, after.flops),
-        ("bytes of the file", before.bytes, after.bytes),
+        ("parameters", before.parameters, after.parameters, ","),
+        ("operations a row", before.flops, after.flops, ","),
+        ("bytes of the file", before.bytes, after.bytes, ","),
+        ("milliseconds a batch", before.milliseconds, after.milliseconds, ".3g"),
     ]
-    return [
-        [pruned.score, *scores],
-        *([name, f"{old:,}", f"{new:,}", _share(old, new)] for name, old, new in sizes),
-        [
-            "milliseconds a batch",
-            f"{before.milliseconds:.3g}",
-            f"{after.milliseconds:.3g}",
-            _share(before.milliseconds, after.milliseconds),
-        ],
-    ]
+    rows = ([name, f"{old:{form}}", f"{new:{form}}", _share(old, new)] for name, old, new, form in sizes)
+    return [[pruned.score, *scores], *rows]
 
 
 def _share(before: float, after: float) -> str:

@@ -90,9 +90,9 @@ def changes(dag: Dag, terms: Terms) -> list[np.ndarray]:
         relevance = terms.between[found.source, found.target] * added(x, y, terms.influence)
         within = terms.within[found.source] * added(x, x, terms.influence)
         connected = np.ones(found.shape) if found.connected is None else found.connected
-        joined = csr_array(connected).toarray().astype(float)
-        beta = np.array([beta_for(terms.beta, int(count)) for count in joined.sum(axis=0)])
-        shared = (redundancy_weights(terms.order, x.shape[1]) * within) @ joined
+        fed = csr_array(connected).toarray().astype(float)
+        beta = np.array([beta_for(terms.beta, int(count)) for count in fed.sum(axis=0)])
+        shared = (redundancy_weights(terms.order, x.shape[1]) * within) @ fed
         after.append((relevance - beta * shared) * (found.nats > 0))
     return after
 
@@ -104,7 +104,7 @@ def moved(dag: Dag, steps: list[np.ndarray]) -> Dag:
 
 
 @pytest.mark.parametrize("influence", [BinnedInfluence, CopulaInfluence])
-@pytest.mark.parametrize("masked", [False, True], ids=["all joined", "some joined"])
+@pytest.mark.parametrize("masked", [False, True], ids=["all connected", "some connected"])
 @pytest.mark.parametrize(("beta", "order"), [(None, "average"), (0.3, "index")], ids=["average", "index"])
 def test_errors_are_what_the_rows_move_by_finite_differences(
     beta: float | None, order: str, masked: bool, influence: type[RowInfluence]

@@ -75,14 +75,7 @@ def train(
 ) -> None:
     """Minimise cross-entropy with Adam in batches of 64, the step size falling to 0 along a cosine.
 
-    Args:
-        model: Trained in place, left in eval mode.
-        x: Features.
-        y: Class of each sample.
-        epochs: Passes over the data.
-        learning_rate: Step size at the start.
-        seed: Random seed of the order of the samples.
-        advance: Called after every epoch, with 1.
+    The model is trained in place and left in eval mode; `seed` is that of the order of the samples.
     """
     generator = torch.Generator().manual_seed(seed)
     optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate)

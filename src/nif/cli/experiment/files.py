@@ -15,26 +15,16 @@ DOTS_PER_INCH = 150
 
 def write(run: Run, out: Path) -> list[Path]:
     """Write all files of a run; returns their paths."""
+    from matplotlib.figure import Figure
+
     run.flow.save(out / "flow.safetensors")
     run.flow.report(out / "flow.html", pruned=run.pruned)
     run.pruned.save(out / "pruned.safetensors")
-    _figure(run, out / "flow.png")
-    (out / "summary.txt").write_text(run.text, encoding="utf-8")
-    paths = [out / name for name in ("flow.safetensors", "flow.html", "pruned.safetensors", "flow.png")]
-    return [*paths, out / "summary.txt", *_tables(run, out)]
-
-
-def _figure(run: Run, path: Path) -> None:
-    from matplotlib.figure import Figure
-
     # No pyplot: it would choose a window system and keep a global list of figures.
     figure = Figure(figsize=(10, 6), layout="constrained")
-    axes = figure.subplots()
-    run.flow.plot(axes)
-    figure.savefig(path, dpi=DOTS_PER_INCH)
-
-
-def _tables(run: Run, out: Path) -> list[Path]:
+    run.flow.plot(figure.subplots())
+    figure.savefig(out / "flow.png", dpi=DOTS_PER_INCH)
+    (out / "summary.txt").write_text(run.text, encoding="utf-8")
     tables: dict[str, pd.DataFrame] = {
         "links": run.flow.edges(),
         "neurons": run.flow.neurons().reset_index(),
@@ -46,4 +36,5 @@ def _tables(run: Run, out: Path) -> list[Path]:
     }
     for name, frame in tables.items():
         frame.to_csv(out / f"{name}.csv", index=False)
-    return [out / f"{name}.csv" for name in tables]
+    names = ["flow.safetensors", "flow.html", "pruned.safetensors", "flow.png", "summary.txt"]
+    return [out / name for name in (*names, *(f"{name}.csv" for name in tables))]

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from nif.cli.text import numbers, p_values, paragraph, table
 from nif.comparison.compare import Comparison
 
 
-@dataclass(frozen=True)
-class PublishedRow:
-    """A row of the paper's table: distance of an attribution from raw mutual information.
-
-    Attributes:
-        name: As in the paper.
-        ours: The corresponding row of our comparison.
-        statistic: Two-sample Kolmogorov–Smirnov statistic.
-        p_value: As printed, asymptotic.
-    """
+class PublishedRow(NamedTuple):
+    """A row of the paper's table: its name there and here, the two-sample Kolmogorov–Smirnov statistic of an
+    attribution and raw mutual information, and the asymptotic p-value."""
 
     name: str
     ours: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -56,9 +56,6 @@ EXPERIMENTS = {
 }
 """The experiments by name; a new one is an entry here."""
 
-Echo = Callable[[str], None]
-"""Prints one piece of text."""
-
 
 @dataclass(frozen=True, eq=False)
 class Run:
@@ -90,61 +87,42 @@ def run(
     estimator: Estimator | None = None,
     tolerance: float = 0.0,
     progress: bool = True,
-    echo: Echo,
+    echo: Callable[[str], None],
 ) -> Run:
-    """Run an experiment of `EXPERIMENTS` and print the results.
+    """Run an experiment of `EXPERIMENTS` and print each section of the results when it is complete.
 
     Args:
         experiment: The data set and its network.
         hidden: Units of each hidden layer, instead of the experiment's own.
-        seed: Seeds the split, the network, its training and the measurement.
+        seed: Of the split, the network, its training and the measurement.
         out: Directory for figure, flow file, report and tables; None writes no files.
         estimator: As for `nif.measure`.
         tolerance: Largest loss of accuracy by pruning.
-        progress: Show bars with the time left, in a terminal, after two seconds.
-        echo: Prints each section when it is complete.
+        progress: As for `nif.measure`.
+        echo: Prints one piece of text.
 
     Raises:
         InputError: The data cannot be loaded, a layer has no unit, or `out` cannot be written.
     """
-    layers = _checked_hidden(experiment.hidden if hidden is None else tuple(hidden))
+    layers = experiment.hidden if hidden is None else tuple(hidden)
+    if min(layers, default=0) < 1:
+        raise InputError(f"The hidden layers are {list(layers)}; expected one or more sizes, such as 10,10.")
     if out is not None:
         refuse_unwritable(out)
-    transcript = _Transcript(echo)
     split = datasets.split(datasets.load(experiment.dataset), seed=seed)
-    transcript.title(f"NIF {__version__}: {split.whole}")
-    steps = _Steps(split, seed, progress, transcript)
+    steps = _Steps(split, seed, progress, echo)
+    steps.show(paragraph(f"NIF {__version__}: {split.whole}", first=""))
     with one_thread():
         model = steps.trained(layers, experiment.epochs)
         flow = steps.measured(model, estimator)
         pruned = steps.pruned(model, flow, tolerance)
         comparison = steps.compared(model, flow)
     if experiment.has_published_table:
-        transcript.section("The published table", beside_published(comparison))
-    done = Run(split, model, flow, pruned, comparison, transcript.text)
+        steps.section("The published table", beside_published(comparison))
+    done = Run(split, model, flow, pruned, comparison, "".join(f"{text}\n" for text in steps.texts))
     if out is not None:
-        transcript.section("Written", "\n".join(f"  {path}" for path in write(done, out)))
+        steps.section("Written", "\n".join(f"  {path}" for path in write(done, out)))
     return done
-
-
-class _Transcript:
-    """Prints text and keeps it."""
-
-    def __init__(self, echo: Echo) -> None:
-        self.echo = echo
-        self.text = ""
-
-    def title(self, text: str) -> None:
-        """The first line."""
-        self._write(paragraph(text, first=""))
-
-    def section(self, title: str, text: str) -> None:
-        """A heading and its text."""
-        self._write(f"\n{title}\n{text}")
-
-    def _write(self, text: str) -> None:
-        self.text += text + "\n"
-        self.echo(text)
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +132,17 @@ class _Steps:
     split: datasets.Split
     seed: int
     progress: bool
-    transcript: _Transcript
+    echo: Callable[[str], None]
+    texts: list[str] = field(default_factory=list)
+
+    def show(self, text: str) -> None:
+        """Print a text, and keep it."""
+        self.texts.append(text)
+        self.echo(text)
+
+    def section(self, title: str, text: str) -> None:
+        """A heading and its text."""
+        self.show(f"\n{title}\n{text}")
 
     def trained(self, hidden: tuple[int, ...], epochs: int) -> nn.Module:
         sizes = (len(self.split.whole.feature_names), *hidden, len(self.split.whole.class_names))
@@ -163,7 +151,7 @@ class _Steps:
         with progress_bar("training", total=float(epochs), shown=self.progress) as advance:
             train(model, x, y, epochs=epochs, seed=self.seed, advance=advance)
         held_out = accuracy(model, *tensors(self.split.test))
-        self.transcript.section(
+        self.section(
             f"Network {'-'.join(map(str, sizes))}: ReLU, Adam, {epochs} epochs, seed {self.seed}",
             f"  accuracy {accuracy(model, x, y):.3f} on the {len(x)} rows it was trained on,\n"
             f"           {held_out:.3f} on {len(self.split.test)} rows held out",
@@ -181,11 +169,11 @@ class _Steps:
             seed=self.seed,
             progress=self.progress,
         )
-        self.transcript.section("Information flow", sections.measurement(flow))
-        self.transcript.section("Links", sections.links(flow))
-        self.transcript.section("Attribution", sections.attribution(flow))
-        self.transcript.section("Neurons", sections.neurons(flow))
-        self.transcript.section("Structure", f"{sections.layers(flow)}\n\n{sections.communities(flow)}")
+        self.section("Information flow", sections.measurement(flow))
+        self.section("Links", sections.links(flow))
+        self.section("Attribution", sections.attribution(flow))
+        self.section("Neurons", sections.neurons(flow))
+        self.section("Structure", f"{sections.layers(flow)}\n\n{sections.communities(flow)}")
         return flow
 
     def pruned(self, model: nn.Module, flow: Flow, tolerance: float) -> Pruned:
@@ -193,7 +181,7 @@ class _Steps:
         rows = TensorDataset(*tensors(self.split.train))
         pruned = prune(model, flow, rows, tolerance=tolerance, progress=self.progress)
         before, after = (accuracy(network, *tensors(self.split.test)) for network in (model, pruned.model))
-        self.transcript.section("Without silent neurons", sections.pruning(pruned, before, after))
+        self.section("Without silent neurons", sections.pruning(pruned, before, after))
         return pruned
 
     def compared(self, model: nn.Module, flow: Flow) -> Comparison:
@@ -203,8 +191,8 @@ class _Steps:
             comparison = compare(
                 model, flow, rows.x, rows.y, published=published, seed=self.seed, advance=advance
             )
-        self.transcript.section("Attribution by method", sections.shares(comparison))
-        self.transcript.section("Agreement and faithfulness", sections.agreement(comparison))
+        self.section("Attribution by method", sections.shares(comparison))
+        self.section("Agreement and faithfulness", sections.agreement(comparison))
         return comparison
 
     def _published(self, model: nn.Module, flow: Flow) -> Flow | None:
@@ -220,9 +208,3 @@ class _Steps:
 def tensors(dataset: datasets.Dataset) -> tuple[torch.Tensor, torch.Tensor]:
     """Features and classes of a data set."""
     return torch.from_numpy(dataset.x), torch.from_numpy(dataset.y)
-
-
-def _checked_hidden(hidden: tuple[int, ...]) -> tuple[int, ...]:
-    if not hidden or min(hidden) < 1:
-        raise InputError(f"The hidden layers are {list(hidden)}; expected one or more sizes, such as 10,10.")
-    return hidden

@@ -19,7 +19,6 @@ margins are even.
 References:
     Dawson (1954), A simplified expression for the variance of the chi-square function on a contingency table,
     Biometrika 41.
-    Liu & Xie (2020), Cauchy combination test, https://arxiv.org/abs/1808.09011
 """
 
 from __future__ import annotations
@@ -31,12 +30,15 @@ from jaxtyping import Float, Int
 from scipy.special import gammaincc
 
 from nif.core.statistics import cauchy_combination
-from nif.estimators.binned.quantile_cells import COARSE, SHALLOWEST, Parts
+from nif.estimators.binned.quantile_cells import COARSE, SHALLOWEST, QuantileCells
 from nif.estimators.jit import compiled
 
 LARGEST = 0.99
 """Upper limit of a p-value: a 2 x 2 table is often exactly even, and its p-value of 1 would outweigh the
 others."""
+
+Pairs = Int[np.ndarray, " pair"]
+"""The column of one side of each pair."""
 
 
 class Margins(NamedTuple):
@@ -57,13 +59,13 @@ class Margins(NamedTuple):
     uneven: Float[np.ndarray, "column table"]
 
     @classmethod
-    def of(cls, parts: Parts) -> Margins:
+    def of(cls, columns: QuantileCells) -> Margins:
         """Groups of the parts; a part is cut further only where both halves have sqrt(5 N) samples."""
-        samples = parts.samples
-        nodes = _nodes(parts.sizes, np.sqrt(5 * samples))
+        samples = columns.samples
+        nodes = _nodes(columns.sizes, np.sqrt(5 * samples))
         depth = np.floor(np.log2(nodes)).astype(np.int64)
         groups = (nodes << (SHALLOWEST - depth)) - COARSE
-        own = np.take_along_axis(parts.sizes[:, None, :], nodes, axis=2)
+        own = np.take_along_axis(columns.sizes[:, None, :], nodes, axis=2)
         sizes = np.where(groups == np.arange(COARSE), own, 0).astype(np.float64)
         number = (sizes > 0).sum(axis=2).astype(np.float64)
         reciprocals = np.divide(1.0, sizes, out=np.zeros_like(sizes), where=sizes > 0).sum(axis=2)
@@ -86,21 +88,9 @@ def _nodes(sizes: Int[np.ndarray, "column part"], fewest: float) -> Int[np.ndarr
 
 
 def independence(
-    x: Margins,
-    y: Margins,
-    a: Int[np.ndarray, " pair"],
-    b: Int[np.ndarray, " pair"],
-    counts: Int[np.ndarray, "pair row cell"],
+    x: Margins, y: Margins, a: Pairs, b: Pairs, counts: Int[np.ndarray, "pair row cell"]
 ) -> Float[np.ndarray, " pair"]:
-    """p-value of the independence of column a of x and column b of y from their counts in 8 x 8 cells.
-
-    Example:
-        >>> from nif.estimators.binned.quantile_cells import quantile_cells
-        >>> side = Margins.of(quantile_cells(np.arange(64.0)[:, None], depth=3).parts)
-        >>> pair = np.zeros(1, dtype=int)
-        >>> bool(independence(side, side, pair, pair, 8 * np.eye(8, dtype=int)[None])[0] < 1e-6)
-        True
-    """
+    """p-value of the independence of column a of x and column b of y from their counts in 8 x 8 cells."""
     samples = counts[0].sum() if len(counts) else 0
     statistic = np.empty((len(a), SHALLOWEST))
     _chi_squares((x.groups, y.groups), (x.sizes, y.sizes), a, b, counts, samples, statistic)

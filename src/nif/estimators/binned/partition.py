@@ -18,10 +18,7 @@ The net gain itself is uncertain by a few nats. So the corner of s is rounded, :
 for :math:`|u| < h`, and a bin counts as cut by the fraction :math:`s'(u)`, from 0 to 1: a small change of the
 data then changes the value little.
 
-References:
-    Donoho (1997), CART and best-ortho-basis: a connection, Annals of Statistics 25(5): the same search.
-    Darbellay & Vajda (1999), Estimation of the information by an adaptive partitioning of the observation
-    space, IEEE Transactions on Information Theory 45(4): bins cut from the top, by a chi-square test.
+Donoho (1997) searches in the same way; Darbellay & Vajda (1999) cut from the top, by a chi-square test.
 """
 
 from __future__ import annotations
@@ -71,7 +68,7 @@ class Side(NamedTuple):
     @classmethod
     def of(cls, columns: QuantileCells) -> Side:
         """Compute logarithms and reciprocals once for a column, not for each of its pairs."""
-        return cls(columns.cells, columns.parts.log_fractions, columns.parts.weights)
+        return cls(columns.cells, columns.log_fractions, columns.weights)
 
 
 class Partition(NamedTuple):
@@ -105,14 +102,10 @@ def partitions(x: Side, y: Side, a: Int[np.ndarray, " pair"], b: Int[np.ndarray,
     cells = x.weights.shape[1]
     # Small integers where they suffice: less memory to clear and to read, 10 to 20 % of the time.
     counts = np.empty((cells, cells), dtype=np.int16 if samples < 2**15 else np.int32)
-    _partition_pairs(x, y, a, b, _logarithms(samples), counts, bins, coarse)
+    logarithms = np.log(np.maximum(np.arange(min(samples, MOST_LOGARITHMS) + 1), 1))  # of all common counts
+    _partition_pairs(x, y, a, b, logarithms, counts, bins, coarse)
     nats, freedom = bins[:, GAIN] / samples, bins[:, FREEDOM]
     return Partition(nats - freedom / (2 * samples), bins[:, SQUARE] / samples - nats**2, freedom, coarse)
-
-
-def _logarithms(samples: int) -> Float[np.ndarray, " count"]:
-    """Logarithms of all common counts."""
-    return np.log(np.maximum(np.arange(min(samples, MOST_LOGARITHMS) + 1), 1))
 
 
 @compiled

@@ -19,30 +19,19 @@ COARSE = 1 << SHALLOWEST
 """Cells a side at that level: the finest table of the test of independence."""
 
 
-class Parts(NamedTuple):
-    """The number of samples in each part of each column.
+class QuantileCells(NamedTuple):
+    """All columns of a table, cut into cells.
 
     Parts of a column are numbered as in a binary heap: part 1 is the whole column, part k is cut into parts
     2 k and 2 k + 1, and the cells are the parts of the last level.
 
     Attributes:
+        cells: The cell of each sample.
         sizes: Samples in each part.
     """
 
+    cells: UInt8[np.ndarray, "column sample"]
     sizes: Int[np.ndarray, "column part"]
-
-    @classmethod
-    def of_cells(cls, sizes: Int[np.ndarray, "column cell"]) -> Parts:
-        """Add up the sizes of the cells.
-
-        Example:
-            >>> Parts.of_cells(np.array([[3, 1, 0, 2]])).sizes.tolist()
-            [[0, 6, 4, 2, 3, 1, 0, 2]]
-        """
-        levels = [sizes]
-        while levels[0].shape[1] > 1:
-            levels.insert(0, levels[0][:, ::2] + levels[0][:, 1::2])
-        return cls(np.concatenate([np.zeros_like(levels[0]), *levels], axis=1))
 
     @property
     def samples(self) -> int:
@@ -71,18 +60,6 @@ class Parts(NamedTuple):
         return weights
 
 
-class QuantileCells(NamedTuple):
-    """All columns of a table, cut into cells.
-
-    Attributes:
-        cells: The cell of each sample.
-        parts: The parts of each column.
-    """
-
-    cells: UInt8[np.ndarray, "column sample"]
-    parts: Parts
-
-
 def depth_for(samples: int) -> int:
     """Levels of splits for a number of samples: cells about as wide as two bins of one sample each.
 
@@ -101,7 +78,7 @@ def quantile_cells(columns: Float[np.ndarray, "sample column"], depth: int) -> Q
 
     Example:
         >>> column = np.array([[5.0], [5.0], [5.0], [5.0], [6.0], [7.0]])
-        >>> quantile_cells(column, depth=3).parts.sizes[0, :8]
+        >>> quantile_cells(column, depth=3).sizes[0, :8]
         array([0, 6, 4, 2, 4, 0, 1, 1])
     """
     samples, width = columns.shape
@@ -111,7 +88,7 @@ def quantile_cells(columns: Float[np.ndarray, "sample column"], depth: int) -> Q
         column = np.ascontiguousarray(columns[:, index])
         order = np.argsort(column)
         _split(column[order], order, depth, cells[index], sizes[index])
-    return QuantileCells(cells, Parts(sizes))
+    return QuantileCells(cells, sizes)
 
 
 @compiled

@@ -18,12 +18,9 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 Joint = Float[Tensor, "pair sample"]
-
-Product = Float[Tensor, "pair shift sample"]
-
-PerPair = Float[Tensor, " pair"]
-
 PerSample = Float[Tensor, "pair sample"]
+Product = Float[Tensor, "pair shift sample"]
+PerPair = Float[Tensor, " pair"]
 
 
 def log_mean_exp(product: Product) -> PerPair:
@@ -163,14 +160,6 @@ def influence_of_ratio(joint: Joint, product: Product, shifts: Tensor) -> PerSam
     return joint - _partners_mean(weights, shifts)
 
 
-def _influence_of_nwj(joint: Joint, product: Product, shifts: Tensor) -> PerSample:
-    return joint - _partners_mean((product - 1).exp(), shifts)
-
-
-def _influence_of_info_nce(joint: Joint, product: Product, shifts: Tensor) -> PerSample:
-    return _info_nce_terms(joint, product)
-
-
 @dataclass(frozen=True)
 class Bound:
     """The objective of a critic, the reported bound, and the influence of each sample on it.
@@ -191,10 +180,14 @@ MINE = Bound(mine_objective, donsker_varadhan, influence_of_ratio)
 NWJ = Bound(
     lambda joint, product, _: nguyen_wainwright_jordan(joint, product),
     nguyen_wainwright_jordan,
-    _influence_of_nwj,
+    lambda joint, product, shifts: joint - _partners_mean((product - 1).exp(), shifts),
 )
 
-INFO_NCE = Bound(lambda joint, product, _: info_nce(joint, product), info_nce, _influence_of_info_nce)
+INFO_NCE = Bound(
+    lambda joint, product, _: info_nce(joint, product),
+    info_nce,
+    lambda joint, product, _: _info_nce_terms(joint, product),
+)
 
 
 def smile_bound(clip: float) -> Bound:
@@ -208,11 +201,7 @@ def smile_bound(clip: float) -> Bound:
     )
 
 
-def independence_p_value(
-    joint: Float[Tensor, "pair sample"],
-    product: Float[Tensor, "pair shift sample"],
-    shifts: Int[Tensor, " shift"],
-) -> Float[Tensor, " pair"]:
+def independence_p_value(joint: Joint, product: Product, shifts: Int[Tensor, " shift"]) -> PerPair:
     r"""p-value of the mean joint score among all permutations of y, by Hoeffding's normal limit.
 
     The critic is fixed: it was trained on other rows. The mean score over a random permutation has the mean
@@ -232,8 +221,5 @@ def independence_p_value(
     freedom = max(1, count * rows - 2 * rows + 1)
     variance = centred.square().sum(dim=(-2, -1)) / freedom / rows * (1 + 1 / count)
     z = (joint.mean(dim=-1) - grand) / variance.sqrt()
-    return torch.where(variance > 1e-20, _upper_tail(z), torch.ones_like(z))
-
-
-def _upper_tail(z: Tensor) -> Tensor:
-    return torch.as_tensor(norm.sf(z.cpu().numpy()), dtype=z.dtype, device=z.device)
+    upper_tail = torch.as_tensor(norm.sf(z.cpu().numpy()), dtype=z.dtype, device=z.device)
+    return torch.where(variance > 1e-20, upper_tail, torch.ones_like(z))

@@ -39,10 +39,7 @@ class Mine(Variational):
     hidden: int = 32
     steps: int = 600
     learning_rate: float = 3e-2
-
-    @property
-    def bound(self) -> bounds.Bound:
-        return bounds.MINE
+    bound = bounds.MINE
 
 
 @dataclass(frozen=True, repr=False)
@@ -57,9 +54,7 @@ class Nwj(Variational):
         Nguyen, Wainwright & Jordan (2010), https://arxiv.org/abs/0809.0853
     """
 
-    @property
-    def bound(self) -> bounds.Bound:
-        return bounds.NWJ
+    bound = bounds.NWJ
 
 
 @dataclass(frozen=True, repr=False)
@@ -76,10 +71,7 @@ class InfoNce(Variational):
 
     shifts: int = 8
     eval_shifts: int = 100
-
-    @property
-    def bound(self) -> bounds.Bound:
-        return bounds.INFO_NCE
+    bound = bounds.INFO_NCE
 
 
 @dataclass(frozen=True, repr=False)

@@ -64,6 +64,10 @@ class Samples:
         return Samples(self.x[index], self.y[index])
 
 
+Parts = tuple[Samples, Samples, Samples]
+"""Samples to fit, to validate and to evaluate critics on."""
+
+
 @dataclass(frozen=True, eq=False)
 class Trained:
     """The critic of each pair that was best on the validation samples.

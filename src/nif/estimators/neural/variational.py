@@ -12,7 +12,6 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from scipy.stats import pearson3
 from torch import Tensor
 
 from nif.core.errors import InputError
@@ -23,7 +22,7 @@ from nif.estimators.neural.bounds import MINE, Bound, PerPair, independence_p_va
 from nif.estimators.neural.compiled.bank import can_compile, train_and_evaluate
 from nif.estimators.neural.critics import Critics, gaussian_critics
 from nif.estimators.neural.cross_fitting import FoldResults, Folds, combine_folds
-from nif.estimators.neural.training import Samples, Schedule, shifts_of, train
+from nif.estimators.neural.training import Parts, Samples, Schedule, shifts_of, train
 from nif.estimators.ranks import normal_scores
 
 WORKING_SET = 2**27
@@ -34,9 +33,6 @@ FEW_SAMPLES = 2000
 
 CRITICS_AT_ONCE = 64
 """Critics that are evaluated together."""
-
-Parts = tuple[Samples, Samples, Samples]
-"""Samples to fit, to validate and to evaluate critics on, folds along the pair axis."""
 
 
 @dataclass(frozen=True)
@@ -83,33 +79,25 @@ class Variational:
         degenerate = constant_pairs(x, y)
         varied = np.flatnonzero(~degenerate)
         advance(float(degenerate.sum()))
-        size = self._pairs_in_block()
+        rows = self.batch * (1 + self.shifts)
+        size = max(1, WORKING_SET // (8 * rows * self.hidden * (self.folds or 4)))
         blocks = [varied[start : start + size] for start in range(0, len(varied), size)]
         results = [self._block(x[block], y[block], seed, advance) for block in blocks]
         columns = [np.concatenate(column) for column in zip(*results, strict=True)] or [np.empty(0)] * 4
         return with_constant_pairs(degenerate, *columns, samples=x.shape[1], estimator=self)
 
-    @property
-    def _schedule(self) -> Schedule:
-        return Schedule(self.steps, self.batch, self.shifts, self.learning_rate)
-
-    def _pairs_in_block(self) -> int:
-        rows = self.batch * (1 + self.shifts)
-        return max(1, WORKING_SET // (8 * rows * self.hidden * (self.folds or 4)))
-
     def _block(self, x: np.ndarray, y: np.ndarray, seed: int, advance: Advance) -> tuple[np.ndarray, ...]:
         generator, rows = torch.Generator().manual_seed(seed), x.shape[1]
         folds = Folds.of(rows, self.folds or (4 if rows < FEW_SAMPLES else 2), generator)
         samples = Samples(self._tensor(x), self._tensor(y))
-        fit, validation, held_out = (
-            folds.take(samples, index) for index in (folds.fit, folds.validation, folds.held_out)
-        )
+        fit = folds.take(samples, folds.fit)
+        parts = fit, folds.take(samples, folds.validation), folds.take(samples, folds.held_out)
         critics = gaussian_critics(fit.x, fit.y, self.hidden, generator)
+        schedule = Schedule(self.steps, self.batch, self.shifts, self.learning_rate)
         compiled = self.bound is MINE and can_compile(samples, self.hidden)
-        work = self._compiled if compiled else self._in_torch
-        results = work(
-            critics, (fit, validation, held_out), generator, lambda done: advance(done / folds.count)
-        )
+        # Compiled, the method is the same, with the product on a grid of the margins.
+        train_and_test = train_and_evaluate if compiled else self._in_torch
+        results = train_and_test(critics, parts, schedule, generator, lambda n: advance(n / folds.count))
         return combine_folds(folds.count, results)
 
     def _tensor(self, values: np.ndarray) -> Tensor:
@@ -119,20 +107,11 @@ class Variational:
             values = columns.reshape(samples, pairs, dim).transpose(1, 0, 2)
         return torch.tensor(values, dtype=torch.float32, device=self.device)
 
-    def _compiled(
-        self, critics: Critics, parts: Parts, generator: torch.Generator, advance: Advance
-    ) -> FoldResults:
-        """Train and evaluate in compiled code: the same method, with the product on a grid of the margins."""
-        results = train_and_evaluate(critics, *parts, self._schedule, generator, advance)
-        p_value = np.where(np.isfinite(results.z), pearson3.sf(results.z, results.skew), 1.0)
-        stderr = np.sqrt(results.variance)
-        return FoldResults(results.nats, stderr, p_value, results.trained, results.rise, results.converged)
-
     def _in_torch(
-        self, critics: Critics, parts: Parts, generator: torch.Generator, advance: Advance
+        self, critics: Critics, parts: Parts, schedule: Schedule, generator: torch.Generator, advance: Advance
     ) -> FoldResults:
         fit, validation, held_out = parts
-        trained = train(critics, self.bound, fit, validation, self._schedule, generator, advance)
+        trained = train(critics, self.bound, fit, validation, schedule, generator, advance)
         results = self._bounds(trained.critics, held_out, generator)
         on_fit, _, _ = self._bounds(trained.critics, fit, generator)
         nats, stderr, p_value, own, rise = (

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from numbers import Integral
-from typing import Any
 
 import numpy as np
 
 from nif.core.errors import InputError
-from nif.core.types import Advance, Links, SumErrors
+from nif.core.types import Advance
 from nif.data.rows import Rows
 from nif.estimators.arrays import automatic
-from nif.estimators.estimate import Estimator
+from nif.estimators.estimate import Estimate, Estimator
 from nif.estimators.gaussian_copula import GaussianCopula
 from nif.estimators.inputs import checked_estimator
 from nif.estimators.pairs import PairwiseRunner, Resources
@@ -29,8 +27,7 @@ from nif.measures.association.terms import (
     NetworkLinks,
     links_of,
     number_of_terms,
-    units_apart,
-    whole_layers,
+    of_whole_layer,
     without_information,
 )
 from nif.measures.measure import Measured
@@ -128,82 +125,76 @@ class Association:
         """Record the network on the rows, and estimate every term of its links; see `Measure`."""
         self._check_finite()
         recording = Recording.of(network, rows, advance=advance)
-        _warn_of_duplicates(recording)
+        distinct = len(np.unique(recording.activations[0], axis=0)) / recording.samples
+        if distinct < FEWEST_DISTINCT:
+            warnings.warn(
+                f"{1 - distinct:.0%} of the rows are duplicates. Standard errors and p-values assume "
+                "independent rows and are too small.",
+                stacklevel=4,
+            )
         terms = number_of_terms(recording, self.relevance)
         estimator = self.estimator or (automatic(terms) if self.critic == "separate" else SharedMine())
         activations = observed(recording, self.noise, seed)
         if isinstance(estimator, SharedMine):
-            network_links = self._by_shared_critic(recording, activations, estimator, seed, terms, advance)
+            network_links = self._by_shared_critic(recording, activations, estimator, seed, advance)
         else:
             pairs = PairwiseRunner(estimator, seed=seed, limits=resources, advance=advance)
             network_links = self._by_pairs(recording, activations, pairs)
-        constant, joined = recording.constant(), recording.connected_between
+        constant, connected = recording.constant(), recording.connected_between
         links = tuple(
-            without_information(between, constant, joined(between.source, between.target))
-            for between in network_links.links
+            without_information(one, constant, connected(one.source, one.target))
+            for one in network_links.links
         )
+        errors = None
+        if self.critic == "separate" and self.relevance == "unit":  # then the influence of a row is known
+            influence = CopulaInfluence if isinstance(estimator, GaussianCopula) else BinnedInfluence
+            within, between = network_links.within, network_links.between
+            made_of = Terms(activations, within, between, self.beta, self.order, influence)
+            errors = attribution_errors(Dag.of(recording.layers, links), made_of, seed)
         return Measured(
             layers=recording.layers,
             links=links,
             constant=constant,
-            errors=self._errors(recording, activations, network_links, links, estimator, seed),
+            errors=errors,
             currents=None,
             samples=recording.samples,
             not_converged=network_links.not_converged,
-            options=self._options(estimator, terms),
+            # As they are stored with a flow, and what was chosen.
+            options=asdict(replace(self, estimator=None))
+            | {"estimator": repr(estimator), "automatic": self.estimator is None, "terms": terms},
         )
 
     def _by_pairs(self, recording: Recording, observed: Activations, pairs: PairwiseRunner) -> NetworkLinks:
         """Every term is estimated by itself."""
-        if self.relevance == "layer":
-            between = whole_layers(recording, observed, self.noise, pairs)
-        else:
-            between = units_apart(recording, observed, pairs)
+
+        def between(source: int, target: int) -> Estimate:
+            if self.relevance == "layer":
+                return of_whole_layer(recording, observed, source, target, self.noise, pairs)
+            return pairs.between(
+                observed[source], observed[target], recording.connected_between(source, target)
+            )
+
         return links_of(
             recording, lambda layer: pairs.within(observed[layer]), between, beta=self.beta, order=self.order
         )
 
     def _by_shared_critic(
-        self,
-        recording: Recording,
-        observed: Activations,
-        critics: SharedMine,
-        seed: int,
-        terms: int,
-        advance: Advance,
+        self, recording: Recording, observed: Activations, critics: SharedMine, seed: int, advance: Advance
     ) -> NetworkLinks:
         """The terms of a link share one critic (eq. 3)."""
+        terms = number_of_terms(recording, self.relevance)
         links, not_converged = [], 0
         for source, target in recording.connections:
             between, failed = critics.links(
                 observed[source],
                 observed[target],
-                beta=self.beta,
-                relevance=self.relevance,
-                order=self.order,
-                critic=self.critic,
+                self,
                 seed=seed,
                 advance=lambda fraction: advance(fraction * terms / len(recording.connections)),
             )
             links.append(replace(between, source=source, target=target))
             not_converged += failed
         return NetworkLinks(tuple(links), not_converged, {}, {})
-
-    def _errors(
-        self,
-        recording: Recording,
-        observed: Activations,
-        terms: NetworkLinks,
-        links: Sequence[Links],
-        estimator: Estimator | SharedMine,
-        seed: int,
-    ) -> SumErrors | None:
-        """None where information is not that of pairs of units, on which rows have a known influence."""
-        if self.critic != "separate" or self.relevance != "unit":
-            return None
-        influence = CopulaInfluence if isinstance(estimator, GaussianCopula) else BinnedInfluence
-        made_of = Terms(observed, terms.within, terms.between, self.beta, self.order, influence)
-        return attribution_errors(Dag.of(recording.layers, links), made_of, seed)
 
     def _check_estimator(self) -> None:
         separate = self.critic == "separate"
@@ -232,23 +223,6 @@ class Association:
             stacklevel=5,
         )
 
-    def _options(self, estimator: Estimator | SharedMine, terms: int) -> dict[str, Any]:
-        """The options by name, as they are stored with a flow, and what was chosen."""
-        chosen = asdict(replace(self, estimator=None))
-        automatic = self.estimator is None
-        return {**chosen, "estimator": repr(estimator), "automatic": automatic, "terms": terms}
-
 
 DAVIS2019 = Association(beta=1.0, relevance="layer", order="index", critic="joint")
 """The association as published, for reproduction; `Association` says what each of its choices means."""
-
-
-def _warn_of_duplicates(recording: Recording) -> None:
-    rows = recording.activations[0]
-    distinct = len(np.unique(rows, axis=0)) / len(rows)
-    if distinct < FEWEST_DISTINCT:
-        warnings.warn(
-            f"{1 - distinct:.0%} of the rows are duplicates. Standard errors and p-values assume independent "
-            "rows and are too small.",
-            stacklevel=5,
-        )

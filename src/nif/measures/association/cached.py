@@ -6,20 +6,13 @@ import hashlib
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float
 
 from nif.core.types import Advance, ignore
-from nif.estimators.estimate import Estimate, Estimator, PairwiseEstimator
+from nif.estimators.estimate import ColumnsX, ColumnsY, Estimate, Estimator, PairwiseEstimator, SidesX, SidesY
 
 
 def cached(estimator: Estimator) -> Estimator:
-    """The estimator with a cache, if it is a `PairwiseEstimator`.
-
-    Example:
-        >>> from nif.estimators.binned.estimator import Binned
-        >>> cached(Binned())
-        Binned()
-    """
+    """The estimator with a cache, if it is a `PairwiseEstimator`."""
     return CachedEstimator(estimator, estimator) if isinstance(estimator, PairwiseEstimator) else estimator
 
 
@@ -42,25 +35,11 @@ class CachedEstimator:
     seen: set[bytes] = field(default_factory=set)
     kept: dict[bytes, Estimate] = field(default_factory=dict)
 
-    def estimate(
-        self,
-        x: Float[np.ndarray, "pair sample dim_x"],
-        y: Float[np.ndarray, "pair sample dim_y"],
-        *,
-        seed: int = 0,
-        advance: Advance = ignore,
-    ) -> Estimate:
+    def estimate(self, x: SidesX, y: SidesY, *, seed: int = 0, advance: Advance = ignore) -> Estimate:
         """See the estimator."""
         return self.estimator.estimate(x, y, seed=seed, advance=advance)
 
-    def pairwise(
-        self,
-        x: Float[np.ndarray, "sample a"],
-        y: Float[np.ndarray, "sample b"],
-        *,
-        seed: int = 0,
-        advance: Advance = ignore,
-    ) -> Estimate:
+    def pairwise(self, x: ColumnsX, y: ColumnsY, *, seed: int = 0, advance: Advance = ignore) -> Estimate:
         """See the estimator; kept results for the same arrays."""
         digest = _digest(x, y, seed)
         if digest in self.kept:

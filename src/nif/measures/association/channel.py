@@ -32,18 +32,11 @@ def observed(recording: Recording, noise: float, seed: int) -> tuple[Float[np.nd
         return recording.activations
     generator = stream(seed, "noise")
     return tuple(
-        units if layer.kind == "input" else through_channel(units, noise * units.std(axis=0), generator)
+        units
+        if layer.kind == "input"
+        else units + noise * units.std(axis=0) * generator.standard_normal(units.shape)
         for layer, units in zip(recording.layers, recording.activations, strict=True)
     )
-
-
-def through_channel(
-    units: Float[np.ndarray, "sample unit"],
-    deviations: Float[np.ndarray, " unit"],
-    generator: np.random.Generator,
-) -> Float[np.ndarray, "sample unit"]:
-    """Units with Gaussian noise of these standard deviations."""
-    return units + deviations * generator.standard_normal(units.shape)
 
 
 CELLS_PER_DEVIATION = 16

@@ -42,18 +42,18 @@ def redundancy_weights(order: str, units: int) -> Float[np.ndarray, "unit other"
 
 
 def redundancy(
-    within: Estimate, order: str = "average", joined: Bool[np.ndarray, "unit target"] | None = None
+    within: Estimate, order: str = "average", connected: Bool[np.ndarray, "unit target"] | None = None
 ) -> Estimate:
     r"""Redundancy of each unit with its own layer, with its standard error; p-values have no meaning here.
 
     Args:
         within: Mutual information of all pairs of units of the layer, ``[unit, unit]``.
         order: ``"average"`` or ``"index"``; see `nif.Association`.
-        joined: Which units feed which target; None where all feed all. Only the inputs of a target are
+        connected: Which units feed which target; None where all feed all. Only the inputs of a target are
             redundant for it.
 
     Returns:
-        One value for each unit, ``[unit]``; for each unit and target, ``[unit, target]``, with `joined`.
+        One value for each unit, ``[unit]``; for each unit and target, ``[unit, target]``, with `connected`.
 
     Example:
         >>> values = [[9.0, 0.2], [0.2, 9.0]]
@@ -62,7 +62,7 @@ def redundancy(
         [0.1, 0.1]
     """
     weights = redundancy_weights(order, len(within.nats))
-    inputs = np.ones(len(weights)) if joined is None else joined.astype(np.float64)
+    inputs = np.ones(len(weights)) if connected is None else connected.astype(np.float64)
     return Estimate.of(
         (weights * within.nats) @ inputs,
         stderr=np.sqrt((weights * within.stderr) ** 2 @ inputs),
@@ -79,7 +79,7 @@ def links(
     target: int,
     *,
     beta: float | None = None,
-    joined: Bool[np.ndarray, "source target"] | None = None,
+    connected: Bool[np.ndarray, "source target"] | None = None,
 ) -> Links:
     r"""Weights of the links between two layers (eq. 2) from the two terms.
 
@@ -92,11 +92,11 @@ def links(
         source: Index of the source layer.
         target: Index of the target layer.
         beta: Factor of redundancy; None is that of the number of units that feed each target.
-        joined: Which units feed which target; None where all feed all.
+        connected: Which units feed which target; None where all feed all.
     """
-    counts = [len(relevance.nats)] if joined is None else joined.sum(axis=0).tolist()
+    counts = [len(relevance.nats)] if connected is None else connected.sum(axis=0).tolist()
     factor = np.array([beta_for(beta, units) for units in counts])
-    shared = shared.map(lambda values: values[:, None]) if joined is None else shared
+    shared = shared.map(lambda values: values[:, None]) if connected is None else shared
     return Links(
         source=source,
         target=target,

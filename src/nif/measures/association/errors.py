@@ -17,7 +17,7 @@ with F and B of 1.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -74,13 +74,20 @@ def attribution_errors(dag: Dag, terms: Terms, seed: int = 0) -> SumErrors:
         terms: Of the links.
         seed: Random seed of the draw of rows, if there are more than `ROWS`.
     """
-    rows = _rows(len(terms.activations[0]), seed)
+    rows = np.arange(len(terms.activations[0]))
+    if len(rows) > ROWS:
+        rows = np.sort(stream(seed, "rows of influence").choice(len(rows), ROWS, replace=False))
     influence = terms.influence.of([values[rows] for values in terms.activations], _pairs(dag))
-    added = [_LayerInfluence.of(links, terms, influence) for links in _by_source(dag)]
+    added = [
+        _LayerInfluence.of([links for links in dag.links if links.source == source], terms, influence)
+        for source in sorted({links.source for links in dag.links})
+    ]
     before = dag.forward_sums(clipped, np.eye(dag.feature_count))
     by_class = np.empty((dag.feature_count, dag.sizes[-1]))
     whole, out = np.zeros((dag.feature_count, len(rows))), _StandardErrors.none(dag)
-    for labels in _blocks(dag, len(rows)):
+    step = max(1, LARGEST // (len(rows) * max(*dag.sizes[:-1], dag.feature_count)))
+    for start in range(0, dag.sizes[-1], step):  # blocks of classes that fit into memory
+        labels = slice(start, start + step)
         after = [sums[:, labels] for sums in dag.backward_sums(clipped, np.eye(dag.sizes[-1]))]
         moved = np.zeros((dag.feature_count, after[-1].shape[1] * len(rows)))
         for layer in added:
@@ -97,12 +104,7 @@ def attribution_errors(dag: Dag, terms: Terms, seed: int = 0) -> SumErrors:
 
 @dataclass(frozen=True, eq=False)
 class _StandardErrors:
-    """Standard errors of the sums of links at one end of units.
-
-    Attributes:
-        units: Of the units of each layer.
-        layers: Of all units of a layer together.
-    """
+    """Standard errors of the sums of links at one end of the units of each layer, and of whole layers."""
 
     units: list[Float[np.ndarray, " _"]]
     layers: Float[np.ndarray, " layer"]
@@ -118,23 +120,11 @@ class _StandardErrors:
         self.layers[layer] = _root_mean_square(moved.sum(axis=0))
 
 
-def _rows(samples: int, seed: int) -> np.ndarray:
-    if samples <= ROWS:
-        return np.arange(samples)
-    return np.sort(stream(seed, "rows of influence").choice(samples, ROWS, replace=False))
-
-
 def _pairs(dag: Dag) -> set[tuple[int, int]]:
     """Layers whose units share information that is a part of some link."""
     between = {(links.source, links.target) for links in dag.links}
     within = {(source, source) for source, _ in between}
     return between | within | {(target, source) for source, target in between}
-
-
-def _blocks(dag: Dag, rows: int) -> Iterator[slice]:
-    """Blocks of classes that fit into memory."""
-    step = max(1, LARGEST // (rows * max(*dag.sizes[:-1], dag.feature_count)))
-    yield from (slice(start, start + step) for start in range(0, dag.sizes[-1], step))
 
 
 def _of_shares(dag: Dag, whole: Float[np.ndarray, "feature row"]) -> Float[np.ndarray, " feature"]:
@@ -150,21 +140,12 @@ def _root_mean_square(values: Float[np.ndarray, "*shape row"]) -> Float[np.ndarr
     return np.asarray(np.sqrt(np.square(values).mean(axis=-1)))
 
 
-def _by_source(dag: Dag) -> list[list[Links]]:
-    sources = sorted({links.source for links in dag.links})
-    return [[links for links in dag.links if links.source == source] for source in sources]
-
-
 @dataclass(frozen=True, eq=False)
 class _LayerInfluence:
     """The influence of rows on the links out of one layer.
 
-    Attributes:
-        links: Out of this layer.
-        terms: Of these links.
-        influence: Of rows on the information of two units.
-        shared: Standard errors of the information within the layer, times the part that is redundancy.
-        redundant: Influence of each row on the redundancy of each unit with all of its layer.
+    `shared` holds the standard errors of the information within the layer, times the part that is redundancy;
+    `redundant` the influence of each row on the redundancy of each unit with all of its layer.
     """
 
     links: Sequence[Links]

@@ -34,11 +34,8 @@ SMALLEST = 1e-9
 """Deviation of the influence, in nats, below which it is rounding."""
 
 Activations = Sequence[Float[np.ndarray, "row _"]]
-
 Units = Int[np.ndarray, " unit"]
-
 Weight = Float[np.ndarray, "unit other label"]
-
 WeightedSum = Float[np.ndarray, "unit label row"]
 
 
@@ -58,11 +55,7 @@ class RowInfluence(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class BinnedInfluence:
-    """By pointwise information from tables of counts (`pointwise`), whatever the dependence.
-
-    Attributes:
-        bins: For each layer, the bin of each value.
-    """
+    """By pointwise information from tables of counts (`pointwise`), whatever the dependence."""
 
     bins: tuple[UInt8[np.ndarray, "_ row"], ...]
 
@@ -142,10 +135,8 @@ def _scale(
 
 @compiled
 def _add_influence(own, others, weight, sums):  # type: ignore[no-untyped-def]
-    """Add, for each label, the weighed pointwise information of one column with others.
-
-    A matrix product would do, but such a thin one is slower than the loop.
-    """
+    """Add, for each label, the weighed pointwise information of one column with others."""
+    # A matrix product would do, but such a thin one is slower than the loop.
     influence = np.empty(own.size)
     for other in range(len(others)):
         if weight[other].any():
@@ -158,10 +149,8 @@ def _add_influence(own, others, weight, sums):  # type: ignore[no-untyped-def]
 
 @inlined
 def _influence(x, y, influence):  # type: ignore[no-untyped-def]
-    """Pointwise information of two columns of bins at each row, scaled to mean 0 and variance 1.
-
-    The formula is that of `nif.measures.association.pointwise`; 0 where a side is constant.
-    """
+    """Pointwise information of two columns of bins at each row (see `pointwise`), with mean 0 and variance 1;
+    0 where a side is constant."""
     counts, of_x, of_y = np.zeros((BINS, BINS)), np.zeros(BINS), np.zeros(BINS)
     for row in range(x.size):
         counts[x[row], y[row]] += 1

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -31,6 +32,9 @@ from nif.estimators.neural.cross_fitting import Folds
 from nif.estimators.neural.training import Samples, Schedule, shifts_of, train
 from nif.estimators.ranks import normal_scores
 from nif.measures.association.decomposition import beta_for, redundancy_weights
+
+if TYPE_CHECKING:
+    from nif.measures.association.association import Association
 
 LIMIT = 5.0
 """Bound c of a critic's score under the printed objective."""
@@ -65,20 +69,15 @@ class SharedMine:
         self,
         layer: Float[np.ndarray, "sample unit"],
         units: Float[np.ndarray, "sample target"],
+        options: Association,
         *,
-        beta: float | None,
-        relevance: str,
-        order: str,
-        critic: str,
         seed: int = 0,
         advance: Advance = ignore,
     ) -> tuple[Links, int]:
-        """Links of one layer to the units of another, as of layers 0 and 1, and how many did not converge.
-
-        The options are those of `nif.Association`.
-        """
-        terms = _Terms(_centred_scores(layer), _centred_scores(units), beta, relevance, order, critic)
-        size = max(1, WORKING_SET // (terms.numbers_per_link * self.folds))
+        """Links of one layer to the units of another, as of layers 0 and 1, and how many did not converge."""
+        terms = _Terms(_centred_scores(layer), _centred_scores(units), options)
+        numbers_per_link = len(layer) * terms.count * terms.width
+        size = max(1, WORKING_SET // (numbers_per_link * self.folds))
         pairs = np.indices((layer.shape[1], units.shape[1])).reshape(2, -1).T
         parts = []
         for start in range(0, len(pairs), size):
@@ -138,10 +137,7 @@ class _Terms:
 
     layer: Float[np.ndarray, "sample unit"]
     units: Float[np.ndarray, "sample target"]
-    beta: float | None
-    relevance: str
-    order: str
-    critic: str
+    options: Association
 
     @property
     def width(self) -> int:
@@ -152,24 +148,20 @@ class _Terms:
         return 1 + self.width
 
     @property
-    def numbers_per_link(self) -> int:
-        return self.layer.shape[0] * self.count * self.width
-
-    @property
     def penalty(self) -> float:
         """The factor of a redundancy bound in a link: beta times its weight."""
-        return beta_for(self.beta, self.width) * (1.0 if self.order == "index" else 0.5)
+        return beta_for(self.options.beta, self.width) * (1.0 if self.options.order == "index" else 0.5)
 
     def samples(self, pairs: np.ndarray, device: str) -> Samples:
         """The terms of some links side by side."""
         rows = len(self.layer)
         x = np.zeros((len(pairs), rows, self.count, self.width), dtype=np.float32)
         y = np.zeros((len(pairs), rows, self.count), dtype=np.float32)
-        counted = redundancy_weights(self.order, self.width) > 0
+        counted = redundancy_weights(self.options.order, self.width) > 0
         for link, (i, k) in enumerate(pairs):
             alone = np.zeros_like(self.layer)
             alone[:, i] = self.layer[:, i]
-            x[link, :, 0] = self.layer if self.relevance == "layer" else alone
+            x[link, :, 0] = self.layer if self.options.relevance == "layer" else alone
             x[link, :, 1:] = alone[:, None] * counted[i, :, None]
             y[link, :, 0] = self.units[:, k]
             y[link, :, 1:] = self.layer * counted[i]
@@ -179,7 +171,7 @@ class _Terms:
         """Critics that start at the Gaussian log density ratio of the relevance."""
         relevance = fit.x[..., : self.width], fit.y[..., :1]
         start = gaussian_critics(*relevance, hidden, generator)
-        kind = BoundedTermCritics if self.critic == "joint" else TermCritics
+        kind = BoundedTermCritics if self.options.critic == "joint" else TermCritics
         return kind(*start.parameters)
 
     @property
@@ -187,8 +179,8 @@ class _Terms:
         """The bound that a critic ascends."""
 
         def total(joint: Tensor, product: Tensor) -> Tensor:
-            bounds = self._bounds(joint, product)
-            sign = -self.penalty if self.critic == "joint" else 1.0
+            bounds = donsker_varadhan(*self._by_term(joint, product)).view(-1, self.count)
+            sign = -self.penalty if self.options.critic == "joint" else 1.0
             return bounds[:, 0] + sign * bounds[:, 1:].sum(dim=1)
 
         return Bound(lambda joint, product, _: total(joint, product), total, influence_of_ratio)
@@ -198,9 +190,6 @@ class _Terms:
         rows = joint.shape[1] // self.count
         shifted = product.view(len(product), -1, self.count, rows).transpose(1, 2)
         return joint.reshape(-1, rows), shifted.flatten(0, 1)
-
-    def _bounds(self, joint: Tensor, product: Tensor) -> Float[Tensor, "pair term"]:
-        return donsker_varadhan(*self._by_term(joint, product)).view(-1, self.count)
 
     def summary(
         self, joint: Tensor, product: Tensor, shifts: Tensor, folds: int, converged: Tensor

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from nif.core.types import Links
-from nif.estimators.estimate import Estimate, Outcome
+from nif.core.types import LINK_ARRAYS, UNCONNECTED, Links
+from nif.estimators.estimate import Estimate
 from nif.estimators.pairs import PairwiseRunner
 from nif.measures.association.channel import channel_information
 from nif.measures.association.decomposition import links, redundancy
@@ -18,7 +19,7 @@ from nif.network.recording import Recording
 
 Activations = tuple[Float[np.ndarray, "sample _"], ...]
 
-Joined = Bool[np.ndarray, "source target"] | None
+Connected = Bool[np.ndarray, "source target"] | None
 """Which units of two layers a path joins; None where all are."""
 
 Within = Callable[[int], Estimate]
@@ -68,14 +69,9 @@ class NetworkLinks:
 def links_of(
     architecture: Architecture, within: Within, between: Between, *, beta: float | None, order: str
 ) -> NetworkLinks:
-    """Links of a network, each from relevance and redundancy (eq. 2).
+    """Links of a network, each from relevance and redundancy (eq. 2); see `nif.Association` for the options.
 
-    Args:
-        architecture: The layers and how they connect.
-        within: Called once for each layer that feeds another.
-        between: Called for each connection.
-        beta: Factor of redundancy; see `nif.Association`.
-        order: In which redundancy is counted; see `nif.Association`.
+    `within` is called once for each layer that feeds another, `between` for each connection.
     """
     of_layer: dict[int, Estimate] = {}
     errors: dict[tuple[int, int], np.ndarray] = {}
@@ -83,63 +79,45 @@ def links_of(
     for source, target in architecture.connections:
         if source not in of_layer:
             of_layer[source] = within(source)
-            not_converged += _not_converged(of_layer[source]) // 2
-        relevance, joined = between(source, target), architecture.connected_between(source, target)
-        shared = redundancy(of_layer[source], order, joined)
-        weights.append(links(relevance, shared, source, target, beta=beta, joined=joined))
+            not_converged += of_layer[source].not_converged // 2
+        relevance, connected = between(source, target), architecture.connected_between(source, target)
+        shared = redundancy(of_layer[source], order, connected)
+        weights.append(links(relevance, shared, source, target, beta=beta, connected=connected))
         errors[source, target] = relevance.stderr
-        not_converged += _not_converged(relevance)
+        not_converged += relevance.not_converged
     of_pairs = {layer: estimate.stderr for layer, estimate in of_layer.items()}
     return NetworkLinks(tuple(weights), not_converged, of_pairs, errors)
 
 
-def _not_converged(estimate: Estimate) -> int:
-    return int((estimate.outcome == Outcome.NOT_CONVERGED).sum())
-
-
-def without_information(links: Links, constant: Sequence[Bool[np.ndarray, " _"]], joined: Joined) -> Links:
+def without_information(
+    links: Links, constant: Sequence[Bool[np.ndarray, " _"]], connected: Connected
+) -> Links:
     """The links with 0 nats where a side is constant or no path joins the units.
 
     A constant unit has no information, even where relevance is that of its whole layer.
     """
     nothing = constant[links.source][:, None] | constant[links.target][None, :]
-    if joined is not None:
-        nothing |= ~joined
-    return replace(
-        links,
-        nats=np.where(nothing, 0.0, links.nats),
-        stderr=np.where(nothing, 0.0, links.stderr),
-        p_value=np.where(nothing, 1.0, links.p_value),
-        relevance=np.where(nothing, 0.0, links.relevance),
-        connected=joined,
-    )
+    if connected is not None:
+        nothing |= ~connected
+    values: dict[str, Any] = {
+        name: np.where(nothing, UNCONNECTED[name], links.dense(name)) for name in LINK_ARRAYS
+    }
+    return replace(links, **values, connected=connected)
 
 
-def units_apart(recording: Recording, observed: Activations, pairs: PairwiseRunner) -> Between:
-    """Relevance :math:`I(X_i; Q_k)` of every unit by itself."""
-
-    def between(source: int, target: int) -> Estimate:
-        joined = recording.connected_between(source, target)
-        return pairs.between(observed[source], observed[target], joined)
-
-    return between
-
-
-def whole_layers(recording: Recording, observed: Activations, noise: float, pairs: PairwiseRunner) -> Between:
+def of_whole_layer(
+    recording: Recording, observed: Activations, source: int, target: int, noise: float, pairs: PairwiseRunner
+) -> Estimate:
     """Relevance :math:`I(X; Q_k)` of the whole source layer, the same for each of its units.
 
     It is computed through the channel if the layer alone determines :math:`Q_k`, and estimated otherwise.
     """
-
-    def between(source: int, target: int) -> Estimate:
-        layer = recording.activations[source]
-        if [first for first, second in recording.connections if second == target] == [source]:
-            relevance = channel_information(recording.activations[target], noise)
-            pairs.advance(len(relevance.nats))
-        else:
-            units = observed[target].T[:, :, None]
-            whole = np.broadcast_to(layer, (len(units), *layer.shape))
-            relevance = pairs.estimator.estimate(whole, units, seed=pairs.seed, advance=pairs.advance)
-        return relevance.map(lambda values: np.tile(values, (layer.shape[1], 1)))
-
-    return between
+    layer = recording.activations[source]
+    if [first for first, second in recording.connections if second == target] == [source]:
+        relevance = channel_information(recording.activations[target], noise)
+        pairs.advance(len(relevance.nats))
+    else:
+        units = observed[target].T[:, :, None]
+        whole = np.broadcast_to(layer, (len(units), *layer.shape))
+        relevance = pairs.estimator.estimate(whole, units, seed=pairs.seed, advance=pairs.advance)
+    return relevance.map(lambda values: np.tile(values, (layer.shape[1], 1)))

@@ -17,23 +17,16 @@ from nif.core.errors import InputError
 from nif.core.types import Advance
 from nif.data.rows import Rows
 from nif.estimators.pairs import Resources
-from nif.measures.currents.backgrounds import Backgrounds, explained_rows, similar_backgrounds
-from nif.measures.currents.information import (
-    Decided,
-    decided_by,
-    exact_information,
-    information,
-    own_log_likelihood,
-)
+from nif.measures.currents.information import Decided, decided_by
 from nif.measures.currents.links import measured_links
 from nif.measures.currents.path_integral import (
-    GROUPS,
     LARGEST_TAPE,
     MOST_PAIRS,
     PathIntegral,
     Sums,
     blocks,
 )
+from nif.measures.currents.sample import Sample
 from nif.measures.measure import Measured
 from nif.network.decision import Decision
 from nif.network.forward import BATCH
@@ -45,9 +38,6 @@ DECISIONS = ("softmax", "probabilities", "bernoulli", "value", "labels")
 
 POOL = 10_000
 """Rows of data that are read; of more, these are drawn at random."""
-
-LARGEST_MISS = 0.01
-"""Part of the closed form that the total may differ by before backgrounds are added."""
 
 LARGEST_CHANGE = 0.01
 """Part of the total that the current of a unit may change by when the steps are doubled."""
@@ -154,7 +144,7 @@ class Currents:
                 )
             outputs = _outputs(call, plan.places[-1], inputs)
             decided = self._decided(decision, outputs, rows)
-            sample = _Sample.of(decided, outputs, self, generator)
+            sample = Sample.of(decided, outputs, self.rows, self.backgrounds, generator)
             path = PathIntegral(
                 call,
                 plan.places,
@@ -187,7 +177,7 @@ class Currents:
             raise InputError("decision='labels' needs labels; pass data that yield (inputs, labels).")
         return decided_by(decision, outputs, self.decision, self.noise, rows.labels)
 
-    def _with_steps(self, path: PathIntegral, sample: _Sample, most_pairs: int) -> tuple[PathIntegral, float]:
+    def _with_steps(self, path: PathIntegral, sample: Sample, most_pairs: int) -> tuple[PathIntegral, float]:
         """The path with its number of steps, and the largest change of a unit when they were doubled."""
         if not isinstance(self.steps, str):
             return replace(path, steps=int(self.steps)), float("nan")
@@ -212,82 +202,6 @@ class Currents:
         return replace(path, steps=MOST_STEPS), change
 
 
-@dataclass(frozen=True, eq=False)
-class _Sample:
-    """Explained rows, their backgrounds, and the groups that are left out for the errors."""
-
-    rows: np.ndarray
-    weights: np.ndarray
-    backgrounds: Backgrounds
-    groups: np.ndarray
-    exact: float
-
-    @classmethod
-    def of(cls, decided: Decided, outputs: Tensor, options: Currents, generator: np.random.Generator) -> _Sample:
-        """Draw them; where the total misses the closed form, with more backgrounds."""
-        known = _roughly_known(decided, outputs, generator)
-        rows, weights = explained_rows(known, options.rows, generator)
-        groups = generator.permutation(len(outputs)) % GROUPS
-        index = torch.from_numpy(rows).to(outputs.device)
-        exact = float(weights @ exact_information(decided, index, outputs).double().numpy(force=True))
-        count = options.backgrounds
-        while True:
-            backgrounds = similar_backgrounds(decided, outputs, rows, count, generator)
-            total = _total(decided, outputs, rows, weights, backgrounds)
-            if abs(total - exact) <= LARGEST_MISS * abs(exact) or count >= len(outputs) - 1 or abs(exact) < 1e-9:
-                break
-            count *= 2
-        if count > options.backgrounds:
-            warnings.warn(
-                f"{options.backgrounds} backgrounds miss the total of {exact:.3g} nats; "
-                f"{min(count, len(outputs) - 1)} are used.",
-                stacklevel=2,
-            )
-        return cls(rows, weights, backgrounds, groups, exact)
-
-    def pilot(self, rows: int, backgrounds: int) -> _Sample:
-        """A part of it, on which the number of steps is chosen."""
-        chosen = np.linspace(0, len(self.rows) - 1, min(rows, len(self.rows))).astype(np.int64)
-        count = self.backgrounds.index.shape[1]
-        some = np.linspace(0, count - 1, min(backgrounds, count)).astype(np.int64)
-        log_weights = self.backgrounds.log_weights[np.ix_(chosen, some)]
-        part = Backgrounds(self.backgrounds.index[np.ix_(chosen, some)], log_weights, self.backgrounds.own)
-        weights = self.weights[chosen] / self.weights[chosen].sum()
-        return _Sample(self.rows[chosen], weights, part, self.groups, self.exact)
-
-
-ROUGH_POOL = 1000
-"""Rows against which the information of all rows is computed to draw those to explain."""
-
-
-def _roughly_known(decided: Decided, outputs: Tensor, generator: np.random.Generator) -> Float[np.ndarray, " pool"]:
-    from nif.measures.currents.information import mean_log_likelihood
-
-    some = np.sort(generator.permutation(len(outputs))[:ROUGH_POOL])
-    pool = outputs[torch.from_numpy(some).to(outputs.device)]
-    parts = []
-    for first in range(0, len(outputs), BATCH):
-        part = outputs[first : first + BATCH]
-        outcomes = decided.outcomes(part, torch.arange(first, first + len(part)))
-        rise = own_log_likelihood(outcomes, part) - mean_log_likelihood(decided, part, pool)
-        parts.append(torch.where(outcomes.weight > 0, outcomes.weight * rise, 0.0).sum(1))
-    return torch.cat(parts).double().numpy(force=True)
-
-
-def _total(
-    decided: Decided, outputs: Tensor, rows: np.ndarray, weights: np.ndarray, backgrounds: Backgrounds
-) -> float:
-    """The total of the currents from these backgrounds: the rise of v from its beginning to its end."""
-    index = torch.from_numpy(rows).to(outputs.device)
-    outcomes = decided.outcomes(outputs[index], index)
-    own = own_log_likelihood(outcomes, outputs[index])
-    there = outputs[torch.from_numpy(backgrounds.index).to(outputs.device)]
-    log_weights = torch.from_numpy(backgrounds.log_weights).to(outputs)
-    start = information(outcomes, there, log_weights, own + float(np.log(backgrounds.own)))
-    rise = torch.where(outcomes.weight > 0, outcomes.weight * (own - start), 0.0).sum(1)
-    return float(weights @ rise.double().numpy(force=True))
-
-
 def _outputs(call: Any, place: Place, inputs: tuple[Tensor, ...]) -> Float[Tensor, "pool output"]:
     parts = []
     for first in range(0, len(inputs[0]), BATCH):
@@ -299,7 +213,7 @@ def _outputs(call: Any, place: Place, inputs: tuple[Tensor, ...]) -> Float[Tenso
     return outputs
 
 
-def _pairs_a_block(path: PathIntegral, sample: _Sample) -> int:
+def _pairs_a_block(path: PathIntegral, sample: Sample) -> int:
     """Pairs whose tape is not too large."""
     pilot = sample.pilot(1, 2)
     block = next(blocks(pilot.rows, pilot.weights, pilot.backgrounds, pilot.groups, 2))

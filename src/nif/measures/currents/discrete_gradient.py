@@ -16,30 +16,12 @@ from nif.measures.currents.selections import SELECTIONS
 from nif.measures.currents.tape import Tape
 
 LINEAR = frozenset(
-    """
-    _adaptive_avg_pool2d _adaptive_avg_pool3d _fft_c2c _fft_c2r _fft_r2c _reshape_alias _to_copy
-    _unsafe_view adaptive_avg_pool1d adaptive_avg_pool2d add alias as_strided as_strided_scatter avg_pool1d
-    avg_pool2d avg_pool3d cat chunk clone col2im constant_pad_nd contiguous copy cumsum detach diagonal
-    diagonal_scatter expand flip im2col imag index_select lift_fresh masked_fill mean movedim
-    native_dropout neg permute pixel_shuffle pixel_unshuffle real reflection_pad1d reflection_pad2d
-    reflection_pad3d repeat replication_pad1d replication_pad2d replication_pad3d reshape roll rsub select
-    select_backward select_scatter slice slice_backward slice_scatter split split_with_sizes squeeze stack
-    sub sum t transpose tril triu unbind unfold unsafe_split unsafe_split_with_sizes unsqueeze
-    upsample_bicubic2d upsample_bilinear2d upsample_linear1d upsample_nearest1d upsample_nearest2d
-    upsample_nearest3d upsample_trilinear3d view view_as_complex view_as_real zero fill index index_put
-    index_add scatter_add scatter embedding_bag channel_shuffle native_channel_shuffle
-    """.split()
+    ["_adaptive_avg_pool2d", "_adaptive_avg_pool3d", "_fft_c2c", "_fft_c2r", "_fft_r2c", "_reshape_alias", "_to_copy", "_unsafe_view", "adaptive_avg_pool1d", "adaptive_avg_pool2d", "add", "alias", "as_strided", "as_strided_scatter", "avg_pool1d", "avg_pool2d", "avg_pool3d", "cat", "chunk", "clone", "col2im", "constant_pad_nd", "contiguous", "copy", "cumsum", "detach", "diagonal", "diagonal_scatter", "expand", "flip", "im2col", "imag", "index_select", "lift_fresh", "masked_fill", "mean", "movedim", "native_dropout", "neg", "permute", "pixel_shuffle", "pixel_unshuffle", "real", "reflection_pad1d", "reflection_pad2d", "reflection_pad3d", "repeat", "replication_pad1d", "replication_pad2d", "replication_pad3d", "reshape", "roll", "rsub", "select", "select_backward", "select_scatter", "slice", "slice_backward", "slice_scatter", "split", "split_with_sizes", "squeeze", "stack", "sub", "sum", "t", "transpose", "tril", "triu", "unbind", "unfold", "unsafe_split", "unsafe_split_with_sizes", "unsqueeze", "upsample_bicubic2d", "upsample_bilinear2d", "upsample_linear1d", "upsample_nearest1d", "upsample_nearest2d", "upsample_nearest3d", "upsample_trilinear3d", "view", "view_as_complex", "view_as_real", "zero", "fill", "index", "index_put", "index_add", "scatter_add", "scatter", "embedding_bag", "channel_shuffle", "native_channel_shuffle"]
 )
 """Linear in all that moves, for fixed choices: a step passes as a value does."""
 
 ELEMENTWISE = frozenset(
-    """
-    _prelu_kernel abs acos acosh asin asinh atan atan2 atanh celu clamp clamp_max clamp_min cos cosh elu
-    erf erfc erfinv exp exp2 expm1 frac gelu hardshrink hardsigmoid hardswish hardtanh leaky_relu lgamma
-    log log10 log1p log2 log_sigmoid_forward logaddexp logaddexp2 maximum minimum mish nan_to_num pow
-    reciprocal relu relu6 rrelu_with_noise rsqrt selu sgn sigmoid sign silu sin sinh softplus softshrink
-    sqrt square tan tanh threshold where xlogy
-    """.split()
+    ["_prelu_kernel", "abs", "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "celu", "clamp", "clamp_max", "clamp_min", "cos", "cosh", "elu", "erf", "erfc", "erfinv", "exp", "exp2", "expm1", "frac", "gelu", "hardshrink", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "lgamma", "log", "log10", "log1p", "log2", "log_sigmoid_forward", "logaddexp", "logaddexp2", "maximum", "minimum", "mish", "nan_to_num", "pow", "reciprocal", "relu", "relu6", "rrelu_with_noise", "rsqrt", "selu", "sgn", "sigmoid", "sign", "silu", "sin", "sinh", "softplus", "softshrink", "sqrt", "square", "tan", "tanh", "threshold", "where", "xlogy"]
 )
 """Every number by itself: the slope of the secant."""
 
@@ -64,7 +46,9 @@ def discrete_gradient(ends: Ends, given: Sequence[Tensor | None], general: Count
     """
     operation = ends.operation
     only_first = given[0] is not None and all(slope is None for slope in given[1:])
-    rule = PRODUCTS.get(operation.kind) or NORMALIZATIONS.get(operation.kind) or SELECTIONS.get(operation.kind)
+    rule = (
+        PRODUCTS.get(operation.kind) or NORMALIZATIONS.get(operation.kind) or SELECTIONS.get(operation.kind)
+    )
     if rule is not None and only_first and given[0] is not None and operation.like(ends.last):
         slopes = rule(ends, given[0])
         if slopes is not None:
@@ -153,9 +137,7 @@ def _with_rest(gradients: Slopes, steps: Slopes, rest: Tensor, size: Tensor) -> 
     return corrected
 
 
-def _mean_gradient(
-    ends: Ends, given: Sequence[Tensor | None], values: dict[int, Sequence[Tensor]]
-) -> Slopes:
+def _mean_gradient(ends: Ends, given: Sequence[Tensor | None], values: dict[int, Sequence[Tensor]]) -> Slopes:
     """The mean over Gauss points between the ends, every source in a straight line."""
     slopes: Slopes = {}
     points, weights = np.polynomial.legendre.leggauss(GAUSS_POINTS)
@@ -201,12 +183,22 @@ def values_read_by_rules(tape: Tape) -> set[int]:
     return kept | set(tape.outputs)
 
 
-_RESULTS_UNREAD = frozenset("mul div mm bmm addmm baddbmm convolution native_layer_norm native_group_norm".split())
+_RESULTS_UNREAD = frozenset(
+    ["mul", "div", "mm", "bmm", "addmm", "baddbmm", "convolution", "native_layer_norm", "native_group_norm"]
+)
 
 
 def _reads_nothing(kind: str, args: Sequence[object]) -> bool:
     if kind in LINEAR:
         # With indices that may depend on the data, the general rule may be needed.
-        return kind not in ("index", "index_put", "masked_fill", "index_select", "scatter", "scatter_add", "index_add")
+        return kind not in (
+            "index",
+            "index_put",
+            "masked_fill",
+            "index_select",
+            "scatter",
+            "scatter_add",
+            "index_add",
+        )
     own_statistics = kind == "native_batch_norm" and not args[5]
     return own_statistics or kind == "_native_batch_norm_legit_no_training"

@@ -36,7 +36,9 @@ class Jackknife:
     scales: dict[int, float]
 
     @classmethod
-    def of(cls, totals: dict[int, float], pairs: GroupedSum, row_share: Float[np.ndarray, " group"]) -> Jackknife:
+    def of(
+        cls, totals: dict[int, float], pairs: GroupedSum, row_share: Float[np.ndarray, " group"]
+    ) -> Jackknife:
         """From totals without each group, and the sums of the totals of pairs."""
         scales = {}
         for group, total in totals.items():
@@ -102,7 +104,9 @@ def totals_without(
     """The total without each group of rows, in closed form."""
     index = torch.from_numpy(rows).to(outputs.device)
     sizes = np.bincount(groups, minlength=GROUPS)
-    present = [group for group in range(GROUPS) if 0 < sizes[group] < len(groups) and (groups[rows] != group).any()]
+    present = [
+        group for group in range(GROUPS) if 0 < sizes[group] < len(groups) and (groups[rows] != group).any()
+    ]
     totals = dict.fromkeys(present, 0.0)
     outcomes = decided.outcomes(outputs[index[:1]], index[:1])
     step = max(1, CHUNK // (len(outputs) * outcomes.weight.shape[1]))

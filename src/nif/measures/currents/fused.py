@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor
 
-COMPOSITE = frozenset("linear matmul chunk narrow flatten rms_norm".split())
+COMPOSITE = frozenset(["linear", "matmul", "chunk", "narrow", "flatten", "rms_norm"])
 """Operators that torch itself writes as others, and that some devices see whole."""
 
 

@@ -210,7 +210,9 @@ def mean_log_likelihood(
     return torch.cat(parts)
 
 
-def own_log_likelihood(outcomes: Outcomes, outputs: Float[Tensor, "row output"]) -> Float[Tensor, "row outcome"]:
+def own_log_likelihood(
+    outcomes: Outcomes, outputs: Float[Tensor, "row output"]
+) -> Float[Tensor, "row outcome"]:
     """The log-likelihood of each outcome at its own row."""
     return outcomes.log_likelihood(outputs[:, None])[:, 0]
 

@@ -14,6 +14,7 @@ from nif.data.groups import Groups
 from nif.data.rows import Rows
 from nif.measures.currents.errors import Jackknife, spread, totals_without
 from nif.measures.currents.path_integral import GROUPS, GroupedSum, PathIntegral, Sums
+from nif.measures.currents.sample import Sample
 from nif.measures.measure import Measured
 from nif.network.network import Network
 
@@ -47,7 +48,7 @@ class _Sizes:
 
 
 def measured_links(
-    network: Network, rows: Rows, path: PathIntegral, sample: Any, sums: Sums, options: Mapping[str, Any]
+    network: Network, rows: Rows, path: PathIntegral, sample: Sample, sums: Sums, options: Mapping[str, Any]
 ) -> Measured:
     """The result of a measurement."""
     architecture = network.architecture(rows)
@@ -60,7 +61,9 @@ def measured_links(
     pairs = of_layer[len(layers) - 1].map(lambda units: units.sum())
     jackknife = Jackknife.of(totals, pairs, row_share)
     units = tuple(
-        _unit_currents(of_layer[layer], sizes.rows(layer, np.concatenate(sums.units[layer])), sample, jackknife)
+        _unit_currents(
+            of_layer[layer], sizes.rows(layer, np.concatenate(sums.units[layer])), sample, jackknife
+        )
         for layer in range(len(layers))
     )
     links, mixed = [], []
@@ -109,13 +112,16 @@ def _added(parts: list[GroupedSum]) -> GroupedSum:
     for part in parts[1:]:
         whole = GroupedSum(
             whole.total + part.total,
-            {g: whole.involving.get(g, 0.0) + part.involving.get(g, 0.0) for g in whole.involving | part.involving},
+            {
+                g: whole.involving.get(g, 0.0) + part.involving.get(g, 0.0)
+                for g in whole.involving | part.involving
+            },
         )
     return whole
 
 
 def _unit_currents(
-    sums: GroupedSum, by_row: Float[np.ndarray, "row unit"], sample: Any, jackknife: Jackknife
+    sums: GroupedSum, by_row: Float[np.ndarray, "row unit"], sample: Sample, jackknife: Jackknife
 ) -> UnitCurrents:
     groups = sample.groups[sample.rows]
     order = np.argsort(groups, kind="stable")  # the order of the blocks

@@ -60,7 +60,9 @@ def softmax(ends: Ends, slope: Tensor) -> Slopes:
     means = logarithmic_mean(p0, p1, log1 - log0)
     weighted = slope * means
     tiny = torch.finfo(means.dtype).tiny
-    return {source.index: weighted - means * (weighted.sum(axis, True) / means.sum(axis, True).clamp_min(tiny))}
+    return {
+        source.index: weighted - means * (weighted.sum(axis, True) / means.sum(axis, True).clamp_min(tiny))
+    }
 
 
 def logsumexp(ends: Ends, slope: Tensor) -> Slopes:

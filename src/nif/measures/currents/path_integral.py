@@ -119,7 +119,9 @@ class GroupedSum:
 
     def map(self, function: Callable[[np.ndarray], np.ndarray]) -> GroupedSum:
         """A linear function of every sum."""
-        return GroupedSum(function(np.asarray(self.total)), {g: function(p) for g, p in self.involving.items()})
+        return GroupedSum(
+            function(np.asarray(self.total)), {g: function(p) for g, p in self.involving.items()}
+        )
 
 
 @dataclass(eq=False)
@@ -296,7 +298,9 @@ class _BlockSums:
             parts.append(torch.cat([step.flatten(1) for step in steps], dim=1))
         current = torch.stack(parts, dim=2)
         by_group = [current[a:b].sum(0) for a, b in zip(self.bounds, self.bounds[1:], strict=False)]
-        self.classes = [x + y for x, y in zip(self.classes, by_group, strict=True)] if self.classes else by_group
+        self.classes = (
+            [x + y for x, y in zip(self.classes, by_group, strict=True)] if self.classes else by_group
+        )
 
     def finish(self, sums: Sums) -> None:
         """Add the sums of the block to those of all."""
@@ -336,5 +340,3 @@ def _between(start: Tensor, end: Tensor, share: float) -> Tensor:
     if share in (0.0, 1.0):
         return (end if share else start).clone()
     return start + share * (end - start)
-
-

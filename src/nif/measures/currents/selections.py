@@ -40,7 +40,9 @@ def with_indices(ends: Ends, slope: Tensor) -> Slopes | None:
     before, after = ends.both(source)
     first, last = ends.values(ends.operation.written[1])
     place = 2 if ends.operation.kind in ("topk", "kthvalue") else 1
-    given = [argument for argument in ends.operation.args[place : place + 1] if not isinstance(argument, bool)]
+    given = [
+        argument for argument in ends.operation.args[place : place + 1] if not isinstance(argument, bool)
+    ]
     axis = ends.operation.kwargs.get("dim", given[0] if given else -1)
     if first.dim() < before.dim():
         first, last, slope = (values.unsqueeze(axis) for values in (first, last, slope))

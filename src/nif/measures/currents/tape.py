@@ -23,7 +23,9 @@ from nif.network.tracing import unfused
 
 aten = torch.ops.aten
 
-WRITES_NO_VALUE = frozenset("transpose_ t_ squeeze_ unsqueeze_ swapaxes_ detach_ as_strided_ swapdims_".split())
+WRITES_NO_VALUE = frozenset(
+    ["transpose_", "t_", "squeeze_", "unsqueeze_", "swapaxes_", "detach_", "as_strided_", "swapdims_"]
+)
 """Operations in place that change a shape and no value."""
 
 
@@ -61,7 +63,8 @@ class Operation:
     def again(self, value_of: Callable[[int], Any]) -> list[Any]:
         """Its results for other values of what it read."""
         args, kwargs = tree_map(
-            lambda leaf: value_of(leaf.index) if isinstance(leaf, Value) else leaf, (self.args, dict(self.kwargs))
+            lambda leaf: value_of(leaf.index) if isinstance(leaf, Value) else leaf,
+            (self.args, dict(self.kwargs)),
         )
         if self.in_place:
             args = (args[0].clone(), *args[1:])
@@ -223,10 +226,14 @@ class _Recorder(TorchDispatchMode):
                 if index is not None:
                     value = tape.values[index]
                     floats = value.is_floating_point() or value.is_complex()
-                    (tape.moving if floats and not tape.moving.isdisjoint(read) else tape.dependent).add(index)
+                    (tape.moving if floats and not tape.moving.isdisjoint(read) else tape.dependent).add(
+                        index
+                    )
         name = function.overloadpacket.__name__
         kind = name.rstrip("_") if in_place else name
-        tape.operations.append(Operation(function, kind, tuple(args), kwargs, read, written, several, in_place))
+        tape.operations.append(
+            Operation(function, kind, tuple(args), kwargs, read, written, several, in_place)
+        )
 
     def _numbered(self, leaf: Any) -> Any:
         """The number of a tensor; one whose memory was written through another view is read anew."""
@@ -292,7 +299,12 @@ class _Recorder(TorchDispatchMode):
 
 def _writes_first(function: Any, args: Any) -> bool:
     first = function._schema.arguments[0]
-    return bool(args) and isinstance(args[0], Tensor) and first.alias_info is not None and first.alias_info.is_write
+    return (
+        bool(args)
+        and isinstance(args[0], Tensor)
+        and first.alias_info is not None
+        and first.alias_info.is_write
+    )
 
 
 @contextmanager

@@ -65,7 +65,12 @@ class Walk:
                 continue
             for ahead in {ahead for one in given if one for ahead in one}:
                 some = [one.get(ahead) if one else None for one in given]
-                if self.collect and self.structure and position in self.structure.weighted and some[0] is not None:
+                if (
+                    self.collect
+                    and self.structure
+                    and position in self.structure.weighted
+                    and some[0] is not None
+                ):
                     self.collect(position, ahead, some[0], ends)
                 for index, slope in discrete_gradient(ends, some, self.general).items():
                     here = slopes[index]

@@ -93,9 +93,7 @@ def by_channel(ends: Ends, weighted: Weighted, products: Tensor) -> Tensor:
     return whole
 
 
-def by_position(
-    ends: Ends, weighted: Weighted, slope: Tensor, bounds: Sequence[int]
-) -> list[Tensor] | None:
+def by_position(ends: Ends, weighted: Weighted, slope: Tensor, bounds: Sequence[int]) -> list[Tensor] | None:
     """The currents ``[feature, target]`` of every number of an input, of which a weight reads many positions.
 
     Returns:
@@ -111,9 +109,7 @@ def by_position(
         return None
     weight = ends.start.value(Value(weighted.weight))
     steps, slopes = (values.reshape(pairs, -1, values.shape[1]) for values in (step, slope))
-    return [
-        (torch.einsum("pti,pto->tio", steps[a:b], slopes[a:b]) * weight).flatten(0, 1) for a, b in slices
-    ]
+    return [(torch.einsum("pti,pto->tio", steps[a:b], slopes[a:b]) * weight).flatten(0, 1) for a, b in slices]
 
 
 def _through_channel(ends: Ends, step: Tensor, slope: Tensor, channel: int) -> Tensor:

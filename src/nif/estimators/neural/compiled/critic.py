@@ -27,12 +27,6 @@ ZERO_BIAS = np.zeros(1024, dtype=np.float32)
 
 
 @compiled
-def weights_count(hidden: int) -> int:
-    """The number of weights of a critic."""
-    return 5 * hidden + hidden * hidden + 4
-
-
-@compiled
 def forward(
     weights: Numbers, hidden: int, x: Numbers, y: Numbers, first: Numbers, second: Numbers, scores: Numbers
 ) -> None:

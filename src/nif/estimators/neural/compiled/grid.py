@@ -16,11 +16,8 @@ from nif.estimators.jit import compiled, inlined
 from nif.estimators.neural.compiled.critic import CHUNK
 
 Numbers = Float32[np.ndarray, " number"]
-
 Bounds = Int64[np.ndarray, " bound"]
-
 Cells = Int64[np.ndarray, " sample"]
-
 NodeWeights = Float64[np.ndarray, " node"]
 
 GOLDEN, PLASTIC = 0.6180339887498949, 0.7548776662466927
@@ -57,7 +54,7 @@ class PairGrid(NamedTuple):
     distinct_pairs: NodeWeights
 
 
-@inlined
+@compiled
 def cell_bounds(ordered: Numbers, most: int) -> Bounds:
     """The starts of the cells of a sorted column, and its end.
 
@@ -100,69 +97,30 @@ def nodes(ordered: Numbers, bounds: Bounds) -> tuple[Numbers, Float64[np.ndarray
     return values, weights
 
 
-@inlined
-def grid(x: Numbers, y: Numbers, x_bounds: Bounds, y_bounds: Bounds) -> tuple[Numbers, Numbers, NodeWeights]:
-    """x, y and weight of every node, y running fastest; the weights sum to 1."""
-    x_values, x_weights = nodes(x, x_bounds)
-    y_values, y_weights = nodes(y, y_bounds)
-    width = len(y_values)
-    count = len(x_values) * width
-    grid_x, grid_y = np.empty(count, dtype=np.float32), np.empty(count, dtype=np.float32)
-    weights = np.empty(count)
-    for node in range(count):
-        g, h = node // width, node % width
-        grid_x[node], grid_y[node] = x_values[g], y_values[h]
-        weights[node] = x_weights[g] * y_weights[h]
-    return grid_x, grid_y, weights
+def pair_grid(x: Numbers, y: Numbers, cells: int) -> PairGrid:
+    r"""Sort the samples of a pair by x, and cut both margins into cells.
 
+    y gets fewer cells than x, so that nodes are not aligned along a diagonal. Without the pairs of x and y of
+    the same sample, of which :math:`n_{gh}` are in a node, its weight is
 
-@inlined
-def cells_in_order(bounds: Bounds) -> Cells:
-    """The cell of every value of a sorted column."""
-    cells = np.empty(bounds[-1], dtype=np.int64)
-    for cell in range(len(bounds) - 1):
-        for i in range(bounds[cell], bounds[cell + 1]):
-            cells[i] = cell
-    return cells
+    .. math:: w_{gh} = \frac{n_g n_h - n_{gh}}{n (n - 1)}.
 
-
-@inlined
-def cells_of(values: Numbers, ordered: Numbers, bounds: Bounds) -> Cells:
-    """The cell of each value, by bisection."""
-    cells = np.empty(len(values), dtype=np.int64)
-    for i in range(len(values)):
-        low, high = 0, len(bounds) - 1
-        while high - low > 1:
-            middle = (low + high) // 2
-            if ordered[bounds[middle]] <= values[i]:
-                low = middle
-            else:
-                high = middle
-        cells[i] = low
-    return cells
-
-
-@inlined
-def weights_of_distinct_pairs(
-    all_pairs: NodeWeights, x_cell: Cells, y_cell: Cells, width: int
-) -> NodeWeights:
-    r"""The weights of the nodes without the pairs of x and y of the same sample.
-
-    .. math:: w_{gh} = \frac{n_g n_h - n_{gh}}{n (n - 1)}
-
-    with :math:`n_{gh}` samples whose x and y are both in the node. Such pairs are not drawn from the product:
-    with them the density ratio could not exceed n, and a bound of 3 nats on 125 samples would be a quarter of
-    a nat too low.
+    Such pairs are not drawn from the product: with them the density ratio could not exceed n, and a bound of
+    3 nats on 125 samples would be a quarter of a nat too low.
     """
-    count = len(x_cell)
-    weights = np.empty(len(all_pairs))
-    for node in range(len(weights)):
-        weights[node] = round(all_pairs[node] * count * count)
-    for i in range(count):
-        weights[x_cell[i] * width + y_cell[i]] -= 1
-    for node in range(len(weights)):
-        weights[node] /= count * (count - 1)
-    return weights
+    order, count = np.argsort(x, kind="stable"), len(x)
+    x, y, y_ordered = x[order], y[order], np.sort(y)
+    x_bounds, y_bounds = cell_bounds(x, cells), cell_bounds(y_ordered, cells - cells // 13)
+    x_cell = np.repeat(np.arange(len(x_bounds) - 1), np.diff(x_bounds))
+    y_cell = np.searchsorted(y_ordered[y_bounds[:-1]], y, side="right") - 1
+    (x_values, x_weights), (y_values, y_weights) = nodes(x, x_bounds), nodes(y_ordered, y_bounds)
+    all_pairs, width = np.outer(x_weights, y_weights).ravel(), len(y_values)
+    same_sample = np.bincount(x_cell * width + y_cell, minlength=len(all_pairs))
+    distinct_pairs = (np.rint(all_pairs * count * count) - same_sample) / (count * (count - 1))
+    return PairGrid(
+        x, y, y_ordered, x_bounds, y_bounds, x_cell, y_cell, np.repeat(x_values, width),
+        np.tile(y_values, len(x_values)), all_pairs, distinct_pairs,
+    )  # fmt: skip
 
 
 @compiled
@@ -209,16 +167,6 @@ def product_level(joint: Numbers, product: Numbers, weights: NodeWeights) -> flo
     for score in joint:
         own += np.exp(score - top) / len(joint)
     return max(log_mean_exp(product, weights), np.log(own) + top - np.log(len(joint)))
-
-
-@compiled
-def pair_grid(x: Numbers, y: Numbers, y_ordered: Numbers, cells: int) -> PairGrid:
-    """Cut both margins; y gets fewer cells than x, so that nodes are not aligned along a diagonal."""
-    x_bounds, y_bounds = cell_bounds(x, cells), cell_bounds(y_ordered, cells - cells // 13)
-    x_cell, y_cell = cells_in_order(x_bounds), cells_of(y, y_ordered, y_bounds)
-    grid_x, grid_y, weights = grid(x, y_ordered, x_bounds, y_bounds)
-    distinct = weights_of_distinct_pairs(weights, x_cell, y_cell, len(y_bounds) - 1)
-    return PairGrid(x, y, y_ordered, x_bounds, y_bounds, x_cell, y_cell, grid_x, grid_y, weights, distinct)
 
 
 class Batch(NamedTuple):
@@ -270,12 +218,7 @@ def importance(samples: PairGrid, scores: Numbers) -> NodeWeights:
 
 @inlined
 def draw_product(
-    batch: Batch,
-    samples: PairGrid,
-    chance: NodeWeights,
-    joint: int,
-    product: int,
-    phase: float,
+    batch: Batch, samples: PairGrid, chance: NodeWeights, joint: int, product: int, phase: float
 ) -> None:
     """Draw nodes systematically by their chance, and from each node one of its x and one of its y.
 

@@ -17,9 +17,7 @@ from numba.extending import intrinsic, models, register_model
 LANES = 32
 """Numbers in one value; the number of hidden units is a multiple of it."""
 
-_FLOAT = ir.FloatType()
-
-VECTOR = ir.VectorType(_FLOAT, LANES)
+VECTOR = ir.VectorType(ir.FloatType(), LANES)
 
 
 class LanesType(types.Type):

@@ -21,22 +21,9 @@ Numbers = Float32[np.ndarray, " number"]
 
 @intrinsic
 def _tile(
-    typing: Any,
-    out: Any,
-    out_at: Any,
-    out_row: Any,
-    start: Any,
-    start_at: Any,
-    start_row: Any,
-    a: Any,
-    a_at: Any,
-    a_row: Any,
-    a_step: Any,
-    b: Any,
-    b_at: Any,
-    b_row: Any,
-    depth: Any,
-) -> Any:
+    typing: Any, out: Any, out_at: Any, out_row: Any, start: Any, start_at: Any, start_row: Any,
+    a: Any, a_at: Any, a_row: Any, a_step: Any, b: Any, b_at: Any, b_row: Any, depth: Any,
+) -> Any:  # fmt: skip
     """8 rows of 32 columns of ``out = start + a @ b``; the sums stay in registers over the whole depth."""
     index = types.intp
     signature = types.void(
