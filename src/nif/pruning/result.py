@@ -130,7 +130,11 @@ def html_table(pruned: Pruned) -> str:
 def _title(pruned: Pruned) -> str:
     zeroed = int((pruned.removed["how"] == "zeroed").sum())
     how = f" ({zeroed:,} of them zeroed)" if zeroed else ""
-    return f"Pruned: {len(pruned.removed):,} units removed{how}, {len(pruned.restored):,} restored"
+    return f"Pruned: {_units(len(pruned.removed))} removed{how}, {len(pruned.restored):,} restored"
+
+
+def _units(number: int) -> str:
+    return f"{number:,} unit{'' if number == 1 else 's'}"
 
 
 def _below(pruned: Pruned) -> list[str]:
@@ -206,7 +210,7 @@ class Pruned:
         how = f" ({zeroed} of them zeroed)" if zeroed else ""
         before, after = self.size_before, self.size_after
         lines = [
-            f"Pruned: {len(self.removed)} units removed{how}, {len(self.restored)} restored",
+            f"Pruned: {_units(len(self.removed))} removed{how}, {len(self.restored)} restored",
             f"  {self.score} {self.score_before:.4g} -> {self.score_after:.4g}",
             f"  parameters {before.parameters:,} -> {after.parameters:,}, "
             f"operations per row {before.flops:,} -> {after.flops:,}",

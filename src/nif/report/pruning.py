@@ -40,14 +40,14 @@ def _size_rows(pruned: Removal) -> list[list[str]]:
     scores = [f"{pruned.score_before:.4g}", f"{pruned.score_after:.4g}", _signed(f"{change:+.2g}")]
     sizes = [
         ("parameters", before.parameters, after.parameters),
-        ("operations a row", before.flops, after.flops),
+        ("operations per row", before.flops, after.flops),
         ("bytes of the file", before.bytes, after.bytes),
     ]
     return [
         [pruned.score, *scores],
         *([name, f"{old:,}", f"{new:,}", _share(old, new)] for name, old, new in sizes),
         [
-            "milliseconds a batch",
+            "milliseconds per batch",
             f"{before.milliseconds:.3g}",
             f"{after.milliseconds:.3g}",
             _share(before.milliseconds, after.milliseconds),
