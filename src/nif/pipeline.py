@@ -149,7 +149,9 @@ def measure(
         began=began.isoformat(timespec="seconds"),
         seconds=time.perf_counter() - start,
     )
-    return Flow(measured.layers, measured.links, measured.constant, measurement, measured.errors, measured.currents)
+    return Flow(
+        measured.layers, measured.links, measured.constant, measurement, measured.errors, measured.currents
+    )
 
 
 def chosen_measure(method: Any) -> Measure:

@@ -15,7 +15,7 @@ from nif.core.errors import InputError
 from nif.core.types import Advance, Links, ignore
 from nif.data.rows import Rows, read
 from nif.estimators.pairs import Resources
-from nif.measures.measure import Composition, Measure, Measured, Total
+from nif.measures.measure import Measure, Measured
 from nif.network.network import Network
 from nif.pipeline import chosen_measure
 
@@ -33,6 +33,10 @@ class Weights:
 
     rows: int | None = 60
 
+    @property
+    def rows_read(self) -> int | None:
+        return self.rows
+
     def work(self, network: Network, rows: Rows) -> float:
         return 1.0
 
@@ -45,14 +49,12 @@ class Weights:
         links = Links(1, 2, nats, np.zeros_like(nats), np.full_like(nats, 0.5), nats)
         advance(1.0)
         constant = tuple(np.zeros(len(layer), dtype=bool) for layer in architecture.layers)
-        total, share = Total(float(nats.sum()), 0.1), Composition.SHARE
         return Measured(
             architecture.layers,
             (links,),
             constant,
             None,
-            total,
-            share,
+            None,
             len(rows),
             options={"rows": self.rows},
         )

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -264,19 +263,6 @@ class SumErrors:
     outflow: Float[np.ndarray, " unit"] | None = None
     layer_inflow: Float[np.ndarray, " layer"] | None = None
     layer_outflow: Float[np.ndarray, " layer"] | None = None
-
-
-class Composition(Enum):
-    """How the links of a path combine.
-
-    Attributes:
-        PRODUCT: The weight of a path is the product of its links (eq. 4).
-        SHARE: The weight of a path is its first link times the share of each further link in the outflow of
-            its unit. The weights of all paths then sum to the total.
-    """
-
-    PRODUCT = "product"
-    SHARE = "share"
 
 
 @dataclass(frozen=True)

@@ -81,12 +81,25 @@ def arrays_of(flow: Flow) -> dict[str, np.ndarray]:
         arrays |= {f"errors/{name}": values for name, values in known if values is not None}
     if flow.currents is not None:
         tables = flow.currents
-        arrays |= {f"currents/{name}": getattr(tables, name) for name in ("attribution", "attribution_stderr")}
+        arrays |= {
+            f"currents/{name}": getattr(tables, name) for name in ("attribution", "attribution_stderr")
+        }
         for index, units in enumerate(tables.units):
             arrays |= {f"currents/{index}/{name}": values for name, values in vars(units).items()}
     if flow.left_out is not None:
         arrays["left_out/p_value"] = flow.left_out.p_value
     return {name: np.ascontiguousarray(values) for name, values in arrays.items()}
+
+
+def same(flow: Flow, other: Flow) -> bool:
+    """The same layers, measurement, and bits in every array."""
+    arrays, others = arrays_of(flow), arrays_of(other)
+    return (
+        (flow.layers, flow.measurement) == (other.layers, other.measurement)
+        and described(flow) == described(other)
+        and arrays.keys() == others.keys()
+        and all(np.array_equal(arrays[name], others[name]) for name in arrays)
+    )
 
 
 def load(path: str | os.PathLike[str]) -> Flow:
@@ -190,7 +203,8 @@ def _currents(
     stored = json.loads(header["currents"])
     names = [field.name for field in fields(UnitCurrents)]
     units = [
-        UnitCurrents(**{name: arrays[f"currents/{index}/{name}"] for name in names}) for index in range(layers)
+        UnitCurrents(**{name: arrays[f"currents/{index}/{name}"] for name in names})
+        for index in range(layers)
     ]
     attribution = arrays["currents/attribution"], arrays["currents/attribution_stderr"]
     total = Total(stored["nats"], stored["stderr"])

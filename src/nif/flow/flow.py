@@ -19,7 +19,7 @@ from nif.flow.communities import Communities
 from nif.flow.measurement import Measurement
 from nif.flow.neurons import ALPHA, Neurons
 from nif.flow.strongest import LeftOut
-from nif.flow.unit_names import Named, place_of
+from nif.flow.unit_names import Named
 from nif.flow.validation import check, check_currents, check_errors
 
 if TYPE_CHECKING:
@@ -74,10 +74,7 @@ class Flow:
 
     @property
     def total(self) -> Total | None:
-        """Information about the decision that reaches it, with its standard error; `float` gives nats.
-
-        None in a flow of association, whose links do not add up.
-        """
+        """Information that reaches the decision, and its error; None of association."""
         return None if self.currents is None else self.currents.total
 
     def attribution(self, clip: bool = True) -> pd.DataFrame:
@@ -85,8 +82,7 @@ class Flow:
 
         .. math:: A_{ij} = \sum_{\text{paths } i \to j} \; \prod_{\text{links on the path}} \text{nats}
 
-        By currents it is the current of the feature for the class: in nats, signed, and all features and
-        classes sum to `total`.
+        By currents, the current of the feature for the class: in nats, signed; the table sums to `total`.
 
         Args:
             clip: Links of less than 0 nats (more redundant than relevant) count as 0. False keeps their sign;
@@ -108,12 +104,8 @@ class Flow:
             right   0.0
         """
         if self.currents is not None:
-            return self._by_class(self.currents.attribution)
+            return tables.by_class(self.currents, self.layers, self.currents.attribution)
         return tables.by_feature(self.graph.features, self.layers, paths.attribution(self.graph, clip=clip))
-
-    def _by_class(self, values: np.ndarray) -> pd.DataFrame:
-        assert self.currents is not None
-        return tables.by_feature(self.graph.features, self.layers, values, self.currents.classes)
 
     def attribution_stderr(self, clip: bool = True) -> pd.DataFrame:
         r"""Standard error of `attribution`.
@@ -130,7 +122,7 @@ class Flow:
             0.0054
         """
         if self.currents is not None:
-            return self._by_class(self.currents.attribution_stderr)
+            return tables.by_class(self.currents, self.layers, self.currents.attribution_stderr)
         errors = self.sum_errors.attribution if clip else paths.attribution_stderr(self.graph, clip=False)
         return tables.by_feature(self.graph.features, self.layers, errors)
 
@@ -249,19 +241,8 @@ class Flow:
             >>> example().paths("left", "yes").iloc[0]["path"]
             (('input', 'left'), ('hidden', 'h[0]'), ('output', 'yes'))
         """
-        self._check_products("paths are")
-        last = len(self.layers) - 1
-        begin = place_of(self.layers, source, self.graph.features)
-        end = place_of(self.layers, target, [last])
-        if begin[0] >= end[0]:
-            raise InputError(
-                f"{source!r} is in layer {self.layers[begin[0]].name!r} and {target!r} in "
-                f"{self.layers[end[0]].name!r}; paths lead to a later layer. Exchange them?"
-            )
-        if k < 1:
-            raise InputError(f"k is {k}; expected 1 or more paths.")
-        strongest = paths.strongest_paths(self.graph, begin, end, k)
-        return tables.paths(self.layers, strongest, whole=paths.between(self.graph, begin, end))
+        of_currents.refuse(self.currents, "paths are")
+        return tables.strongest_paths(self.layers, self.graph, source, target, k)
 
     def save(self, path: str | os.PathLike[str], *, keep: float | None = None) -> None:
         """Write the flow as one safetensors file; `nif.load` reads it. Nothing in it is code.
@@ -310,7 +291,7 @@ class Flow:
         """
         from nif.report.page import write
 
-        self._check_products("the page is")
+        of_currents.refuse(self.currents, "the page is")
         write(self, path, pruned)
 
     def show(self, *, pruned: Removal | None = None, height: int = 700) -> Embedded:
@@ -325,14 +306,11 @@ class Flow:
         """
         from nif.report.page import embedded
 
-        self._check_products("the page is")
+        of_currents.refuse(self.currents, "the page is")
         return embedded(self, pruned, height)
 
     def to_igraph(self) -> igraph.Graph:
-        """The links with information as an igraph graph.
-
-        Vertices have ``layer``, ``unit`` and the columns of `neurons`; edges have ``nats``.
-        """
+        """The links as an igraph graph; vertices have the columns of `neurons`, edges have ``nats``."""
         return export.to_igraph(self)
 
     def to_networkx(self) -> networkx.DiGraph:
@@ -361,39 +339,22 @@ class Flow:
         """The same layers, measurement, and bits in every array."""
         if not isinstance(other, Flow):
             return NotImplemented
-        from nif.flow.file import arrays_of, described
+        from nif.flow.file import same
 
-        arrays, others = arrays_of(self), arrays_of(other)
-        return (
-            (self.layers, self.measurement) == (other.layers, other.measurement)
-            and described(self) == described(other)
-            and arrays.keys() == others.keys()
-            and all(np.array_equal(arrays[name], others[name]) for name in arrays)
-        )
+        return same(self, other)
 
     __hash__ = None  # type: ignore[assignment] # arrays have no hash
 
     def __repr__(self) -> str:
-        sizes, silent = self.graph.sizes, self.by_unit.silent().sum()
-        first = f"Flow of {'-'.join(map(str, sizes))} units: {self.count} links, {silent} of {sum(sizes)}"
-        total = [] if self.total is None else [f"{self.total} about {self.measurement.options['decision']}"]
-        return "\n  ".join([f"{first} units silent at {ALPHA}", *total, *self.notes()])
+        return "\n  ".join([summary.first_line(self), *self.notes()])
 
     def _repr_html_(self) -> str:
         return summary.html_table(self)
 
     def notes(self) -> list[str]:
-        """Sentences on how it was measured, and on what was left out."""
-        return [*self.measurement.lines(), *([str(self.left_out)] if self.left_out else [])]
-
-    def _check_products(self, what: str) -> None:
-        """Refuse what multiplies links along paths: currents add up, and do not multiply."""
-        if self.currents is not None:
-            raise InputError(
-                f"In this version {what} made for association only, whose links multiply along a path; "
-                "this is a flow of currents. Use attribution(), neurons() and edges(), or measure with "
-                "nif.Association()."
-            )
+        """Sentences on the total, on how it was measured, and on what was left out."""
+        total = [] if self.total is None else [f"{self.total} about {self.measurement.options['decision']}"]
+        return [*total, *self.measurement.lines(), *([str(self.left_out)] if self.left_out else [])]
 
     @property
     def count(self) -> int:

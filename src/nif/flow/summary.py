@@ -7,12 +7,20 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from nif.core.html import short, table
+from nif.flow.neurons import ALPHA
 
 if TYPE_CHECKING:
     from nif.flow.flow import Flow
 
 MOST_LAYERS, MOST_FEATURES = 24, 5
 """Rows that are shown; layers in the middle of a deeper network are left out."""
+
+
+def first_line(flow: Flow) -> str:
+    """Sizes, links and silent units."""
+    sizes, silent = flow.graph.sizes, flow.by_unit.silent().sum()
+    widths = "-".join(map(str, sizes))
+    return f"Flow of {widths} units: {flow.count} links, {silent} of {sum(sizes)} units silent at {ALPHA}"
 
 
 def html_table(flow: Flow) -> str:

@@ -10,9 +10,11 @@ from jaxtyping import Float, Int
 from scipy.stats import false_discovery_control
 
 from nif.core.errors import InputError
-from nif.core.types import Layer, Links
-from nif.flow.paths import Path
+from nif.core.types import CurrentTables, Layer, Links
+from nif.flow import paths as flow_paths
+from nif.flow.paths import Dag, Path, between
 from nif.flow.strongest import with_largest
+from nif.flow.unit_names import Named, place_of
 
 
 def edges(
@@ -85,6 +87,30 @@ def by_feature(
     if len(shapes) == 1 and shapes[0]:
         table.attrs["shape"] = shapes[0]
     return table
+
+
+def by_class(
+    currents: CurrentTables, layers: Sequence[Layer], values: Float[np.ndarray, "feature label"]
+) -> pd.DataFrame:
+    """Features x classes of the decision, of a flow of currents."""
+    features = [index for index, layer in enumerate(layers) if layer.kind == "input"] or [0]
+    return by_feature(features, layers, values, currents.classes)
+
+
+def strongest_paths(
+    layers: Sequence[Layer], graph: Dag, source: Named, target: Named, k: int
+) -> pd.DataFrame:
+    """The k strongest paths between two units; see `nif.Flow.paths`."""
+    begin = place_of(layers, source, graph.features)
+    end = place_of(layers, target, [len(layers) - 1])
+    if begin[0] >= end[0]:
+        raise InputError(
+            f"{source!r} is in layer {layers[begin[0]].name!r} and {target!r} in {layers[end[0]].name!r}; "
+            "paths lead to a later layer. Exchange them?"
+        )
+    if k < 1:
+        raise InputError(f"k is {k}; expected 1 or more paths.")
+    return paths(layers, flow_paths.strongest_paths(graph, begin, end, k), between(graph, begin, end))
 
 
 def unit_index(layers: Sequence[Layer]) -> pd.MultiIndex:

@@ -97,7 +97,7 @@ def _warn_of_randomness(places: Sequence[Place], first: dict[str, Tensor], again
         if place.name in first and place.name in again and not _same(first[place.name], again[place.name]):
             warnings.warn(
                 f"Two runs on the same rows differ, first in layer {place.name!r}: the model is random in "
-                "eval mode (such as by F.dropout without training=self.training), so results hold for one draw.",
+                "eval mode, such as by F.dropout without training=self.training; results hold for one draw.",
                 stacklevel=6,
             )
             return True

@@ -177,7 +177,9 @@ class Currents:
             raise InputError("decision='labels' needs labels; pass data that yield (inputs, labels).")
         return decided_by(decision, outputs, self.decision, self.noise, rows.labels)
 
-    def _with_steps(self, path: PathIntegral, sample: Sample, most_pairs: int) -> tuple[PathIntegral, float | None]:
+    def _with_steps(
+        self, path: PathIntegral, sample: Sample, most_pairs: int
+    ) -> tuple[PathIntegral, float | None]:
         """The path with its number of steps, and the largest change of a unit when they were doubled."""
         if not isinstance(self.steps, str):
             return replace(path, steps=int(self.steps)), None
@@ -195,8 +197,8 @@ class Currents:
                     return replace(path, steps=steps), change
             before, steps = now, 2 * steps
         warnings.warn(
-            f"With {MOST_STEPS // 2} and {MOST_STEPS} steps the current of a unit differs by {change:.1%} of the "
-            "total; pass more, such as Currents(steps=256), for a closer integral.",
+            f"With {MOST_STEPS // 2} and {MOST_STEPS} steps the current of a unit differs by {change:.1%} of "
+            "the total; pass more, such as Currents(steps=256), for a closer integral.",
             stacklevel=2,
         )
         return replace(path, steps=MOST_STEPS), change

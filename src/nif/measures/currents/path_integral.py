@@ -266,8 +266,8 @@ class _BlockSums:
             parts = weight_products(ends, weighted, slope, self.bounds)
             self.products[key] = ends, weighted
         if key in self.weights:
-            for before, part in zip(self.weights[key], parts, strict=True):
-                before += part
+            for sums, part in zip(self.weights[key], parts, strict=True):
+                sums.add_(part)
         else:
             self.weights[key] = parts
 
@@ -317,8 +317,10 @@ class _BlockSums:
         for key, parts in self.weights.items():
             if key in self.products:
                 ends, weighted = self.products[key]
-                parts = [by_channel(ends, weighted, part) for part in parts]
-            sums.weights.setdefault(key, GroupedSum()).add(self.block.group, parts)
+                currents = [by_channel(ends, weighted, part) for part in parts]
+            else:
+                currents = parts
+            sums.weights.setdefault(key, GroupedSum()).add(self.block.group, currents)
         sums.structure = self.structure
         if self.classes:
             sums.classes.add(self.block.group, self.classes)

@@ -12,7 +12,7 @@ from nif.measures.currents.products import factors_of
 from nif.measures.currents.tape import Operation, Tape, Value
 
 Origins = frozenset[tuple[int, int]]
-"""Layers that a value comes from past no other layer, each with the number of weights on the way, at most 2."""
+"""Layers that a value comes from past no other, each with the number of weights on the way, at most 2."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,9 @@ def _origins(tape: Tape, layers: Mapping[int, int], weighted: set[int]) -> dict[
     return origins
 
 
-SAME_ORDER = frozenset(["view", "_unsafe_view", "reshape", "unsqueeze", "squeeze", "clone", "alias", "detach"])
+SAME_ORDER = frozenset(
+    ["view", "_unsafe_view", "reshape", "unsqueeze", "squeeze", "clone", "alias", "detach"]
+)
 """Operations after which numbers are in the same order."""
 
 

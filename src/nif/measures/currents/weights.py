@@ -7,6 +7,7 @@ weight, with the step of what it reads in place of what it reads. A bias moves n
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -29,7 +30,7 @@ def weight_products(ends: Ends, weighted: Weighted, slope: Tensor, bounds: Seque
         bounds: First pair of each group, and the number of pairs.
     """
     step = ends.moved(weighted.moving)
-    slices = list(zip(bounds, bounds[1:], strict=False))
+    slices = list(pairwise(bounds))
     if ends.operation.kind == "convolution":
         return [_by_kernel(ends, weighted, *_rows([step, slope], 0, bounds[-1], part)) for part in slices]
     slope = scaled_slope(ends, slope)
@@ -101,7 +102,7 @@ def by_position(ends: Ends, weighted: Weighted, slope: Tensor, bounds: Sequence[
         none of a convolution without groups or of a linear layer on tokens.
     """
     step, pairs = ends.moved(weighted.moving), bounds[-1]
-    slices = list(zip(bounds, bounds[1:], strict=False))
+    slices = list(pairwise(bounds))
     if ends.operation.kind == "convolution" and ends.operation.args[8] == 1 and not ends.operation.args[6]:
         columns = [_through_channel(ends, step, slope, channel) for channel in range(slope.shape[1])]
         return [torch.stack([column[a:b].sum(0) for column in columns], dim=1) for a, b in slices]
