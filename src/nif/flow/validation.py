@@ -114,9 +114,11 @@ def check_currents(sizes: Sequence[int], features: int, currents: CurrentTables 
     """
     if currents is None:
         return
-    shapes = {"attribution": (features, len(currents.classes))}
+    shapes: dict[str, tuple[int, ...]] = {"attribution": (features, len(currents.classes))}
     shapes["attribution_stderr"] = shapes["attribution"]
-    arrays = {name: (getattr(currents, name), shape) for name, shape in shapes.items()}
+    arrays: dict[str, tuple[np.ndarray, tuple[int, ...]]] = {
+        name: (getattr(currents, name), shape) for name, shape in shapes.items()
+    }
     for index, (units, size) in enumerate(zip(currents.units, sizes, strict=True)):
         arrays |= {f"{name} of layer {index}": (values, (size,)) for name, values in vars(units).items()}
     for name, (values, shape) in arrays.items():

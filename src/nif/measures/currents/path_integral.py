@@ -78,7 +78,7 @@ def blocks(
 ) -> Iterator[Block]:
     """Blocks of rows, group by group."""
     size = max(1, most_pairs // backgrounds.index.shape[1])
-    for group in range(GROUPS):
+    for group in range(GROUPS):  # so that all rows of a block are left out together
         members = np.flatnonzero(groups[rows] == group)
         for first in range(0, len(members), size):
             part = members[first : first + size]
@@ -230,8 +230,8 @@ class PathIntegral:
             if not start.like(end):
                 raise InputError("The model runs different operations along the way from one row to another.")
             walk = Walk(start, end, structure, of_block.collect, sums.general)
-            at_inputs = walk.back({start.outputs[0]: seeds})
-            of_block.add(walk, at_inputs)
+            walk.back({start.outputs[0]: seeds})
+            of_block.add(walk)
             if self.by_class:
                 of_block.add_classes(start, end, seeds)
             start = end
@@ -271,11 +271,9 @@ class _BlockSums:
         else:
             self.weights[key] = parts
 
-    def add(self, walk: Walk, at_inputs: Mapping[int, Tensor]) -> None:
+    def add(self, walk: Walk) -> None:
         """Add the currents of the units over one step."""
         count = self.bounds[-1]
-        for index in at_inputs:
-            walk._at(index, None)
         for (layer, ahead), current in walk.layers.items():
             units = self._by_unit(layer, current, count)
             key = layer, ahead

@@ -60,7 +60,10 @@ class Walk:
         start, inputs = self.start, {}
         for position in reversed(range(len(start.operations))):
             ends = Ends(start, self.end, start.operations[position], self.end.operations[position])
-            given = [self._at(index, slopes.pop(index, None)) for index in ends.operation.written]
+            given = [
+                None if index is None else self._at(index, slopes.pop(index, None))
+                for index in ends.operation.written
+            ]
             if not ends.sources:
                 continue
             for ahead in {ahead for one in given if one for ahead in one}:
@@ -76,13 +79,13 @@ class Walk:
                     here = slopes[index]
                     here[ahead] = here[ahead] + slope if ahead in here else slope
         for index in start.inputs:
-            given = self._at(index, slopes.pop(index, None)) or {}
-            inputs[index] = sum(given.values(), torch.zeros((), device=start.values[index].device))
+            at_input = self._at(index, slopes.pop(index, None)) or {}
+            inputs[index] = sum(at_input.values(), torch.zeros((), device=start.values[index].device))
         return inputs
 
-    def _at(self, index: int | None, slopes: dict[int, Tensor] | None) -> dict[int, Tensor] | None:
+    def _at(self, index: int, slopes: dict[int, Tensor] | None) -> dict[int, Tensor] | None:
         """The slopes at a value that all who read it have added to; at a layer they begin anew."""
-        if index is None or not slopes or self.structure is None or index not in self.structure.layers:
+        if not slopes or self.structure is None or index not in self.structure.layers:
             return slopes
         layer = self.structure.layers[index]
         step = self.end.values[index] - self.start.values[index]
