@@ -16,7 +16,7 @@ import torch
 import nif
 from nif import datasets
 from nif.cli import sections
-from nif.cli.experiment.classifier import accuracy, classifier, one_thread, train
+from nif.cli.experiment.classifier import accuracy, classifier, train
 from nif.cli.experiment.published import PUBLISHED_TABLE, beside_published
 from nif.cli.experiment.run import EXPERIMENTS, Run, run, tensors
 from nif.cli.text import WIDTH, names, paragraph, table
@@ -24,6 +24,7 @@ from nif.comparison.compare import Comparison
 from nif.core.errors import InputError
 from nif.core.types import Layer, Links
 from nif.flow.flow import Flow, example
+from nif.network.preserve import one_thread
 
 IRIS = replace(EXPERIMENTS["iris"], epochs=100)
 

@@ -12,7 +12,8 @@ import torch
 from torch.utils.data import TensorDataset
 
 import nif
-from nif.cli.experiment.classifier import classifier, one_thread, train
+from nif.cli.experiment.classifier import classifier, train
+from nif.network.preserve import one_thread
 from support.browsing import VIEWS, find
 
 KEPT = Path(__file__).parents[2] / "build" / "report"

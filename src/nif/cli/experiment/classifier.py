@@ -5,8 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float, Int64
@@ -16,29 +15,6 @@ from torch.nn.functional import cross_entropy
 from nif.core.types import Advance, ignore
 from nif.network.decision import Decision
 from nif.network.forward import Forward
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Run torch in one thread inside, and restore its number of threads.
-
-    For these networks a second thread costs more time than it saves, and on a busy machine many times more.
-
-    Example:
-        >>> before = torch.get_num_threads()
-        >>> with one_thread():
-        ...     torch.get_num_threads()
-        1
-        >>> torch.get_num_threads() == before
-        True
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
 
 BATCH = 64
 

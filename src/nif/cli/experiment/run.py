@@ -13,7 +13,7 @@ from torch.utils.data import TensorDataset
 
 from nif import datasets
 from nif.cli import sections
-from nif.cli.experiment.classifier import accuracy, classifier, one_thread, train
+from nif.cli.experiment.classifier import accuracy, classifier, train
 from nif.cli.experiment.files import write
 from nif.cli.experiment.published import beside_published
 from nif.cli.text import paragraph
@@ -27,6 +27,7 @@ from nif.estimators.arrays import MOST_TERMS_FOR_MINE
 from nif.estimators.estimate import Estimator
 from nif.flow.flow import Flow
 from nif.measures.association.association import DAVIS2019
+from nif.network.preserve import one_thread
 from nif.pipeline import measure
 from nif.pruning.prune import prune
 from nif.pruning.result import Pruned

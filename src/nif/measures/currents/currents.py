@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
@@ -32,7 +33,7 @@ from nif.network.decision import Decision
 from nif.network.forward import BATCH
 from nif.network.layers import Place
 from nif.network.network import Network
-from nif.network.preserve import preserved
+from nif.network.preserve import one_thread, preserved
 
 DECISIONS = ("softmax", "probabilities", "bernoulli", "value", "labels")
 
@@ -46,6 +47,9 @@ MOST_STEPS = 64
 
 PILOT_ROWS, PILOT_BACKGROUNDS = 32, 8
 """Pairs that the number of steps is chosen on."""
+
+SMALL = 2**18
+"""Numbers of the largest value of a block below which one thread is faster than several."""
 
 MOST_COLUMNS = 20
 """Classes that have columns of their own."""
@@ -155,11 +159,15 @@ class Currents:
                 steps=1,
                 by_class=self.by_class and 1 < max(decided.columns) + 1 <= MOST_COLUMNS,
             )
-            most_pairs = _pairs_a_block(path, sample)
-            path, change = self._with_steps(path, sample, most_pairs)
-            sums, scale = Sums(), 1.0 / path.steps
-            for block in blocks(sample.rows, sample.weights, sample.backgrounds, sample.groups, most_pairs):
-                path.add(block, sums, lambda pairs: advance(pairs * scale))
+            most_pairs, small = _pairs_a_block(path, sample)
+            threads = one_thread() if small else nullcontext()
+            with threads:
+                path, change = self._with_steps(path, sample, most_pairs)
+                sums, scale = Sums(), 1.0 / path.steps
+                for block in blocks(
+                    sample.rows, sample.weights, sample.backgrounds, sample.groups, most_pairs
+                ):
+                    path.add(block, sums, lambda pairs: advance(pairs * scale))
         _warn_of_general_rule(sums)
         options = {
             "decision": decided.name,
@@ -215,14 +223,15 @@ def _outputs(call: Any, place: Place, inputs: tuple[Tensor, ...]) -> Float[Tenso
     return outputs
 
 
-def _pairs_a_block(path: PathIntegral, sample: Sample) -> int:
-    """Pairs whose tape is not too large."""
+def _pairs_a_block(path: PathIntegral, sample: Sample) -> tuple[int, bool]:
+    """Pairs whose tape is not too large; and whether it is so small that one thread is faster."""
     pilot = sample.pilot(1, 2)
     block = next(blocks(pilot.rows, pilot.weights, pilot.backgrounds, pilot.groups, 2))
     tape = path.tape(block, 0.0)
     sizes = [tape.values[i].numel() for i in tape.moving if isinstance(tape.values[i], Tensor)]
     a_pair = max(1, sum(sizes) // block.backgrounds.size)
-    return max(1, min(MOST_PAIRS, LARGEST_TAPE // a_pair))
+    pairs = max(1, min(MOST_PAIRS, LARGEST_TAPE // a_pair))
+    return pairs, pairs * max(sizes) // block.backgrounds.size < SMALL
 
 
 def _warn_of_general_rule(sums: Sums) -> None:
