@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from nif.core.errors import InputError, optional_import
 from nif.core.types import Links
 from nif.data.groups import groups
+from nif.flow.currents import refuse
 from nif.flow.flow import Flow
 from nif.flow.paths import clipped
 from nif.measures.association.channel import observed
@@ -78,6 +79,7 @@ class InformationFlow(Attribution):
         max_samples: int = 5_000,
     ) -> None:
         super().__init__(model)
+        refuse(flow.currents, "attributions of single rows are")
         measured = flow.measurement.options
         if measured.get("relevance", "unit") != "unit" or reduce == "positions":
             raise InputError(

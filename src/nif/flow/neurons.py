@@ -109,7 +109,12 @@ class Neurons:
 
     @cached_property
     def _in_and_out(self) -> tuple[PerUnit, PerUnit]:
-        return structure.in_and_out(self.flow.graph.sizes, self.flow.links)
+        if self.of_units is None:
+            return structure.in_and_out(self.flow.graph.sizes, self.flow.links)
+        nats, sizes = self.of_units.column("nats"), self.flow.graph.sizes
+        inputs = np.repeat([index in self.flow.graph.features for index in range(len(sizes))], sizes)
+        output = np.arange(len(nats)) >= len(nats) - sizes[-1]
+        return np.where(inputs, 0.0, nats), np.where(output, 0.0, nats)
 
     @cached_property
     def graph(self) -> structure.Graph:

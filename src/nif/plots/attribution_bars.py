@@ -142,14 +142,14 @@ def _name(ax: Axes, names: Sequence[str]) -> None:
     size = float(np.clip(0.85 * points(ax)[1] / len(names), SMALL - 1.5, TEXT))
     ax.set_yticks(range(len(names)), [short(name) for name in names], fontsize=size, parse_math=False)
     ax.tick_params(axis="y", length=0)
-    ax.set_xlim(left=0)
+    ax.set_xlim(left=min(0.0, ax.get_xlim()[0]) if ax.dataLim.x0 < 0 else 0.0)
 
 
 def _explain(
     ax: Axes, flow: Flow, bars: Sequence[Bars], *, label: str | None, level: float, left_out: int
 ) -> None:
     links = len(flow.layers) - 1
-    unit = "nats" if links == 1 else f"nats$^{{{links}}}$"
+    unit = "nats" if links == 1 or flow.currents is not None else f"nats$^{{{links}}}$"
     what = "share of the attribution to all classes" if label is None else f"attribution, {unit}"
     rest = f" · {left_out:,} weaker features not drawn" if left_out else ""
     interval = f" · lines: {level:.0%} interval" if bars[0].stderr.any() else ""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int
 
+from nif.flow.currents import refuse
 from nif.flow.paths import clipped, throughput
 from nif.plots.axes import (
     INK,
@@ -106,6 +107,7 @@ def communities(flow: Flow, *, ax: Axes | None = None) -> Axes:
 
 def bands_of(flow: Flow) -> Bands:
     """The drawn bands, as numbers."""
+    refuse(flow.currents, "bands are")
     dag = flow.graph
     label = flow.communities.label
     group = np.where((label < 0) | (label >= GROUPS - 1), GROUPS - 1, label)

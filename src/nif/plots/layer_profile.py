@@ -59,6 +59,8 @@ def profile(flow: Flow, *, level: float = 0.95, ax: Axes | None = None) -> Axes:
     ax = new_axes(float(np.clip(2.2 + 0.75 * len(flow.layers), 5.4, WIDEST)), 3.6) if ax is None else ax
     layers = flow.by_unit.by_layer()
     into, out = layer_stderr(flow.graph.sizes, flow.links, flow.errors)
+    if flow.total is not None:  # every layer carries the total
+        into = out = np.full(len(flow.layers), flow.total.stderr)
     deviations = float(norm.ppf(0.5 + level / 2))
     for name, place, colour, stderr in (("in", -0.2, IN, into), ("out", 0.2, OUT, out)):
         nats, half = layers[f"{name}flow"].to_numpy(), deviations * stderr
