@@ -1,0 +1,155 @@
+"""Time and memory of currents, beside plain forward and backward passes over the same runs.
+
+    python benchmarks/currents_speed.py [--only mlp cnn transformer resnet wide]
+
+A ratio of 1 is the time of a forward and a backward pass, with gradients of weights and inputs, for each row,
+background and step, in batches of the same size; both in one process, by turns, medians of several runs.
+Errors are included; columns for each class, which take a walk back each, are not, but in the row "by class".
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+import nif
+from environment import environment
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network, its rows, and the options of its measurement."""
+
+    network: Callable[[], nn.Module]
+    shape: tuple[int, ...]
+    rows: int
+    method: nif.Currents
+    repeats: int = 3
+
+
+def mlp() -> nn.Module:
+    return nn.Sequential(nn.Linear(784, 300), nn.ReLU(), nn.Linear(300, 100), nn.ReLU(), nn.Linear(100, 10))
+
+
+def cnn() -> nn.Module:
+    return nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(16 * 49, 64), nn.ReLU(), nn.Linear(64, 10),
+    )  # fmt: skip
+
+
+class Transformer(nn.Module):
+    """Two encoder layers over the rows of an image."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Linear(28, 64)
+        layer = nn.TransformerEncoderLayer(64, 4, 128, dropout=0.0, batch_first=True)
+        self.encoder = nn.TransformerEncoder(layer, 2)
+        self.out = nn.Linear(64, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.encoder(self.embed(x)).mean(1))
+
+
+class Block(nn.Module):
+    """Two convolutions and a shortcut, as in ResNet-18."""
+
+    def __init__(self, before: int, after: int, stride: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(before, after, 3, stride, 1, bias=False)
+        self.second = nn.Conv2d(after, after, 3, 1, 1, bias=False)
+        self.norms = nn.ModuleList([nn.BatchNorm2d(after), nn.BatchNorm2d(after)])
+        self.down = nn.Conv2d(before, after, 1, stride, bias=False) if stride > 1 else nn.Identity()
+        self.relus = nn.ModuleList([nn.ReLU(), nn.ReLU()])
+
+    def forward(self, x: Tensor) -> Tensor:
+        inside = self.relus[0](self.norms[0](self.first(x)))
+        return self.relus[1](self.norms[1](self.second(inside)) + self.down(x))
+
+
+def resnet() -> nn.Module:
+    widths = ((64, 64, 1), (64, 64, 1), (64, 128, 2), (128, 128, 1), (128, 256, 2), (256, 256, 1),
+              (256, 512, 2), (512, 512, 1))  # fmt: skip
+    return nn.Sequential(
+        nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(), nn.MaxPool2d(3, 2, 1),
+        *(Block(*width) for width in widths), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(512, 10),
+    )  # fmt: skip
+
+
+def wide() -> nn.Module:
+    return nn.Sequential(
+        nn.Linear(784, 5000), nn.ReLU(), nn.Linear(5000, 5000), nn.ReLU(), nn.Linear(5000, 10)
+    )
+
+
+FAST = nif.Currents(by_class=False, steps=8)
+CASES = {
+    "mlp": Case(mlp, (784,), 1000, FAST),
+    "mlp by class": Case(mlp, (784,), 1000, replace(FAST, by_class=True), 1),
+    "cnn": Case(cnn, (1, 28, 28), 600, replace(FAST, rows=64)),
+    "transformer": Case(Transformer, (28, 28), 600, replace(FAST, rows=64)),
+    "resnet": Case(resnet, (3, 64, 64), 100, replace(FAST, rows=64, backgrounds=8, steps=4), 1),
+    "wide": Case(wide, (784,), 1000, replace(FAST, rows=128), 1),
+}
+
+
+def main() -> None:
+    """Print a row for each case."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="*", choices=CASES, default=list(CASES))
+    chosen = parser.parse_args().only
+    print(environment())
+    print("network           pairs x steps     plain s  currents s   ratio   MB over the start")
+    for name in chosen:
+        print(row(name, CASES[name]), flush=True)
+
+
+def row(name: str, case: Case) -> str:
+    """Time one case."""
+    torch.manual_seed(0)
+    network = case.network().eval()
+    x = torch.randn(case.rows, *case.shape)
+    before = _peak()
+    plain, currents = [], []
+    pairs = case.method.rows * case.method.backgrounds
+    assert isinstance(case.method.steps, int)
+    for _ in range(case.repeats):
+        currents.append(_seconds(lambda: nif.measure(network, x, case.method, progress=False)))
+        plain.append(_seconds(lambda: _plain(network, x, pairs * case.method.steps)))
+    ratio = statistics.median(a / b for a, b in zip(currents, plain, strict=True))
+    runs = f"{pairs} x {case.method.steps}"
+    return (
+        f"{name:<16} {runs:>14} {statistics.median(plain):>11.2f} {statistics.median(currents):>11.2f} "
+        f"{ratio:>7.2f} {_peak() - before:>12.0f}"
+    )
+
+
+def _plain(network: nn.Module, x: Tensor, runs: int) -> None:
+    """Forward and backward passes of as many rows, in batches of 1,024 or as many as there are rows."""
+    batch = x[: min(1024, len(x))].clone().requires_grad_()
+    for _ in range(max(1, round(runs / len(batch)))):
+        network(batch).log_softmax(1).sum().backward()
+        network.zero_grad()
+
+
+def _seconds(job: Callable[[], object]) -> float:
+    begin = time.perf_counter()
+    job()
+    return time.perf_counter() - begin
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    main()
