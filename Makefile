@@ -16,7 +16,10 @@ $(VENV)/installed: pyproject.toml $(CONSTRAINTS)
 demo: $(VENV)/installed
 	$(BIN)/nif demo iris
 
-test: lint types docs unit shapes
+# Types and documentation are checked side by side, as each takes one core; the tests take all.
+test: $(VENV)/installed chromium
+	$(MAKE) --no-print-directory -j2 lint types docs
+	$(MAKE) --no-print-directory unit shapes
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check
@@ -38,7 +41,7 @@ chromium:
 	@command -v chromium > /dev/null \
 	|| { [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null \
 	     && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends chromium; } \
-	|| echo "chromium can not be installed here: the browser tests are skipped (apt-get install chromium)"
+	|| echo "chromium cannot be installed here: the browser tests are skipped (apt-get install chromium)"
 
 unit: $(VENV)/installed chromium
 	$(BIN)/pytest -n 2
