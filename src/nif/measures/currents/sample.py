@@ -48,7 +48,7 @@ class Sample:
         count = most
         while True:
             backgrounds = similar_backgrounds(decided, outputs, rows, count, generator)
-            total = _total(decided, outputs, rows, weights, backgrounds)
+            total = total_of(decided, outputs, rows, weights, backgrounds)
             if (
                 abs(total - exact) <= LARGEST_MISS * abs(exact)
                 or count >= len(outputs) - 1
@@ -93,7 +93,7 @@ def _roughly_known(
     return torch.cat(parts).double().numpy(force=True)
 
 
-def _total(
+def total_of(
     decided: Decided, outputs: Tensor, rows: np.ndarray, weights: np.ndarray, backgrounds: Backgrounds
 ) -> float:
     """The total of the currents from these backgrounds: the rise of v from its beginning to its end."""
