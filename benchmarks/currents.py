@@ -1,11 +1,11 @@
 """Currents: whether their totals are right.
 
-``python benchmarks/currents.py totals [--backgrounds 32] [--draws 20]`` prints for eighteen data sets, and for
-cases that are hard to sample, each with a network trained on it,
+``python benchmarks/currents.py totals [--backgrounds 32] [--draws 20]`` prints for eighteen data sets, and
+for cases that are hard to sample, each with a network trained on it,
 
-- the information about the decision in closed form over the explained rows, the total of the currents with the
-  given number of backgrounds before any are added, and their ratio; the backgrounds that are used in the end,
-  the ratio with them, and the entropy of the decision, which no total may exceed;
+- the information about the decision in closed form over the explained rows, the total of the currents with
+  the given number of backgrounds before any are added, and their difference; the backgrounds that are used in the end,
+  the difference with them, and the entropy of the decision, which no total may exceed;
 - the closed form over all rows, and the relative deviation of the one over the explained rows when these are
   drawn again.
 
@@ -15,6 +15,7 @@ Data and networks depend on the seeds in this file only.
 from __future__ import annotations
 
 import argparse
+import itertools
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -28,9 +29,10 @@ from torch import Tensor, nn
 
 from environment import environment
 from nif import datasets
-from nif.measures.currents.backgrounds import similar_backgrounds
-from nif.measures.currents.information import Decided, decided_by, exact_information
-from nif.measures.currents.sample import Sample, total_of
+from nif.measures.currents.backgrounds import Explained, similar_backgrounds
+from nif.measures.currents.decisions import decided_by
+from nif.measures.currents.information import Decided
+from nif.measures.currents.sample import Sample, explained_rows, known
 from nif.network.decision import Decision
 from nif.network.forward import Forward
 
@@ -69,7 +71,7 @@ class Case:
         classes = y.dtype == torch.int64 and y.dim() == 1
         sizes = [x.shape[1], *self.hidden, int(y.max()) + 1 if classes else y.shape[1]]
         layers: list[nn.Module] = []
-        for before, after in zip(sizes, sizes[1:], strict=False):
+        for before, after in itertools.pairwise(sizes):
             layers += [nn.Linear(before, after), nn.ReLU()]
         net = nn.Sequential(*layers[:-1])
         loss = nn.functional.cross_entropy if classes else self._loss()
@@ -311,14 +313,16 @@ def measured(case: Case, number: int, backgrounds: int, draws: int) -> dict[str,
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         sample = Sample.of(decided, outputs, ROWS, backgrounds, np.random.default_rng(0))
-        again = [
-            Sample.of(decided, outputs, ROWS, 1, np.random.default_rng(1 + seed)).exact
-            for seed in range(draws)
-        ]
-    first = similar_backgrounds(decided, outputs, sample.rows, backgrounds, np.random.default_rng(0))
-    total = total_of(decided, outputs, sample.rows, sample.weights, first)
-    raised = total_of(decided, outputs, sample.rows, sample.weights, sample.backgrounds)
-    whole = float(exact_information(decided, torch.arange(len(outputs)), outputs).double().mean())
+    explained = Explained.of(decided, outputs, sample.rows)
+    first = similar_backgrounds(explained, backgrounds, np.random.default_rng(0))
+    total, raised = (float(sample.weights @ explained.total(some)) for some in (first, sample.backgrounds))
+    of_rows = Explained.of(decided, outputs, np.arange(len(outputs))).information()
+    whole = float(of_rows.mean())
+    again = []
+    for seed in range(draws):
+        generator = np.random.default_rng(1 + seed)
+        rows, weights = explained_rows(known(decided, outputs, generator), ROWS, generator)
+        again.append(float(weights @ of_rows[rows]))
     scale = max(abs(sample.exact), 1e-6)
     bound = entropy(decided, outputs)
     return {

@@ -1,18 +1,27 @@
-"""Which rows are explained, and the background rows that stand for what is not known of each."""
+"""The background rows that stand for what is not known of each explained row, and their weights."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from nif.measures.currents.information import CHUNK, Bernoullis, Decided, Values, mean_log_likelihood
+from nif.measures.currents.decisions import Bernoullis, Values
+from nif.measures.currents.information import (
+    CHUNK,
+    Decided,
+    Outcomes,
+    information,
+    mean_log_likelihood,
+    own_log_likelihood,
+)
 
-MOST_OUTCOMES = 16
+MOST_OUTCOMES = 64
 """Outcomes of a row, the most probable ones, whose mean likelihood its backgrounds are weighted for."""
 
 NEWTON_STEPS = 50
@@ -26,154 +35,200 @@ class Backgrounds:
     """Background rows of the explained rows.
 
     Attributes:
-        index: Of the background rows.
+        index: Of the background rows in their pool.
         log_weights: Logarithms of their weights, which sum to one less that of the row itself.
-        own: Weight of the row itself: it is one of the N rows.
+        own: Weight of the row itself: 1/N, as it is one of the N rows, or 0 for a pool of its own.
     """
 
     index: Int64[np.ndarray, "row background"]
     log_weights: Float[np.ndarray, "row background"]
     own: float
 
+    def at(self, rows: slice | np.ndarray) -> Backgrounds:
+        """Those of some rows."""
+        return Backgrounds(self.index[rows], self.log_weights[rows], self.own)
 
-def explained_rows(
-    information: Float[np.ndarray, " pool"], count: int, generator: np.random.Generator
-) -> tuple[Int64[np.ndarray, " row"], Float[np.ndarray, " row"]]:
-    """Rows to explain, and their weights, which sum to 1.
 
-    All rows, if there are no more than `count`. Else half of them at random, and half in proportion to what
-    is known from them of the decision, so that rare classes are not missed; weighted back.
+@dataclass(frozen=True, eq=False)
+class Explained:
+    """Explained rows, and the pool that their backgrounds come from.
 
-    Args:
-        information: Of each row about the decision, in closed form.
-        count: Number of rows.
-        generator: Draws them.
+    Attributes:
+        decided: The decision.
+        rows: Indices of the explained rows in the data.
+        outputs: At these rows.
+        pool: Outputs at the rows of the pool.
+        member: Whether the pool is the data, so that each row is itself in it.
+        mean: Logarithm of the mean likelihood of each outcome over the pool.
     """
-    total = len(information)
-    if total <= count:
-        return np.arange(total), np.full(total, 1 / total)
-    size = np.abs(information)
-    share = 0.5 / total + 0.5 * (size / size.sum() if size.sum() > 0 else 1 / total)
-    included = np.minimum(share * count, 1.0)
-    for _ in range(20):  # those that are certain leave their surplus to the others
-        open_ = included < 1
-        surplus = count - (~open_).sum()
-        included[open_] = np.minimum(share[open_] / share[open_].sum() * surplus, 1.0)
-    order = generator.permutation(total)
-    ends = np.cumsum(included[order])
-    marks = np.arange(math.ceil(ends[-1])) + generator.random()
-    chosen = np.unique(order[np.searchsorted(ends, marks[marks < ends[-1]])])
-    weights = 1 / included[chosen]
-    return chosen, weights / weights.sum()
+
+    decided: Decided
+    rows: Int64[np.ndarray, " row"]
+    outputs: Float[Tensor, "row output"]
+    pool: Float[Tensor, "pool output"]
+    member: bool
+    mean: Float[Tensor, "_ outcome"]
+
+    @classmethod
+    def of(
+        cls,
+        decided: Decided,
+        outputs: Float[Tensor, "data output"],
+        rows: Int64[np.ndarray, " row"],
+        pool: Float[Tensor, "pool output"] | None = None,
+    ) -> Explained:
+        """Rows of data among all rows, or against a pool of their own."""
+        here = outputs[torch.from_numpy(rows).to(outputs.device)]
+        others = outputs if pool is None else pool
+        return cls(decided, rows, here, others, pool is None, mean_log_likelihood(decided, here, others))
+
+    @property
+    def others(self) -> int:
+        """Number of rows that can be backgrounds of a row."""
+        return len(self.pool) - self.member
+
+    @property
+    def own(self) -> float:
+        """Weight of a row among its own backgrounds."""
+        return 1 / len(self.pool) if self.member else 0.0
+
+    @property
+    def outcomes(self) -> Outcomes:
+        """The outcomes of the decision."""
+        return self.decided.outcomes(self.outputs, torch.from_numpy(self.rows))
+
+    def parts(self, numbers: int) -> Iterator[tuple[slice, Explained]]:
+        """A few rows at a time, where each takes this many numbers."""
+        step = max(1, CHUNK // numbers)
+        for first in range(0, len(self.rows), step):
+            part = slice(first, first + step)
+            mean = self.mean[part] if len(self.mean) == len(self.rows) else self.mean
+            yield part, replace(self, rows=self.rows[part], outputs=self.outputs[part], mean=mean)
+
+    def information(self) -> Float[np.ndarray, " row"]:
+        """Information about the decision that each row gives, in closed form over the pool.
+
+        Its mean over all rows of data is :math:`I(X; Y)`: what the total of the currents must be.
+        """
+        outcomes = self.outcomes
+        return _rise(outcomes, own_log_likelihood(outcomes, self.outputs) - self.mean)
+
+    def total(self, backgrounds: Backgrounds) -> Float[np.ndarray, " row"]:
+        """The total of the currents of each row from its backgrounds: the rise of v from start to end."""
+        totals, weights = [], torch.from_numpy(backgrounds.log_weights).to(self.outputs)
+        for part, few in self.parts(backgrounds.index.shape[1] * self.mean.shape[1]):
+            outcomes, there = (
+                few.outcomes,
+                self.pool[torch.from_numpy(backgrounds.index[part]).to(self.pool.device)],
+            )
+            own = own_log_likelihood(outcomes, few.outputs)
+            itself = own + math.log(backgrounds.own) if backgrounds.own > 0 else None
+            totals.append(_rise(outcomes, own - information(outcomes, there, weights[part], itself)))
+        return np.concatenate(totals)
 
 
-def similar_backgrounds(
-    decided: Decided,
-    outputs: Float[Tensor, "pool output"],
-    rows: Int64[np.ndarray, " row"],
-    count: int,
-    generator: np.random.Generator,
-) -> Backgrounds:
+def _rise(outcomes: Outcomes, rise: Float[Tensor, "row outcome"]) -> Float[np.ndarray, " row"]:
+    """The mean over outcomes; those that are impossible count for nothing."""
+    mean: np.ndarray = (
+        torch.where(outcomes.weight > 0, outcomes.weight * rise, 0.0).sum(1).double().numpy(force=True)
+    )
+    return mean
+
+
+def similar_backgrounds(explained: Explained, count: int, generator: np.random.Generator) -> Backgrounds:
     """For each row others, by similarity of decision, with weights that make the mean decision right.
 
-    The others are ordered by similarity and cut into strata whose widths grow geometrically; one member of
-    each is drawn, and weighs as much as its stratum. Random rows make the total too large: few of them are
-    so similar to a row as to be a likely alternative to it. Weights are then tilted as little as possible
-    so that the mean likelihood of every outcome is that of all rows, where the backgrounds can reach it.
+    The others are ordered by similarity and cut into strata; one member of each is drawn, and weighs as much
+    as its stratum. Random rows make the total too large: few of them are so similar to a row as to be a
+    likely alternative to it. Weights are then tilted as little as possible so that the mean likelihood of
+    every outcome is that of the pool, where the backgrounds can reach it.
     """
-    others = len(outputs) - 1
-    count = min(count, others)
-    if count == others:
-        index = np.arange(others)[None] + (np.arange(others)[None] >= rows[:, None])
-        log_weights = np.full(index.shape, math.log(1 / others))
-    else:
-        index, log_weights = _stratified(decided, outputs, rows, count, generator)
-        log_weights = _calibrated(decided, outputs, rows, index, log_weights)
-    own = 1 / len(outputs)
+    others, own = explained.others, explained.own
+    if count >= others:
+        index = np.broadcast_to(np.arange(others), (len(explained.rows), others))
+        if explained.member:
+            index = index + (index >= explained.rows[:, None])
+        return Backgrounds(index, np.full(index.shape, math.log1p(-own) - math.log(others)), own)
+    edges = strata(explained.decided, others, count)
+    numbers = max(len(explained.pool), count * explained.mean.shape[1])
+    parts = [_of_rows(few, edges, generator) for _, few in explained.parts(numbers)]
+    index, log_weights = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return Backgrounds(index, log_weights + math.log1p(-own), own)
 
 
-def _stratified(
-    decided: Decided,
-    outputs: Float[Tensor, "pool output"],
-    rows: Int64[np.ndarray, " row"],
-    count: int,
-    generator: np.random.Generator,
+def strata(decided: Decided, others: int, count: int) -> Float[np.ndarray, " edge"]:
+    """Edges of the strata of the other rows, ordered by similarity.
+
+    Values need similar rows, of a likelihood that is not negligible. Classes need dissimilar ones as well:
+    without the rare classes no weights make the mean decision right. Many independent decisions are alike
+    in some of them in any row.
+    """
+    if isinstance(decided, Bernoullis) and decided.count > 1:
+        return np.linspace(0.0, others, count + 1)
+    place = np.arange(count)
+    return geometric_edges(others, place if isinstance(decided, Values) else np.minimum(place, place[::-1]))
+
+
+def _of_rows(
+    explained: Explained, edges: Float[np.ndarray, " edge"], generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    others = len(outputs) - 1
-    edges = geometric_edges(others, count)
-    width = np.diff(edges)
-    place = edges[:-1] + generator.random((len(rows), count)) * width
-    place = np.minimum(place.astype(np.int64), others - 1)
-    index = np.empty((len(rows), count), dtype=np.int64)
-    step = max(1, CHUNK // (len(outputs) * max(1, outputs.shape[1])))
-    for first in range(0, len(rows), step):
-        part = rows[first : first + step]
-        alike = similarity(decided, outputs, part).numpy(force=True)
-        # Equal similarities, as of saturated decisions, are in random order.
-        alike[np.arange(len(part)), part] = -np.inf
-        shuffled = generator.permutation(len(outputs))
-        order = shuffled[np.argsort(-alike[:, shuffled], axis=1, kind="stable")]
-        index[first : first + step] = np.take_along_axis(order, place[first : first + step], axis=1)
-    return index, np.broadcast_to(np.log(width / others), index.shape)
+    """Backgrounds of a few rows, and the logarithms of their weights."""
+    rows, width = explained.rows, np.diff(edges)
+    place = edges[:-1] + generator.random((len(rows), len(width))) * width
+    place = np.minimum(place.astype(np.int64), explained.others - 1)
+    alike = similarity(explained).numpy(force=True)
+    if explained.member:
+        alike[np.arange(len(rows)), rows] = -np.inf
+    shuffled = generator.permutation(len(explained.pool))  # equal similarities are in random order
+    order = shuffled[np.argsort(-alike[:, shuffled], axis=1, kind="stable")]
+    index = np.take_along_axis(order, place, axis=1)
+    log_weights = np.broadcast_to(np.log(width / width.sum()), index.shape)
+    return index, tilted(log_weights, *_moments(explained, index))
 
 
-def similarity(
-    decided: Decided, outputs: Float[Tensor, "pool output"], rows: Int64[np.ndarray, " row"]
-) -> Float[Tensor, "row pool"]:
+def similarity(explained: Explained) -> Float[Tensor, "row pool"]:
     """How alike the decisions of rows and pool rows are; any increasing function of it orders them alike."""
-    chosen = torch.from_numpy(rows).to(outputs.device)
+    decided, outputs, pool = explained.decided, explained.outputs, explained.pool
+    tiny = torch.finfo(outputs.dtype).tiny
     if isinstance(decided, Values):
-        scaled = outputs / decided.deviation.clamp_min(torch.finfo(outputs.dtype).tiny)
-        return -torch.cdist(scaled[chosen], scaled)
-    outcomes = decided.outcomes(outputs[chosen], chosen)
-    likelihood = outcomes.log_likelihood(outputs[None])[0].exp()
-    ratio = likelihood / likelihood.mean(0).clamp_min(torch.finfo(outputs.dtype).tiny)
+        return -torch.cdist(outputs / decided.deviation, pool / decided.deviation)
+    outcomes = explained.outcomes
+    ratio = (outcomes.log_likelihood(pool[None])[0] - explained.mean).exp()
     if not isinstance(decided, Bernoullis):
         return outcomes.weight @ ratio.T
-    pairs = outcomes.weight.reshape(len(chosen), 1, -1, 2) * ratio.reshape(1, len(outputs), -1, 2)
-    return pairs.sum(3).clamp_min(torch.finfo(outputs.dtype).tiny).log().sum(2)
+    pairs = outcomes.weight.reshape(len(outputs), 1, -1, 2) * ratio.reshape(1, len(pool), -1, 2)
+    return pairs.sum(3).clamp_min(tiny).log().sum(2)
 
 
-def geometric_edges(total: int, count: int) -> Float[np.ndarray, " edge"]:
-    """Edges of `count` strata of `total` rows, the first one row wide, whose widths grow geometrically.
+def geometric_edges(total: int, exponents: Int64[np.ndarray, " stratum"]) -> Float[np.ndarray, " edge"]:
+    """Edges of strata of `total` rows whose widths are powers of one number; the narrowest is one row wide.
 
     Example:
-        >>> geometric_edges(7, 3).round(6).tolist()
+        >>> geometric_edges(7, np.array([0, 1, 2])).round(6).tolist()
         [0.0, 1.0, 3.0, 7.0]
     """
     low, high = 1.0, float(total)
     for _ in range(80):
         ratio = math.sqrt(low * high)
-        large = (count - 1) * math.log(ratio) > 25 or np.sum(ratio ** np.arange(count)) > total
+        large = exponents.max() * math.log(ratio) > 25 or np.sum(ratio**exponents) > total
         low, high = (low, ratio) if large else (ratio, high)
-    edges = np.concatenate([[0.0], np.cumsum(low ** np.arange(count))])
+    edges = np.concatenate([[0.0], np.cumsum(low**exponents)])
     return edges * total / edges[-1]
 
 
-def _calibrated(
-    decided: Decided,
-    outputs: Float[Tensor, "pool output"],
-    rows: Int64[np.ndarray, " row"],
-    index: Int64[np.ndarray, "row background"],
-    log_weights: Float[np.ndarray, "row background"],
-) -> Float[np.ndarray, "row background"]:
-    """Weights tilted so that they average the likelihood of each outcome as all other rows do."""
-    own = torch.from_numpy(rows).to(outputs.device)
-    outcomes = decided.outcomes(outputs[own], own)
-    likelihood = outcomes.log_likelihood(outputs[torch.from_numpy(index).to(outputs.device)])
-    mean = mean_log_likelihood(decided, outputs[own], outputs)
-    itself = outcomes.log_likelihood(outputs[own][:, None])
-    many = len(outputs)
-    # The mean over all rows but the row itself.
-    tiny = torch.finfo(mean.dtype).tiny
-    target = (mean + math.log(many)).exp() - itself[:, 0].exp()
-    target = (target / (many - 1)).clamp_min(tiny)
-    ratio = likelihood.exp() / target[:, None] - 1
-    top = outcomes.weight.topk(min(MOST_OUTCOMES, outcomes.weight.shape[1]), dim=1)
-    ratio = ratio.gather(2, top.indices[:, None].expand(-1, ratio.shape[1], -1))
-    moments = ratio.clamp(-1.0, 1e6).double().numpy(force=True)
-    return tilted(np.array(log_weights), moments, top.values.double().numpy(force=True))
+def _moments(
+    explained: Explained, index: Int64[np.ndarray, "row background"]
+) -> tuple[Float[np.ndarray, "row background outcome"], Float[np.ndarray, "row outcome"]]:
+    """Relative errors of the mean likelihood if it were that of one background, and the weights of outcomes."""
+    outcomes = explained.outcomes
+    likelihood = outcomes.log_likelihood(explained.pool[torch.from_numpy(index).to(explained.pool.device)])
+    if explained.member:
+        itself = own_log_likelihood(outcomes, explained.outputs)[:, None] + math.log(explained.own)
+        likelihood = torch.logaddexp(likelihood + math.log1p(-explained.own), itself)
+    ratio = (likelihood - explained.mean[:, None]).clamp_max(14.0).exp() - 1
+    top = outcomes.weight.topk(min(MOST_OUTCOMES, index.shape[1], ratio.shape[2]), dim=1)
+    moments = ratio.gather(2, top.indices[:, None].expand(-1, ratio.shape[1], -1))
+    return moments.double().numpy(force=True), top.values.double().numpy(force=True)
 
 
 def tilted(

@@ -17,7 +17,8 @@ from nif.core.errors import InputError
 from nif.core.types import Advance
 from nif.data.rows import Rows
 from nif.estimators.pairs import Resources
-from nif.measures.currents.information import Decided, decided_by
+from nif.measures.currents.decisions import decided_by
+from nif.measures.currents.information import Decided
 from nif.measures.currents.links import measured_links
 from nif.measures.currents.path_integral import (
     LARGEST_TAPE,
