@@ -4,8 +4,8 @@
 for cases that are hard to sample, each with a network trained on it,
 
 - the information about the decision in closed form over the explained rows, the total of the currents with
-  the given number of backgrounds before any are added, and their difference; the backgrounds that are used in the end,
-  the difference with them, and the entropy of the decision, which no total may exceed;
+  the given number of backgrounds before any are added, and their difference; the backgrounds that are used in
+  the end, the difference with them, and the entropy of the decision, which no total may exceed;
 - the closed form over all rows, and the relative deviation of the one over the explained rows when these are
   drawn again.
 
@@ -32,7 +32,7 @@ from nif import datasets
 from nif.measures.currents.backgrounds import Explained, similar_backgrounds
 from nif.measures.currents.decisions import decided_by
 from nif.measures.currents.information import Decided
-from nif.measures.currents.sample import Sample, explained_rows, known
+from nif.measures.currents.sample import ROUNDING, Sample, explained_rows, known
 from nif.network.decision import Decision
 from nif.network.forward import Forward
 
@@ -280,6 +280,32 @@ HARD = (
     Case("labels", labelled(normal(2000, 6), noisy), (16,), CLASSES, {"decision": "labels"}),
     Case("labels of digits", real("digits"), (32,), CLASSES, {"decision": "labels"}),
     Case("MNIST", real("mnist"), (64, 32), CLASSES),
+    Case(
+        "8 values",
+        labelled(normal(3000, 8), lambda x, g: np.sin(x + x[:, ::-1])),
+        (48,),
+        0.03,
+        {"decision": "value"},
+    ),
+    Case(
+        "60 answers",
+        labelled(normal(3000, 60), lambda x, g: (x > 0.5).astype(float)),
+        (96,),
+        0.03,
+        {"decision": "bernoulli"},
+    ),
+    Case(
+        "two rare classes",
+        labelled(normal(5000, 5), lambda x, g: (x[:, 0] > 2.4) + 2 * (x[:, 1] > 2.4) * (x[:, 0] <= 2.4)),
+        (16,),
+        0.03,
+    ),
+    Case(
+        "10 unequal classes",
+        labelled(normal(5000, 5), lambda x, g: np.minimum(np.abs(3 * x[:, 0]), 9).astype(np.int64)),
+        (32,),
+        0.03,
+    ),
 )
 """Cases that break a plain sample of background rows, or the formulas."""
 
@@ -323,7 +349,7 @@ def measured(case: Case, number: int, backgrounds: int, draws: int) -> dict[str,
         generator = np.random.default_rng(1 + seed)
         rows, weights = explained_rows(known(decided, outputs, generator), ROWS, generator)
         again.append(float(weights @ of_rows[rows]))
-    scale = max(abs(sample.exact), 1e-6)
+    scale = abs(sample.exact) if abs(sample.exact) > ROUNDING else float("nan")
     bound = entropy(decided, outputs)
     return {
         "case": case.name,
@@ -335,7 +361,8 @@ def measured(case: Case, number: int, backgrounds: int, draws: int) -> dict[str,
         "used": sample.backgrounds.index.shape[1],
         "then off %": 100 * (raised - sample.exact) / scale,
         "H(Y)": bound,
-        "right": abs(total - sample.exact) <= case.within * scale and total <= bound + 1e-6,
+        "right": abs(total - sample.exact) <= max(case.within * abs(sample.exact), ROUNDING)
+        and total <= bound + ROUNDING,
         "all rows": whole,
         "deviation %": 100 * float(np.std(again)) / max(abs(whole), 1e-6) if again else float("nan"),
         "bias %": 100 * (float(np.mean(again)) - whole) / max(abs(whole), 1e-6) if again else float("nan"),

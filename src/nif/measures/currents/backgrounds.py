@@ -166,7 +166,9 @@ def strata(decided: Decided, others: int, count: int) -> Float[np.ndarray, " edg
     if isinstance(decided, Bernoullis) and decided.count > 1:
         return np.linspace(0.0, others, count + 1)
     place = np.arange(count)
-    return geometric_edges(others, place if isinstance(decided, Values) else np.minimum(place, place[::-1]))
+    if isinstance(decided, Values):
+        return geometric_edges(others, place)
+    return geometric_edges(others, np.minimum(place, 3 * place[::-1]))
 
 
 def _of_rows(
@@ -219,7 +221,7 @@ def geometric_edges(total: int, exponents: Int64[np.ndarray, " stratum"]) -> Flo
 def _moments(
     explained: Explained, index: Int64[np.ndarray, "row background"]
 ) -> tuple[Float[np.ndarray, "row background outcome"], Float[np.ndarray, "row outcome"]]:
-    """Relative errors of the mean likelihood if it were that of one background, and the weights of outcomes."""
+    """Relative errors of the mean likelihood if it were that of one background, and weights of outcomes."""
     outcomes = explained.outcomes
     likelihood = outcomes.log_likelihood(explained.pool[torch.from_numpy(index).to(explained.pool.device)])
     if explained.member:
