@@ -24,10 +24,14 @@ from nif.measures.currents.information import (
 MOST_OUTCOMES = 64
 """Outcomes of a row, the most probable ones, whose mean likelihood its backgrounds are weighted for."""
 
-NEWTON_STEPS = 50
+TOLERANCES = (1.0, 0.1, 0.01, 1e-3, 1e-4)
+"""Divergence of weights that is worth half a squared relative error of 1 in the mean likelihood."""
 
-TOLERANCE = 1e-4
-"""Divergence of weights that is worth a squared relative error of 1 in the mean likelihood."""
+NEWTON_STEPS = 12
+"""For each tolerance."""
+
+SMALLEST_GAIN = 1e-7
+"""Of a step, by which the search has converged."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,7 +232,7 @@ def _moments(
         itself = own_log_likelihood(outcomes, explained.outputs)[:, None] + math.log(explained.own)
         likelihood = torch.logaddexp(likelihood + math.log1p(-explained.own), itself)
     ratio = (likelihood - explained.mean[:, None]).clamp_max(14.0).exp() - 1
-    top = outcomes.weight.topk(min(MOST_OUTCOMES, index.shape[1], ratio.shape[2]), dim=1)
+    top = outcomes.weight.topk(min(MOST_OUTCOMES, ratio.shape[2]), dim=1)
     moments = ratio.gather(2, top.indices[:, None].expand(-1, ratio.shape[1], -1))
     return moments.double().numpy(force=True), top.values.double().numpy(force=True)
 
@@ -238,20 +242,34 @@ def tilted(
     moments: Float[np.ndarray, "row background outcome"],
     importance: Float[np.ndarray, "row outcome"],
 ) -> Float[np.ndarray, "row background"]:
-    r"""Weights :math:`w_b e^{\lambda \cdot m_b}` whose mean moments are 0, or near it where that is too far.
+    r"""Logarithms of weights :math:`w_b e^{\lambda \cdot m_b}` whose mean moments are near 0.
 
-    They minimize their Kullback-Leibler divergence from the given ones, plus the squares of the mean moments
-    times their importance over `TOLERANCE`; lambda solves the dual by Newton's method.
+    They minimize their Kullback-Leibler divergence from the given ones, plus half the squares of the mean
+    moments times their importance over a tolerance, which is made smaller as long as Newton's method for
+    lambda, the solution of the dual problem, converges: where no weights have mean moments of 0 it may not.
 
     Example:
         >>> moments = np.array([[[1.0], [-1.0], [-1.0]]])
         >>> np.exp(tilted(np.log(np.full((1, 3), 1 / 3)), moments, np.ones((1, 1)))).round(3)
         array([[0.5 , 0.25, 0.25]])
     """
-    ridge = TOLERANCE / np.maximum(importance, 1e-12)
+    tilt = np.zeros_like(importance)
+    best = np.exp(log_weights - log_weights.max(axis=1, keepdims=True))
+    best /= best.sum(axis=1, keepdims=True)
+    for tolerance in TOLERANCES:
+        ridge = tolerance / np.maximum(importance, 1e-12)
+        tilt, weights, converged = _minimized(log_weights, moments, tilt, ridge)
+        best = np.where(converged[:, None], weights, best)
+    return np.log(np.maximum(best, np.finfo(float).tiny))
+
+
+def _minimized(
+    log_weights: np.ndarray, moments: np.ndarray, tilt: np.ndarray, ridge: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The tilt that minimizes the dual, the weights there, and whether each row converged."""
     penalty = ridge[:, :, None] * np.eye(moments.shape[2])
-    tilt = np.zeros_like(ridge)
     value, weights = _dual(log_weights, moments, tilt, ridge)
+    gain = np.zeros(len(tilt))
     for _ in range(NEWTON_STEPS):
         mean = np.einsum("rb,rbj->rj", weights, moments)
         centred = moments - mean[:, None]
@@ -267,9 +285,10 @@ def tilted(
         tilt = np.where(better[:, None], tilt + length * step, tilt)
         weights = np.where(better[:, None], new_weights, weights)
         value = np.where(better, new, before)
-        if np.max(before - value) < 1e-12:
+        gain = before - value
+        if np.max(gain) < SMALLEST_GAIN:
             break
-    return np.log(np.maximum(weights, np.finfo(float).tiny))
+    return tilt, weights, gain < SMALLEST_GAIN
 
 
 def _dual(
