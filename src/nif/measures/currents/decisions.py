@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nif.core.errors import InputError
 from nif.measures.currents.information import Decided, Outcomes
-from nif.network.decision import Decision, Scale
+from nif.network.decision import SUM_ROUNDING, Decision, Scale
 
 NODES = 9
 """Gauss-Hermite nodes of a value seen through noise."""
@@ -50,10 +52,7 @@ class Classes:
         if self.labels is not None:
             known = self.labels[index.to(self.labels.device)].to(weight.device)
             weight = torch.nn.functional.one_hot(known, self.count).to(weight.dtype)
-        return Outcomes(weight, self._likelihood)
-
-    def _likelihood(self, outputs: Tensor) -> Tensor:
-        return _by_sample(self.log_probabilities, outputs)
+        return Outcomes(weight, partial(_by_sample, self.log_probabilities))
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +80,7 @@ class Bernoullis:
     def outcomes(self, outputs: Float[Tensor, "row output"], index: Tensor) -> Outcomes:
         """See `Decided`."""
         weight = self.log_probabilities(outputs).exp()
-        return Outcomes(weight, lambda outputs: _by_sample(self.log_probabilities, outputs))
+        return Outcomes(weight, partial(_by_sample, self.log_probabilities))
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,22 +134,106 @@ def decided_by(
             outputs to log-probabilities.
         noise: Deviation of the noise of a value, in deviations of that output.
         labels: Class of each row, for ``"labels"``.
+
+    Raises:
+        InputError: The decision does not fit the outputs or the labels.
     """
     if callable(chosen):
-        count = int(chosen(outputs[:1]).shape[1])
-        return Classes(chosen, count, f"{count} outcomes of {getattr(chosen, '__name__', 'a function')}")
+        return _by_function(chosen, outputs)
     if chosen == "value" or (chosen is None and decision.scale is Scale.VALUE):
         name = "a value" if outputs.shape[1] == 1 else f"{outputs.shape[1]} values, added up"
         return Values(noise * robust_deviation(outputs), f"{name}, behind noise of {noise:g} deviations")
-    if chosen == "softmax":
-        decision = Decision(Scale.LOGIT, outputs.shape[1], exclusive=True)
-    if chosen == "bernoulli" or (chosen is None and not decision.exclusive and decision.outputs > 1):
+    if chosen == "labels":
+        return _labels(decision, outputs, labels)
+    decision = _as_chosen(decision, outputs, chosen)
+    if not decision.exclusive and decision.outputs > 1:
         return Bernoullis(_answers(decision), decision.outputs, f"{decision.outputs} answers, added up")
     count = max(2, decision.outputs)
-    if chosen == "labels":
-        known = torch.as_tensor(decision.class_indices(labels, len(outputs)))
-        return Classes(_logs(decision), count, f"the label, one of {count}", known)
     return Classes(_logs(decision), count, f"one of {count} classes ({decision})")
+
+
+def _as_chosen(decision: Decision, outputs: Tensor, chosen: str | None) -> Decision:
+    """The decision read as the user says."""
+    probabilities = decision.scale in (Scale.PROBABILITY, Scale.LOG_PROBABILITY)
+    if chosen == "softmax":
+        if decision.scale is Scale.PROBABILITY or (probabilities and not decision.exclusive):
+            raise InputError(
+                f"decision='softmax' needs logits, but the model returns {decision}; pass 'probabilities', "
+                "'bernoulli' or None."
+            )
+        return Decision(Scale.LOGIT, outputs.shape[1], exclusive=True)
+    if chosen == "probabilities":
+        _check_probabilities(outputs)
+        return Decision(Scale.PROBABILITY, outputs.shape[1], exclusive=True)
+    if chosen == "bernoulli":
+        if probabilities and decision.exclusive:
+            raise InputError(
+                f"decision='bernoulli' needs independent answers, but the model returns {decision}, of which "
+                "one is chosen; pass 'probabilities' or None."
+            )
+        return Decision(decision.scale if probabilities else Scale.LOGIT, outputs.shape[1])
+    return decision
+
+
+def _check_probabilities(outputs: Tensor) -> None:
+    low, high = float(outputs.min()), float(outputs.max())
+    if low < -SUM_ROUNDING or high > 1 + SUM_ROUNDING:
+        raise InputError(
+            f"decision='probabilities' needs outputs of 0 to 1, but they range from {low:.3g} to {high:.3g}; "
+            "pass 'softmax' for logits."
+        )
+    sums = outputs.sum(1)
+    worst = float(sums[(sums - 1).abs().argmax()])
+    if outputs.shape[1] > 1 and abs(worst - 1) > SUM_ROUNDING:
+        raise InputError(
+            f"decision='probabilities' needs outputs that sum to 1, but those of a row sum to {worst:.3g}; "
+            "pass 'bernoulli' for independent answers."
+        )
+
+
+def _labels(decision: Decision, outputs: Tensor, labels: Any) -> Classes:
+    """The label that comes with each row."""
+    if labels is None:
+        raise InputError("decision='labels' needs labels; pass data that yield (inputs, labels).")
+    if decision.scale is Scale.VALUE or (decision.outputs > 1 and not decision.exclusive):
+        raise InputError(
+            f"decision='labels' needs probabilities of classes, but the model returns {decision}; use a model "
+            "that ends in a softmax or in one sigmoid."
+        )
+    kind = np.asarray(labels).dtype.kind
+    known = decision.class_indices(labels, len(outputs)) if kind in "buif" else None
+    if known is None:
+        raise InputError(
+            "decision='labels' needs labels that are classes, but they are "
+            f"{'real numbers' if kind == 'f' else 'not numbers'}; pass the index of the class of each row."
+        )
+    count = max(2, decision.outputs)
+    return Classes(_logs(decision), count, f"the label, one of {count}", torch.as_tensor(known))
+
+
+def _by_function(function: Callable[[Tensor], Tensor], outputs: Tensor) -> Classes:
+    """Outcomes whose log-probabilities a function computes from outputs."""
+    name = getattr(function, "__name__", "function")
+    logs = function(outputs)
+    if not isinstance(logs, Tensor) or logs.dim() != 2 or len(logs) != len(outputs):
+        shape = list(logs.shape) if isinstance(logs, Tensor) else type(logs).__name__
+        raise InputError(
+            f"decision={name} returns {shape} for outputs of shape {list(outputs.shape)}; expected a tensor "
+            "of log-probabilities [sample, outcome]."
+        )
+    if not torch.isfinite(logs).all():
+        raise InputError(
+            f"decision={name} returns NaN or infinite log-probabilities, so the information has no bound; "
+            "expected finite ones, such as those of log_softmax."
+        )
+    sums = logs.exp().sum(1)
+    worst = float(sums[(sums - 1).abs().argmax()])
+    if abs(worst - 1) > SUM_ROUNDING:
+        raise InputError(
+            f"decision={name} returns log-probabilities whose probabilities sum to {worst:.3g} in a row; "
+            "expected a sum of 1 over all outcomes."
+        )
+    return Classes(function, logs.shape[1], f"one of {logs.shape[1]} outcomes of {name}")
 
 
 def _logs(decision: Decision) -> Callable[[Tensor], Tensor]:
@@ -160,6 +243,9 @@ def _logs(decision: Decision) -> Callable[[Tensor], Tensor]:
         if decision.scale is Scale.PROBABILITY:
             probabilities = decision.probabilities(outputs)
             return probabilities.clamp_min(torch.finfo(probabilities.dtype).tiny).log()
+        if decision.scale is Scale.LOG_PROBABILITY and decision.outputs == 1:
+            yes = outputs.clamp_max(-torch.finfo(outputs.dtype).eps)
+            return torch.cat([torch.log(-torch.expm1(yes)), yes], dim=1)
         return decision.log_probabilities(outputs)
 
     return log_probabilities

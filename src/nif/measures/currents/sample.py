@@ -84,21 +84,23 @@ class Sample:
             raise InputError("One row has no others to be compared with; pass more rows, or background=.")
         rows, weights = explained_rows(known(decided, outputs, generator, given), most_rows, generator)
         groups = generator.permutation(len(outputs)) % GROUPS
-        if given is None:
-            explained, pool_groups = Explained.of(decided, outputs, rows), groups
-        elif given.each is None:
-            explained = Explained.of(decided, outputs, rows, given.outputs)
-            pool_groups = generator.permutation(len(given.outputs)) % GROUPS
-        else:
-            explained, pool_groups = _paired(decided, outputs, rows, given), groups.repeat(given.each)
         if given is not None and given.each is not None:
-            backgrounds = _own(rows, given.each)
-            exact = float(weights @ explained.total(backgrounds))
-        else:
-            exact = float(weights @ explained.information())
-            backgrounds = _enough(explained, weights, exact, most, generator)
-        paired = given is not None and given.each is not None
-        return cls(rows, weights, backgrounds, groups, explained.pool, pool_groups, paired, exact)
+            paired, backgrounds = _against(decided, outputs, rows, given.outputs), _own(rows, given.each)
+            exact = float(weights @ paired.total(backgrounds))
+            return cls(
+                rows, weights, backgrounds, groups, paired.pool, groups.repeat(given.each), True, exact
+            )
+        explained = Explained.of(decided, outputs, rows, None if given is None else given.outputs)
+        pool_groups = groups if given is None else generator.permutation(len(given.outputs)) % GROUPS
+        exact = float(weights @ explained.information())
+        backgrounds = _enough(explained, weights, exact, most, generator)
+        return cls(rows, weights, backgrounds, groups, explained.pool, pool_groups, False, exact)
+
+    def row_totals(
+        self, decided: Decided, outputs: Float[Tensor, "data output"]
+    ) -> Float[np.ndarray, " row"]:
+        """The total of the currents of each explained row from its backgrounds."""
+        return _against(decided, outputs, self.rows, self.pool).total(self.backgrounds)
 
     def pilot(self, rows: int, backgrounds: int) -> Sample:
         """A part of it, on which the number of steps is chosen."""
@@ -190,7 +192,7 @@ def known(
     """Information that each row gives about the decision; that of values against a part of the pool only."""
     every = np.arange(len(outputs))
     if given is not None and given.each is not None:
-        return _paired(decided, outputs, every, given).total(_own(every, given.each))
+        return _against(decided, outputs, every, given.outputs).total(_own(every, given.each))
     pool = outputs if given is None else given.outputs
     same = decided.outcomes(outputs[:1], torch.zeros(1, dtype=torch.int64)).same_for_all
     if not same and len(pool) > ROUGH_POOL:
@@ -204,10 +206,11 @@ def known(
     return explained.information()
 
 
-def _paired(decided: Decided, outputs: Tensor, rows: np.ndarray, given: Given) -> Explained:
+def _against(decided: Decided, outputs: Tensor, rows: np.ndarray, pool: Tensor) -> Explained:
+    """Explained rows and a pool whose mean decision is not needed."""
     here = outputs[torch.from_numpy(rows).to(outputs.device)]
     outcomes = decided.outcomes(here[:1], torch.from_numpy(rows[:1]))
-    return Explained(decided, rows, here, given.outputs, False, torch.zeros_like(outcomes.weight))
+    return Explained(decided, rows, here, pool, False, torch.zeros_like(outcomes.weight))
 
 
 def _own(rows: Int64[np.ndarray, " row"], each: int) -> Backgrounds:
