@@ -306,6 +306,8 @@ HARD = (
         (32,),
         0.03,
     ),
+    Case("100 vague classes", clusters(5000, 6, 100, 0.6), (64,), 0.03, steps=800),
+    Case("1,000 vague classes", clusters(10000, 8, 1000, 0.5), (128,), 0.03, steps=1500),
 )
 """Cases that break a plain sample of background rows, or the formulas."""
 

@@ -180,14 +180,14 @@ def _of_rows(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Backgrounds of a few rows, and the logarithms of their weights."""
     rows, width = explained.rows, np.diff(edges)
-    place = edges[:-1] + generator.random((len(rows), len(width))) * width
-    place = np.minimum(place.astype(np.int64), explained.others - 1)
+    drawn = edges[:-1] + generator.random((len(rows), len(width))) * width
+    place = np.minimum(drawn.astype(np.int64), explained.others - 1)
     alike = similarity(explained).numpy(force=True)
     if explained.member:
         alike[np.arange(len(rows)), rows] = -np.inf
     shuffled = generator.permutation(len(explained.pool))  # equal similarities are in random order
     order = shuffled[np.argsort(-alike[:, shuffled], axis=1, kind="stable")]
-    index = np.take_along_axis(order, place, axis=1)
+    index: np.ndarray = np.take_along_axis(order, place, axis=1)
     log_weights = np.broadcast_to(np.log(width / width.sum()), index.shape)
     return index, tilted(log_weights, *_moments(explained, index))
 

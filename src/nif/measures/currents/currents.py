@@ -117,9 +117,9 @@ class Currents:
             )
         for name in ("backgrounds", "rows"):
             value = getattr(self, name)
-            if not (isinstance(value, Integral) and value >= 1):
+            if not (isinstance(value, Integral) and int(value) >= 1):
                 raise InputError(f"{name} is {value!r}; expected a whole number of 1 or more.")
-        if self.steps != "auto" and not (isinstance(self.steps, Integral) and self.steps >= 1):
+        if self.steps != "auto" and not (isinstance(self.steps, Integral) and int(self.steps) >= 1):
             raise InputError(f"steps is {self.steps!r}; expected a whole number of 1 or more, or 'auto'.")
         if not (np.isfinite(self.noise) and self.noise > 0):
             raise InputError(
@@ -221,8 +221,8 @@ class Currents:
                     return replace(path, steps=steps), change
             before, steps = now, 2 * steps
         warnings.warn(
-            f"With {MOST_STEPS // 2} and {MOST_STEPS} steps the current of a unit differs by {change:.1%} of the "
-            "total; pass more, such as Currents(steps=256), for a closer integral.",
+            f"With {MOST_STEPS // 2} and {MOST_STEPS} steps the current of a unit differs by {change:.1%} of "
+            "the total; pass more, such as Currents(steps=256), for a closer integral.",
             stacklevel=2,
         )
         return replace(path, steps=MOST_STEPS), change

@@ -75,7 +75,10 @@ class Bernoullis:
         """Both answers of an output together."""
         return tuple(number // 2 for number in range(2 * self.count))
 
-    independent = columns
+    @property
+    def independent(self) -> tuple[int, ...]:
+        """Each output is a decision."""
+        return self.columns
 
     def outcomes(self, outputs: Float[Tensor, "row output"], index: Tensor) -> Outcomes:
         """See `Decided`."""
@@ -100,7 +103,10 @@ class Values:
         """All nodes of an output together."""
         return tuple(number // NODES for number in range(len(self.deviation) * NODES))
 
-    independent = columns
+    @property
+    def independent(self) -> tuple[int, ...]:
+        """Each output is a decision."""
+        return self.columns
 
     def outcomes(self, outputs: Float[Tensor, "row output"], index: Tensor) -> Outcomes:
         """See `Decided`."""
@@ -197,8 +203,8 @@ def _labels(decision: Decision, outputs: Tensor, labels: Any) -> Classes:
         raise InputError("decision='labels' needs labels; pass data that yield (inputs, labels).")
     if decision.scale is Scale.VALUE or (decision.outputs > 1 and not decision.exclusive):
         raise InputError(
-            f"decision='labels' needs probabilities of classes, but the model returns {decision}; use a model "
-            "that ends in a softmax or in one sigmoid."
+            f"decision='labels' needs probabilities of classes, but the model returns {decision}; use a "
+            "model that ends in a softmax or in one sigmoid."
         )
     kind = np.asarray(labels).dtype.kind
     known = decision.class_indices(labels, len(outputs)) if kind in "buif" else None
@@ -246,6 +252,8 @@ def _logs(decision: Decision) -> Callable[[Tensor], Tensor]:
         if decision.scale is Scale.LOG_PROBABILITY and decision.outputs == 1:
             yes = outputs.clamp_max(-torch.finfo(outputs.dtype).eps)
             return torch.cat([torch.log(-torch.expm1(yes)), yes], dim=1)
+        if decision.scale is Scale.LOGIT and decision.outputs == 1:  # log-softmax is exact along the path
+            return torch.cat([torch.zeros_like(outputs), outputs], dim=1).log_softmax(1)
         return decision.log_probabilities(outputs)
 
     return log_probabilities

@@ -26,16 +26,22 @@ class Decided(Protocol):
 
     Outcomes are numbered over all independent decisions, such as the outputs of a multi-label model; the
     information about each decision is added up.
-
-    Attributes:
-        name: In words.
-        columns: For each outcome, the class or output that its information is shown under.
-        independent: For each outcome, the number of its decision.
     """
 
-    name: str
-    columns: tuple[int, ...]
-    independent: tuple[int, ...]
+    @property
+    def name(self) -> str:
+        """In words."""
+        ...
+
+    @property
+    def columns(self) -> tuple[int, ...]:
+        """For each outcome, the class or output that its information is shown under."""
+        ...
+
+    @property
+    def independent(self) -> tuple[int, ...]:
+        """For each outcome, the number of its decision."""
+        ...
 
     def outcomes(self, outputs: Float[Tensor, "row output"], index: Tensor) -> Outcomes:
         """The outcomes at some rows, whose indices in the data are `index`."""

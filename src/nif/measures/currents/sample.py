@@ -107,8 +107,9 @@ class Sample:
         chosen = np.linspace(0, len(self.rows) - 1, min(rows, len(self.rows))).astype(np.int64)
         count = self.backgrounds.index.shape[1]
         some = np.linspace(0, count - 1, min(backgrounds, count)).astype(np.int64)
-        log_weights = self.backgrounds.log_weights[np.ix_(chosen, some)]
-        part = Backgrounds(self.backgrounds.index[np.ix_(chosen, some)], log_weights, self.backgrounds.own)
+        log_weights, own = self.backgrounds.log_weights[np.ix_(chosen, some)], self.backgrounds.own
+        log_weights = log_weights - np.logaddexp.reduce(log_weights, axis=1, keepdims=True) + math.log1p(-own)
+        part = Backgrounds(self.backgrounds.index[np.ix_(chosen, some)], log_weights, own)
         weights = self.weights[chosen] / self.weights[chosen].sum()
         return replace(self, rows=self.rows[chosen], weights=weights, backgrounds=part)
 
@@ -156,13 +157,13 @@ def explained_rows(
         return np.arange(total), np.full(total, 1 / total)
     included = _inclusion(np.abs(information), count)
     shuffled = generator.permutation(total)
-    order = shuffled[np.argsort(information[shuffled], kind="stable")]
-    ends = np.cumsum(included[order])
+    order: np.ndarray = shuffled[np.argsort(information[shuffled], kind="stable")]
+    ends: np.ndarray = np.cumsum(included[order])
     marks = np.arange(math.ceil(ends[-1])) + generator.random()
     chosen = np.unique(order[np.searchsorted(ends, marks[marks < ends[-1]])])
     weights = 1 / included[chosen] / np.sum(1 / included[chosen])
     centred = information[chosen] - weights @ information[chosen]
-    spread = weights @ centred**2
+    spread = float(weights @ centred**2)
     missing = information.mean() - weights @ information[chosen]
     if spread > 0 and abs(missing) * np.abs(centred).max() < 0.5 * spread:  # no weight is halved
         weights = weights * (1 + missing / spread * centred)
