@@ -84,8 +84,8 @@ class Case:
         last = net[-1]
         assert isinstance(last, nn.Linear)
         with torch.no_grad():
-            last.weight *= self.scale if self.steps else 0.0
-            last.bias *= self.scale
+            last.weight.mul_(self.scale if self.steps else 0.0)
+            last.bias.mul_(self.scale)
         return nn.Sequential(*net, nn.Sigmoid()) if self._answers() else net
 
     def _answers(self) -> bool:

@@ -121,10 +121,8 @@ class Explained:
         """The total of the currents of each row from its backgrounds: the rise of v from start to end."""
         totals, weights = [], torch.from_numpy(backgrounds.log_weights).to(self.outputs)
         for part, few in self.parts(backgrounds.index.shape[1] * self.mean.shape[1]):
-            outcomes, there = (
-                few.outcomes,
-                self.pool[torch.from_numpy(backgrounds.index[part]).to(self.pool.device)],
-            )
+            outcomes, index = few.outcomes, torch.from_numpy(backgrounds.index[part])
+            there = self.pool[index.to(self.pool.device)]
             own = own_log_likelihood(outcomes, few.outputs)
             itself = own + math.log(backgrounds.own) if backgrounds.own > 0 else None
             totals.append(_rise(outcomes, own - information(outcomes, there, weights[part], itself)))
@@ -149,7 +147,7 @@ def similar_backgrounds(explained: Explained, count: int, generator: np.random.G
     """
     others, own = explained.others, explained.own
     if count >= others:
-        index = np.broadcast_to(np.arange(others), (len(explained.rows), others))
+        index = np.tile(np.arange(others), (len(explained.rows), 1))
         if explained.member:
             index = index + (index >= explained.rows[:, None])
         return Backgrounds(index, np.full(index.shape, math.log1p(-own) - math.log(others)), own)

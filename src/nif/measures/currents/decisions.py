@@ -253,7 +253,7 @@ def _logs(decision: Decision) -> Callable[[Tensor], Tensor]:
             yes = outputs.clamp_max(-torch.finfo(outputs.dtype).eps)
             return torch.cat([torch.log(-torch.expm1(yes)), yes], dim=1)
         if decision.scale is Scale.LOGIT and decision.outputs == 1:  # log-softmax is exact along the path
-            return torch.cat([torch.zeros_like(outputs), outputs], dim=1).log_softmax(1)
+            return torch.nn.functional.pad(outputs, (1, 0)).log_softmax(1)
         return decision.log_probabilities(outputs)
 
     return log_probabilities

@@ -173,7 +173,9 @@ def explained_rows(
 def _inclusion(size: Float[np.ndarray, " data"], count: int) -> Float[np.ndarray, " data"]:
     """Probability of each row to be explained."""
     total = len(size)
-    part = 0.5 / total + 0.5 * (size / size.sum() if size.sum() > 0 else 1 / total)
+    part: np.ndarray = 0.5 / total + 0.5 * (
+        size / size.sum() if size.sum() > 0 else np.full(total, 1 / total)
+    )
     included = np.minimum(part * count, 1.0)
     for _ in range(20):  # those that are certain leave their surplus to the others
         open_ = included < 1
