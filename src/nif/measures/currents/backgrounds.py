@@ -170,7 +170,7 @@ def strata(decided: Decided, others: int, count: int) -> Float[np.ndarray, " edg
     place = np.arange(count)
     if isinstance(decided, Values):
         return geometric_edges(others, place)
-    return geometric_edges(others, np.minimum(place, 3 * place[::-1]))
+    return geometric_edges(others, np.minimum(place, 8 * place[::-1]))
 
 
 def _of_rows(
