@@ -33,6 +33,11 @@ def logits(rows: int, classes: int, scale: float) -> Tensor:
     return scale * torch.randn(rows, classes, generator=torch.Generator().manual_seed(5))
 
 
+def low_rank() -> Tensor:
+    """Mixes 100 logits so that many rows decide alike."""
+    return logits(100, 6, 0.12) @ logits(6, 100, 0.5)
+
+
 def rare(part: float) -> Tensor:
     """Two classes, the second in a small part of the rows."""
     sure = 4 * torch.randn(3000, 1, generator=torch.Generator().manual_seed(6))
@@ -47,7 +52,7 @@ def rare(part: float) -> Tensor:
         (explained(rare(0.01)), 1e-3),
         (explained(logits(1500, 10, 30.0)), 1e-3),
         (explained(logits(3000, 10, 1.0)), 0.015),
-        (explained(logits(3000, 100, 4.0)), 0.03),
+        (explained(logits(3000, 100, 4.0) @ low_rank()), 0.03),
         (explained(logits(1500, 3, 1.0), "bernoulli"), 1e-3),
         (explained(logits(1500, 20, 3.0), "bernoulli"), 0.015),
         (explained(logits(3000, 1, 1.0), "value"), 0.01),
@@ -102,12 +107,20 @@ def test_parts_of_rows_have_the_same_totals(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("chosen", ["softmax", "value", "bernoulli"])
-@pytest.mark.parametrize("total, count", [(9, 8), (100, 32), (9999, 32), (50, 1)])
+@pytest.mark.parametrize("total, count", [(9, 8), (100, 32), (100, 90), (9999, 32), (9999, 400), (50, 1)])
 def test_strata_hold_all_rows(chosen: str, total: int, count: int) -> None:
-    edges = strata(explained(logits(300, 2, 2.0), chosen).decided, total, count)
-    assert len(edges) == count + 1
-    assert edges[0] == 0 and edges[-1] == pytest.approx(total)
-    assert (np.diff(edges) > 0.99).all()
+    decided = explained(logits(300, 2, 2.0), chosen).decided
+    falling = np.exp(-np.linspace(0, 50, total)) * (np.arange(total) < 7)
+    for edges in strata(decided, np.stack([falling, np.zeros(total), np.ones(total)]), count):
+        assert len(edges) == count + 1
+        assert edges[0] == 0 and edges[-1] == pytest.approx(total)
+        assert (np.diff(edges) > 0.99).all()
+
+
+def test_no_weights_have_the_right_mean_without_rare_classes() -> None:
+    alike = np.r_[np.full(990, 1.01), np.zeros(10)]
+    decided = explained(logits(300, 2, 2.0)).decided
+    assert (strata(decided, alike[None], 32)[0] >= 990).sum() >= 4
 
 
 def test_edges_of_equal_widths() -> None:

@@ -27,6 +27,9 @@ MOST_OUTCOMES = 64
 TOLERANCES = (1.0, 0.1, 0.01, 1e-3, 1e-4)
 """Divergence of weights that is worth half a squared relative error of 1 in the mean likelihood."""
 
+EVEN_MASS = 0.2
+"""Part of the strata of classes that is spread over all rows, whatever their similarity."""
+
 NEWTON_STEPS = 12
 """For each tolerance."""
 
@@ -151,43 +154,64 @@ def similar_backgrounds(explained: Explained, count: int, generator: np.random.G
         if explained.member:
             index = index + (index >= explained.rows[:, None])
         return Backgrounds(index, np.full(index.shape, math.log1p(-own) - math.log(others)), own)
-    edges = strata(explained.decided, others, count)
     numbers = max(len(explained.pool), count * explained.mean.shape[1])
-    parts = [_of_rows(few, edges, generator) for _, few in explained.parts(numbers)]
+    parts = [_of_rows(few, count, generator) for _, few in explained.parts(numbers)]
     index, log_weights = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return Backgrounds(index, log_weights + math.log1p(-own), own)
 
 
-def strata(decided: Decided, others: int, count: int) -> Float[np.ndarray, " edge"]:
-    """Edges of the strata of the other rows, ordered by similarity.
+def strata(
+    decided: Decided, alike: Float[np.ndarray, "row other"], count: int
+) -> Float[np.ndarray, "row edge"]:
+    """Edges of the strata of the other rows of each row, in falling order of similarity.
 
-    Values need similar rows, of a likelihood that is not negligible. Classes need dissimilar ones as well:
-    without the rare classes no weights make the mean decision right. Many independent decisions are alike
-    in some of them in any row.
+    Values need similar rows, of a likelihood that is not negligible: widths grow geometrically. Classes are
+    dense where rows are similar, by the square root of the similarity, and at the end of the least similar
+    ones: without the rare classes no weights make the mean decision right. Of many independent decisions
+    any row is alike in some.
     """
-    if isinstance(decided, Bernoullis) and decided.count > 1:
-        return np.linspace(0.0, others, count + 1)
-    place = np.arange(count)
-    if isinstance(decided, Values):
-        return geometric_edges(others, place)
-    return geometric_edges(others, np.minimum(place, 8 * place[::-1]))
+    rows, others = alike.shape
+    if isinstance(decided, Bernoullis):
+        return np.tile(np.linspace(0.0, others, count + 1), (rows, 1))
+    far = 0 if isinstance(decided, Values) else min(count // 8, int(math.log2(others / 4 + 1)))
+    widths = 2.0 ** np.arange(far)[::-1]
+    last = others - int(widths.sum())
+    if isinstance(decided, Values) or last <= count - far:
+        return np.tile(geometric_edges(others, np.arange(count)), (rows, 1))
+    near = _edges_by_mass(np.sqrt(np.maximum(alike[:, :last], 0.0)), count - far)
+    return np.concatenate([near, np.tile(last + np.cumsum(widths), (rows, 1))], axis=1)
+
+
+def _edges_by_mass(density: Float[np.ndarray, "row other"], count: int) -> Float[np.ndarray, "row edge"]:
+    """Edges of strata of equal mass and of one row or more; a part of the mass is spread evenly."""
+    rows, others = density.shape
+    even, place = EVEN_MASS / others, np.arange(count + 1)
+    total = np.maximum(density.sum(axis=1, keepdims=True), np.finfo(float).tiny)
+    mass = np.cumsum(even + (1 - EVEN_MASS) * density / total, axis=1)
+    inner = np.arange(1, count) / count
+    edges = np.zeros((rows, count + 1))
+    for of_row, of_mass in zip(edges, mass, strict=True):
+        of_row[1:-1] = np.searchsorted(of_mass, of_mass[-1] * inner) + 1
+    edges[:, -1] = others
+    rising = np.maximum.accumulate(edges - place, axis=1) + place
+    return np.minimum(rising, others - count + place)
 
 
 def _of_rows(
-    explained: Explained, edges: Float[np.ndarray, " edge"], generator: np.random.Generator
+    explained: Explained, count: int, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Backgrounds of a few rows, and the logarithms of their weights."""
-    rows, width = explained.rows, np.diff(edges)
-    drawn = edges[:-1] + generator.random((len(rows), len(width))) * width
-    place = np.minimum(drawn.astype(np.int64), explained.others - 1)
-    alike = similarity(explained).numpy(force=True)
+    rows, others = explained.rows, explained.others
+    alike = similarity(explained).double().numpy(force=True)
     if explained.member:
         alike[np.arange(len(rows)), rows] = -np.inf
     shuffled = generator.permutation(len(explained.pool))  # equal similarities are in random order
-    order = shuffled[np.argsort(-alike[:, shuffled], axis=1, kind="stable")]
-    index: np.ndarray = np.take_along_axis(order, place, axis=1)
-    log_weights = np.broadcast_to(np.log(width / width.sum()), index.shape)
-    return index, tilted(log_weights, *_moments(explained, index))
+    order: np.ndarray = shuffled[np.argsort(-alike[:, shuffled], axis=1, kind="stable")][:, :others]
+    edges = strata(explained.decided, np.take_along_axis(alike, order, axis=1), count)
+    width = np.diff(edges, axis=1)
+    drawn = edges[:, :-1] + generator.random(width.shape) * width
+    index: np.ndarray = np.take_along_axis(order, np.minimum(drawn.astype(np.int64), others - 1), axis=1)
+    return index, tilted(np.log(width / others), *_moments(explained, index))
 
 
 def similarity(explained: Explained) -> Float[Tensor, "row pool"]:
