@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -18,6 +19,7 @@ from nif.flow.flow import Flow
 from nif.flow.measurement import Measurement
 from nif.measures.association.association import Association
 from nif.measures.association.shared_critic import SharedMine
+from nif.measures.currents.currents import Currents
 from nif.measures.measure import Measure
 from nif.network.network import Network
 
@@ -69,6 +71,7 @@ def measure(
     data: Any,
     method: Measure | Estimator | SharedMine | None = None,
     *,
+    background: Any = None,
     layers: Sequence[str] | None = None,
     output: int | str | None = None,
     input_groups: Any = None,
@@ -92,6 +95,8 @@ def measure(
             on; 50 rows or more. Labels that come with them are not used.
         method: How links are weighed: an `Association`, `DAVIS2019`, or an estimator, which stands for
             ``Association(estimator)``. None is `Association()`.
+        background: Rows that stand for what is not known of a row, for `Currents`: a pool, or the backgrounds
+            of each row, ``[row, background, ...]``; the other rows of data if None.
         layers: Names of the modules whose outputs are measured; all non-linearities if None.
         output: The output to measure, by name or index, of a model that returns several.
         input_groups: A patch size or an array of group numbers, to measure pixels in groups.
@@ -125,6 +130,10 @@ def measure(
     """
     began, start = datetime.now(UTC), time.perf_counter()
     chosen, resources = chosen_measure(method), Resources(bytes_of(memory), checked_jobs(n_jobs))
+    if background is not None:
+        if not isinstance(chosen, Currents):
+            raise InputError(f"background is for currents, not {chosen!r}; pass nif.Currents() as method.")
+        chosen = replace(chosen, background=background)
     network = Network.of(
         model, layers=layers, output=output, reduce=reduce, device=device, class_names=class_names
     )

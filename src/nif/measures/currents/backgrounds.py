@@ -1,24 +1,40 @@
-"""Which rows are explained, and the background rows that stand for what is not known of each."""
+"""The background rows that stand for what is not known of each explained row, and their weights."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from nif.measures.currents.information import CHUNK, Bernoullis, Decided, Values, mean_log_likelihood
+from nif.measures.currents.decisions import Bernoullis, Values
+from nif.measures.currents.information import (
+    CHUNK,
+    Decided,
+    Outcomes,
+    information,
+    mean_log_likelihood,
+    own_log_likelihood,
+)
 
-MOST_OUTCOMES = 16
+MOST_OUTCOMES = 64
 """Outcomes of a row, the most probable ones, whose mean likelihood its backgrounds are weighted for."""
 
-NEWTON_STEPS = 50
+TOLERANCES = (1.0, 0.1, 0.01, 1e-3, 1e-4)
+"""Divergence of weights that is worth half a squared relative error of 1 in the mean likelihood."""
 
-TOLERANCE = 1e-4
-"""Divergence of weights that is worth a squared relative error of 1 in the mean likelihood."""
+EVEN_MASS = 0.2
+"""Part of the strata of classes that is spread over all rows, whatever their similarity."""
+
+NEWTON_STEPS = 12
+"""For each tolerance."""
+
+SMALLEST_GAIN = 1e-7
+"""Of a step, by which the search has converged."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,154 +42,221 @@ class Backgrounds:
     """Background rows of the explained rows.
 
     Attributes:
-        index: Of the background rows.
+        index: Of the background rows in their pool.
         log_weights: Logarithms of their weights, which sum to one less that of the row itself.
-        own: Weight of the row itself: it is one of the N rows.
+        own: Weight of the row itself: 1/N, as it is one of the N rows, or 0 for a pool of its own.
     """
 
     index: Int64[np.ndarray, "row background"]
     log_weights: Float[np.ndarray, "row background"]
     own: float
 
+    def at(self, rows: slice | np.ndarray) -> Backgrounds:
+        """Those of some rows."""
+        return Backgrounds(self.index[rows], self.log_weights[rows], self.own)
 
-def explained_rows(
-    information: Float[np.ndarray, " pool"], count: int, generator: np.random.Generator
-) -> tuple[Int64[np.ndarray, " row"], Float[np.ndarray, " row"]]:
-    """Rows to explain, and their weights, which sum to 1.
 
-    All rows, if there are no more than `count`. Else half of them at random, and half in proportion to what
-    is known from them of the decision, so that rare classes are not missed; weighted back.
+@dataclass(frozen=True, eq=False)
+class Explained:
+    """Explained rows, and the pool that their backgrounds come from.
 
-    Args:
-        information: Of each row about the decision, in closed form.
-        count: Number of rows.
-        generator: Draws them.
+    Attributes:
+        decided: The decision.
+        rows: Indices of the explained rows in the data.
+        outputs: At these rows.
+        pool: Outputs at the rows of the pool.
+        member: Whether the pool is the data, so that each row is itself in it.
+        mean: Logarithm of the mean likelihood of each outcome over the pool.
     """
-    total = len(information)
-    if total <= count:
-        return np.arange(total), np.full(total, 1 / total)
-    size = np.abs(information)
-    share = 0.5 / total + 0.5 * (size / size.sum() if size.sum() > 0 else 1 / total)
-    included = np.minimum(share * count, 1.0)
-    for _ in range(20):  # those that are certain leave their surplus to the others
-        open_ = included < 1
-        surplus = count - (~open_).sum()
-        included[open_] = np.minimum(share[open_] / share[open_].sum() * surplus, 1.0)
-    order = generator.permutation(total)
-    ends = np.cumsum(included[order])
-    marks = np.arange(math.ceil(ends[-1])) + generator.random()
-    chosen = np.unique(order[np.searchsorted(ends, marks[marks < ends[-1]])])
-    weights = 1 / included[chosen]
-    return chosen, weights / weights.sum()
+
+    decided: Decided
+    rows: Int64[np.ndarray, " row"]
+    outputs: Float[Tensor, "row output"]
+    pool: Float[Tensor, "pool output"]
+    member: bool
+    mean: Float[Tensor, "_ outcome"]
+
+    @classmethod
+    def of(
+        cls,
+        decided: Decided,
+        outputs: Float[Tensor, "data output"],
+        rows: Int64[np.ndarray, " row"],
+        pool: Float[Tensor, "pool output"] | None = None,
+    ) -> Explained:
+        """Rows of data among all rows, or against a pool of their own."""
+        here = outputs[torch.from_numpy(rows).to(outputs.device)]
+        others = outputs if pool is None else pool
+        return cls(decided, rows, here, others, pool is None, mean_log_likelihood(decided, here, others))
+
+    @property
+    def others(self) -> int:
+        """Number of rows that can be backgrounds of a row."""
+        return len(self.pool) - self.member
+
+    @property
+    def own(self) -> float:
+        """Weight of a row among its own backgrounds."""
+        return 1 / len(self.pool) if self.member else 0.0
+
+    @property
+    def outcomes(self) -> Outcomes:
+        """The outcomes of the decision."""
+        return self.decided.outcomes(self.outputs, torch.from_numpy(self.rows))
+
+    def parts(self, numbers: int) -> Iterator[tuple[slice, Explained]]:
+        """A few rows at a time, where each takes this many numbers."""
+        step = max(1, CHUNK // numbers)
+        for first in range(0, len(self.rows), step):
+            part = slice(first, first + step)
+            mean = self.mean[part] if len(self.mean) == len(self.rows) else self.mean
+            yield part, replace(self, rows=self.rows[part], outputs=self.outputs[part], mean=mean)
+
+    def information(self) -> Float[np.ndarray, " row"]:
+        """Information about the decision that each row gives, in closed form over the pool.
+
+        Its mean over all rows of data is :math:`I(X; Y)`: what the total of the currents must be.
+        """
+        outcomes = self.outcomes
+        return _rise(outcomes, own_log_likelihood(outcomes, self.outputs) - self.mean)
+
+    def total(self, backgrounds: Backgrounds) -> Float[np.ndarray, " row"]:
+        """The total of the currents of each row from its backgrounds: the rise of v from start to end."""
+        totals, weights = [], torch.from_numpy(backgrounds.log_weights).to(self.outputs)
+        for part, few in self.parts(backgrounds.index.shape[1] * self.mean.shape[1]):
+            outcomes, index = few.outcomes, torch.from_numpy(backgrounds.index[part])
+            there = self.pool[index.to(self.pool.device)]
+            own = own_log_likelihood(outcomes, few.outputs)
+            itself = own + math.log(backgrounds.own) if backgrounds.own > 0 else None
+            totals.append(_rise(outcomes, own - information(outcomes, there, weights[part], itself)))
+        return np.concatenate(totals)
 
 
-def similar_backgrounds(
-    decided: Decided,
-    outputs: Float[Tensor, "pool output"],
-    rows: Int64[np.ndarray, " row"],
-    count: int,
-    generator: np.random.Generator,
-) -> Backgrounds:
+def _rise(outcomes: Outcomes, rise: Float[Tensor, "row outcome"]) -> Float[np.ndarray, " row"]:
+    """The mean over outcomes; those that are impossible count for nothing."""
+    mean: np.ndarray = (
+        torch.where(outcomes.weight > 0, outcomes.weight * rise, 0.0).sum(1).double().numpy(force=True)
+    )
+    return mean
+
+
+def similar_backgrounds(explained: Explained, count: int, generator: np.random.Generator) -> Backgrounds:
     """For each row others, by similarity of decision, with weights that make the mean decision right.
 
-    The others are ordered by similarity and cut into strata whose widths grow geometrically; one member of
-    each is drawn, and weighs as much as its stratum. Random rows make the total too large: few of them are
-    so similar to a row as to be a likely alternative to it. Weights are then tilted as little as possible
-    so that the mean likelihood of every outcome is that of all rows, where the backgrounds can reach it.
+    The others are ordered by similarity and cut into strata; one member of each is drawn, and weighs as much
+    as its stratum. Random rows make the total too large: few of them are so similar to a row as to be a
+    likely alternative to it. Weights are then tilted as little as possible so that the mean likelihood of
+    every outcome is that of the pool, where the backgrounds can reach it.
     """
-    others = len(outputs) - 1
-    count = min(count, others)
-    if count == others:
-        index = np.arange(others)[None] + (np.arange(others)[None] >= rows[:, None])
-        log_weights = np.full(index.shape, math.log(1 / others))
-    else:
-        index, log_weights = _stratified(decided, outputs, rows, count, generator)
-        log_weights = _calibrated(decided, outputs, rows, index, log_weights)
-    own = 1 / len(outputs)
+    others, own = explained.others, explained.own
+    if count >= others:
+        index = np.tile(np.arange(others), (len(explained.rows), 1))
+        if explained.member:
+            index = index + (index >= explained.rows[:, None])
+        return Backgrounds(index, np.full(index.shape, math.log1p(-own) - math.log(others)), own)
+    numbers = max(len(explained.pool), count * explained.mean.shape[1])
+    parts = [_of_rows(few, count, generator) for _, few in explained.parts(numbers)]
+    index, log_weights = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return Backgrounds(index, log_weights + math.log1p(-own), own)
 
 
-def _stratified(
-    decided: Decided,
-    outputs: Float[Tensor, "pool output"],
-    rows: Int64[np.ndarray, " row"],
-    count: int,
-    generator: np.random.Generator,
+def strata(
+    decided: Decided, alike: Float[np.ndarray, "row other"], count: int
+) -> Float[np.ndarray, "row edge"]:
+    """Edges of the strata of the other rows of each row, in falling order of similarity.
+
+    Values need similar rows, of a likelihood that is not negligible: widths grow geometrically. Classes are
+    dense where rows are similar, by the square root of the similarity, and at the end of the least similar
+    ones: without the rare classes no weights make the mean decision right. Of many independent decisions
+    any row is alike in some.
+    """
+    rows, others = alike.shape
+    if isinstance(decided, Bernoullis):
+        return np.tile(np.linspace(0.0, others, count + 1), (rows, 1))
+    far = 0 if isinstance(decided, Values) else min(count // 8, int(math.log2(others / 4 + 1)))
+    widths = 2.0 ** np.arange(far)[::-1]
+    last = others - int(widths.sum())
+    if isinstance(decided, Values) or last <= count - far:
+        return np.tile(geometric_edges(others, np.arange(count)), (rows, 1))
+    near = _edges_by_mass(np.sqrt(np.maximum(alike[:, :last], 0.0)), count - far)
+    return np.concatenate([near, np.tile(last + np.cumsum(widths), (rows, 1))], axis=1)
+
+
+def _edges_by_mass(density: Float[np.ndarray, "row other"], count: int) -> Float[np.ndarray, "row edge"]:
+    """Edges of strata of equal mass and of one row or more; a part of the mass is spread evenly."""
+    rows, others = density.shape
+    even, place = EVEN_MASS / others, np.arange(count + 1)
+    total = np.maximum(density.sum(axis=1, keepdims=True), np.finfo(float).tiny)
+    mass = np.cumsum(even + (1 - EVEN_MASS) * density / total, axis=1)
+    inner = np.arange(1, count) / count
+    edges = np.zeros((rows, count + 1))
+    for of_row, of_mass in zip(edges, mass, strict=True):
+        of_row[1:-1] = np.searchsorted(of_mass, of_mass[-1] * inner) + 1
+    edges[:, -1] = others
+    rising = np.maximum.accumulate(edges - place, axis=1) + place
+    return np.minimum(rising, others - count + place)
+
+
+def _of_rows(
+    explained: Explained, count: int, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    others = len(outputs) - 1
-    edges = geometric_edges(others, count)
-    width = np.diff(edges)
-    place = edges[:-1] + generator.random((len(rows), count)) * width
-    place = np.minimum(place.astype(np.int64), others - 1)
-    index = np.empty((len(rows), count), dtype=np.int64)
-    step = max(1, CHUNK // (len(outputs) * max(1, outputs.shape[1])))
-    for first in range(0, len(rows), step):
-        part = rows[first : first + step]
-        alike = similarity(decided, outputs, part).numpy(force=True)
-        # Equal similarities, as of saturated decisions, are in random order.
-        alike[np.arange(len(part)), part] = -np.inf
-        shuffled = generator.permutation(len(outputs))
-        order = shuffled[np.argsort(-alike[:, shuffled], axis=1, kind="stable")]
-        index[first : first + step] = np.take_along_axis(order, place[first : first + step], axis=1)
-    return index, np.broadcast_to(np.log(width / others), index.shape)
+    """Backgrounds of a few rows, and the logarithms of their weights."""
+    rows, others = explained.rows, explained.others
+    alike = similarity(explained).double().numpy(force=True)
+    if explained.member:
+        alike[np.arange(len(rows)), rows] = -np.inf
+    shuffled = generator.permutation(len(explained.pool))  # equal similarities are in random order
+    order: np.ndarray = shuffled[np.argsort(-alike[:, shuffled], axis=1, kind="stable")][:, :others]
+    edges = strata(explained.decided, np.take_along_axis(alike, order, axis=1), count)
+    width = np.diff(edges, axis=1)
+    drawn = edges[:, :-1] + generator.random(width.shape) * width
+    index: np.ndarray = np.take_along_axis(order, np.minimum(drawn.astype(np.int64), others - 1), axis=1)
+    return index, tilted(np.log(width / others), *_moments(explained, index))
 
 
-def similarity(
-    decided: Decided, outputs: Float[Tensor, "pool output"], rows: Int64[np.ndarray, " row"]
-) -> Float[Tensor, "row pool"]:
+def similarity(explained: Explained) -> Float[Tensor, "row pool"]:
     """How alike the decisions of rows and pool rows are; any increasing function of it orders them alike."""
-    chosen = torch.from_numpy(rows).to(outputs.device)
+    decided, outputs, pool = explained.decided, explained.outputs, explained.pool
+    tiny = torch.finfo(outputs.dtype).tiny
     if isinstance(decided, Values):
-        scaled = outputs / decided.deviation.clamp_min(torch.finfo(outputs.dtype).tiny)
-        return -torch.cdist(scaled[chosen], scaled)
-    outcomes = decided.outcomes(outputs[chosen], chosen)
-    likelihood = outcomes.log_likelihood(outputs[None])[0].exp()
-    ratio = likelihood / likelihood.mean(0).clamp_min(torch.finfo(outputs.dtype).tiny)
+        return -torch.cdist(outputs / decided.deviation, pool / decided.deviation)
+    outcomes = explained.outcomes
+    ratio = (outcomes.log_likelihood(pool[None])[0] - explained.mean).exp()
     if not isinstance(decided, Bernoullis):
         return outcomes.weight @ ratio.T
-    pairs = outcomes.weight.reshape(len(chosen), 1, -1, 2) * ratio.reshape(1, len(outputs), -1, 2)
-    return pairs.sum(3).clamp_min(torch.finfo(outputs.dtype).tiny).log().sum(2)
+    pairs = outcomes.weight.reshape(len(outputs), 1, -1, 2) * ratio.reshape(1, len(pool), -1, 2)
+    return pairs.sum(3).clamp_min(tiny).log().sum(2)
 
 
-def geometric_edges(total: int, count: int) -> Float[np.ndarray, " edge"]:
-    """Edges of `count` strata of `total` rows, the first one row wide, whose widths grow geometrically.
+def geometric_edges(total: int, exponents: Int64[np.ndarray, " stratum"]) -> Float[np.ndarray, " edge"]:
+    """Edges of strata of `total` rows whose widths are powers of one number; the narrowest is one row wide.
 
     Example:
-        >>> geometric_edges(7, 3).round(6).tolist()
+        >>> geometric_edges(7, np.array([0, 1, 2])).round(6).tolist()
         [0.0, 1.0, 3.0, 7.0]
     """
     low, high = 1.0, float(total)
     for _ in range(80):
         ratio = math.sqrt(low * high)
-        large = (count - 1) * math.log(ratio) > 25 or np.sum(ratio ** np.arange(count)) > total
+        large = exponents.max() * math.log(ratio) > 25 or np.sum(ratio**exponents) > total
         low, high = (low, ratio) if large else (ratio, high)
-    edges = np.concatenate([[0.0], np.cumsum(low ** np.arange(count))])
+    edges = np.concatenate([[0.0], np.cumsum(low**exponents)])
     return edges * total / edges[-1]
 
 
-def _calibrated(
-    decided: Decided,
-    outputs: Float[Tensor, "pool output"],
-    rows: Int64[np.ndarray, " row"],
-    index: Int64[np.ndarray, "row background"],
-    log_weights: Float[np.ndarray, "row background"],
-) -> Float[np.ndarray, "row background"]:
-    """Weights tilted so that they average the likelihood of each outcome as all other rows do."""
-    own = torch.from_numpy(rows).to(outputs.device)
-    outcomes = decided.outcomes(outputs[own], own)
-    likelihood = outcomes.log_likelihood(outputs[torch.from_numpy(index).to(outputs.device)])
-    mean = mean_log_likelihood(decided, outputs[own], outputs)
-    itself = outcomes.log_likelihood(outputs[own][:, None])
-    many = len(outputs)
-    # The mean over all rows but the row itself.
-    tiny = torch.finfo(mean.dtype).tiny
-    target = (mean + math.log(many)).exp() - itself[:, 0].exp()
-    target = (target / (many - 1)).clamp_min(tiny)
-    ratio = likelihood.exp() / target[:, None] - 1
-    top = outcomes.weight.topk(min(MOST_OUTCOMES, outcomes.weight.shape[1]), dim=1)
-    ratio = ratio.gather(2, top.indices[:, None].expand(-1, ratio.shape[1], -1))
-    moments = ratio.clamp(-1.0, 1e6).double().numpy(force=True)
-    return tilted(np.array(log_weights), moments, top.values.double().numpy(force=True))
+def _moments(
+    explained: Explained, index: Int64[np.ndarray, "row background"]
+) -> tuple[Float[np.ndarray, "row background outcome"], Float[np.ndarray, "row outcome"]]:
+    """Relative errors of the mean likelihood if it were that of one background, and weights of outcomes."""
+    outcomes = explained.outcomes
+    likelihood = outcomes.log_likelihood(explained.pool[torch.from_numpy(index).to(explained.pool.device)])
+    if explained.member:
+        itself = own_log_likelihood(outcomes, explained.outputs)[:, None] + math.log(explained.own)
+        likelihood = torch.logaddexp(likelihood + math.log1p(-explained.own), itself)
+    ratio = (likelihood - explained.mean[:, None]).clamp_max(14.0).exp() - 1
+    top = outcomes.weight.topk(min(MOST_OUTCOMES, ratio.shape[2]), dim=1)
+    moments = ratio.gather(2, top.indices[:, None].expand(-1, ratio.shape[1], -1))
+    return moments.double().numpy(force=True), top.values.double().numpy(force=True)
 
 
 def tilted(
@@ -181,20 +264,34 @@ def tilted(
     moments: Float[np.ndarray, "row background outcome"],
     importance: Float[np.ndarray, "row outcome"],
 ) -> Float[np.ndarray, "row background"]:
-    r"""Weights :math:`w_b e^{\lambda \cdot m_b}` whose mean moments are 0, or near it where that is too far.
+    r"""Logarithms of weights :math:`w_b e^{\lambda \cdot m_b}` whose mean moments are near 0.
 
-    They minimize their Kullback-Leibler divergence from the given ones, plus the squares of the mean moments
-    times their importance over `TOLERANCE`; lambda solves the dual by Newton's method.
+    They minimize their Kullback-Leibler divergence from the given ones, plus half the squares of the mean
+    moments times their importance over a tolerance, which is made smaller as long as Newton's method for
+    lambda, the solution of the dual problem, converges: where no weights have mean moments of 0 it may not.
 
     Example:
         >>> moments = np.array([[[1.0], [-1.0], [-1.0]]])
         >>> np.exp(tilted(np.log(np.full((1, 3), 1 / 3)), moments, np.ones((1, 1)))).round(3)
         array([[0.5 , 0.25, 0.25]])
     """
-    ridge = TOLERANCE / np.maximum(importance, 1e-12)
+    tilt = np.zeros_like(importance)
+    best = np.exp(log_weights - log_weights.max(axis=1, keepdims=True))
+    best /= best.sum(axis=1, keepdims=True)
+    for tolerance in TOLERANCES:
+        ridge = tolerance / np.maximum(importance, 1e-12)
+        tilt, weights, converged = _minimized(log_weights, moments, tilt, ridge)
+        best = np.where(converged[:, None], weights, best)
+    return np.log(np.maximum(best, np.finfo(float).tiny))
+
+
+def _minimized(
+    log_weights: np.ndarray, moments: np.ndarray, tilt: np.ndarray, ridge: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The tilt that minimizes the dual, the weights there, and whether each row converged."""
     penalty = ridge[:, :, None] * np.eye(moments.shape[2])
-    tilt = np.zeros_like(ridge)
     value, weights = _dual(log_weights, moments, tilt, ridge)
+    gain = np.zeros(len(tilt))
     for _ in range(NEWTON_STEPS):
         mean = np.einsum("rb,rbj->rj", weights, moments)
         centred = moments - mean[:, None]
@@ -210,9 +307,10 @@ def tilted(
         tilt = np.where(better[:, None], tilt + length * step, tilt)
         weights = np.where(better[:, None], new_weights, weights)
         value = np.where(better, new, before)
-        if np.max(before - value) < 1e-12:
+        gain = before - value
+        if np.max(gain) < SMALLEST_GAIN:
             break
-    return np.log(np.maximum(weights, np.finfo(float).tiny))
+    return tilt, weights, gain < SMALLEST_GAIN
 
 
 def _dual(

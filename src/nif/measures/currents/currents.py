@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from numbers import Integral
 from typing import Any
 
@@ -16,21 +16,23 @@ from torch import Tensor
 
 from nif.core.errors import InputError
 from nif.core.types import Advance
-from nif.data.rows import Rows
+from nif.data.rows import Rows, read
 from nif.estimators.pairs import Resources
-from nif.measures.currents.information import Decided, decided_by
+from nif.measures.currents.decisions import decided_by
+from nif.measures.currents.information import Decided
 from nif.measures.currents.links import measured_links
 from nif.measures.currents.path_integral import (
     LARGEST_TAPE,
     MOST_PAIRS,
+    Block,
     PathIntegral,
     Sums,
     blocks,
 )
-from nif.measures.currents.sample import Sample
+from nif.measures.currents.sample import Given, Sample
 from nif.measures.measure import Measured
 from nif.network.decision import Decision
-from nif.network.forward import BATCH
+from nif.network.forward import BATCH, Forward
 from nif.network.layers import Place
 from nif.network.network import Network
 from nif.network.preserve import one_thread, preserved
@@ -79,11 +81,15 @@ class Currents:
             noise. ``"labels"``: the label that comes with a row; then the total may be negative. Or a
             function from outputs ``[sample, output]`` to log-probabilities ``[sample, class]``.
         backgrounds: Rows that stand for what is not known of each explained row.
-        rows: Rows to explain; of more, half are drawn at random and half by what they tell.
+        rows: Rows to explain; of more, half are drawn at random and half in proportion to their
+            information.
         steps: Of the way from a background to a row; ``"auto"`` doubles them until no unit changes by more
             than 1 % of the total.
         noise: Standard deviation of the noise of a value, in deviations of that output.
         by_class: Whether features are shown for each class too, which takes a walk back for each.
+        background: Rows that the backgrounds are drawn from, in place of the data: a pool in any form that
+            data may have, or backgrounds of each row of data, ``[row, background, ...]``, in its order. The
+            total is then a mean divergence of decisions. `nif.measure` has the same argument.
 
     Raises:
         InputError: An option is out of range.
@@ -104,6 +110,7 @@ class Currents:
     steps: int | str = "auto"
     noise: float = 0.2
     by_class: bool = True
+    background: Any = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         known = self.decision is None or callable(self.decision) or self.decision in DECISIONS
@@ -114,9 +121,9 @@ class Currents:
             )
         for name in ("backgrounds", "rows"):
             value = getattr(self, name)
-            if not (isinstance(value, Integral) and value >= 1):
+            if not (isinstance(value, Integral) and int(value) >= 1):
                 raise InputError(f"{name} is {value!r}; expected a whole number of 1 or more.")
-        if self.steps != "auto" and not (isinstance(self.steps, Integral) and self.steps >= 1):
+        if self.steps != "auto" and not (isinstance(self.steps, Integral) and int(self.steps) >= 1):
             raise InputError(f"steps is {self.steps!r}; expected a whole number of 1 or more, or 'auto'.")
         if not (np.isfinite(self.noise) and self.noise > 0):
             raise InputError(
@@ -125,12 +132,13 @@ class Currents:
 
     @property
     def rows_read(self) -> int | None:
-        """Number of rows to draw from data that have more; all of them may be backgrounds."""
-        return POOL
+        """Number of rows to draw from data that have more; None where backgrounds come with them."""
+        return POOL if self.background is None else None
 
     def work(self, network: Network, rows: Rows) -> float:
         """Pairs of a row and a background."""
-        return float(min(self.rows, len(rows)) * min(self.backgrounds, max(1, len(rows) - 1)))
+        most = self.backgrounds if self.background is not None else max(1, len(rows) - 1)
+        return float(min(self.rows, len(rows)) * min(self.backgrounds, most))
 
     def measure(
         self, network: Network, rows: Rows, *, seed: int, resources: Resources, advance: Advance
@@ -147,8 +155,9 @@ class Currents:
                     "inputs, such as the embeddings of tokens."
                 )
             outputs = _outputs(call, plan.places[-1], inputs)
-            decided = self._decided(decision, outputs, rows)
-            sample = Sample.of(decided, outputs, self.rows, self.backgrounds, generator)
+            decided = decided_by(decision, outputs, self.decision, self.noise, rows.labels)
+            given = self._given(network, rows, lambda inputs: _outputs(call, plan.places[-1], inputs), call)
+            sample = Sample.of(decided, outputs, self.rows, self.backgrounds, generator, given)
             path = PathIntegral(
                 call,
                 plan.places,
@@ -158,15 +167,13 @@ class Currents:
                 {**dict(network.module.named_parameters()), **dict(network.module.named_buffers())},
                 steps=1,
                 by_class=self.by_class and 1 < max(decided.columns) + 1 <= MOST_COLUMNS,
+                background_inputs=None if given is None else given.inputs,
             )
             most_pairs, small = _pairs_a_block(path, sample)
-            threads = one_thread() if small else nullcontext()
-            with threads:
+            with one_thread() if small else nullcontext():
                 path, change = self._with_steps(path, sample, most_pairs)
                 sums, scale = Sums(), 1.0 / path.steps
-                for block in blocks(
-                    sample.rows, sample.weights, sample.backgrounds, sample.groups, most_pairs
-                ):
+                for block in _blocks(sample, most_pairs):
                     path.add(block, sums, lambda pairs: advance(pairs * scale))
         _warn_of_general_rule(sums)
         options = {
@@ -177,13 +184,29 @@ class Currents:
             "step_error": change,
             "noise": self.noise,
             "exact_total": sample.exact,
+            "total_is": _total_is(decided, given),
         }
         return measured_links(network, rows, path, sample, sums, options)
 
-    def _decided(self, decision: Decision, outputs: Tensor, rows: Rows) -> Decided:
-        if self.decision == "labels" and rows.labels is None:
-            raise InputError("decision='labels' needs labels; pass data that yield (inputs, labels).")
-        return decided_by(decision, outputs, self.decision, self.noise, rows.labels)
+    def _given(
+        self, network: Network, rows: Rows, run: Callable[[tuple[Tensor, ...]], Tensor], call: Forward
+    ) -> Given | None:
+        """The background rows that the user passes."""
+        if self.background is None:
+            return None
+        background = read(self.background, network.signature)
+        known, passed = ([list(values.shape) for values in some.inputs] for some in (rows, background))
+        paired = [shape[:1] + shape[2:] for shape in passed] == known
+        if not paired and [shape[1:] for shape in passed] != [shape[1:] for shape in known]:
+            raise InputError(
+                f"The background has shape {', '.join(map(str, passed))} for data of shape "
+                f"{', '.join(map(str, known))}; expected a pool of such rows, or [row, background, ...]."
+            )
+        if paired and len({shape[1] for shape in passed}) > 1:
+            raise InputError(f"The inputs have {passed} backgrounds a row; expected as many for each input.")
+        inputs = [values.flatten(0, 1) if paired else values for values in background.inputs]
+        prepared = tuple(call.prepared(inputs))
+        return Given(prepared, run(prepared), passed[0][1] if paired else None)
 
     def _with_steps(
         self, path: PathIntegral, sample: Sample, most_pairs: int
@@ -195,7 +218,7 @@ class Currents:
         steps, before, change = 4, None, 1.0
         while steps <= MOST_STEPS:
             sums, trial = Sums(), replace(path, steps=steps, by_class=False)
-            for block in blocks(pilot.rows, pilot.weights, pilot.backgrounds, pilot.groups, most_pairs):
+            for block in _blocks(pilot, most_pairs):
                 trial.add(block, sums, lambda pairs: None)
             now = {key: np.asarray(of_units.total) for key, of_units in sums.between.items()}
             total = max((float(np.abs(units.sum())) for units in now.values()), default=0.0)
@@ -212,6 +235,26 @@ class Currents:
         return replace(path, steps=MOST_STEPS), change
 
 
+def _blocks(sample: Sample, most_pairs: int) -> Iterator[Block]:
+    return blocks(
+        sample.rows, sample.weights, sample.backgrounds, sample.groups, most_pairs, sample.pool_groups
+    )
+
+
+def _total_is(decided: Decided, given: Given | None) -> str:
+    """The total, in words."""
+    if given is None:
+        name = (
+            "mean information about the label" if getattr(decided, "labels", None) is not None else "I(X; Y)"
+        )
+    elif given.each is None:
+        name = "mean divergence from the mean decision of the background"
+    else:
+        name = "mean divergence from the decision at the backgrounds of each row"
+    several = max(decided.independent) + 1
+    return name if several == 1 else f"{name}, added up over {several} outputs"
+
+
 def _outputs(call: Any, place: Place, inputs: tuple[Tensor, ...]) -> Float[Tensor, "pool output"]:
     parts = []
     for first in range(0, len(inputs[0]), BATCH):
@@ -226,7 +269,7 @@ def _outputs(call: Any, place: Place, inputs: tuple[Tensor, ...]) -> Float[Tenso
 def _pairs_a_block(path: PathIntegral, sample: Sample) -> tuple[int, bool]:
     """Pairs whose tape is not too large; and whether it is so small that one thread is faster."""
     pilot = sample.pilot(1, 2)
-    block = next(blocks(pilot.rows, pilot.weights, pilot.backgrounds, pilot.groups, 2))
+    block = next(_blocks(pilot, 2))
     tape = path.tape(block, 0.0)
     sizes = [tape.values[i].numel() for i in tape.moving if isinstance(tape.values[i], Tensor)]
     a_pair = max(1, sum(sizes) // block.backgrounds.size)

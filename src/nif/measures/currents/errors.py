@@ -18,6 +18,7 @@ from torch import Tensor
 
 from nif.measures.currents.information import CHUNK, Decided, own_log_likelihood
 from nif.measures.currents.path_integral import GROUPS, GroupedSum
+from nif.measures.currents.sample import Sample
 
 SMALLEST_SHARE = 0.1
 """Part of the total that the remaining pairs must carry to be scaled to it."""
@@ -95,29 +96,34 @@ def spread(without: Float[np.ndarray, "group ..."]) -> np.ndarray | float:
 
 
 def totals_without(
-    decided: Decided,
-    outputs: Float[Tensor, "pool output"],
-    rows: Int64[np.ndarray, " row"],
-    weights: Float[np.ndarray, " row"],
-    groups: Int64[np.ndarray, " pool"],
+    decided: Decided, outputs: Float[Tensor, "data output"], sample: Sample
 ) -> dict[int, float]:
     """The total without each group of rows, in closed form."""
+    rows, weights, groups = sample.rows, sample.weights, sample.groups
     index = torch.from_numpy(rows).to(outputs.device)
-    sizes = np.bincount(groups, minlength=GROUPS)
+    sizes = np.bincount(sample.pool_groups, minlength=GROUPS)
+    members = np.bincount(groups, minlength=GROUPS) > 0
     present = [
-        group for group in range(GROUPS) if 0 < sizes[group] < len(groups) and (groups[rows] != group).any()
+        group
+        for group in range(GROUPS)
+        if members[group] and sizes[group] < len(sample.pool) and (groups[rows] != group).any()
     ]
+    if sample.paired:
+        own = sample.row_totals(decided, outputs)
+        keeps = {group: groups[rows] != group for group in present}
+        return {g: float(weights[kept] @ own[kept] / weights[kept].sum()) for g, kept in keeps.items()}
     totals = dict.fromkeys(present, 0.0)
     outcomes = decided.outcomes(outputs[index[:1]], index[:1])
-    step = max(1, CHUNK // (len(outputs) * outcomes.weight.shape[1]))
+    step = max(1, CHUNK // (len(sample.pool) * outcomes.weight.shape[1]))
+    step = len(rows) if outcomes.same_for_all else step
     for first in range(0, len(rows), step):
         part = index[first : first + step]
         outcomes = decided.outcomes(outputs[part], part)
         own = own_log_likelihood(outcomes, outputs[part])
-        of_groups = _likelihood_of_groups(outcomes, outputs, groups)
+        of_groups = _likelihood_of_groups(outcomes, sample.pool, sample.pool_groups)
         for group in present:
             others = torch.cat([of_groups[:group], of_groups[group + 1 :]]).logsumexp(0)
-            rise = own - (others - math.log(len(groups) - sizes[group]))
+            rise = own - (others - math.log(len(sample.pool) - sizes[group]))
             row_rise = torch.where(outcomes.weight > 0, outcomes.weight * rise, 0.0).sum(1).numpy(force=True)
             kept = groups[rows[first : first + step]] != group
             totals[group] += float((weights[first : first + step] * row_rise)[kept].sum())

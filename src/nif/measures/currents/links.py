@@ -55,7 +55,7 @@ def measured_links(
     layers = architecture.layers
     sizes = _Sizes(layers, rows.groups)
     row_share = np.bincount(sample.groups[sample.rows], weights=sample.weights, minlength=GROUPS)
-    totals = totals_without(path.decided, path.outputs, sample.rows, sample.weights, sample.groups)
+    totals = totals_without(path.decided, path.outputs, sample)
     ahead = {key: sizes.units(key[0], part) for key, part in sums.between.items()}
     of_layer = {layer: _added([p for key, p in ahead.items() if key[0] == layer]) for layer, _ in ahead}
     pairs = of_layer[len(layers) - 1].map(lambda units: units.sum())

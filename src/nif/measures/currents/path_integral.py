@@ -75,8 +75,10 @@ def blocks(
     backgrounds: Backgrounds,
     groups: Int64[np.ndarray, " pool"],
     most_pairs: int,
+    pool_groups: Int64[np.ndarray, " pool"] | None = None,
 ) -> Iterator[Block]:
-    """Blocks of rows, group by group."""
+    """Blocks of rows, group by group; backgrounds of a pool of their own have groups of their own."""
+    pool_groups = groups if pool_groups is None else pool_groups
     size = max(1, most_pairs // backgrounds.index.shape[1])
     for group in range(GROUPS):  # so that all rows of a block are left out together
         members = np.flatnonzero(groups[rows] == group)
@@ -89,7 +91,7 @@ def blocks(
                 backgrounds.log_weights[part],
                 backgrounds.own,
                 group,
-                groups[backgrounds.index[part]],
+                pool_groups[backgrounds.index[part]],
             )
 
 
@@ -158,6 +160,7 @@ class PathIntegral:
         parameters: Of the network, by name.
         steps: Of the way.
         by_class: Whether the features are also shown for each class.
+        background_inputs: Rows that the backgrounds are among; those of data if None.
     """
 
     call: Forward
@@ -168,6 +171,7 @@ class PathIntegral:
     parameters: Mapping[str, Tensor]
     steps: int
     by_class: bool = True
+    background_inputs: tuple[Tensor, ...] | None = None
 
     def tape(self, block: Block, share: float, kept: set[int] | None = None) -> Tape:
         """The run at a share of the way; its output is the information of each row and outcome."""
@@ -176,7 +180,9 @@ class PathIntegral:
         pairs = np.divmod(block.order, block.backgrounds.shape[1])
         here = torch.from_numpy(block.rows[pairs[0]]).to(device)
         there = torch.from_numpy(block.backgrounds[pairs]).to(device)
-        moved = [_between(values[there], values[here], share) for values in self.inputs]
+        pool = self.inputs if self.background_inputs is None else self.background_inputs
+        ends = zip(pool, self.inputs, strict=True)
+        moved = [_between(start[there], end[here], share) for start, end in ends]
         rows = torch.from_numpy(block.rows).to(device)
         outcomes = self.decided.outcomes(self.outputs[rows], rows)
         log_weights = torch.from_numpy(block.log_weights).to(self.outputs)
