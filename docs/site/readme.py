@@ -36,6 +36,7 @@ if __name__ == "__main__":
     (IMAGES / "iris.png").write_bytes(pictures.network())
     report(IMAGES / "report.png")
     for picture in IMAGES.glob("*.png"):
-        Image.open(picture).convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE, kmeans=1).save(
-            picture, optimize=True
-        )
+        if (image := Image.open(picture)).mode != "P":  # those not drawn again have their colours already
+            image.convert("RGB").quantize(COLOURS, Image.Quantize.MAXCOVERAGE, kmeans=1).save(
+                picture, optimize=True
+            )

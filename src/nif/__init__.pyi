@@ -20,6 +20,7 @@ from .flow.file import load as load
 from .measures.association.association import DAVIS2019 as DAVIS2019
 from .measures.association.association import Association as Association
 from .measures.association.shared_critic import SharedMine as SharedMine
+from .measures.currents.currents import Currents as Currents
 from .network import layers as layers
 from .pipeline import measure as measure
 from .pruning import Pruned as Pruned

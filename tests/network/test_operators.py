@@ -15,7 +15,8 @@ from torch.overrides import TorchFunctionMode
 from nif.network.operators import BY_NAME, OPERATORS, PYTHON, Effect, function_name, unit_map
 from nif.network.unit_maps import Call, UnitMap, tensors_in
 from nif.network.units import _WeightTracer
-from support.operator_probes import PROBES, Probe
+from support.operator_probes import PROBES
+from support.probe import Probe
 
 CHANGES = 40
 """Draws of numbers, at most, to see all changes that there can be."""

@@ -388,6 +388,9 @@ def test_the_result_reads_well(planted: tuple[nn.Module, Tensor, Tensor]) -> Non
     small = prune(model, flow_of(model, x, ["1", "3"]), TensorDataset(x, y))
     assert repr(small).startswith("Pruned: 3 units removed, 0 restored\n  accuracy ")
     assert "Pruned: 3 units removed, 0 restored" in small._repr_html_()
+    assert repr(dataclasses.replace(small, removed=small.removed[:1])).startswith(
+        "Pruned: 1 unit removed, 0 restored\n"
+    )
     table = small.table()
     assert table.loc["parameters"].tolist() == [387, small.size_after.parameters]
     assert (table.loc[["flops", "bytes"], "after"] < table.loc[["flops", "bytes"], "before"]).all()

@@ -48,9 +48,9 @@ def test_the_page_tells_what_went_and_what_it_costs(show: Any) -> None:
     assert rows_of(page, "Cost of pruning") == [
         ["accuracy", "0.97", "0.96", "−0.01"],
         ["parameters", "1,200", "900", "−25 %"],
-        ["operations a row", "2,400", "1,800", "−25 %"],
+        ["operations per row", "2,400", "1,800", "−25 %"],
         ["bytes of the file", "4,800", "3,600", "−25 %"],
-        ["milliseconds a batch", "0.5", "0.25", "−50 %"],
+        ["milliseconds per batch", "0.5", "0.25", "−50 %"],
     ]
     assert rows_of(page, "Pruned units by layer") == [
         ["relu1", "10", "1", "9", "1"],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,85 +10,23 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from nif.network.operators import BY_NAME, Effect
-
-IMAGE, TABLE, TOKENS = (5, 4, 6, 6), (5, 6), (5, 4, 6)
-
-Draw = Callable[[torch.Size, torch.Generator], Tensor]
-
-
-def normal(shape: Any, generator: torch.Generator) -> Tensor:
-    return 2 * torch.randn(shape, generator=generator)
-
-
-def unit(shape: Any, generator: torch.Generator) -> Tensor:
-    return 0.05 + 0.9 * torch.rand(shape, generator=generator)
-
-
-def above_one(shape: Any, generator: torch.Generator) -> Tensor:
-    return 1.2 + 3 * torch.rand(shape, generator=generator)
-
-
-def whole(shape: Any, generator: torch.Generator) -> Tensor:
-    return torch.randint(1, 9, tuple(shape), generator=generator)
-
-
-def small(shape: Any, generator: torch.Generator) -> Tensor:
-    return torch.randint(0, 5, tuple(shape), generator=generator)
-
-
-def flags(shape: Any, generator: torch.Generator) -> Tensor:
-    return torch.rand(shape, generator=generator) < 0.5
-
-
-def special(shape: Any, generator: torch.Generator) -> Tensor:
-    values = torch.tensor([0.5, torch.inf, -torch.inf, torch.nan])
-    return values[torch.randint(0, 4, tuple(shape), generator=generator)]
-
-
-def complex_numbers(shape: Any, generator: torch.Generator) -> Tensor:
-    real = torch.randn(shape, generator=generator)
-    return torch.complex(real, torch.randint(0, 2, tuple(shape), generator=generator).float())
-
-
-@dataclass(frozen=True)
-class Probe:
-    """A call of an operator.
-
-    Attributes:
-        run: Calls it, on the tensors that are drawn.
-        shapes: Of these tensors.
-        draw: Draws each.
-        random: Draws numbers itself, so that fewer units have other ones.
-        sizes: Names the number of units, so that it does not run on fewer.
-    """
-
-    run: Callable[..., Any]
-    shapes: Sequence[tuple[int, ...]] = (TOKENS,)
-    draw: Draw = normal
-    random: bool = False
-    sizes: bool = False
-
-    def drawn(self, seed: int) -> list[Tensor]:
-        """The tensors, other ones for each seed."""
-        generator = torch.Generator().manual_seed(seed)
-        return [self.draw(torch.Size(shape), generator) for shape in self.shapes]
-
-
-def _function(name: str) -> Callable[..., Any]:
-    """The function of that name, wherever torch has it."""
-    homes = (F, torch, torch.special, torch.Tensor, torch._C._nn)
-    if name.startswith("linalg_"):
-        return getattr(torch.linalg, name.removeprefix("linalg_"))
-    for home in homes:
-        if callable(found := getattr(home, name, None)):
-            return found
-    raise KeyError(f"torch has no {name}")
-
-
-def _call(name: str, *args: Any, **options: Any) -> Callable[[Tensor], Any]:
-    """The function with these other arguments."""
-    function = _function(name)
-    return lambda x: function(x, *args, **options)
+from support.probe import (
+    IMAGE,
+    TABLE,
+    TOKENS,
+    Draw,
+    Probe,
+    above_one,
+    call_of,
+    complex_numbers,
+    flags,
+    function_of,
+    normal,
+    small,
+    special,
+    unit,
+    whole,
+)
 
 
 def _of(draw: Draw, names: str) -> dict[str, Draw]:
@@ -124,22 +61,22 @@ OPERATOR_OF_PYTHON: dict[str, Callable[..., Any]] = {
 
 def _elementwise(name: str) -> list[Probe]:
     draw = DRAWS.get(name, normal)
-    return [Probe(_function(name), (shape,), draw) for shape in (TABLE, TOKENS)]
+    return [Probe(function_of(name), (shape,), draw) for shape in (TABLE, TOKENS)]
 
 
 def _binary(name: str) -> list[Probe]:
     draw = DRAWS.get(name, normal)
-    run = OPERATOR_OF_PYTHON.get(name) or _function(name)
+    run = OPERATOR_OF_PYTHON.get(name) or function_of(name)
     pairs = [(TOKENS, TOKENS), (TABLE, (1, 6)), (IMAGE, (5, 4, 1, 1)), ((5, 1, 6), TOKENS)]
     return [Probe(run, pair, draw) for pair in pairs]
 
 
 def _three(name: str, draw: Draw = normal) -> list[Probe]:
-    return [Probe(_function(name), (shape, shape, shape), draw) for shape in (TABLE, TOKENS)]
+    return [Probe(function_of(name), (shape, shape, shape), draw) for shape in (TABLE, TOKENS)]
 
 
 def _pool(name: str, *args: Any, shape: tuple[int, ...] = IMAGE, **options: Any) -> list[Probe]:
-    return [Probe(_call(name, *args, **options), (shape,))]
+    return [Probe(call_of(name, *args, **options), (shape,))]
 
 
 VOLUME = (3, 4, 4, 4, 4)
@@ -155,10 +92,10 @@ def _pools() -> dict[str, list[Probe]]:
         probes["lp_pool" + size] = _pool("lp_pool" + size, 2.0, 2, shape=shape)
         for kind in ("adaptive_max_pool", "max_pool"):
             name = f"{kind}{size}_with_indices"
-            probes[name] = [Probe(_call(name, 2), (shape,))]
+            probes[name] = [Probe(call_of(name, 2), (shape,))]
     for size in ("2d", "3d"):
         name = "fractional_max_pool" + size
-        probes[name] = [Probe(_call(name, 2, output_size=2), (shapes[size],), random=True)]
+        probes[name] = [Probe(call_of(name, 2, output_size=2), (shapes[size],), random=True)]
     return probes
 
 
@@ -172,10 +109,12 @@ def _along() -> dict[str, list[Probe]]:
         if row.effect is Effect.REDUCE:
             before = (2,) if name in {"kthvalue", "topk"} else (0.4,) if name in QUANTILES else ()
             draw, random = DRAWS.get(name, normal), name == "gumbel_softmax"
-            probes[name] = [Probe(_call(name, *before, dim=dim), (TOKENS,), draw, random) for dim in (1, -1)]
+            probes[name] = [
+                Probe(call_of(name, *before, dim=dim), (TOKENS,), draw, random) for dim in (1, -1)
+            ]
     for name in ("mean", "sum", "amax", "std", "logsumexp", "linalg_vector_norm"):
         for options in ({"dim": (2, 3)}, {"dim": (-1, -2), "keepdim": True}, {"dim": (1, 3)}):
-            probes[name].append(Probe(_call(name, **options), (IMAGE,)))
+            probes[name].append(Probe(call_of(name, **options), (IMAGE,)))
     probes["mean"].append(Probe(lambda x: x.mean(2), (TOKENS,)))
     probes["max"].append(Probe(torch.max, (TOKENS, TOKENS)))
     probes["min"].append(Probe(torch.min, (TOKENS, (1, 4, 1))))
@@ -192,7 +131,7 @@ def _dropouts() -> dict[str, list[Probe]]:
     """In training, when some numbers or channels are 0."""
     shapes = {"dropout1d": TOKENS, "dropout2d": IMAGE, "dropout3d": VOLUME}
     return {
-        name: [Probe(_call(name, 0.3, True), (shape,), random=True)]
+        name: [Probe(call_of(name, 0.3, True), (shape,), random=True)]
         for name, shape in {
             **shapes,
             **dict.fromkeys(["dropout", "alpha_dropout", "feature_alpha_dropout", "feature_dropout"], IMAGE),
@@ -348,7 +287,7 @@ SPLIT: dict[str, list[Probe]] = {
 
 
 def _beside(name: str, *shapes: tuple[int, ...], **options: Any) -> list[Probe]:
-    return [Probe(lambda *parts: _function(name)(parts, **options), shapes)]
+    return [Probe(lambda *parts: function_of(name)(parts, **options), shapes)]
 
 
 JOIN: dict[str, list[Probe]] = {
@@ -379,7 +318,7 @@ LINEAR: dict[str, list[Probe]] = {
     **{
         f"conv{dims}d": [
             Probe(
-                lambda x, dims=dims, groups=groups: _function(f"conv{dims}d")(
+                lambda x, dims=dims, groups=groups: function_of(f"conv{dims}d")(
                     x, _kernel(8, 4 // groups, dims), groups=groups
                 ),
                 (shape,),
@@ -391,7 +330,7 @@ LINEAR: dict[str, list[Probe]] = {
     **{
         f"conv_transpose{dims}d": [
             Probe(
-                lambda x, dims=dims, groups=groups: _function(f"conv_transpose{dims}d")(
+                lambda x, dims=dims, groups=groups: function_of(f"conv_transpose{dims}d")(
                     x, _kernel(4, 3, dims), groups=groups
                 ),
                 (shape,),
@@ -417,7 +356,7 @@ MIX: dict[str, list[Probe]] = {
 
 CONSTANT: dict[str, list[Probe]] = {
     **{
-        name: every(_function(name))
+        name: every(function_of(name))
         for name in ("empty_like", "ones_like", "rand_like", "randn_like", "zeros_like")
     },
     "full_like": every(lambda x: torch.full_like(x, 2.0)),

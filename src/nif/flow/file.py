@@ -15,7 +15,7 @@ from scipy.sparse import csr_array
 
 from nif.core.errors import InputError
 from nif.core.files import whole_file
-from nif.core.types import LINK_ARRAYS, Layer, Links, SumErrors
+from nif.core.types import LINK_ARRAYS, CurrentTables, Layer, Links, SumErrors, Total, UnitCurrents
 from nif.flow.flow import Flow
 from nif.flow.measurement import Measurement
 from nif.flow.significance import unit_p_values
@@ -79,6 +79,11 @@ def arrays_of(flow: Flow) -> dict[str, np.ndarray]:
     if flow.errors is not None:
         known = vars(flow.errors).items()
         arrays |= {f"errors/{name}": values for name, values in known if values is not None}
+    if flow.currents is not None:
+        tables = flow.currents
+        arrays |= {f"currents/{name}": getattr(tables, name) for name in ("attribution", "attribution_stderr")}
+        for index, units in enumerate(tables.units):
+            arrays |= {f"currents/{index}/{name}": values for name, values in vars(units).items()}
     if flow.left_out is not None:
         arrays["left_out/p_value"] = flow.left_out.p_value
     return {name: np.ascontiguousarray(values) for name, values in arrays.items()}
@@ -124,6 +129,11 @@ def load(path: str | os.PathLike[str]) -> Flow:
 def described(flow: Flow) -> dict[str, str]:
     """The layers that the links join, and the number of links left out, as JSON."""
     header = {"links": json.dumps([[links.source, links.target] for links in flow.links])}
+    if flow.currents is not None:
+        total = flow.currents.total
+        header["currents"] = json.dumps(
+            {"nats": total.nats, "stderr": total.stderr, "classes": flow.currents.classes}
+        )
     if flow.left_out is not None:
         header["left_out"] = json.dumps({"links": flow.left_out.links, "fraction": flow.left_out.fraction})
     return header
@@ -169,7 +179,22 @@ def _flow(header: Mapping[str, str], arrays: dict[str, np.ndarray]) -> Flow:
     )
     errors: dict[str, Any] = {field.name: _named(arrays, "errors", field.name) for field in fields(SumErrors)}
     known = None if errors["attribution"] is None else SumErrors(**errors)
-    return Flow(layers, links, constant, measurement, known, left_out)
+    return Flow(layers, links, constant, measurement, known, _currents(header, arrays, len(layers)), left_out)
+
+
+def _currents(
+    header: Mapping[str, str], arrays: Mapping[str, np.ndarray], layers: int
+) -> CurrentTables | None:
+    if "currents" not in header:
+        return None
+    stored = json.loads(header["currents"])
+    names = [field.name for field in fields(UnitCurrents)]
+    units = [
+        UnitCurrents(**{name: arrays[f"currents/{index}/{name}"] for name in names}) for index in range(layers)
+    ]
+    attribution = arrays["currents/attribution"], arrays["currents/attribution_stderr"]
+    total = Total(stored["nats"], stored["stderr"])
+    return CurrentTables(total, tuple(units), tuple(stored["classes"]), *attribution)
 
 
 def _links(

@@ -12,14 +12,15 @@ import pandas as pd
 from jaxtyping import Bool
 
 from nif.core.errors import InputError
-from nif.core.types import Layer, Links, SumErrors
+from nif.core.types import CurrentTables, Layer, Links, SumErrors, Total
+from nif.flow import currents as of_currents
 from nif.flow import export, paths, summary, tables
 from nif.flow.communities import Communities
 from nif.flow.measurement import Measurement
 from nif.flow.neurons import ALPHA, Neurons
 from nif.flow.strongest import LeftOut
 from nif.flow.unit_names import Named, place_of
-from nif.flow.validation import check, check_errors
+from nif.flow.validation import check, check_currents, check_errors
 
 if TYPE_CHECKING:
     import igraph
@@ -44,6 +45,7 @@ class Flow:
         constant: For each layer, flags of the units that had one value on all the data.
         measurement: How the flow was measured.
         errors: Of sums of links, from the rows of data; without them, links are taken as independent.
+        currents: Of units and features, which sum to the total; None in a flow of association.
         left_out: The weakest links, if the file of a large flow does not hold them.
 
     Raises:
@@ -62,16 +64,29 @@ class Flow:
     constant: tuple[Bool[np.ndarray, " _"], ...]
     measurement: Measurement
     errors: SumErrors | None = None
+    currents: CurrentTables | None = None
     left_out: LeftOut | None = None
 
     def __post_init__(self) -> None:
         check(self.layers, self.links, self.constant)
         check_errors(self.graph.sizes, self.graph.feature_count, self.errors)
+        check_currents(self.graph.sizes, self.graph.feature_count, self.currents)
+
+    @property
+    def total(self) -> Total | None:
+        """Information about the decision that reaches it, with its standard error; `float` gives nats.
+
+        None in a flow of association, whose links do not add up.
+        """
+        return None if self.currents is None else self.currents.total
 
     def attribution(self, clip: bool = True) -> pd.DataFrame:
         r"""Attribution of each feature to each class, summed over all paths (eq. 4).
 
         .. math:: A_{ij} = \sum_{\text{paths } i \to j} \; \prod_{\text{links on the path}} \text{nats}
+
+        By currents it is the current of the feature for the class: in nats, signed, and all features and
+        classes sum to `total`.
 
         Args:
             clip: Links of less than 0 nats (more redundant than relevant) count as 0. False keeps their sign;
@@ -92,7 +107,13 @@ class Flow:
             left    0.1
             right   0.0
         """
+        if self.currents is not None:
+            return self._by_class(self.currents.attribution)
         return tables.by_feature(self.graph.features, self.layers, paths.attribution(self.graph, clip=clip))
+
+    def _by_class(self, values: np.ndarray) -> pd.DataFrame:
+        assert self.currents is not None
+        return tables.by_feature(self.graph.features, self.layers, values, self.currents.classes)
 
     def attribution_stderr(self, clip: bool = True) -> pd.DataFrame:
         r"""Standard error of `attribution`.
@@ -108,6 +129,8 @@ class Flow:
             >>> print(example().attribution_stderr().loc["left", "yes"].round(4))
             0.0054
         """
+        if self.currents is not None:
+            return self._by_class(self.currents.attribution_stderr)
         errors = self.sum_errors.attribution if clip else paths.attribution_stderr(self.graph, clip=False)
         return tables.by_feature(self.graph.features, self.layers, errors)
 
@@ -120,6 +143,9 @@ class Flow:
             >>> example().shares()["share"].to_dict()
             {'left': 1.0, 'right': 0.0}
         """
+        if self.currents is not None:
+            shares = of_currents.shares(self.currents, self.graph.feature_count)
+            return shares.set_index(self.attribution().index)
         table = tables.by_feature(self.graph.features, self.layers, self.sum_errors.attribution)[[]]
         return table.assign(share=paths.shares(self.graph)[0], stderr=self.sum_errors.shares)
 
@@ -223,6 +249,7 @@ class Flow:
             >>> example().paths("left", "yes").iloc[0]["path"]
             (('input', 'left'), ('hidden', 'h[0]'), ('output', 'yes'))
         """
+        self._check_products("paths are")
         last = len(self.layers) - 1
         begin = place_of(self.layers, source, self.graph.features)
         end = place_of(self.layers, target, [last])
@@ -283,6 +310,7 @@ class Flow:
         """
         from nif.report.page import write
 
+        self._check_products("the page is")
         write(self, path, pruned)
 
     def show(self, *, pruned: Removal | None = None, height: int = 700) -> Embedded:
@@ -297,6 +325,7 @@ class Flow:
         """
         from nif.report.page import embedded
 
+        self._check_products("the page is")
         return embedded(self, pruned, height)
 
     def to_igraph(self) -> igraph.Graph:
@@ -347,7 +376,8 @@ class Flow:
     def __repr__(self) -> str:
         sizes, silent = self.graph.sizes, self.by_unit.silent().sum()
         first = f"Flow of {'-'.join(map(str, sizes))} units: {self.count} links, {silent} of {sum(sizes)}"
-        return "\n  ".join([f"{first} units silent at {ALPHA}", *self.notes()])
+        total = [] if self.total is None else [f"{self.total} about {self.measurement.options['decision']}"]
+        return "\n  ".join([f"{first} units silent at {ALPHA}", *total, *self.notes()])
 
     def _repr_html_(self) -> str:
         return summary.html_table(self)
@@ -355,6 +385,15 @@ class Flow:
     def notes(self) -> list[str]:
         """Sentences on how it was measured, and on what was left out."""
         return [*self.measurement.lines(), *([str(self.left_out)] if self.left_out else [])]
+
+    def _check_products(self, what: str) -> None:
+        """Refuse what multiplies links along paths: currents add up, and do not multiply."""
+        if self.currents is not None:
+            raise InputError(
+                f"In this version {what} made for association only, whose links multiply along a path; "
+                "this is a flow of currents. Use attribution(), neurons() and edges(), or measure with "
+                "nif.Association()."
+            )
 
     @property
     def count(self) -> int:

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Int
 from nif.flow import communities as structure
 from nif.flow import paths
 from nif.flow.communities import PerUnit
+from nif.flow.currents import UnitTable
 from nif.flow.significance import unit_p_values, unit_q_values
 from nif.flow.tables import unit_index
 
@@ -38,9 +39,10 @@ class Neurons:
     def table(self, alpha: float) -> pd.DataFrame:
         """The columns of `nif.Flow.neurons`; units are silent at level `alpha`."""
         columns = {
+            **self._currents(),
             "inflow": self.inflow,
             "outflow": self.outflow,
-            "throughput": np.concatenate(paths.throughput(self.flow.graph)),
+            "throughput": self.throughput,
             "p_value": self.p_values,
             "q_value": self.q_values,
             "silent": self.silent(alpha),
@@ -51,6 +53,25 @@ class Neurons:
         table.attrs["betweenness_starts"] = self.betweenness.starts
         table.attrs["communities_left_out"] = self.graph.left_out
         return table
+
+    def _currents(self) -> dict[str, np.ndarray]:
+        """The columns that only a flow of currents has."""
+        if self.of_units is None:
+            return {}
+        names = {"current": "nats", "stderr": "stderr", "absolute": "absolute"}
+        return {column: self.of_units.column(name) for column, name in names.items()}
+
+    @property
+    def of_units(self) -> UnitTable | None:
+        """The currents of the units; None in a flow of association."""
+        return None if self.flow.currents is None else UnitTable(self.flow.currents)
+
+    @property
+    def throughput(self) -> PerUnit:
+        """Share of the whole that passes through each unit."""
+        if self.of_units is not None:
+            return self.of_units.share
+        return np.concatenate(paths.throughput(self.flow.graph))
 
     def by_layer(self) -> pd.DataFrame:
         """One row for each layer: its units, the sums of their nats in and out, and the silent ones."""
@@ -67,6 +88,8 @@ class Neurons:
 
     def silent(self, alpha: float = ALPHA) -> Bool[np.ndarray, " unit"]:
         """Whether each unit is constant, or has a q-value of `alpha` or more."""
+        if self.of_units is not None:
+            return self.of_units.silent(alpha)
         return np.concatenate(self.flow.constant) | (self.q_values >= alpha)
 
     @property
@@ -106,6 +129,8 @@ class Neurons:
     @cached_property
     def p_values(self) -> PerUnit:
         """Of "no information flows through the unit"; those of all links if a file left some out."""
+        if self.of_units is not None:
+            return self.of_units.p_values
         left_out = self.flow.left_out
         return left_out.p_value if left_out else unit_p_values(self.flow.links, self.flow.constant)
 

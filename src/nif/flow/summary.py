@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pandas as pd
 
 from nif.core.html import short, table
-from nif.flow.paths import attribution
 
 if TYPE_CHECKING:
     from nif.flow.flow import Flow
@@ -55,11 +53,9 @@ def _layers(flow: Flow) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def _features(flow: Flow) -> str:
     """The features with the largest share of the attribution to all classes."""
-    dag = flow.graph
-    total = attribution(dag, of=np.ones((dag.sizes[-1], 1)))[:, 0]
-    if total.sum() == 0:
+    shares = flow.shares()["share"]
+    if not shares.any():
         return "No path from a feature to an output carries information."
-    names = [unit for layer in dag.features for unit in flow.layers[layer].units]
-    best = np.argsort(-total, kind="stable")[:MOST_FEATURES]
-    shares = ", ".join(f"{short(names[index], 24)} {total[index] / total.sum():.1%}" for index in best)
-    return f"Most attribution: {shares}"
+    best = shares.sort_values(ascending=False, kind="stable")[:MOST_FEATURES]
+    listed = ", ".join(f"{short(str(name), 24)} {share:.1%}" for name, share in best.items())
+    return f"Most attribution: {listed}"

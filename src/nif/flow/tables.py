@@ -67,13 +67,19 @@ def _edges_between(layers: Sequence[Layer], links: Links, places: Int[np.ndarray
 
 
 def by_feature(
-    features: Sequence[int], layers: Sequence[Layer], values: Float[np.ndarray, "feature label"]
+    features: Sequence[int],
+    layers: Sequence[Layer],
+    values: Float[np.ndarray, "feature label"],
+    classes: Sequence[str] | None = None,
 ) -> pd.DataFrame:
-    """Features x classes; with the shape of the image if the features are the pixels of one."""
+    """Features x classes; with the shape of the image if the features are the pixels of one.
+
+    The classes are the outputs, or those named.
+    """
     table = pd.DataFrame(
         values,
         index=pd.Index([unit for layer in features for unit in layers[layer].units], name="feature"),
-        columns=pd.Index(layers[-1].units, name="class"),
+        columns=pd.Index(layers[-1].units if classes is None else classes, name="class"),
     )
     shapes = [layers[layer].shape for layer in features]
     if len(shapes) == 1 and shapes[0]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from nif.core.errors import InputError
-from nif.core.types import LINK_ARRAYS, Layer, Links, SumErrors
+from nif.core.types import LINK_ARRAYS, CurrentTables, Layer, Links, SumErrors
 
 
 def check(layers: Sequence[Layer], links: Sequence[Links], constant: Sequence[np.ndarray]) -> None:
@@ -104,3 +104,23 @@ def check_errors(sizes: Sequence[int], features: int, errors: SumErrors | None) 
             raise InputError(
                 f"{name} of the errors has NaN, infinite or negative values; a standard error is 0 or more."
             )
+
+
+def check_currents(sizes: Sequence[int], features: int, currents: CurrentTables | None) -> None:
+    """Check the shapes and values of currents.
+
+    Raises:
+        InputError: An array of the wrong shape, NaN or infinite values.
+    """
+    if currents is None:
+        return
+    shapes = {"attribution": (features, len(currents.classes))}
+    shapes["attribution_stderr"] = shapes["attribution"]
+    arrays = {name: (getattr(currents, name), shape) for name, shape in shapes.items()}
+    for index, (units, size) in enumerate(zip(currents.units, sizes, strict=True)):
+        arrays |= {f"{name} of layer {index}": (values, (size,)) for name, values in vars(units).items()}
+    for name, (values, shape) in arrays.items():
+        if np.shape(values) != shape:
+            raise InputError(f"{name} of the currents has shape {np.shape(values)}; expected {shape}.")
+        if not np.isfinite(values).all():
+            raise InputError(f"{name} of the currents has NaN or infinite values.")

@@ -19,6 +19,7 @@ class Axes:
         heads: Attention heads, on axis 1, are units together with the last axis.
         grid: Lengths of the other axes.
         units: Length of the axis of the units.
+        blocks: Whether merged positions stand block by block, each with all rows, and not row by row.
     """
 
     sample: int
@@ -27,6 +28,7 @@ class Axes:
     heads: bool
     grid: tuple[int, ...]
     units: int
+    blocks: bool = False
 
     def arranged(self, values: Shaped[Tensor, "..."], rows: int) -> Float[Tensor, "row unit ..."]:
         """The activation with the sample first, the unit second, then the positions.
@@ -44,7 +46,10 @@ class Axes:
         if unit is not None and unit < self.sample:
             unit += 1
         if self.merged > 1:
-            values = values.reshape(rows, self.merged, *values.shape[1:])
+            if self.blocks:
+                values = values.reshape(self.merged, rows, *values.shape[1:]).transpose(0, 1)
+            else:
+                values = values.reshape(rows, self.merged, *values.shape[1:])
             unit = None if unit is None else unit + 1
         return values.unsqueeze(1) if unit is None else values.movedim(unit, 1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from nif.core.errors import InputError, unknown
@@ -53,8 +53,8 @@ class Plan:
         return self.places[self.inputs : -1]
 
 
-def plan_of(graph: Graph, layers: Sequence[str] | None = None) -> Plan:
-    """Choose the steps to record: all non-linearities, or those named.
+def plan_of(graph: Graph, layers: Sequence[str] | None = None, without: Collection[str] = ()) -> Plan:
+    """Choose the steps to record: all non-linearities, or those named, without those of some names.
 
     Raises:
         InputError: A name does not exist, did not run, or does not lead to the output.
@@ -67,6 +67,7 @@ def plan_of(graph: Graph, layers: Sequence[str] | None = None) -> Plan:
             stacklevel=3,
         )
     chosen = _by_default(graph) if layers is None else _by_name(graph, layers)
+    chosen = [step for step in chosen if graph.steps[step].name not in without]
     steps = [*range(graph.inputs), *chosen, graph.output]
     places = tuple(_place(graph, step) for step in steps)
     connections = graph.connections(steps)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from nif.network.layers import Plan, plan_of
 from nif.network.names import class_units, first_given, numbered
 from nif.network.preserve import check_supported, preserved
 from nif.network.reduction import Reduction
+from nif.network.row_order import checked_places
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,8 +117,21 @@ class Network:
         key = rows.names, tuple((values.shape[1:], values.dtype) for values in rows.inputs)
         if key not in self._plans:
             with preserved(self.module):
-                self._plans[key] = plan_of(graph_of(self.forward(rows), rows.inputs), self.layers)
+                self._plans[key] = self._checked_plan(rows)
         return self._plans[key]
+
+    def _checked_plan(self, rows: Rows) -> Plan:
+        """The plan, without the layers whose rows are not those of the data."""
+        graph = graph_of(self.forward(rows), rows.inputs)
+        plan = plan_of(graph, self.layers)
+        places = {
+            place.name: place
+            for place in checked_places(self.forward(rows), plan.places, rows.inputs, plan.inputs)
+        }
+        left_out = {place.name for place in plan.places} - places.keys()
+        if left_out:
+            plan = plan_of(graph, self.layers, left_out)
+        return replace(plan, places=tuple(places[place.name] for place in plan.places))
 
     def inputs(self, rows: Rows) -> InputLayers:
         """The input layers."""

@@ -98,7 +98,8 @@ class PruningRecord:
     def _title(self) -> str:
         zeroed = int((self.removed["how"] == "zeroed").sum())
         how = f" ({zeroed:,} of them zeroed)" if zeroed else ""
-        return f"Pruned: {len(self.removed):,} units removed{how}, {len(self.restored):,} restored"
+        units = f"{len(self.removed):,} unit{'' if len(self.removed) == 1 else 's'}"
+        return f"Pruned: {units} removed{how}, {len(self.restored):,} restored"
 
     def _below(self) -> list[str]:
         removed = Counter(self.removed["layer"])

@@ -40,9 +40,9 @@ def _size_rows(pruned: Removal) -> list[list[str]]:
     scores = [f"{pruned.score_before:.4g}", f"{pruned.score_after:.4g}", _signed(f"{change:+.2g}")]
     sizes = [
         ("parameters", before.parameters, after.parameters, ","),
-        ("operations a row", before.flops, after.flops, ","),
+        ("operations per row", before.flops, after.flops, ","),
         ("bytes of the file", before.bytes, after.bytes, ","),
-        ("milliseconds a batch", before.milliseconds, after.milliseconds, ".3g"),
+        ("milliseconds per batch", before.milliseconds, after.milliseconds, ".3g"),
     ]
     rows = ([name, f"{old:{form}}", f"{new:{form}}", _share(old, new)] for name, old, new, form in sizes)
     return [[pruned.score, *scores], *rows]

@@ -177,12 +177,12 @@ class Currents:
             raise InputError("decision='labels' needs labels; pass data that yield (inputs, labels).")
         return decided_by(decision, outputs, self.decision, self.noise, rows.labels)
 
-    def _with_steps(self, path: PathIntegral, sample: Sample, most_pairs: int) -> tuple[PathIntegral, float]:
+    def _with_steps(self, path: PathIntegral, sample: Sample, most_pairs: int) -> tuple[PathIntegral, float | None]:
         """The path with its number of steps, and the largest change of a unit when they were doubled."""
         if not isinstance(self.steps, str):
-            return replace(path, steps=int(self.steps)), float("nan")
+            return replace(path, steps=int(self.steps)), None
         pilot = sample.pilot(PILOT_ROWS, PILOT_BACKGROUNDS)
-        steps, before, change = 4, None, float("nan")
+        steps, before, change = 4, None, 1.0
         while steps <= MOST_STEPS:
             sums, trial = Sums(), replace(path, steps=steps, by_class=False)
             for block in blocks(pilot.rows, pilot.weights, pilot.backgrounds, pilot.groups, most_pairs):

@@ -151,6 +151,11 @@ class Tape:
 class _Recorder(TorchDispatchMode):
     """Writes every operation on a tape."""
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing here is compiled: torch need not load its compiler, which takes two seconds."""
+        return False
+
     def __init__(self, inputs: Sequence[Tensor], parameters: Mapping[str, Tensor]) -> None:
         super().__init__()
         self._number: dict[int, int] = {}

@@ -1,0 +1,61 @@
+"""The tables of a flow of currents: what units and features carry of the total."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float
+from scipy import stats
+
+from nif.core.types import CurrentTables
+
+DEGREES = 9
+"""Of freedom: the errors come from ten groups of rows."""
+
+CARRIES_NOTHING = 1e-3
+"""Part of the total below which the absolute current of a unit counts as none."""
+
+
+@dataclass(frozen=True, eq=False)
+class UnitTable:
+    """The currents of all units, layer after layer."""
+
+    tables: CurrentTables
+
+    def column(self, name: str) -> Float[np.ndarray, " unit"]:
+        """One of the arrays of `nif.core.types.UnitCurrents`."""
+        return np.concatenate([getattr(units, name) for units in self.tables.units])
+
+    @property
+    def share(self) -> Float[np.ndarray, " unit"]:
+        """Of the total; may be negative."""
+        total = self.tables.total.nats
+        return self.column("nats") / total if total != 0 else np.zeros(len(self.column("nats")))
+
+    @property
+    def p_values(self) -> Float[np.ndarray, " unit"]:
+        """Two-sided, of a mean of 0, by Student's t."""
+        nats, stderr = self.column("nats"), self.column("stderr")
+        t = np.divide(np.abs(nats), stderr, out=np.full(len(nats), np.inf), where=stderr > 0)
+        p: np.ndarray = np.where(nats == 0, 1.0, 2 * stats.t.sf(t, DEGREES))
+        return p
+
+    def silent(self, alpha: float) -> Bool[np.ndarray, " unit"]:
+        """Whether the absolute current is shown to be less than a thousandth of the total.
+
+        A unit that speaks for the decision on some rows and against it on others is not silent, although its
+        mean current may be 0.
+        """
+        bound = self.column("absolute") + stats.t.ppf(1 - alpha, DEGREES) * self.column("absolute_stderr")
+        return bound <= CARRIES_NOTHING * abs(self.tables.total.nats)
+
+
+def shares(tables: CurrentTables, features: int) -> pd.DataFrame:
+    """Current of each feature over the total, with the standard error of the current over the total."""
+    units = UnitTable(tables)
+    nats, stderr = units.column("nats")[:features], units.column("stderr")[:features]
+    total = tables.total.nats
+    scale = 1 / abs(total) if total != 0 else 0.0
+    return pd.DataFrame({"share": nats * np.sign(total) * scale, "stderr": stderr * scale})

@@ -1,0 +1,124 @@
+"""Check, before measuring, that the rows of every activation are the rows of the data, in their order.
+
+A network may fold several values of a row into one axis, such as both inputs of a Siamese network or the
+steps of a sequence. Whether they stand row by row or block by block cannot be seen from shapes. So the rows
+of the data are permuted, and one is left out: every activation must follow.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nif.core.errors import InputError
+from nif.network.axes import Axes
+from nif.network.forward import Forward
+from nif.network.layers import Place
+from nif.network.tracing import Tracer, traced_run
+from nif.network.unit_maps import tensors_in
+
+EXAMPLES = 7
+"""Rows of the runs."""
+
+TOLERANCE = 1e-3
+"""Of the largest activation: results of equal rows may differ by rounding from place to place."""
+
+
+def checked_places(
+    call: Forward, places: Sequence[Place], inputs: Sequence[Tensor], count: int
+) -> tuple[Place, ...]:
+    """The places, with the order of their rows; without those whose rows are not those of the data.
+
+    Args:
+        call: Runs the network, in eval mode.
+        places: Of all layers.
+        inputs: Rows of data.
+        count: Number of places that are inputs.
+
+    Raises:
+        InputError: The output of a row depends on other rows.
+    """
+    rows = min(EXAMPLES, len(inputs[0]))
+    if rows < 2:
+        return tuple(places)
+    hidden = places[count:]
+    order = torch.arange(rows).roll(1)[1:]
+    some = [values[:rows] for values in inputs]
+    first, again = _activations(call, hidden, some), _activations(call, hidden, some)
+    if _warn_of_randomness(hidden, first, again):
+        return tuple(places)
+    permuted = _activations(call, hidden, [values[order.to(values.device)] for values in some])
+    ordered = {
+        place.name: _axes_in_order(place.axes, first[place.name], permuted[place.name], order)
+        for place in hidden
+        if place.name in first and place.name in permuted
+    }
+    if ordered[places[-1].name] is None:
+        raise InputError(
+            "The output of a row depends on the other rows of its batch, so no row has information of its "
+            "own; expected a model that treats rows independently in eval mode."
+        )
+    for name in [name for name, axes in ordered.items() if axes is None]:
+        warnings.warn(
+            f"Layer {name!r} is left out: its values are not in the order of the rows of the data, or depend "
+            "on other rows.",
+            stacklevel=5,
+        )
+    kept = [(place, ordered.get(place.name, place.axes)) for place in places]
+    return tuple(replace(place, axes=axes) for place, axes in kept if axes is not None)
+
+
+def _axes_in_order(axes: Axes, before: Tensor, after: Tensor, order: Tensor) -> Axes | None:
+    """The axes by which rows of the activation are permuted as the rows of the data were."""
+    choices = [axes] if axes.merged == 1 else [axes, replace(axes, blocks=True)]
+    for choice in choices:
+        rows, moved = choice.arranged(before, len(order) + 1), choice.arranged(after, len(order))
+        if _same(rows[order.to(rows.device)], moved):
+            return choice
+    return None
+
+
+def _same(values: Tensor, others: Tensor) -> bool:
+    values, others = values.double().nan_to_num(), others.double().nan_to_num()
+    largest = float(values.abs().max()) if values.numel() else 0.0
+    return values.shape == others.shape and torch.allclose(
+        values, others, rtol=TOLERANCE, atol=TOLERANCE * largest
+    )
+
+
+def _warn_of_randomness(places: Sequence[Place], first: dict[str, Tensor], again: dict[str, Tensor]) -> bool:
+    """Whether two runs on the same rows differ."""
+    for place in places:
+        if place.name in first and place.name in again and not _same(first[place.name], again[place.name]):
+            warnings.warn(
+                f"Two runs on the same rows differ, first in layer {place.name!r}: the model is random in "
+                "eval mode (such as by F.dropout without training=self.training), so results hold for one draw.",
+                stacklevel=6,
+            )
+            return True
+    return False
+
+
+def _activations(call: Forward, places: Sequence[Place], inputs: Sequence[Tensor]) -> dict[str, Tensor]:
+    found = _Activations(places)
+    with traced_run(call.model, found):
+        output = call(call.prepared([values.clone() for values in inputs]))
+    found.values[places[-1].name] = output.detach()
+    return found.values
+
+
+class _Activations(Tracer):
+    """Keeps the activations of some places."""
+
+    def __init__(self, places: Sequence[Place]) -> None:
+        self._names = {place.name for place in places[:-1]}
+        self.values: dict[str, Tensor] = {}
+
+    def step(self, name: str, kind: str, given: Any, returned: Any, *, nonlinear: bool) -> None:
+        if name in self._names and name not in self.values:
+            self.values[name] = tensors_in(returned)[0].detach().clone()
