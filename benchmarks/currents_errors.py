@@ -163,7 +163,9 @@ def stacked(drawn: list[Named]) -> Named:
     return {part: np.stack([values[part] for values in drawn]) for part in drawn[0]}
 
 
-def coverage(name: str, count: int, truth: Named, redraws: list[tuple[Named, Named]]) -> list[dict[str, object]]:
+def coverage(
+    name: str, count: int, truth: Named, redraws: list[tuple[Named, Named]]
+) -> list[dict[str, object]]:
     """How often the intervals cover the value of a large sample."""
     nats, stderr = stacked([pair[0] for pair in redraws]), stacked([pair[1] for pair in redraws])
     rows: list[dict[str, object]] = []
@@ -193,7 +195,9 @@ def main() -> None:
     tables = []
     with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as processes:
         for name in options.only:
-            large = processes.map(partial(one, name, LARGE, LARGE_ROWS), range(10_000, 10_000 + LARGE_REPEATS))
+            large = processes.map(
+                partial(one, name, LARGE, LARGE_ROWS), range(10_000, 10_000 + LARGE_REPEATS)
+            )
             truth = {part: values.mean(0) for part, values in stacked([pair[0] for pair in large]).items()}
             for count in options.samples:
                 rows = min(count, 512)

@@ -2,12 +2,15 @@
 
 A row plays both parts, so the spread over explained rows alone is too small. Without a group, the currents of
 the pairs that remain are known from one integration; they are scaled to the total of the data without it,
-which has a closed form.
+which has a closed form. A pair of two groups is left out twice, with each of them, so what varies between
+pairs alone is counted twice (Efron and Stein, 1981): it is estimated from contrasts in which every group has
+both roles equally often, and taken off once.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +19,15 @@ from jaxtyping import Float, Int64
 from scipy import stats
 from torch import Tensor
 
-from nif.measures.currents.information import CHUNK, Decided, own_log_likelihood
+from nif.measures.currents.information import (
+    CHUNK,
+    Decided,
+    Outcomes,
+    Values,
+    mean_log_likelihood,
+    own_log_likelihood,
+    robust_deviation,
+)
 from nif.measures.currents.path_integral import GROUPS, GroupedSum
 
 SMALLEST_SHARE = 0.1
@@ -68,18 +79,32 @@ class Jackknife:
             difference = (whole - sums.involving.get(group, 0.0)) * scale - whole
             mean += difference / self.groups
             squares += difference**2 / self.groups
-        variance: np.ndarray = np.maximum(squares - mean**2, 0.0)
-        return np.sqrt(variance * (self.groups - 1))
+        variance: np.ndarray = np.maximum(squares - mean**2, 0.0) * (self.groups - 1)
+        return np.sqrt(variance * (1 - _counted_twice(sums, float(variance.sum()))))
 
-    def total_stderr(self) -> float:
-        """The standard error of the total."""
-        return spread(np.array(list(self.totals.values())))
+    def total_stderr(self, exact: float) -> float:
+        """The standard error of the total, with the bias of a few rows, which the total of all links shares.
+
+        Args:
+            exact: The total of all rows in closed form.
+        """
+        totals = np.array(list(self.totals.values()))
+        bias = (len(totals) - 1) * (totals.mean() - exact)
+        return float(np.hypot(spread(totals), bias))
 
     def p_value(self, nats: np.ndarray, stderr: np.ndarray) -> np.ndarray:
         """Two-sided p-value of a mean of 0, by Student's t."""
         z = np.divide(np.abs(nats), stderr, out=np.zeros_like(nats), where=stderr > 0)
         p: np.ndarray = 2 * stats.t.sf(z, self.groups - 1)
         return np.where((stderr == 0) & (nats != 0), 0.0, p)
+
+
+def _counted_twice(sums: GroupedSum, variance: float) -> float:
+    """Part of the variance of several sums that is due to single pairs, at most a half."""
+    if not (sums.contrasts and variance > 0):
+        return 0.0
+    squares = [float(np.square(contrast).sum()) for contrast in sums.contrasts.values()]
+    return min(0.5, GROUPS * float(np.mean(squares)) / variance)
 
 
 def spread(without: Float[np.ndarray, "group ..."]) -> np.ndarray | float:
@@ -102,29 +127,61 @@ def totals_without(
     groups: Int64[np.ndarray, " pool"],
 ) -> dict[int, float]:
     """The total without each group of rows, in closed form."""
-    index = torch.from_numpy(rows).to(outputs.device)
     sizes = np.bincount(groups, minlength=GROUPS)
-    present = [
-        group for group in range(GROUPS) if 0 < sizes[group] < len(groups) and (groups[rows] != group).any()
-    ]
-    totals = dict.fromkeys(present, 0.0)
-    outcomes = decided.outcomes(outputs[index[:1]], index[:1])
-    step = max(1, CHUNK // (len(outputs) * outcomes.weight.shape[1]))
+    totals = {group: 0.0 for group in range(GROUPS) if sizes[group] > 0 and (groups[rows] != group).any()}
+    for part, part_weights, outcomes, own in _parts(decided, outputs, rows, weights):
+        of_groups = _likelihood_of_groups(outcomes, outputs, groups)
+        for group in totals:
+            others = torch.cat([of_groups[:group], of_groups[group + 1 :]]).logsumexp(0)
+            rise = _rise(outcomes, own, others - math.log(len(groups) - sizes[group])).sum(1)
+            kept = groups[part] != group
+            totals[group] += float((part_weights * rise.numpy(force=True))[kept].sum())
+    means = {group: total / weights[groups[rows] != group].sum() for group, total in totals.items()}
+    if not isinstance(decided, Values):
+        return means
+    slopes, deviation = _noise_slopes(decided, outputs, rows, weights), robust_deviation(outputs)
+    for group in means:
+        change = (robust_deviation(outputs[torch.from_numpy(groups != group)]) / deviation).log()
+        means[group] += float((slopes * change.nan_to_num(0, 0, 0)).sum())
+    return means
+
+
+def _noise_slopes(
+    decided: Values, outputs: Tensor, rows: Int64[np.ndarray, " row"], weights: Float[np.ndarray, " row"]
+) -> Float[Tensor, " output"]:
+    """Change of the total by the logarithm of the noise of each output, which follows its deviation."""
+    totals = []
+    for factor in (1.0, 1.02):
+        wider, total = Values(decided.deviation * factor, decided.name), 0.0
+        for part, part_weights, outcomes, own in _parts(wider, outputs, rows, weights):
+            rise = _rise(outcomes, own, mean_log_likelihood(wider, outputs[torch.from_numpy(part)], outputs))
+            total = total + torch.from_numpy(part_weights).to(rise) @ rise
+        totals.append(torch.as_tensor(total).reshape(len(outputs[0]), -1).sum(1))
+    return (totals[1] - totals[0]) / math.log(1.02)
+
+
+def _parts(
+    decided: Decided, outputs: Tensor, rows: Int64[np.ndarray, " row"], weights: Float[np.ndarray, " row"]
+) -> Iterator[tuple[np.ndarray, np.ndarray, Outcomes, Tensor]]:
+    """Rows, as many as fit in memory with all of the pool; their weights, outcomes and own likelihood."""
+    index = torch.from_numpy(rows).to(outputs.device)
+    number = decided.outcomes(outputs[index[:1]], index[:1]).weight.shape[1]
+    step = max(1, CHUNK // (len(outputs) * number))
     for first in range(0, len(rows), step):
         part = index[first : first + step]
         outcomes = decided.outcomes(outputs[part], part)
         own = own_log_likelihood(outcomes, outputs[part])
-        of_groups = _likelihood_of_groups(outcomes, outputs, groups)
-        for group in present:
-            others = torch.cat([of_groups[:group], of_groups[group + 1 :]]).logsumexp(0)
-            rise = own - (others - math.log(len(groups) - sizes[group]))
-            row_rise = torch.where(outcomes.weight > 0, outcomes.weight * rise, 0.0).sum(1).numpy(force=True)
-            kept = groups[rows[first : first + step]] != group
-            totals[group] += float((weights[first : first + step] * row_rise)[kept].sum())
-    return {g: total / weights[groups[rows] != g].sum() for g, total in totals.items()}
+        yield rows[first : first + step], weights[first : first + step], outcomes, own
 
 
-def _likelihood_of_groups(outcomes, outputs, groups):  # type: ignore[no-untyped-def]
+def _rise(outcomes: Outcomes, own: Tensor, mean: Tensor) -> Float[Tensor, "row outcome"]:
+    return torch.where(outcomes.weight > 0, outcomes.weight * (own - mean), 0.0)
+
+
+def _likelihood_of_groups(
+    outcomes: Outcomes, outputs: Float[Tensor, "pool output"], groups: Int64[np.ndarray, " pool"]
+) -> Float[Tensor, "group _ outcome"]:
+    """The logarithm of the summed likelihood of each outcome over the rows of each group."""
     rows = 1 if outcomes.same_for_all else len(outcomes.weight)
     likelihood = outcomes.log_likelihood(outputs.expand(rows, *outputs.shape))
     of_groups = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -73,7 +74,7 @@ def measured_links(
             mixed.append(f"{layers[source].name} to {layers[target].name}")
             of_units = _in_proportion(ahead[source, target], of_layer[target])
         links.append(_links(source, target, of_units, jackknife))
-    total = Total(float(pairs.total), float(jackknife.total_stderr()))
+    total = Total(float(pairs.total), float(jackknife.total_stderr(sample.exact)))
     return Measured(
         layers=layers,
         links=tuple(links),
@@ -108,16 +109,7 @@ def _classes(
 
 
 def _added(parts: list[GroupedSum]) -> GroupedSum:
-    whole = parts[0]
-    for part in parts[1:]:
-        whole = GroupedSum(
-            whole.total + part.total,
-            {
-                g: whole.involving.get(g, 0.0) + part.involving.get(g, 0.0)
-                for g in whole.involving | part.involving
-            },
-        )
-    return whole
+    return functools.reduce(GroupedSum.plus, parts)
 
 
 def _unit_currents(

@@ -29,6 +29,9 @@ from nif.network.unit_maps import tensors_in
 GROUPS = 10
 """Groups of rows; each is left out once for the standard errors."""
 
+FULL_CONTRASTS = 2**14
+"""Sums of fewer numbers keep all `GROUPS` - 1 contrasts of their pairs; of more, one."""
+
 MOST_PAIRS = 2048
 """Pairs of a row and a background in one block."""
 
@@ -95,10 +98,18 @@ def blocks(
 
 @dataclass(eq=False)
 class GroupedSum:
-    """A sum over pairs, and for each group the part of it that involves the group in either role."""
+    """A sum over pairs, and for each group the part of it that involves the group in either role.
+
+    Attributes:
+        total: The sum.
+        involving: The part of pairs whose row or background is of a group, by group.
+        contrasts: Differences, of norm 1, between ten parts of the pairs, in each of which every group has
+            both roles once. Only what is particular to pairs differs there.
+    """
 
     total: np.ndarray | float = 0.0
     involving: dict[int, np.ndarray] = field(default_factory=dict)
+    contrasts: dict[int, np.ndarray] = field(default_factory=dict)
 
     def add(self, group: int, parts: Sequence[Tensor]) -> None:
         """Add sums over the pairs of rows of a group and backgrounds of each group."""
@@ -106,22 +117,43 @@ class GroupedSum:
         for other, part in enumerate(parts):
             whole += part
             if other != group:
-                self._involve(other, part)
-        self._involve(group, whole)
+                _increase(self.involving, other, part)
+        _increase(self.involving, group, whole)
+        for number in range(1, GROUPS if whole.numel() < FULL_CONTRASTS else 2):
+            contrast = torch.zeros_like(parts[0])
+            for other, part in enumerate(parts):
+                diagonal = (group + other) % GROUPS + 0.5
+                contrast += math.sqrt(2 / GROUPS) * math.cos(math.pi * diagonal * number / GROUPS) * part
+            _increase(self.contrasts, number, contrast)
         self.total = self.total + whole.numpy(force=True)
-
-    def _involve(self, group: int, part: Tensor) -> None:
-        array = part.numpy(force=True)
-        if group in self.involving:
-            self.involving[group] += array
-        else:
-            self.involving[group] = array.astype(np.float32 if array.size > 2**20 else np.float64)
 
     def map(self, function: Callable[[np.ndarray], np.ndarray]) -> GroupedSum:
         """A linear function of every sum."""
         return GroupedSum(
-            function(np.asarray(self.total)), {g: function(p) for g, p in self.involving.items()}
+            function(np.asarray(self.total)),
+            {group: function(part) for group, part in self.involving.items()},
+            {number: function(part) for number, part in self.contrasts.items()},
         )
+
+    def plus(self, other: GroupedSum) -> GroupedSum:
+        """The sum of two sums over the same pairs."""
+        return GroupedSum(
+            self.total + other.total,
+            _united(self.involving, other.involving),
+            {k: self.contrasts[k] + other.contrasts[k] for k in self.contrasts if k in other.contrasts},
+        )
+
+
+def _increase(sums: dict[int, np.ndarray], key: int, part: Tensor) -> None:
+    array = part.numpy(force=True)
+    if key in sums:
+        sums[key] += array
+    else:
+        sums[key] = array.astype(np.float32 if array.size > 2**20 else np.float64)
+
+
+def _united(some: Mapping[int, np.ndarray], others: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
+    return {key: some.get(key, 0.0) + others.get(key, 0.0) for key in some | others}
 
 
 @dataclass(eq=False)
