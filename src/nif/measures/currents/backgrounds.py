@@ -15,6 +15,9 @@ from nif.measures.currents.information import CHUNK, Bernoullis, Decided, Values
 MOST_OUTCOMES = 16
 """Outcomes of a row, the most probable ones, whose mean likelihood its backgrounds are weighted for."""
 
+SAME_SIMILARITY = 0.01
+"""Similarities are rounded to multiples of it: of a likelihood ratio, or of the noise of a value."""
+
 NEWTON_STEPS = 50
 
 TOLERANCE = 1e-4
@@ -109,8 +112,9 @@ def _stratified(
     step = max(1, CHUNK // (len(outputs) * max(1, outputs.shape[1])))
     for first in range(0, len(rows), step):
         part = rows[first : first + step]
-        alike = similarity(decided, outputs, part).numpy(force=True)
-        # Equal similarities, as of saturated decisions, are in random order.
+        # Equal similarities, as of saturated decisions, are in random order; those that differ by rounding count
+        # as equal, so that the same function, computed in another order, has the same backgrounds.
+        alike = np.round(similarity(decided, outputs, part).numpy(force=True) / SAME_SIMILARITY)
         alike[np.arange(len(part)), part] = -np.inf
         shuffled = generator.permutation(len(outputs))
         order = shuffled[np.argsort(-alike[:, shuffled], axis=1, kind="stable")]

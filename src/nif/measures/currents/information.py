@@ -39,9 +39,14 @@ class Decided(Protocol):
         independent: For each outcome, the number of its decision.
     """
 
-    name: str
-    columns: tuple[int, ...]
-    independent: tuple[int, ...]
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def columns(self) -> tuple[int, ...]: ...
+
+    @property
+    def independent(self) -> tuple[int, ...]: ...
 
     def outcomes(self, outputs: Float[Tensor, "row output"], index: Tensor) -> Outcomes:
         """The outcomes at some rows, whose indices in the data are `index`."""
@@ -253,7 +258,9 @@ def decided_by(
         return Classes(chosen, count, f"{count} outcomes of {getattr(chosen, '__name__', 'a function')}")
     if chosen == "value" or (chosen is None and decision.scale is Scale.VALUE):
         name = "a value" if outputs.shape[1] == 1 else f"{outputs.shape[1]} values, added up"
-        return Values(noise * robust_deviation(outputs), f"{name}, behind noise of {noise:g} deviations")
+        deviation = noise * robust_deviation(outputs)
+        deviation = torch.where(deviation > 0, deviation, 1.0)  # of a constant output nothing is known
+        return Values(deviation, f"{name}, behind noise of {noise:g} deviations")
     if chosen == "softmax":
         decision = Decision(Scale.LOGIT, outputs.shape[1], exclusive=True)
     if chosen == "bernoulli" or (chosen is None and not decision.exclusive and decision.outputs > 1):
