@@ -245,7 +245,9 @@ def test_the_same_seed_gives_the_same_bits(net: nn.Sequential) -> None:
 
 
 def test_model_mode_and_random_state_are_left_alone() -> None:
-    net = nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6), nn.Dropout(0.3), nn.ReLU(), nn.Linear(6, 2)).train()
+    net = nn.Sequential(
+        nn.Linear(5, 6), nn.BatchNorm1d(6), nn.Dropout(0.3), nn.ReLU(), nn.Linear(6, 2)
+    ).train()
     before, state = copy.deepcopy(net.state_dict()), torch.get_rng_state()
     numpy_state = np.random.get_state()[1].copy()  # noqa: NPY002
     measured(net, X)
