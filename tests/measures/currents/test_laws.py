@@ -217,7 +217,6 @@ def test_additive_independent_features_are_near_their_shapley_values() -> None:
     features = units(measured(net, x, decision="value", noise=1.0))[0]
     expected = shapley_values(net, x, sample, decided)
     assert expected.sum() == pytest.approx(features.sum(), rel=1e-4)
-    print(features, expected)
     assert np.abs(features - expected).max() < 0.05 * features.sum()
 
 

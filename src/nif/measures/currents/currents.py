@@ -154,6 +154,7 @@ class Currents:
                 {**dict(network.module.named_parameters()), **dict(network.module.named_buffers())},
                 steps=1,
                 by_class=self.by_class and 1 < max(decided.columns) + 1 <= MOST_COLUMNS,
+                feature_groups=rows.groups,
             )
             most_pairs = _pairs_a_block(path, sample)
             path, change = self._with_steps(path, sample, most_pairs)

@@ -43,10 +43,6 @@ class _Sizes:
         np.add.at(summed, self.groups.index, np.moveaxis(values, axis, 0))
         return np.moveaxis(summed, 0, axis)
 
-    def rows(self, layer: int, values: Float[np.ndarray, "row _"]) -> np.ndarray:
-        """Currents by row of the units of a layer."""
-        return self._in_groups(values, axis=1) if self._grouped(layer) else values
-
 
 def measured_links(
     network: Network, rows: Rows, path: PathIntegral, sample: Sample, sums: Sums, options: Mapping[str, Any]
@@ -62,10 +58,7 @@ def measured_links(
     pairs = of_layer[len(layers) - 1].map(lambda units: units.sum())
     jackknife = Jackknife.of(totals, pairs, row_share)
     units = tuple(
-        _unit_currents(
-            of_layer[layer], sizes.rows(layer, np.concatenate(sums.units[layer])), sample, jackknife
-        )
-        for layer in range(len(layers))
+        _unit_currents(of_layer[layer], sums.absolute[layer], jackknife) for layer in range(len(layers))
     )
     links, mixed = [], []
     for source, target in architecture.connections:
@@ -113,17 +106,11 @@ def _added(parts: list[GroupedSum]) -> GroupedSum:
 
 
 def _unit_currents(
-    sums: GroupedSum, by_row: Float[np.ndarray, "row unit"], sample: Sample, jackknife: Jackknife
+    sums: GroupedSum, absolute: Float[np.ndarray, "group unit"], jackknife: Jackknife
 ) -> UnitCurrents:
-    groups = sample.groups[sample.rows]
-    order = np.argsort(groups, kind="stable")  # the order of the blocks
-    size = np.abs(by_row)
-    without = []
-    for group in jackknife.totals:
-        kept = groups[order] != group
-        without.append(size[kept].sum(0) / sample.weights[order][kept].sum())
+    without = np.stack([absolute[group] * scale for group, scale in jackknife.scales.items()])
     return UnitCurrents(
-        np.asarray(sums.total), jackknife.stderr(sums), size.sum(0), np.asarray(spread(np.array(without)))
+        np.asarray(sums.total), jackknife.stderr(sums), absolute[-1], np.asarray(spread(without))
     )
 
 

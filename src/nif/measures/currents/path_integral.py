@@ -13,6 +13,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from nif.core.errors import InputError
+from nif.data.groups import Groups
 from nif.measures.currents.backgrounds import Backgrounds
 from nif.measures.currents.discrete_gradient import values_read_by_rules
 from nif.measures.currents.ends import Ends
@@ -162,6 +163,8 @@ class Sums:
 
     Attributes:
         units: Of the units of each layer, by row, a part for each block.
+        absolute: Absolute currents of rows, summed, of the units of each layer: without each group, and of
+            all rows, ``[group + 1, unit]``.
         between: Of the units of a layer, by the later layer that they lead to past no other.
         weights: ``[source, target]`` of each weight, by its place on the tape and the layer ahead.
         classes: Of each feature for each class.
@@ -170,6 +173,7 @@ class Sums:
     """
 
     units: dict[int, list[np.ndarray]] = field(default_factory=dict)
+    absolute: dict[int, np.ndarray] = field(default_factory=dict)
     between: dict[tuple[int, int], GroupedSum] = field(default_factory=dict)
     weights: dict[tuple[int, int], GroupedSum] = field(default_factory=dict)
     classes: GroupedSum = field(default_factory=GroupedSum)
@@ -190,6 +194,7 @@ class PathIntegral:
         parameters: Of the network, by name.
         steps: Of the way.
         by_class: Whether the features are also shown for each class.
+        feature_groups: Of the features that are measured together; None for each by itself.
     """
 
     call: Forward
@@ -200,6 +205,7 @@ class PathIntegral:
     parameters: Mapping[str, Tensor]
     steps: int
     by_class: bool = True
+    feature_groups: Groups | None = None
 
     def tape(self, block: Block, share: float, kept: set[int] | None = None) -> Tape:
         """The run at a share of the way; its output is the information of each row and outcome."""
@@ -346,6 +352,8 @@ class _BlockSums:
             rows = units.new_zeros(len(self.block.rows), units.shape[1])
             rows = rows.index_add_(0, pairs.to(units.device), units)
             sums.units.setdefault(layer, []).append(rows.numpy(force=True))
+            absolute = self._absolute(layer, units, pairs)
+            sums.absolute[layer] = sums.absolute.get(layer, 0.0) + absolute
         for key, parts in self.weights.items():
             if key in self.products:
                 ends, weighted = self.products[key]
@@ -354,6 +362,21 @@ class _BlockSums:
         sums.structure = self.structure
         if self.classes:
             sums.classes.add(self.block.group, self.classes)
+
+    def _absolute(self, layer: int, units: Tensor, rows: Tensor) -> np.ndarray:
+        """See `Sums.absolute`; of the pairs of each unit, and the row of each pair."""
+        counts = torch.tensor(self.bounds).diff()
+        place = rows * GROUPS + torch.arange(GROUPS).repeat_interleave(counts)
+        table = units.new_zeros(len(self.block.rows) * GROUPS, units.shape[1])
+        table = table.index_add_(0, place.to(units.device), units).reshape(-1, GROUPS, units.shape[1])
+        groups = self.path.feature_groups
+        if groups is not None and layer < len(self.path.inputs):
+            index = torch.from_numpy(groups.index).to(table.device)
+            table = table.new_zeros(*table.shape[:2], len(groups.names)).index_add_(2, index, table)
+        whole = table.sum(1, keepdim=True)
+        sizes = torch.cat([whole - table, whole], dim=1).abs().double().sum(0)
+        sizes[self.block.group] = 0.0
+        return sizes.numpy(force=True)
 
 
 class _Marks(Tracer):
