@@ -3,7 +3,8 @@
 ``python benchmarks/currents_errors.py [--repeats 200] [--samples 300 1000] [--only NAME ...] [--jobs 2]``:
 each network is trained once. Its currents are measured on many small data sets, and on a few large ones,
 whose mean is the value that the intervals should cover. Features, the 100 strongest links, hidden units and
-the total are counted, and mean absolute row currents against their own mean; *ratio* is the deviation of the estimates over the stated standard error.
+the total are counted, and mean absolute row currents against their own mean; *ratio* is the deviation of the
+estimates over the stated standard error.
 """
 
 from __future__ import annotations
@@ -169,11 +170,10 @@ def coverage(
     """How often the intervals cover the value of a large sample."""
     nats, stderr = stacked([pair[0] for pair in redraws]), stacked([pair[1] for pair in redraws])
     rows: list[dict[str, object]] = []
-    for part, value in truth.items():
+    # Absolute row currents also depend on how many rows the backgrounds stand for.
+    for part, value in {**truth, "absolute": nats["absolute"].mean(0)}.items():
         chosen = np.argsort(-np.abs(value))[:STRONGEST] if part == "links" else np.arange(len(value))
         chosen = chosen[np.abs(value[chosen]) > 0]
-        if part == "absolute":  # which also depends on how many rows the backgrounds stand for
-            value = nats[part].mean(0)
         error = nats[part][:, chosen] - value[chosen]
         covered = np.abs(error) <= stats.t.ppf(0.975, GROUPS - 1) * stderr[part][:, chosen]
         deviation = nats[part][:, chosen].std(0)

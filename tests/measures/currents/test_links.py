@@ -89,6 +89,50 @@ def test_a_skip_leads_from_a_unit_to_itself() -> None:
     np.testing.assert_array_equal(skip.nats, np.diag(np.diag(skip.nats)))
 
 
+class Reversed(nn.Module):
+    """Weights that read the units of a layer in another order, with a skip."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.act, self.second = nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4)
+        self.act2, self.last = nn.ReLU(), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.act(self.first(x))
+        return self.last(self.act2(self.second(h.flip(1)) + x))
+
+
+class Tokens(nn.Module):
+    """A Linear on each of four tokens, and one on all of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.act, self.second = nn.Linear(9, 6), nn.ReLU(), nn.Linear(24, 6)
+        self.act2, self.last = nn.ReLU(), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.act(self.first(x.reshape(-1, 4, 9)))
+        return self.last(self.act2(self.second(h.flatten(1))))
+
+
+@pytest.mark.parametrize(("make", "x"), [(Reversed, X), (Tokens, IMAGES)])
+def test_units_in_another_order_are_not_taken_for_those_of_the_layer(
+    make: type[nn.Module], x: Tensor
+) -> None:
+    torch.manual_seed(0)
+    result = measured(make(), x)
+    assert result.options["in_proportion"] == ["act to act2"]
+    check_sums(result)
+
+
+def test_pixels_lead_to_channels_through_a_transposed_convolution() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.ConvTranspose2d(1, 3, 2, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(432, 2))
+    result = measured(net, IMAGES)
+    assert result.options["in_proportion"] == []
+    check_sums(result)
+
+
 def test_groups_of_features_carry_the_sum_of_their_features() -> None:
     net, index = cnn(), np.arange(36) // 12
     one, grouped = measured(net, IMAGES), measured(net, IMAGES, groups=index)

@@ -53,9 +53,9 @@ class Jackknife:
         """From totals without each group, and the sums of the totals of pairs."""
         scales = {}
         for group, total in totals.items():
-            kept = float(np.asarray(pairs.total) - np.asarray(pairs.involving.get(group, 0.0)))
+            kept = float(pairs.total - pairs.involving.get(group, 0.0))
             alone = 1 / max((1 - row_share[group]) * (1 - 1 / GROUPS), 1e-12)
-            reliable = abs(kept) > SMALLEST_SHARE * abs(float(np.asarray(pairs.total)))
+            reliable = abs(kept) > SMALLEST_SHARE * abs(float(pairs.total))
             scales[group] = total / kept if reliable else alone
         return cls(totals, scales)
 
@@ -66,14 +66,14 @@ class Jackknife:
 
     def without(self, sums: GroupedSum) -> np.ndarray:
         """The estimates without each group, ``[group, ...]``."""
-        whole = np.asarray(sums.total)
+        whole = sums.total
         return np.stack(
             [(whole - sums.involving.get(group, 0.0)) * scale for group, scale in self.scales.items()]
         )
 
     def stderr(self, sums: GroupedSum) -> np.ndarray:
         """The standard error of each sum; computed group by group, as links are many."""
-        whole = np.asarray(sums.total)
+        whole = sums.total
         mean, squares = np.zeros_like(whole), np.zeros_like(whole)
         for group, scale in self.scales.items():
             difference = (whole - sums.involving.get(group, 0.0)) * scale - whole
@@ -152,11 +152,14 @@ def _noise_slopes(
     """Change of the total by the logarithm of the noise of each output, which follows its deviation."""
     totals = []
     for factor in (1.0, 1.02):
-        wider, total = Values(decided.deviation * factor, decided.name), 0.0
+        wider = Values(decided.deviation * factor, decided.name)
+        total = torch.zeros(len(outputs[0]), device=outputs.device, dtype=torch.float64)
         for part, part_weights, outcomes, own in _parts(wider, outputs, rows, weights):
             rise = _rise(outcomes, own, mean_log_likelihood(wider, outputs[torch.from_numpy(part)], outputs))
-            total = total + torch.from_numpy(part_weights).to(rise) @ rise
-        totals.append(torch.as_tensor(total).reshape(len(outputs[0]), -1).sum(1))
+            total += (
+                (torch.from_numpy(part_weights).to(total) @ rise.to(total)).reshape(len(total), -1).sum(1)
+            )
+        totals.append(total)
     return (totals[1] - totals[0]) / math.log(1.02)
 
 

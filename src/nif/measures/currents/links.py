@@ -17,7 +17,7 @@ from nif.measures.currents.errors import Jackknife, spread, totals_without
 from nif.measures.currents.path_integral import GROUPS, GroupedSum, PathIntegral, Sums
 from nif.measures.currents.sample import Sample
 from nif.measures.measure import Measured
-from nif.network.network import Network
+from nif.network.network import Architecture, Network
 
 CLOSE = 1e-3
 """Part of the absolute currents by which sums of links may differ from those of units."""
@@ -60,23 +60,33 @@ def measured_links(
     units = tuple(
         _unit_currents(of_layer[layer], sums.absolute[layer], jackknife) for layer in range(len(layers))
     )
-    links, mixed = [], []
-    for source, target in architecture.connections:
-        of_units = _LinksOf(sums, sizes, ahead, of_layer).between(source, target)
-        if of_units is None:
-            mixed.append(f"{layers[source].name} to {layers[target].name}")
-            of_units = _in_proportion(ahead[source, target], of_layer[target])
-        links.append(_links(source, target, of_units, jackknife))
+    links, mixed = _all_links(architecture, _LinksOf(sums, sizes, ahead, of_layer), jackknife)
     total = Total(float(pairs.total), float(jackknife.total_stderr(sample.exact)))
     return Measured(
         layers=layers,
-        links=tuple(links),
+        links=links,
         constant=tuple(of_units.absolute == 0 for of_units in units),
         errors=None,
         currents=CurrentTables(total, units, *_classes(path, sums, sizes, layers, of_layer, jackknife)),
         samples=len(sample.rows),
         options={**options, "in_proportion": mixed},
     )
+
+
+def _all_links(
+    architecture: Architecture, links_of: _LinksOf, jackknife: Jackknife
+) -> tuple[tuple[Links, ...], list[str]]:
+    """The links of every connection, and the names of those that are shared in proportion."""
+    known = {pair: links_of.between(*pair) for pair in architecture.connections}
+    links, mixed = [], []
+    for (source, target), exact in known.items():
+        others = [part.total.sum(0) for pair, part in known.items() if pair[1] == target and part]
+        rest = links_of.of_layer[target].total - sum(others)
+        shared = exact or _in_proportion(links_of.ahead[source, target], rest)
+        links.append(_links(source, target, shared, jackknife))
+        if exact is None:
+            mixed.append(f"{architecture.layers[source].name} to {architecture.layers[target].name}")
+    return tuple(links), mixed
 
 
 def _classes(
@@ -90,7 +100,7 @@ def _classes(
     """Names, currents and errors of the columns of the attribution."""
     if not path.by_class:
         parts = [of_layer[layer].map(lambda units: units[:, None]) for layer in range(len(path.inputs))]
-        nats = np.concatenate([np.asarray(part.total) for part in parts])
+        nats = np.concatenate([part.total for part in parts])
         return ("decision",), nats, np.concatenate([jackknife.stderr(part) for part in parts])
     classes = sizes.units(0, sums.classes) if len(path.inputs) == 1 else sums.classes
     names = layers[-1].units
@@ -98,7 +108,7 @@ def _classes(
     if count == 2 and len(names) == 1:
         names = f"not {names[0]}", names[0]
     names = names if len(names) == count else tuple(f"class {number}" for number in range(count))
-    return tuple(names), np.asarray(classes.total), jackknife.stderr(classes)
+    return tuple(names), classes.total, jackknife.stderr(classes)
 
 
 def _added(parts: list[GroupedSum]) -> GroupedSum:
@@ -109,9 +119,7 @@ def _unit_currents(
     sums: GroupedSum, absolute: Float[np.ndarray, "group unit"], jackknife: Jackknife
 ) -> UnitCurrents:
     without = np.stack([absolute[group] * scale for group, scale in jackknife.scales.items()])
-    return UnitCurrents(
-        np.asarray(sums.total), jackknife.stderr(sums), absolute[-1], np.asarray(spread(without))
-    )
+    return UnitCurrents(sums.total, jackknife.stderr(sums), absolute[-1], np.asarray(spread(without)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,8 +140,9 @@ class _LinksOf:
             return None
         known = _added([part for part in parts if part is not None]) if parts else None
         rest = self.ahead[source, target] if known is None else _difference(self.ahead[source, target], known)
-        if self._large(rest.total, target):  # a shortcut past all weights
-            if len(rest.total) != len(self.of_layer[target].total):
+        if self._large(rest.total, target):  # a shortcut past all weights, or units in another order
+            past_weights = (source, 0) in self.sums.structure.origins_of(target)
+            if not past_weights or len(rest.total) != len(self.of_layer[target].total):
                 return None
             known = _added([*([] if known is None else [known]), rest.map(np.diag)])
         if known is None:
@@ -148,7 +157,7 @@ class _LinksOf:
 
     def _of_weight(self, position: int, source: int, target: int) -> GroupedSum | None:
         sums = self.sums.weights[position, target]
-        rows, columns = np.asarray(sums.total).shape
+        rows, columns = sums.total.shape
         features = self.sums.units[source][0].shape[1]
         units = len(self.of_layer[target].total)
         if rows % features or columns % units:
@@ -161,13 +170,15 @@ def _difference(whole: GroupedSum, known: GroupedSum) -> GroupedSum:
     return _added([whole, known.map(lambda links: -links.sum(1))])
 
 
-def _in_proportion(out: GroupedSum, into: GroupedSum) -> GroupedSum:
+def _in_proportion(out: GroupedSum, into: Float[np.ndarray, " target"]) -> GroupedSum:
     """Currents of two layers with several weights between: that of a unit is shared as all are."""
-    whole = float(np.abs(into.total.sum()))
-    share = into.total / into.total.sum() if whole > 0 else np.full(len(into.total), 1 / len(into.total))
+    whole, size = into.sum(), np.abs(into).sum()
+    share = np.full(len(into), 1 / len(into))
+    if size > 0:  # where signs cancel in the sum, parts of it have no bound
+        share = into / whole if abs(whole) > 0.1 * size else np.abs(into) / size
     return out.map(lambda units: units[:, None] * share)
 
 
 def _links(source: int, target: int, sums: GroupedSum, jackknife: Jackknife) -> Links:
-    nats, stderr = np.asarray(sums.total), jackknife.stderr(sums)
+    nats, stderr = sums.total, jackknife.stderr(sums)
     return Links(source, target, nats, stderr, jackknife.p_value(nats, stderr), nats)

@@ -108,7 +108,7 @@ class GroupedSum:
             both roles once. Only what is particular to pairs differs there.
     """
 
-    total: np.ndarray | float = 0.0
+    total: np.ndarray = field(default_factory=lambda: np.zeros(()))
     involving: dict[int, np.ndarray] = field(default_factory=dict)
     contrasts: dict[int, np.ndarray] = field(default_factory=dict)
 
@@ -123,15 +123,15 @@ class GroupedSum:
         for number in range(1, GROUPS if whole.numel() < FULL_CONTRASTS else 2):
             contrast = torch.zeros_like(parts[0])
             for other, part in enumerate(parts):
-                diagonal = (group + other) % GROUPS + 0.5
-                contrast += math.sqrt(2 / GROUPS) * math.cos(math.pi * diagonal * number / GROUPS) * part
+                angle = math.pi * number * ((group + other) % GROUPS + 0.5) / GROUPS
+                contrast.add_(part, alpha=math.sqrt(2 / GROUPS) * math.cos(angle))
             _increase(self.contrasts, number, contrast)
         self.total = self.total + whole.numpy(force=True)
 
     def map(self, function: Callable[[np.ndarray], np.ndarray]) -> GroupedSum:
         """A linear function of every sum."""
         return GroupedSum(
-            function(np.asarray(self.total)),
+            function(self.total),
             {group: function(part) for group, part in self.involving.items()},
             {number: function(part) for number, part in self.contrasts.items()},
         )
@@ -153,8 +153,8 @@ def _increase(sums: dict[int, np.ndarray], key: int, part: Tensor) -> None:
         sums[key] = array.astype(np.float32 if array.size > 2**20 else np.float64)
 
 
-def _united(some: Mapping[int, np.ndarray], others: Mapping[int, np.ndarray]) -> dict[int, np.ndarray]:
-    return {key: some.get(key, 0.0) + others.get(key, 0.0) for key in some | others}
+def _united(some: dict[int, np.ndarray], others: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
+    return some | {key: part + some[key] if key in some else part for key, part in others.items()}
 
 
 @dataclass(eq=False)
@@ -305,7 +305,7 @@ class _BlockSums:
             self.products[key] = ends, weighted
         if key in self.weights:
             for before, part in zip(self.weights[key], parts, strict=True):
-                before += part
+                before.add_(part)
         else:
             self.weights[key] = parts
 
@@ -354,11 +354,11 @@ class _BlockSums:
             sums.units.setdefault(layer, []).append(rows.numpy(force=True))
             absolute = self._absolute(layer, units, pairs)
             sums.absolute[layer] = sums.absolute.get(layer, 0.0) + absolute
-        for key, parts in self.weights.items():
+        for key, products in self.weights.items():
+            links = products
             if key in self.products:
-                ends, weighted = self.products[key]
-                parts = [by_channel(ends, weighted, part) for part in parts]
-            sums.weights.setdefault(key, GroupedSum()).add(self.block.group, parts)
+                links = [by_channel(*self.products[key], part) for part in products]
+            sums.weights.setdefault(key, GroupedSum()).add(self.block.group, links)
         sums.structure = self.structure
         if self.classes:
             sums.classes.add(self.block.group, self.classes)
