@@ -27,6 +27,9 @@ MOST_OUTCOMES = 64
 TOLERANCES = (1.0, 0.1, 0.01, 1e-3, 1e-4)
 """Divergence of weights that is worth half a squared relative error of 1 in the mean likelihood."""
 
+SAME_SIMILARITY = 0.01
+"""Similarities are rounded to multiples of it: of a likelihood ratio, or of the noise of a value."""
+
 EVEN_MASS = 0.2
 """Part of the strata of classes that is spread over all rows, whatever their similarity."""
 
@@ -202,7 +205,9 @@ def _of_rows(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Backgrounds of a few rows, and the logarithms of their weights."""
     rows, others = explained.rows, explained.others
-    alike = similarity(explained).double().numpy(force=True)
+    # Those that differ by rounding count as equal: the same function, computed in another order, then has the
+    # same backgrounds.
+    alike = np.round(similarity(explained).double().numpy(force=True) / SAME_SIMILARITY) * SAME_SIMILARITY
     if explained.member:
         alike[np.arange(len(rows)), rows] = -np.inf
     shuffled = generator.permutation(len(explained.pool))  # equal similarities are in random order

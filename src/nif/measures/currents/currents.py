@@ -168,6 +168,7 @@ class Currents:
                 steps=1,
                 by_class=self.by_class and 1 < max(decided.columns) + 1 <= MOST_COLUMNS,
                 background_inputs=None if given is None else given.inputs,
+                feature_groups=rows.groups,
             )
             most_pairs, small = _pairs_a_block(path, sample)
             with one_thread() if small else nullcontext():

@@ -227,8 +227,7 @@ def _elementwise(ends: Ends, slope: Tensor) -> Slopes:
     if len(sources) == 1 and ends.start.shape(sources[0]) == change.shape:
         return {sources[0]: slope * _secant(ends, sources[0], change)}
     wide = {i: [value.expand(change.shape) for value in ends.values(i)] for i in sources}
-    ones = [torch.ones_like(change)]
-    gradients = _mean_gradient(ends, ones, wide)
+    gradients = _mean_gradient(ends, _ones(ends, change), wide)
     parts = {i: gradients[i] * move(*wide[i]) for i in sources}
     rest = change - sum(parts.values())
     size = sum(part.abs() for part in parts.values())
@@ -246,8 +245,13 @@ def _secant(ends: Ends, source: int, change: Tensor) -> Tensor:
     if not flat.any():
         return secant
     halfway = torch.where(before == after, before, (before + after) / 2)
-    gradient = _gradient_at(ends, ends.start, [torch.ones_like(change)], {source: halfway})[source]
+    gradient = _gradient_at(ends, ends.start, _ones(ends, change), {source: halfway})[source]
     return torch.where(flat, gradient.nan_to_num(), secant)
+
+
+def _ones(ends: Ends, result: Tensor) -> list[Tensor | None]:
+    """Slopes of one at the first result; some operations, such as log_sigmoid, write a buffer as well."""
+    return [torch.ones_like(result), *[None] * (len(ends.operation.written) - 1)]
 
 
 def _general(ends: Ends, given: Sequence[Tensor | None]) -> Slopes:

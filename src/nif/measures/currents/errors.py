@@ -2,12 +2,15 @@
 
 A row plays both parts, so the spread over explained rows alone is too small. Without a group, the currents of
 the pairs that remain are known from one integration; they are scaled to the total of the data without it,
-which has a closed form.
+which has a closed form. A pair of two groups is left out twice, with each of them, so what varies between
+pairs alone is counted twice (Efron and Stein, 1981): it is estimated from contrasts in which every group has
+both roles equally often, and taken off once.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +19,14 @@ from jaxtyping import Float, Int64
 from scipy import stats
 from torch import Tensor
 
-from nif.measures.currents.information import CHUNK, Decided, own_log_likelihood
+from nif.measures.currents.decisions import Values, robust_deviation
+from nif.measures.currents.information import (
+    CHUNK,
+    Decided,
+    Outcomes,
+    mean_log_likelihood,
+    own_log_likelihood,
+)
 from nif.measures.currents.path_integral import GROUPS, GroupedSum
 from nif.measures.currents.sample import Sample
 
@@ -43,9 +53,9 @@ class Jackknife:
         """From totals without each group, and the sums of the totals of pairs."""
         scales = {}
         for group, total in totals.items():
-            kept = float(np.asarray(pairs.total) - np.asarray(pairs.involving.get(group, 0.0)))
+            kept = float(pairs.total - pairs.involving.get(group, 0.0))
             alone = 1 / max((1 - row_share[group]) * (1 - 1 / GROUPS), 1e-12)
-            reliable = abs(kept) > SMALLEST_SHARE * abs(float(np.asarray(pairs.total)))
+            reliable = abs(kept) > SMALLEST_SHARE * abs(float(pairs.total))
             scales[group] = total / kept if reliable else alone
         return cls(totals, scales)
 
@@ -56,31 +66,45 @@ class Jackknife:
 
     def without(self, sums: GroupedSum) -> np.ndarray:
         """The estimates without each group, ``[group, ...]``."""
-        whole = np.asarray(sums.total)
+        whole = sums.total
         return np.stack(
             [(whole - sums.involving.get(group, 0.0)) * scale for group, scale in self.scales.items()]
         )
 
     def stderr(self, sums: GroupedSum) -> np.ndarray:
         """The standard error of each sum; computed group by group, as links are many."""
-        whole = np.asarray(sums.total)
+        whole = sums.total
         mean, squares = np.zeros_like(whole), np.zeros_like(whole)
         for group, scale in self.scales.items():
             difference = (whole - sums.involving.get(group, 0.0)) * scale - whole
             mean += difference / self.groups
             squares += difference**2 / self.groups
-        variance: np.ndarray = np.maximum(squares - mean**2, 0.0)
-        return np.sqrt(variance * (self.groups - 1))
+        variance: np.ndarray = np.maximum(squares - mean**2, 0.0) * (self.groups - 1)
+        return np.sqrt(variance * (1 - _counted_twice(sums, float(variance.sum()))))
 
-    def total_stderr(self) -> float:
-        """The standard error of the total."""
-        return spread(np.array(list(self.totals.values())))
+    def total_stderr(self, exact: float) -> float:
+        """The standard error of the total, with the bias of a few rows, which the total of all links shares.
+
+        Args:
+            exact: The total of all rows in closed form.
+        """
+        totals = np.array(list(self.totals.values()))
+        bias = (len(totals) - 1) * (totals.mean() - exact)
+        return float(np.hypot(spread(totals), bias))
 
     def p_value(self, nats: np.ndarray, stderr: np.ndarray) -> np.ndarray:
         """Two-sided p-value of a mean of 0, by Student's t."""
         z = np.divide(np.abs(nats), stderr, out=np.zeros_like(nats), where=stderr > 0)
         p: np.ndarray = 2 * stats.t.sf(z, self.groups - 1)
         return np.where((stderr == 0) & (nats != 0), 0.0, p)
+
+
+def _counted_twice(sums: GroupedSum, variance: float) -> float:
+    """Part of the variance of several sums that is due to single pairs, at most a half."""
+    if not (sums.contrasts and variance > 0):
+        return 0.0
+    squares = [float(np.square(contrast).sum()) for contrast in sums.contrasts.values()]
+    return min(0.5, GROUPS * float(np.mean(squares)) / variance)
 
 
 def spread(without: Float[np.ndarray, "group ..."]) -> np.ndarray | float:
@@ -99,38 +123,73 @@ def totals_without(
     decided: Decided, outputs: Float[Tensor, "data output"], sample: Sample
 ) -> dict[int, float]:
     """The total without each group of rows, in closed form."""
-    rows, weights, groups = sample.rows, sample.weights, sample.groups
-    index = torch.from_numpy(rows).to(outputs.device)
-    sizes = np.bincount(sample.pool_groups, minlength=GROUPS)
-    members = np.bincount(groups, minlength=GROUPS) > 0
-    present = [
-        group
+    groups, pool_groups = sample.groups[sample.rows], sample.pool_groups
+    sizes = np.bincount(pool_groups, minlength=GROUPS)
+    members = np.bincount(sample.groups, minlength=GROUPS) > 0
+    totals = {
+        group: 0.0
         for group in range(GROUPS)
-        if members[group] and sizes[group] < len(sample.pool) and (groups[rows] != group).any()
-    ]
+        if members[group] and sizes[group] < len(sample.pool) and (groups != group).any()
+    }
+    kept_weight = {group: sample.weights[groups != group].sum() for group in totals}
     if sample.paired:
-        own = sample.row_totals(decided, outputs)
-        keeps = {group: groups[rows] != group for group in present}
-        return {g: float(weights[kept] @ own[kept] / weights[kept].sum()) for g, kept in keeps.items()}
-    totals = dict.fromkeys(present, 0.0)
+        own = sample.row_totals(decided, outputs) * sample.weights
+        return {group: float(own[groups != group].sum() / kept_weight[group]) for group in totals}
+    for part, outcomes, own in _parts(decided, outputs, sample):
+        of_groups = _likelihood_of_groups(outcomes, sample.pool, pool_groups)
+        for group in totals:
+            others = torch.cat([of_groups[:group], of_groups[group + 1 :]]).logsumexp(0)
+            rise = _rise(outcomes, own, others - math.log(len(sample.pool) - sizes[group])).sum(1)
+            kept = groups[part] != group
+            totals[group] += float((sample.weights[part] * rise.numpy(force=True))[kept].sum())
+    means = {group: float(total / kept_weight[group]) for group, total in totals.items()}
+    if not isinstance(decided, Values):
+        return means
+    slopes, deviation = _noise_slopes(decided, outputs, sample), robust_deviation(outputs)
+    for group in means:
+        change = (robust_deviation(outputs[torch.from_numpy(sample.groups != group)]) / deviation).log()
+        means[group] += float((slopes * change.nan_to_num(0, 0, 0)).sum())
+    return means
+
+
+def _noise_slopes(
+    decided: Values, outputs: Float[Tensor, "data output"], sample: Sample
+) -> Float[Tensor, " output"]:
+    """Change of the total by the logarithm of the noise of each output, which follows its deviation."""
+    totals = []
+    for factor in (1.0, 1.02):
+        wider = Values(decided.deviation * factor, decided.name)
+        total = torch.zeros(len(outputs[0]), device=outputs.device, dtype=torch.float64)
+        for part, outcomes, own in _parts(wider, outputs, sample):
+            here = outputs[torch.from_numpy(sample.rows[part])]
+            rise = _rise(outcomes, own, mean_log_likelihood(wider, here, sample.pool)).to(total)
+            total += (torch.from_numpy(sample.weights[part]).to(total) @ rise).reshape(len(total), -1).sum(1)
+        totals.append(total)
+    return (totals[1] - totals[0]) / math.log(1.02)
+
+
+def _parts(
+    decided: Decided, outputs: Float[Tensor, "data output"], sample: Sample
+) -> Iterator[tuple[slice, Outcomes, Tensor]]:
+    """Rows, as many as fit in memory with all of the pool; their outcomes and own likelihood."""
+    index = torch.from_numpy(sample.rows).to(outputs.device)
     outcomes = decided.outcomes(outputs[index[:1]], index[:1])
     step = max(1, CHUNK // (len(sample.pool) * outcomes.weight.shape[1]))
-    step = len(rows) if outcomes.same_for_all else step
-    for first in range(0, len(rows), step):
-        part = index[first : first + step]
-        outcomes = decided.outcomes(outputs[part], part)
-        own = own_log_likelihood(outcomes, outputs[part])
-        of_groups = _likelihood_of_groups(outcomes, sample.pool, sample.pool_groups)
-        for group in present:
-            others = torch.cat([of_groups[:group], of_groups[group + 1 :]]).logsumexp(0)
-            rise = own - (others - math.log(len(sample.pool) - sizes[group]))
-            row_rise = torch.where(outcomes.weight > 0, outcomes.weight * rise, 0.0).sum(1).numpy(force=True)
-            kept = groups[rows[first : first + step]] != group
-            totals[group] += float((weights[first : first + step] * row_rise)[kept].sum())
-    return {g: total / weights[groups[rows] != g].sum() for g, total in totals.items()}
+    step = len(index) if outcomes.same_for_all else step
+    for first in range(0, len(index), step):
+        part = slice(first, first + step)
+        outcomes = decided.outcomes(outputs[index[part]], index[part])
+        yield part, outcomes, own_log_likelihood(outcomes, outputs[index[part]])
 
 
-def _likelihood_of_groups(outcomes, outputs, groups):  # type: ignore[no-untyped-def]
+def _rise(outcomes: Outcomes, own: Tensor, mean: Tensor) -> Float[Tensor, "row outcome"]:
+    return torch.where(outcomes.weight > 0, outcomes.weight * (own - mean), 0.0)
+
+
+def _likelihood_of_groups(
+    outcomes: Outcomes, outputs: Float[Tensor, "pool output"], groups: Int64[np.ndarray, " pool"]
+) -> Float[Tensor, "group _ outcome"]:
+    """The logarithm of the summed likelihood of each outcome over the rows of each group."""
     rows = 1 if outcomes.same_for_all else len(outcomes.weight)
     likelihood = outcomes.log_likelihood(outputs.expand(rows, *outputs.shape))
     of_groups = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from nif.measures.currents.errors import Jackknife, spread, totals_without
 from nif.measures.currents.path_integral import GROUPS, GroupedSum, PathIntegral, Sums
 from nif.measures.currents.sample import Sample
 from nif.measures.measure import Measured
-from nif.network.network import Network
+from nif.network.network import Architecture, Network
 
 CLOSE = 1e-3
 """Part of the absolute currents by which sums of links may differ from those of units."""
@@ -42,10 +43,6 @@ class _Sizes:
         np.add.at(summed, self.groups.index, np.moveaxis(values, axis, 0))
         return np.moveaxis(summed, 0, axis)
 
-    def rows(self, layer: int, values: Float[np.ndarray, "row _"]) -> np.ndarray:
-        """Currents by row of the units of a layer."""
-        return self._in_groups(values, axis=1) if self._grouped(layer) else values
-
 
 def measured_links(
     network: Network, rows: Rows, path: PathIntegral, sample: Sample, sums: Sums, options: Mapping[str, Any]
@@ -61,28 +58,35 @@ def measured_links(
     pairs = of_layer[len(layers) - 1].map(lambda units: units.sum())
     jackknife = Jackknife.of(totals, pairs, row_share)
     units = tuple(
-        _unit_currents(
-            of_layer[layer], sizes.rows(layer, np.concatenate(sums.units[layer])), sample, jackknife
-        )
-        for layer in range(len(layers))
+        _unit_currents(of_layer[layer], sums.absolute[layer], jackknife) for layer in range(len(layers))
     )
-    links, mixed = [], []
-    for source, target in architecture.connections:
-        of_units = _LinksOf(sums, sizes, ahead, of_layer).between(source, target)
-        if of_units is None:
-            mixed.append(f"{layers[source].name} to {layers[target].name}")
-            of_units = _in_proportion(ahead[source, target], of_layer[target])
-        links.append(_links(source, target, of_units, jackknife))
-    total = Total(float(pairs.total), float(jackknife.total_stderr()))
+    links, mixed = _all_links(architecture, _LinksOf(sums, sizes, ahead, of_layer), jackknife)
+    total = Total(float(pairs.total), float(jackknife.total_stderr(sample.exact)))
     return Measured(
         layers=layers,
-        links=tuple(links),
+        links=links,
         constant=tuple(of_units.absolute == 0 for of_units in units),
         errors=None,
         currents=CurrentTables(total, units, *_classes(path, sums, sizes, layers, of_layer, jackknife)),
         samples=len(sample.rows),
         options={**options, "in_proportion": mixed},
     )
+
+
+def _all_links(
+    architecture: Architecture, links_of: _LinksOf, jackknife: Jackknife
+) -> tuple[tuple[Links, ...], list[str]]:
+    """The links of every connection, and the names of those that are shared in proportion."""
+    known = {pair: links_of.between(*pair) for pair in architecture.connections}
+    links, mixed = [], []
+    for (source, target), exact in known.items():
+        others = [part.total.sum(0) for pair, part in known.items() if pair[1] == target and part]
+        rest = links_of.of_layer[target].total - sum(others)
+        shared = exact or _in_proportion(links_of.ahead[source, target], rest)
+        links.append(_links(source, target, shared, jackknife))
+        if exact is None:
+            mixed.append(f"{architecture.layers[source].name} to {architecture.layers[target].name}")
+    return tuple(links), mixed
 
 
 def _classes(
@@ -96,7 +100,7 @@ def _classes(
     """Names, currents and errors of the columns of the attribution."""
     if not path.by_class:
         parts = [of_layer[layer].map(lambda units: units[:, None]) for layer in range(len(path.inputs))]
-        nats = np.concatenate([np.asarray(part.total) for part in parts])
+        nats = np.concatenate([part.total for part in parts])
         return ("decision",), nats, np.concatenate([jackknife.stderr(part) for part in parts])
     classes = sizes.units(0, sums.classes) if len(path.inputs) == 1 else sums.classes
     names = layers[-1].units
@@ -104,35 +108,18 @@ def _classes(
     if count == 2 and len(names) == 1:
         names = f"not {names[0]}", names[0]
     names = names if len(names) == count else tuple(f"class {number}" for number in range(count))
-    return tuple(names), np.asarray(classes.total), jackknife.stderr(classes)
+    return tuple(names), classes.total, jackknife.stderr(classes)
 
 
 def _added(parts: list[GroupedSum]) -> GroupedSum:
-    whole = parts[0]
-    for part in parts[1:]:
-        whole = GroupedSum(
-            whole.total + part.total,
-            {
-                g: whole.involving.get(g, 0.0) + part.involving.get(g, 0.0)
-                for g in whole.involving | part.involving
-            },
-        )
-    return whole
+    return functools.reduce(GroupedSum.plus, parts)
 
 
 def _unit_currents(
-    sums: GroupedSum, by_row: Float[np.ndarray, "row unit"], sample: Sample, jackknife: Jackknife
+    sums: GroupedSum, absolute: Float[np.ndarray, "group unit"], jackknife: Jackknife
 ) -> UnitCurrents:
-    groups = sample.groups[sample.rows]
-    order = np.argsort(groups, kind="stable")  # the order of the blocks
-    size = np.abs(by_row)
-    without = []
-    for group in jackknife.totals:
-        kept = groups[order] != group
-        without.append(size[kept].sum(0) / sample.weights[order][kept].sum())
-    return UnitCurrents(
-        np.asarray(sums.total), jackknife.stderr(sums), size.sum(0), np.asarray(spread(np.array(without)))
-    )
+    without = np.stack([absolute[group] * scale for group, scale in jackknife.scales.items()])
+    return UnitCurrents(sums.total, jackknife.stderr(sums), absolute[-1], np.asarray(spread(without)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,8 +140,9 @@ class _LinksOf:
             return None
         known = _added([part for part in parts if part is not None]) if parts else None
         rest = self.ahead[source, target] if known is None else _difference(self.ahead[source, target], known)
-        if self._large(rest.total, target):  # a shortcut past all weights
-            if len(rest.total) != len(self.of_layer[target].total):
+        if self._large(rest.total, target):  # a shortcut past all weights, or units in another order
+            past_weights = (source, 0) in self.sums.structure.origins_of(target)
+            if not past_weights or len(rest.total) != len(self.of_layer[target].total):
                 return None
             known = _added([*([] if known is None else [known]), rest.map(np.diag)])
         if known is None:
@@ -169,7 +157,7 @@ class _LinksOf:
 
     def _of_weight(self, position: int, source: int, target: int) -> GroupedSum | None:
         sums = self.sums.weights[position, target]
-        rows, columns = np.asarray(sums.total).shape
+        rows, columns = sums.total.shape
         features = self.sums.units[source][0].shape[1]
         units = len(self.of_layer[target].total)
         if rows % features or columns % units:
@@ -182,13 +170,15 @@ def _difference(whole: GroupedSum, known: GroupedSum) -> GroupedSum:
     return _added([whole, known.map(lambda links: -links.sum(1))])
 
 
-def _in_proportion(out: GroupedSum, into: GroupedSum) -> GroupedSum:
+def _in_proportion(out: GroupedSum, into: Float[np.ndarray, " target"]) -> GroupedSum:
     """Currents of two layers with several weights between: that of a unit is shared as all are."""
-    whole = float(np.abs(into.total.sum()))
-    share = into.total / into.total.sum() if whole > 0 else np.full(len(into.total), 1 / len(into.total))
+    whole, size = into.sum(), np.abs(into).sum()
+    share = np.full(len(into), 1 / len(into))
+    if size > 0:  # where signs cancel in the sum, parts of it have no bound
+        share = into / whole if abs(whole) > 0.1 * size else np.abs(into) / size
     return out.map(lambda units: units[:, None] * share)
 
 
 def _links(source: int, target: int, sums: GroupedSum, jackknife: Jackknife) -> Links:
-    nats, stderr = np.asarray(sums.total), jackknife.stderr(sums)
+    nats, stderr = sums.total, jackknife.stderr(sums)
     return Links(source, target, nats, stderr, jackknife.p_value(nats, stderr), nats)

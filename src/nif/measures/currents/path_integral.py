@@ -13,6 +13,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from nif.core.errors import InputError
+from nif.data.groups import Groups
 from nif.measures.currents.backgrounds import Backgrounds
 from nif.measures.currents.discrete_gradient import values_read_by_rules
 from nif.measures.currents.ends import Ends
@@ -28,6 +29,9 @@ from nif.network.unit_maps import tensors_in
 
 GROUPS = 10
 """Groups of rows; each is left out once for the standard errors."""
+
+FULL_CONTRASTS = 2**14
+"""Sums of fewer numbers keep all `GROUPS` - 1 contrasts of their pairs; of more, one."""
 
 MOST_PAIRS = 2048
 """Pairs of a row and a background in one block."""
@@ -97,10 +101,18 @@ def blocks(
 
 @dataclass(eq=False)
 class GroupedSum:
-    """A sum over pairs, and for each group the part of it that involves the group in either role."""
+    """A sum over pairs, and for each group the part of it that involves the group in either role.
 
-    total: np.ndarray | float = 0.0
+    Attributes:
+        total: The sum.
+        involving: The part of pairs whose row or background is of a group, by group.
+        contrasts: Differences, of norm 1, between ten parts of the pairs, in each of which every group has
+            both roles once. Only what is particular to pairs differs there.
+    """
+
+    total: np.ndarray = field(default_factory=lambda: np.zeros(()))
     involving: dict[int, np.ndarray] = field(default_factory=dict)
+    contrasts: dict[int, np.ndarray] = field(default_factory=dict)
 
     def add(self, group: int, parts: Sequence[Tensor]) -> None:
         """Add sums over the pairs of rows of a group and backgrounds of each group."""
@@ -108,22 +120,43 @@ class GroupedSum:
         for other, part in enumerate(parts):
             whole += part
             if other != group:
-                self._involve(other, part)
-        self._involve(group, whole)
+                _increase(self.involving, other, part)
+        _increase(self.involving, group, whole)
+        for number in range(1, GROUPS if whole.numel() < FULL_CONTRASTS else 2):
+            contrast = torch.zeros_like(parts[0])
+            for other, part in enumerate(parts):
+                angle = math.pi * number * ((group + other) % GROUPS + 0.5) / GROUPS
+                contrast.add_(part, alpha=math.sqrt(2 / GROUPS) * math.cos(angle))
+            _increase(self.contrasts, number, contrast)
         self.total = self.total + whole.numpy(force=True)
-
-    def _involve(self, group: int, part: Tensor) -> None:
-        array = part.numpy(force=True)
-        if group in self.involving:
-            self.involving[group] += array
-        else:
-            self.involving[group] = array.astype(np.float32 if array.size > 2**20 else np.float64)
 
     def map(self, function: Callable[[np.ndarray], np.ndarray]) -> GroupedSum:
         """A linear function of every sum."""
         return GroupedSum(
-            function(np.asarray(self.total)), {g: function(p) for g, p in self.involving.items()}
+            function(self.total),
+            {group: function(part) for group, part in self.involving.items()},
+            {number: function(part) for number, part in self.contrasts.items()},
         )
+
+    def plus(self, other: GroupedSum) -> GroupedSum:
+        """The sum of two sums over the same pairs."""
+        return GroupedSum(
+            self.total + other.total,
+            _united(self.involving, other.involving),
+            {k: self.contrasts[k] + other.contrasts[k] for k in self.contrasts if k in other.contrasts},
+        )
+
+
+def _increase(sums: dict[int, np.ndarray], key: int, part: Tensor) -> None:
+    array = part.numpy(force=True)
+    if key in sums:
+        sums[key] += array
+    else:
+        sums[key] = array.astype(np.float32 if array.size > 2**20 else np.float64)
+
+
+def _united(some: dict[int, np.ndarray], others: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
+    return some | {key: part + some[key] if key in some else part for key, part in others.items()}
 
 
 @dataclass(eq=False)
@@ -132,6 +165,8 @@ class Sums:
 
     Attributes:
         units: Of the units of each layer, by row, a part for each block.
+        absolute: Absolute currents of rows, summed, of the units of each layer: without each group, and of
+            all rows, ``[group + 1, unit]``.
         between: Of the units of a layer, by the later layer that they lead to past no other.
         weights: ``[source, target]`` of each weight, by its place on the tape and the layer ahead.
         classes: Of each feature for each class.
@@ -140,6 +175,7 @@ class Sums:
     """
 
     units: dict[int, list[np.ndarray]] = field(default_factory=dict)
+    absolute: dict[int, np.ndarray] = field(default_factory=dict)
     between: dict[tuple[int, int], GroupedSum] = field(default_factory=dict)
     weights: dict[tuple[int, int], GroupedSum] = field(default_factory=dict)
     classes: GroupedSum = field(default_factory=GroupedSum)
@@ -161,6 +197,7 @@ class PathIntegral:
         steps: Of the way.
         by_class: Whether the features are also shown for each class.
         background_inputs: Rows that the backgrounds are among; those of data if None.
+        feature_groups: Of the features that are measured together; None for each by itself.
     """
 
     call: Forward
@@ -172,6 +209,7 @@ class PathIntegral:
     steps: int
     by_class: bool = True
     background_inputs: tuple[Tensor, ...] | None = None
+    feature_groups: Groups | None = None
 
     def tape(self, block: Block, share: float, kept: set[int] | None = None) -> Tape:
         """The run at a share of the way; its output is the information of each row and outcome."""
@@ -272,8 +310,8 @@ class _BlockSums:
             parts = weight_products(ends, weighted, slope, self.bounds)
             self.products[key] = ends, weighted
         if key in self.weights:
-            for sums, part in zip(self.weights[key], parts, strict=True):
-                sums.add_(part)
+            for before, part in zip(self.weights[key], parts, strict=True):
+                before.add_(part)
         else:
             self.weights[key] = parts
 
@@ -318,16 +356,31 @@ class _BlockSums:
             rows = units.new_zeros(len(self.block.rows), units.shape[1])
             rows = rows.index_add_(0, pairs.to(units.device), units)
             sums.units.setdefault(layer, []).append(rows.numpy(force=True))
-        for key, parts in self.weights.items():
+            absolute = self._absolute(layer, units, pairs)
+            sums.absolute[layer] = sums.absolute.get(layer, 0.0) + absolute
+        for key, products in self.weights.items():
+            links = products
             if key in self.products:
-                ends, weighted = self.products[key]
-                currents = [by_channel(ends, weighted, part) for part in parts]
-            else:
-                currents = parts
-            sums.weights.setdefault(key, GroupedSum()).add(self.block.group, currents)
+                links = [by_channel(*self.products[key], part) for part in products]
+            sums.weights.setdefault(key, GroupedSum()).add(self.block.group, links)
         sums.structure = self.structure
         if self.classes:
             sums.classes.add(self.block.group, self.classes)
+
+    def _absolute(self, layer: int, units: Tensor, rows: Tensor) -> np.ndarray:
+        """See `Sums.absolute`; of the pairs of each unit, and the row of each pair."""
+        counts = torch.tensor(self.bounds).diff()
+        place = rows * GROUPS + torch.arange(GROUPS).repeat_interleave(counts)
+        table = units.new_zeros(len(self.block.rows) * GROUPS, units.shape[1])
+        table = table.index_add_(0, place.to(units.device), units).reshape(-1, GROUPS, units.shape[1])
+        groups = self.path.feature_groups
+        if groups is not None and layer < len(self.path.inputs):
+            index = torch.from_numpy(groups.index).to(table.device)
+            table = table.new_zeros(*table.shape[:2], len(groups.names)).index_add_(2, index, table)
+        whole = table.sum(1, keepdim=True)
+        sizes = torch.cat([whole - table, whole], dim=1).abs().double().sum(0)
+        sizes[self.block.group] = 0.0
+        return sizes.numpy(force=True)
 
 
 class _Marks(Tracer):

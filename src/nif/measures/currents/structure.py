@@ -68,14 +68,18 @@ class Structure:
             return frozenset({(self.layers[value], 0)})
         return self.origins.get(value, frozenset())
 
+    def origins_of(self, layer: int) -> Origins:
+        """What a layer was made of."""
+        value = next(index for index, other in self.layers.items() if other == layer)
+        return self.origins[value]
+
     def between(self, source: int, target: int) -> list[int] | None:
         """Positions of the weights that carry the links of two layers.
 
         None where a path has several weights, or the source of one is made of further layers: a link of two
         units is then no number that weights have.
         """
-        value = next(index for index, layer in self.layers.items() if layer == target)
-        if (source, 2) in self.origins[value]:
+        if (source, 2) in self.origins_of(target):
             return None
         positions = []
         for position, found in self.weighted.items():

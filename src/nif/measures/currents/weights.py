@@ -103,7 +103,7 @@ def by_position(ends: Ends, weighted: Weighted, slope: Tensor, bounds: Sequence[
     """
     step, pairs = ends.moved(weighted.moving), bounds[-1]
     slices = list(pairwise(bounds))
-    if ends.operation.kind == "convolution" and ends.operation.args[8] == 1 and not ends.operation.args[6]:
+    if ends.operation.kind == "convolution" and ends.operation.args[8] == 1:
         columns = [_through_channel(ends, step, slope, channel) for channel in range(slope.shape[1])]
         return [torch.stack([column[a:b].sum(0) for column in columns], dim=1) for a, b in slices]
     if step.dim() != 2 or not weighted.first or len(step) == pairs or len(step) % pairs:
@@ -116,7 +116,8 @@ def by_position(ends: Ends, weighted: Weighted, slope: Tensor, bounds: Sequence[
 def _through_channel(ends: Ends, step: Tensor, slope: Tensor, channel: int) -> Tensor:
     """The current of every number of the input into one channel, ``[pair, feature]``."""
     part = slice(channel, channel + 1)
-    kernel = ends.start.value(ends.operation.args[1])[part]
+    transposed = int(ends.operation.args[6])
+    kernel = ends.start.value(ends.operation.args[1]).narrow(transposed, channel, 1)
     args = ends.operation.args[3:9]
     gradient = aten.convolution_backward(slope[:, part], step, kernel, None, *args, [True, False, False])[0]
     return (gradient * step).flatten(1)

@@ -1,0 +1,190 @@
+"""Standard errors of currents: what is left out, what is counted, and how often intervals cover the truth."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+from torch import Tensor, nn
+
+from nif.measures.currents.backgrounds import Backgrounds, Explained
+from nif.measures.currents.decisions import Bernoullis, Classes, Values
+from nif.measures.currents.errors import Jackknife, spread, totals_without
+from nif.measures.currents.information import Decided
+from nif.measures.currents.path_integral import GROUPS, GroupedSum
+from nif.measures.currents.sample import Sample
+from support.currents import measured, total, trained, units
+from support.networks import chain
+
+X = torch.randn(300, 4, generator=torch.Generator().manual_seed(0))
+OUTPUTS = torch.randn(60, 3, generator=torch.Generator().manual_seed(1))
+
+
+def log_softmax(outputs: Tensor) -> Tensor:
+    return outputs.log_softmax(-1)
+
+
+def answers(outputs: Tensor) -> Tensor:
+    logit = outputs.reshape(-1, 1)
+    return torch.cat([-logit, logit], 1).sigmoid().log().reshape(len(outputs), -1)
+
+
+DECISIONS: list[Decided] = [Classes(log_softmax, 3, ""), Bernoullis(answers, 3, "")]
+
+
+def sample_of(outputs: Tensor, rows: np.ndarray, groups: np.ndarray) -> Sample:
+    """A sample of some rows, all with one weight."""
+    nothing = Backgrounds(np.zeros((len(rows), 1), dtype=np.int64), np.zeros((len(rows), 1)), 0.0)
+    weights = np.full(len(rows), 1 / len(rows))
+    return Sample(rows, weights, nothing, groups, outputs, groups, paired=False, exact=0.0)
+
+
+def exact_total(decided: Decided, outputs: Tensor) -> float:
+    """The total of all rows, in closed form."""
+    return float(Explained.of(decided, outputs, np.arange(len(outputs)), None).information().mean())
+
+
+@pytest.mark.parametrize("decided", DECISIONS, ids=["classes", "answers"])
+def test_totals_without_a_group_are_those_of_the_other_rows(decided: Decided) -> None:
+    groups, rows = np.arange(60) % GROUPS, np.arange(60)
+    totals = totals_without(decided, OUTPUTS, sample_of(OUTPUTS, rows, groups))
+    for group, value in totals.items():
+        kept = OUTPUTS[torch.from_numpy(groups != group)]
+        exact = exact_total(decided, kept)
+        assert value == pytest.approx(exact, rel=1e-5)
+
+
+def test_the_noise_of_a_value_follows_the_rows_that_are_left() -> None:
+    outputs = OUTPUTS[:, :2] * torch.tensor([1.0, 5.0])
+    groups, rows = np.arange(60) % GROUPS, np.arange(60)
+    decided = Values(0.2 * outputs.std(0), "")
+    totals = totals_without(decided, outputs, sample_of(outputs, rows, groups))
+    for group, value in totals.items():
+        kept = outputs[torch.from_numpy(groups != group)]
+        exact = exact_total(Values(0.2 * kept.std(0), ""), kept)
+        assert value == pytest.approx(float(exact), rel=0.005)
+
+
+def of_pairs(pairs: Tensor) -> GroupedSum:
+    """Sums of numbers of ``[row group, background group, element]``."""
+    sums = GroupedSum()
+    for group, parts in enumerate(pairs):
+        sums.add(group, list(parts))
+    return sums
+
+
+def test_each_group_is_left_out_in_both_roles() -> None:
+    pairs = torch.randn(GROUPS, GROUPS, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    sums = of_pairs(pairs)
+    jackknife = Jackknife(dict.fromkeys(range(GROUPS), 1.0), dict.fromkeys(range(GROUPS), 2.0))
+    for group, without in enumerate(jackknife.without(sums)):
+        others = [other for other in range(GROUPS) if other != group]
+        np.testing.assert_allclose(without, 2 * pairs[others][:, others].sum((0, 1)))
+
+
+def test_contrasts_see_only_what_is_particular_to_pairs() -> None:
+    generator = torch.Generator().manual_seed(0)
+    of_rows, of_backgrounds = torch.randn(2, GROUPS, 5, generator=generator, dtype=torch.float64)
+    for contrast in of_pairs(of_rows[:, None] + of_backgrounds[None]).contrasts.values():
+        np.testing.assert_allclose(contrast, 0, atol=1e-12)
+
+
+@pytest.mark.parametrize(("of_groups", "of_pairs_alone"), [(1.0, 0.0), (0.0, 1.0), (1.0, 3.0)])
+def test_the_error_is_the_deviation_of_sums_of_groups_and_pairs(
+    of_groups: float, of_pairs_alone: float
+) -> None:
+    generator, elements = torch.Generator().manual_seed(0), 4000
+    rows, backgrounds = torch.randn(2, GROUPS, elements, generator=generator, dtype=torch.float64)
+    pairs = torch.randn(GROUPS, GROUPS, elements, generator=generator, dtype=torch.float64)
+    summands = of_groups * (rows[:, None] + backgrounds[None]) + of_pairs_alone * pairs
+    scales = dict.fromkeys(range(GROUPS), (GROUPS / (GROUPS - 1)) ** 2)
+    stderr = Jackknife(dict.fromkeys(range(GROUPS), 1.0), scales).stderr(of_pairs(summands))
+    expected = of_groups**2 * 2 * GROUPS**3 + of_pairs_alone**2 * GROUPS**2
+    assert float(np.square(stderr).mean()) == pytest.approx(expected, rel=0.1)
+
+
+def test_large_sums_keep_one_contrast(monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = torch.randn(GROUPS, GROUPS, 500, generator=torch.Generator().manual_seed(0))
+    assert len(of_pairs(pairs).contrasts) == GROUPS - 1
+    monkeypatch.setattr("nif.measures.currents.path_integral.FULL_CONTRASTS", 100)
+    assert len(of_pairs(pairs).contrasts) == 1
+
+
+def test_spread_is_that_of_a_jackknife() -> None:
+    values = np.random.default_rng(0).normal(size=GROUPS)
+    without = (values.sum() - values) / (GROUPS - 1)
+    assert spread(without) == pytest.approx(values.std(ddof=1) / np.sqrt(GROUPS))
+
+
+def test_p_values_are_two_sided_by_students_t() -> None:
+    jackknife = Jackknife(dict.fromkeys(range(GROUPS), 1.0), {})
+    nats, stderr = np.array([0.0, -2.0, 2.0, 1.0]), np.array([0.0, 1.0, 1.0, 0.0])
+    t = 2 * stats.t.sf(2, GROUPS - 1)
+    np.testing.assert_allclose(jackknife.p_value(nats, stderr), [1, t, t, 0])
+
+
+# Of networks.
+
+
+def net_of(x: Tensor) -> nn.Module:
+    return trained(chain(4, 8, 6, 2), x, (x[:, 0] + x[:, 1] * x[:, 2] > 0).long())
+
+
+def test_intervals_cover_the_value_of_a_large_sample() -> None:
+    net = net_of(X)
+    large = torch.randn(4000, 4, generator=torch.Generator().manual_seed(1))
+    truth = measured(net, large, rows=2000)
+    strong = np.argsort(-np.abs(truth.links[0].nats).ravel())[:10]
+    covered = []
+    for seed in range(15):
+        x = torch.randn(300, 4, generator=torch.Generator().manual_seed(100 + seed))
+        result = measured(net, x, seed=seed)
+        assert result.currents is not None
+        stderr = result.currents.units[0].stderr
+        covered += list(np.abs(units(result)[0] - units(truth)[0]) <= 2.26 * stderr)
+        error = (result.links[0].nats - truth.links[0].nats).ravel()[strong]
+        covered += list(np.abs(error) <= 2.26 * result.links[0].stderr.ravel()[strong])
+    assert 0.88 <= np.mean(covered) <= 0.99
+
+
+def test_units_that_are_not_used_are_certain_to_carry_nothing() -> None:
+    net = net_of(X)
+    assert isinstance(net, nn.Sequential)
+    with torch.no_grad():
+        net[2].weight[:, 0] = 0  # of no use
+        net[0].bias[1] = -100  # dead
+    result = measured(net, X)
+    assert result.currents is not None
+    hidden = result.currents.units[1]
+    for unit in (0, 1):
+        assert hidden.nats[unit] == hidden.stderr[unit] == hidden.absolute[unit] == 0
+        assert (result.links[0].p_value[:, unit] == 1).all()
+        assert (result.links[1].p_value[unit] == 1).all()
+        assert result.constant[1][unit]
+    assert hidden.absolute[2:].min() > 0
+
+
+def test_what_cancels_over_rows_is_not_silent() -> None:
+    """A feature that only matters with the sign of another: for the decision here, against it there."""
+    result = measured(net_of(X), X)
+    assert result.currents is not None
+    features = result.currents.units[0]
+    assert (features.absolute >= np.abs(features.nats)).all()
+    bound = features.absolute + stats.t.ppf(0.95, GROUPS - 1) * features.absolute_stderr
+    assert (bound > 1e-3 * total(result)).all()
+
+
+@pytest.mark.parametrize("count", [2, 5, 12])
+def test_a_few_rows_have_finite_errors(count: int) -> None:
+    result = measured(net_of(X), X[:count])
+    assert result.currents is not None
+    assert np.isfinite(result.currents.total.stderr)
+    assert all(np.isfinite(links.stderr).all() for links in result.links)
+
+
+def test_the_error_of_a_total_holds_the_bias_of_a_few_rows() -> None:
+    jackknife = Jackknife({0: 1.0, 1: 1.2, 2: 1.1}, {})
+    without = float(spread(np.array([1.0, 1.2, 1.1])))
+    assert jackknife.total_stderr(1.1) == pytest.approx(without)
+    assert jackknife.total_stderr(1.2) == pytest.approx(np.hypot(without, 0.2))
