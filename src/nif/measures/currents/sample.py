@@ -22,7 +22,7 @@ LARGEST_MISS = 0.01
 ROUNDING = 1e-5
 """Nats that float32 cannot resolve."""
 
-ROUGH_POOL = 500
+ROUGH_POOL = 1000
 """Rows against which the information of all values is computed, to draw those that are explained."""
 
 
