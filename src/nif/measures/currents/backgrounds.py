@@ -157,8 +157,8 @@ def similar_backgrounds(explained: Explained, count: int, generator: np.random.G
         if explained.member:
             index = index + (index >= explained.rows[:, None])
         return Backgrounds(index, np.full(index.shape, math.log1p(-own) - math.log(others)), own)
-    numbers = max(len(explained.pool), count * explained.mean.shape[1])
-    parts = [_of_rows(few, count, generator) for _, few in explained.parts(numbers)]
+    numbers, ratios = max(len(explained.pool), count * explained.mean.shape[1]), likelihood_ratios(explained)
+    parts = [_of_rows(few, ratios, count, generator) for _, few in explained.parts(numbers)]
     index, log_weights = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return Backgrounds(index, log_weights + math.log1p(-own), own)
 
@@ -201,13 +201,14 @@ def _edges_by_mass(density: Float[np.ndarray, "row other"], count: int) -> Float
 
 
 def _of_rows(
-    explained: Explained, count: int, generator: np.random.Generator
+    explained: Explained, ratios: Tensor | None, count: int, generator: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Backgrounds of a few rows, and the logarithms of their weights."""
     rows, others = explained.rows, explained.others
     # Those that differ by rounding count as equal: the same function, computed in another order, then has the
     # same backgrounds.
-    alike = np.round(similarity(explained).double().numpy(force=True) / SAME_SIMILARITY) * SAME_SIMILARITY
+    exact = similarity(explained, ratios).double().numpy(force=True)
+    alike = np.round(exact / SAME_SIMILARITY) * SAME_SIMILARITY
     if explained.member:
         alike[np.arange(len(rows)), rows] = -np.inf
     shuffled = generator.permutation(len(explained.pool))  # equal similarities are in random order
@@ -219,18 +220,27 @@ def _of_rows(
     return index, tilted(np.log(width / others), *_moments(explained, index))
 
 
-def similarity(explained: Explained) -> Float[Tensor, "row pool"]:
+def likelihood_ratios(explained: Explained) -> Float[Tensor, "pool outcome"] | None:
+    """Likelihood of each outcome at the rows of the pool over its mean; None if outcomes differ by row."""
+    if isinstance(explained.decided, Values):
+        return None
+    logs: Tensor = explained.outcomes.log_likelihood(explained.pool[None])[0] - explained.mean
+    return logs.exp()
+
+
+def similarity(
+    explained: Explained, ratios: Float[Tensor, "pool outcome"] | None
+) -> Float[Tensor, "row pool"]:
     """How alike the decisions of rows and pool rows are; any increasing function of it orders them alike."""
     decided, outputs, pool = explained.decided, explained.outputs, explained.pool
-    tiny = torch.finfo(outputs.dtype).tiny
     if isinstance(decided, Values):
         return -torch.cdist(outputs / decided.deviation, pool / decided.deviation)
-    outcomes = explained.outcomes
-    ratio = (outcomes.log_likelihood(pool[None])[0] - explained.mean).exp()
+    assert ratios is not None
+    weight = explained.outcomes.weight
     if not isinstance(decided, Bernoullis):
-        return outcomes.weight @ ratio.T
-    pairs = outcomes.weight.reshape(len(outputs), 1, -1, 2) * ratio.reshape(1, len(pool), -1, 2)
-    return pairs.sum(3).clamp_min(tiny).log().sum(2)
+        return weight @ ratios.T
+    pairs = weight.reshape(len(outputs), 1, -1, 2) * ratios.reshape(1, len(pool), -1, 2)
+    return pairs.sum(3).clamp_min(torch.finfo(outputs.dtype).tiny).log().sum(2)
 
 
 def geometric_edges(total: int, exponents: Int64[np.ndarray, " stratum"]) -> Float[np.ndarray, " edge"]:

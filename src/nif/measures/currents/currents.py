@@ -149,11 +149,7 @@ class Currents:
         decision = Decision.of(call, rows.inputs)
         with preserved(network.module):
             inputs = tuple(call.prepared(rows.inputs))
-            if not all(values.is_floating_point() for values in inputs):
-                raise InputError(
-                    "The inputs are whole numbers, between which there is no way; expected floating-point "
-                    "inputs, such as the embeddings of tokens."
-                )
+            _check_floating(inputs)
             outputs = _outputs(call, plan.places[-1], inputs)
             decided = decided_by(decision, outputs, self.decision, self.noise, rows.labels)
             given = self._given(network, rows, lambda inputs: _outputs(call, plan.places[-1], inputs), call)
@@ -177,17 +173,19 @@ class Currents:
                 for block in _blocks(sample, most_pairs):
                     path.add(block, sums, lambda pairs: advance(pairs * scale))
         _warn_of_general_rule(sums)
-        options = {
+        options = {**self._options(decided, sample, given), "steps": path.steps, "step_error": change}
+        return measured_links(network, rows, path, sample, sums, options)
+
+    def _options(self, decided: Decided, sample: Sample, given: Given | None) -> dict[str, Any]:
+        """What was chosen, to be stored with the flow."""
+        return {
             "decision": decided.name,
+            "total_is": _total_is(decided, given),
             "backgrounds": sample.backgrounds.index.shape[1],
             "explained": len(sample.rows),
-            "steps": path.steps,
-            "step_error": change,
             "noise": self.noise,
             "exact_total": sample.exact,
-            "total_is": _total_is(decided, given),
         }
-        return measured_links(network, rows, path, sample, sums, options)
 
     def _given(
         self, network: Network, rows: Rows, run: Callable[[tuple[Tensor, ...]], Tensor], call: Forward
@@ -254,6 +252,14 @@ def _total_is(decided: Decided, given: Given | None) -> str:
         name = "mean divergence from the decision at the backgrounds of each row"
     several = max(decided.independent) + 1
     return name if several == 1 else f"{name}, added up over {several} outputs"
+
+
+def _check_floating(inputs: tuple[Tensor, ...]) -> None:
+    if not all(values.is_floating_point() for values in inputs):
+        raise InputError(
+            "The inputs are whole numbers, between which there is no way; expected floating-point "
+            "inputs, such as the embeddings of tokens."
+        )
 
 
 def _outputs(call: Any, place: Place, inputs: tuple[Tensor, ...]) -> Float[Tensor, "pool output"]:
