@@ -77,10 +77,10 @@ def of_pairs(pairs: Tensor) -> GroupedSum:
 def test_each_group_is_left_out_in_both_roles() -> None:
     pairs = torch.randn(GROUPS, GROUPS, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     sums = of_pairs(pairs)
-    jackknife = Jackknife(dict.fromkeys(range(GROUPS), 1.0), dict.fromkeys(range(GROUPS), 2.0))
-    for group, without in enumerate(jackknife.without(sums)):
+    for group in range(GROUPS):
         others = [other for other in range(GROUPS) if other != group]
-        np.testing.assert_allclose(without, 2 * pairs[others][:, others].sum((0, 1)))
+        without = sums.total - sums.involving[group]
+        np.testing.assert_allclose(without, pairs[others][:, others].sum((0, 1)))
 
 
 def test_contrasts_see_only_what_is_particular_to_pairs() -> None:
@@ -132,12 +132,13 @@ def net_of(x: Tensor) -> nn.Module:
 
 
 def test_intervals_cover_the_value_of_a_large_sample() -> None:
+    """A dozen redraws, whose parts are dependent; `benchmarks/currents_errors.py` counts many."""
     net = net_of(X)
-    large = torch.randn(4000, 4, generator=torch.Generator().manual_seed(1))
-    truth = measured(net, large, rows=2000)
+    large = torch.randn(3000, 4, generator=torch.Generator().manual_seed(1))
+    truth = measured(net, large, rows=3000)
     strong = np.argsort(-np.abs(truth.links[0].nats).ravel())[:10]
     covered = []
-    for seed in range(15):
+    for seed in range(12):
         x = torch.randn(300, 4, generator=torch.Generator().manual_seed(100 + seed))
         result = measured(net, x, seed=seed)
         assert result.currents is not None
@@ -145,7 +146,7 @@ def test_intervals_cover_the_value_of_a_large_sample() -> None:
         covered += list(np.abs(units(result)[0] - units(truth)[0]) <= 2.26 * stderr)
         error = (result.links[0].nats - truth.links[0].nats).ravel()[strong]
         covered += list(np.abs(error) <= 2.26 * result.links[0].stderr.ravel()[strong])
-    assert 0.88 <= np.mean(covered) <= 0.99
+    assert 0.86 <= np.mean(covered) <= 0.995
 
 
 def test_units_that_are_not_used_are_certain_to_carry_nothing() -> None:

@@ -64,13 +64,6 @@ class Jackknife:
         """Number of groups with rows."""
         return len(self.totals)
 
-    def without(self, sums: GroupedSum) -> np.ndarray:
-        """The estimates without each group, ``[group, ...]``."""
-        whole = sums.total
-        return np.stack(
-            [(whole - sums.involving.get(group, 0.0)) * scale for group, scale in self.scales.items()]
-        )
-
     def stderr(self, sums: GroupedSum) -> np.ndarray:
         """The standard error of each sum; computed group by group, as links are many."""
         whole = sums.total
