@@ -28,7 +28,7 @@ from networks import mlp
 from nif.data.rows import read
 from nif.estimators.pairs import Resources
 from nif.measures.currents.currents import Currents
-from nif.measures.currents.path_integral import GROUPS
+from nif.measures.currents.grouped_sums import GROUPS
 from nif.measures.measure import Measured
 from nif.network.network import Network
 

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from nif.measures.currents.backgrounds import Backgrounds, Explained
 from nif.measures.currents.decisions import Bernoullis, Classes, Values
 from nif.measures.currents.errors import Jackknife, spread, totals_without
+from nif.measures.currents.grouped_sums import GROUPS, GroupedSum
 from nif.measures.currents.information import Decided
-from nif.measures.currents.path_integral import GROUPS, GroupedSum
 from nif.measures.currents.sample import Sample
 from support.currents import measured, total, trained, units
 from support.networks import chain

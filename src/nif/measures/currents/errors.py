@@ -20,6 +20,7 @@ from scipy import stats
 from torch import Tensor
 
 from nif.measures.currents.decisions import Values, robust_deviation
+from nif.measures.currents.grouped_sums import GROUPS, GroupedSum
 from nif.measures.currents.information import (
     CHUNK,
     Decided,
@@ -27,7 +28,6 @@ from nif.measures.currents.information import (
     mean_log_likelihood,
     own_log_likelihood,
 )
-from nif.measures.currents.path_integral import GROUPS, GroupedSum
 from nif.measures.currents.sample import Sample
 
 SMALLEST_SHARE = 0.1

@@ -14,7 +14,8 @@ from nif.core.types import CurrentTables, Layer, Links, Total, UnitCurrents
 from nif.data.groups import Groups
 from nif.data.rows import Rows
 from nif.measures.currents.errors import Jackknife, spread, totals_without
-from nif.measures.currents.path_integral import GROUPS, GroupedSum, PathIntegral, Sums
+from nif.measures.currents.grouped_sums import GROUPS, GroupedSum
+from nif.measures.currents.path_integral import PathIntegral, Sums
 from nif.measures.currents.sample import Sample
 from nif.measures.measure import Measured
 from nif.network.network import Architecture, Network

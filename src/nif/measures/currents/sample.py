@@ -13,8 +13,8 @@ from torch import Tensor
 
 from nif.core.errors import InputError
 from nif.measures.currents.backgrounds import Backgrounds, Explained, similar_backgrounds
+from nif.measures.currents.grouped_sums import GROUPS
 from nif.measures.currents.information import Decided, own_log_likelihood
-from nif.measures.currents.path_integral import GROUPS
 
 LARGEST_MISS = 0.01
 """Part of the closed form that the total may differ by before backgrounds are added."""
