@@ -36,10 +36,10 @@ def _rnn_layer(
     batch_first: bool,
     train: bool,
 ) -> Any:
-    """A layer of nn.LSTM, step by step."""
+    """One direction of a layer of nn.LSTM, step by step."""
     from torch._decomp.decompositions import one_layer_lstm
 
-    if bidirectional or batch_sizes:
+    if batch_sizes:
         return NotImplemented
     weights = [weight_input, weight_hidden, *([bias_input, bias_hidden] if has_biases else [])]
     start = (hidden.reshape(hidden.shape[-2:]), cell.reshape(cell.shape[-2:]))

@@ -97,7 +97,7 @@ def _pooling(axes: int) -> Callable[[Ends, Sequence[Tensor | None]], Slopes]:
 def extreme(ends: Ends, given: Sequence[Tensor | None]) -> Slopes:
     """``amax`` and ``amin``, along some axes or all."""
     operation = ends.operation
-    before, after = ends.both(operation.args[0])
+    before, after = map(as_number, ends.both(operation.args[0]))
     axes = [axis % before.dim() for axis in operation.argument(1) or range(before.dim())]
     slope = given[0]
     assert slope is not None
