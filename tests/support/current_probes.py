@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nif.measures.currents.discrete_gradient import values_read_by_rules
+from nif.measures.currents.structure import Structure
 from nif.measures.currents.tape import Tape, record
 from nif.measures.currents.walk import Walk
 
@@ -472,3 +473,88 @@ def ends(shape: Sequence[int], dtype: torch.dtype, *, seed: int = 0, length: flo
     kind = torch.rand(*shape, generator=generator)
     step = torch.where(kind < 0.33, torch.zeros_like(step), torch.where(kind > 0.95, step * 1e-9, step))
     return start.to(dtype), (start + step).to(dtype)
+
+
+Hidden = dict[str, Tensor]
+
+
+def unit_currents(
+    model: nn.Module, names: Sequence[str], start: Tensor, end: Tensor, steps: int, decide: Callable[[Tensor], Tensor]
+) -> Hidden:
+    """The current of every number of some modules' outputs, by row, along the straight line."""
+    totals: Hidden = {}
+    before: Tape | None = None
+    for step in range(steps + 1):
+        after = _marked(model, names, start + step / steps * (end - start), decide)
+        if before is not None:
+            assert before.like(after) and before.marks is not None
+            structure = Structure.of(before, {before.marks[name]: place for place, name in enumerate(names)})
+            walk = Walk(before, after, structure)
+            output = before.outputs[0]
+            walk.back({output: torch.ones_like(before.values[output])})
+            for (place, _), current in walk.layers.items():
+                totals[names[place]] = totals.get(names[place], 0) + current
+        before = after
+    return totals
+
+
+def _marked(model: nn.Module, names: Sequence[str], at: Tensor, decide: Callable[[Tensor], Tensor]) -> Tape:
+    modules = dict(model.named_modules())
+
+    def run(mark: Callable[[str, Tensor], None], x: Tensor) -> list[Tensor]:
+        hooks = [
+            modules[name].register_forward_hook(lambda m, a, out, name=name: mark(name, _first(out)))
+            for name in names
+        ]
+        try:
+            return [decide(model(x))]
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    tape = record(run, [at], dict(model.named_parameters()))
+    tape.forget(values_read_by_rules(tape) | set((tape.marks or {}).values()))
+    return tape
+
+
+def _first(output: Any) -> Tensor:
+    return output[0] if isinstance(output, tuple) else output
+
+
+def conductances(
+    model: nn.Module, names: Sequence[str], start: Tensor, end: Tensor, steps: int, decide: Callable[[Tensor], Tensor]
+) -> Hidden:
+    """The slow twin: gradients by autograd in the middle of many steps, times the moves of the activations."""
+    modules, seen = dict(model.named_modules()), {}
+
+    def see(name: str) -> Callable[..., Any]:
+        def hook(module: nn.Module, given: Any, output: Any) -> None:
+            seen[name] = _first(output)
+
+        return hook
+
+    hooks = [modules[name].register_forward_hook(see(name)) for name in names]
+    totals: Hidden = {}
+    for step in range(steps):
+        values = []
+        for place in (step, step + 1, step + 0.5):
+            at = (start + place / steps * (end - start)).requires_grad_()
+            result = decide(model(at)).sum()
+            values.append(dict(seen))
+        slopes = torch.autograd.grad(result, [seen[name] for name in names])
+        for name, slope in zip(names, slopes, strict=True):
+            totals[name] = totals.get(name, 0) + slope * (values[1][name] - values[0][name]).detach()
+    for hook in hooks:
+        hook.remove()
+    return totals
+
+
+GENERAL = {"prod", "cumprod", "logcumsumexp", "smooth_l1_loss", "_linalg_slogdet", "scatter_reduce"}
+"""Operators without a rule of their own."""
+
+NO_GRADIENT = {
+    *(f"elementwise: {name}" for name in "round floor ceil trunc sign sgn floor_divide copysign".split()),
+    *(f"elementwise: in place{name}" for name in ("", ", chunks", ", gaps")),
+    "linear: scatter", "linear: scatter_add", *(name for name in PROBES if name.startswith("comparison")),
+}  # fmt: skip
+"""Probes that autograd does not take, or that have no slope."""

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nif.measures.currents.ends import Ends, Slopes, add, as_number, middle, summed_to
+from nif.measures.currents.ends import Ends, Slopes, add, as_number, summed_to
 
 
 def compare(ends: Ends, slope: Tensor) -> Slopes:
@@ -36,13 +36,13 @@ def _quotient(change: Tensor, step: Tensor) -> Tensor:
 
 def _chosen(ends: Ends, slope: Tensor, mask: Any, yes: Any, no: Any) -> Slopes:
     """``mask * yes + (1 - mask) * no``."""
-    share = middle(*ends.both(mask)).to(slope.real.dtype)
+    share = ends.middle(mask).to(slope.real.dtype)
     slopes: Slopes = {}
     for side, part in ((yes, share), (no, 1 - share)):
         if ends.moves(side):
             add(slopes, side.index, summed_to(slope * part, ends.start.shape(side.index)))
     if ends.moves(mask):
-        difference = middle(*ends.both(yes)) - middle(*ends.both(no))
+        difference = ends.middle(yes) - ends.middle(no)
         jump = ends.moved(mask.index) != 0
         effect = torch.where(jump, (slope.conj() * difference).real, torch.zeros_like(slope.real))
         add(slopes, mask.index, summed_to(effect, ends.start.shape(mask.index)))

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from nif.measures.currents.choices import CHOICES
 from nif.measures.currents.ends import Ends, Slopes, add, as_number, move, summed_to
+from nif.measures.currents.linear import TRANSPOSES
 from nif.measures.currents.normalizations import NORMALIZATIONS
 from nif.measures.currents.products import PRODUCTS
 from nif.measures.currents.selections import SELECTIONS
@@ -82,7 +83,7 @@ FLAT = 1e-6
 CANCELLED = 8
 """Rounding errors of a function, in units of its last digit, that a slope between the ends may miss."""
 
-ONE_RESULT = {**PRODUCTS, **NORMALIZATIONS, **CHOICES}
+ONE_RESULT = {**TRANSPOSES, **PRODUCTS, **NORMALIZATIONS, **CHOICES}
 """Rules for operators of which only the first result is used."""
 
 

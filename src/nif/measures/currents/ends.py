@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -33,13 +34,13 @@ class Ends:
     operation: Operation
     last: Operation
 
-    @property
+    @cached_property
     def sources(self) -> list[int]:
         """Numbers of the values whose slopes are needed: those that move, and choices that change."""
-        moving = [index for index in dict.fromkeys(self.operation.read) if index in self.start.moving]
-        return moving + self.changed
+        moving = self.start.moving
+        return [index for index in dict.fromkeys(self.operation.read) if index in moving] + self.changed
 
-    @property
+    @cached_property
     def changed(self) -> list[int]:
         """Numbers of the masks, indices and whole numbers that it reads and that differ between the ends."""
         return [
@@ -57,6 +58,10 @@ class Ends:
     def both(self, argument: Any) -> tuple[Any, Any]:
         """An argument at the start and at the end."""
         return self.start.value(argument), self.end.value(argument)
+
+    def middle(self, argument: Any) -> Any:
+        """An argument in the middle of the step; what does not move, as it is."""
+        return middle(*self.both(argument)) if self.moves(argument) else as_number(self.start.value(argument))
 
     def values(self, index: int) -> tuple[Tensor, Tensor]:
         """A value at the start and at the end."""

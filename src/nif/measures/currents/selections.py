@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from nif.measures.currents.ends import Ends, Slopes, as_number, middle
+from nif.measures.currents.ends import Ends, Slopes, as_number
 
 
 def _picked(
@@ -138,7 +138,7 @@ def gather(ends: Ends, given: Sequence[Tensor | None]) -> Slopes:
         half = zeros.scatter_add(axis, first, slope / 2).scatter_add(axis, last, slope / 2)
         slopes[source.index] = half
     if ends.moves(index):
-        values = middle(*ends.both(source))
+        values = ends.middle(source)
         jump = slope * (values.gather(axis, last) - values.gather(axis, first))
         step = ends.moved(index.index)
         slopes[index.index] = torch.where(step == 0, torch.zeros_like(jump), jump / step)
