@@ -3,192 +3,88 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from nif.measures.currents.ends import Ends, Slopes, add, move, summed_to
+from nif.measures.currents.choices import CHOICES
+from nif.measures.currents.ends import Ends, Slopes, add, as_number, move, summed_to
+from nif.measures.currents.linear import TRANSPOSES
 from nif.measures.currents.normalizations import NORMALIZATIONS
 from nif.measures.currents.products import PRODUCTS
 from nif.measures.currents.selections import SELECTIONS
-from nif.measures.currents.tape import Tape
+from nif.measures.currents.tape import Operation, Tape
 
 LINEAR = frozenset(
-    [
-        "_adaptive_avg_pool2d",
-        "_adaptive_avg_pool3d",
-        "_fft_c2c",
-        "_fft_c2r",
-        "_fft_r2c",
-        "_reshape_alias",
-        "_to_copy",
-        "_unsafe_view",
-        "adaptive_avg_pool1d",
-        "adaptive_avg_pool2d",
-        "add",
-        "alias",
-        "as_strided",
-        "as_strided_scatter",
-        "avg_pool1d",
-        "avg_pool2d",
-        "avg_pool3d",
-        "cat",
-        "chunk",
-        "clone",
-        "col2im",
-        "constant_pad_nd",
-        "contiguous",
-        "copy",
-        "cumsum",
-        "detach",
-        "diagonal",
-        "diagonal_scatter",
-        "expand",
-        "flip",
-        "im2col",
-        "imag",
-        "index_select",
-        "lift_fresh",
-        "masked_fill",
-        "mean",
-        "movedim",
-        "native_dropout",
-        "neg",
-        "permute",
-        "pixel_shuffle",
-        "pixel_unshuffle",
-        "real",
-        "reflection_pad1d",
-        "reflection_pad2d",
-        "reflection_pad3d",
-        "repeat",
-        "replication_pad1d",
-        "replication_pad2d",
-        "replication_pad3d",
-        "reshape",
-        "roll",
-        "rsub",
-        "select",
-        "select_backward",
-        "select_scatter",
-        "slice",
-        "slice_backward",
-        "slice_scatter",
-        "split",
-        "split_with_sizes",
-        "squeeze",
-        "stack",
-        "sub",
-        "sum",
-        "t",
-        "transpose",
-        "tril",
-        "triu",
-        "unbind",
-        "unfold",
-        "unsafe_split",
-        "unsafe_split_with_sizes",
-        "unsqueeze",
-        "upsample_bicubic2d",
-        "upsample_bilinear2d",
-        "upsample_linear1d",
-        "upsample_nearest1d",
-        "upsample_nearest2d",
-        "upsample_nearest3d",
-        "upsample_trilinear3d",
-        "view",
-        "view_as_complex",
-        "view_as_real",
-        "zero",
-        "fill",
-        "index",
-        "index_put",
-        "index_add",
-        "scatter_add",
-        "scatter",
-        "embedding_bag",
-        "channel_shuffle",
-        "native_channel_shuffle",
-    ]
+    """
+    _adaptive_avg_pool2d _adaptive_avg_pool3d _conj _embedding_bag _embedding_bag_forward_only _fft_c2c
+    _fft_c2r _fft_r2c _neg_view _nested_view_from_buffer _reshape_alias _to_copy _unsafe_index
+    _unsafe_index_put _unsafe_masked_index _unsafe_view _upsample_bicubic2d_aa _upsample_bilinear2d_aa
+    _upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d adaptive_avg_pool1d
+    adaptive_avg_pool2d adaptive_avg_pool3d add alias as_strided_copy avg_pool1d avg_pool2d avg_pool3d
+    block_diag cat channel_shuffle chunk clone col2im complex conj_physical constant_pad_nd contiguous copy
+    cumsum deg2rad detach diag_embed diagonal diagonal_scatter embedding embedding_bag expand expand_as fill
+    flip im2col imag index index_add index_copy index_fill index_put index_select lift lift_fresh
+    masked_scatter masked_select max_unpool2d max_unpool3d mean movedim nansum native_channel_shuffle
+    native_dropout neg nll_loss2d_forward nll_loss_forward permute pixel_shuffle pixel_unshuffle rad2deg
+    real reflection_pad1d reflection_pad2d reflection_pad3d repeat replication_pad1d replication_pad2d
+    replication_pad3d reshape resolve_conj resolve_neg roll rot90 rsub scatter scatter_add select
+    select_backward select_scatter slice slice_backward slice_scatter split split_with_sizes squeeze
+    squeeze_copy stack sub sum t take trace transpose tril triu unbind unfold unfold_backward unsafe_split
+    unsafe_split_with_sizes unsqueeze upsample_bicubic2d upsample_bilinear2d upsample_linear1d
+    upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_trilinear3d view view_as
+    view_as_complex view_as_real zero
+    """.split()
 )
 """Linear in all that moves, for fixed choices: a step passes as a value does."""
 
+PICKING = frozenset(
+    """
+    _embedding_bag _embedding_bag_forward_only _unsafe_index _unsafe_index_put _unsafe_masked_index
+    embedding embedding_bag gather grid_sampler_2d index index_add index_copy index_fill index_put
+    index_select masked_fill masked_scatter masked_select max_unpool2d max_unpool3d nll_loss2d_forward
+    nll_loss_forward scatter scatter_add scatter_reduce take
+    """.split()
+)
+"""Those of them that read masks or indices."""
+
 ELEMENTWISE = frozenset(
-    [
-        "_prelu_kernel",
-        "abs",
-        "acos",
-        "acosh",
-        "asin",
-        "asinh",
-        "atan",
-        "atan2",
-        "atanh",
-        "celu",
-        "clamp",
-        "clamp_max",
-        "clamp_min",
-        "cos",
-        "cosh",
-        "elu",
-        "erf",
-        "erfc",
-        "erfinv",
-        "exp",
-        "exp2",
-        "expm1",
-        "frac",
-        "gelu",
-        "hardshrink",
-        "hardsigmoid",
-        "hardswish",
-        "hardtanh",
-        "leaky_relu",
-        "lgamma",
-        "log",
-        "log10",
-        "log1p",
-        "log2",
-        "log_sigmoid_forward",
-        "logaddexp",
-        "logaddexp2",
-        "maximum",
-        "minimum",
-        "mish",
-        "nan_to_num",
-        "pow",
-        "reciprocal",
-        "relu",
-        "relu6",
-        "rrelu_with_noise",
-        "rsqrt",
-        "selu",
-        "sgn",
-        "sigmoid",
-        "sign",
-        "silu",
-        "sin",
-        "sinh",
-        "softplus",
-        "softshrink",
-        "sqrt",
-        "square",
-        "tan",
-        "tanh",
-        "threshold",
-        "where",
-        "xlogy",
-    ]
+    """
+    _prelu_kernel abs absolute acos acosh asin asinh atan atan2 atanh bitwise_and bitwise_not bitwise_or
+    bitwise_xor bucketize ceil celu clamp clamp_max clamp_min copysign cos cosh digamma elu erf erfc erfinv
+    exp exp2 expm1 fix float_power floor floor_divide fmod frac gelu hardshrink hardsigmoid hardswish
+    hardtanh heaviside hypot i0 i1 isfinite isinf isnan leaky_relu lgamma log log10 log1p log2 log_normal
+    log_sigmoid_forward logaddexp logaddexp2 logical_and logical_not logical_or logical_xor logit mish
+    mvlgamma nan_to_num polygamma positive pow reciprocal relu relu6 remainder round rrelu rrelu_with_noise
+    rrelu_with_noise_functional rsqrt selu sgn sigmoid sign signbit silu sin sinc sinh softplus softshrink
+    special_entr special_erfcx special_i0e special_i1 special_i1e special_log_ndtr special_ndtr
+    special_ndtri special_xlog1py sqrt square tan tanh threshold trunc xlogy
+    """.split()
 )
 """Every number by itself: the slope of the secant."""
+
+POLYNOMIAL = frozenset(
+    """
+    _trilinear addbmm addcmul addmv addr convolution dot grid_sampler_2d grid_sampler_3d lerp linalg_cross
+    mse_loss mv outer var var_mean vdot
+    """.split()
+)
+"""Of a low degree in what moves: the mean gradient at a few points is exact."""
 
 GAUSS_POINTS = 3
 """Points of the mean gradient of an operation without a closed form."""
 
 FLAT = 1e-6
 """Step, relative to the values, below which a secant is replaced by the slope between its ends."""
+
+CANCELLED = 8
+"""Rounding errors of a function, in units of its last digit, that a slope between the ends may miss."""
+
+ONE_RESULT = {**TRANSPOSES, **PRODUCTS, **NORMALIZATIONS, **CHOICES}
+"""Rules for operators of which only the first result is used."""
 
 
 def discrete_gradient(ends: Ends, given: Sequence[Tensor | None], general: Counter[str]) -> Slopes:
@@ -203,69 +99,115 @@ def discrete_gradient(ends: Ends, given: Sequence[Tensor | None], general: Count
         For each moving source a slope of its shape. The inner products of slopes and steps are equal before
         and behind the operation.
     """
-    operation = ends.operation
-    only_first = given[0] is not None and all(slope is None for slope in given[1:])
-    rule = (
-        PRODUCTS.get(operation.kind) or NORMALIZATIONS.get(operation.kind) or SELECTIONS.get(operation.kind)
-    )
-    if rule is not None and only_first and given[0] is not None and operation.like(ends.last):
-        slopes = rule(ends, given[0])
+    slopes = _by_rule(ends, given)
+    if slopes is None:
+        if not linear(ends.operation):
+            general[ends.operation.kind] += 1
+        slopes = _general(ends, given)
+    return {index: _as_source(slope, ends.start.values[index]) for index, slope in slopes.items()}
+
+
+def _as_source(slope: Tensor, source: Any) -> Tensor:
+    """A slope of the type of its source; of numbers that are whole, of any."""
+    if slope.is_complex() and not source.dtype.is_complex:
+        slope = slope.real
+    floats = source.dtype.is_floating_point or source.dtype.is_complex
+    return slope.to(source.dtype) if floats else slope
+
+
+def _by_rule(ends: Ends, given: Sequence[Tensor | None]) -> Slopes | None:
+    operation, first = ends.operation, given[0]
+    only_first = first is not None and all(slope is None for slope in given[1:])
+    same = operation.like(ends.last)
+    if operation.kind in SELECTIONS and same:
+        return SELECTIONS[operation.kind](ends, given)
+    if operation.kind in ONE_RESULT and same and only_first and first is not None:
+        slopes = ONE_RESULT[operation.kind](ends, first)
         if slopes is not None:
             return slopes
-    if operation.kind in LINEAR and ends.same_choices:
+    fixed = same and not (operation.kind in PICKING and ends.changed)
+    if linear(operation) and fixed:
         return _gradient_at(ends, ends.start, given, {i: ends.start.tensor(i) for i in ends.sources})
-    if operation.kind in ELEMENTWISE and only_first and given[0] is not None and ends.same_choices:
-        return _elementwise(ends, given[0])
-    general[operation.kind] += 1
-    return _general(ends, given)
+    if elementwise(operation) and same and only_first and first is not None:
+        return _elementwise(ends, first)
+    if operation.kind in POLYNOMIAL and fixed:
+        return _mean_gradient(ends, given, {i: ends.values(i) for i in ends.sources})
+    return None
+
+
+def linear(operation: Operation) -> bool:
+    """Whether an operation is linear in all that moves."""
+    if operation.kind == "scatter_reduce":
+        return operation.args[4] in ("sum", "mean")
+    if operation.kind == "_to_copy":
+        dtype = operation.kwargs.get("dtype")
+        return dtype is None or dtype.is_floating_point or dtype.is_complex
+    return operation.kind in LINEAR
+
+
+def elementwise(operation: Operation) -> bool:
+    """Whether an operation treats every number by itself."""
+    rounded = operation.kind == "_to_copy" and not linear(operation)
+    return operation.kind in ELEMENTWISE or rounded or operation.kwargs.get("rounding_mode") is not None
 
 
 def _elementwise(ends: Ends, slope: Tensor) -> Slopes:
     """The secant; of several sources the mean gradient, with the rest shared number by number."""
-    change = move(*ends.values(ends.operation.written[0]))
-    sources = ends.sources
-    if len(sources) == 1 and ends.start.shape(sources[0]) == change.shape:
-        return {sources[0]: slope * _secant(ends, sources[0], change)}
-    wide = {i: [value.expand(change.shape) for value in ends.values(i)] for i in sources}
-    gradients = _mean_gradient(ends, _ones(ends, change), wide)
-    parts = {i: gradients[i] * move(*wide[i]) for i in sources}
-    rest = change - sum(parts.values())
-    size = sum(part.abs() for part in parts.values())
-    gradients = _with_rest(gradients, {i: move(*wide[i]) for i in sources}, rest, size)
-    return {i: summed_to(slope * gradients[i], ends.start.shape(i)) for i in sources}
+    change = ends.moved(ends.operation.written[0] or 0)
+    wide = {i: [as_number(value).expand(change.shape) for value in ends.values(i)] for i in ends.sources}
+    if len(wide) == 1:
+        gradients = {index: _secant(ends, index, change, *values) for index, values in wide.items()}
+    else:
+        gradients = _mean_gradient(ends, _ones(ends, change), wide)
+        steps = {index: move(*values) for index, values in wide.items()}
+        rest = change - sum(_inner(gradients[index], step) for index, step in steps.items())
+        gradients = _with_rest(gradients, steps, rest, lambda values: values)
+    return {i: summed_to(slope * g, ends.start.shape(i)) for i, g in gradients.items()}
 
 
-def _secant(ends: Ends, source: int, change: Tensor) -> Tensor:
-    before, after = ends.values(source)
+def _ones(ends: Ends, change: Tensor) -> list[Tensor | None]:
+    return [torch.ones_like(change), *[None] * (len(ends.operation.written) - 1)]
+
+
+def _secant(ends: Ends, source: int, change: Tensor, before: Tensor, after: Tensor) -> Tensor:
     step = move(before, after)
     if ends.operation.kind == "relu":  # the secant is a share of the step: no digits cancel
         return torch.where(step == 0, (before > 0).to(change.dtype), change / step)
     flat = step.abs() <= FLAT * torch.maximum(before.abs(), after.abs())
-    secant = change / torch.where(flat, torch.ones_like(step), step)
+    secant = change / torch.where(flat & (step == 0), torch.ones_like(step), step)
     if not flat.any():
-        return secant
+        return secant.conj() if secant.is_complex() else secant
     halfway = torch.where(before == after, before, (before + after) / 2)
-    gradient = _gradient_at(ends, ends.start, _ones(ends, change), {source: halfway})[source]
-    return torch.where(flat, gradient.nan_to_num(), secant)
+    gradient = _gradient_at(ends, ends.start, _ones(ends, change), {source: halfway})[source].nan_to_num()
+    results = map(as_number, ends.values(ends.operation.written[0] or 0))
+    digits = CANCELLED * torch.finfo(change.dtype).eps * sum(result.abs() for result in results)
+    flat &= ~((change - _product(gradient, step)).abs() > digits)  # not where it jumps
+    return torch.where(flat | (step == 0), gradient, secant.conj() if secant.is_complex() else secant)
 
 
-def _ones(ends: Ends, result: Tensor) -> list[Tensor | None]:
-    """Slopes of one at the first result; some operations, such as log_sigmoid, write a buffer as well."""
-    return [torch.ones_like(result), *[None] * (len(ends.operation.written) - 1)]
+def _product(gradient: Tensor, step: Tensor) -> Tensor:
+    return gradient.conj() * step if gradient.is_complex() else gradient * step
+
+
+def _inner(slope: Tensor, step: Tensor) -> Tensor:
+    """Products of slopes and steps; of complex numbers, of their real and their imaginary parts."""
+    product = _product(slope, step)
+    return product.real if product.is_complex() else product
 
 
 def _general(ends: Ends, given: Sequence[Tensor | None]) -> Slopes:
-    """The mean gradient along the straight line, with the rest shared in proportion to ``|g . step|``.
+    """The mean gradient along the straight line, and the rest of the change of each row.
 
-    Half of it is that of the operation at the start, half at the end, where masks and indices differ. What
-    does not move gets no share.
+    Where masks or indices differ between the ends, half of the gradient is that of the operation at the
+    start, half that at the end, and the rest is what their change does: it is theirs. Otherwise it is shared
+    among what moves in proportion to ``|g . step|``, so that what is not used gets nothing.
     """
-    sources = ends.sources
-    values = {i: ends.values(i) for i in sources}
-    gradients = _mean_gradient(ends, given, values)
-    steps = {i: move(*values[i]) for i in sources}
-    results = [(slope, written) for slope, written in zip(given, ends.operation.written, strict=True)]
-    changes = [(slope, move(*ends.values(i))) for slope, i in results if slope is not None and i is not None]
+    values = {i: tuple(map(as_number, ends.values(i))) for i in ends.sources}
+    steps = {i: move(*between) for i, between in values.items()}
+    gradients = {i: torch.zeros_like(step) for i, step in steps.items()}
+    gradients |= _mean_gradient(ends, given, {i: values[i] for i in values if i in ends.start.moving})
+    results = zip(given, ends.operation.written, strict=True)
+    changes = [(slope, ends.moved(i)) for slope, i in results if slope is not None and i is not None]
     rows = len(changes[0][1]) if changes[0][1].dim() else 1
     if any(step.dim() == 0 or len(step) != rows for step in [*steps.values(), *(c for _, c in changes)]):
         rows = 1  # rows that are not the leading axis share the rest among them
@@ -273,38 +215,58 @@ def _general(ends: Ends, given: Sequence[Tensor | None]) -> Slopes:
     def by_row(values: Tensor) -> Tensor:
         return values.reshape(rows, -1).sum(1)
 
-    rest = sum(by_row(slope * change) for slope, change in changes)
-    rest = rest - sum(by_row(gradients[i] * steps[i]) for i in sources)
-    size = sum(by_row((gradients[i] * steps[i]).abs()) for i in sources)
-    corrected = _with_rest(gradients, steps, rest, size)
-    still = (size == 0) & (rest != 0)  # a step function has no gradient that could carry its jump
-    if not bool(still.any()):
-        return corrected
-    length = sum(by_row(steps[i].square()) for i in sources)
-    share = torch.where(still, rest / length.clamp_min(torch.finfo(length.dtype).tiny), 0.0)
-    return {i: corrected[i] + _spread(share, steps[i]) * steps[i] for i in sources}
+    rest = sum((by_row(_inner(slope, change)) for slope, change in changes), torch.zeros(()))
+    rest = rest - sum(by_row(_inner(gradients[i], step)) for i, step in steps.items())
+    choices = {i: steps[i] for i in ends.changed}
+    if choices:
+        spread = _along({i: torch.zeros_like(step) for i, step in choices.items()}, choices, rest, by_row)
+        gradients |= spread
+        rest = rest - sum(by_row(spread[i] * step) for i, step in choices.items())
+    return _with_rest(gradients, steps, rest, by_row)
+
+
+def _with_rest(
+    gradients: Slopes, steps: Slopes, rest: Tensor, by_row: Callable[[Tensor], Tensor]
+) -> Slopes:
+    """Gradients whose products with the steps also carry the rest, in proportion to their own.
+
+    Only where all of these are 0 though the result moves, as that of a step function, it is shared in
+    proportion to the squares of the steps (Gonzalez, 1996).
+    """
+    size = sum((by_row((gradients[i] * step).abs()) for i, step in steps.items()), torch.zeros(()))
+    share = torch.where(size > 0, rest / torch.where(size > 0, size, torch.ones_like(size)), 0.0)
+    corrected = {
+        i: gradients[i] + gradients[i].abs() * step.sgn() * _spread(share, step) for i, step in steps.items()
+    }
+    still = (size == 0) & (rest != 0)
+    return _along(corrected, steps, torch.where(still, rest, 0.0), by_row) if still.any() else corrected
+
+
+def _along(
+    gradients: Slopes, steps: Slopes, rest: Tensor, by_row: Callable[[Tensor], Tensor]
+) -> Slopes:
+    """Gradients and a part along the steps that carries the rest."""
+    largest = max(float(step.abs().max()) if step.numel() else 0.0 for step in steps.values()) or 1.0
+    length = sum((by_row((step / largest).abs().square()) for step in steps.values()), torch.zeros(()))
+    share = torch.where(length > 0, rest / torch.where(length > 0, length, torch.ones_like(length)), 0.0)
+    return {
+        i: gradients[i] + _spread(share, step) * (step / largest) / largest for i, step in steps.items()
+    }
 
 
 def _spread(by_row: Tensor, like: Tensor) -> Tensor:
     """A number for each row, in a form that multiplies a tensor of rows."""
+    if by_row.shape == like.shape:
+        return by_row
     return by_row.reshape(-1, *[1] * (like.dim() - 1)) if like.dim() else by_row.reshape(())
 
 
-def _with_rest(gradients: Slopes, steps: Slopes, rest: Tensor, size: Tensor) -> Slopes:
-    """Gradients whose products with the steps also carry the rest, in proportion to their own."""
-    share = rest / size.clamp_min(torch.finfo(size.dtype).tiny)
-    corrected = {}
-    for index, gradient in gradients.items():
-        scale = share if share.shape == gradient.shape else _spread(share, gradient)
-        corrected[index] = gradient + gradient.abs() * steps[index].sign() * scale
-    return corrected
-
-
-def _mean_gradient(ends: Ends, given: Sequence[Tensor | None], values: dict[int, Sequence[Tensor]]) -> Slopes:
+def _mean_gradient(ends: Ends, given: Sequence[Tensor | None], values: Mapping[int, Sequence[Tensor]]) -> Slopes:
     """The mean over Gauss points between the ends, every source in a straight line."""
     slopes: Slopes = {}
     points, weights = np.polynomial.legendre.leggauss(GAUSS_POINTS)
-    tapes = [ends.start] if ends.same_choices else [ends.start, ends.end]
+    fixed = ends.operation.like(ends.last) and not ends.changed
+    tapes = [ends.start] if fixed else [ends.start, ends.end]
     for tape in tapes:
         for point, weight in zip((points + 1) / 2, weights / 2 / len(tapes), strict=True):
             at = {i: before + float(point) * move(before, after) for i, (before, after) in values.items()}
@@ -316,29 +278,31 @@ def _mean_gradient(ends: Ends, given: Sequence[Tensor | None], values: dict[int,
 def _gradient_at(ends: Ends, tape: Tape, given: Sequence[Tensor | None], at: Slopes) -> Slopes:
     """The gradient by autograd, with the choices (masks, indices) of one of the two ends."""
     operation = ends.operation if tape is ends.start else ends.last
-    leaves = {index: value.detach().requires_grad_() for index, value in at.items()}
-    with torch.enable_grad():
-        results = operation.again(lambda index: leaves[index] if index in leaves else tape.tensor(index))
-    live = [
-        (result, slope)
-        for result, slope in zip(results, given, strict=True)
-        if slope is not None and result.requires_grad
-    ]
-    if not live:
-        return {index: torch.zeros_like(value) for index, value in at.items()}
-    outputs, slopes = zip(*live, strict=True)
-    gradients = torch.autograd.grad(outputs, list(leaves.values()), slopes, allow_unused=True)
-    return {
-        index: torch.zeros_like(at[index]) if gradient is None else gradient
-        for index, gradient in zip(leaves, gradients, strict=True)
-    }
+    leaves = {index: as_number(value).detach().requires_grad_() for index, value in at.items()}
+    zeros = {index: torch.zeros_like(value) for index, value in leaves.items()}
+    try:
+        with torch.enable_grad():
+            results = operation.again(lambda i: leaves[i] if i in leaves else tape.tensor(i))
+        pairs = zip(results, given, strict=True)
+        live = [(result, slope) for result, slope in pairs if slope is not None and result.requires_grad]
+        if not live:
+            return zeros
+        outputs, slopes = zip(*live, strict=True)
+        slopes = tuple(_as_source(slope, result) for result, slope in live)
+        gradients = torch.autograd.grad(outputs, list(leaves.values()), slopes, allow_unused=True)
+    except RuntimeError as error:
+        if "not implemented" not in str(error) and "not differentiable" not in str(error):
+            raise
+        return zeros  # a step function, or one of whole numbers
+    found = zip(leaves, gradients, strict=True)
+    return {i: zeros[i] if gradient is None else gradient for i, gradient in found}
 
 
 def values_read_by_rules(tape: Tape) -> set[int]:
     """The values that some rule reads; linear operations read none, products the factors."""
     kept = {index for index in range(len(tape.values)) if index not in tape.moving} | set(tape.inputs)
     for operation in tape.operations:
-        if tape.moving.isdisjoint(operation.read) or _reads_nothing(operation.kind, operation.args):
+        if tape.moving.isdisjoint(operation.read) or _reads_nothing(tape, operation):
             continue
         kept.update(operation.read)
         if operation.kind not in _RESULTS_UNREAD:
@@ -347,21 +311,15 @@ def values_read_by_rules(tape: Tape) -> set[int]:
 
 
 _RESULTS_UNREAD = frozenset(
-    ["mul", "div", "mm", "bmm", "addmm", "baddbmm", "convolution", "native_layer_norm", "native_group_norm"]
+    """
+    addmm baddbmm bmm convolution div masked_fill mm mul native_group_norm native_layer_norm where maximum
+    minimum
+    """.split()
 )
 
 
-def _reads_nothing(kind: str, args: Sequence[object]) -> bool:
-    if kind in LINEAR:
-        # With indices that may depend on the data, the general rule may be needed.
-        return kind not in (
-            "index",
-            "index_put",
-            "masked_fill",
-            "index_select",
-            "scatter",
-            "scatter_add",
-            "index_add",
-        )
-    own_statistics = kind == "native_batch_norm" and not args[5]
-    return own_statistics or kind == "_native_batch_norm_legit_no_training"
+def _reads_nothing(tape: Tape, operation: Operation) -> bool:
+    if linear(operation) or operation.kind in ("as_strided", "as_strided_scatter"):
+        return operation.kind not in PICKING or tape.dependent.isdisjoint(operation.read)
+    own_statistics = operation.kind == "native_batch_norm" and not operation.args[5]
+    return own_statistics or operation.kind == "_native_batch_norm_legit_no_training"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -33,18 +34,34 @@ class Ends:
     operation: Operation
     last: Operation
 
-    @property
+    @cached_property
     def sources(self) -> list[int]:
-        """Numbers of the moving values that the operation reads, each once."""
-        return [index for index in dict.fromkeys(self.operation.read) if index in self.start.moving]
+        """Numbers of the values whose slopes are needed: those that move, and choices that change."""
+        moving = self.start.moving
+        return [index for index in dict.fromkeys(self.operation.read) if index in moving] + self.changed
+
+    @cached_property
+    def changed(self) -> list[int]:
+        """Numbers of the masks, indices and whole numbers that it reads and that differ between the ends."""
+        return [
+            index
+            for index in dict.fromkeys(self.operation.read)
+            if index in self.start.dependent and not torch.equal(*self.values(index))
+        ]
 
     def moves(self, argument: Any) -> bool:
-        """Whether an argument is a value that moves."""
-        return isinstance(argument, Value) and argument.index in self.start.moving
+        """Whether an argument is a value whose slope is needed."""
+        if not isinstance(argument, Value):
+            return False
+        return argument.index in self.start.moving or argument.index in self.changed
 
     def both(self, argument: Any) -> tuple[Any, Any]:
         """An argument at the start and at the end."""
         return self.start.value(argument), self.end.value(argument)
+
+    def middle(self, argument: Any) -> Any:
+        """An argument in the middle of the step; what does not move, as it is."""
+        return middle(*self.both(argument)) if self.moves(argument) else as_number(self.start.value(argument))
 
     def values(self, index: int) -> tuple[Tensor, Tensor]:
         """A value at the start and at the end."""
@@ -54,24 +71,24 @@ class Ends:
         """The step of a value."""
         return move(*self.values(index))
 
-    @property
-    def same_choices(self) -> bool:
-        """Whether masks, indices and numbers that depend on the data are equal at both ends."""
-        return self.operation.like(self.last) and all(
-            torch.equal(self.start.tensor(index), self.end.tensor(index))
-            for index in self.operation.read
-            if index in self.start.dependent
-        )
+
+def as_number(value: Any) -> Any:
+    """A mask or a whole number as a floating-point one."""
+    if not isinstance(value, Tensor) or value.is_floating_point() or value.is_complex():
+        return value
+    return value.to(torch.float32 if value.device.type == "mps" else torch.float64)
 
 
 def move(start: Tensor, end: Tensor) -> Tensor:
     """The step between two values; 0 between equal infinite ones, such as masks of minus infinity."""
+    start, end = as_number(start), as_number(end)
     step = end - start
     return step if torch.isfinite(step.sum()) else torch.where(start == end, torch.zeros_like(step), step)
 
 
 def middle(start: Any, end: Any) -> Any:
     """The value halfway between two; the end itself where they are equal, even if infinite."""
+    start, end = as_number(start), as_number(end)
     if start is end or not isinstance(start, Tensor):
         return start
     half = (start + end) / 2

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 COMPOSITE = frozenset(["linear", "matmul", "chunk", "narrow", "flatten", "rms_norm"])
@@ -34,10 +36,10 @@ def _rnn_layer(
     batch_first: bool,
     train: bool,
 ) -> Any:
-    """A layer of nn.LSTM, step by step."""
+    """One direction of a layer of nn.LSTM, step by step."""
     from torch._decomp.decompositions import one_layer_lstm
 
-    if bidirectional or batch_sizes:
+    if batch_sizes:
         return NotImplemented
     weights = [weight_input, weight_hidden, *([bias_input, bias_hidden] if has_biases else [])]
     start = (hidden.reshape(hidden.shape[-2:]), cell.reshape(cell.shape[-2:]))
@@ -65,10 +67,126 @@ def _embedding_bag(
     return sums, *[indices.new_zeros(0)] * 3
 
 
+def _vector_norm(
+    values: Tensor, order: Any = 2, axes: Any = None, keep: bool = False, *, dtype: Any = None
+) -> Any:
+    """Norms other than the Euclidean one."""
+    if order in (None, 2) or dtype is not None:
+        return NotImplemented
+    axes = list(range(values.dim())) if axes is None else axes
+    size = values.abs()
+    if abs(order) == math.inf:
+        return size.amax(axes, keep) if order > 0 else size.amin(axes, keep)
+    return size.sum(axes, keep) if order == 1 else size.pow(order).sum(axes, keep).pow(1 / order)
+
+
+def _norm(values: Tensor, order: Any = 2, axes: Any = None, keep: bool = False, *, dtype: Any = None) -> Any:
+    return torch.linalg.vector_norm(values, 2 if order is None else order, axes or None, keep, dtype=dtype)
+
+
+def _deviation(values: Tensor, *args: Any, **options: Any) -> Tensor:
+    return values.var(*args, **options).sqrt()
+
+
+def _deviation_and_mean(values: Tensor, *args: Any, **options: Any) -> tuple[Tensor, Tensor]:
+    variance, mean = torch.var_mean(values, *args, **options)
+    return variance.sqrt(), mean
+
+
+def _distances(first: Tensor, second: Tensor, order: float, mode: Any = None) -> Tensor:
+    """``cdist``."""
+    return torch.linalg.vector_norm(first.unsqueeze(-2) - second.unsqueeze(-3), order, -1)
+
+
+def _aminmax(values: Tensor, *, dim: int | None = None, keepdim: bool = False) -> tuple[Tensor, Tensor]:
+    axes = [] if dim is None else [dim]
+    return values.amin(axes, keepdim), values.amax(axes, keepdim)
+
+
+def _median(values: Tensor, *args: Any, **options: Any) -> Any:
+    """Of all numbers."""
+    return NotImplemented if args or options else values.flatten().median(0).values
+
+
+def _nanmedian(values: Tensor, *args: Any, **options: Any) -> Any:
+    return NotImplemented if args or options else values.flatten().nanmedian(0).values
+
+
+def _clamp(values: Tensor, low: Any = None, high: Any = None) -> Any:
+    """``clamp`` between tensors."""
+    if not isinstance(low, Tensor) and not isinstance(high, Tensor):
+        return NotImplemented
+    values = values if low is None else torch.maximum(values, low)
+    return values if high is None else torch.minimum(values, high)
+
+
+def _any(values: Tensor, axes: Any = (), keep: bool = False) -> Tensor:
+    """The larger of masks."""
+    return values.ne(0).amax(axes, keep)
+
+
+def _all(values: Tensor, axes: Any = (), keep: bool = False) -> Tensor:
+    return values.ne(0).amin(axes, keep)
+
+
+def _polar(length: Tensor, angle: Tensor) -> Tensor:
+    return torch.complex(length * angle.cos(), length * angle.sin())
+
+
+def _angle(values: Tensor) -> Any:
+    return torch.atan2(values.imag, values.real) if values.is_complex() else NotImplemented
+
+
+def _quotient_added(values: Tensor, over: Tensor, under: Tensor, *, value: float = 1) -> Tensor:
+    """``addcdiv``."""
+    return values + value * (over / under)
+
+
+def _narrowed(scatter: Callable[..., Tensor]) -> Callable[..., Any]:
+    """``scatter`` of numbers of which some have no index, which has no gradient in torch."""
+
+    def run(values: Tensor, axis: int, index: Tensor, source: Any = None, *args: Any, **options: Any) -> Any:
+        if not isinstance(source, Tensor) or source.shape == index.shape or not source.dim():
+            return NotImplemented
+        source = source[tuple(slice(length) for length in index.shape)]
+        return scatter(values, axis, index, source, *args, **options)
+
+    return run
+
+
+def _written_where(values: Tensor, indices: Any, filling: Tensor, accumulate: bool = False) -> Any:
+    """``values[mask] = number``."""
+    mask = indices[0] if len(indices) == 1 else None
+    whole = mask is not None and mask.dtype == torch.bool and mask.shape == values.shape
+    if not whole or accumulate or filling.numel() != 1:
+        return NotImplemented
+    return values.masked_fill_(mask, filling.reshape(()))
+
+
 TAKEN_APART: dict[str, Callable[..., Any]] = {
     "glu": _glu,
     "mkldnn_rnn_layer": _rnn_layer,
     "_embedding_bag": _embedding_bag,
     "_embedding_bag_forward_only": _embedding_bag,
+    "linalg_vector_norm": _vector_norm,
+    "norm": _norm,
+    "std": _deviation,
+    "std_mean": _deviation_and_mean,
+    "_cdist_forward": _distances,
+    "aminmax": _aminmax,
+    "median": _median,
+    "nanmedian": _nanmedian,
+    "any": _any,
+    "all": _all,
+    "clamp": _clamp,
+    "polar": _polar,
+    "angle": _angle,
+    "addcdiv": _quotient_added,
+    "scatter": _narrowed(torch.scatter),
+    "scatter_": _narrowed(torch.Tensor.scatter_),
+    "scatter_add": _narrowed(torch.scatter_add),
+    "scatter_add_": _narrowed(torch.Tensor.scatter_add_),
+    "scatter_reduce": _narrowed(torch.scatter_reduce),
+    "index_put_": _written_where,
 }
 """By the name of the operator; a function returns NotImplemented for arguments that it does not cover."""

@@ -5,12 +5,13 @@ They are exact, and a constant that is added to all inputs of a softmax changes 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from nif.measures.currents.ends import Ends, Slopes
+from nif.measures.currents.ends import Ends, Slopes, add, move, summed_to
 
 SMALL = 1e-2
 """Difference of logarithms below which a series replaces the quotient."""
@@ -132,6 +133,33 @@ def vector_norm(ends: Ends, slope: Tensor) -> Slopes | None:
     return {source.index: slope * (before + after) / lengths.clamp_min(tiny)}
 
 
+def log_of_sum(ends: Ends, slope: Tensor) -> Slopes:
+    r"""``logaddexp`` and ``logaddexp2``: :math:`g L / \sum L` of the two."""
+    base = math.log(2) if ends.operation.kind == "logaddexp2" else 1.0
+    shares = [
+        [(value - result) * base for value, result in zip(ends.both(side), results, strict=True)]
+        for results in [ends.values(ends.operation.written[0] or 0)]
+        for side in ends.operation.args[:2]
+    ]
+    means = [logarithmic_mean(log0.exp(), log1.exp(), move(log0, log1)) for log0, log1 in shares]
+    slopes: Slopes = {}
+    for side, mean in zip(ends.operation.args[:2], means, strict=True):
+        if ends.moves(side):
+            part = slope * mean / (means[0] + means[1])
+            add(slopes, side.index, summed_to(part, ends.start.shape(side.index)))
+    return slopes
+
+
+def absolute(ends: Ends, slope: Tensor) -> Slopes | None:
+    """The length of complex numbers."""
+    source = ends.operation.args[0]
+    before, after = ends.both(source)
+    if not before.is_complex():
+        return None
+    lengths = before.abs() + after.abs()
+    return {source.index: slope * (before + after) / lengths.clamp_min(torch.finfo(lengths.dtype).tiny)}
+
+
 NORMALIZATIONS: dict[str, Callable[[Ends, Tensor], Slopes | None]] = {
     "_softmax": softmax,
     "_safe_softmax": softmax,
@@ -142,4 +170,7 @@ NORMALIZATIONS: dict[str, Callable[[Ends, Tensor], Slopes | None]] = {
     "native_batch_norm": batch_norm,
     "_native_batch_norm_legit_no_training": batch_norm,
     "linalg_vector_norm": vector_norm,
+    "logaddexp": log_of_sum,
+    "logaddexp2": log_of_sum,
+    "abs": absolute,
 }

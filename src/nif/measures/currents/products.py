@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nif.measures.currents.ends import Ends, Slopes, add, middle, summed_to
+from nif.measures.currents.ends import Ends, Slopes, add, as_number, middle, summed_to
 from nif.measures.currents.tape import Operation
 
 aten = torch.ops.aten
@@ -20,11 +20,13 @@ def multiply(ends: Ends, slope: Tensor) -> Slopes:
     slopes: Slopes = {}
     for factor, other in ((first, second), (second, first)):
         if ends.moves(factor):
-            weight = middle(*ends.both(other))
-            if isinstance(weight, Tensor) and weight.is_complex():
-                weight = weight.conj()
+            weight = _conjugate(ends.middle(other))
             add(slopes, factor.index, summed_to(slope * weight, ends.start.shape(factor.index)))
     return slopes
+
+
+def _conjugate(weight: Any) -> Any:
+    return weight.conj() if isinstance(weight, Tensor) and weight.is_complex() else weight
 
 
 def divide(ends: Ends, slope: Tensor) -> Slopes | None:
@@ -32,14 +34,14 @@ def divide(ends: Ends, slope: Tensor) -> Slopes | None:
     if ends.operation.kwargs.get("rounding_mode") is not None:
         return None
     over, under = ends.operation.args[:2]
-    (over0, over1), (under0, under1) = ends.both(over), ends.both(under)
+    under0, under1 = map(as_number, ends.both(under))
     slopes: Slopes = {}
     if ends.moves(over):
-        weight = 1 / under0 if under0 is under1 else middle(1 / under0, 1 / under1)
-        add(slopes, over.index, summed_to(slope * weight, ends.start.shape(over.index)))
+        weight = middle(1 / under0, 1 / under1) if ends.moves(under) else 1 / under0
+        add(slopes, over.index, summed_to(slope * _conjugate(weight), ends.start.shape(over.index)))
     if ends.moves(under):
-        weight = -middle(over0, over1) / (under0 * under1)
-        add(slopes, under.index, summed_to(slope * weight, ends.start.shape(under.index)))
+        weight = -ends.middle(over) / (under0 * under1)
+        add(slopes, under.index, summed_to(slope * _conjugate(weight), ends.start.shape(under.index)))
     return slopes
 
 
@@ -58,9 +60,9 @@ def matrix_product(ends: Ends, slope: Tensor) -> Slopes:
     first, second = operation.args[1:3] if operation.kind in ("addmm", "baddbmm") else operation.args[:2]
     scaled = scaled_slope(ends, slope)
     if ends.moves(first):
-        add(slopes, first.index, scaled @ middle(*ends.both(second)).mT)
+        add(slopes, first.index, scaled @ ends.middle(second).mH)
     if ends.moves(second):
-        add(slopes, second.index, middle(*ends.both(first)).mT @ scaled)
+        add(slopes, second.index, ends.middle(first).mH @ scaled)
     if operation.kind in ("addmm", "baddbmm") and ends.moves(operation.args[0]):
         index = operation.args[0].index
         add(slopes, index, summed_to(slope * operation.kwargs.get("beta", 1), ends.start.shape(index)))

@@ -5,110 +5,184 @@ Also views of a memory that is written in place, as the tape notes them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-from nif.measures.currents.ends import Ends, Slopes
+from nif.measures.currents.ends import Ends, Slopes, as_number
 
 
-def _shared(before: Tensor, after: Tensor, slope: Tensor, axis: int, first: Tensor, last: Tensor) -> Tensor:
-    """The slope at what was picked: at `first` at the start of the step and at `last` at its end.
+def _picked(
+    before: Tensor,
+    after: Tensor,
+    picks: tuple[Tensor, Tensor],
+    axis: int,
+    of_values: Tensor | None,
+    of_indices: Tensor | None = None,
+) -> Tensor:
+    """The slope at the numbers of which some are picked.
 
-    Where the pick changes, half of the slope belongs to each; what the two steps then miss of the step of
-    the result is shared in proportion to their sizes.
+    Where the pick changes from i to j, the larger of the two is half their sum and half their distance, whose
+    secant is exact, and the jump of the index belongs to the difference ``x_j - x_i`` that changed sign. Where
+    that difference did not change sign (a third number moved between ranks), the jump is shared along the
+    axis, in proportion to squares of steps.
+
+    Args:
+        before: The numbers at the start of the step.
+        after: At its end.
+        picks: Their indices along the axis, at the start and at the end.
+        axis: Along which is picked.
+        of_values: Slope at what was picked.
+        of_indices: Slope at the indices.
     """
+    first, last = picks
+    before, after = as_number(before), as_number(after)
     result = torch.zeros_like(before)
     if torch.equal(first, last):
-        return result.scatter_add(axis, first, slope)
-    old0, old1 = before.gather(axis, first), after.gather(axis, first)
-    new0, new1 = before.gather(axis, last), after.gather(axis, last)
-    old, new, change = old1 - old0, new1 - new0, new1 - old0
-    size = old.abs() + new.abs()
-    missing = torch.where(first == last, torch.zeros_like(size), change - (old + new) / 2)
-    share = missing / size.clamp_min(torch.finfo(size.dtype).tiny)
-    result = result.scatter_add(axis, first, slope * (0.5 + share * old.sign()))
-    return result.scatter_add(axis, last, slope * (0.5 + share * new.sign()))
+        return result if of_values is None else result.scatter_add(axis, first, of_values.to(result.dtype))
+    apart0 = before.gather(axis, last) - before.gather(axis, first)
+    apart1 = after.gather(axis, last) - after.gather(axis, first)
+    jump = torch.zeros_like(apart0)  # of what the choice does, beside the half of each
+    if of_values is not None:
+        of_values = of_values.to(jump.dtype)
+        result = result.scatter_add(axis, first, of_values / 2).scatter_add(axis, last, of_values / 2)
+        jump = jump + of_values * (apart0 + apart1) / 2
+    if of_indices is not None:
+        jump = jump + of_indices.to(jump.dtype) * (last - first)
+    swapped = (apart0 * apart1 <= 0) & (apart0 != apart1)
+    secant = torch.where(swapped, jump / torch.where(swapped, apart1 - apart0, torch.ones_like(jump)), 0.0)
+    result = result.scatter_add(axis, first, -secant).scatter_add(axis, last, secant)
+    left = torch.where(swapped | (first == last), torch.zeros_like(jump), jump).sum(axis, True)
+    step = after - before
+    length = step.square().sum(axis, True)
+    return result + torch.where(length > 0, left / torch.where(length > 0, length, 1.0), 0.0) * step
 
 
-def with_indices(ends: Ends, slope: Tensor) -> Slopes | None:
+def with_indices(ends: Ends, given: Sequence[Tensor | None]) -> Slopes | None:
     """``max``, ``sort``, ``topk`` and others that return the indices along one axis."""
-    if not ends.operation.several:
+    operation = ends.operation
+    if not operation.several:
         return None
-    source = ends.operation.args[0]
-    before, after = ends.both(source)
-    first, last = ends.values(ends.operation.written[1])
-    place = 2 if ends.operation.kind in ("topk", "kthvalue") else 1
-    given = [
-        argument for argument in ends.operation.args[place : place + 1] if not isinstance(argument, bool)
-    ]
-    axis = ends.operation.kwargs.get("dim", given[0] if given else -1)
-    if first.dim() < before.dim():
-        first, last, slope = (values.unsqueeze(axis) for values in (first, last, slope))
-    return {source.index: _shared(before, after, slope, axis, first, last)}
+    place = 2 if operation.kind in ("topk", "kthvalue") else 1
+    named = [argument for argument in operation.args[place : place + 1] if not isinstance(argument, bool)]
+    axis = operation.kwargs.get("dim", named[0] if named else -1)
+    return _one_axis(ends, given, ends.values(operation.written[1] or 0), axis)
 
 
-def _pooling(axes: int) -> Callable[[Ends, Tensor], Slopes]:
+def _one_axis(
+    ends: Ends, given: Sequence[Tensor | None], picks: tuple[Tensor, Tensor], axis: int
+) -> Slopes:
+    """Numbers picked along one axis, which may be gone from the result."""
+    before, after = ends.both(ends.operation.args[0])
+    if picks[0].dim() < before.dim():
+        picks = picks[0].unsqueeze(axis), picks[1].unsqueeze(axis)
+        given = [None if slope is None else slope.unsqueeze(axis) for slope in given]
+    return {ends.operation.args[0].index: _picked(before, after, picks, axis, *given)}
+
+
+def _pooling(axes: int) -> Callable[[Ends, Sequence[Tensor | None]], Slopes]:
     """Maximum pooling over the last axes; its indices count positions of all of them."""
 
-    def pool(ends: Ends, slope: Tensor) -> Slopes:
-        source = ends.operation.args[0]
-        before, after = ends.both(source)
-        first, last = ends.values(ends.operation.written[1])
-        flat = [values.flatten(-axes) for values in (before, after, slope, first, last)]
-        result = _shared(*flat[:3], -1, *flat[3:])
-        return {source.index: result.reshape(before.shape)}
+    def pool(ends: Ends, given: Sequence[Tensor | None]) -> Slopes:
+        before, after = ends.both(ends.operation.args[0])
+        first, last = (values.flatten(-axes) for values in ends.values(ends.operation.written[1] or 0))
+        flat = [None if slope is None else slope.flatten(-axes) for slope in given]
+        result = _picked(before.flatten(-axes), after.flatten(-axes), (first, last), -1, *flat)
+        return {ends.operation.args[0].index: result.reshape(before.shape)}
 
     return pool
 
 
-def extreme(ends: Ends, slope: Tensor) -> Slopes | None:
-    """``amax`` and ``amin`` along one axis."""
-    axes = ends.operation.argument(1, [])
-    if len(axes) != 1:
-        return None
-    choose = torch.argmax if ends.operation.kind == "amax" else torch.argmin
-    source = ends.operation.args[0]
-    before, after = ends.both(source)
-    if not ends.operation.argument(2, False):
-        slope = slope.unsqueeze(axes[0])
-    picks = choose(before, axes[0], True), choose(after, axes[0], True)
-    return {source.index: _shared(before, after, slope, axes[0], *picks)}
+def extreme(ends: Ends, given: Sequence[Tensor | None]) -> Slopes:
+    """``amax`` and ``amin``, along some axes or all."""
+    operation = ends.operation
+    before, after = map(as_number, ends.both(operation.args[0]))
+    axes = [axis % before.dim() for axis in operation.argument(1) or range(before.dim())]
+    slope = given[0]
+    assert slope is not None
+    if not operation.argument(2, False):
+        for axis in sorted(axes):
+            slope = slope.unsqueeze(axis)
+    order = [axis for axis in range(before.dim()) if axis not in axes] + axes
+    moved = before.permute(order)
+    flat = [values.permute(order).flatten(-len(axes)) for values in (before, after, slope)]
+    choose = torch.argmin if operation.kind in ("amin", "min") else torch.argmax
+    picks = choose(flat[0], -1, True), choose(flat[1], -1, True)
+    result = _picked(flat[0], flat[1], picks, -1, flat[2]).reshape(moved.shape)
+    return {operation.args[0].index: result.permute([order.index(axis) for axis in range(before.dim())])}
 
 
-def gather(ends: Ends, slope: Tensor) -> Slopes | None:
-    """``gather`` along one axis, whose indices may depend on the data."""
+def index_of_extreme(ends: Ends, given: Sequence[Tensor | None]) -> Slopes:
+    """``argmax`` and ``argmin``."""
+    before, after = ends.both(ends.operation.args[0])
+    axis = ends.operation.argument(1)
+    picks = ends.values(ends.operation.written[0] or 0)
+    if axis is not None:
+        return _one_axis(ends, [None, given[0]], picks, axis)
+    slope = given[0]
+    assert slope is not None
+    flat = [values.reshape(1) for values in (*picks, slope)]
+    result = _picked(before.flatten(), after.flatten(), (flat[0], flat[1]), 0, None, flat[2])
+    return {ends.operation.args[0].index: result.reshape(before.shape)}
+
+
+def gather(ends: Ends, given: Sequence[Tensor | None]) -> Slopes:
+    """``gather`` along one axis: half the slope at each pick, and the jump at the index."""
     source, axis, index = ends.operation.args[:3]
-    before, after = ends.both(source)
-    first, last = ends.both(index)
-    return {source.index: _shared(before, after, slope, axis, first, last)}
+    slope, (first, last) = given[0], ends.both(index)
+    assert slope is not None
+    slopes: Slopes = {}
+    if ends.moves(source):
+        zeros = slope.new_zeros(ends.start.shape(source.index))
+        half = zeros.scatter_add(axis, first, slope / 2).scatter_add(axis, last, slope / 2)
+        slopes[source.index] = half
+    if ends.moves(index):
+        values = ends.middle(source)
+        jump = slope * (values.gather(axis, last) - values.gather(axis, first))
+        step = ends.moved(index.index)
+        slopes[index.index] = torch.where(step == 0, torch.zeros_like(jump), jump / step)
+    return slopes
 
 
-def _strided(ends: Ends, slope: Tensor) -> Slopes:
+def _strided(ends: Ends, given: Sequence[Tensor | None]) -> Slopes:
     """A view of a flat memory."""
-    source = ends.operation.args[0].index
+    slope, source = given[0], ends.operation.args[0].index
+    assert slope is not None
     zeros = slope.new_zeros(ends.start.shape(source))
     return {source: torch.as_strided_scatter(zeros, slope, *ends.operation.args[1:])}
 
 
-def _strided_scatter(ends: Ends, slope: Tensor) -> Slopes:
+def _strided_scatter(ends: Ends, given: Sequence[Tensor | None]) -> Slopes:
     """A flat memory of which a part is written."""
     whole, part, *layout = ends.operation.args
-    slope = slope.contiguous()
+    assert given[0] is not None
+    slope = given[0].contiguous()
     zeros = torch.zeros_like(slope.as_strided(*layout))
     slopes = {whole: torch.as_strided_scatter(slope, zeros, *layout), part: slope.as_strided(*layout).clone()}
     return {value.index: slope for value, slope in slopes.items() if ends.moves(value)}
 
 
-SELECTIONS: dict[str, Callable[[Ends, Tensor], Slopes | None]] = {
-    **dict.fromkeys(("max", "min", "sort", "topk", "kthvalue", "median", "cummax", "cummin"), with_indices),
+def _extreme_of(ends: Ends, given: Sequence[Tensor | None]) -> Slopes | None:
+    """``max`` and ``min``: of all numbers, or along one axis with indices."""
+    return with_indices(ends, given) if ends.operation.several else extreme(ends, given)
+
+
+SELECTIONS: dict[str, Callable[[Ends, Sequence[Tensor | None]], Slopes | None]] = {
+    **dict.fromkeys(("sort", "topk", "kthvalue", "median", "nanmedian", "mode"), with_indices),
+    **dict.fromkeys(("cummax", "cummin"), with_indices),
+    "max": _extreme_of,
+    "min": _extreme_of,
     "max_pool2d_with_indices": _pooling(2),
     "adaptive_max_pool2d": _pooling(2),
+    "fractional_max_pool2d": _pooling(2),
     "max_pool3d_with_indices": _pooling(3),
     "adaptive_max_pool3d": _pooling(3),
+    "fractional_max_pool3d": _pooling(3),
     "amax": extreme,
     "amin": extreme,
+    "argmax": index_of_extreme,
+    "argmin": index_of_extreme,
     "gather": gather,
     "as_strided": _strided,
     "as_strided_scatter": _strided_scatter,

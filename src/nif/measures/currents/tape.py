@@ -23,6 +23,17 @@ from nif.network.tracing import unfused
 
 aten = torch.ops.aten
 
+CONSTANT = frozenset(
+    """
+    empty_like full_like new_empty new_empty_strided new_full new_ones new_zeros ones_like rand_like
+    randint_like randn_like zeros_like
+    """.split()
+)
+"""Operations that read a shape and no value."""
+
+UNWRITTEN = frozenset(["empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"])
+"""Operations whose result is whatever the memory held."""
+
 WRITES_NO_VALUE = frozenset(
     ["transpose_", "t_", "squeeze_", "unsqueeze_", "swapaxes_", "detach_", "as_strided_", "swapdims_"]
 )
@@ -107,7 +118,7 @@ class Tape:
         values: By number; a `Shape` where no rule reads the value; None where the input does not reach it.
         inputs: Numbers of the tensors that move along the path.
         moving: Numbers of all floating-point values that depend on them.
-        dependent: Numbers of all other values that depend on them, such as masks and indices.
+        dependent: Numbers of all other values that depend on them: masks, indices and other whole numbers.
         parameters: Name of each parameter and buffer, by number.
         outputs: Numbers of what the run returned.
         marks: Numbers of the values that the run marked, by name.
@@ -136,10 +147,12 @@ class Tape:
         return self.values[index].shape
 
     def like(self, other: Tape) -> bool:
-        """Whether both runs did the same operations."""
-        return len(self.operations) == len(other.operations) and all(
-            one.like(two) for one, two in zip(self.operations, other.operations, strict=True)
-        )
+        """Whether both runs did the same operations, on values of the same shapes."""
+        same = len(self.operations) == len(other.operations) and len(self.values) == len(other.values)
+        return same and all(
+            one.function == two.function and one.read == two.read and one.written == two.written
+            for one, two in zip(self.operations, other.operations, strict=True)
+        ) and all(one.shape == two.shape for one, two in zip(self.values, other.values, strict=True))
 
     def forget(self, kept: set[int]) -> None:
         """Keep the shapes only of all values but these."""
@@ -185,8 +198,11 @@ class _Recorder(TorchDispatchMode):
             return self._in_place(function, args, kwargs, numbered)
         result = function(*args, **kwargs)
         several = isinstance(result, tuple | list)
+        if name in UNWRITTEN:
+            result.zero_()
         if name in WRITES_NO_VALUE:
-            function = aten.transpose.int if name == "transpose_" else getattr(aten, name[:-1]).default
+            overload = "int" if name == "transpose_" else function._overloadname
+            function = getattr(getattr(aten, name[:-1]), overload)
         self._write(function, numbered, result if several else [result], several=several)
         return result
 
@@ -225,16 +241,13 @@ class _Recorder(TorchDispatchMode):
             if numbers is None
             else tuple(numbers)
         )
-        tape = self.tape
-        if not tape.moving.isdisjoint(read) or not tape.dependent.isdisjoint(read):
+        tape, name = self.tape, function.overloadpacket.__name__
+        if name not in CONSTANT and not (tape.moving | tape.dependent).isdisjoint(read):
             for index in written:
                 if index is not None:
                     value = tape.values[index]
                     floats = value.is_floating_point() or value.is_complex()
-                    (tape.moving if floats and not tape.moving.isdisjoint(read) else tape.dependent).add(
-                        index
-                    )
-        name = function.overloadpacket.__name__
+                    (tape.moving if floats else tape.dependent).add(index)
         kind = name.rstrip("_") if in_place else name
         tape.operations.append(
             Operation(function, kind, tuple(args), kwargs, read, written, several, in_place)

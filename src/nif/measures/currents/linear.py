@@ -1,0 +1,83 @@
+"""Linear operations of which the transpose is known without a run: views, sums and joins.
+
+All others have the gradient that autograd finds, at any values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch import Tensor
+
+from nif.measures.currents.ends import Ends, Slopes, add, summed_to
+
+
+def _reshaped(ends: Ends, slope: Tensor) -> Slopes:
+    """Another shape with the numbers in the same order."""
+    source = ends.operation.args[0].index
+    return {source: slope.reshape(ends.start.shape(source))}
+
+
+def _same(ends: Ends, slope: Tensor) -> Slopes:
+    return {ends.operation.args[0].index: slope}
+
+
+def _expanded(ends: Ends, slope: Tensor) -> Slopes:
+    source = ends.operation.args[0].index
+    return {source: summed_to(slope, ends.start.shape(source))}
+
+
+def _transposed(ends: Ends, slope: Tensor) -> Slopes:
+    axes = ends.operation.args[1:3] or (0, -1)
+    return {ends.operation.args[0].index: slope.transpose(*axes)}
+
+
+def _permuted(ends: Ends, slope: Tensor) -> Slopes:
+    order = [axis % slope.dim() for axis in ends.operation.args[1]]
+    inverse = [order.index(axis) for axis in range(slope.dim())]
+    return {ends.operation.args[0].index: slope.permute(inverse)}
+
+
+def _negative(ends: Ends, slope: Tensor) -> Slopes:
+    return {ends.operation.args[0].index: -slope}
+
+
+def _sum(ends: Ends, slope: Tensor) -> Slopes:
+    """``a + alpha b``, ``a - alpha b`` and ``b - alpha a``."""
+    operation = ends.operation
+    first, second = operation.args[:2]
+    alpha = operation.argument(2, operation.kwargs.get("alpha", 1))
+    scales = {"add": (1, alpha), "sub": (1, -alpha), "rsub": (-alpha, 1)}[operation.kind]
+    slopes: Slopes = {}
+    for side, scale in zip((first, second), scales, strict=True):
+        if ends.moves(side):
+            part = summed_to(slope, ends.start.shape(side.index))
+            add(slopes, side.index, part if scale == 1 else part * scale)
+    return slopes
+
+
+def _joined(ends: Ends, slope: Tensor) -> Slopes:
+    """``cat``."""
+    slopes: Slopes = {}
+    axis, first = ends.operation.argument(1, 0), 0
+    for part in ends.operation.args[0]:
+        shape = ends.start.shape(part.index)
+        if len(shape) != slope.dim():  # an empty tensor of one axis joins anything
+            continue
+        if ends.moves(part):
+            add(slopes, part.index, slope.narrow(axis, first, shape[axis]))
+        first += shape[axis]
+    return slopes
+
+
+TRANSPOSES: dict[str, Callable[[Ends, Tensor], Slopes]] = {
+    **dict.fromkeys(("view", "_unsafe_view", "reshape", "_reshape_alias", "squeeze", "unsqueeze"), _reshaped),
+    **dict.fromkeys(("clone", "alias", "detach", "contiguous", "lift_fresh", "lift"), _same),
+    **dict.fromkeys(("add", "sub", "rsub"), _sum),
+    **dict.fromkeys(("t", "transpose"), _transposed),
+    "permute": _permuted,
+    "expand": _expanded,
+    "neg": _negative,
+    "cat": _joined,
+}
+"""By the kind of the operation, for a slope at its first result."""
