@@ -121,14 +121,13 @@ def row(name: str, case: Case) -> str:
     before = _peak()
     plain, currents = [], []
     pairs = case.method.rows * case.method.backgrounds
-    assert isinstance(case.method.steps, int)
+    runs = pairs * int(case.method.steps)
     for _ in range(case.repeats):
         currents.append(_seconds(lambda: nif.measure(network, x, case.method, progress=False)))
-        plain.append(_seconds(lambda: _plain(network, x, pairs * case.method.steps)))
+        plain.append(_seconds(lambda: _plain(network, x, runs)))
     ratio = statistics.median(a / b for a, b in zip(currents, plain, strict=True))
-    runs = f"{pairs} x {case.method.steps}"
     return (
-        f"{name:<16} {runs:>14} {statistics.median(plain):>11.2f} {statistics.median(currents):>11.2f} "
+        f"{name:<16} {pairs:>8} x {case.method.steps:<3} {statistics.median(plain):>11.2f} {statistics.median(currents):>11.2f} "
         f"{ratio:>7.2f} {_peak() - before:>12.0f}"
     )
 
