@@ -45,7 +45,7 @@ def step_of(
     tapes = []
     kept: set[int] | None = None
     for values in (start, end):
-        tape = record(lambda mark, x: tensors(run(x)), [values.clone()], parameters or {})
+        tape = record(lambda mark, x: [one + 0.0 for one in tensors(run(x))], [values.clone()], parameters or {})
         kept = values_read_by_rules(tape) if kept is None else kept
         tape.forget(kept)
         tapes.append(tape)
@@ -361,7 +361,7 @@ PRODUCTS: dict[str, tuple[Callable[[Tensor], Any], Sequence[int]]] = {
     "conv1d grouped": (_kernel(F.conv1d, 4, 2, 3, groups=2, dilation=2), LINE),
     "conv2d": (_kernel(F.conv2d, 3, 4, 3, 3, stride=2, padding=1), IMAGE),
     "conv2d depthwise": (_kernel(F.conv2d, 4, 1, 3, 3, groups=4), IMAGE),
-    "conv2d same": (_kernel(F.conv2d, 3, 4, 2, 2, padding="same"), IMAGE),
+    "conv2d same": (_kernel(F.conv2d, 3, 4, 3, 3, padding="same"), IMAGE),
     "conv2d dilated": (_kernel(F.conv2d, 3, 4, 2, 2, dilation=2), IMAGE),
     "conv3d": (_kernel(F.conv3d, 3, 2, 2, 2, 2), VOLUME),
     "conv_transpose1d": (_kernel(F.conv_transpose1d, 4, 3, 3, stride=2, output_padding=1), LINE),

@@ -9,6 +9,7 @@ from support.current_probes import conductances, step_of, unit_currents
 from torch import Tensor, nn
 
 
+@pytest.mark.filterwarnings("ignore:LSTM with projections:UserWarning")
 @pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.parametrize("steps", [1, 4])
 def test_the_inputs_carry_the_change_of_the_output(name: str, steps: int) -> None:
@@ -23,6 +24,7 @@ def test_the_inputs_carry_the_change_of_the_output(name: str, steps: int) -> Non
         assert not step.general
 
 
+@pytest.mark.filterwarnings("ignore:LSTM with projections:UserWarning")
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_rows_do_not_mix(name: str) -> None:
     torch.manual_seed(0)
@@ -33,6 +35,10 @@ def test_rows_do_not_mix(name: str) -> None:
     step = step_of(model, start, end)
     assert (step.carried[1:] == 0).all()
     assert step.imbalance < 1e-10
+
+
+INSIDE = {"1.self_attn", "1.linear1"}
+"""Layers beside which a residual stream carries current as well."""
 
 
 def by_unit(currents: Tensor) -> Tensor:
@@ -57,7 +63,8 @@ def test_units_share_as_by_many_midpoint_gradients(name: str) -> None:
     for layer in names:
         error = (by_unit(currents[layer]) - by_unit(expected[layer])).abs().max()
         assert float(error) < 0.01 * abs(total)
-        assert float(currents[layer].sum()) == pytest.approx(total, rel=1e-9)
+        if layer not in INSIDE:
+            assert float(currents[layer].sum()) == pytest.approx(total, rel=1e-9)
 
 
 def test_the_output_itself_has_the_conductance_of_captum() -> None:
@@ -67,8 +74,10 @@ def test_the_output_itself_has_the_conductance_of_captum() -> None:
     currents = unit_currents(model, names, start, end, 64, lambda outputs: outputs[:, 1])
     for name in names:
         twin = captum.LayerConductance(model, dict(model.named_modules())[name])
-        expected = twin.attribute(end, start, target=1, n_steps=2000, internal_batch_size=64000)
-        torch.testing.assert_close(currents[name], expected, atol=0.02, rtol=0.02)
+        expected = twin.attribute(end, start, target=1, n_steps=4000, internal_batch_size=64000).detach()
+        error = (currents[name] - expected).abs().sum(1) / expected.abs().sum(1)
+        assert float(error.max()) < 0.01
+        assert float(error.median()) < 0.002
 
 
 def test_a_unit_in_two_halves_splits_its_current() -> None:

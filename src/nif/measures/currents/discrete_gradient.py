@@ -161,6 +161,7 @@ def _elementwise(ends: Ends, slope: Tensor) -> Slopes:
         gradients = _mean_gradient(ends, _ones(ends, change), wide)
         steps = {index: move(*values) for index, values in wide.items()}
         rest = change - sum(_inner(gradients[index], step) for index, step in steps.items())
+        rest = torch.where(rest.abs() > _digits(ends, change), rest, torch.zeros_like(rest))
         gradients = _with_rest(gradients, steps, rest, lambda values: values)
     return {i: summed_to(slope * g, ends.start.shape(i)) for i, g in gradients.items()}
 
@@ -179,10 +180,19 @@ def _secant(ends: Ends, source: int, change: Tensor, before: Tensor, after: Tens
         return secant.conj() if secant.is_complex() else secant
     halfway = torch.where(before == after, before, (before + after) / 2)
     gradient = _gradient_at(ends, ends.start, _ones(ends, change), {source: halfway})[source].nan_to_num()
-    results = map(as_number, ends.values(ends.operation.written[0] or 0))
-    digits = CANCELLED * torch.finfo(change.dtype).eps * sum(result.abs() for result in results)
+    digits = _digits(ends, change) + _digits_of(gradient.abs() * (before.abs() + after.abs()))
     flat &= ~((change - _product(gradient, step)).abs() > digits)  # not where it jumps
     return torch.where(flat | (step == 0), gradient, secant.conj() if secant.is_complex() else secant)
+
+
+def _digits(ends: Ends, change: Tensor) -> Tensor:
+    """What rounding may have done to the change of the first result."""
+    results = map(as_number, ends.values(ends.operation.written[0] or 0))
+    return _digits_of(sum((result.abs() for result in results), torch.zeros((), device=change.device)))
+
+
+def _digits_of(size: Tensor) -> Tensor:
+    return CANCELLED * torch.finfo(size.dtype).eps * size
 
 
 def _product(gradient: Tensor, step: Tensor) -> Tensor:
@@ -301,11 +311,12 @@ def _gradient_at(ends: Ends, tape: Tape, given: Sequence[Tensor | None], at: Slo
 def values_read_by_rules(tape: Tape) -> set[int]:
     """The values that some rule reads; linear operations read none, products the factors."""
     kept = {index for index in range(len(tape.values)) if index not in tape.moving} | set(tape.inputs)
+    reached = tape.moving | tape.dependent
     for operation in tape.operations:
-        if tape.moving.isdisjoint(operation.read) or _reads_nothing(tape, operation):
+        if reached.isdisjoint(operation.read) or _reads_nothing(tape, operation):
             continue
         kept.update(operation.read)
-        if operation.kind not in _RESULTS_UNREAD:
+        if operation.kind not in _RESULTS_UNREAD or elementwise(operation):
             kept.update(index for index in operation.written if index is not None)
     return kept | set(tape.outputs)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from nif.measures.currents.ends import Ends, Slopes, as_number
+from nif.measures.currents.ends import Ends, Slopes, as_number, move
 
 
 def _picked(
@@ -26,7 +26,7 @@ def _picked(
     Where the pick changes from i to j, the larger of the two is half their sum and half their distance, whose
     secant is exact, and the jump of the index belongs to the difference ``x_j - x_i`` that changed sign. Where
     that difference did not change sign (a third number moved between ranks), the jump is shared along the
-    axis, in proportion to squares of steps.
+    axis, in proportion to the squares of steps less their mean.
 
     Args:
         before: The numbers at the start of the step.
@@ -54,7 +54,10 @@ def _picked(
     secant = torch.where(swapped, jump / torch.where(swapped, apart1 - apart0, torch.ones_like(jump)), 0.0)
     result = result.scatter_add(axis, first, -secant).scatter_add(axis, last, secant)
     left = torch.where(swapped | (first == last), torch.zeros_like(jump), jump).sum(axis, True)
-    step = after - before
+    if not left.any():
+        return result
+    step = move(before, after)
+    step = step - step.mean(axis, True)  # a constant that is added to all changes no order
     length = step.square().sum(axis, True)
     return result + torch.where(length > 0, left / torch.where(length > 0, length, 1.0), 0.0) * step
 
