@@ -112,7 +112,9 @@ def _origins(tape: Tape, layers: Mapping[int, int], weighted: set[int]) -> dict[
     return origins
 
 
-SAME_ORDER = frozenset(["view", "_unsafe_view", "reshape", "unsqueeze", "squeeze", "clone", "alias", "detach"])
+SAME_ORDER = frozenset(
+    ["view", "_unsafe_view", "reshape", "unsqueeze", "squeeze", "clone", "alias", "detach"]
+)
 """Operations after which numbers are in the same order."""
 
 
