@@ -219,7 +219,10 @@ class Graph(nn.Module):
 
 
 def _mlp(activation: nn.Module) -> Callable[[], tuple[nn.Module, tuple[int, ...]]]:
-    return lambda: (nn.Sequential(nn.Linear(6, 8), activation, nn.Linear(8, 8), activation, nn.Linear(8, 3)), (6,))
+    return lambda: (
+        nn.Sequential(nn.Linear(6, 8), activation, nn.Linear(8, 8), activation, nn.Linear(8, 3)),
+        (6,),
+    )
 
 
 ARCHITECTURES: dict[str, Callable[[], tuple[nn.Module, tuple[int, ...]]]] = {

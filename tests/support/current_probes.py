@@ -45,7 +45,9 @@ def step_of(
     tapes = []
     kept: set[int] | None = None
     for values in (start, end):
-        tape = record(lambda mark, x: [one + 0.0 for one in tensors(run(x))], [values.clone()], parameters or {})
+        tape = record(
+            lambda mark, x: [one + 0.0 for one in tensors(run(x))], [values.clone()], parameters or {}
+        )
         kept = values_read_by_rules(tape) if kept is None else kept
         tape.forget(kept)
         tapes.append(tape)
@@ -270,7 +272,12 @@ ELEMENTWISE: dict[str, tuple[Callable[[Tensor], Any], Sequence[int]]] = {
         for name in "asin acos atanh erfinv".split()
     },
     "special": (
-        lambda x: (torch.special.ndtr(x), torch.logit(x.sigmoid()), torch.special.i0(x), torch.special.entr(x.exp())),
+        lambda x: (
+            torch.special.ndtr(x),
+            torch.logit(x.sigmoid()),
+            torch.special.i0(x),
+            torch.special.entr(x.exp()),
+        ),
         ROWS,
     ),
     "gelu, tanh": (lambda x: F.gelu(x, approximate="tanh"), ROWS),
@@ -282,7 +289,10 @@ ELEMENTWISE: dict[str, tuple[Callable[[Tensor], Any], Sequence[int]]] = {
     "pow": (lambda x: (x**2, x**3, 2**x, (x.abs() + 0.1) ** 0.5, (x.abs() + 0.1) ** x), ROWS),
     "where": (lambda x: torch.where(torch.tensor([True, False] * 3), x, x.sin()), ROWS),
     "masked_fill": (lambda x: x.masked_fill(torch.tensor([True, False] * 3), -torch.inf).softmax(1), ROWS),
-    "atan2": (lambda x: (torch.atan2(x, x.exp()), torch.hypot(x, x.cos() + 2), torch.xlogy(x, x.exp())), ROWS),
+    "atan2": (
+        lambda x: (torch.atan2(x, x.exp()), torch.hypot(x, x.cos() + 2), torch.xlogy(x, x.exp())),
+        ROWS,
+    ),
     "remainder": (lambda x: (x.remainder(0.7), x.fmod(0.7), torch.remainder(x, x.exp())), ROWS),
     "floor_divide": (lambda x: (x // 0.3, torch.div(x, 0.3, rounding_mode="trunc")), ROWS),
     "lerp": (lambda x: (x.lerp(x.sin(), 0.3), torch.lerp(x, x.sin(), x.sigmoid())), ROWS),
@@ -351,11 +361,17 @@ PRODUCTS: dict[str, tuple[Callable[[Tensor], Any], Sequence[int]]] = {
     "linear, moving weight": (lambda x: F.linear(x, x[0]), TOKENS),
     "bilinear": (lambda x: F.bilinear(x, x.sin(), constant(x, 3, 6, 6)), ROWS),
     "einsum": (lambda x: torch.einsum("bqc,bkc,bvc->bqk", x, x.sin(), x.cos()), TOKENS),
-    "dot": (lambda x: (x[0].dot(x[1]), x.mv(x[0]), torch.outer(x[0], x[1]), torch.addr(x, x[:, 0], x[0])), ROWS),
+    "dot": (
+        lambda x: (x[0].dot(x[1]), x.mv(x[0]), torch.outer(x[0], x[1]), torch.addr(x, x[:, 0], x[0])),
+        ROWS,
+    ),
     "cross": (lambda x: torch.linalg.cross(x[:, :3], x[:, 3:]), ROWS),
     "complex": (lambda x: (torch.complex(x, x.sin()) * torch.complex(x.cos(), x)).imag, ROWS),
     "complex div": (lambda x: (torch.complex(x, x.sin()) / torch.complex(x.exp(), x)).real, ROWS),
-    "complex mm": (lambda x: torch.view_as_real(torch.complex(x, x.sin()) @ torch.complex(x, x.cos()).mH), ROWS),
+    "complex mm": (
+        lambda x: torch.view_as_real(torch.complex(x, x.sin()) @ torch.complex(x, x.cos()).mH),
+        ROWS,
+    ),
     "filter": (lambda x: torch.fft.ifft(torch.fft.fft(x) * torch.fft.fft(x.sin())).real, ROWS),
     "conv1d": (_kernel(F.conv1d, 3, 4, 3, padding=1), LINE),
     "conv1d grouped": (_kernel(F.conv1d, 4, 2, 3, groups=2, dilation=2), LINE),
@@ -460,12 +476,12 @@ TABLES = {
     "linear": LINEAR, "elementwise": ELEMENTWISE, "comparison": COMPARISONS, "product": PRODUCTS,
     "normalization": NORMALIZATIONS, "selection": SELECTIONS,
 }  # fmt: skip
-PROBES = {
-    f"{table}: {name}": probe for table, probes in TABLES.items() for name, probe in probes.items()
-}
+PROBES = {f"{table}: {name}": probe for table, probes in TABLES.items() for name, probe in probes.items()}
 
 
-def ends(shape: Sequence[int], dtype: torch.dtype, *, seed: int = 0, length: float = 1.0) -> tuple[Tensor, Tensor]:
+def ends(
+    shape: Sequence[int], dtype: torch.dtype, *, seed: int = 0, length: float = 1.0
+) -> tuple[Tensor, Tensor]:
     """Two inputs; a third of the numbers does not move, some of the others hardly."""
     generator = torch.Generator().manual_seed(seed)
     start = torch.randn(*shape, generator=generator, dtype=torch.float64)
@@ -479,7 +495,12 @@ Hidden = dict[str, Tensor]
 
 
 def unit_currents(
-    model: nn.Module, names: Sequence[str], start: Tensor, end: Tensor, steps: int, decide: Callable[[Tensor], Tensor]
+    model: nn.Module,
+    names: Sequence[str],
+    start: Tensor,
+    end: Tensor,
+    steps: int,
+    decide: Callable[[Tensor], Tensor],
 ) -> Hidden:
     """The current of every number of some modules' outputs, by row, along the straight line."""
     totals: Hidden = {}
@@ -522,7 +543,12 @@ def _first(output: Any) -> Tensor:
 
 
 def conductances(
-    model: nn.Module, names: Sequence[str], start: Tensor, end: Tensor, steps: int, decide: Callable[[Tensor], Tensor]
+    model: nn.Module,
+    names: Sequence[str],
+    start: Tensor,
+    end: Tensor,
+    steps: int,
+    decide: Callable[[Tensor], Tensor],
 ) -> Hidden:
     """The slow twin: gradients by autograd in the middle of many steps, times the moves of the activations."""
     modules, seen = dict(model.named_modules()), {}

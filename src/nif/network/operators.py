@@ -1,4 +1,4 @@
-"""What the operators of torch do to units: the one table that links, pruning and recording read.
+"""What the operators of torch do to units: the one table that links, pruning, recording and currents read.
 
 A newcomer adds a name to a row, or a row, and a probe to the test of this table.
 """
@@ -33,6 +33,15 @@ class Effect(Enum):
     CONSTANT = "the result depends on the shape only"
 
 
+class Rule(Enum):
+    """How a step of what an operator reads becomes a step of its result: the rule of currents."""
+
+    LINEAR = "as a value does, for masks and indices that stay the same"
+    SECANT = "number by number: what the result moves over what was read moves"
+    POLYNOMIAL = "of a low degree: the mean gradient at a few points is exact"
+    GENERAL = "the mean gradient at a few points, and what it misses in proportion"
+
+
 @dataclass(frozen=True)
 class Operator:
     """Operators that do the same to units.
@@ -45,6 +54,9 @@ class Operator:
         nonlinear: Their result is a layer unless the user chooses other layers.
         unit_axis: The axis of the units in their result, and in what they read; None for where they were.
         weights_for_units: They have a number for each unit of the result, as norms do.
+        passes: How currents pass them; None for what their effect says. Operators with a closed form of
+            their own have it in `nif.measures.currents`, whatever stands here.
+        aten: Names of operators below these functions, where torch spells them in another way.
     """
 
     names: frozenset[str]
@@ -54,10 +66,30 @@ class Operator:
     nonlinear: bool = False
     unit_axis: int | None = None
     weights_for_units: bool = False
+    passes: Rule | None = None
+    aten: frozenset[str] = frozenset()
+
+    @property
+    def rule(self) -> Rule:
+        """How currents pass."""
+        return self.passes or RULES.get(self.effect, Rule.GENERAL)
 
 
-def _row(names: str, effect: Effect, unit_map: Mapped | None = None, **properties: Any) -> Operator:
-    return Operator(frozenset(names.split()), effect, unit_map, **properties)
+RULES = {
+    Effect.ELEMENTWISE: Rule.SECANT,
+    Effect.BINARY: Rule.SECANT,
+    Effect.RESHAPE: Rule.LINEAR,
+    Effect.SPLIT: Rule.LINEAR,
+    Effect.JOIN: Rule.LINEAR,
+    Effect.CONSTANT: Rule.LINEAR,
+}
+"""How currents pass operators of which nothing else is said."""
+
+
+def _row(
+    names: str, effect: Effect, unit_map: Mapped | None = None, *, aten: str = "", **properties: Any
+) -> Operator:
+    return Operator(frozenset(names.split()), effect, unit_map, aten=frozenset(aten.split()), **properties)
 
 
 OPERATORS: tuple[Operator, ...] = (
@@ -75,31 +107,43 @@ OPERATORS: tuple[Operator, ...] = (
             nn.SiLU, nn.Softplus, nn.Softshrink, nn.Softsign, nn.Tanh, nn.Tanhshrink, nn.Threshold,
         ),
         nonlinear=True,
+        aten="log_sigmoid_forward rrelu_with_noise",
     ),
     _row(
         "prelu", Effect.ELEMENTWISE, maps.first_aligned, modules=(nn.PReLU,), nonlinear=True,
-        weights_for_units=True,
+        weights_for_units=True, aten="_prelu_kernel",
     ),
     _row(
         """
-        abs absolute acos acosh airy_ai alpha_dropout angle arccos arccosh arcsin arcsinh arctan arctanh
-        asin asinh atan atanh bernoulli bessel_j0 bessel_j1 bessel_y0 bessel_y1 bfloat16 bitwise_not bool
-        byte ceil char clone conj conj_physical contiguous cosh cpu cuda data deg2rad detach digamma double
-        dropout dropout1d dropout2d dropout3d entr erf erfc erfcx erfinv exp exp2 expit expm1
-        feature_alpha_dropout feature_dropout fix float floor frac gammaln half i0 i0e i1 i1e int invert
+        abs absolute acos acosh airy_ai angle arccos arccosh arcsin arcsinh arctan arctanh asin asinh atan
+        atanh bernoulli bessel_j0 bessel_j1 bessel_y0 bessel_y1 bitwise_not bool byte ceil char cosh digamma
+        entr erf erfc erfcx erfinv exp exp2 expit expm1 fix floor frac gammaln i0 i0e i1 i1e int invert
         isfinite isinf isnan isneginf isposinf isreal lgamma log log10 log1p log2 log_ndtr logical_not logit
-        long modified_bessel_i0 modified_bessel_i1 multigammaln mvlgamma nan_to_num ndtr ndtri neg negative
-        polygamma positive psi rad2deg real reciprocal requires_grad resolve_conj resolve_neg round rsqrt
-        sgn short sign signbit sinc sinh spherical_bessel_j0 sqrt square tan to trunc type type_as
+        long modified_bessel_i0 modified_bessel_i1 multigammaln mvlgamma nan_to_num ndtr ndtri polygamma psi
+        reciprocal round rsqrt sgn short sign signbit sinc sinh spherical_bessel_j0 sqrt square tan trunc
         """,
         Effect.ELEMENTWISE,
         maps.first_aligned,
+        aten="bucketize",
     ),
     _row(
         """
-        add addcdiv addcmul and arctan2 atan2 bitwise_and bitwise_left_shift bitwise_or bitwise_right_shift
+        alpha_dropout bfloat16 clone conj conj_physical contiguous cpu cuda data deg2rad detach double
+        dropout dropout1d dropout2d dropout3d feature_alpha_dropout feature_dropout float half neg negative
+        positive rad2deg real requires_grad resolve_conj resolve_neg to type type_as
+        """,
+        Effect.ELEMENTWISE,
+        maps.first_aligned,
+        passes=Rule.LINEAR,
+        aten="""
+        _conj _fft_c2c _fft_c2r _fft_r2c _neg_view _to_copy alias complex imag lift lift_fresh native_dropout
+        """,
+    ),
+    _row(
+        """
+        add addcdiv and arctan2 atan2 bitwise_and bitwise_left_shift bitwise_or bitwise_right_shift
         bitwise_xor copysign div divide eq float_power floor_divide floordiv fmax fmin fmod gammainc
-        gammaincc gcd ge greater greater_equal gt heaviside hypot isclose lcm ldexp le lerp less less_equal
+        gammaincc gcd ge greater greater_equal gt heaviside hypot isclose lcm ldexp le less less_equal
         logaddexp logaddexp2 logical_and logical_or logical_xor lshift lt masked_fill maximum minimum mul
         multiply ne nextafter not_equal or pow remainder rshift rsub sub subtract true_divide where xlog1py
         xlogy xor zeta
@@ -107,31 +151,55 @@ OPERATORS: tuple[Operator, ...] = (
         Effect.BINARY,
         maps.aligned,
     ),
+    _row("addcmul lerp", Effect.BINARY, maps.aligned, passes=Rule.POLYNOMIAL),
     _row(
         """
-        adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d
-        adaptive_max_pool1d_with_indices adaptive_max_pool2d adaptive_max_pool2d_with_indices
-        adaptive_max_pool3d adaptive_max_pool3d_with_indices avg_pool1d avg_pool2d avg_pool3d
-        fractional_max_pool2d fractional_max_pool3d grid_sample interpolate lp_pool1d lp_pool2d lp_pool3d
-        max_pool1d max_pool1d_with_indices max_pool2d max_pool2d_with_indices max_pool3d
-        max_pool3d_with_indices
+        adaptive_max_pool1d adaptive_max_pool1d_with_indices adaptive_max_pool2d
+        adaptive_max_pool2d_with_indices adaptive_max_pool3d adaptive_max_pool3d_with_indices
+        fractional_max_pool2d fractional_max_pool3d lp_pool1d lp_pool2d lp_pool3d max_pool1d
+        max_pool1d_with_indices max_pool2d max_pool2d_with_indices max_pool3d max_pool3d_with_indices
         """,
         Effect.CHANNELWISE,
         maps.by_channel,
     ),
     _row(
+        """
+        adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d avg_pool1d avg_pool2d avg_pool3d
+        interpolate
+        """,
+        Effect.CHANNELWISE,
+        maps.by_channel,
+        passes=Rule.LINEAR,
+        aten="""
+        _upsample_bicubic2d_aa _upsample_bilinear2d_aa _upsample_nearest_exact1d _upsample_nearest_exact2d
+        _upsample_nearest_exact3d max_unpool2d max_unpool3d upsample_bicubic2d upsample_bilinear2d
+        upsample_linear1d upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_trilinear3d
+        """,
+    ),
+    _row(
+        "grid_sample", Effect.CHANNELWISE, maps.by_channel, passes=Rule.POLYNOMIAL,
+        aten="grid_sampler_2d grid_sampler_3d",
+    ),
+    _row(
         "batch_norm instance_norm", Effect.CHANNELWISE, maps.on_channels, unit_axis=1, weights_for_units=True
     ),
-    _row("pad", Effect.JOIN, maps.padded),
+    _row(
+        "pad", Effect.JOIN, maps.padded,
+        aten="""
+        constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d
+        replication_pad2d replication_pad3d
+        """,
+    ),
     _row(
         """
-        all amax amin any argmax argmin argsort count_nonzero cummax cummin cumprod cumsum log_softmax
-        logcumsumexp logsumexp max mean median min mode nanmean nanmedian nansum prod softmax softmin std
-        std_mean sum var var_mean
+        all amax amin any argmax argmin argsort count_nonzero cummax cummin cumprod log_softmax logcumsumexp
+        logsumexp max median min mode nanmedian prod softmax softmin std std_mean
         """,
         Effect.REDUCE,
         maps.along(),
     ),
+    _row("cumsum mean nanmean nansum sum", Effect.REDUCE, maps.along(), passes=Rule.LINEAR),
+    _row("var var_mean", Effect.REDUCE, maps.along(), passes=Rule.POLYNOMIAL),
     _row("sort", Effect.REDUCE, maps.along(default=-1)),
     _row("normalize", Effect.REDUCE, maps.along(2, default=1)),
     _row("diff kthvalue topk", Effect.REDUCE, maps.along(2, default=-1)),
@@ -145,6 +213,7 @@ OPERATORS: tuple[Operator, ...] = (
         """,
         Effect.RESHAPE,
         maps.moved,
+        aten="_reshape_alias _unsafe_view",
     ),
     _row(
         """
@@ -154,6 +223,7 @@ OPERATORS: tuple[Operator, ...] = (
         """,
         Effect.SPLIT,
         maps.picked,
+        aten="_unsafe_index as_strided index slice",
     ),
     _row("tril triu", Effect.SPLIT, maps.fixed_aligned),
     _row("chunk tensor_split unsafe_chunk", Effect.SPLIT, maps.chunked),
@@ -164,9 +234,9 @@ OPERATORS: tuple[Operator, ...] = (
     _row("linear", Effect.LINEAR, unit_axis=-1),
     _row(
         "conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d", Effect.LINEAR,
-        maps.grouped(6), unit_axis=1,
+        maps.grouped(6), unit_axis=1, passes=Rule.POLYNOMIAL, aten="convolution",
     ),
-    _row("embedding", Effect.LINEAR, unit_axis=-1),
+    _row("embedding", Effect.LINEAR, unit_axis=-1, passes=Rule.LINEAR),
     _row("layer_norm rms_norm", Effect.MIX, unit_axis=-1, weights_for_units=True),
     _row("group_norm", Effect.MIX, maps.grouped(1), unit_axis=1, weights_for_units=True),
     _row(
@@ -177,13 +247,29 @@ OPERATORS: tuple[Operator, ...] = (
     _row("bmm matmul mm", Effect.MIX, maps.multiplied),
     _row(
         """
-        addbmm addmm addmv addr as_tensor asarray baddbmm bilinear cdist copy cosine_similarity cross
-        cross_entropy diagonal dot einsum embedding_bag fold index_add index_copy index_fill index_put inner
-        kron local_response_norm masked_scatter masked_select mse_loss mv _native_multi_head_attention
-        nonzero outer pairwise_distance pixel_shuffle ravel renorm scatter scatter_add scatter_reduce
-        setitem __setitem__ take tensor tensordot _transformer_encoder_layer_fwd unique
+        cdist cosine_similarity cross_entropy embedding_bag local_response_norm _native_multi_head_attention
+        nonzero pairwise_distance renorm scatter_reduce _transformer_encoder_layer_fwd unique
         """,
         Effect.MIX,
+    ),
+    _row(
+        """
+        as_tensor asarray copy diagonal fold index_add index_copy index_fill index_put masked_scatter
+        masked_select pixel_shuffle ravel scatter scatter_add setitem __setitem__ take tensor
+        """,
+        Effect.MIX,
+        passes=Rule.LINEAR,
+        aten="""
+        _unsafe_index_put _unsafe_masked_index as_strided_scatter block_diag col2im diag_embed
+        diagonal_scatter im2col nll_loss2d_forward nll_loss_forward select_scatter slice_scatter trace
+        view_as_complex view_as_real
+        """,
+    ),
+    _row(
+        "addbmm addmm addmv addr baddbmm bilinear cross dot einsum inner kron mse_loss mv outer tensordot",
+        Effect.MIX,
+        passes=Rule.POLYNOMIAL,
+        aten="_trilinear linalg_cross vdot",
     ),
     _row(
         """
@@ -191,6 +277,7 @@ OPERATORS: tuple[Operator, ...] = (
         rand_like randint_like randn_like uniform zero zeros_like
         """,
         Effect.CONSTANT,
+        aten="new_empty_strided",
     ),
 )  # fmt: skip
 """One row for all operators that share their properties. What is in no row is unknown."""
@@ -199,6 +286,8 @@ UNKNOWN = Operator(frozenset(), Effect.MIX)
 """Of a function in no row."""
 
 BY_NAME = {name: operator for operator in OPERATORS for name in operator.names}
+
+BY_ATEN = {name: operator for operator in OPERATORS for name in operator.aten}
 
 NONLINEAR_MODULES = tuple(
     module for operator in OPERATORS if operator.nonlinear for module in operator.modules
@@ -243,6 +332,16 @@ def function_name(function: Any) -> str:
 def operator_of(name: str) -> Operator:
     """The row of a function."""
     return BY_NAME.get(name, UNKNOWN)
+
+
+def aten_operator(name: str) -> Operator:
+    """The row of an operator below the functions, by its name without overload.
+
+    Example:
+        >>> aten_operator("_unsafe_view").rule, aten_operator("special_entr").rule
+        (<Rule.LINEAR: 'as a value does, for masks and indices that stay the same'>, <Rule.SECANT: ...>)
+    """
+    return BY_ATEN[name] if name in BY_ATEN else operator_of(function_name(name))
 
 
 def unit_map(call: Call, place: int, result: int) -> UnitMap:

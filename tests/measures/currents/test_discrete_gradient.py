@@ -47,7 +47,9 @@ def test_a_short_step_has_the_gradient(name: str) -> None:
 def test_a_number_that_is_not_used_carries_nothing(name: str) -> None:
     run, _ = ELEMENTWISE[name]
     start, end = ends(ROWS, torch.float32)
-    step = step_of(lambda x: [one[0] for one in tensors(run(x * torch.tensor([[1.0], [0], [0], [0]])))], start, end)
+    step = step_of(
+        lambda x: [one[0] for one in tensors(run(x * torch.tensor([[1.0], [0], [0], [0]])))], start, end
+    )
     assert (step.carried[1:] == 0).all()
     assert (step.carried[(start == end)] == 0).all()
 

@@ -19,7 +19,9 @@ def compare(ends: Ends, slope: Tensor) -> Slopes:
     """``a > b`` and others: a secant of the difference, so a constant added to both changes nothing."""
     first, second = ends.operation.args[:2]
     change = ends.moved(ends.operation.written[0] or 0)
-    (first0, first1), (second0, second1) = (tuple(map(as_number, ends.both(side))) for side in (first, second))
+    (first0, first1), (second0, second1) = (
+        tuple(map(as_number, ends.both(side))) for side in (first, second)
+    )
     secant = slope * _quotient(change, (first1 - second1) - (first0 - second0))
     slopes: Slopes = {}
     for side, sign in ((first, 1), (second, -1)):
@@ -31,7 +33,9 @@ def compare(ends: Ends, slope: Tensor) -> Slopes:
 def _quotient(change: Tensor, step: Tensor) -> Tensor:
     """Their quotient; 0 where nothing changes."""
     still = (change == 0) | (step == 0)
-    return torch.where(still, torch.zeros_like(change), change / torch.where(still, torch.ones_like(step), step))
+    return torch.where(
+        still, torch.zeros_like(change), change / torch.where(still, torch.ones_like(step), step)
+    )
 
 
 def _chosen(ends: Ends, slope: Tensor, mask: Any, yes: Any, no: Any) -> Slopes:

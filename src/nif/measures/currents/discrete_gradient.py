@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from nif.measures.currents.choices import CHOICES
 from nif.measures.currents.ends import Ends, Slopes, add, as_number, move, summed_to
@@ -16,63 +17,8 @@ from nif.measures.currents.linear import TRANSPOSES
 from nif.measures.currents.normalizations import NORMALIZATIONS
 from nif.measures.currents.products import PRODUCTS
 from nif.measures.currents.selections import SELECTIONS
-from nif.measures.currents.tape import Operation, Tape
-
-LINEAR = frozenset(
-    """
-    _adaptive_avg_pool2d _adaptive_avg_pool3d _conj _embedding_bag _embedding_bag_forward_only _fft_c2c
-    _fft_c2r _fft_r2c _neg_view _nested_view_from_buffer _reshape_alias _to_copy _unsafe_index
-    _unsafe_index_put _unsafe_masked_index _unsafe_view _upsample_bicubic2d_aa _upsample_bilinear2d_aa
-    _upsample_nearest_exact1d _upsample_nearest_exact2d _upsample_nearest_exact3d adaptive_avg_pool1d
-    adaptive_avg_pool2d adaptive_avg_pool3d add alias as_strided_copy avg_pool1d avg_pool2d avg_pool3d
-    block_diag cat channel_shuffle chunk clone col2im complex conj_physical constant_pad_nd contiguous copy
-    cumsum deg2rad detach diag_embed diagonal diagonal_scatter embedding embedding_bag expand expand_as fill
-    flip im2col imag index index_add index_copy index_fill index_put index_select lift lift_fresh
-    masked_scatter masked_select max_unpool2d max_unpool3d mean movedim nansum native_channel_shuffle
-    native_dropout neg nll_loss2d_forward nll_loss_forward permute pixel_shuffle pixel_unshuffle rad2deg
-    real reflection_pad1d reflection_pad2d reflection_pad3d repeat replication_pad1d replication_pad2d
-    replication_pad3d reshape resolve_conj resolve_neg roll rot90 rsub scatter scatter_add select
-    select_backward select_scatter slice slice_backward slice_scatter split split_with_sizes squeeze
-    squeeze_copy stack sub sum t take trace transpose tril triu unbind unfold unfold_backward unsafe_split
-    unsafe_split_with_sizes unsqueeze upsample_bicubic2d upsample_bilinear2d upsample_linear1d
-    upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_trilinear3d view view_as
-    view_as_complex view_as_real zero
-    """.split()
-)
-"""Linear in all that moves, for fixed choices: a step passes as a value does."""
-
-PICKING = frozenset(
-    """
-    _embedding_bag _embedding_bag_forward_only _unsafe_index _unsafe_index_put _unsafe_masked_index
-    embedding embedding_bag gather grid_sampler_2d index index_add index_copy index_fill index_put
-    index_select masked_fill masked_scatter masked_select max_unpool2d max_unpool3d nll_loss2d_forward
-    nll_loss_forward scatter scatter_add scatter_reduce take
-    """.split()
-)
-"""Those of them that read masks or indices."""
-
-ELEMENTWISE = frozenset(
-    """
-    _prelu_kernel abs absolute acos acosh asin asinh atan atan2 atanh bitwise_and bitwise_not bitwise_or
-    bitwise_xor bucketize ceil celu clamp clamp_max clamp_min copysign cos cosh digamma elu erf erfc erfinv
-    exp exp2 expm1 fix float_power floor floor_divide fmod frac gelu hardshrink hardsigmoid hardswish
-    hardtanh heaviside hypot i0 i1 isfinite isinf isnan leaky_relu lgamma log log10 log1p log2 log_normal
-    log_sigmoid_forward logaddexp logaddexp2 logical_and logical_not logical_or logical_xor logit mish
-    mvlgamma nan_to_num polygamma positive pow reciprocal relu relu6 remainder round rrelu rrelu_with_noise
-    rrelu_with_noise_functional rsqrt selu sgn sigmoid sign signbit silu sin sinc sinh softplus softshrink
-    special_entr special_erfcx special_i0e special_i1 special_i1e special_log_ndtr special_ndtr
-    special_ndtri special_xlog1py sqrt square tan tanh threshold trunc xlogy
-    """.split()
-)
-"""Every number by itself: the slope of the secant."""
-
-POLYNOMIAL = frozenset(
-    """
-    _trilinear addbmm addcmul addmv addr convolution dot grid_sampler_2d grid_sampler_3d lerp linalg_cross
-    mse_loss mv outer var var_mean vdot
-    """.split()
-)
-"""Of a low degree in what moves: the mean gradient at a few points is exact."""
+from nif.measures.currents.tape import Operation, Tape, Value
+from nif.network.operators import Rule, aten_operator
 
 GAUSS_POINTS = 3
 """Points of the mean gradient of an operation without a closed form."""
@@ -101,7 +47,7 @@ def discrete_gradient(ends: Ends, given: Sequence[Tensor | None], general: Count
     """
     slopes = _by_rule(ends, given)
     if slopes is None:
-        if not linear(ends.operation):
+        if rule_of(ends.operation) is Rule.GENERAL:
             general[ends.operation.kind] += 1
         slopes = _general(ends, given)
     return {index: _as_source(slope, ends.start.values[index]) for index, slope in slopes.items()}
@@ -125,30 +71,34 @@ def _by_rule(ends: Ends, given: Sequence[Tensor | None]) -> Slopes | None:
         slopes = ONE_RESULT[operation.kind](ends, first)
         if slopes is not None:
             return slopes
-    fixed = same and not (operation.kind in PICKING and ends.changed)
-    if linear(operation) and fixed:
-        return _gradient_at(ends, ends.start, given, {i: ends.start.tensor(i) for i in ends.sources})
-    if elementwise(operation) and same and only_first and first is not None:
+    rule = rule_of(operation)
+    if rule is Rule.SECANT and same and only_first and first is not None:
         return _elementwise(ends, first)
-    if operation.kind in POLYNOMIAL and fixed:
+    if not same or not set(ends.changed) <= _data(operation):
+        return None
+    if rule is Rule.LINEAR:
+        return _gradient_at(ends, ends.start, given, {i: ends.start.tensor(i) for i in ends.sources})
+    if rule is Rule.POLYNOMIAL:
         return _mean_gradient(ends, given, {i: ends.values(i) for i in ends.sources})
     return None
 
 
-def linear(operation: Operation) -> bool:
-    """Whether an operation is linear in all that moves."""
-    if operation.kind == "scatter_reduce":
-        return operation.args[4] in ("sum", "mean")
-    if operation.kind == "_to_copy":
-        dtype = operation.kwargs.get("dtype")
-        return dtype is None or dtype.is_floating_point or dtype.is_complex
-    return operation.kind in LINEAR
+def rule_of(operation: Operation) -> Rule:
+    """The rule of an operation without a closed form of its own."""
+    if operation.kind == "scatter_reduce" and operation.args[4] in ("sum", "mean"):
+        return Rule.LINEAR
+    dtype = operation.kwargs.get("dtype")
+    rounded = operation.kind == "_to_copy" and dtype is not None and not _continuous(dtype)
+    return Rule.SECANT if rounded else aten_operator(operation.kind).rule
 
 
-def elementwise(operation: Operation) -> bool:
-    """Whether an operation treats every number by itself."""
-    rounded = operation.kind == "_to_copy" and not linear(operation)
-    return operation.kind in ELEMENTWISE or rounded or operation.kwargs.get("rounding_mode") is not None
+def _continuous(dtype: torch.dtype) -> bool:
+    return dtype.is_floating_point or dtype.is_complex
+
+
+def _data(operation: Operation) -> set[int]:
+    """Numbers of the first argument: whole numbers among the others are masks and indices."""
+    return {leaf.index for leaf in tree_leaves(operation.args[:1]) if isinstance(leaf, Value)}
 
 
 def _elementwise(ends: Ends, slope: Tensor) -> Slopes:
@@ -235,9 +185,7 @@ def _general(ends: Ends, given: Sequence[Tensor | None]) -> Slopes:
     return _with_rest(gradients, steps, rest, by_row)
 
 
-def _with_rest(
-    gradients: Slopes, steps: Slopes, rest: Tensor, by_row: Callable[[Tensor], Tensor]
-) -> Slopes:
+def _with_rest(gradients: Slopes, steps: Slopes, rest: Tensor, by_row: Callable[[Tensor], Tensor]) -> Slopes:
     """Gradients whose products with the steps also carry the rest, in proportion to their own.
 
     Only where all of these are 0 though the result moves, as that of a step function, it is shared in
@@ -252,16 +200,12 @@ def _with_rest(
     return _along(corrected, steps, torch.where(still, rest, 0.0), by_row) if still.any() else corrected
 
 
-def _along(
-    gradients: Slopes, steps: Slopes, rest: Tensor, by_row: Callable[[Tensor], Tensor]
-) -> Slopes:
+def _along(gradients: Slopes, steps: Slopes, rest: Tensor, by_row: Callable[[Tensor], Tensor]) -> Slopes:
     """Gradients and a part along the steps that carries the rest."""
     largest = max(float(step.abs().max()) if step.numel() else 0.0 for step in steps.values()) or 1.0
     length = sum((by_row((step / largest).abs().square()) for step in steps.values()), torch.zeros(()))
     share = torch.where(length > 0, rest / torch.where(length > 0, length, torch.ones_like(length)), 0.0)
-    return {
-        i: gradients[i] + _spread(share, step) * (step / largest) / largest for i, step in steps.items()
-    }
+    return {i: gradients[i] + _spread(share, step) * (step / largest) / largest for i, step in steps.items()}
 
 
 def _spread(by_row: Tensor, like: Tensor) -> Tensor:
@@ -271,7 +215,9 @@ def _spread(by_row: Tensor, like: Tensor) -> Tensor:
     return by_row.reshape(-1, *[1] * (like.dim() - 1)) if like.dim() else by_row.reshape(())
 
 
-def _mean_gradient(ends: Ends, given: Sequence[Tensor | None], values: Mapping[int, Sequence[Tensor]]) -> Slopes:
+def _mean_gradient(
+    ends: Ends, given: Sequence[Tensor | None], values: Mapping[int, Sequence[Tensor]]
+) -> Slopes:
     """The mean over Gauss points between the ends, every source in a straight line."""
     slopes: Slopes = {}
     points, weights = np.polynomial.legendre.leggauss(GAUSS_POINTS)
@@ -316,10 +262,13 @@ def values_read_by_rules(tape: Tape) -> set[int]:
         if reached.isdisjoint(operation.read) or _reads_nothing(tape, operation):
             continue
         kept.update(operation.read)
-        if operation.kind not in _RESULTS_UNREAD or elementwise(operation):
+        if operation.kind not in _RESULTS_UNREAD or operation.kwargs.get("rounding_mode") is not None:
             kept.update(index for index in operation.written if index is not None)
     return kept | set(tape.outputs)
 
+
+READ_NOTHING = frozenset([*TRANSPOSES, "as_strided", "as_strided_scatter"])
+"""Operators whose closed form reads no values."""
 
 _RESULTS_UNREAD = frozenset(
     """
@@ -330,7 +279,8 @@ _RESULTS_UNREAD = frozenset(
 
 
 def _reads_nothing(tape: Tape, operation: Operation) -> bool:
-    if linear(operation) or operation.kind in ("as_strided", "as_strided_scatter"):
-        return operation.kind not in PICKING or tape.dependent.isdisjoint(operation.read)
+    own = operation.kind in ONE_RESULT or operation.kind in SELECTIONS
+    if operation.kind in READ_NOTHING or (rule_of(operation) is Rule.LINEAR and not own):
+        return tape.dependent.isdisjoint(set(operation.read) - _data(operation))
     own_statistics = operation.kind == "native_batch_norm" and not operation.args[5]
     return own_statistics or operation.kind == "_native_batch_norm_legit_no_training"

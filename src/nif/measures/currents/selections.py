@@ -73,9 +73,7 @@ def with_indices(ends: Ends, given: Sequence[Tensor | None]) -> Slopes | None:
     return _one_axis(ends, given, ends.values(operation.written[1] or 0), axis)
 
 
-def _one_axis(
-    ends: Ends, given: Sequence[Tensor | None], picks: tuple[Tensor, Tensor], axis: int
-) -> Slopes:
+def _one_axis(ends: Ends, given: Sequence[Tensor | None], picks: tuple[Tensor, Tensor], axis: int) -> Slopes:
     """Numbers picked along one axis, which may be gone from the result."""
     before, after = ends.both(ends.operation.args[0])
     if picks[0].dim() < before.dim():

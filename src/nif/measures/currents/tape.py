@@ -19,17 +19,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from nif.measures.currents.fused import COMPOSITE, TAKEN_APART
+from nif.network.operators import Effect, aten_operator
 from nif.network.tracing import unfused
 
 aten = torch.ops.aten
-
-CONSTANT = frozenset(
-    """
-    empty_like full_like new_empty new_empty_strided new_full new_ones new_zeros ones_like rand_like
-    randint_like randn_like zeros_like
-    """.split()
-)
-"""Operations that read a shape and no value."""
 
 UNWRITTEN = frozenset(["empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"])
 """Operations whose result is whatever the memory held."""
@@ -149,10 +142,14 @@ class Tape:
     def like(self, other: Tape) -> bool:
         """Whether both runs did the same operations, on values of the same shapes."""
         same = len(self.operations) == len(other.operations) and len(self.values) == len(other.values)
-        return same and all(
-            one.function == two.function and one.read == two.read and one.written == two.written
-            for one, two in zip(self.operations, other.operations, strict=True)
-        ) and all(one.shape == two.shape for one, two in zip(self.values, other.values, strict=True))
+        return (
+            same
+            and all(
+                one.function == two.function and one.read == two.read and one.written == two.written
+                for one, two in zip(self.operations, other.operations, strict=True)
+            )
+            and all(one.shape == two.shape for one, two in zip(self.values, other.values, strict=True))
+        )
 
     def forget(self, kept: set[int]) -> None:
         """Keep the shapes only of all values but these."""
@@ -242,7 +239,7 @@ class _Recorder(TorchDispatchMode):
             else tuple(numbers)
         )
         tape, name = self.tape, function.overloadpacket.__name__
-        if name not in CONSTANT and not (tape.moving | tape.dependent).isdisjoint(read):
+        if not _reads_shapes_only(name) and not (tape.moving | tape.dependent).isdisjoint(read):
             for index in written:
                 if index is not None:
                     value = tape.values[index]
@@ -313,6 +310,11 @@ class _Recorder(TorchDispatchMode):
         arguments = (Value(zeros), Value(largest), *layout)
         self._write(aten.as_strided_scatter.default, (arguments, {}), (), numbers=[whole])
         return whole
+
+
+def _reads_shapes_only(name: str) -> bool:
+    """Whether an operator reads a shape and no value, as ``zeros_like`` does."""
+    return aten_operator(name).effect is Effect.CONSTANT and name not in ("fill", "fill_")
 
 
 def _writes_first(function: Any, args: Any) -> bool:
