@@ -126,10 +126,8 @@ def row(name: str, case: Case) -> str:
         currents.append(_seconds(lambda: nif.measure(network, x, case.method, progress=False)))
         plain.append(_seconds(lambda: _plain(network, x, runs)))
     ratio = statistics.median(a / b for a, b in zip(currents, plain, strict=True))
-    return (
-        f"{name:<16} {pairs:>8} x {case.method.steps:<3} {statistics.median(plain):>11.2f} {statistics.median(currents):>11.2f} "
-        f"{ratio:>7.2f} {_peak() - before:>12.0f}"
-    )
+    times = f"{statistics.median(plain):>11.2f} {statistics.median(currents):>11.2f}"
+    return f"{name:<16} {pairs:>8} x {case.method.steps:<3} {times} {ratio:>7.2f} {_peak() - before:>12.0f}"
 
 
 def _plain(network: nn.Module, x: Tensor, runs: int) -> None:

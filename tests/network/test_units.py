@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from nif.network.activations import treats_numbers_apart
 from nif.network.forward import Forward
-from nif.network.operators import treats_numbers_apart
 from nif.network.recording import record
 from nif.network.unit_groups import UnitGroups
 from nif.network.units import UnitWeights, unit_weights

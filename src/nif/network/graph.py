@@ -11,9 +11,10 @@ from torch import Tensor, nn
 
 from nif.core.errors import InputError
 from nif.core.random import same_random_state
+from nif.network.activations import is_own_activation, treats_numbers_apart
 from nif.network.axes import Axes, axes_of
 from nif.network.forward import Forward
-from nif.network.operators import Effect, is_own_activation, maps_to, operator_of, treats_numbers_apart
+from nif.network.operators import Effect, maps_to, operator_of
 from nif.network.tracing import CALL_SEPARATOR, Tracer, traced_run
 from nif.network.unit_maps import Call, UnitMap, identity, mixed, tensors_in, union
 

@@ -21,11 +21,11 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
 from nif.core.errors import InputError
+from nif.network.activations import hides_functions
 from nif.network.operators import (
     NONLINEAR_MODULES,
     RECURRENT,
     function_name,
-    hides_functions,
     operator_of,
 )
 from nif.network.unit_maps import Call, tensors_in

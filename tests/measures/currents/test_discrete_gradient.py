@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Every rule is balanced, agrees with the gradient on a short step, and gives nothing to what is not used."""
 
 from __future__ import annotations
@@ -7,9 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from support.current_probes import ELEMENTWISE, GENERAL, NO_GRADIENT, PROBES, ROWS, ends, step_of, tensors
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from support.current_probes import ELEMENTWISE, GENERAL, NO_GRADIENT, PROBES, ROWS, ends, step_of, tensors
 
 
 def gradient_of(run: Callable[[Tensor], Any], at: Tensor, numbers: tuple[int, ...]) -> Tensor:

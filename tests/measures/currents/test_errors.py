@@ -107,7 +107,7 @@ def test_the_error_is_the_deviation_of_sums_of_groups_and_pairs(
 def test_large_sums_keep_one_contrast(monkeypatch: pytest.MonkeyPatch) -> None:
     pairs = torch.randn(GROUPS, GROUPS, 500, generator=torch.Generator().manual_seed(0))
     assert len(of_pairs(pairs).contrasts) == GROUPS - 1
-    monkeypatch.setattr("nif.measures.currents.path_integral.FULL_CONTRASTS", 100)
+    monkeypatch.setattr("nif.measures.currents.grouped_sums.FULL_CONTRASTS", 100)
     assert len(of_pairs(pairs).contrasts) == 1
 
 

@@ -76,6 +76,11 @@ def _by_rule(ends: Ends, given: Sequence[Tensor | None]) -> Slopes | None:
         return _elementwise(ends, first)
     if not same or not set(ends.changed) <= _data(operation):
         return None
+    return _by_gradient(ends, given, rule)
+
+
+def _by_gradient(ends: Ends, given: Sequence[Tensor | None], rule: Rule) -> Slopes | None:
+    """Linear operations have one gradient, polynomial ones a mean that a few points give exactly."""
     if rule is Rule.LINEAR:
         return _gradient_at(ends, ends.start, given, {i: ends.start.tensor(i) for i in ends.sources})
     if rule is Rule.POLYNOMIAL:
@@ -271,10 +276,21 @@ READ_NOTHING = frozenset([*TRANSPOSES, "as_strided", "as_strided_scatter"])
 """Operators whose closed form reads no values."""
 
 _RESULTS_UNREAD = frozenset(
-    """
-    addmm baddbmm bmm convolution div masked_fill mm mul native_group_norm native_layer_norm where maximum
-    minimum
-    """.split()
+    [
+        "addmm",
+        "baddbmm",
+        "bmm",
+        "convolution",
+        "div",
+        "masked_fill",
+        "maximum",
+        "minimum",
+        "mm",
+        "mul",
+        "native_group_norm",
+        "native_layer_norm",
+        "where",
+    ]
 )
 
 

@@ -157,8 +157,9 @@ def _narrowed(scatter: Callable[..., Tensor]) -> Callable[..., Any]:
 def _written_where(values: Tensor, indices: Any, filling: Tensor, accumulate: bool = False) -> Any:
     """``values[mask] = number``."""
     mask = indices[0] if len(indices) == 1 else None
-    whole = mask is not None and mask.dtype == torch.bool and mask.shape == values.shape
-    if not whole or accumulate or filling.numel() != 1:
+    if mask is None or mask.dtype != torch.bool or mask.shape != values.shape:
+        return NotImplemented
+    if accumulate or filling.numel() != 1:
         return NotImplemented
     return values.masked_fill_(mask, filling.reshape(()))
 

@@ -47,7 +47,7 @@ def _axes(given: Sequence[int] | int | None, dims: int) -> list[int]:
 def log_softmax(ends: Ends, slope: Tensor) -> Slopes:
     r""":math:`g - \sum g \, L / \sum L`, with L the logarithmic means of the probabilities."""
     axis = ends.operation.args[1]
-    log0, log1 = ends.values(ends.operation.written[0])
+    log0, log1 = ends.results()
     means = logarithmic_mean(log0.exp(), log1.exp(), log1 - log0)
     source = ends.operation.args[0].index
     return {source: slope - means / means.sum(axis, True) * slope.sum(axis, True)}
@@ -56,7 +56,7 @@ def log_softmax(ends: Ends, slope: Tensor) -> Slopes:
 def softmax(ends: Ends, slope: Tensor) -> Slopes:
     r""":math:`g L - L \sum g L / \sum L`."""
     source, axis = ends.operation.args[:2]
-    (before, after), (p0, p1) = ends.both(source), ends.values(ends.operation.written[0])
+    (before, after), (p0, p1) = ends.both(source), ends.results()
     log0, log1 = before - before.logsumexp(axis, True), after - after.logsumexp(axis, True)
     means = logarithmic_mean(p0, p1, log1 - log0)
     weighted = slope * means
@@ -102,8 +102,8 @@ def group_norm(ends: Ends, slope: Tensor) -> Slopes:
     if weight is not None:
         slope = slope * ends.start.value(weight).reshape(1, channels, *[1] * (slope.dim() - 2))
     before, after = ends.both(source)
-    cut = [values.reshape(count, groups, -1) for values in (before, after, slope)]
-    return {source.index: _normalized(*cut, (-1,), eps).reshape(before.shape)}
+    first, last, cut = (values.reshape(count, groups, -1) for values in (before, after, slope))
+    return {source.index: _normalized(first, last, cut, (-1,), eps).reshape(before.shape)}
 
 
 def batch_norm(ends: Ends, slope: Tensor) -> Slopes:

@@ -23,10 +23,10 @@ def _picked(
 ) -> Tensor:
     """The slope at the numbers of which some are picked.
 
-    Where the pick changes from i to j, the larger of the two is half their sum and half their distance, whose
-    secant is exact, and the jump of the index belongs to the difference ``x_j - x_i`` that changed sign. Where
-    that difference did not change sign (a third number moved between ranks), the jump is shared along the
-    axis, in proportion to the squares of steps less their mean.
+    Where the pick changes from i to j, the larger of both is half their sum and half their distance, whose
+    secant is exact, and the jump of the index belongs to the difference ``x_j - x_i`` that changed sign.
+    Where that difference did not change sign (a third number moved between ranks), the jump is shared along
+    the axis, in proportion to the squares of steps less their mean.
 
     Args:
         before: The numbers at the start of the step.
