@@ -19,7 +19,8 @@ from sklearn.neural_network import MLPClassifier
 from torch.utils.data import TensorDataset
 
 import nif
-from nif.cli.experiment.classifier import classifier, one_thread, train
+from nif.cli.experiment.classifier import classifier, train
+from nif.network.preserve import one_thread
 
 BLUE, ORANGE, GREEN = "#0072B2", "#E69F00", "#009E73"
 SIZES = (100, 200, 500, 1000, 2000, 5000, 10_000)
