@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -315,4 +316,4 @@ def trained(name: str) -> tuple[nn.Sequential, Tensor, list[str]]:
         optimizer.zero_grad()
         F.cross_entropy(model(rows), classes).backward()
         optimizer.step()
-    return model.eval().double(), rows.double(), names
+    return copy.deepcopy(model).eval().double(), rows.double(), names

@@ -306,6 +306,7 @@ def function_name(function: Any) -> str:
     """The name of a torch function or method, the same for its in-place form and its operator in Python.
 
     Example:
+        >>> import torch
         >>> functions = torch.relu_, torch.Tensor.__iadd__, torch.special.expit
         >>> tuple(map(function_name, functions))
         ('relu', 'add', 'expit')
@@ -343,6 +344,7 @@ def unit_map(call: Call, place: int, result: int) -> UnitMap:
     """From which unit of a tensor that a call has read each unit of one of its results comes.
 
     Example:
+        >>> import torch
         >>> image = torch.zeros(11, 2, 3, 1)
         >>> call = Call("flatten", torch.flatten, (image, 1), {}, (image,), (1,), (torch.flatten(image, 1),))
         >>> unit_map(call, 0, 0).source.tolist()

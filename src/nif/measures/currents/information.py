@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -21,6 +21,7 @@ CHUNK = 2**20
 """Numbers of a table of rows and pool rows that are computed at a time; they fit a cache."""
 
 
+@runtime_checkable
 class Decided(Protocol):
     """A random variable that the outputs of a network determine: its outcomes have probabilities.
 
