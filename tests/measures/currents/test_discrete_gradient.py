@@ -8,8 +8,24 @@ from typing import Any
 import pytest
 import torch
 from support.current_probes import ELEMENTWISE, GENERAL, NO_GRADIENT, PROBES, ROWS, ends, step_of, tensors
+from support import operator_probes
+from support.operator_probes import DRAWS, Probe, special
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from nif.network.operators import BY_NAME, Rule
+
+
+def of_numbers(probe: Probe) -> bool:
+    return not probe.random and all(values.is_floating_point() for values in probe.drawn(0))
+
+
+TABLE_PROBES = {
+    name: kept
+    for name, probes in operator_probes.PROBES.items()
+    if DRAWS.get(name) is not special and (kept := [probe for probe in probes if of_numbers(probe)])
+}
+"""Those of the table of operators whose numbers may move."""
 
 
 def gradient_of(run: Callable[[Tensor], Any], at: Tensor, numbers: tuple[int, ...]) -> Tensor:
@@ -115,6 +131,31 @@ def test_the_bits_depend_on_nothing_else() -> None:
     model = nn.Sequential(nn.Linear(6, 5), nn.Mish(), nn.Linear(5, 2))
     start, end = ends(ROWS, torch.float32)
     assert torch.equal(step_of(model, start, end).slopes, step_of(model, start, end).slopes)
+
+
+def in_one(probe: Probe) -> tuple[Callable[[Tensor], Any], Tensor, Tensor]:
+    """A call of an operator as a function of all its numbers in a row, and two draws of them."""
+    drawn = [probe.drawn(seed) for seed in (0, 1)]
+    sizes = [values.numel() for values in drawn[0]]
+
+    def run(x: Tensor) -> Any:
+        torch.manual_seed(0)
+        parts = zip(x.split(sizes), drawn[0], strict=True)
+        return probe.run(*[part.reshape(values.shape) * 1.0 for part, values in parts])
+
+    start, end = (torch.cat([values.flatten() for values in each]) for each in drawn)
+    return run, start, end
+
+
+@pytest.mark.filterwarnings("ignore:`nn.functional.upsample")
+@pytest.mark.parametrize("name", TABLE_PROBES)
+def test_every_operator_of_the_table_is_balanced(name: str) -> None:
+    limit = 2e-3 if name in ("bfloat16", "half", "to") else 1e-5  # these round
+    for probe in TABLE_PROBES[name]:
+        step = step_of(*in_one(probe))
+        assert step.imbalance < limit
+        assert bool(torch.isfinite(step.slopes).all())
+        assert not step.general or BY_NAME[name].rule is Rule.GENERAL
 
 
 def test_an_unknown_operation_is_counted_and_balanced() -> None:
