@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
+from torch import Tensor, nn
+
 from support.current_architectures import ARCHITECTURES, TRAINED, trained
 from support.current_probes import conductances, step_of, unit_currents
-from torch import Tensor, nn
 
 
 @pytest.mark.filterwarnings("ignore:LSTM with projections:UserWarning")
@@ -18,7 +21,7 @@ def test_the_inputs_carry_the_change_of_the_output(name: str, steps: int) -> Non
     tensors = {**dict(model.eval().named_parameters()), **dict(model.named_buffers())}
     start, end = torch.randn(2, 3, *shape)
     grid = [start + step / steps * (end - start) for step in range(steps + 1)]
-    for here, there in zip(grid, grid[1:], strict=False):
+    for here, there in itertools.pairwise(grid):
         step = step_of(model, here, there, tensors)
         assert step.imbalance < 1e-5
         assert not step.general

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from support.current_probes import ELEMENTWISE, GENERAL, NO_GRADIENT, PROBES, ROWS, ends, step_of, tensors
-from support import operator_probes
-from support.operator_probes import DRAWS, Probe, special
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from nif.network.operators import BY_NAME, Rule
+from support import operator_probes
+from support.current_probes import ELEMENTWISE, GENERAL, NO_GRADIENT, PROBES, ROWS, ends, step_of, tensors
+from support.operator_probes import DRAWS, Probe, special
 
 
 def of_numbers(probe: Probe) -> bool:
@@ -70,12 +70,21 @@ def test_a_number_that_is_not_used_carries_nothing(name: str) -> None:
     assert (step.carried[(start == end)] == 0).all()
 
 
-@pytest.mark.parametrize("run", [
-    lambda x: x.softmax(1), lambda x: x.log_softmax(1), lambda x: (30 * x).softmax(1),
-    lambda x: torch.logaddexp(x[:, :3], x[:, 3:]) - x.logsumexp(1, True), lambda x: (x > x.mean(1, True)) * 1.0,
-    lambda x: x.amax(1) - x.mean(1), lambda x: torch.maximum(x, x.flip(1)) - x.amax(1, True),
-    lambda x: x.sort(1).values.diff(dim=1), lambda x: x.argmax(1, True) * 1.0, lambda x: F.layer_norm(x, (6,)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda x: x.softmax(1),
+        lambda x: x.log_softmax(1),
+        lambda x: (30 * x).softmax(1),
+        lambda x: torch.logaddexp(x[:, :3], x[:, 3:]) - x.logsumexp(1, True),
+        lambda x: (x > x.mean(1, True)) * 1.0,
+        lambda x: x.amax(1) - x.mean(1),
+        lambda x: torch.maximum(x, x.flip(1)) - x.amax(1, True),
+        lambda x: x.sort(1).values.diff(dim=1),
+        lambda x: x.argmax(1, True) * 1.0,
+        lambda x: F.layer_norm(x, (6,)),
+    ],
+)
 def test_a_constant_that_is_added_to_all_changes_nothing(run: Callable[[Tensor], Tensor]) -> None:
     start, end = ends(ROWS, torch.float64)
     shift = torch.tensor([[3.0], [-1], [0.5], [7]], dtype=torch.float64)
@@ -85,13 +94,22 @@ def test_a_constant_that_is_added_to_all_changes_nothing(run: Callable[[Tensor],
     torch.testing.assert_close(jump, torch.zeros_like(jump), atol=1e-9, rtol=0)
 
 
-@pytest.mark.parametrize("written", [
-    lambda x: x * (x > 0), lambda x: torch.where(x > 0, x, 0.0), lambda x: x.masked_fill(x < 0, 0.0),
-    lambda x: torch.maximum(x, torch.zeros_like(x)), lambda x: x.clamp(min=0), lambda x: (x + x.abs()) / 2,
-    lambda x: torch.stack([x, x * 0], 2).amax(2), lambda x: x.clamp(min=torch.zeros(6, dtype=x.dtype)),
-    lambda x: torch.stack([x, x * 0], 2).sort(2).values[..., 1], lambda x: x * torch.heaviside(x, x * 0),
-    lambda x: torch.stack([x, x * 0], 2).gather(2, (x < 0).long()[..., None])[..., 0],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "written",
+    [
+        lambda x: x * (x > 0),
+        lambda x: torch.where(x > 0, x, 0.0),
+        lambda x: x.masked_fill(x < 0, 0.0),
+        lambda x: torch.maximum(x, torch.zeros_like(x)),
+        lambda x: x.clamp(min=0),
+        lambda x: (x + x.abs()) / 2,
+        lambda x: torch.stack([x, x * 0], 2).amax(2),
+        lambda x: x.clamp(min=torch.zeros(6, dtype=x.dtype)),
+        lambda x: torch.stack([x, x * 0], 2).sort(2).values[..., 1],
+        lambda x: x * torch.heaviside(x, x * 0),
+        lambda x: torch.stack([x, x * 0], 2).gather(2, (x < 0).long()[..., None])[..., 0],
+    ],
+)
 def test_relu_in_other_words_has_the_slopes_of_relu(written: Callable[[Tensor], Tensor]) -> None:
     start, end = ends(ROWS, torch.float64)
     expected, step = step_of(F.relu, start, end), step_of(written, start, end)
@@ -103,9 +121,12 @@ def test_relu_in_other_words_has_the_slopes_of_relu(written: Callable[[Tensor], 
 @pytest.mark.parametrize("name", ["relu", "max", "maximum", "leaky_relu", "abs"])
 def test_the_unit_of_measurement_of_relu_does_not_matter(name: str, scale: float) -> None:
     run = {
-        "relu": F.relu, "leaky_relu": F.leaky_relu, "abs": torch.abs, "max": lambda x: x.amax(1),
+        "relu": F.relu,
+        "leaky_relu": F.leaky_relu,
+        "abs": torch.abs,
+        "max": lambda x: x.amax(1),
         "maximum": lambda x: torch.maximum(x, x.flip(1)),
-    }[name]  # fmt: skip
+    }[name]
     start, end = ends(ROWS, torch.float64)
     plain, scaled = step_of(run, start, end), step_of(run, start * scale, end * scale)
     torch.testing.assert_close(scaled.slopes, plain.slopes, atol=1e-9, rtol=1e-6)

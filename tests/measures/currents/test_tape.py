@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 import torch
-from support.current_architectures import ARCHITECTURES
-from support.current_probes import PROBES, ends, tensors
 from torch import Tensor, nn
 
 from nif.measures.currents.tape import Shape, Tape, Value, record
+from support.current_architectures import ARCHITECTURES
+from support.current_probes import PROBES, ends, tensors
 
 
 def tape_of(run: Any, *inputs: Tensor) -> Tape:

@@ -62,25 +62,25 @@ def _as_source(slope: Tensor, source: Any) -> Tensor:
 
 
 def _by_rule(ends: Ends, given: Sequence[Tensor | None]) -> Slopes | None:
+    """Slopes by the closed form of the operator, or by the rule of its row; None where neither holds."""
     operation, first = ends.operation, given[0]
-    only_first = first is not None and all(slope is None for slope in given[1:])
-    same = operation.like(ends.last)
-    if operation.kind in SELECTIONS and same:
-        return SELECTIONS[operation.kind](ends, given)
-    if operation.kind in ONE_RESULT and same and only_first and first is not None:
-        slopes = ONE_RESULT[operation.kind](ends, first)
-        if slopes is not None:
-            return slopes
-    rule = rule_of(operation)
-    if rule is Rule.SECANT and same and only_first and first is not None:
-        return _elementwise(ends, first)
-    if not same or not set(ends.changed) <= _data(operation):
+    if not operation.like(ends.last):
         return None
-    if rule is Rule.LINEAR:
-        return _gradient_at(ends, ends.start, given, {i: ends.start.tensor(i) for i in ends.sources})
-    if rule is Rule.POLYNOMIAL:
-        return _mean_gradient(ends, given, {i: ends.values(i) for i in ends.sources})
-    return None
+    slopes, rule = None, rule_of(operation)
+    only_first = first is not None and all(slope is None for slope in given[1:])
+    if operation.kind in SELECTIONS:
+        slopes = SELECTIONS[operation.kind](ends, given)
+    elif only_first and first is not None:
+        if operation.kind in ONE_RESULT:
+            slopes = ONE_RESULT[operation.kind](ends, first)
+        if slopes is None and rule is Rule.SECANT:
+            slopes = _elementwise(ends, first)
+    if slopes is None and set(ends.changed) <= _data(operation):
+        if rule is Rule.LINEAR:
+            slopes = _gradient_at(ends, ends.start, given, {i: ends.start.tensor(i) for i in ends.sources})
+        elif rule is Rule.POLYNOMIAL:
+            slopes = _mean_gradient(ends, given, {i: ends.values(i) for i in ends.sources})
+    return slopes
 
 
 def rule_of(operation: Operation) -> Rule:
@@ -103,7 +103,7 @@ def _data(operation: Operation) -> set[int]:
 
 def _elementwise(ends: Ends, slope: Tensor) -> Slopes:
     """The secant; of several sources the mean gradient, with the rest shared number by number."""
-    change = ends.moved(ends.operation.written[0] or 0)
+    change = move(*ends.results())
     wide = {i: [as_number(value).expand(change.shape) for value in ends.values(i)] for i in ends.sources}
     if len(wide) == 1:
         gradients = {index: _secant(ends, index, change, *values) for index, values in wide.items()}
@@ -137,7 +137,7 @@ def _secant(ends: Ends, source: int, change: Tensor, before: Tensor, after: Tens
 
 def _digits(ends: Ends, change: Tensor) -> Tensor:
     """What rounding may have done to the change of the first result."""
-    results = map(as_number, ends.values(ends.operation.written[0] or 0))
+    results = map(as_number, ends.results())
     return _digits_of(sum((result.abs() for result in results), torch.zeros((), device=change.device)))
 
 
@@ -262,7 +262,7 @@ def values_read_by_rules(tape: Tape) -> set[int]:
         if reached.isdisjoint(operation.read) or _reads_nothing(tape, operation):
             continue
         kept.update(operation.read)
-        if operation.kind not in _RESULTS_UNREAD or operation.kwargs.get("rounding_mode") is not None:
+        if operation.kind not in _RESULTS_UNREAD or _general_may_hold(tape, operation):
             kept.update(index for index in operation.written if index is not None)
     return kept | set(tape.outputs)
 
@@ -271,10 +271,8 @@ READ_NOTHING = frozenset([*TRANSPOSES, "as_strided", "as_strided_scatter"])
 """Operators whose closed form reads no values."""
 
 _RESULTS_UNREAD = frozenset(
-    """
-    addmm baddbmm bmm convolution div masked_fill mm mul native_group_norm native_layer_norm where maximum
-    minimum
-    """.split()
+    ["addmm", "baddbmm", "bmm", "convolution", "div", "masked_fill", "maximum", "minimum", "mm", "mul"]
+    + ["native_group_norm", "native_layer_norm", "where"]
 )
 
 
@@ -282,5 +280,12 @@ def _reads_nothing(tape: Tape, operation: Operation) -> bool:
     own = operation.kind in ONE_RESULT or operation.kind in SELECTIONS
     if operation.kind in READ_NOTHING or (rule_of(operation) is Rule.LINEAR and not own):
         return tape.dependent.isdisjoint(set(operation.read) - _data(operation))
-    own_statistics = operation.kind == "native_batch_norm" and not operation.args[5]
-    return own_statistics or operation.kind == "_native_batch_norm_legit_no_training"
+    given_statistics = operation.kind == "native_batch_norm" and not operation.args[5]
+    given_statistics |= operation.kind == "_native_batch_norm_legit_no_training"
+    return given_statistics and not _general_may_hold(tape, operation)
+
+
+def _general_may_hold(tape: Tape, operation: Operation) -> bool:
+    """Whether a closed form does not cover the call: a division that rounds, a norm whose weight moves."""
+    rounds = operation.kwargs.get("rounding_mode") is not None
+    return rounds or ("norm" in operation.kind and len(tape.moving & set(operation.read)) > 1)

@@ -67,6 +67,12 @@ class Ends:
         """A value at the start and at the end."""
         return self.start.values[index], self.end.values[index]
 
+    def results(self, place: int = 0) -> tuple[Tensor, Tensor]:
+        """A result at the start and at the end."""
+        index = self.operation.written[place]
+        assert index is not None
+        return self.values(index)
+
     def moved(self, index: int) -> Tensor:
         """The step of a value."""
         return move(*self.values(index))

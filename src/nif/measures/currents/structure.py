@@ -12,7 +12,7 @@ from nif.measures.currents.products import factors_of
 from nif.measures.currents.tape import Operation, Tape, Value
 
 Origins = frozenset[tuple[int, int]]
-"""Layers that a value comes from past no other layer, each with the number of weights on the way, at most 2."""
+"""Layers that a value comes from past no other, each with the number of weights on the way, at most 2."""
 
 
 @dataclass(frozen=True)
