@@ -140,6 +140,14 @@ def _mask_of_infinity(x: Tensor) -> Tensor:
     return (x.mT @ x).masked_fill(mask, -torch.inf).softmax(-1)
 
 
+def _attention_to_the_best(x: Tensor) -> Tensor:
+    scores = x @ x.mT
+    best = scores.topk(2).values[..., -1:]
+    sparse = scores.masked_fill(scores < best, -torch.inf).softmax(-1)
+    same = torch.where(scores < best, torch.tensor(-torch.inf, dtype=x.dtype), scores).log_softmax(-1).exp()
+    return (sparse + same) @ x
+
+
 LINEAR: dict[str, tuple[Callable[[Tensor], Any], Sequence[int]]] = {
     "add": (lambda x: x + constant(x, 6), ROWS),
     "add alpha": (_alpha, ROWS),
@@ -412,6 +420,7 @@ COMPARISONS: dict[str, tuple[Callable[[Tensor], Any], Sequence[int]]] = {
     "take_along_dim": (lambda x: x.exp().take_along_dim(x.argsort(1), 1), ROWS),
     "searchsorted": (lambda x: torch.bucketize(x, constant(x, 5).sort().values).to(x.dtype), ROWS),
     "scatter": (lambda x: torch.zeros_like(x).scatter_add(1, (x > 0).long(), x), ROWS),
+    "attention to the best": (_attention_to_the_best, TOKENS),
     "argsort": (lambda x: x.argsort(1).to(x.dtype), ROWS),
     "any": (lambda x: ((x > 1).any(1).to(x.dtype), (x > -1).all(1).to(x.dtype)), ROWS),
 }
@@ -666,9 +675,6 @@ def conductances(
 
 
 GENERAL = {
-    "native_layer_norm",
-    "native_batch_norm",
-    "_native_batch_norm_legit_no_training",
     "prod",
     "cumprod",
     "logcumsumexp",

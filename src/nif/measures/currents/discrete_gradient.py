@@ -272,8 +272,7 @@ READ_NOTHING = frozenset([*TRANSPOSES, "as_strided", "as_strided_scatter"])
 
 _RESULTS_UNREAD = frozenset(
     ["addmm", "baddbmm", "bmm", "convolution", "div", "masked_fill", "maximum", "minimum", "mm", "mul"]
-    + ["native_group_norm", "native_layer_norm", "where"]
-)
+).union(["native_group_norm", "native_layer_norm", "where"])
 
 
 def _reads_nothing(tape: Tape, operation: Operation) -> bool:

@@ -24,9 +24,9 @@ def _picked(
     """The slope at the numbers of which some are picked.
 
     Where the pick changes from i to j, the larger of the two is half their sum and half their distance,
-    whose secant is exact, and the jump of the index belongs to the difference ``x_j - x_i`` that changed sign. Where
-    that difference did not change sign (a third number moved between ranks), the jump is shared along the
-    axis, in proportion to the squares of steps less their mean.
+    whose secant is exact, and the jump of the index belongs to the difference ``x_j - x_i`` that changed
+    sign. Where that difference did not change sign (a third number moved between ranks), the jump is shared
+    along the axis, in proportion to the squares of steps less their mean.
 
     Args:
         before: The numbers at the start of the step.

@@ -7,6 +7,7 @@ here: they write a new value, and views of the same memory are read anew from a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,13 @@ aten = torch.ops.aten
 
 UNWRITTEN = frozenset(["empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"])
 """Operations whose result is whatever the memory held."""
+
+MASK_PLACE = {"masked_fill": 1, "where": 0}
+"""Place of the mask among the arguments."""
+
+LOWEST = -1e4
+"""In place of minus infinity behind a mask that depends on the data: its exponential is 0 as well, and the
+step of a number that is masked at one end only is finite."""
 
 WRITES_NO_VALUE = frozenset(
     ["transpose_", "t_", "squeeze_", "unsqueeze_", "swapaxes_", "detach_", "as_strided_", "swapdims_"]
@@ -185,6 +193,8 @@ class _Recorder(TorchDispatchMode):
         if name in COMPOSITE:
             with self:
                 return function.decompose(*args, **kwargs)
+        if name.rstrip("_") in MASK_PLACE and self._moving_mask(args[MASK_PLACE[name.rstrip("_")]]):
+            args = tree_map(_finite, args)
         numbered = tree_map(self._numbered, (args, kwargs))
         if function._schema.is_mutable and name not in WRITES_NO_VALUE and _writes_first(function, args):
             return self._in_place(function, args, kwargs, numbered)
@@ -201,6 +211,9 @@ class _Recorder(TorchDispatchMode):
     def number_of(self, tensor: Tensor) -> int | None:
         """The number of a tensor of this run."""
         return self._numbered(tensor).index if id(tensor) in self._number else None
+
+    def _moving_mask(self, mask: Tensor) -> bool:
+        return id(mask) in self._number and self._numbered(mask).index in self.tape.dependent
 
     def _add(self, tensor: Tensor) -> int:
         index = self._append(tensor.detach(), tensor)
@@ -305,6 +318,13 @@ class _Recorder(TorchDispatchMode):
         arguments = (Value(zeros), Value(largest), *layout)
         self._write(aten.as_strided_scatter.default, (arguments, {}), (), numbers=[whole])
         return whole
+
+
+def _finite(leaf: Any) -> Any:
+    """A number in place of minus infinity, also in a tensor of one number."""
+    if isinstance(leaf, Tensor):
+        return torch.full_like(leaf, LOWEST) if not leaf.dim() and bool(leaf == -math.inf) else leaf
+    return LOWEST if isinstance(leaf, float) and leaf == -math.inf else leaf
 
 
 def _reads_shapes_only(name: str) -> bool:
