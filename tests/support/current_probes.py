@@ -649,7 +649,7 @@ def conductances(
     steps: int,
     decide: Callable[[Tensor], Tensor],
 ) -> Hidden:
-    """The slow twin: gradients by autograd in the middle of many steps, times the moves of the activations."""
+    """The slow twin: gradients by autograd in the middle of many steps, times moves of activations."""
     modules, seen = dict(model.named_modules()), {}
 
     def see(name: str) -> Callable[..., Any]:

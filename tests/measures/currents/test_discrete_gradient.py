@@ -164,7 +164,7 @@ def in_one(probe: Probe) -> tuple[Callable[[Tensor], Any], Tensor, Tensor]:
         parts = zip(x.split(sizes), drawn[0], strict=True)
         return probe.run(*[part.reshape(values.shape) * 1.0 for part, values in parts])
 
-    start, end = (torch.cat([values.flatten() for values in each]) for each in drawn)
+    start, end = (torch.cat([values.flatten() for values in draw]) for draw in drawn)
     return run, start, end
 
 
@@ -183,6 +183,23 @@ def test_an_unknown_operation_is_counted_and_balanced() -> None:
     step = step_of(lambda x: x.cumprod(1), *ends(ROWS, torch.float64))
     assert step.general == {"cumprod": 1}
     assert step.imbalance < 1e-10
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda x: x * float(x.sum()),
+        lambda x: x.roll(int(x.abs().sum()), 1).exp(),
+        lambda x: x.clamp(max=x.max().item()),
+        lambda x: x[:, int(x[0, 0] > 0) :][:, :4] + 1,
+        lambda x: F.pad(x, (k := int(x[0, 1] > 0), 1 - k)),
+        lambda x: x.softmax(int(x[0, 0] > 0)),
+    ],
+)
+def test_arguments_that_depend_on_the_data(run: Callable[[Tensor], Tensor]) -> None:
+    for seed in range(4):
+        step = step_of(run, *ends(ROWS, torch.float64, seed=seed))
+        assert step.imbalance < 1e-10
 
 
 def test_rows_share_nothing_by_the_general_rule() -> None:

@@ -44,6 +44,14 @@ def discrete_gradient(ends: Ends, given: Sequence[Tensor | None], general: Count
     Returns:
         For each moving source a slope of its shape. The inner products of slopes and steps are equal before
         and behind the operation.
+
+    Example:
+        >>> from nif.measures.currents.tape import record
+        >>> run = lambda mark, x: [x.relu()]
+        >>> tapes = [record(run, [torch.tensor([x])], {}) for x in (-1.0, 3.0)]
+        >>> ends = Ends(*tapes, *(tape.operations[0] for tape in tapes))
+        >>> discrete_gradient(ends, [torch.ones(1)], Counter())  # 3 of the 4 that it moves
+        {0: tensor([0.7500])}
     """
     slopes = _by_rule(ends, given)
     if slopes is None:
@@ -250,14 +258,16 @@ def _gradient_at(ends: Ends, tape: Tape, given: Sequence[Tensor | None], at: Slo
         if "not implemented" not in str(error) and "not differentiable" not in str(error):
             raise
         return zeros  # a step function, or one of whole numbers
-    found = zip(leaves, gradients, strict=True)
-    return {i: zeros[i] if gradient is None else gradient for i, gradient in found}
+    by_leaf = zip(leaves, gradients, strict=True)
+    return {i: zeros[i] if gradient is None else gradient for i, gradient in by_leaf}
 
 
 def values_read_by_rules(tape: Tape) -> set[int]:
     """The values that some rule reads; linear operations read none, products the factors."""
-    kept = {index for index in range(len(tape.values)) if index not in tape.moving} | set(tape.inputs)
     reached = tape.moving | tape.dependent
+    if any(o.kind == "_local_scalar_dense" and not reached.isdisjoint(o.read) for o in tape.operations):
+        return set(range(len(tape.values)))  # numbers of the data may be arguments: any rule may be needed
+    kept = {index for index in range(len(tape.values)) if index not in tape.moving} | set(tape.inputs)
     for operation in tape.operations:
         if reached.isdisjoint(operation.read) or _reads_nothing(tape, operation):
             continue
