@@ -178,6 +178,7 @@ NORMALIZATIONS: dict[str, Callable[[Ends, Tensor], Slopes | None]] = {
     "native_layer_norm": layer_norm,
     "native_group_norm": group_norm,
     "native_batch_norm": batch_norm,
+    "cudnn_batch_norm": batch_norm,
     "_native_batch_norm_legit_no_training": batch_norm,
     "linalg_vector_norm": vector_norm,
     "logaddexp": log_of_sum,
