@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from typing import Any
 
 import torch
@@ -79,7 +80,7 @@ RULES = {
     **dict.fromkeys((Effect.ELEMENTWISE, Effect.BINARY), Rule.SECANT),
     **dict.fromkeys((Effect.RESHAPE, Effect.SPLIT, Effect.JOIN, Effect.CONSTANT), Rule.LINEAR),
 }
-"""How currents pass operators of which nothing else is said."""
+"""By effect, where a row says nothing."""
 
 
 def _row(
@@ -169,10 +170,9 @@ OPERATORS: tuple[Operator, ...] = (
         upsample_linear1d upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_trilinear3d
         """,
     ),
-    _row(
-        "grid_sample", Effect.CHANNELWISE, maps.by_channel, passes=Rule.POLYNOMIAL,
-        aten="grid_sampler_2d grid_sampler_3d",
-    ),
+    _row("grid_sample", Effect.CHANNELWISE, maps.by_channel, passes=Rule.POLYNOMIAL, aten="""
+        grid_sampler_2d grid_sampler_3d
+    """),
     _row(
         "batch_norm instance_norm", Effect.CHANNELWISE, maps.on_channels, unit_axis=1, weights_for_units=True
     ),
@@ -322,12 +322,13 @@ def operator_of(name: str) -> Operator:
     return BY_NAME.get(name, UNKNOWN)
 
 
+@cache
 def aten_operator(name: str) -> Operator:
     """The row of an operator below the functions, by its name without overload.
 
     Example:
-        >>> aten_operator("_unsafe_view").rule, aten_operator("special_entr").rule
-        (<Rule.LINEAR: 'as a value does, for masks and indices that stay the same'>, <Rule.SECANT: ...>)
+        >>> aten_operator("_unsafe_view").rule.name, aten_operator("special_entr").rule.name
+        ('LINEAR', 'SECANT')
     """
     return BY_ATEN[name] if name in BY_ATEN else operator_of(function_name(name))
 

@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
 
 from nif.measures.currents.choices import CHOICES
 from nif.measures.currents.ends import Ends, Slopes, add, as_number, move, summed_to
 from nif.measures.currents.linear import TRANSPOSES
 from nif.measures.currents.normalizations import NORMALIZATIONS
+from nif.measures.currents.operation import Operation, values_among
 from nif.measures.currents.products import PRODUCTS
 from nif.measures.currents.selections import SELECTIONS
-from nif.measures.currents.tape import Operation, Tape, Value
+from nif.measures.currents.tape import Tape
 from nif.network.operators import Rule, aten_operator
 
 GAUSS_POINTS = 3
@@ -83,7 +83,7 @@ def _by_rule(ends: Ends, given: Sequence[Tensor | None]) -> Slopes | None:
             slopes = ONE_RESULT[operation.kind](ends, first)
         if slopes is None and rule is Rule.SECANT:
             slopes = _elementwise(ends, first)
-    if slopes is None and set(ends.changed) <= _data(operation):
+    if slopes is None and (not ends.changed or set(ends.changed) <= _data(operation)):
         if rule is Rule.LINEAR:
             slopes = _gradient_at(ends, ends.start, given, {i: ends.start.tensor(i) for i in ends.sources})
         elif rule is Rule.POLYNOMIAL:
@@ -106,7 +106,7 @@ def _continuous(dtype: torch.dtype) -> bool:
 
 def _data(operation: Operation) -> set[int]:
     """Numbers of the first argument: whole numbers among the others are masks and indices."""
-    return {leaf.index for leaf in tree_leaves(operation.args[:1]) if isinstance(leaf, Value)}
+    return {value.index for value in values_among(operation.args[:1])}
 
 
 def _elementwise(ends: Ends, slope: Tensor) -> Slopes:

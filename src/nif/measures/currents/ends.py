@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nif.measures.currents.tape import Operation, Tape, Value
+from nif.measures.currents.operation import Operation, Value
+from nif.measures.currents.tape import Tape
 
 Slopes = dict[int, Tensor]
 """A discrete gradient for each value, by its number."""

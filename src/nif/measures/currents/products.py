@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nif.measures.currents.ends import Ends, Slopes, add, as_number, middle, summed_to
-from nif.measures.currents.tape import Operation
+from nif.measures.currents.operation import Operation
 
 aten = torch.ops.aten
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from nif.measures.currents.operation import Operation, Value
 from nif.measures.currents.products import factors_of
-from nif.measures.currents.tape import Operation, Tape, Value
+from nif.measures.currents.tape import Tape
 
 Origins = frozenset[tuple[int, int]]
 """Layers that a value comes from past no other, each with the number of weights on the way, at most 2."""

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
 
 from nif.measures.currents.fused import COMPOSITE, TAKEN_APART
+from nif.measures.currents.operation import Operation, Value, mapped, values_among
 from nif.network.operators import Effect, aten_operator
 from nif.network.tracing import unfused
 
@@ -39,62 +39,6 @@ WRITES_NO_VALUE = frozenset(
     ["transpose_", "t_", "squeeze_", "unsqueeze_", "swapaxes_", "detach_", "as_strided_", "swapdims_"]
 )
 """Operations in place that change a shape and no value."""
-
-
-@dataclass(frozen=True)
-class Value:
-    """A tensor on the tape, by its number."""
-
-    index: int
-
-
-@dataclass(frozen=True, eq=False)
-class Operation:
-    """One call of an `aten` operator.
-
-    Attributes:
-        function: The operator.
-        kind: Its name without overload and without the underscore of operations in place.
-        args: Positional arguments; tensors on the tape are `Value`.
-        kwargs: Arguments by name.
-        read: Numbers of the values among the arguments.
-        written: Numbers of its results; None for a result that is no tensor.
-        several: Whether it returns a tuple.
-        in_place: Whether it writes into its first argument.
-    """
-
-    function: Any
-    kind: str
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
-    read: tuple[int, ...]
-    written: tuple[int | None, ...]
-    several: bool = False
-    in_place: bool = False
-
-    def again(self, value_of: Callable[[int], Any]) -> list[Any]:
-        """Its results for other values of what it read."""
-        args, kwargs = tree_map(
-            lambda leaf: value_of(leaf.index) if isinstance(leaf, Value) else leaf,
-            (self.args, dict(self.kwargs)),
-        )
-        if self.in_place:
-            args = (args[0].clone(), *args[1:])
-        result = self.function(*args, **kwargs)
-        return list(result) if self.several else [result]
-
-    def argument(self, position: int, default: Any = None) -> Any:
-        """A positional argument, or its default where the call omits it."""
-        return self.args[position] if len(self.args) > position else default
-
-    def like(self, other: Operation) -> bool:
-        """Whether it is the same call: the same operator, with equal arguments other than tensors."""
-        return (
-            self.function == other.function
-            and self.args == other.args
-            and self.kwargs == other.kwargs
-            and self.written == other.written
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,8 +138,8 @@ class _Recorder(TorchDispatchMode):
             with self:
                 return function.decompose(*args, **kwargs)
         if name.rstrip("_") in MASK_PLACE and self._moving_mask(args[MASK_PLACE[name.rstrip("_")]]):
-            args = tree_map(_finite, args)
-        numbered = tree_map(self._numbered, (args, kwargs))
+            args = mapped(_finite, args)
+        numbered = mapped(self._numbered, (args, kwargs))
         if function._schema.is_mutable and name not in WRITES_NO_VALUE and _writes_first(function, args):
             return self._in_place(function, args, kwargs, numbered)
         result = function(*args, **kwargs)
@@ -240,14 +184,15 @@ class _Recorder(TorchDispatchMode):
         numbers: Sequence[int] | None = None,
     ) -> None:
         args, kwargs = numbered
-        read = tuple(leaf.index for leaf in tree_leaves(numbered) if isinstance(leaf, Value))
+        read = tuple(value.index for value in values_among(numbered))
         written = (
             tuple(self._add(one) if isinstance(one, Tensor) else None for one in results)
             if numbers is None
             else tuple(numbers)
         )
         tape, name = self.tape, function.overloadpacket.__name__
-        if not _reads_shapes_only(name) and not (tape.moving | tape.dependent).isdisjoint(read):
+        reached = not (tape.moving.isdisjoint(read) and tape.dependent.isdisjoint(read))
+        if reached and not _reads_shapes_only(name):
             for index in written:
                 if index is not None:
                     value = tape.values[index]
