@@ -231,50 +231,155 @@ ARCHITECTURES: dict[str, Callable[[], tuple[nn.Module, tuple[int, ...]]]] = {
     **{
         f"mlp {type(activation).__name__}": _mlp(activation)
         for activation in (
-            nn.ReLU(inplace=True), nn.Tanh(), nn.GELU(), nn.Mish(), nn.SELU(inplace=True), nn.PReLU(),
-            nn.Softmax(-1), nn.LayerNorm(8), nn.Hardswish(inplace=True), nn.CELU(inplace=True),
+            nn.ReLU(inplace=True),
+            nn.Tanh(),
+            nn.GELU(),
+            nn.Mish(),
+            nn.SELU(inplace=True),
+            nn.PReLU(),
+            nn.Softmax(-1),
+            nn.LayerNorm(8),
+            nn.Hardswish(inplace=True),
+            nn.CELU(inplace=True),
         )
     },
-    "maxout": lambda: (Run(lambda self, x: self.b(self.a(x).unflatten(1, (4, 3)).amax(2)), a=nn.Linear(6, 12), b=nn.Linear(4, 3)), (6,)),
+    "maxout": lambda: (
+        Run(
+            lambda self, x: self.b(self.a(x).unflatten(1, (4, 3)).amax(2)),
+            a=nn.Linear(6, 12),
+            b=nn.Linear(4, 3),
+        ),
+        (6,),
+    ),
     "gated": lambda: (nn.Sequential(nn.Linear(6, 8), nn.GLU(), nn.Linear(4, 3)), (6,)),
     "bilinear": lambda: (Run(lambda self, x: self.b(x.tanh(), x), b=nn.Bilinear(6, 6, 3)), (6,)),
-    "residual mlp": lambda: (Run(lambda self, x: self.b(x + self.a(x).relu()) , a=nn.Linear(6, 6), b=nn.Linear(6, 3)), (6,)),
-    "weight norm": lambda: (nn.Sequential(parametrizations.weight_norm(nn.Linear(6, 8)), nn.ReLU(), parametrizations.spectral_norm(nn.Linear(8, 3))), (6,)),
-    "embedding bag": lambda: (Run(lambda self, x: self.head(self.bag(torch.arange(6).expand(len(x), 6), per_sample_weights=x)), bag=nn.EmbeddingBag(6, 5, mode="sum"), head=nn.Linear(5, 3)), (6,)),
-    "cnn": lambda: (nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(True), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(36, 3)), (3, 8, 8)),
-    "cnn 1d": lambda: (nn.Sequential(nn.Conv1d(3, 4, 3, dilation=2), nn.ReLU(), nn.MaxPool1d(2), nn.AdaptiveAvgPool1d(2), nn.Flatten(), nn.Linear(8, 3)), (3, 12)),
-    "cnn 3d": lambda: (nn.Sequential(nn.Conv3d(1, 4, 2), nn.GroupNorm(2, 4), nn.ReLU(), nn.AvgPool3d(2), nn.Flatten(), nn.Linear(4, 3)), (1, 4, 4, 4)),
-    "resnet": lambda: (nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), Residual(4), Residual(4, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)), (3, 8, 8)),
+    "residual mlp": lambda: (
+        Run(lambda self, x: self.b(x + self.a(x).relu()), a=nn.Linear(6, 6), b=nn.Linear(6, 3)),
+        (6,),
+    ),
+    "weight norm": lambda: (
+        nn.Sequential(
+            parametrizations.weight_norm(nn.Linear(6, 8)),
+            nn.ReLU(),
+            parametrizations.spectral_norm(nn.Linear(8, 3)),
+        ),
+        (6,),
+    ),
+    "embedding bag": lambda: (
+        Run(
+            lambda self, x: self.head(self.bag(torch.arange(6).expand(len(x), 6), per_sample_weights=x)),
+            bag=nn.EmbeddingBag(6, 5, mode="sum"),
+            head=nn.Linear(5, 3),
+        ),
+        (6,),
+    ),
+    "cnn": lambda: (
+        nn.Sequential(
+            nn.Conv2d(3, 4, 3),
+            nn.BatchNorm2d(4),
+            nn.ReLU(True),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Linear(36, 3),
+        ),
+        (3, 8, 8),
+    ),
+    "cnn 1d": lambda: (
+        nn.Sequential(
+            nn.Conv1d(3, 4, 3, dilation=2),
+            nn.ReLU(),
+            nn.MaxPool1d(2),
+            nn.AdaptiveAvgPool1d(2),
+            nn.Flatten(),
+            nn.Linear(8, 3),
+        ),
+        (3, 12),
+    ),
+    "cnn 3d": lambda: (
+        nn.Sequential(
+            nn.Conv3d(1, 4, 2), nn.GroupNorm(2, 4), nn.ReLU(), nn.AvgPool3d(2), nn.Flatten(), nn.Linear(4, 3)
+        ),
+        (1, 4, 4, 4),
+    ),
+    "resnet": lambda: (
+        nn.Sequential(
+            nn.Conv2d(3, 4, 3, padding=1),
+            Residual(4),
+            Residual(4, 2),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(4, 3),
+        ),
+        (3, 8, 8),
+    ),
     "squeeze": lambda: (Attended(), (3, 8, 8)),
     "unet": lambda: (UNet(), (3, 8, 8)),
-    "pixel shuffle": lambda: (nn.Sequential(nn.Conv2d(3, 8, 3, padding=1), nn.PixelShuffle(2), nn.ReflectionPad2d(1), nn.Conv2d(2, 2, 3), nn.LocalResponseNorm(2)), (3, 4, 4)),
+    "pixel shuffle": lambda: (
+        nn.Sequential(
+            nn.Conv2d(3, 8, 3, padding=1),
+            nn.PixelShuffle(2),
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(2, 2, 3),
+            nn.LocalResponseNorm(2),
+        ),
+        (3, 4, 4),
+    ),
     "windows": lambda: (Windows(), (3, 8, 8)),
-    "attention": lambda: attention(),
+    "attention": attention,
     "attention, weights needed": lambda: attention(need_weights=True, average_attn_weights=False),
     "attention, padding": lambda: attention(key_padding_mask=torch.tensor([[False] * 4 + [True]] * 3)),
-    "attention, causal": lambda: attention(attn_mask=nn.Transformer.generate_square_subsequent_mask(5), is_causal=True, need_weights=False),
-    "encoder": lambda: encoder(),
+    "attention, causal": lambda: attention(
+        attn_mask=nn.Transformer.generate_square_subsequent_mask(5), is_causal=True, need_weights=False
+    ),
+    "encoder": encoder,
     "encoder, norm first": lambda: encoder(norm_first=True, activation="gelu"),
-    "decoder": lambda: (Run(lambda self, x: self.d(x, x.flip(1)), d=nn.TransformerDecoderLayer(8, 2, 16, batch_first=True)), (5, 8)),
-    "gpt": lambda: (nn.Sequential(Causal(8, 2, 5), Causal(8, 2, 5), nn.LayerNorm(8), nn.Linear(8, 3)), (5, 8)),
+    "decoder": lambda: (
+        Run(lambda self, x: self.d(x, x.flip(1)), d=nn.TransformerDecoderLayer(8, 2, 16, batch_first=True)),
+        (5, 8),
+    ),
+    "gpt": lambda: (
+        nn.Sequential(Causal(8, 2, 5), Causal(8, 2, 5), nn.LayerNorm(8), nn.Linear(8, 3)),
+        (5, 8),
+    ),
     "llama": lambda: (nn.Sequential(Llama(8, 2), Llama(8, 2), nn.RMSNorm(8), nn.Linear(8, 3)), (5, 8)),
     "experts": lambda: (Experts(), (6,)),
     "state space": lambda: (StateSpace(), (5, 4)),
     "graph": lambda: (Graph(), (4, 4)),
-    "fourier": lambda: (Run(lambda self, x: self.head(torch.fft.irfft(torch.fft.rfft(x) * self.filter).relu()), filter=nn.Parameter(torch.randn(5, dtype=torch.cfloat)), head=nn.Linear(8, 3)), (8,)),
-    "einsum": lambda: (Run(lambda self, x: torch.einsum("btc,co->bto", x, self.w).tanh(), w=nn.Parameter(torch.randn(8, 3))), (5, 8)),
+    "fourier": lambda: (
+        Run(
+            lambda self, x: self.head(torch.fft.irfft(torch.fft.rfft(x) * self.filter).relu()),
+            filter=nn.Parameter(torch.randn(5, dtype=torch.cfloat)),
+            head=nn.Linear(8, 3),
+        ),
+        (8,),
+    ),
+    "einsum": lambda: (
+        Run(lambda self, x: torch.einsum("btc,co->bto", x, self.w).tanh(), w=nn.Parameter(torch.randn(8, 3))),
+        (5, 8),
+    ),
     **{
         f"{kind.__name__} {options}": lambda kind=kind, options=options: recurrent(kind, **options)
         for kind in (nn.RNN, nn.GRU, nn.LSTM)
         for options in (
-            {}, {"batch_first": True}, {"num_layers": 2, "batch_first": True}, {"bidirectional": True},
-            {"num_layers": 2, "bidirectional": True, "batch_first": True}, {"bias": False},
+            {},
+            {"batch_first": True},
+            {"num_layers": 2, "batch_first": True},
+            {"bidirectional": True},
+            {"num_layers": 2, "bidirectional": True, "batch_first": True},
+            {"bias": False},
         )
     },
     "projected lstm": lambda: (Run(lambda self, x: self.l(x)[0], l=nn.LSTM(4, 5, proj_size=3)), (6, 4)),
     "relu rnn": lambda: recurrent(nn.RNN, nonlinearity="relu"),
-    "cells": lambda: (Run(lambda self, x: self.gru(x[:, 1], self.lstm(x[:, 0])[0]), lstm=nn.LSTMCell(4, 5), gru=nn.GRUCell(4, 5)), (2, 4)),
-}  # fmt: skip
+    "cells": lambda: (
+        Run(
+            lambda self, x: self.gru(x[:, 1], self.lstm(x[:, 0])[0]),
+            lstm=nn.LSTMCell(4, 5),
+            gru=nn.GRUCell(4, 5),
+        ),
+        (2, 4),
+    ),
+}
 """By name; a function returns a network and the shape of a row."""
 
 
@@ -286,21 +391,28 @@ TRAINED: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], list[str]]] =
     ),
     "cnn": (
         lambda: nn.Sequential(
-            nn.Conv2d(1, 6, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 8, 2), nn.ReLU(),
-            nn.Flatten(), nn.Linear(8, 4),
+            nn.Conv2d(1, 6, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(6, 8, 2),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(8, 4),
         ),
         (1, 4, 4),
         ["1", "4"],
     ),
     "attention": (
         lambda: nn.Sequential(
-            nn.Linear(4, 8), nn.TransformerEncoderLayer(8, 2, 16, 0.0, batch_first=True), nn.Flatten(),
+            nn.Linear(4, 8),
+            nn.TransformerEncoderLayer(8, 2, 16, 0.0, batch_first=True),
+            nn.Flatten(),
             nn.Linear(40, 4),
         ),
         (5, 4),
         ["0", "1.self_attn", "1.linear1", "1"],
     ),
-}  # fmt: skip
+}
 """By name: builds the network, the shape of a row, and the modules whose units are compared."""
 
 

@@ -141,6 +141,14 @@ def _mask_of_infinity(x: Tensor) -> Tensor:
     return (x.mT @ x).masked_fill(mask, -torch.inf).softmax(-1)
 
 
+def _attention_to_the_best(x: Tensor) -> Tensor:
+    scores = x @ x.mT
+    best = scores.topk(2).values[..., -1:]
+    sparse = scores.masked_fill(scores < best, -torch.inf).softmax(-1)
+    same = torch.where(scores < best, torch.tensor(-torch.inf, dtype=x.dtype), scores).log_softmax(-1).exp()
+    return (sparse + same) @ x
+
+
 LINEAR: dict[str, tuple[Callable[[Tensor], Any], Sequence[int]]] = {
     "add": (lambda x: x + constant(x, 6), ROWS),
     "add alpha": (_alpha, ROWS),
@@ -186,14 +194,24 @@ LINEAR: dict[str, tuple[Callable[[Tensor], Any], Sequence[int]]] = {
     "index_fill": (lambda x: x.index_fill(1, torch.tensor([1]), 2.0), ROWS),
     "index_put": (lambda x: x.index_put((torch.tensor([1, 0]),), x[:2] * 2), ROWS),
     "scatter_reduce": (
-        lambda x: torch.zeros_like(x).scatter_reduce(1, torch.tensor([[0, 0, 1]] * 4), x[:, :3], "sum"), ROWS
+        lambda x: torch.zeros_like(x).scatter_reduce(1, torch.tensor([[0, 0, 1]] * 4), x[:, :3], "sum"),
+        ROWS,
     ),
     "segments": (lambda x: x.select_scatter(x[:, 0] * 2, 1, 3).slice_scatter(x[:, :2], 1, 4, 6), ROWS),
     "diagonal_scatter": (lambda x: x.diagonal_scatter(x[:, 0], 0), ROWS),
     "pad": (lambda x: F.pad(x, (1, 2), value=3.0), ROWS),
-    "pad 1d": (lambda x: [F.pad(x, (2, 1), mode=mode) for mode in ("reflect", "replicate", "circular")], LINE),
-    "pad 2d": (lambda x: [F.pad(x, (2, 1, 1, 1), mode=m) for m in ("reflect", "replicate", "circular")], IMAGE),
-    "pad 3d": (lambda x: [F.pad(x, (1, 1) * 3, mode=m) for m in ("reflect", "replicate", "circular")], VOLUME),
+    "pad 1d": (
+        lambda x: [F.pad(x, (2, 1), mode=mode) for mode in ("reflect", "replicate", "circular")],
+        LINE,
+    ),
+    "pad 2d": (
+        lambda x: [F.pad(x, (2, 1, 1, 1), mode=m) for m in ("reflect", "replicate", "circular")],
+        IMAGE,
+    ),
+    "pad 3d": (
+        lambda x: [F.pad(x, (1, 1) * 3, mode=m) for m in ("reflect", "replicate", "circular")],
+        VOLUME,
+    ),
     "avg_pool": (lambda x: (F.avg_pool2d(x, 2), F.avg_pool2d(x, 3, 1, 1, count_include_pad=False)), IMAGE),
     "avg_pool1d": (lambda x: (F.avg_pool1d(x, 2), F.adaptive_avg_pool1d(x, 4)), LINE),
     "avg_pool3d": (lambda x: (F.avg_pool3d(x, 2), F.adaptive_avg_pool3d(x, 2)), VOLUME),
@@ -210,7 +228,8 @@ LINEAR: dict[str, tuple[Callable[[Tensor], Any], Sequence[int]]] = {
         IMAGE,
     ),
     "interpolate smooth": (
-        lambda x: [F.interpolate(x, size=(4, 4), mode=m, antialias=True) for m in ("bilinear", "bicubic")], IMAGE
+        lambda x: [F.interpolate(x, size=(4, 4), mode=m, antialias=True) for m in ("bilinear", "bicubic")],
+        IMAGE,
     ),
     "interpolate 3d": (
         lambda x: [
@@ -218,9 +237,7 @@ LINEAR: dict[str, tuple[Callable[[Tensor], Any], Sequence[int]]] = {
         ],
         VOLUME,
     ),
-    "grid_sample": (
-        lambda x: F.grid_sample(x, constant(x, 2, 3, 3, 2).tanh(), align_corners=False), IMAGE
-    ),
+    "grid_sample": (lambda x: F.grid_sample(x, constant(x, 2, 3, 3, 2).tanh(), align_corners=False), IMAGE),
     "pixel_shuffle": (lambda x: (F.pixel_shuffle(x, 2), F.pixel_unshuffle(x, 2)), IMAGE),
     "channel_shuffle": (lambda x: F.channel_shuffle(x, 2), IMAGE),
     "dtypes": (lambda x: x.double().float().to(x.dtype) if x.dtype == torch.float32 else x.clone(), ROWS),
@@ -235,13 +252,16 @@ LINEAR: dict[str, tuple[Callable[[Tensor], Any], Sequence[int]]] = {
     "kron": (lambda x: torch.kron(x, constant(x, 2, 2)), ROWS),
     "copy": (lambda x: torch.empty_like(x).copy_(x), ROWS),
     "dropout in eval": (lambda x: F.dropout(x, 0.5, False), ROWS),
-    "mv": (lambda x: (x.mv(constant(x, 6)), x[0].dot(constant(x, 6)), torch.addmv(x[:, 0], x, constant(x, 6))), ROWS),
+    "mv": (
+        lambda x: (x.mv(constant(x, 6)), x[0].dot(constant(x, 6)), torch.addmv(x[:, 0], x, constant(x, 6))),
+        ROWS,
+    ),
     "in place": (_written(lambda x: x.add_(1).mul_(2)), ROWS),
     "in place, view": (_written(lambda x: x[:, 0].add_(x[:, 1])), ROWS),
     "in place, zeros": (_into_zeros, ROWS),
     "in place, fill": (_written(lambda x: (x[:, 0].fill_(3.0), x[:, 1].zero_())), ROWS),
     "in place, scatter": (_written(lambda x: x.index_add_(0, torch.tensor([0]), x[1:2] * 2)), ROWS),
-}  # fmt: skip
+}
 """Linear in what moves."""
 
 
@@ -252,25 +272,76 @@ def _each(*functions: Callable[[Tensor], Any]) -> Callable[[Tensor], list[Any]]:
 ELEMENTWISE: dict[str, tuple[Callable[[Tensor], Any], Sequence[int]]] = {
     **{
         name: (getattr(F, name), ROWS)
-        for name in (
-            "relu relu6 elu selu celu gelu silu mish softplus softsign tanhshrink hardtanh hardswish "
-            "hardsigmoid hardshrink softshrink leaky_relu logsigmoid sigmoid tanh"
-        ).split()
+        for name in [
+            "relu",
+            "relu6",
+            "elu",
+            "selu",
+            "celu",
+            "gelu",
+            "silu",
+            "mish",
+            "softplus",
+            "softsign",
+            "tanhshrink",
+            "hardtanh",
+            "hardswish",
+            "hardsigmoid",
+            "hardshrink",
+            "softshrink",
+            "leaky_relu",
+            "logsigmoid",
+            "sigmoid",
+            "tanh",
+        ]
     },
     **{
         name: (getattr(torch, name), ROWS)
-        for name in (
-            "exp exp2 expm1 sin cos tan sinh cosh atan asinh erf erfc square abs sgn sign round floor ceil "
-            "trunc frac nan_to_num deg2rad sinc"
-        ).split()
+        for name in [
+            "exp",
+            "exp2",
+            "expm1",
+            "sin",
+            "cos",
+            "tan",
+            "sinh",
+            "cosh",
+            "atan",
+            "asinh",
+            "erf",
+            "erfc",
+            "square",
+            "abs",
+            "sgn",
+            "sign",
+            "round",
+            "floor",
+            "ceil",
+            "trunc",
+            "frac",
+            "nan_to_num",
+            "deg2rad",
+            "sinc",
+        ]
     },
     **{
         name: (lambda x, name=name: getattr(torch, name)(x.abs() + 1.1), ROWS)
-        for name in "log log2 log10 log1p sqrt rsqrt reciprocal acosh lgamma digamma".split()
+        for name in [
+            "log",
+            "log2",
+            "log10",
+            "log1p",
+            "sqrt",
+            "rsqrt",
+            "reciprocal",
+            "acosh",
+            "lgamma",
+            "digamma",
+        ]
     },
     **{
         name: (lambda x, name=name: getattr(torch, name)(x.tanh() * 0.9), ROWS)
-        for name in "asin acos atanh erfinv".split()
+        for name in ["asin", "acos", "atanh", "erfinv"]
     },
     "special": (
         lambda x: (
@@ -285,7 +356,7 @@ ELEMENTWISE: dict[str, tuple[Callable[[Tensor], Any], Sequence[int]]] = {
     "softplus, beta": (lambda x: F.softplus(x, 5), ROWS),
     "threshold": (lambda x: F.threshold(x, 0.1, -3.0), ROWS),
     "prelu": (lambda x: F.prelu(x, constant(x, 6).abs()), ROWS),
-    "rrelu": (lambda x: F.rrelu(x), ROWS),
+    "rrelu": (F.rrelu, ROWS),
     "clamp": (lambda x: (x.clamp(-0.5, 0.5), x.clamp_min(0.1), x.clamp_max(0.2), x.clip(max=0.0)), ROWS),
     "pow": (lambda x: (x**2, x**3, 2**x, (x.abs() + 0.1) ** 0.5, (x.abs() + 0.1) ** x), ROWS),
     "where": (lambda x: torch.where(torch.tensor([True, False] * 3), x, x.sin()), ROWS),
@@ -321,17 +392,25 @@ COMPARISONS: dict[str, tuple[Callable[[Tensor], Any], Sequence[int]]] = {
     "relu by masked_fill": (lambda x: x.masked_fill(x < 0, 0.0), ROWS),
     "relu by index": (_written(lambda x: x.__setitem__(x < 0, 0.0)), ROWS),
     "two": (lambda x: torch.where(x > x.flip(1), x.exp(), x.sin()), ROWS),
-    "comparisons": (_each(*[lambda x, f=f: f(x, 0.2 * x.flip(1)).to(x.dtype)
-        for f in (torch.gt, torch.ge, torch.lt, torch.le, torch.eq, torch.ne)]), ROWS),
-    "logic": (lambda x: ((x > 0) & (x.flip(1) > 0) | ~(x.roll(1, 1) < 1)).to(x.dtype), ROWS),
-    "logical": (
-        lambda x: torch.logical_xor(x > 0, x.flip(1) > 0).logical_not().to(x.dtype), ROWS
+    "comparisons": (
+        _each(
+            *[
+                lambda x, f=f: f(x, 0.2 * x.flip(1)).to(x.dtype)
+                for f in (torch.gt, torch.ge, torch.lt, torch.le, torch.eq, torch.ne)
+            ]
+        ),
+        ROWS,
     ),
+    "logic": (lambda x: ((x > 0) & (x.flip(1) > 0) | ~(x.roll(1, 1) < 1)).to(x.dtype), ROWS),
+    "logical": (lambda x: torch.logical_xor(x > 0, x.flip(1) > 0).logical_not().to(x.dtype), ROWS),
     "count": (lambda x: (x > 0).sum(1).to(x.dtype) * x[:, 0], ROWS),
     "mean over mask": (lambda x: (x * (x > 0)).sum(1) / (x > 0).sum(1).clamp(min=1), ROWS),
     "whole numbers": (lambda x: (x * 3).long().to(x.dtype) * x, ROWS),
     "argmax one-hot": (lambda x: F.one_hot(x.argmax(1), 6).to(x.dtype) * x, ROWS),
-    "straight through": (lambda x: torch.zeros_like(x).scatter(1, x.argmax(1, True), 1.0) * x.softmax(1), ROWS),
+    "straight through": (
+        lambda x: torch.zeros_like(x).scatter(1, x.argmax(1, True), 1.0) * x.softmax(1),
+        ROWS,
+    ),
     "table": (lambda x: F.embedding((x * 2).round().long() + 9, constant(x, 19, 3)), ROWS),
     "table by index": (lambda x: constant(x, 19)[(x * 2).round().long() + 9], ROWS),
     "gather": (lambda x: x.exp().gather(1, (x.roll(1, 1) > 0).long()), ROWS),
@@ -342,9 +421,10 @@ COMPARISONS: dict[str, tuple[Callable[[Tensor], Any], Sequence[int]]] = {
     "take_along_dim": (lambda x: x.exp().take_along_dim(x.argsort(1), 1), ROWS),
     "searchsorted": (lambda x: torch.bucketize(x, constant(x, 5).sort().values).to(x.dtype), ROWS),
     "scatter": (lambda x: torch.zeros_like(x).scatter_add(1, (x > 0).long(), x), ROWS),
+    "attention to the best": (_attention_to_the_best, TOKENS),
     "argsort": (lambda x: x.argsort(1).to(x.dtype), ROWS),
     "any": (lambda x: ((x > 1).any(1).to(x.dtype), (x > -1).all(1).to(x.dtype)), ROWS),
-}  # fmt: skip
+}
 """Masks, indices and whole numbers that depend on the data."""
 
 PRODUCTS: dict[str, tuple[Callable[[Tensor], Any], Sequence[int]]] = {
@@ -387,11 +467,12 @@ PRODUCTS: dict[str, tuple[Callable[[Tensor], Any], Sequence[int]]] = {
     "conv_transpose3d": (_kernel(F.conv_transpose3d, 2, 3, 2, 2, 2), VOLUME),
     "conv2d unbatched": (lambda x: F.conv2d(x[0], constant(x, 3, 4, 3, 3), constant(x, 3)), IMAGE),
     "conv2d, moving kernel": (lambda x: F.conv2d(x, x[:, :, :3, :3]), IMAGE),
+    "conv2d, moving bias": (lambda x: F.conv2d(x, constant(x, 3, 4, 3, 3), x[0, 0, 0, :3]), IMAGE),
     "conv2d, only the kernel": (lambda x: F.conv2d(constant(x, 2, 4, 9, 9), x), IMAGE),
     "prod": (lambda x: (x.prod(1), x.prod(0, True)), ROWS),
     "cumprod": (lambda x: x.cumprod(1), ROWS),
     "cdist": (lambda x: torch.cdist(x, constant(x, 3, 6)), ROWS),
-    "glu": (lambda x: F.glu(x), ROWS),
+    "glu": (F.glu, ROWS),
     "embedding_bag": (
         lambda x: F.embedding_bag(
             torch.arange(24).view(4, 6), constant(x, 24, 3), per_sample_weights=x, mode="sum"
@@ -424,28 +505,35 @@ NORMALIZATIONS: dict[str, tuple[Callable[[Tensor], Any], Sequence[int]]] = {
     "log_softmax, saturated": (lambda x: (100 * x).log_softmax(1), ROWS),
     "logcumsumexp": (lambda x: x.logcumsumexp(1), ROWS),
     "layer_norm": (lambda x: F.layer_norm(x, (8,), constant(x, 8), constant(x, 8)), TOKENS),
+    "layer_norm, moving weight": (lambda x: F.layer_norm(x, (8,), x[0, 0], x[1, 1]) * 2, TOKENS),
+    "batch_norm, moving weight": (
+        lambda x: F.batch_norm(x, constant(x, 4), constant(x, 4).exp(), x[0, :, 0, 0]) * 2,
+        IMAGE,
+    ),
     "layer_norm, two axes": (lambda x: F.layer_norm(x, (5, 8)), TOKENS),
     "rms_norm": (lambda x: F.rms_norm(x, (8,), constant(x, 8)), TOKENS),
     "group_norm": (lambda x: F.group_norm(x, 2, constant(x, 4), constant(x, 4)), IMAGE),
     "instance_norm": (lambda x: F.instance_norm(x, weight=constant(x, 4)), IMAGE),
     "instance_norm, own statistics": (
-        lambda x: F.instance_norm(x, constant(x, 4), constant(x, 4).exp(), use_input_stats=False), IMAGE
+        lambda x: F.instance_norm(x, constant(x, 4), constant(x, 4).exp(), use_input_stats=False),
+        IMAGE,
     ),
     "batch_norm": (lambda x: F.batch_norm(x, constant(x, 4), constant(x, 4).exp(), constant(x, 4)), IMAGE),
     "batch_norm of the batch": (lambda x: F.batch_norm(x, None, None, training=True), ROWS),
     "local_response_norm": (lambda x: F.local_response_norm(x, 3), IMAGE),
     "normalize": (lambda x: (F.normalize(x, dim=1), F.normalize(x, p=1, dim=1)), ROWS),
-    "norms": (
-        lambda x: [torch.linalg.vector_norm(x, p, 1) for p in (1, 2, 3, torch.inf)] + [x.norm()], ROWS
-    ),
+    "norms": (lambda x: [torch.linalg.vector_norm(x, p, 1) for p in (1, 2, 3, torch.inf)] + [x.norm()], ROWS),
     "cosine": (lambda x: F.cosine_similarity(x, x.sin(), dim=1), ROWS),
     "pairwise": (lambda x: F.pairwise_distance(x, x.flip(1)), ROWS),
     "var": (lambda x: (x.var(1), x.std(0), *torch.var_mean(x, 1), x.var(), x.std()), ROWS),
-    "losses": (lambda x: (F.mse_loss(x, x.flip(1)), F.l1_loss(x, constant(x, 4, 6)), F.smooth_l1_loss(x, x.flip(0))), ROWS),
+    "losses": (
+        lambda x: (F.mse_loss(x, x.flip(1)), F.l1_loss(x, constant(x, 4, 6)), F.smooth_l1_loss(x, x.flip(0))),
+        ROWS,
+    ),
     "cross_entropy": (lambda x: F.cross_entropy(x, torch.tensor([0, 3, 5, 1])), ROWS),
     "gumbel": (lambda x: F.softmax((x + constant(x, 4, 6)) / 0.1, -1), ROWS),
     "det": (lambda x: (x[:, :4] @ x[:, :4].t() + 9 * torch.eye(4, dtype=x.dtype)).logdet(), ROWS),
-}  # fmt: skip
+}
 """Numbers along axes that share a scale."""
 
 SELECTIONS: dict[str, tuple[Callable[[Tensor], Any], Sequence[int]]] = {
@@ -459,24 +547,35 @@ SELECTIONS: dict[str, tuple[Callable[[Tensor], Any], Sequence[int]]] = {
     "topk": (lambda x: (x.topk(2).values, x.topk(2, dim=0, largest=False).values), ROWS),
     "quantile": (lambda x: x.quantile(0.3, dim=1), ROWS),
     "cummax": (lambda x: (x.cummax(1).values, x.cummin(1).values), ROWS),
-    "max_pool1d": (lambda x: (F.max_pool1d(x, 2), F.max_pool1d(x, 3, 1, 1, 1), F.adaptive_max_pool1d(x, 4)), LINE),
-    "max_pool2d": (lambda x: (F.max_pool2d(x, 2), F.max_pool2d(x, 3, 2, 1), F.adaptive_max_pool2d(x, 4)), IMAGE),
+    "max_pool1d": (
+        lambda x: (F.max_pool1d(x, 2), F.max_pool1d(x, 3, 1, 1, 1), F.adaptive_max_pool1d(x, 4)),
+        LINE,
+    ),
+    "max_pool2d": (
+        lambda x: (F.max_pool2d(x, 2), F.max_pool2d(x, 3, 2, 1), F.adaptive_max_pool2d(x, 4)),
+        IMAGE,
+    ),
     "max_pool3d": (lambda x: (F.max_pool3d(x, 2), F.adaptive_max_pool3d(x, 3)), VOLUME),
     "max_pool with indices": (lambda x: F.max_pool2d(x, 2, return_indices=True), IMAGE),
     "max_unpool": (lambda x: F.max_unpool2d(*F.max_pool2d(x, 2, return_indices=True), 2), IMAGE),
     "lp_pool": (lambda x: (F.lp_pool2d(x.abs(), 2, 2), F.lp_pool1d(x.abs()[0], 3, 2)), IMAGE),
     "maxout": (lambda x: x.view(4, 3, 2).amax(-1), ROWS),
     "segment max": (
-        lambda x: torch.zeros_like(x).scatter_reduce(1, torch.tensor([[0, 0, 1]] * 4), x[:, :3], "amax"), ROWS
+        lambda x: torch.zeros_like(x).scatter_reduce(1, torch.tensor([[0, 0, 1]] * 4), x[:, :3], "amax"),
+        ROWS,
     ),
     "gather": (lambda x: x.gather(1, torch.tensor([[0, 0], [1, 2], [5, 5], [3, 0]])), ROWS),
-}  # fmt: skip
+}
 """Numbers that are picked."""
 
 TABLES = {
-    "linear": LINEAR, "elementwise": ELEMENTWISE, "comparison": COMPARISONS, "product": PRODUCTS,
-    "normalization": NORMALIZATIONS, "selection": SELECTIONS,
-}  # fmt: skip
+    "linear": LINEAR,
+    "elementwise": ELEMENTWISE,
+    "comparison": COMPARISONS,
+    "product": PRODUCTS,
+    "normalization": NORMALIZATIONS,
+    "selection": SELECTIONS,
+}
 PROBES = {f"{table}: {name}": probe for table, probes in TABLES.items() for name, probe in probes.items()}
 
 
@@ -551,7 +650,7 @@ def conductances(
     steps: int,
     decide: Callable[[Tensor], Tensor],
 ) -> Hidden:
-    """The slow twin: gradients by autograd in the middle of many steps, times the moves of the activations."""
+    """The slow twin: gradients by autograd in the middle of many steps, times moves of activations."""
     modules, seen = dict(model.named_modules()), {}
 
     def see(name: str) -> Callable[..., Any]:
@@ -576,12 +675,24 @@ def conductances(
     return totals
 
 
-GENERAL = {"prod", "cumprod", "logcumsumexp", "smooth_l1_loss", "_linalg_slogdet", "scatter_reduce"}
+GENERAL = {
+    "prod",
+    "cumprod",
+    "logcumsumexp",
+    "smooth_l1_loss",
+    "_linalg_slogdet",
+    "scatter_reduce",
+}
 """Operators without a rule of their own."""
 
 NO_GRADIENT = {
-    *(f"elementwise: {name}" for name in "round floor ceil trunc sign sgn floor_divide copysign".split()),
+    *(
+        f"elementwise: {name}"
+        for name in ["round", "floor", "ceil", "trunc", "sign", "sgn", "floor_divide", "copysign"]
+    ),
     *(f"elementwise: in place{name}" for name in ("", ", chunks", ", gaps")),
-    "linear: scatter", "linear: scatter_add", *(name for name in PROBES if name.startswith("comparison")),
-}  # fmt: skip
+    "linear: scatter",
+    "linear: scatter_add",
+    *(name for name in PROBES if name.startswith("comparison")),
+}
 """Probes that autograd does not take, or that have no slope."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from typing import Any
 
 from torch import nn
@@ -74,14 +75,10 @@ class Operator:
 
 
 RULES = {
-    Effect.ELEMENTWISE: Rule.SECANT,
-    Effect.BINARY: Rule.SECANT,
-    Effect.RESHAPE: Rule.LINEAR,
-    Effect.SPLIT: Rule.LINEAR,
-    Effect.JOIN: Rule.LINEAR,
-    Effect.CONSTANT: Rule.LINEAR,
+    **dict.fromkeys((Effect.ELEMENTWISE, Effect.BINARY), Rule.SECANT),
+    **dict.fromkeys((Effect.RESHAPE, Effect.SPLIT, Effect.JOIN, Effect.CONSTANT), Rule.LINEAR),
 }
-"""How currents pass operators of which nothing else is said."""
+"""By effect, where a row says nothing."""
 
 
 def _row(
@@ -130,9 +127,7 @@ OPERATORS: tuple[Operator, ...] = (
         dropout dropout1d dropout2d dropout3d feature_alpha_dropout feature_dropout float half neg negative
         positive rad2deg real requires_grad resolve_conj resolve_neg to type type_as
         """,
-        Effect.ELEMENTWISE,
-        maps.first_aligned,
-        passes=Rule.LINEAR,
+        Effect.ELEMENTWISE, maps.first_aligned, passes=Rule.LINEAR,
         aten="""
         _conj _fft_c2c _fft_c2r _fft_r2c _neg_view _to_copy alias complex imag lift lift_fresh native_dropout
         """,
@@ -148,6 +143,7 @@ OPERATORS: tuple[Operator, ...] = (
         """,
         Effect.BINARY,
         maps.aligned,
+        aten="igamma igammac",
     ),
     _row("addcmul lerp", Effect.BINARY, maps.aligned, passes=Rule.POLYNOMIAL),
     _row(
@@ -165,29 +161,23 @@ OPERATORS: tuple[Operator, ...] = (
         adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d avg_pool1d avg_pool2d avg_pool3d
         interpolate
         """,
-        Effect.CHANNELWISE,
-        maps.by_channel,
-        passes=Rule.LINEAR,
+        Effect.CHANNELWISE, maps.by_channel, passes=Rule.LINEAR,
         aten="""
         _upsample_bicubic2d_aa _upsample_bilinear2d_aa _upsample_nearest_exact1d _upsample_nearest_exact2d
         _upsample_nearest_exact3d max_unpool2d max_unpool3d upsample_bicubic2d upsample_bilinear2d
         upsample_linear1d upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_trilinear3d
         """,
     ),
-    _row(
-        "grid_sample", Effect.CHANNELWISE, maps.by_channel, passes=Rule.POLYNOMIAL,
-        aten="grid_sampler_2d grid_sampler_3d",
-    ),
+    _row("grid_sample", Effect.CHANNELWISE, maps.by_channel, passes=Rule.POLYNOMIAL, aten="""
+        grid_sampler_2d grid_sampler_3d
+    """),
     _row(
         "batch_norm instance_norm", Effect.CHANNELWISE, maps.on_channels, unit_axis=1, weights_for_units=True
     ),
-    _row(
-        "pad", Effect.JOIN, maps.padded,
-        aten="""
+    _row("pad", Effect.JOIN, maps.padded, aten="""
         constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d
         replication_pad2d replication_pad3d
-        """,
-    ),
+    """),
     _row(
         """
         all amax amin any argmax argmin argsort count_nonzero cummax cummin cumprod log_softmax logcumsumexp
@@ -255,8 +245,7 @@ OPERATORS: tuple[Operator, ...] = (
         as_tensor asarray copy diagonal fold index_add index_copy index_fill index_put masked_scatter
         masked_select pixel_shuffle ravel scatter scatter_add setitem __setitem__ take tensor
         """,
-        Effect.MIX,
-        passes=Rule.LINEAR,
+        Effect.MIX, passes=Rule.LINEAR,
         aten="""
         _unsafe_index_put _unsafe_masked_index as_strided_scatter block_diag col2im diag_embed
         diagonal_scatter im2col nll_loss2d_forward nll_loss_forward select_scatter slice_scatter trace
@@ -265,8 +254,7 @@ OPERATORS: tuple[Operator, ...] = (
     ),
     _row(
         "addbmm addmm addmv addr baddbmm bilinear cross dot einsum inner kron mse_loss mv outer tensordot",
-        Effect.MIX,
-        passes=Rule.POLYNOMIAL,
+        Effect.MIX, passes=Rule.POLYNOMIAL,
         aten="_trilinear linalg_cross vdot",
     ),
     _row(
@@ -330,12 +318,13 @@ def operator_of(name: str) -> Operator:
     return BY_NAME.get(name, UNKNOWN)
 
 
+@cache
 def aten_operator(name: str) -> Operator:
     """The row of an operator below the functions, by its name without overload.
 
     Example:
-        >>> aten_operator("_unsafe_view").rule, aten_operator("special_entr").rule
-        (<Rule.LINEAR: 'as a value does, for masks and indices that stay the same'>, <Rule.SECANT: ...>)
+        >>> aten_operator("_unsafe_view").rule.name, aten_operator("special_entr").rule.name
+        ('LINEAR', 'SECANT')
     """
     return BY_ATEN[name] if name in BY_ATEN else operator_of(function_name(name))
 

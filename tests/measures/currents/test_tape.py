@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nif.measures.currents.tape import Shape, Tape, Value, record
+from nif.measures.currents.operation import Value
+from nif.measures.currents.tape import Shape, Tape, record
 from support.current_architectures import ARCHITECTURES
 from support.current_probes import PROBES, ends, tensors
 

@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nif.measures.currents.ends import Ends, Slopes, add, as_number, summed_to
+from nif.measures.currents.ends import Ends, Slopes, add, as_number, move, summed_to
 
 
 def compare(ends: Ends, slope: Tensor) -> Slopes:
     """``a > b`` and others: a secant of the difference, so a constant added to both changes nothing."""
     first, second = ends.operation.args[:2]
-    change = ends.moved(ends.operation.written[0] or 0)
+    change = move(*ends.results())
     (first0, first1), (second0, second1) = (
         tuple(map(as_number, ends.both(side))) for side in (first, second)
     )

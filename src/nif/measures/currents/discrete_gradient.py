@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
 
 from nif.measures.currents.choices import CHOICES
 from nif.measures.currents.ends import Ends, Slopes, add, as_number, move, summed_to
 from nif.measures.currents.linear import TRANSPOSES
 from nif.measures.currents.normalizations import NORMALIZATIONS
+from nif.measures.currents.operation import Operation, values_among
 from nif.measures.currents.products import PRODUCTS
 from nif.measures.currents.selections import SELECTIONS
-from nif.measures.currents.tape import Operation, Tape, Value
+from nif.measures.currents.tape import Tape
 from nif.network.operators import Rule, aten_operator
 
 GAUSS_POINTS = 3
@@ -44,6 +44,14 @@ def discrete_gradient(ends: Ends, given: Sequence[Tensor | None], general: Count
     Returns:
         For each moving source a slope of its shape. The inner products of slopes and steps are equal before
         and behind the operation.
+
+    Example:
+        >>> from nif.measures.currents.tape import record
+        >>> run = lambda mark, x: [x.relu()]
+        >>> tapes = [record(run, [torch.tensor([x])], {}) for x in (-1.0, 3.0)]
+        >>> ends = Ends(*tapes, *(tape.operations[0] for tape in tapes))
+        >>> discrete_gradient(ends, [torch.ones(1)], Counter())  # 3 of the 4 that it moves
+        {0: tensor([0.7500])}
     """
     slopes = _by_rule(ends, given)
     if slopes is None:
@@ -62,30 +70,25 @@ def _as_source(slope: Tensor, source: Any) -> Tensor:
 
 
 def _by_rule(ends: Ends, given: Sequence[Tensor | None]) -> Slopes | None:
+    """Slopes by the closed form of the operator, or by the rule of its row; None where neither holds."""
     operation, first = ends.operation, given[0]
-    only_first = first is not None and all(slope is None for slope in given[1:])
-    same = operation.like(ends.last)
-    if operation.kind in SELECTIONS and same:
-        return SELECTIONS[operation.kind](ends, given)
-    if operation.kind in ONE_RESULT and same and only_first and first is not None:
-        slopes = ONE_RESULT[operation.kind](ends, first)
-        if slopes is not None:
-            return slopes
-    rule = rule_of(operation)
-    if rule is Rule.SECANT and same and only_first and first is not None:
-        return _elementwise(ends, first)
-    if not same or not set(ends.changed) <= _data(operation):
+    if not operation.like(ends.last):
         return None
-    return _by_gradient(ends, given, rule)
-
-
-def _by_gradient(ends: Ends, given: Sequence[Tensor | None], rule: Rule) -> Slopes | None:
-    """Linear operations have one gradient, polynomial ones a mean that a few points give exactly."""
-    if rule is Rule.LINEAR:
-        return _gradient_at(ends, ends.start, given, {i: ends.start.tensor(i) for i in ends.sources})
-    if rule is Rule.POLYNOMIAL:
-        return _mean_gradient(ends, given, {i: ends.values(i) for i in ends.sources})
-    return None
+    slopes, rule = None, rule_of(operation)
+    only_first = first is not None and all(slope is None for slope in given[1:])
+    if operation.kind in SELECTIONS:
+        slopes = SELECTIONS[operation.kind](ends, given)
+    elif only_first and first is not None:
+        if operation.kind in ONE_RESULT:
+            slopes = ONE_RESULT[operation.kind](ends, first)
+        if slopes is None and rule is Rule.SECANT:
+            slopes = _elementwise(ends, first)
+    if slopes is None and (not ends.changed or set(ends.changed) <= _data(operation)):
+        if rule is Rule.LINEAR:
+            slopes = _gradient_at(ends, ends.start, given, {i: ends.start.tensor(i) for i in ends.sources})
+        elif rule is Rule.POLYNOMIAL:
+            slopes = _mean_gradient(ends, given, {i: ends.values(i) for i in ends.sources})
+    return slopes
 
 
 def rule_of(operation: Operation) -> Rule:
@@ -103,12 +106,12 @@ def _continuous(dtype: torch.dtype) -> bool:
 
 def _data(operation: Operation) -> set[int]:
     """Numbers of the first argument: whole numbers among the others are masks and indices."""
-    return {leaf.index for leaf in tree_leaves(operation.args[:1]) if isinstance(leaf, Value)}
+    return {value.index for value in values_among(operation.args[:1])}
 
 
 def _elementwise(ends: Ends, slope: Tensor) -> Slopes:
     """The secant; of several sources the mean gradient, with the rest shared number by number."""
-    change = ends.moved(ends.operation.written[0] or 0)
+    change = move(*ends.results())
     wide = {i: [as_number(value).expand(change.shape) for value in ends.values(i)] for i in ends.sources}
     if len(wide) == 1:
         gradients = {index: _secant(ends, index, change, *values) for index, values in wide.items()}
@@ -142,7 +145,7 @@ def _secant(ends: Ends, source: int, change: Tensor, before: Tensor, after: Tens
 
 def _digits(ends: Ends, change: Tensor) -> Tensor:
     """What rounding may have done to the change of the first result."""
-    results = map(as_number, ends.values(ends.operation.written[0] or 0))
+    results = map(as_number, ends.results())
     return _digits_of(sum((result.abs() for result in results), torch.zeros((), device=change.device)))
 
 
@@ -255,19 +258,21 @@ def _gradient_at(ends: Ends, tape: Tape, given: Sequence[Tensor | None], at: Slo
         if "not implemented" not in str(error) and "not differentiable" not in str(error):
             raise
         return zeros  # a step function, or one of whole numbers
-    found = zip(leaves, gradients, strict=True)
-    return {i: zeros[i] if gradient is None else gradient for i, gradient in found}
+    by_leaf = zip(leaves, gradients, strict=True)
+    return {i: zeros[i] if gradient is None else gradient for i, gradient in by_leaf}
 
 
 def values_read_by_rules(tape: Tape) -> set[int]:
     """The values that some rule reads; linear operations read none, products the factors."""
-    kept = {index for index in range(len(tape.values)) if index not in tape.moving} | set(tape.inputs)
     reached = tape.moving | tape.dependent
+    if any(o.kind == "_local_scalar_dense" and not reached.isdisjoint(o.read) for o in tape.operations):
+        return set(range(len(tape.values)))  # numbers of the data may be arguments: any rule may be needed
+    kept = {index for index in range(len(tape.values)) if index not in tape.moving} | set(tape.inputs)
     for operation in tape.operations:
         if reached.isdisjoint(operation.read) or _reads_nothing(tape, operation):
             continue
         kept.update(operation.read)
-        if operation.kind not in _RESULTS_UNREAD or operation.kwargs.get("rounding_mode") is not None:
+        if operation.kind not in _RESULTS_UNREAD or _general_may_hold(tape, operation):
             kept.update(index for index in operation.written if index is not None)
     return kept | set(tape.outputs)
 
@@ -276,27 +281,20 @@ READ_NOTHING = frozenset([*TRANSPOSES, "as_strided", "as_strided_scatter"])
 """Operators whose closed form reads no values."""
 
 _RESULTS_UNREAD = frozenset(
-    [
-        "addmm",
-        "baddbmm",
-        "bmm",
-        "convolution",
-        "div",
-        "masked_fill",
-        "maximum",
-        "minimum",
-        "mm",
-        "mul",
-        "native_group_norm",
-        "native_layer_norm",
-        "where",
-    ]
-)
+    ["addmm", "baddbmm", "bmm", "convolution", "div", "masked_fill", "maximum", "minimum", "mm", "mul"]
+).union(["native_group_norm", "native_layer_norm", "where"])
 
 
 def _reads_nothing(tape: Tape, operation: Operation) -> bool:
     own = operation.kind in ONE_RESULT or operation.kind in SELECTIONS
     if operation.kind in READ_NOTHING or (rule_of(operation) is Rule.LINEAR and not own):
         return tape.dependent.isdisjoint(set(operation.read) - _data(operation))
-    own_statistics = operation.kind == "native_batch_norm" and not operation.args[5]
-    return own_statistics or operation.kind == "_native_batch_norm_legit_no_training"
+    given_statistics = operation.kind == "native_batch_norm" and not operation.args[5]
+    given_statistics |= operation.kind == "_native_batch_norm_legit_no_training"
+    return given_statistics and not _general_may_hold(tape, operation)
+
+
+def _general_may_hold(tape: Tape, operation: Operation) -> bool:
+    """Whether a closed form does not cover the call: a division that rounds, a norm whose weight moves."""
+    rounds = operation.kwargs.get("rounding_mode") is not None
+    return rounds or ("norm" in operation.kind and len(tape.moving & set(operation.read)) > 1)

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nif.measures.currents.tape import Operation, Tape, Value
+from nif.measures.currents.operation import Operation, Value
+from nif.measures.currents.tape import Tape
 
 Slopes = dict[int, Tensor]
 """A discrete gradient for each value, by its number."""
@@ -67,9 +68,9 @@ class Ends:
         """A value at the start and at the end."""
         return self.start.values[index], self.end.values[index]
 
-    def results(self) -> tuple[Tensor, Tensor]:
-        """The first result at the start and at the end."""
-        index = self.operation.written[0]
+    def results(self, place: int = 0) -> tuple[Tensor, Tensor]:
+        """A result at the start and at the end."""
+        index = self.operation.written[place]
         assert index is not None
         return self.values(index)
 

@@ -142,6 +142,11 @@ def _quotient_added(values: Tensor, over: Tensor, under: Tensor, *, value: float
     return values + value * (over / under)
 
 
+def _shuffled(values: Tensor, groups: int) -> Tensor:
+    """``channel_shuffle``, whose kernel has no gradient."""
+    return values.unflatten(1, (groups, -1)).transpose(1, 2).flatten(1, 2)
+
+
 def _narrowed(scatter: Callable[..., Tensor]) -> Callable[..., Any]:
     """``scatter`` of numbers of which some have no index, which has no gradient in torch."""
 
@@ -156,10 +161,9 @@ def _narrowed(scatter: Callable[..., Tensor]) -> Callable[..., Any]:
 
 def _written_where(values: Tensor, indices: Any, filling: Tensor, accumulate: bool = False) -> Any:
     """``values[mask] = number``."""
-    mask = indices[0] if len(indices) == 1 else None
-    if mask is None or mask.dtype != torch.bool or mask.shape != values.shape:
-        return NotImplemented
-    if accumulate or filling.numel() != 1:
+    mask = indices[0]
+    whole = len(indices) == 1 and mask is not None and mask.dtype == torch.bool and mask.shape == values.shape
+    if not whole or accumulate or filling.numel() != 1:
         return NotImplemented
     return values.masked_fill_(mask, filling.reshape(()))
 
@@ -180,6 +184,7 @@ TAKEN_APART: dict[str, Callable[..., Any]] = {
     "any": _any,
     "all": _all,
     "clamp": _clamp,
+    "native_channel_shuffle": _shuffled,
     "polar": _polar,
     "angle": _angle,
     "addcdiv": _quotient_added,

@@ -87,8 +87,15 @@ def _normalized(before: Tensor, after: Tensor, slope: Tensor, axes: Sequence[int
     return centred - centred.mean(axes, True)
 
 
-def layer_norm(ends: Ends, slope: Tensor) -> Slopes:
+def _only_values_move(ends: Ends) -> bool:
+    """Whether the weight, the bias and given statistics are constant."""
+    return not any(ends.moves(argument) for argument in ends.operation.args[1:5])
+
+
+def layer_norm(ends: Ends, slope: Tensor) -> Slopes | None:
     """The numbers of the last axes, less their mean, over their deviation."""
+    if not _only_values_move(ends):
+        return None
     source, shape, weight, _, eps = ends.operation.args[:5]
     if weight is not None:
         slope = slope * ends.start.value(weight)
@@ -96,18 +103,22 @@ def layer_norm(ends: Ends, slope: Tensor) -> Slopes:
     return {source.index: _normalized(*ends.both(source), slope, axes, eps)}
 
 
-def group_norm(ends: Ends, slope: Tensor) -> Slopes:
+def group_norm(ends: Ends, slope: Tensor) -> Slopes | None:
     """The numbers of a group of channels, less their mean, over their deviation."""
+    if not _only_values_move(ends):
+        return None
     source, weight, _, count, channels, _, groups, eps = ends.operation.args[:8]
     if weight is not None:
         slope = slope * ends.start.value(weight).reshape(1, channels, *[1] * (slope.dim() - 2))
     before, after = ends.both(source)
-    first, last, cut = (values.reshape(count, groups, -1) for values in (before, after, slope))
-    return {source.index: _normalized(first, last, cut, (-1,), eps).reshape(before.shape)}
+    cut0, cut1, cut_slope = (values.reshape(count, groups, -1) for values in (before, after, slope))
+    return {source.index: _normalized(cut0, cut1, cut_slope, (-1,), eps).reshape(before.shape)}
 
 
-def batch_norm(ends: Ends, slope: Tensor) -> Slopes:
+def batch_norm(ends: Ends, slope: Tensor) -> Slopes | None:
     """A scale for each channel; with statistics of the batch itself, as in an instance norm, a norm."""
+    if not _only_values_move(ends):
+        return None
     fixed = ends.operation.kind == "_native_batch_norm_legit_no_training"
     source, weight, _, _, variance = ends.operation.args[:5]
     shape = (1, -1) + (1,) * (slope.dim() - 2)
@@ -136,14 +147,13 @@ def vector_norm(ends: Ends, slope: Tensor) -> Slopes | None:
 def log_of_sum(ends: Ends, slope: Tensor) -> Slopes:
     r"""``logaddexp`` and ``logaddexp2``: :math:`g L / \sum L` of the two."""
     base = math.log(2) if ends.operation.kind == "logaddexp2" else 1.0
-    shares = [
-        [(value - result) * base for value, result in zip(ends.both(side), results, strict=True)]
-        for results in [ends.values(ends.operation.written[0] or 0)]
-        for side in ends.operation.args[:2]
-    ]
-    means = [logarithmic_mean(log0.exp(), log1.exp(), move(log0, log1)) for log0, log1 in shares]
+    sides, results = ends.operation.args[:2], ends.results()
+    means = []
+    for side in sides:
+        log0, log1 = ((v - result) * base for v, result in zip(ends.both(side), results, strict=True))
+        means.append(logarithmic_mean(log0.exp(), log1.exp(), move(log0, log1)))
     slopes: Slopes = {}
-    for side, mean in zip(ends.operation.args[:2], means, strict=True):
+    for side, mean in zip(sides, means, strict=True):
         if ends.moves(side):
             part = slope * mean / (means[0] + means[1])
             add(slopes, side.index, summed_to(part, ends.start.shape(side.index)))
@@ -168,6 +178,7 @@ NORMALIZATIONS: dict[str, Callable[[Ends, Tensor], Slopes | None]] = {
     "native_layer_norm": layer_norm,
     "native_group_norm": group_norm,
     "native_batch_norm": batch_norm,
+    "cudnn_batch_norm": batch_norm,
     "_native_batch_norm_legit_no_training": batch_norm,
     "linalg_vector_norm": vector_norm,
     "logaddexp": log_of_sum,

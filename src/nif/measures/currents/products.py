@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nif.measures.currents.ends import Ends, Slopes, add, as_number, middle, summed_to
-from nif.measures.currents.tape import Operation
+from nif.measures.currents.operation import Operation
 
 aten = torch.ops.aten
 
@@ -76,9 +76,9 @@ def scaled_slope(ends: Ends, slope: Tensor) -> Tensor:
 
 
 def convolution(ends: Ends, slope: Tensor) -> Slopes | None:
-    """A convolution with a constant kernel."""
-    values, kernel = ends.operation.args[:2]
-    if not ends.moves(values) or ends.moves(kernel):
+    """A convolution with a constant kernel and bias."""
+    values, kernel, bias = ends.operation.args[:3]
+    if not ends.moves(values) or ends.moves(kernel) or ends.moves(bias):
         return None
     args = ends.operation.args
     weight = ends.start.value(kernel)

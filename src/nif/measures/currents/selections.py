@@ -23,10 +23,10 @@ def _picked(
 ) -> Tensor:
     """The slope at the numbers of which some are picked.
 
-    Where the pick changes from i to j, the larger of both is half their sum and half their distance, whose
-    secant is exact, and the jump of the index belongs to the difference ``x_j - x_i`` that changed sign.
-    Where that difference did not change sign (a third number moved between ranks), the jump is shared along
-    the axis, in proportion to the squares of steps less their mean.
+    Where the pick changes from i to j, the larger of the two is half their sum and half their distance,
+    whose secant is exact, and the jump of the index belongs to the difference ``x_j - x_i`` that changed
+    sign. Where that difference did not change sign (a third number moved between ranks), the jump is shared
+    along the axis, in proportion to the squares of steps less their mean.
 
     Args:
         before: The numbers at the start of the step.
@@ -70,7 +70,7 @@ def with_indices(ends: Ends, given: Sequence[Tensor | None]) -> Slopes | None:
     place = 2 if operation.kind in ("topk", "kthvalue") else 1
     named = [argument for argument in operation.args[place : place + 1] if not isinstance(argument, bool)]
     axis = operation.kwargs.get("dim", named[0] if named else -1)
-    return _one_axis(ends, given, ends.values(operation.written[1] or 0), axis)
+    return _one_axis(ends, given, ends.results(1), axis)
 
 
 def _one_axis(ends: Ends, given: Sequence[Tensor | None], picks: tuple[Tensor, Tensor], axis: int) -> Slopes:
@@ -87,7 +87,7 @@ def _pooling(axes: int) -> Callable[[Ends, Sequence[Tensor | None]], Slopes]:
 
     def pool(ends: Ends, given: Sequence[Tensor | None]) -> Slopes:
         before, after = ends.both(ends.operation.args[0])
-        first, last = (values.flatten(-axes) for values in ends.values(ends.operation.written[1] or 0))
+        first, last = (values.flatten(-axes) for values in ends.results(1))
         flat = [None if slope is None else slope.flatten(-axes) for slope in given]
         result = _picked(before.flatten(-axes), after.flatten(-axes), (first, last), -1, *flat)
         return {ends.operation.args[0].index: result.reshape(before.shape)}
@@ -118,7 +118,7 @@ def index_of_extreme(ends: Ends, given: Sequence[Tensor | None]) -> Slopes:
     """``argmax`` and ``argmin``."""
     before, after = ends.both(ends.operation.args[0])
     axis = ends.operation.argument(1)
-    picks = ends.values(ends.operation.written[0] or 0)
+    picks = ends.results()
     if axis is not None:
         return _one_axis(ends, [None, given[0]], picks, axis)
     slope = given[0]

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from nif.measures.currents.operation import Operation, Value
 from nif.measures.currents.products import factors_of
-from nif.measures.currents.tape import Operation, Tape, Value
+from nif.measures.currents.tape import Tape
 
 Origins = frozenset[tuple[int, int]]
 """Layers that a value comes from past no other, each with the number of weights on the way, at most 2."""
@@ -55,11 +56,11 @@ class Structure:
         made = _made_of_parameters(tape)
         weighted = {}
         for position, operation in enumerate(tape.operations):
-            found = _weighted(tape, operation, made)
-            if found is not None:
+            numbers = _weighted(tape, operation, made)
+            if numbers is not None:
                 result = operation.written[0] or 0
                 ahead = {layers[result]} if result in layers else targets[result]
-                weighted[position] = Weighted(*found, frozenset(ahead))
+                weighted[position] = Weighted(*numbers, frozenset(ahead))
         return cls(layers, weighted, _origins(tape, layers, set(weighted)), _input_views(tape))
 
     def feeding(self, value: int) -> Origins:
@@ -82,9 +83,9 @@ class Structure:
         if (source, 2) in self.origins_of(target):
             return None
         positions = []
-        for position, found in self.weighted.items():
-            feeding = self.feeding(found.moving)
-            if target in found.targets and any(layer == source for layer, _ in feeding):
+        for position, weighted in self.weighted.items():
+            feeding = self.feeding(weighted.moving)
+            if target in weighted.targets and any(layer == source for layer, _ in feeding):
                 if feeding != {(source, 0)}:
                     return None
                 positions.append(position)

@@ -7,6 +7,7 @@ here: they write a new value, and views of the same memory are read anew from a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,9 +17,9 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
 
 from nif.measures.currents.fused import COMPOSITE, TAKEN_APART
+from nif.measures.currents.operation import Operation, Value, mapped, values_among
 from nif.network.operators import Effect, aten_operator
 from nif.network.tracing import unfused
 
@@ -27,66 +28,17 @@ aten = torch.ops.aten
 UNWRITTEN = frozenset(["empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"])
 """Operations whose result is whatever the memory held."""
 
+MASK_PLACE = {"masked_fill": 1, "where": 0}
+"""Place of the mask among the arguments."""
+
+LOWEST = -1e4
+"""In place of minus infinity behind a mask that depends on the data: its exponential is 0 as well, and the
+step of a number that is masked at one end only is finite."""
+
 WRITES_NO_VALUE = frozenset(
     ["transpose_", "t_", "squeeze_", "unsqueeze_", "swapaxes_", "detach_", "as_strided_", "swapdims_"]
 )
 """Operations in place that change a shape and no value."""
-
-
-@dataclass(frozen=True)
-class Value:
-    """A tensor on the tape, by its number."""
-
-    index: int
-
-
-@dataclass(frozen=True, eq=False)
-class Operation:
-    """One call of an `aten` operator.
-
-    Attributes:
-        function: The operator.
-        kind: Its name without overload and without the underscore of operations in place.
-        args: Positional arguments; tensors on the tape are `Value`.
-        kwargs: Arguments by name.
-        read: Numbers of the values among the arguments.
-        written: Numbers of its results; None for a result that is no tensor.
-        several: Whether it returns a tuple.
-        in_place: Whether it writes into its first argument.
-    """
-
-    function: Any
-    kind: str
-    args: tuple[Any, ...]
-    kwargs: Mapping[str, Any]
-    read: tuple[int, ...]
-    written: tuple[int | None, ...]
-    several: bool = False
-    in_place: bool = False
-
-    def again(self, value_of: Callable[[int], Any]) -> list[Any]:
-        """Its results for other values of what it read."""
-        args, kwargs = tree_map(
-            lambda leaf: value_of(leaf.index) if isinstance(leaf, Value) else leaf,
-            (self.args, dict(self.kwargs)),
-        )
-        if self.in_place:
-            args = (args[0].clone(), *args[1:])
-        result = self.function(*args, **kwargs)
-        return list(result) if self.several else [result]
-
-    def argument(self, position: int, default: Any = None) -> Any:
-        """A positional argument, or its default where the call omits it."""
-        return self.args[position] if len(self.args) > position else default
-
-    def like(self, other: Operation) -> bool:
-        """Whether it is the same call: the same operator, with equal arguments other than tensors."""
-        return (
-            self.function == other.function
-            and self.args == other.args
-            and self.kwargs == other.kwargs
-            and self.written == other.written
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +142,9 @@ class _Recorder(TorchDispatchMode):
         if name in COMPOSITE:
             with self:
                 return function.decompose(*args, **kwargs)
-        numbered = tree_map(self._numbered, (args, kwargs))
+        if name.rstrip("_") in MASK_PLACE and self._moving_mask(args[MASK_PLACE[name.rstrip("_")]]):
+            args = mapped(_finite, args)
+        numbered = mapped(self._numbered, (args, kwargs))
         if function._schema.is_mutable and name not in WRITES_NO_VALUE and _writes_first(function, args):
             return self._in_place(function, args, kwargs, numbered)
         result = function(*args, **kwargs)
@@ -206,6 +160,9 @@ class _Recorder(TorchDispatchMode):
     def number_of(self, tensor: Tensor) -> int | None:
         """The number of a tensor of this run."""
         return self._numbered(tensor).index if id(tensor) in self._number else None
+
+    def _moving_mask(self, mask: Tensor) -> bool:
+        return id(mask) in self._number and self._numbered(mask).index in self.tape.dependent
 
     def _add(self, tensor: Tensor) -> int:
         index = self._append(tensor.detach(), tensor)
@@ -232,14 +189,15 @@ class _Recorder(TorchDispatchMode):
         numbers: Sequence[int] | None = None,
     ) -> None:
         args, kwargs = numbered
-        read = tuple(leaf.index for leaf in tree_leaves(numbered) if isinstance(leaf, Value))
+        read = tuple(value.index for value in values_among(numbered))
         written = (
             tuple(self._add(one) if isinstance(one, Tensor) else None for one in results)
             if numbers is None
             else tuple(numbers)
         )
         tape, name = self.tape, function.overloadpacket.__name__
-        if not _reads_shapes_only(name) and not (tape.moving | tape.dependent).isdisjoint(read):
+        reached = not (tape.moving.isdisjoint(read) and tape.dependent.isdisjoint(read))
+        if reached and not _reads_shapes_only(name):
             for index in written:
                 if index is not None:
                     value = tape.values[index]
@@ -310,6 +268,13 @@ class _Recorder(TorchDispatchMode):
         arguments = (Value(zeros), Value(largest), *layout)
         self._write(aten.as_strided_scatter.default, (arguments, {}), (), numbers=[whole])
         return whole
+
+
+def _finite(leaf: Any) -> Any:
+    """A number in place of minus infinity, also in a tensor of one number."""
+    if isinstance(leaf, Tensor):
+        return torch.full_like(leaf, LOWEST) if not leaf.dim() and bool(leaf == -math.inf) else leaf
+    return LOWEST if isinstance(leaf, float) and leaf == -math.inf else leaf
 
 
 def _reads_shapes_only(name: str) -> bool:

@@ -15,7 +15,7 @@ from torch import Tensor
 from nif.measures.currents.ends import Ends
 from nif.measures.currents.products import scaled_slope
 from nif.measures.currents.structure import Weighted
-from nif.measures.currents.tape import Value
+from nif.measures.currents.operation import Value
 
 aten = torch.ops.aten
 
