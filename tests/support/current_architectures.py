@@ -1,4 +1,3 @@
-# ruff: noqa: E501, PLW0108
 """Networks of every common kind, small, for the tests of currents."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# ruff: noqa: E501, PLW0108, SIM905
 """Small functions, a few for every rule of discrete gradients, and the walk back over one step of each."""
 
 from __future__ import annotations

@@ -63,6 +63,7 @@ class Network:
         reduce: ``"mean"`` or ``"max"`` of a unit over its positions, or ``"positions"``: each is a sample.
         feature_names: Names of the features that a scikit-learn model knows.
         class_names: One name for each output.
+        model: The object that the user passed, which may be no module.
     """
 
     module: nn.Module
@@ -72,6 +73,7 @@ class Network:
     reduce: str = "mean"
     feature_names: Sequence[str] | None = None
     class_names: Iterable[Any] | None = None
+    model: Any = field(default=None, repr=False)
     _plans: dict[Any, Plan] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -102,7 +104,7 @@ class Network:
         features, classes = sklearn_names(model)
         names = first_given(class_names, classes)
         names = names if names is None or isinstance(names, str) else tuple(names)
-        return cls(module, Signature.of(module), layers, output, reduce, features, names)
+        return cls(module, Signature.of(module), layers, output, reduce, features, names, model)
 
     def forward(self, rows: Rows) -> Forward:
         """How the module is called with such rows."""

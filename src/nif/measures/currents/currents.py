@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
@@ -146,7 +147,8 @@ class Currents:
         """Integrate the currents of every link; see `Measure`."""
         generator = np.random.default_rng(seed)
         plan, call = network.plan(rows), network.forward(rows)
-        decision = Decision.of(call, rows.inputs)
+        _check_positions(network, plan.places[-1])
+        decision = Decision.of(call, rows.inputs, network.model)
         with preserved(network.module):
             inputs = tuple(call.prepared(rows.inputs))
             _check_floating(inputs)
@@ -252,6 +254,19 @@ def _total_is(decided: Decided, given: Given | None) -> str:
         name = "mean divergence from the decision at the backgrounds of each row"
     several = max(decided.independent) + 1
     return name if several == 1 else f"{name}, added up over {several} outputs"
+
+
+def _check_positions(network: Network, output: Place) -> None:
+    """Refuse what has several decisions a row."""
+    if network.reduce == "positions":
+        raise InputError(
+            "Currents are those of whole rows and reduce is 'positions'; omit it, or use nif.Association()."
+        )
+    if math.prod(output.axes.grid) > 1:
+        raise InputError(
+            f"The output has shape {list(output.shape)} a row, so it decides at several positions; pass a "
+            "model that returns one vector a row, such as the logits at the last position."
+        )
 
 
 def _check_floating(inputs: tuple[Tensor, ...]) -> None:

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from nif.measures.currents.ends import Ends
+from nif.measures.currents.operation import Value
 from nif.measures.currents.products import scaled_slope
 from nif.measures.currents.structure import Weighted
-from nif.measures.currents.operation import Value
 
 aten = torch.ops.aten
 
