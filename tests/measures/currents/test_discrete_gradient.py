@@ -169,7 +169,7 @@ def in_one(probe: Probe) -> tuple[Callable[[Tensor], Any], Tensor, Tensor]:
 
 
 @pytest.mark.filterwarnings("ignore:`nn.functional.upsample")
-@pytest.mark.parametrize("name", TABLE_PROBES)
+@pytest.mark.parametrize("name", sorted(TABLE_PROBES))
 def test_every_operator_of_the_table_is_balanced(name: str) -> None:
     limit = 2e-3 if name in ("bfloat16", "half", "to") else 1e-5  # these round
     for probe in TABLE_PROBES[name]:
