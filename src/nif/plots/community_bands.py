@@ -90,7 +90,7 @@ def communities(flow: Flow, *, ax: Axes | None = None) -> Axes:
     ax = new_axes(min(WIDEST, 2.0 + 1.3 * count), 4.2, (0.01, 0.01, 0.98, 0.98)) if ax is None else ax
     bands = bands_of(flow)
     ax.set_axis_off()
-    used = np.flatnonzero(bands.through.any(axis=0))
+    used = np.flatnonzero(bands.through.any(axis=0)).tolist()
     top = _tops(bands.through, used)
     ax.set_xlim(-0.6, count - 0.4)
     patches = _patches(bands, used)
@@ -126,7 +126,7 @@ def bands_of(flow: Flow) -> Bands:
     return Bands(np.stack(through), units, between)
 
 
-def _tops(through: Float[np.ndarray, "layer group"], used: np.ndarray) -> Float[np.ndarray, "layer group"]:
+def _tops(through: Float[np.ndarray, "layer group"], used: Sequence[int]) -> Float[np.ndarray, "layer group"]:
     """Upper end of each block: one under the other in one order everywhere, columns in the middle."""
     tops = np.zeros_like(through)
     most = 1 + GAP * max(len(used) - 1, 0)
@@ -218,7 +218,7 @@ def _legend(ax: Axes, patches: Sequence[Patch]) -> None:
     legend.set_in_layout(False)  # the bands have made room for it
 
 
-def _patches(bands: Bands, used: np.ndarray) -> list[Patch]:
+def _patches(bands: Bands, used: Sequence[int]) -> list[Patch]:
     """The entries of the legend, one for each community."""
     from matplotlib.patches import Patch
 
