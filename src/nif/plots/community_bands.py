@@ -154,7 +154,7 @@ def _shapes(bands: Bands, top: Float[np.ndarray, "layer group"]) -> Iterator[tup
     """Outline of each band and the community it comes from; bands leave and reach a block in order."""
     leave, reach = top.copy(), top.copy()
     for (source, target), shares in sorted(bands.between.items()):
-        for first, second in np.argwhere(shares > 0):
+        for first, second in np.argwhere(shares > 0).tolist():
             share = shares[first, second]
             y0, y1 = leave[source, first], reach[target, second]
             leave[source, first] -= share
@@ -174,7 +174,7 @@ def _draw_blocks(ax: Axes, bands: Bands, top: Float[np.ndarray, "layer group"]) 
     low, high = ax.get_ylim()
     point = (high - low) / points(ax)[1]
     width = points(ax)[0] * 2 * BLOCK / len(bands.through)
-    for layer, group in np.argwhere(bands.through > 0):
+    for layer, group in np.argwhere(bands.through > 0).tolist():
         colour = colours([group])[0]
         share = bands.through[layer, group]
         # A community that carries little is still there: no block is thinner than a line.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-
 COMMUNITIES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#574B00", "#4B3BA5")
 """After Okabe & Ito (2008), Color Universal Design, with its yellow and black replaced: both vanish on paper
 or among links. One for each of the largest communities."""
@@ -19,7 +17,7 @@ OTHER = "#6B7079"
 """For smaller communities, and units in none."""
 
 
-def colours(labels: Sequence[int | np.integer]) -> list[str]:
+def colours(labels: Sequence[int]) -> list[str]:
     """The colour of each community.
 
     Example:
