@@ -182,3 +182,27 @@ def test_several_inputs_have_layers_of_their_own() -> None:
     assert [len(layer) for layer in units(result)] == [3, 2, 4, 2]
     assert units(result)[0].sum() + units(result)[1].sum() == pytest.approx(total(result), rel=1e-4)
     check_sums(result)
+
+
+class FromTheLeft(nn.Module):
+    """Multiplies columns by its weights, in place of rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Parameter(torch.randn(5, 4)), nn.Parameter(torch.randn(3, 5))
+        self.relu = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (self.last @ self.relu((self.first @ x.T).T).T).T
+
+
+def test_weights_on_the_left_are_those_of_a_linear_layer() -> None:
+    torch.manual_seed(0)
+    left = FromTheLeft()
+    linear = nn.Sequential(nn.Linear(4, 5, bias=False), nn.ReLU(), nn.Linear(5, 3, bias=False))
+    linear[0].weight.data, linear[2].weight.data = left.first.data, left.last.data
+    one, other = measured(left, X), measured(linear, X)
+    assert one.options["in_proportion"] == []
+    for links, expected in zip(one.links, other.links, strict=True):
+        np.testing.assert_allclose(links.nats, expected.nats, atol=1e-5)
+        np.testing.assert_allclose(links.stderr, expected.stderr, atol=1e-5)
