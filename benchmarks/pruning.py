@@ -14,6 +14,7 @@ import copy
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -113,9 +114,13 @@ def fitted(model: nn.Sequential, x: Tensor, y: Tensor, epochs: int) -> nn.Sequen
     return model.eval()
 
 
-def flow_of(model: nn.Module, x: Tensor) -> nif.Flow:
-    """The flow on up to 2,000 training rows."""
-    return nif.measure(model, x[:2000], nif.Binned(), progress=False)
+def flows_of(model: nn.Module, x: Tensor) -> dict[str, nif.Flow]:
+    """The flow that each rule reads, on up to 2,000 training rows: currents or association."""
+    by_currents = nif.Currents(backgrounds=16, rows=256, by_class=False)
+    return {
+        "current": nif.measure(model, x[:2000], by_currents, progress=False),
+        "": nif.measure(model, x[:2000], nif.Binned(), progress=False),
+    }
 
 
 def rules_compared(task: Task, seed: int) -> Iterator[dict[str, object]]:
@@ -123,11 +128,11 @@ def rules_compared(task: Task, seed: int) -> Iterator[dict[str, object]]:
     original = trained(task, seed)
     before = original.accuracy(original.model)
     rows = TensorDataset(*(part[: task.rows] for part in original.train.tensors))
-    flow = flow_of(original.model, rows.tensors[0])
+    flows = flows_of(original.model, rows.tensors[0])
     for share, how, rule in itertools.product(task.shares, COMPENSATIONS, [*OURS, *OTHERS]):
         small = nif.prune(
             original.model,
-            flow,
+            flows.get(rule, flows[""]),
             rows,
             remove=share,
             tolerance=None,
@@ -233,7 +238,7 @@ def random(problem: PruningProblem, units: UnitIds, seed: int) -> Float[np.ndarr
     return np.random.default_rng(seed).random(len(units))
 
 
-OURS = ["redundancy", "contribution", "throughput"]
+OURS = ["redundancy", "contribution", "throughput", "current"]
 OTHERS: dict[str, str | Rule] = {"magnitude": "magnitude", "taylor": taylor, "random": random}
 """Rules that need no information flow."""
 
@@ -282,15 +287,15 @@ PLANTED = {0: (3, 11, 40), 2: (5, 17)}
 """Units of Linears 0 and 2 whose weights are zeroed; the first of each gets a bias of -1, others of 1."""
 
 
-def silent_removed(name: str, seed: int) -> dict[str, object]:
-    """How many hidden units are silent, how many go, and what that does to the test accuracy."""
+def silent_removed(name: str, method: Any, seed: int) -> dict[str, object]:
+    """How many hidden units are silent, how many are removed, and what that does to the test accuracy."""
     dataset, sizes, epochs = SILENT[name]
     parts = nif.datasets.split(load(dataset), seed=seed)
     torch.manual_seed(seed)
     x, y = torch.from_numpy(parts.train.x), torch.from_numpy(parts.train.y)
     model = fitted(mlp(*sizes), x, y, epochs)
     planted = plant(model) if "planted" in name else set()
-    flow = nif.measure(model, x, nif.Binned(), seed=seed, progress=False)
+    flow = nif.measure(model, x, method, seed=seed, progress=False)
     small = nif.prune(model, flow, TensorDataset(x, y), progress=False)
     original = Trained(
         model, TensorDataset(x, y), TensorDataset(*map(torch.from_numpy, (parts.test.x, parts.test.y)))
@@ -298,6 +303,7 @@ def silent_removed(name: str, seed: int) -> dict[str, object]:
     gone = set(zip(small.removed["layer"], small.removed["index"], strict=True))
     return {
         "network": name,
+        "method": "currents" if isinstance(method, nif.Currents) else "association",
         "hidden": sum(sizes[1:-1]),
         "silent": len(small.removed) + len(small.restored),
         "removed": len(small.removed),
@@ -342,9 +348,12 @@ def main() -> None:
         ):
             print(f"\n{name}: {title}\n\n{shown.to_string()}", flush=True)
     if "silent" in options.only:
-        runs = pd.DataFrame([silent_removed(name, seed) for name in SILENT for seed in range(options.seeds)])
-        shown = runs.groupby("network", sort=False).mean().round(2)
-        shown["test loss, worst"] = runs.groupby("network", sort=False)["test loss"].max().round(2)
+        cases = itertools.product(SILENT, (nif.Binned(), nif.Currents()), range(options.seeds))
+        runs = pd.DataFrame([silent_removed(*case) for case in cases]).groupby(
+            ["network", "method"], sort=False
+        )
+        shown = runs.mean().round(2)
+        shown["test loss, worst"] = runs["test loss"].max().round(2)
         print(f"\nsilent units removed at tolerance 0, mean of {options.seeds} seeds\n\n{shown.to_string()}")
 
 

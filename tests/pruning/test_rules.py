@@ -11,6 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.data import TensorDataset
 
+import nif
+from nif.core.errors import InputError
 from nif.pruning.problem import PruningProblem, pruning_problem
 from nif.pruning.rules import RULES
 from nif.pruning.rules.redundancy import Reader, elimination_order
@@ -18,6 +20,8 @@ from nif.pruning.selection import cuttable, largest_harmless_subset, longest_har
 from nif.pruning.sensitivity import readout
 from support.networks import chain
 from support.pruning_cases import NETWORKS, flow_of, network, rows
+
+CURRENTS = nif.Currents(backgrounds=8, rows=40, steps=2, by_class=False)
 
 
 def prepared(*sizes: int) -> PruningProblem:
@@ -27,11 +31,13 @@ def prepared(*sizes: int) -> PruningProblem:
     return pruning_problem(model, flow_of(model, x, names), TensorDataset(x, y))
 
 
+@pytest.mark.filterwarnings("ignore:.* backgrounds miss the total", "ignore:The model chooses its path")
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_rule_scores_every_unit_of_every_network(rule: str, name: str) -> None:
     model, x, y, layers = network(name)
-    found = pruning_problem(model, flow_of(model, x, layers), TensorDataset(x, y))
+    flow = nif.measure(model, x, CURRENTS, layers=layers) if rule == "current" else flow_of(model, x, layers)
+    found = pruning_problem(model, flow, TensorDataset(x, y))
     units = cuttable(found)
     scores = RULES[rule](found, units, 0)
     assert scores.shape == units.shape
@@ -49,6 +55,32 @@ def test_magnitude_is_the_norm_of_the_weights_that_make_a_unit() -> None:
         norms = found.model[layer].weight.detach().numpy().astype(float)
         norms = np.sqrt((norms**2).sum(1))
         assert np.allclose(scores[start:stop], norms / norms.mean())
+
+
+def test_current_is_the_absolute_current_relative_to_its_layer() -> None:
+    model = chain(5, 6, 4, 3)
+    x, y = rows(model, 5, count=120)
+    flow = nif.measure(model, x, CURRENTS, layers=["1", "3"])
+    found = pruning_problem(model, flow, TensorDataset(x, y))
+    scores = RULES["current"](found, cuttable(found), 0)
+    currents = [flow.neurons()["current"].loc[layer].abs().to_numpy() for layer in ("1", "3")]
+    assert np.allclose(scores, np.concatenate([values / values.mean() for values in currents]))
+    with pytest.raises(InputError, match="needs a flow of currents"):
+        RULES["current"](prepared(5, 6, 3), np.arange(2), 0)
+
+
+def test_silent_by_currents_is_what_the_decision_does_not_use() -> None:
+    """Association finds that a unit which nothing reads tells much; it carries no current."""
+    model = chain(5, 6, 4, 3)
+    with torch.no_grad():
+        model[2].weight[:, 1] = 0
+        model[2].weight[:, 4] *= 1e-5
+    x, _ = rows(model, 5, count=300)
+    association = nif.prune(model, nif.measure(model, x, nif.Binned(), layers=["1", "3"]), x)
+    assert not len(association.removed)
+    small = nif.prune(model, nif.measure(model, x, CURRENTS, layers=["1", "3"]), x, tolerance=1e-3)
+    assert set(zip(small.removed["layer"], small.removed["index"], strict=True)) >= {("1", 1), ("1", 4)}
+    assert (small.model(x) - model(x)).abs().max() < 1e-3
 
 
 def test_readout_is_the_squared_gradient_of_all_outputs() -> None:
@@ -154,8 +186,9 @@ def test_what_nothing_reads_goes_first_by_redundancy() -> None:
 def test_rules_leave_the_network_as_it_was() -> None:
     found = prepared(5, 6, 4, 3)
     before = copy.deepcopy(found.model.state_dict())
-    for rule in RULES.values():
-        rule(found, cuttable(found), 0)
+    for name, rule in RULES.items():
+        if name != "current":  # the same as "throughput", of another flow
+            rule(found, cuttable(found), 0)
     assert all(torch.equal(value, before[name]) for name, value in found.model.state_dict().items())
     assert all(weight.grad is None for weight in found.model.parameters())
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from nif.core.errors import InputError
 from nif.pruning.rules.baselines import magnitude
 from nif.pruning.rules.contribution import contribution
-from nif.pruning.rules.information import silent, throughput
+from nif.pruning.rules.information import current, silent, throughput
 from nif.pruning.rules.redundancy import redundancy
 from nif.pruning.rules.rule import Rule as Rule
 
 RULES: dict[str, Rule] = {
     "silent": silent,
     "throughput": throughput,
+    "current": current,
     "redundancy": redundancy,
     "contribution": contribution,
     "magnitude": magnitude,
