@@ -16,8 +16,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 import nif
 from nif.flow.flow import Flow
 from nif.pruning.problem import pruning_problem
-from nif.pruning.rules import RULES
-from support.pruning_cases import drawn, importance_of, measured, small_one
+from support.pruning_cases import OF_ASSOCIATION, drawn, importance_of, measured, small_one
 
 ROWS = 200
 
@@ -169,7 +168,7 @@ def test_data_of_every_form(form: str) -> None:
     assert len(small.removed) > 0
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", OF_ASSOCIATION)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_rule(name: str, rule: str) -> None:
     model, data, flow = prepared(name)

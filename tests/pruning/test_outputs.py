@@ -21,8 +21,7 @@ from nif.core.errors import InputError
 from nif.flow.flow import Flow
 from nif.network.forward import every_output
 from nif.pruning.problem import PruningProblem, pruning_problem
-from nif.pruning.rules import RULES
-from support.pruning_cases import drawn, importance_of, measured, small_one
+from support.pruning_cases import OF_ASSOCIATION, drawn, importance_of, measured, small_one
 
 ROWS = 200
 
@@ -92,7 +91,7 @@ def test_what_another_head_reads_is_made_up_for_there_too(kind: str, branching: 
         assert torch.equal(value(fresh(x)), value(net(x)))
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", OF_ASSOCIATION)
 def test_rules_with_a_head_that_is_not_measured(rule: str) -> None:
     model, x, flow = two_heads("tuple")
     y = (model(x)[0] - model(x)[0].mean(0)).argmax(1)

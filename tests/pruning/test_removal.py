@@ -13,8 +13,7 @@ import nif
 from nif.pruning.file import shrink
 from nif.pruning.prune import prune
 from nif.pruning.result import Pruned
-from nif.pruning.rules import RULES
-from support.pruning_cases import flow_of
+from support.pruning_cases import OF_ASSOCIATION, flow_of
 
 ROWS = 200
 
@@ -54,7 +53,7 @@ def mixing() -> dict[str, nn.Module]:
     }
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", OF_ASSOCIATION)
 @pytest.mark.parametrize("name", mixing())
 def test_units_behind_what_can_not_be_cut_are_zeroed_and_it_is_said(name: str, rule: str) -> None:
     torch.manual_seed(0)
@@ -146,7 +145,7 @@ def test_weights_that_are_made_anew_in_each_run_are_cut(name: str, tmp_path: Pat
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", OF_ASSOCIATION)
 def test_models_that_read_words_can_be_pruned_by_every_rule(rule: str) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Embedding(7, 4), nn.Flatten(), nn.Linear(12, 8), nn.ReLU(), nn.Linear(8, 2))

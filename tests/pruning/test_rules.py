@@ -19,7 +19,7 @@ from nif.pruning.rules.redundancy import Reader, elimination_order
 from nif.pruning.selection import cuttable, largest_harmless_subset, longest_harmless_prefix
 from nif.pruning.sensitivity import readout
 from support.networks import chain
-from support.pruning_cases import NETWORKS, flow_of, network, rows
+from support.pruning_cases import NETWORKS, OF_ASSOCIATION, flow_of, network, rows
 
 CURRENTS = nif.Currents(backgrounds=8, rows=40, steps=2, by_class=False)
 
@@ -186,9 +186,8 @@ def test_what_nothing_reads_goes_first_by_redundancy() -> None:
 def test_rules_leave_the_network_as_it_was() -> None:
     found = prepared(5, 6, 4, 3)
     before = copy.deepcopy(found.model.state_dict())
-    for name, rule in RULES.items():
-        if name != "current":  # the same as "throughput", of another flow
-            rule(found, cuttable(found), 0)
+    for rule in OF_ASSOCIATION:
+        RULES[rule](found, cuttable(found), 0)
     assert all(torch.equal(value, before[name]) for name, value in found.model.state_dict().items())
     assert all(weight.grad is None for weight in found.model.parameters())
 

@@ -36,6 +36,9 @@ from support.networks import (
     one_dimensional,
 )
 
+OF_ASSOCIATION = [rule for rule in RULES if rule != "current"]
+"""Rules that need no flow of currents."""
+
 Place = tuple[str, int]
 """A unit by the name of its layer and its index."""
 
