@@ -12,6 +12,9 @@ from scipy.stats import kendalltau, spearmanr
 
 from nif.comparison.compare import Comparison, compare
 from nif.comparison.methods import ATTRIBUTIONS, PUBLISHED
+from nif.core.errors import InputError
+from nif.measures.currents.currents import Currents
+from nif.pipeline import measure
 from support.comparison_cases import FLOW, QUICK, data, flow_of, linear
 
 
@@ -23,11 +26,15 @@ def table() -> Comparison:
 
 
 def test_rows_and_columns(table: Comparison) -> None:
-    assert list(table.index) == ["raw MI", "NIF", "SHAP", "integrated gradients", "random ranking"]
+    assert list(table.index) == [
+        *("raw MI", "currents", "association"),
+        *("SHAP", "integrated gradients", "SAGE", "random ranking"),
+    ]
     assert list(table.columns) == [
         *("big", "small", "unused"),
         *("ks", "ks_p_asymptotic", "ks_p_exact", "spearman", "kendall"),
-        *("deletion", "deletion_spread", "deletion_rank"),
+        *("deletion", "deletion_spread", "insertion", "insertion_spread"),
+        *("deletion_rank", "insertion_rank"),
     ]
 
 
@@ -37,14 +44,16 @@ def test_attributions_sum_to_one(table: Comparison) -> None:
 
 
 def test_right_rankings_beat_the_random_one(table: Comparison) -> None:
-    for method in ("NIF", "SHAP", "integrated gradients"):
-        assert table.loc[method, "deletion"] < table.loc["random ranking", "deletion"] - 0.05
-    assert table.loc["random ranking", "deletion_rank"] == 5
+    by_chance = table.loc["random ranking"]
+    for method in ("currents", "association", "SHAP", "integrated gradients", "SAGE"):
+        assert table.loc[method, "deletion"] < by_chance["deletion"] - 0.05
+        assert table.loc[method, "insertion"] > by_chance["insertion"] + 0.05
+    assert by_chance["deletion_rank"] == by_chance["insertion_rank"] == len(table)
 
 
 def test_correlations_are_those_of_scipy(table: Comparison) -> None:
     wide = table[["big", "small", "unused"]]
-    for method in ("NIF", "SHAP"):
+    for method in ("association", "SHAP"):
         expected = spearmanr(wide.loc[method], wide.loc["raw MI"]).statistic
         assert table.loc[method, "spearman"] == pytest.approx(expected)
         expected = kendalltau(wide.loc[method], wide.loc["raw MI"]).statistic
@@ -76,8 +85,26 @@ def test_many_features_stay_in_the_long_table() -> None:
 
 def test_flow_that_carries_nothing_names_no_feature() -> None:
     found = compare(linear(), flow_of(np.zeros((3, 2))), *data(), methods=QUICK)
-    assert found.loc["NIF", ["big", "small", "unused"]].tolist() == [0.0, 0.0, 0.0]
-    assert np.isfinite(found.loc["NIF", "deletion"])
+    assert found.loc["association", ["big", "small", "unused"]].tolist() == [0.0, 0.0, 0.0]
+    assert np.isfinite(found.loc["association", "deletion"])
+
+
+def test_a_flow_of_currents_is_compared_without_association() -> None:
+    x, y = data(100)
+    flow = measure(linear(), x, Currents(), progress=False)
+    table = compare(linear(), flow, x, y, repeats=3)
+    assert list(table.index) == [
+        "raw MI",
+        "currents",
+        "SHAP",
+        "integrated gradients",
+        "SAGE",
+        "random ranking",
+    ]
+    share = flow.attribution().sum(axis=1).abs()
+    np.testing.assert_allclose(table.loc["currents"].iloc[:3].astype(float), share / share.sum())
+    with pytest.raises(InputError, match="the flow is one of currents; pass one measured with"):
+        compare(linear(), flow, x, y, methods=["association"])
 
 
 def test_published_flow_that_is_given_is_used() -> None:

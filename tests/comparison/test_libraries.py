@@ -1,4 +1,4 @@
-"""SHAP and integrated gradients of a linear network against closed forms."""
+"""SHAP, integrated gradients and SAGE of a linear network against closed forms."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from nif.comparison.compare import compare
-from nif.comparison.libraries import integrated_gradients, shapley
+from nif.comparison.libraries import integrated_gradients, sage, shapley
+from nif.comparison.problem import comparison_problem
 from nif.core.errors import InputError
-from support.comparison_cases import FLOW, data, linear, problem
+from support.comparison_cases import FLOW, data, flow_of, linear, problem
 
 
 def numpy_random_state() -> bytes:
@@ -44,16 +45,28 @@ def test_shapley_values_of_a_network_in_float64() -> None:
     )
 
 
+def test_sage_of_a_linear_regressor_has_a_closed_form() -> None:
+    """Knowing x_i lowers the squared error by its part of the variance, w_i² Var x_i."""
+    x, _ = data(2000)
+    weights = torch.tensor([[2.0, 1.0, 0.0]])
+    flow = flow_of([[1.0], [1.0], [1.0]])
+    values = sage(comparison_problem(linear(weights), flow, x, 2 * x[:, 0] + x[:, 1]))
+    np.testing.assert_allclose(values, [4, 1, 0], rtol=0.2, atol=1e-6)
+
+
 def test_explainers_leave_the_global_random_states_alone() -> None:
     x, y = data(100)
     torch_state, numpy_state = torch.random.get_rng_state(), numpy_random_state()
     shapley(problem(x, y))
     integrated_gradients(problem(x, y))
+    sage(problem(x, y))
     assert torch.equal(torch_state, torch.random.get_rng_state())
     assert numpy_state == numpy_random_state()
 
 
-@pytest.mark.parametrize(("library", "method"), [("shap", "SHAP"), ("captum", "integrated gradients")])
+@pytest.mark.parametrize(
+    ("library", "method"), [("shap", "SHAP"), ("captum", "integrated gradients"), ("sage", "SAGE")]
+)
 def test_missing_library_names_the_extra(library: str, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in [name for name in sys.modules if name.split(".")[0] == library]:
         monkeypatch.delitem(sys.modules, module)

@@ -36,4 +36,6 @@ def test_raw_mi_takes_an_estimator_without_a_way_for_all_pairs() -> None:
 
 def test_flow_attribution_is_summed_over_classes() -> None:
     table = compare(linear(), flow_of([[0.2, 0.4], [0.1, 0.1], [0.0, 0.0]]), *data(), methods=QUICK)
-    np.testing.assert_allclose(table.loc["NIF", ["big", "small", "unused"]].astype(float), [0.75, 0.25, 0.0])
+    np.testing.assert_allclose(
+        table.loc["association", ["big", "small", "unused"]].astype(float), [0.75, 0.25, 0.0]
+    )

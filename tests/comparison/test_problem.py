@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from nif.comparison.compare import compare
 from nif.comparison.libraries import shapley
+from nif.comparison.problem import comparison_problem
 from nif.core.errors import InputError
 from nif.estimators.binned.estimator import Binned
 from nif.pipeline import measure
@@ -44,7 +45,7 @@ class Behind(nn.Module):
 @pytest.mark.parametrize("form", ONE_OUTPUT)
 def test_one_output_is_a_logit_or_a_probability(form: str) -> None:
     x, y = data()
-    assert problem(x, y, Behind(linear(LOGIT), ONE_OUTPUT[form])).correct(x).mean() == 1
+    assert problem(x, y, Behind(linear(LOGIT), ONE_OUTPUT[form])).score(x).mean() == 1
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,7 @@ def test_a_function_is_compared_like_its_module(module: nn.Module, forms: list[A
     network = linear(LOGIT if isinstance(module, nn.Sigmoid) else WEIGHTS)
     options: dict[str, Any] = {"methods": [*QUICK, "integrated gradients"], "repeats": 5}
     wanted = compare(nn.Sequential(*network, module), FLOW, x, y, **options)
-    assert wanted.loc["NIF", "deletion"] < wanted.loc["random ranking", "deletion"]
+    assert wanted.loc["association", "deletion"] < wanted.loc["random ranking", "deletion"]
     for function in forms:
         table = compare(Behind(network, function), FLOW, x, y, **options)
         pd.testing.assert_frame_equal(table, wanted, rtol=1e-4)
@@ -89,7 +90,7 @@ def test_scikit_learn_network_is_compared() -> None:
     with pytest.warns(match="Maximum iterations"):
         fitted.fit(x, y)
     found = compare(fitted, flow_of([[0.5], [0.1], [0.0]]), x, y, methods=QUICK)
-    assert found.loc["NIF", "deletion"] < 1
+    assert found.loc["association", "deletion"] < 1
 
 
 @pytest.mark.parametrize(
@@ -102,7 +103,11 @@ def test_scikit_learn_network_is_compared() -> None:
         ({"y": data()[1] + 5}, "labels are 5 to 6; expected class indices 0 to 1"),
         ({"y": np.zeros(400)}, "y contains a single class"),
         ({"y": np.eye(2)[data()[1]]}, "y has 2 columns"),
-        ({"y": np.array(["genuine", "forged"] * 200)}, "y is not numeric"),
+        (
+            {"y": np.array(["genuine", "forged"] * 200)},
+            r"'genuine' is no class .* one of \['class 0', 'class 1'",
+        ),
+        ({"replacement": "median"}, "replacement is 'median'; expected 'mean'"),
         ({"methods": ["LIME"]}, "Unknown attribution 'LIME'"),
         ({"repeats": 0}, "repeats is 0"),
         ({"model": object()}, "expected a torch.nn.Module"),
@@ -115,6 +120,26 @@ def test_what_does_not_fit_is_an_error(change: dict[str, Any], message: str) -> 
     model, flow, features, labels = (given.pop(name) for name in ("model", "flow", "x", "y"))
     with pytest.raises(InputError, match=message):
         compare(model, flow, features, labels, **given)
+
+
+def test_names_of_classes_are_in_the_order_of_the_outputs() -> None:
+    """That of the flow, which is not that of the alphabet."""
+    x, y = data()
+    named = flow_of([[0.5, 0.5], [0.1, 0.1], [0.0, 0.0]], classes=("zebra", "ant"))
+    for names in (np.array(["zebra", "ant"])[y], pd.Series(["zebra", "ant"])[y]):
+        assert comparison_problem(linear(), named, x, names).score(x).mean() == 1
+
+
+def test_a_regressor_is_compared_by_its_values() -> None:
+    x, _ = data(100)
+    values = 2 * x[:, 0] + x[:, 1]
+    flow = flow_of([[0.5], [0.1], [0.0]])
+    table = compare(linear(torch.tensor([[2.0, 1.0, 0.0]])), flow, x, values, repeats=5)
+    for method in ("currents", "SHAP", "integrated gradients", "SAGE"):
+        assert table.loc[method, "deletion_rank"] == 1
+        assert table.loc[method, "unused"] < 0.01
+    with pytest.raises(InputError, match="y contains a single value"):
+        compare(linear(torch.tensor([[2.0, 1.0, 0.0]])), flow, x, np.full(100, 0.5))
 
 
 def test_words_have_no_mean_and_are_refused() -> None:
@@ -143,7 +168,7 @@ def test_several_inputs_are_compared_like_one_table_of_them() -> None:
     parts = {"first": x[:, :1], "others": x[:, 1:].reshape(-1, 1, 2)}
     model = Pair()
     flow = measure(model, parts, Binned(), output="class", progress=False)
-    methods = ["raw MI", "NIF", "SHAP", "integrated gradients"]
+    methods = ["raw MI", "association", "SHAP", "integrated gradients"]
     table = compare(model, flow, parts, y, output="class", methods=methods, repeats=3)
     assert table.columns[:3].tolist() == list(flow.attribution().index)
     one = compare(linear(), FLOW, x, y, methods=methods, repeats=3)

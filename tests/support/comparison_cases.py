@@ -14,7 +14,7 @@ from nif.flow.flow import Flow
 from nif.flow.measurement import Measurement
 
 WEIGHTS = torch.tensor([[0.0, 0.0, 0.0], [4.0, 1.0, 0.0]])  # class 1 where 4 x0 + x1 > 0; x2 is not used
-QUICK = ["raw MI", "NIF", "random ranking"]
+QUICK = ["raw MI", "association", "random ranking"]
 
 
 def linear(weights: torch.Tensor = WEIGHTS) -> nn.Sequential:
@@ -32,11 +32,17 @@ def data(samples: int = 400, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     return x, (4 * x[:, 0] + x[:, 1] > 0).astype(np.int64)
 
 
-def flow_of(nats: Any, *, terms: int = 9, features: tuple[str, ...] = ("big", "small", "unused")) -> Flow:
+def flow_of(
+    nats: Any,
+    *,
+    terms: int = 9,
+    features: tuple[str, ...] = ("big", "small", "unused"),
+    classes: tuple[str, ...] | None = None,
+) -> Flow:
     """A flow of one layer of links with these weights."""
     weights = np.asarray(nats, dtype=np.float64)
     zeros = np.zeros_like(weights)
-    classes = tuple(f"class {k}" for k in range(weights.shape[1]))
+    classes = classes or tuple(f"class {k}" for k in range(weights.shape[1]))
     return Flow(
         layers=(Layer("input", "input", features), Layer("output", "Linear", classes)),
         links=(Links(0, 1, nats=weights, stderr=zeros, p_value=zeros, relevance=weights),),

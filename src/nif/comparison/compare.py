@@ -10,9 +10,9 @@ import pandas as pd
 from jaxtyping import Float
 from scipy.stats import kendalltau, rankdata, spearmanr
 
-from nif.comparison.faithfulness import deletion
+from nif.comparison.faithfulness import faithfulness
 from nif.comparison.kolmogorov_smirnov import kolmogorov_smirnov
-from nif.comparison.methods import ATTRIBUTIONS, PUBLISHED, REFERENCE
+from nif.comparison.methods import ASSOCIATION, ATTRIBUTIONS, PUBLISHED, REFERENCE, SAGE
 from nif.comparison.problem import ComparisonProblem, comparison_problem, feature_names
 from nif.core.errors import InputError
 from nif.core.types import Advance, ignore
@@ -21,6 +21,8 @@ from nif.estimators.estimate import Estimator
 from nif.flow.flow import Flow
 
 MOST_FEATURES_IN_TABLE = 20
+
+MOST_FEATURES_FOR_SAGE = 64
 
 
 class Comparison(pd.DataFrame):
@@ -44,11 +46,12 @@ def compare(
     methods: Sequence[str] | None = None,
     estimator: Estimator | None = None,
     output: int | str | None = None,
+    replacement: str = "mean",
     repeats: int = 100,
     seed: int = 0,
     advance: Advance = ignore,
 ) -> Comparison:
-    r"""Compare the attribution of a flow with raw mutual information, SHAP, integrated gradients and chance.
+    r"""Compare attributions of a network: currents, association, SHAP, integrated gradients, SAGE and chance.
 
     Every attribution is one number for each feature, scaled to sum 1. Three questions are asked about it:
 
@@ -57,24 +60,29 @@ def compare(
       It does not depend on which feature has which value.)
     - Does it rank features as raw mutual information does? (``spearman``, ``kendall``; NaN where all
       features are equal.)
-    - Does it name the features the model uses? (``deletion``: area under accuracy as features are replaced by
-      their mean, the most important first, lower is better; ``deletion_spread``: its standard deviation over
-      the repeats; ``deletion_rank``: 1 is best.)
+    - Does it name the features the model uses? (``deletion``: area under accuracy, or R² of values, as
+      features are replaced, the most important first, lower is better; ``insertion``: the same as they are
+      restored, higher is better; ``deletion_spread`` and ``insertion_spread``: standard deviations over the
+      repeats; ``deletion_rank`` and ``insertion_rank``: 1 is best.)
 
     Args:
         model: The trained network the flow was measured on; it is not changed.
-        flow: The result of `nif.measure` for it.
+        flow: The result of `nif.measure` for it. Currents are measured here if it is a flow of association;
+            association is left out if it is a flow of currents.
         x: Features on the scale the model was trained on; of a model with several inputs a tuple or mapping
             of them, as for `nif.measure`. At least 50 rows.
-        y: Class indices, in the order of the model's outputs. One output stands for class 1 where it is above
-            one half, if the model ends in a sigmoid, or else above 0.
+        y: Class indices, in the order of the model's outputs, or names of classes as the flow or the model
+            has them; values, for a regressor. One output stands for class 1 where it is above one half, if
+            the model ends in a sigmoid, or else above 0.
         published: The flow as published in 2019; measured here if it is named in `methods` and not passed.
         methods: Rows to compute, names out of `ATTRIBUTIONS`; raw mutual information is always among them.
-            None for all, but without the flow as published above 5,000 terms of mutual information, as it
-            trains a critic for each, unless it is named or passed.
+            None for all but two that take long: the flow as published, above 5,000 terms of mutual
+            information and unless it is passed, and SAGE, above 64 features.
         estimator: For the information between feature and label; `Binned()` if None.
         output: The measured output (name or index), of a model that returns several.
-        repeats: Bootstrap samples of the rows in the deletion test.
+        replacement: What features are replaced by in deletion and insertion: ``"mean"``, their mean, or
+            ``"row"``, their values in another row.
+        repeats: Bootstrap samples of the rows in deletion and insertion.
         seed: Random seed.
         advance: Called after every method, with 1.
 
@@ -83,16 +91,24 @@ def compare(
         `attributions` holds them for any number.
 
     Raises:
-        InputError: Data and flow do not fit, an unknown method, or shap or captum is not installed.
+        InputError: Data and flow do not fit, an unknown method, or a library of ``nif[compare]`` is missing.
 
     References:
         Davis et al. (2019), https://arxiv.org/abs/1901.08557, table 1.
     """
-    chosen = _chosen(methods) if methods is not None else _affordable(flow, published)
+    chosen = _chosen(methods, flow) if methods is not None else _affordable(flow, published)
     if repeats < 1:
         raise InputError(f"repeats is {repeats}; expected 1 or more, such as 100.")
     problem = comparison_problem(
-        model, flow, x, y, published=published, estimator=estimator, output=output, seed=seed
+        model,
+        flow,
+        x,
+        y,
+        published=published,
+        estimator=estimator,
+        output=output,
+        replacement=replacement,
+        seed=seed,
     )
     attributions = {}
     for method in chosen:
@@ -111,18 +127,29 @@ def scaled(attribution: Float[np.ndarray, " feature"]) -> Float[np.ndarray, " fe
     return attribution / total if total > 0 else np.zeros_like(attribution)
 
 
-def _chosen(methods: Sequence[str]) -> list[str]:
+def _chosen(methods: Sequence[str], flow: Flow) -> list[str]:
     """The rows of the table in the order of the registry, the reference first."""
     unknown = sorted(set(methods) - set(ATTRIBUTIONS))
     if unknown:
         raise InputError(f"Unknown attribution {unknown[0]!r}; expected one of {', '.join(ATTRIBUTIONS)}.")
+    if ASSOCIATION in methods and flow.currents is not None:
+        raise InputError(
+            "methods names 'association' and the flow is one of currents; pass one measured with "
+            "nif.Association(), for which currents are measured here."
+        )
     return [name for name in ATTRIBUTIONS if name in methods or name == REFERENCE]
 
 
 def _affordable(flow: Flow, published: Flow | None) -> list[str]:
-    """All rows, without the published flow where it is not passed and takes too long to measure."""
-    too_long = published is None and flow.measurement.options.get("terms", 0) > MOST_TERMS_FOR_MINE
-    return [name for name in ATTRIBUTIONS if name != PUBLISHED or not too_long]
+    """All rows, without those that are not passed and take too long, or that the flow has not."""
+    left_out = set()
+    if published is None and flow.measurement.options.get("terms", 0) > MOST_TERMS_FOR_MINE:
+        left_out.add(PUBLISHED)
+    if len(feature_names(flow)) > MOST_FEATURES_FOR_SAGE:
+        left_out.add(SAGE)
+    if flow.currents is not None:
+        left_out |= {ASSOCIATION, *({PUBLISHED} if published is None else ())}
+    return [name for name in ATTRIBUTIONS if name not in left_out]
 
 
 def _evaluation(
@@ -132,15 +159,17 @@ def _evaluation(
     repeats: int,
 ) -> dict[str, float]:
     test = kolmogorov_smirnov(attribution, reference)
-    faithful = deletion(problem, attribution, repeats=repeats)
+    deletion, insertion = faithfulness(problem, attribution, repeats=repeats)
     return {
         "ks": test.statistic,
         "ks_p_asymptotic": test.asymptotic,
         "ks_p_exact": test.exact,
         "spearman": rank_correlation(spearmanr, attribution, reference),
         "kendall": rank_correlation(kendalltau, attribution, reference),
-        "deletion": faithful.area,
-        "deletion_spread": faithful.spread,
+        "deletion": deletion.mean,
+        "deletion_spread": deletion.spread,
+        "insertion": insertion.mean,
+        "insertion_spread": insertion.spread,
     }
 
 
@@ -165,7 +194,8 @@ def _table(
 ) -> Comparison:
     wide = pd.DataFrame.from_dict(attributions, orient="index", columns=list(features))
     table = pd.DataFrame.from_dict(evaluations, orient="index")
-    table["deletion_rank"] = rankdata(table["deletion"], method="min").astype(int)
+    for test, sign in (("deletion", 1), ("insertion", -1)):
+        table[f"{test}_rank"] = rankdata(sign * table[test], method="min").astype(int)
     if len(features) <= MOST_FEATURES_IN_TABLE:
         table = pd.concat([wide, table], axis=1)
     result = Comparison(table.rename_axis("method"))

@@ -1,4 +1,4 @@
-"""The deletion test: how fast does accuracy fall when the features named first are taken away?"""
+"""Deletion and insertion: how fast does a score change as the features ranked first are removed or added?"""
 
 from __future__ import annotations
 
@@ -13,40 +13,54 @@ from nif.comparison.problem import ComparisonProblem
 MOST_STEPS = 64
 
 
-class Deletion(NamedTuple):
-    """Area under accuracy over the fraction of features deleted: 0 to 1, lower is a better ranking.
+class Area(NamedTuple):
+    """Area under accuracy, or R² where it is above 0, over the fraction of features replaced: 0 to 1.
 
-    `spread` is the standard deviation over the repeats, each with other rows and other ties.
+    `spread` is its standard deviation over the repeats, each with other rows and other ties.
     """
 
-    area: float
+    mean: float
     spread: float
 
 
-def deletion(
-    problem: ComparisonProblem, attribution: Float[np.ndarray, " feature"], *, repeats: int
-) -> Deletion:
-    """Replace features by their mean, the most important first, and take the area under accuracy.
+class Faithfulness(NamedTuple):
+    """The areas of one attribution: a good one has a small area of deletion and a large one of insertion."""
 
-    Every repeat draws rows with replacement and breaks ties at random, so an attribution that is the same
-    for all features is a random ranking. More than 64 features are deleted in 64 groups of about equal
-    size. A feature at its mean is off the data where features depend on one another, so the test shows what
-    the model uses, not what is true of the world.
+    deletion: Area
+    insertion: Area
+
+
+def faithfulness(
+    problem: ComparisonProblem, attribution: Float[np.ndarray, " feature"], *, repeats: int
+) -> Faithfulness:
+    """Replace features, the most important first or last, and take the area under the score of the model.
+
+    Deletion replaces the features ranked first; insertion begins with all features replaced and restores
+    those ranked first. Every repeat draws rows with replacement and breaks ties at random, so an attribution
+    that is the same for all features is a random ranking. More than 64 features are replaced in 64 groups of
+    about equal size. A replaced feature is off the data where features depend on one another, so the tests
+    show what the model uses, not what is true of the world.
 
     References:
-        Samek et al. (2015), https://arxiv.org/abs/1509.06321
+        Samek et al. (2015), https://arxiv.org/abs/1509.06321; Petsiuk et al. (2018),
+        https://arxiv.org/abs/1806.07421
     """
     rng = np.random.default_rng(problem.seed)
-    by_row: dict[bytes, np.ndarray] = {}
+    known: dict[bytes, tuple[np.ndarray, ...]] = {}
     areas = []
     for _ in range(repeats):
         order = ranking(attribution, rng)
         key = order.tobytes()
-        if key not in by_row:
-            by_row[key] = _area_by_row(problem, order)
+        if key not in known:
+            known[key] = tuple(_curve(problem, order, restore=restore) for restore in (False, True))
         rows = rng.integers(len(problem.y), size=len(problem.y))
-        areas.append(by_row[key][rows].mean())
-    return Deletion(float(np.mean(areas)), float(np.std(areas, ddof=1 if repeats > 1 else 0)))
+        areas.append([_area(curve[:, rows], len(order)) for curve in known[key]])
+    spread = np.std(areas, axis=0, ddof=1 if repeats > 1 else 0)
+    deletion, insertion = (
+        Area(float(mean), float(deviation))
+        for mean, deviation in zip(np.mean(areas, axis=0), spread, strict=True)
+    )
+    return Faithfulness(deletion, insertion)
 
 
 def ranking(attribution: Float[np.ndarray, " feature"], rng: np.random.Generator) -> np.ndarray:
@@ -54,12 +68,22 @@ def ranking(attribution: Float[np.ndarray, " feature"], rng: np.random.Generator
     return np.lexsort((rng.random(len(attribution)), -attribution))
 
 
-def _area_by_row(problem: ComparisonProblem, order: np.ndarray) -> Float[np.ndarray, " sample"]:
-    """For each row, the area under "classified correctly" (0 or 1) over the fraction of features deleted."""
-    x, mean = problem.x.copy(), problem.x.mean(axis=0)
-    curve, deleted = [problem.correct(x)], [0]
-    for group in np.array_split(order, min(len(order), MOST_STEPS)):
-        x[:, group] = mean[group]
-        curve.append(problem.correct(x))
-        deleted.append(deleted[-1] + len(group))
-    return trapezoid(np.stack(curve), x=np.array(deleted) / len(order), axis=0)
+def _curve(problem: ComparisonProblem, order: np.ndarray, *, restore: bool) -> Float[np.ndarray, "step row"]:
+    """The score of each row after each group of features is replaced, or restored."""
+    x = (problem.replacement if restore else problem.x).copy()
+    values = problem.x if restore else problem.replacement
+    curve = [problem.score(x)]
+    for group in _groups(len(order)):
+        x[:, order[group]] = values[:, order[group]]
+        curve.append(problem.score(x))
+    return np.stack(curve)
+
+
+def _groups(features: int) -> list[np.ndarray]:
+    return np.array_split(np.arange(features), min(features, MOST_STEPS))
+
+
+def _area(curve: Float[np.ndarray, "step row"], features: int) -> float:
+    """Area under the mean score of the rows; an R² below 0 counts as 0."""
+    replaced = np.cumsum([0, *map(len, _groups(features))]) / features
+    return float(trapezoid(np.maximum(curve.mean(axis=1), 0.0), x=replaced))

@@ -1,6 +1,6 @@
-"""Attributions by other libraries: integrated gradients by captum, Shapley values by shap.
+"""Attributions by other libraries: integrated gradients by captum, Shapley values by shap, SAGE by sage.
 
-Both explain the outputs of the network, log-probabilities as probabilities.
+The first two explain the outputs of the network, log-probabilities as probabilities; SAGE explains its loss.
 """
 
 from __future__ import annotations
@@ -75,6 +75,45 @@ def shapley(problem: ComparisonProblem) -> Float[np.ndarray, " feature"]:
         values = explainer.shap_values(explained, nsamples=DRAWS, rseed=problem.seed)
     by_output = np.asarray(values, dtype=np.float64).reshape(len(explained), x.shape[1], -1)
     return np.abs(by_output).mean(axis=(0, 2))
+
+
+REPLACEMENT_ROWS = 64
+PERMUTATIONS = 512
+
+
+def sage(problem: ComparisonProblem) -> Float[np.ndarray, " feature"]:
+    r"""Part of each feature in the fall of the loss, by ``sage.PermutationEstimator``; 0 where it raises it.
+
+    The loss is cross-entropy, or the squared error of values. Features that are not known are replaced by
+    their values in 64 rows; 512 permutations of the features are drawn.
+
+    References:
+        Covert, Lundberg & Lee (2020), https://arxiv.org/abs/2004.00668
+    """
+    with optional_import("Comparing with SAGE", "compare"), isolated_library():
+        import sage as library
+
+    def outputs(x: np.ndarray) -> np.ndarray:
+        values = problem.outputs(problem.tensor(x))
+        if problem.of_values:
+            return values[:, 0].double().numpy()
+        probabilities = problem.decision.probabilities(values).double()
+        return (probabilities / probabilities.sum(1, keepdim=True)).numpy()
+
+    with torch.no_grad(), isolated_library():
+        known = problem.x[some_rows(problem, REPLACEMENT_ROWS).numpy()]
+        imputer = library.MarginalImputer(outputs, known)
+        loss = "mse" if problem.of_values else "cross entropy"
+        estimator = library.PermutationEstimator(imputer, loss, random_state=problem.seed)
+        values = estimator(
+            problem.x,
+            problem.y,
+            batch_size=PERMUTATIONS // 8,
+            n_permutations=PERMUTATIONS,
+            detect_convergence=False,
+            bar=False,
+        ).values
+    return np.maximum(np.asarray(values, dtype=np.float64), 0.0)
 
 
 class _Columns(nn.Module):

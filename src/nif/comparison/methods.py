@@ -9,17 +9,32 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float
 
-from nif.comparison.libraries import integrated_gradients, shapley
+from nif.comparison.libraries import integrated_gradients, sage, shapley
 from nif.comparison.problem import ComparisonProblem
 from nif.estimators.estimate import PairwiseEstimator
 from nif.flow.flow import Flow
 from nif.measures.association.association import DAVIS2019
+from nif.measures.currents.currents import Currents
 from nif.pipeline import measure
 
 
-def information_flow(problem: ComparisonProblem) -> Float[np.ndarray, " feature"]:
+def association(problem: ComparisonProblem) -> Float[np.ndarray, " feature"]:
     """Sum over all classes and all paths of the product of the link weights, of the flow given."""
     return over_classes(problem.flow)
+
+
+def currents(problem: ComparisonProblem) -> Float[np.ndarray, " feature"]:
+    """Absolute current of each feature, of the flow given if it is one of currents, else measured here."""
+    flow = problem.flow
+    if flow.currents is None:
+        flow = measure(
+            problem.model,
+            problem.tensor(problem.x),
+            Currents(by_class=False),
+            seed=problem.seed,
+            progress=False,
+        )
+    return np.abs(over_classes(flow))
 
 
 def over_classes(flow: Flow) -> Float[np.ndarray, " feature"]:
@@ -28,7 +43,7 @@ def over_classes(flow: Flow) -> Float[np.ndarray, " feature"]:
 
 
 def davis2019(problem: ComparisonProblem) -> Float[np.ndarray, " feature"]:
-    """As `information_flow`, for the published flow of the problem, or else for one measured here.
+    """As `association`, for the published flow of the problem, or else for one measured here.
 
     It has little meaning for a deterministic network (see `nif.DAVIS2019`); it serves the comparison.
 
@@ -76,15 +91,23 @@ Attribution = Callable[[ComparisonProblem], np.ndarray]
 REFERENCE = "raw MI"
 """The attribution that the others are compared with."""
 
-PUBLISHED = "NIF (DAVIS2019)"
+ASSOCIATION = "association"
+"""The attribution of a flow of association."""
+
+PUBLISHED = "association (DAVIS2019)"
 """The attribution as published, the slowest one."""
+
+SAGE = "SAGE"
+"""The attribution that runs the network most often."""
 
 ATTRIBUTIONS: dict[str, Attribution] = {
     REFERENCE: raw_mi,
-    "NIF": information_flow,
+    "currents": currents,
+    ASSOCIATION: association,
     PUBLISHED: davis2019,
     "SHAP": shapley,
     "integrated gradients": integrated_gradients,
+    SAGE: sage,
     "random ranking": random_ranking,
 }
 """A new attribution is a function of a `ComparisonProblem`, and one entry here."""

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from nif.core.errors import InputError
+from nif.core.random import stream
 from nif.data.rows import Rows, read
 from nif.data.signature import EMBEDDINGS, Signature
 from nif.estimators.binned.estimator import Binned
@@ -35,7 +36,8 @@ class ComparisonProblem:
         flow: The flow measured on it.
         published: Its flow as published in 2019, if it has been measured.
         x: Features, on the scale the model was trained on.
-        y: Index of the class of each sample.
+        replacement: What a feature is replaced by in each row: its mean, or its value in another row.
+        y: Index of the class of each sample, or the value that a regressor is to return.
         estimator: Estimates the information between a feature and the label.
         seed: Random seed of the attributions.
     """
@@ -45,9 +47,15 @@ class ComparisonProblem:
     flow: Flow
     published: Flow | None
     x: Float[np.ndarray, "sample feature"]
-    y: Int64[np.ndarray, " sample"]
+    replacement: Float[np.ndarray, "sample feature"]
+    y: Int64[np.ndarray, " sample"] | Float[np.ndarray, " sample"]
     estimator: Estimator
     seed: int
+
+    @property
+    def of_values(self) -> bool:
+        """Whether the model is a regressor."""
+        return self.y.dtype.kind == "f"
 
     def outputs(self, x: Tensor) -> Float[Tensor, "sample output"]:
         """The outputs of the model for `x`, one column for each."""
@@ -68,10 +76,16 @@ class ComparisonProblem:
         return torch.as_tensor(x).to(next(self.model.parameters(), torch.empty(0)).dtype)
 
     @torch.no_grad()
-    def correct(self, x: Float[np.ndarray, "sample feature"]) -> Float[np.ndarray, " sample"]:
-        """Whether the model assigns each row of `x` to the class in `y`, as 0 or 1."""
-        classes = self.decision.classes(self.outputs(self.tensor(x)))
-        return (classes.numpy() == self.y).astype(np.float64)
+    def score(self, x: Float[np.ndarray, "sample feature"]) -> Float[np.ndarray, " sample"]:
+        """Whether the class of each row of `x` is that of `y`, as 0 or 1; of values, parts of R².
+
+        The mean over rows is the accuracy, or R².
+        """
+        outputs = self.outputs(self.tensor(x))
+        if self.of_values:
+            error = outputs[:, 0].double().numpy() - self.y
+            return 1 - error**2 / self.y.var()
+        return (self.decision.classes(outputs).numpy() == self.y).astype(np.float64)
 
 
 def comparison_problem(
@@ -83,27 +97,54 @@ def comparison_problem(
     published: Flow | None = None,
     estimator: Estimator | None = None,
     output: int | str | None = None,
+    replacement: str = "mean",
     seed: int = 0,
 ) -> ComparisonProblem:
     """Copy the network, find what its outputs stand for, and check that network, flow and data fit.
 
     Raises:
         InputError: NaN or infinity, fewer than 50 rows, another number of features than the flow has, labels
-            of another length or that are no class indices, or a single class.
+            of another length or that are no classes of the model, or a single class or value.
     """
+    if replacement not in {"mean", "row"}:
+        raise InputError(
+            f"replacement is {replacement!r}; expected 'mean', the mean of a feature, or 'row', its value in "
+            "another row."
+        )
     frozen = copy.deepcopy(Network.of(model).module).to("cpu").eval().requires_grad_(False)
     network, table = one_table(frozen, x, output)
     features, labels = validated(table, y, flow)
     decision = Decision.of(Forward(network), (torch.as_tensor(features),), model)
-    index = decision.class_indices(labels, len(features))
-    if index is None:
+    target = _target(decision, labels, classes_of(model, flow))
+    other = features[stream(seed, "replacement").permutation(len(features))]
+    instead = other if replacement == "row" else np.broadcast_to(features.mean(axis=0), features.shape)
+    return ComparisonProblem(
+        network, decision, flow, published, features, instead, target, estimator or Binned(), seed
+    )
+
+
+def classes_of(model: Any, flow: Flow) -> np.ndarray:
+    """The labels of the classes in order: `classes_` of scikit-learn, else the names of the outputs."""
+    known = getattr(model, "classes_", None)
+    return np.asarray(flow.layers[-1].units) if known is None else np.asarray(known)
+
+
+def _target(decision: Decision, labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
+    """Indices of the classes, or the values of a regressor."""
+    named = labels.dtype.kind not in "biuf" or classes.dtype.kind in "biuf"
+    index = decision.class_indices(labels, len(labels), classes if named else None)
+    if index is not None and len(np.unique(index)) < 2:
+        raise InputError("y contains a single class; expected at least two.")
+    if index is not None:
+        return index
+    if decision.scale is not Scale.VALUE or decision.outputs != 1:
         raise InputError(
             f"y contains real numbers, {labels.min():g} to {labels.max():g}; expected class indices 0 to "
-            f"{max(decision.outputs, 2) - 1}, in the order of the model's outputs."
+            f"{max(decision.outputs, 2) - 1}, in the order of the model's outputs, or names of classes."
         )
-    if len(np.unique(index)) < 2:
-        raise InputError("y contains a single class; expected at least two.")
-    return ComparisonProblem(network, decision, flow, published, features, index, estimator or Binned(), seed)
+    if np.ptp(labels) == 0:
+        raise InputError("y contains a single value; expected several.")
+    return labels.astype(np.float64)
 
 
 def some_rows(problem: ComparisonProblem, most: int) -> Int64[Tensor, " row"]:
@@ -112,11 +153,14 @@ def some_rows(problem: ComparisonProblem, most: int) -> Int64[Tensor, " row"]:
     return torch.from_numpy(rng.permutation(len(problem.y))[:most])
 
 
-def validated(x: Any, y: Any, flow: Flow) -> tuple[np.ndarray, Float[np.ndarray, " sample"]]:
-    """Features and labels as arrays of finite numbers, with the features of the flow."""
-    features, labels = columns(x, "x"), columns(y, "y")
+def validated(x: Any, y: Any, flow: Flow) -> tuple[Float[np.ndarray, "sample feature"], np.ndarray]:
+    """Features and labels as arrays of finite numbers, or of names, with the features of the flow."""
+    features, labels = columns(x, "x"), np.asarray(y)
+    if labels.dtype.kind not in "OUS":
+        labels = columns(y, "y")
+    labels = labels.reshape(len(labels), -1)
     if labels.shape[1] != 1:
-        raise InputError(f"y has {labels.shape[1]} columns; expected one class index for each row of x.")
+        raise InputError(f"y has {labels.shape[1]} columns; expected one class or value for each row of x.")
     same_length(features, labels)
     measured = len(feature_names(flow))
     if features.shape[1] != measured:

@@ -13,6 +13,7 @@ from enum import Enum
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
@@ -270,10 +271,10 @@ def _is_regressor(model: Any) -> bool:
 
 
 def _places(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    strange = ~np.isin(values, known)
-    if strange.any():
+    places: np.ndarray = pd.Index(known).get_indexer(pd.Index(values))
+    if (places < 0).any():
         raise InputError(
-            f"The label {values[strange].tolist()[0]!r} is no class of this model; "
+            f"The label {values[places < 0].tolist()[0]!r} is no class of this model; "
             f"expected one of {known.tolist()}."
         )
-    return np.searchsorted(known, values)
+    return places
