@@ -180,7 +180,7 @@ def test_a_later_failure_warns_and_the_first_raises() -> None:
 
 def test_duplicate_rows_are_warned_of_once() -> None:
     x = rows()[0][:100].repeat(2, 1)
-    watch = nif.Watch(network(), x)
+    watch = nif.Watch(network(), x, nif.Association())
     with pytest.warns(UserWarning, match="100% of the rows are duplicates|50% of the rows are duplicates"):
         watch.step(0)
     with warnings.catch_warnings():
@@ -208,16 +208,19 @@ def test_curves_are_written_for_tensorboard(tmp_path: Path) -> None:
     from torch.utils.tensorboard import SummaryWriter
 
     with SummaryWriter(str(tmp_path)) as writer:
-        watch = nif.Watch(network(), rows()[0], writer=writer)
-        for _ in range(3):
-            watch()
+        watches = [nif.Watch(network(), rows()[0], method, writer=writer) for method in (nif.Binned(), None)]
+        for watch in watches:
+            for _ in range(3):
+                watch()
     read = EventAccumulator(str(tmp_path))
     read.Reload()
-    assert len(read.Tags()["scalars"]) == 3 * 4 + 1
-    curve = read.Scalars("nif/inflow/2")
-    expected = watch.table().query("layer == '2'")["inflow"]
-    assert [event.step for event in curve] == [0, 1, 2]
-    np.testing.assert_allclose([event.value for event in curve], expected, rtol=1e-6)
+    assert len(read.Tags()["scalars"]) == 3 * 4 + 2
+    total = [float(flow.total) for flow in watches[1].flows.values()]
+    into = watches[0].table().query("layer == '2'")["inflow"]
+    for tag, expected in (("nif/inflow/2", into), ("nif/total", total)):
+        curve = read.Scalars(tag)
+        assert [event.step for event in curve] == [0, 1, 2]
+        np.testing.assert_allclose([event.value for event in curve], expected, rtol=1e-6)
 
 
 # Callbacks

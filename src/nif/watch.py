@@ -26,8 +26,7 @@ from nif.flow.epochs import html_table, silent_since
 from nif.flow.flow import Flow
 from nif.flow.tables import unit_index
 from nif.measures.association.association import Association
-from nif.measures.association.cached import cached
-from nif.measures.association.terms import number_of_terms
+from nif.measures.currents.currents import Currents
 from nif.measures.measure import Measure
 from nif.network.network import Network
 from nif.pipeline import OPTIONS_OF_ASSOCIATION, chosen_measure, measure, replaced_arguments
@@ -36,26 +35,11 @@ from nif.plots.training_run import draw
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MOST_SAMPLES, FEWEST_SAMPLES = 1000, 250
-"""Rows that are measured unless the user chooses another number: fewer for networks with more terms."""
+MOST_SAMPLES = 1000
+"""Rows that are measured unless the user chooses another number."""
 
-MOST_WORK = 5e7
-"""Rows times terms of mutual information that may be measured with more than the fewest rows."""
-
-
-def rows_for(terms: int) -> int:
-    """Number of rows to measure of a network whose links rest on this number of terms of mutual information.
-
-    Example:
-        >>> rows_for(5_000), rows_for(100_000), rows_for(1_000_000)
-        (1000, 500, 250)
-    """
-    return max(FEWEST_SAMPLES, min(MOST_SAMPLES, int(MOST_WORK / max(terms, 1))))
-
-
-def thinned(rows: Rows, most: int, seed: int) -> Rows:
-    """At most this number of the rows, drawn at random."""
-    return rows if len(rows) <= most else rows.at(Reservoir(most, seed).kept(len(rows)))
+BY_CURRENTS = Currents(backgrounds=16, rows=128, by_class=False)
+"""The method unless the user chooses another: currents of few rows, which cost about a second."""
 
 
 def sample(data: Any, network: Network, most: int, seed: int) -> Rows:
@@ -108,16 +92,14 @@ class Watch:
         model: The network that is trained; None for that of the callback in use.
         data: Inputs, as for `nif.measure`: training rows, or rows held out.
         every: Measure when this divides the epoch; or the epochs themselves.
-        method: As for `nif.measure`. An `Association` without an estimator uses `Binned()`: cheap, and the
-            same at every epoch.
+        method: As for `nif.measure`; currents of 128 rows, with 16 backgrounds each, if None. An
+            `Association` without an estimator uses `Binned()`: cheap, and the same at every epoch.
         layers: See `nif.measure`.
         feature_names: One name for each input.
         class_names: One name for each output.
         output: The output to measure, of a model that returns several.
         reduce: See `nif.measure`.
-        max_samples: Rows to measure, drawn at random from all. None takes 1,000, and down to 250 for networks
-            whose links rest on more than 50,000 terms of mutual information, so that this costs about a
-            second; few rows show weak links less well, and more neurons seem silent.
+        max_samples: Rows to measure, drawn at random from all: 1,000 if None.
         writer: A ``SummaryWriter`` of TensorBoard, to which nats, silent neurons and modularity are written.
         seed: Random seed.
 
@@ -170,7 +152,7 @@ class Watch:
         self.seconds = 0.0
         self._data, self._most, self._seed = data, max_samples, seed
         self._rows: Rows | None = None
-        self._method = _watched(chosen_measure(method))
+        self._method = BY_CURRENTS if method is None else _watched(chosen_measure(method))
         self._choice: dict[str, Any] = {"layers": layers, "output": output, "reduce": reduce}
         self._names: dict[str, Any] = {
             "feature_names": None if feature_names is None else list(feature_names),
@@ -321,15 +303,6 @@ class Watch:
     def _repr_html_(self) -> str:
         return html_table(repr(self), self._seen)
 
-    def _drawn(self, model: Any) -> Rows:
-        """The rows that are measured at every epoch."""
-        network = Network.of(model, **self._choice)
-        rows = sample(self._data, network, self._most or MOST_SAMPLES, self._seed)
-        if self._most is not None or not isinstance(self._method, Association):
-            return rows
-        terms = number_of_terms(network.architecture(rows), self._method.relevance)
-        return thinned(rows, rows_for(terms), self._seed)
-
     def _measured(self, model: Any) -> Flow:
         if model is None:
             raise InputError("No model was given; pass one to nif.Watch or to step().")
@@ -337,7 +310,8 @@ class Watch:
             if self._seen:  # the first measurement has warned of the data
                 warnings.simplefilter("ignore")
             if self._rows is None:
-                self._rows = self._drawn(model)
+                network = Network.of(model, **self._choice)
+                self._rows = sample(self._data, network, self._most or MOST_SAMPLES, self._seed)
             return measure(
                 model,
                 self._rows,
@@ -350,11 +324,10 @@ class Watch:
 
 
 def _watched(method: Measure) -> Measure:
-    """Association with one estimator for all epochs, which does not estimate unchanged pairs again."""
-    if not isinstance(method, Association) or method.critic != "separate":
-        return method
-    estimator = Binned() if method.estimator is None else method.estimator
-    return replace(method, estimator=cached(estimator))  # type: ignore[arg-type] # no SharedMine here
+    """Association with one estimator for all epochs."""
+    if isinstance(method, Association) and method.estimator is None:
+        return replace(method, estimator=Binned())
+    return method
 
 
 _COLUMNS = ["epoch", "layer", "units", "inflow", "outflow", "silent", "communities", "modularity"]
@@ -370,9 +343,11 @@ def _checked(every: int | Collection[int]) -> int | frozenset[int]:
 
 
 def _write(writer: Writer, epoch: int, flow: Flow) -> None:
-    """One curve for each layer and quantity."""
+    """One curve for each layer and quantity; of currents one for the total, which every layer carries."""
     table = flow.by_unit.by_layer()
-    for column in ("inflow", "outflow", "silent"):
+    if flow.total is not None:
+        writer.add_scalar("nif/total", float(flow.total), epoch)
+    for column in ("inflow", "outflow", "silent") if flow.total is None else ("silent",):
         for layer, value in zip(table["layer"], table[column], strict=True):
             writer.add_scalar(f"nif/{column}/{layer}", float(value), epoch)
     writer.add_scalar("nif/modularity", flow.modularity, epoch)
