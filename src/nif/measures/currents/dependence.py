@@ -83,14 +83,14 @@ def dependence(tape: Tape, operation: Operation, place: int = 0) -> dict[int, De
     sources = list(dict.fromkeys(operation.read))
     if kind in SAME or _keeps_places(operation):
         return _elementwise(tape, sources[:1], shape) if place == 0 else None
-    effect = aten_operator(kind).effect
+    effect, found = aten_operator(kind).effect, None
     if effect in (Effect.ELEMENTWISE, Effect.BINARY):
-        return _elementwise(tape, sources, shape)
-    if kind in AXES:
-        return _along_axes(tape, operation, shape)
-    if place == 0 and (effect is Effect.CHANNELWISE or "batch_norm" in kind):
-        return _channelwise(tape, operation, shape)
-    return {} if effect is Effect.CONSTANT else None
+        found = _elementwise(tape, sources, shape)
+    elif kind in AXES:
+        found = _along_axes(tape, operation, shape)
+    elif place == 0 and (effect is Effect.CHANNELWISE or "batch_norm" in kind):
+        found = _channelwise(tape, operation, shape)
+    return {} if effect is Effect.CONSTANT else found
 
 
 def _keeps_places(operation: Operation) -> bool:

@@ -75,6 +75,19 @@ class Jackknife:
         variance: np.ndarray = np.maximum(squares - mean**2, 0.0) * (self.groups - 1)
         return np.sqrt(variance * (1 - _counted_twice(sums, float(variance.sum()))))
 
+    def deviations(self, sums: GroupedSum) -> Float[np.ndarray, "group unit"]:
+        """Deviations of the estimates without each group, whose squares add up to those of `stderr`.
+
+        The error of a difference of two sums is the norm of the difference of their deviations.
+        """
+        whole = sums.total
+        parts = [
+            (whole - sums.involving.get(group, 0.0)) * scale - whole for group, scale in self.scales.items()
+        ]
+        without: np.ndarray = np.stack(parts) if parts else np.zeros((0, *whole.shape))
+        without = (without - without.mean(0)) * math.sqrt(max(self.groups - 1, 0) / max(self.groups, 1))
+        return without * math.sqrt(1 - _counted_twice(sums, float(np.square(without).sum())))
+
     def total_stderr(self, exact: float) -> float:
         """The standard error of the total, with the bias of a few rows, which the total of all links shares.
 

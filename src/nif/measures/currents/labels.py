@@ -59,6 +59,12 @@ def spread(labels: Labels, begin: Labels | None, end: Labels, count: int) -> Lab
     return torch.where(end >= 0, labels[end.clamp_min(0)], NONE)
 
 
+def agreed(labels: Int[Tensor, "channel position"]) -> Labels:
+    """The label of each channel, if all positions that have one agree."""
+    channels = torch.arange(len(labels))
+    return spread(labels.flatten(), channels.repeat_interleave(labels.shape[1]), channels, len(labels))
+
+
 @dataclass(eq=False)
 class Forward:
     """Labels of all values behind some whose labels are given.

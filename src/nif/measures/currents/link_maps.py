@@ -15,11 +15,13 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from nif.measures.currents.heads import heads_of
 from nif.measures.currents.labels import MIXED, NONE, WEIGHTED, Forward, Labels, labels_ahead
 from nif.measures.currents.parameters import ParameterCells, parameters_of
 from nif.measures.currents.structure import Structure, Weighted
 from nif.measures.currents.tape import Tape
 from nif.measures.currents.unit_cells import PAIRS, UnitCells
+from nif.network.axes import Axes
 
 ANY = -2
 """In place of a layer: currents towards any."""
@@ -40,6 +42,8 @@ class LinkMaps:
         shortcuts: Units of two layers between which some current passes no weight, pair by pair; None where
             it passes from several to one and from one to several.
         parameters: What each weight is made of.
+        convolutions: Of those with a kernel, whether they are transposed, and their groups.
+        heads: Head of attention that each number comes from that a weight reads; negative for none.
     """
 
     operations: tuple[str, ...]
@@ -48,6 +52,8 @@ class LinkMaps:
     cells: Mapping[tuple[int, int], UnitCells]
     shortcuts: Mapping[tuple[int, int], tuple[Units, Units] | None]
     parameters: Mapping[int, ParameterCells]
+    convolutions: Mapping[int, tuple[bool, int]]
+    heads: Mapping[int, Units]
 
     @classmethod
     def of(
@@ -82,6 +88,12 @@ class LinkMaps:
             ),
             _shortcuts(start, structure, units),
             parameters_of(start, {p: w.weight for p, w in structure.weighted.items()}, parameters),
+            {
+                position: (bool(operation.args[6]), int(operation.args[8]))
+                for position, operation in enumerate(start.operations)
+                if position in structure.weighted and operation.kind == "convolution"
+            },
+            heads_of(start, structure, outer),
         )
 
     def fits(self, tape: Tape) -> bool:
@@ -89,7 +101,7 @@ class LinkMaps:
         return self.operations == tuple(operation.kind for operation in tape.operations)
 
     def key(self, position: int, ahead: int) -> tuple[int, int]:
-        """Under which currents of a weight are added up: of links by place, else with all uses of a parameter."""
+        """What currents of a weight are added up under: by place for links, else with all uses of a parameter."""
         if (position, ahead) in self.cells and self.cells[position, ahead].rows is None:
             return position, ahead
         return self._first_use.get(position, position), ANY
@@ -104,6 +116,25 @@ class LinkMaps:
                 use = self.operations[position], cells.name, cells.transposed
                 found[position] = first.setdefault(use, position)
         return found
+
+
+def units_of_numbers(axes: Axes | None, shape: torch.Size) -> Labels:
+    """The unit of each number of an activation at `PAIRS` pairs, in its shape.
+
+    Args:
+        axes: Of the layer; None for an input, of which every number is a unit.
+        shape: Of the activation.
+
+    Example:
+        >>> units_of_numbers(None, torch.Size([2, 3])).tolist()
+        [[0, 1, 2], [0, 1, 2]]
+    """
+    places = torch.arange(shape.numel()).reshape(shape)
+    if axes is None:
+        return places % places[0].numel()
+    arranged = axes.arranged(places, PAIRS)
+    units = torch.arange(arranged.shape[1]).reshape(1, -1, *[1] * (arranged.dim() - 2)).expand(arranged.shape)
+    return torch.zeros_like(places.flatten()).scatter(0, arranged.flatten(), units.flatten()).reshape(shape)
 
 
 def _outer(kind: str, weighted: Weighted, start: Tape, end: Tape) -> int:

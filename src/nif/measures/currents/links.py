@@ -18,6 +18,7 @@ from nif.measures.currents.errors import Jackknife, spread, totals_without
 from nif.measures.currents.grouped_sums import GROUPS, GroupedSum
 from nif.measures.currents.path_integral import PathIntegral, Sums
 from nif.measures.currents.sample import Sample
+from nif.measures.currents.weight_currents import head_currents, weight_currents
 from nif.measures.measure import Measured
 from nif.network.network import Architecture, Network
 
@@ -63,14 +64,20 @@ def measured_links(
     units = tuple(
         _unit_currents(of_layer[layer], sums.absolute[layer], jackknife) for layer in range(len(layers))
     )
-    links, mixed = _all_links(architecture, _LinksOf(sums, sizes, ahead, of_layer), jackknife)
+    links, mixed, same = _all_links(architecture, _LinksOf(sums, sizes, ahead, of_layer), jackknife)
     total = Total(float(pairs.total), float(jackknife.total_stderr(sample.exact)))
     return Measured(
         layers=layers,
         links=links,
         constant=tuple(of_units.absolute == 0 for of_units in units),
         errors=None,
-        currents=CurrentTables(total, units, *_classes(path, sums, sizes, layers, of_layer, jackknife)),
+        currents=CurrentTables(
+            total,
+            units,
+            *_classes(path, sums, sizes, layers, of_layer, jackknife),
+            weight_currents(sums, network.module, jackknife, same),
+            head_currents(sums, jackknife),
+        ),
         samples=len(sample.rows),
         options={**options, "in_proportion": mixed},
     )
@@ -78,8 +85,8 @@ def measured_links(
 
 def _all_links(
     architecture: Architecture, links_of: _LinksOf, jackknife: Jackknife
-) -> tuple[tuple[Links, ...], list[str]]:
-    """The links of every connection, and the names of those that are shared in proportion."""
+) -> tuple[tuple[Links, ...], list[str], dict[int, int]]:
+    """The links of every connection; names of those that are shared in proportion; numbers by their sums."""
     known = {pair: links_of.between(*pair) for pair in architecture.connections}
     links, mixed = [], []
     for (source, target), exact in known.items():
@@ -89,7 +96,8 @@ def _all_links(
         links.append(_links(source, target, shared, jackknife))
         if exact is None:
             mixed.append(f"{architecture.layers[source].name} to {architecture.layers[target].name}")
-    return tuple(links), mixed
+    same = {id(part): number for number, part in enumerate(known.values())}
+    return tuple(links), mixed, same
 
 
 def _classes(
@@ -122,7 +130,9 @@ def _unit_currents(
     sums: GroupedSum, absolute: Float[np.ndarray, "group unit"], jackknife: Jackknife
 ) -> UnitCurrents:
     without = np.stack([absolute[group] * scale for group, scale in jackknife.scales.items()])
-    return UnitCurrents(sums.total, jackknife.stderr(sums), absolute[-1], np.asarray(spread(without)))
+    deviations = jackknife.deviations(sums)
+    stderr = np.sqrt(np.square(deviations).sum(0))
+    return UnitCurrents(sums.total, stderr, absolute[-1], np.asarray(spread(without)), deviations)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -19,8 +19,7 @@ from nif.measures.currents.discrete_gradient import values_read_by_rules
 from nif.measures.currents.ends import Ends
 from nif.measures.currents.grouped_sums import GROUPS, GroupedSum
 from nif.measures.currents.information import Decided, information, own_log_likelihood
-from nif.measures.currents.link_maps import LinkMaps
-from nif.measures.currents.unit_cells import PAIRS
+from nif.measures.currents.link_maps import LinkMaps, units_of_numbers
 from nif.measures.currents.structure import Structure, Weighted
 from nif.measures.currents.tape import Tape, record
 from nif.measures.currents.walk import Walk
@@ -32,6 +31,9 @@ from nif.network.unit_maps import tensors_in
 
 MOST_PAIRS = 2048
 """Pairs of a row and a background in one block."""
+
+EVERYTHING = range(2**31)
+"""Numbers of all values of a tape."""
 
 LARGEST_TAPE = 2**26
 """Numbers on the tape of one block; blocks are small enough for that."""
@@ -153,7 +155,7 @@ class PathIntegral:
     background_inputs: tuple[Tensor, ...] | None = None
     feature_groups: Groups | None = None
 
-    def tape(self, block: Block, share: float, kept: set[int] | None = None) -> Tape:
+    def tape(self, block: Block, share: float, kept: Container[int] | None = None) -> Tape:
         """The run at a share of the way; its output is the information of each row and outcome."""
         device = self.outputs.device
         order = torch.from_numpy(block.order).to(device)
@@ -234,32 +236,18 @@ class PathIntegral:
             np.full(2, 0.5),
             np.array([[there], [here]]),
             np.zeros((2, 1)),
-            0.0,
+            block.own,
             0,
             np.zeros((2, 1), dtype=np.int64),
         )
         alone = replace(self, background_inputs=None)
-        start, end = (alone.tape(pilot, share, set(range(10**9))) for share in (0.0, 1.0))
+        start, end = (alone.tape(pilot, share, EVERYTHING) for share in (0.0, 1.0))
         layers = self.layers_of(start)
-        units: list[Tensor] = [torch.zeros(0)] * len(self.places)
-        for value, layer in layers.items():
-            units[layer] = self._units(layer, start.shape(value))
+        shapes = {layer: start.shape(value) for value, layer in layers.items()}
+        axes = [None if i < len(self.inputs) else place.axes for i, place in enumerate(self.places)]
+        units = [units_of_numbers(of_layer, shapes[layer]) for layer, of_layer in enumerate(axes)]
         names = [name for name, value in self.parameters.items() if isinstance(value, nn.Parameter)]
         return LinkMaps.of(start, end, layers, units, names)
-
-    def _units(self, layer: int, shape: torch.Size) -> Tensor:
-        """The unit of each number of the activation of a layer, at `PAIRS` pairs."""
-        places = torch.arange(shape.numel()).reshape(shape)
-        if layer < len(self.inputs):
-            return (places % places[0].numel()).reshape(shape)
-        arranged = self.places[layer].axes.arranged(places, PAIRS)
-        units = torch.arange(arranged.shape[1]).reshape(1, -1, *[1] * (arranged.dim() - 2))
-        return (
-            torch.empty_like(places)
-            .flatten()
-            .index_copy_(0, arranged.flatten(), units.expand(arranged.shape).flatten())
-            .reshape(shape)
-        )
 
     def _seeds(self, block: Block) -> Tensor:
         """Slope of the sum of v at the information of each row and outcome: probability and weight."""

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from nif.measures.currents.ends import Ends
-from nif.measures.currents.labels import MIXED, Labels, spread
+from nif.measures.currents.labels import MIXED, Labels, agreed
 from nif.measures.currents.operation import Operation, Value
 from nif.measures.currents.products import scaled_slope
 from nif.measures.currents.structure import Weighted
@@ -75,10 +75,12 @@ class UnitCells:
         if (read == MIXED).any() or (result == MIXED).any():
             return None
         axis = _channel_axis(operation, weighted)
-        sides = [_agreed(labels.movedim(axis, 0).flatten(1)) for labels in (read, result)]
+        sides = [agreed(labels.movedim(axis, 0).flatten(1)) for labels in (read, result)]
         if not any((side == MIXED).any() for side in sides):
             return cls(*(side.numpy() for side in sides))
-        if not _by_position(operation):
+        if operation.kind == "convolution" and not _is_plain(operation):
+            return cls._by_number(read, sides[1], outer)
+        if operation.kind not in ("mm", "addmm", "convolution"):
             return None
         shifted = [labels.double() + SHIFT for labels in (read, result)]  # 0 is what a convolution pads with
         parts = _positions(operation, weighted, kernel, *shifted, PAIRS, outer)
@@ -88,6 +90,16 @@ class UnitCells:
         numbers = [torch.unique(labels[labels >= 0]) for labels in (before[0], after[0])]
         places = [_places(labels[0], of) for labels, of in zip((before, after), numbers, strict=True)]
         return cls(numbers[0].numpy(), numbers[1].numpy(), *places)
+
+    @classmethod
+    def _by_number(cls, read: Labels, channels: Labels, outer: int) -> UnitCells | None:
+        """For each number that a convolution reads and each channel of its result."""
+        before = pair_major(read, PAIRS, outer, 0).unflatten(0, (PAIRS, -1)).flatten(1)
+        if (channels == MIXED).any() or not torch.equal(before[0], before[1]):
+            return None
+        numbers = [torch.unique(labels[labels >= 0]) for labels in (before[0], channels)]
+        rows, columns = _places(before[:1], numbers[0]), _places(channels[None], numbers[1])
+        return cls(numbers[0].numpy(), numbers[1].numpy(), rows, columns)
 
     def products(
         self, ends: Ends, weighted: Weighted, slope: Tensor, bounds: Sequence[int], outer: int
@@ -104,24 +116,54 @@ class UnitCells:
         assert self.rows is not None
         assert self.columns is not None
         operation, device = ends.operation, slope.device
-        kernel = ends.start.value(Value(weighted.weight))
-        weight = kernel if weighted.first else kernel.mT
-        if operation.kind == "convolution":
-            weight = kernel.flatten(1).mT
-        step = ends.moved(weighted.moving)
+        kernel, step = ends.start.value(Value(weighted.weight)), ends.moved(weighted.moving)
         slope = slope if operation.kind == "convolution" else scaled_slope(ends, slope)
-        before, after = _positions(operation, weighted, kernel, step, slope, bounds[-1], outer)
-        shape = len(self.sources) + 1, len(self.targets) + 1
-        flat = [weight.new_zeros(shape[0] * shape[1]) for _ in bounds[1:]]
-        size = max(1, LARGEST_PRODUCT // weight.numel())
-        for part in torch.arange(before.shape[1], device=device).split(size):
-            rows, columns = (places[part.cpu()].to(device) for places in (self.rows, self.columns))
+        shape = len(self.sources) + 1, len(self.targets) + 1  # the last of each is for no unit
+        flat = [kernel.new_zeros(shape[0] * shape[1]) for _ in bounds[1:]]
+
+        def add(part: slice, currents: list[Tensor]) -> None:
+            rows, columns = (places[part].to(device) for places in (self.rows, self.columns))
             cells = (rows[:, :, None] * shape[1] + columns[:, None, :]).flatten()
-            steps, slopes = before[:, part].permute(1, 2, 0), after[:, part].transpose(0, 1)
-            for group, (a, b) in enumerate(pairwise(bounds)):
-                currents = (steps[:, :, a:b] @ slopes[:, a:b]) * weight
-                flat[group].index_add_(0, cells, currents.flatten())
+            for values, current in zip(flat, currents, strict=True):
+                values.index_add_(0, cells, current.flatten())
+
+        if operation.kind == "convolution" and not _is_plain(operation):
+            add(slice(None), _by_channel(operation, kernel, step, slope, bounds, outer))
+        else:
+            before, after = _positions(operation, weighted, kernel, step, slope, bounds[-1], outer)
+            weight = kernel if weighted.first else kernel.mT
+            weight = kernel.flatten(1).mT if operation.kind == "convolution" else weight
+            size = max(1, LARGEST_PRODUCT // weight.numel())
+            for first in range(0, before.shape[1], size):
+                part = slice(first, first + size)
+                steps, slopes = before[:, part].permute(1, 2, 0), after[:, part].transpose(0, 1)
+                add(part, [steps[:, :, a:b] @ slopes[:, a:b] * weight for a, b in pairwise(bounds)])
         return [values.reshape(shape)[:-1, :-1] for values in flat]
+
+
+def _by_channel(
+    operation: Operation, kernel: Tensor, step: Tensor, slope: Tensor, bounds: Sequence[int], outer: int
+) -> list[Float[Tensor, "number channel"]]:
+    """The currents from every number that a convolution reads to each of its channels."""
+    columns = [_through_channel(operation, kernel, step, slope, channel) for channel in range(slope.shape[1])]
+    whole = pair_major(torch.stack(columns, -1), bounds[-1], outer, 0)
+    by_pair = whole.unflatten(0, (bounds[-1], -1)).flatten(1, -2)
+    return [by_pair[a:b].sum(0) for a, b in pairwise(bounds)]
+
+
+def _through_channel(
+    operation: Operation, kernel: Tensor, step: Tensor, slope: Tensor, channel: int
+) -> Tensor:
+    """The current of every number into one channel, in the shape of the step."""
+    *args, transposed, padding, groups = operation.args[3:9]
+    read, written = step.shape[1] // groups, slope.shape[1] // groups
+    inside = slice(channel // written * read, (channel // written + 1) * read)
+    weight = kernel[inside, channel % written][:, None] if transposed else kernel[channel][None]
+    part, options = step[:, inside], (*args, transposed, padding, 1, [True, False, False])
+    gradient = torch.ops.aten.convolution_backward(slope[:, [channel]], part, weight, None, *options)[0]
+    current = torch.zeros_like(step)
+    current[:, inside] = gradient * part
+    return current
 
 
 def _channel_axis(operation: Operation, weighted: Weighted) -> int:
@@ -131,23 +173,15 @@ def _channel_axis(operation: Operation, weighted: Weighted) -> int:
     return -1 if weighted.first else -2
 
 
-def _agreed(labels: Int[Tensor, "channel position"]) -> Labels:
-    """The label of each channel, if all positions that have one agree."""
-    channels = torch.arange(len(labels))
-    return spread(labels.flatten(), channels.repeat_interleave(labels.shape[1]), channels, len(labels))
-
-
 def _places(labels: Labels, units: Int[Tensor, " unit"]) -> Int[Tensor, "..."]:
     """The place of each label among some; one beyond the last for what is none of these."""
     return torch.where(labels >= 0, torch.searchsorted(units, labels), len(units))
 
 
-def _by_position(operation: Operation) -> bool:
-    """Whether the currents of each position can be told apart: of two matrices, or a plain convolution."""
-    if operation.kind != "convolution":
-        return operation.kind in ("mm", "addmm")
-    kernel, transposed, groups = len(operation.args[3]), operation.args[6], operation.args[8]
-    return kernel <= 2 and not transposed and groups == 1
+def _is_plain(operation: Operation) -> bool:
+    """Whether what each position of a convolution reads can be cut out."""
+    axes, transposed, groups = len(operation.args[3]), operation.args[6], operation.args[8]
+    return axes <= 2 and not transposed and groups == 1
 
 
 def _positions(

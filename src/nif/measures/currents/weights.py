@@ -75,7 +75,7 @@ def _batched(step: Tensor, slope: Tensor, first: bool, pairs: int, part: tuple[i
 
 
 def by_channel(ends: Ends, weighted: Weighted, products: Tensor) -> Tensor:
-    """The currents ``[source, target]`` of the channels or numbers of two sides of a weight; of a stack, of each.
+    """The currents ``[source, target]`` of the numbers, or channels, on two sides of a weight, or of a stack.
 
     Args:
         ends: The operation; its weight is the same at both.
