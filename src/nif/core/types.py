@@ -332,5 +332,11 @@ class CurrentTables:
     weights: tuple[StoredWeight, ...] = ()
     heads: tuple[HeadCurrents, ...] = ()
 
+    @property
+    def degrees(self) -> int:
+        """Of freedom of the errors: one less than the groups of rows that are left out in turn."""
+        known = self.units[0].deviations if self.units else None
+        return 9 if known is None else len(known) - 1
+
 
 FEWEST_SAMPLES = 50

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from scipy import stats
 from torch import Tensor
 
+from nif.flow.current_views import p_values
 from nif.measures.currents.decisions import Values, robust_deviation
 from nif.measures.currents.grouped_sums import GROUPS, GroupedSum
 from nif.measures.currents.information import (
@@ -100,9 +100,7 @@ class Jackknife:
 
     def p_value(self, nats: np.ndarray, stderr: np.ndarray) -> np.ndarray:
         """Two-sided p-value of a mean of 0, by Student's t."""
-        z = np.divide(np.abs(nats), stderr, out=np.zeros_like(nats), where=stderr > 0)
-        p: np.ndarray = 2 * stats.t.sf(z, self.groups - 1)
-        return np.where((stderr == 0) & (nats != 0), 0.0, p)
+        return p_values(nats, stderr, self.groups - 1)
 
 
 def _counted_twice(sums: GroupedSum, variance: float) -> float:

@@ -101,7 +101,7 @@ class LinkMaps:
         return self.operations == tuple(operation.kind for operation in tape.operations)
 
     def key(self, position: int, ahead: int) -> tuple[int, int]:
-        """What currents of a weight are added up under: by place for links, else with all uses of a parameter."""
+        """What currents of a weight are added up under: for links by place, else with other uses of it."""
         if (position, ahead) in self.cells and self.cells[position, ahead].rows is None:
             return position, ahead
         return self._first_use.get(position, position), ANY

@@ -77,13 +77,13 @@ class UnitCells:
         axis = _channel_axis(operation, weighted)
         sides = [agreed(labels.movedim(axis, 0).flatten(1)) for labels in (read, result)]
         if not any((side == MIXED).any() for side in sides):
-            return cls(*(side.numpy() for side in sides))
+            return cls(sides[0].numpy(), sides[1].numpy())
         if operation.kind == "convolution" and not _is_plain(operation):
             return cls._by_number(read, sides[1], outer)
         if operation.kind not in ("mm", "addmm", "convolution"):
             return None
-        shifted = [labels.double() + SHIFT for labels in (read, result)]  # 0 is what a convolution pads with
-        parts = _positions(operation, weighted, kernel, *shifted, PAIRS, outer)
+        shifted = read.double() + SHIFT, result.double() + SHIFT  # 0 is what a convolution pads with
+        parts = _positions(operation, weighted, kernel, shifted[0], shifted[1], PAIRS, outer)
         before, after = (part.long() - SHIFT for part in parts)
         if not (torch.equal(before[0], before[1]) and torch.equal(after[0], after[1])):
             return None  # the rows of a pair do not stand as they seem to
@@ -115,6 +115,7 @@ class UnitCells:
         """
         assert self.rows is not None
         assert self.columns is not None
+        sides = self.rows, self.columns
         operation, device = ends.operation, slope.device
         kernel, step = ends.start.value(Value(weighted.weight)), ends.moved(weighted.moving)
         slope = slope if operation.kind == "convolution" else scaled_slope(ends, slope)
@@ -122,7 +123,7 @@ class UnitCells:
         flat = [kernel.new_zeros(shape[0] * shape[1]) for _ in bounds[1:]]
 
         def add(part: slice, currents: list[Tensor]) -> None:
-            rows, columns = (places[part].to(device) for places in (self.rows, self.columns))
+            rows, columns = (places[part].to(device) for places in sides)
             cells = (rows[:, :, None] * shape[1] + columns[:, None, :]).flatten()
             for values, current in zip(flat, currents, strict=True):
                 values.index_add_(0, cells, current.flatten())
@@ -215,10 +216,10 @@ def pair_major(values: Tensor, pairs: int, outer: int, axis: int) -> Tensor:
 
 def _patches(operation: Operation, kernel: Tensor, values: Tensor) -> Float[Tensor, "_ _"]:
     """What each position of a convolution reads, ``[row * position, channel * kernel]``; 0 outside."""
-    stride, padding, dilation = (list(option) for option in operation.args[3:6])
-    size = list(kernel.shape[2:])
+    stride, padding, dilation = (tuple(option) for option in operation.args[3:6])
+    size = tuple(kernel.shape[2:])
     if len(size) == 1:  # of one axis: a picture of height 1
-        values, size, padding = values.unsqueeze(2), [1, *size], [0, *padding]
-        stride, dilation = [1, *stride], [1, *dilation]
+        values, size, padding = values.unsqueeze(2), (1, *size), (0, *padding)
+        stride, dilation = (1, *stride), (1, *dilation)
     patches = functional.unfold(values, size, dilation, padding, stride)
     return patches.mT.flatten(0, 1)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from functools import partial, reduce
 
 import numpy as np
 from torch import nn
@@ -39,10 +40,7 @@ def weight_currents(
             transposed = cells.transposed == _first(sums, keys[0])
             found.append(StoredWeight(names[name], cells.shape, links=same, transposed=transposed))
             continue
-        parts = [in_parameter(sums, maps, key) for key in keys]
-        whole = parts[0]
-        for part in parts[1:]:
-            whole = whole.plus(part)
+        whole = _added([in_parameter(sums, maps, key) for key in keys])
         values = whole.total, jackknife.stderr(whole)
         if whole.total.size > SINGLE:
             values = values[0].astype(np.float32), values[1].astype(np.float32)
@@ -62,13 +60,21 @@ def head_currents(sums: Sums, jackknife: Jackknife) -> tuple[HeadCurrents, ...]:
         place = np.flatnonzero(heads >= 0)
         joined = np.zeros((heads.max() + 1, len(heads)))
         joined[heads[place], place] = 1
-        whole = by_position[position][0].map(lambda links, joined=joined: joined @ links.sum(-1))
-        for part in by_position[position][1:]:
-            whole = whole.plus(part.map(lambda links, joined=joined: joined @ links.sum(-1)))
+        whole = _added(by_position[position]).map(partial(_of_heads, joined))
         cells = maps.parameters.get(position)
         layer = f"operation {position}" if cells is None else cells.name.rpartition(".")[0] or cells.name
         found.append(HeadCurrents(layer, whole.total, jackknife.stderr(whole)))
     return tuple(found)
+
+
+def _added(parts: Iterable[GroupedSum]) -> GroupedSum:
+    return reduce(GroupedSum.plus, parts)
+
+
+def _of_heads(joined: np.ndarray, links: np.ndarray) -> np.ndarray:
+    """What flows out of each head."""
+    of_heads: np.ndarray = joined @ links.sum(-1)
+    return of_heads
 
 
 def _maps(sums: Sums) -> LinkMaps:
