@@ -94,7 +94,9 @@ def arrays_of(flow: Flow) -> dict[str, np.ndarray]:
         several: dict[str, Sequence[Any]] = {"": tables.units, "weights/": tables.weights}
         for kind, parts in {**several, "heads/": tables.heads}.items():
             for index, part in enumerate(parts):
-                fields_of = {name: array for name, array in vars(part).items() if isinstance(array, np.ndarray)}
+                fields_of = {
+                    name: array for name, array in vars(part).items() if isinstance(array, np.ndarray)
+                }
                 arrays |= {f"currents/{kind}{index}/{name}": array for name, array in fields_of.items()}
     if flow.left_out is not None:
         arrays["left_out/p_value"] = flow.left_out.p_value

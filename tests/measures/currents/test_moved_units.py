@@ -5,8 +5,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 
-
-
 import numpy as np
 import pytest
 import torch

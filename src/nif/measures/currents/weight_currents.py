@@ -98,7 +98,7 @@ def _all_names(module: nn.Module) -> dict[str, tuple[str, ...]]:
 
 def _keys_of_parameters(sums: Sums, maps: LinkMaps) -> dict[str, list[tuple[int, int]]]:
     keys: dict[str, list[tuple[int, int]]] = defaultdict(list)
-    for key in sums.weights:
+    for key in sorted(sums.weights):  # in the order in which they run
         if key[0] in maps.parameters:
             keys[maps.parameters[key[0]].name].append(key)
     return {name: of_one for name, of_one in keys.items() if all(_known(maps, key[0]) for key in of_one)}
