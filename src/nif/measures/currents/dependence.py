@@ -37,6 +37,9 @@ SAME = frozenset(
 )
 """Operations whose first result is what they read, number by number."""
 
+ACROSS = frozenset(["_fft_c2c", "_fft_c2r", "_fft_r2c", "bucketize", "searchsorted"])
+"""Operations that share a row of the table with functions of single numbers, and are none."""
+
 AXES = frozenset(["amax", "amin", "logsumexp", "max", "mean", "min", "prod", "sum", "var"])
 """Operations that combine numbers along the axes of their second argument, or all."""
 
@@ -81,14 +84,15 @@ def dependence(tape: Tape, operation: Operation, place: int = 0) -> dict[int, De
     if kind in MOVES:
         return _moved(tape, operation, place)
     sources = list(dict.fromkeys(operation.read))
+    others = (tape.moving | tape.dependent).intersection(sources[1:])
     if kind in SAME or _keeps_places(operation):
-        return _elementwise(tape, sources[:1], shape) if place == 0 else None
+        return _elementwise(tape, sources[:1], shape) if place == 0 and not others else None
     effect, found = aten_operator(kind).effect, None
-    if effect in (Effect.ELEMENTWISE, Effect.BINARY):
+    if effect in (Effect.ELEMENTWISE, Effect.BINARY) and kind not in ACROSS:
         found = _elementwise(tape, sources, shape)
     elif kind in AXES:
         found = _along_axes(tape, operation, shape)
-    elif place == 0 and (effect is Effect.CHANNELWISE or "batch_norm" in kind):
+    elif place == 0 and not others and (effect is Effect.CHANNELWISE or "batch_norm" in kind):
         found = _channelwise(tape, operation, shape)
     return {} if effect is Effect.CONSTANT else found
 
@@ -129,6 +133,9 @@ def _data_arguments(operation: Operation) -> tuple[Any, ...]:
 
 
 def _elementwise(tape: Tape, sources: Sequence[int], shape: Sequence[int]) -> dict[int, Dependence] | None:
+    """Number by number, where sources may be broadcast."""
+    if torch.broadcast_shapes(*map(tape.shape, sources)) != shape:
+        return None
     found = {}
     for index in sources:
         places = torch.arange(tape.shape(index).numel()).reshape(tape.shape(index))
@@ -142,7 +149,8 @@ def _channelwise(tape: Tape, operation: Operation, shape: Sequence[int]) -> dict
     before = tape.shape(source)
     digits = re.search(r"(\d)d", operation.kind)
     leading = len(before) - int(digits.group(1)) if digits else 2
-    if leading < 1 or before[:leading] != shape[:leading] or tape.dependent & set(operation.read):
+    of_batch = digits is None and before[0] > 1  # statistics of several rows
+    if leading < 1 or before[:leading] != shape[:leading] or of_batch:
         return None
     groups = torch.arange(math.prod(shape[:leading]))
     of_source = groups.repeat_interleave(math.prod(before[leading:]))

@@ -126,9 +126,9 @@ class Forward:
 
 
 def labels_ahead(
-    tape: Tape, value: int, labels: Labels, weights: Collection[int], others: Collection[int]
+    tape: Tape, value: int, labels: Labels, weights: Collection[int] = (), others: Collection[int] = ()
 ) -> dict[int, Labels]:
-    """The unit of one value that each result of a weight leads to, past no weight and no other layer.
+    """The unit of one value that each number before it leads to, past no weight and no other layer.
 
     Args:
         tape: Whose values are all kept.
@@ -138,27 +138,23 @@ def labels_ahead(
         others: Numbers of the activations of other layers.
 
     Returns:
-        Labels by the position of the weight.
+        Labels by the number of the value.
     """
     ahead: dict[int, Labels] = {value: labels}
-    found: dict[int, Labels] = {}
     for position in reversed(range(len(tape.operations))):
         operation = tape.operations[position]
-        written = [(place, i) for place, i in enumerate(operation.written) if i is not None and i in ahead]
-        if not written:
-            continue
         if position in weights:
-            if written[0][0] == 0:
-                found[position] = ahead[written[0][1]]
             continue
-        for place, index in written:
+        for place, index in enumerate(operation.written):
+            if index is None or index not in ahead:
+                continue
             dependences = dependence(tape, operation, place)
             for source in dict.fromkeys(operation.read):
                 if source in others or not (source in tape.moving or source in tape.dependent):
                     continue
                 back = _back(tape, source, ahead[index], dependences)
                 ahead[source] = merged(ahead[source], back) if source in ahead else back
-    return found
+    return ahead
 
 
 def _back(tape: Tape, source: int, labels: Labels, dependences: Mapping[int, Dependence] | None) -> Labels:

@@ -163,17 +163,18 @@ def _cells(
     for layer, value in values.items():
         others = set(structure.layers) - {value}
         own = given[value] - int(units[layer].min())
-        for position, result in labels_ahead(tape, value, own, structure.weighted, others).items():
-            weighted = structure.weighted[position]
-            if weighted.moving not in forward.labels:
-                continue
+        ahead = labels_ahead(tape, value, own, structure.weighted, others)
+        for position, weighted in structure.weighted.items():
             operation = tape.operations[position]
+            result = operation.written[0]
+            if result not in ahead or weighted.moving not in forward.labels:
+                continue
             known = UnitCells.of(
                 operation,
                 weighted,
                 tape.tensor(weighted.weight),
                 forward.labels[weighted.moving].reshape(tape.shape(weighted.moving)),
-                result.reshape(tape.shape(operation.written[0] or 0)),
+                ahead[result].reshape(tape.shape(result)),
                 outer[position],
             )
             if known is not None:
