@@ -37,8 +37,7 @@ if TYPE_CHECKING:
 class Flow(CurrentViews):
     """The information that flows between the units of a network, in nats.
 
-    `nif.measure` makes one; `nif.load` reads one from a file. A flow does not change: results that take time
-    are computed when first needed, and kept.
+    `nif.measure` makes one; `nif.load` reads one from a file. A flow does not change: slow results are kept.
 
     Attributes:
         layers: In order of execution, from the inputs to the output.
@@ -251,8 +250,8 @@ class Flow(CurrentViews):
         Args:
             path: Of the file.
             keep: Fraction of the absolute nats to write, by the strongest links and weights. None takes all
-                (1.0) up to 10 million and 0.999 above. The header, `repr` and the report say what is left
-                out; p-values and silent units stay those of all links.
+                (1.0) up to 10 million and 0.999 above; the header, `repr` and the report say what is missing.
+                P-values and silent units stay those of all links.
 
         Raises:
             InputError: `keep` is no fraction, or the path cannot be written. An existing file is then

@@ -42,7 +42,7 @@ def test_a_number_leads_only_to_the_number_that_is_ahead(name: str) -> None:
     target = before.outputs[0]
     count = before.shape(target).numel()
     ahead = labels_ahead(before, target, torch.arange(count)).get(
-        before.inputs[0], torch.full((x.numel(),), NONE)
+        before.inputs[0], torch.full((x.numel(),), MIXED)
     )
     for number in torch.linspace(0, x.numel() - 1, NUMBERS).long().tolist():
         moved = x.clone().flatten()

@@ -105,6 +105,8 @@ class Forward:
                 count = tape.shape(index).numel()
                 if position in weights:
                     labels = torch.full((count,), behind_weights)
+                elif all((forward.labels[source] == MIXED).all() for source in known):
+                    labels = torch.full((count,), MIXED)
                 else:
                     labels = forward._from(known, dependence(tape, operation, place), count)
                 if index in given:
@@ -138,23 +140,27 @@ def labels_ahead(
         others: Numbers of the activations of other layers.
 
     Returns:
-        Labels by the number of the value.
+        Labels by the number of the value; none where all numbers lead to several units.
     """
     ahead: dict[int, Labels] = {value: labels}
+    lost: set[int] = set()  # all of whose numbers lead to several units
     for position in reversed(range(len(tape.operations))):
         operation = tape.operations[position]
         if position in weights:
+            continue
+        sources = (tape.moving | tape.dependent).intersection(operation.read).difference(others)
+        if not lost.isdisjoint(operation.written):
+            lost |= sources
             continue
         for place, index in enumerate(operation.written):
             if index is None or index not in ahead:
                 continue
             dependences = dependence(tape, operation, place)
-            for source in dict.fromkeys(operation.read):
-                if source in others or not (source in tape.moving or source in tape.dependent):
-                    continue
+            for source in sources:
                 back = _back(tape, source, ahead[index], dependences)
                 ahead[source] = merged(ahead[source], back) if source in ahead else back
-    return ahead
+                lost |= {source} if (ahead[source] == MIXED).all() else set()
+    return {index: of_value for index, of_value in ahead.items() if index not in lost}
 
 
 def _back(tape: Tape, source: int, labels: Labels, dependences: Mapping[int, Dependence] | None) -> Labels:
