@@ -148,10 +148,20 @@ def test_weights_of_attention_are_those_of_attention_written_out(
     attention: tuple[Measured, Measured],
 ) -> None:
     module, written = attention
-    for array in ("nats", "stderr"):
-        parts = [weight_of(written, f"{name}.weight", array) for name in "qkv"]
-        agree(weight_of(module, "attention.in_proj_weight", array), np.concatenate(parts))
-        agree(weight_of(module, "attention.out_proj.weight", array), weight_of(written, "out.weight", array))
+    parts = [weight_of(written, f"{name}.weight") for name in "qkv"]
+    agree(weight_of(module, "attention.in_proj_weight"), np.concatenate(parts))
+    agree(weight_of(module, "attention.out_proj.weight"), weight_of(written, "out.weight"))
+
+
+def test_errors_know_the_rows_of_attention_that_stand_time_first(
+    attention: tuple[Measured, Measured],
+) -> None:
+    """The module of torch reads ``[token, row]``; a part of the variance is common to a whole parameter."""
+    module, written = attention
+    blocks = np.split(weight_of(module, "attention.in_proj_weight", "stderr"), 3)
+    for block, name in zip(blocks, "qkv", strict=True):
+        expected = weight_of(written, f"{name}.weight", "stderr")
+        agree(block, expected * (block.sum() / expected.sum()))
 
 
 def test_heads_add_up_to_what_flows_through_the_projection(attention: tuple[Measured, Measured]) -> None:
