@@ -153,11 +153,11 @@ class _LinksOf:
             return None
         known = _added([part for part in parts if part is not None]) if parts else None
         rest = self.ahead[source, target] if known is None else _difference(self.ahead[source, target], known)
-        if self._large(rest.total, target):  # a shortcut past all weights
-            past = self._past_weights(rest, source, target, alone=known is None)
-            if past is None:
-                return None
+        past = self._past_weights(rest, source, target, alone=known is None)
+        if past is not None:
             known = past if known is None else known.plus(past)
+        elif self._large(rest.total, target):
+            return None
         if known is None:
             return None
         wrong = self._only(source, target) and self._large(
@@ -189,7 +189,7 @@ class _LinksOf:
         return self.sizes.units(source, sums)
 
     def _past_weights(self, rest: GroupedSum, source: int, target: int, *, alone: bool) -> GroupedSum | None:
-        """Currents of units that reach others without a weight: each leads to one, or each comes from one."""
+        """Currents of units that reach others past all weights: each leads to one, or each comes from one."""
         assert self.sums.maps is not None
         pairs = self.sums.maps.shortcuts.get((source, target))
         if pairs is None or self.sizes.grouped(source):
