@@ -22,9 +22,11 @@ from nif.measures.measure import Measured
 from nif.network.network import Network
 
 
-def measured(net: nn.Module, x: Any, *, seed: int = 0, groups: Any = None, **options: Any) -> Measured:
+def measured(
+    net: nn.Module, x: Any, *, seed: int = 0, groups: Any = None, layers: Any = None, **options: Any
+) -> Measured:
     """The currents of a network; 8 steps and one column unless told otherwise."""
-    network = Network.of(net)
+    network = Network.of(net, layers=layers)
     rows = read(x, network.signature, input_groups=groups)
     currents = Currents(**{"steps": 8, "by_class": False, **options})
     with warnings.catch_warnings():

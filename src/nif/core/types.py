@@ -21,6 +21,7 @@ from jaxtyping import Bool, Float, Int, Real
 from scipy.sparse import csr_array
 
 from nif.core.errors import InputError
+from nif.core.weights import HeadCurrents, StoredWeight
 
 Values = Float[Any, "..."]
 """A number for each pair: a numpy array, or one number of numpy's for a single pair."""
@@ -298,12 +299,15 @@ class UnitCurrents:
         absolute: Mean over rows of the absolute current of a row, which is not small where the unit speaks
             for the decision on some rows and against it on others.
         absolute_stderr: Its standard error.
+        deviations: Of estimates without each group of rows, so scaled that their products add up to the
+            covariance of the currents; None if unknown.
     """
 
     nats: Float[np.ndarray, " unit"]
     stderr: Float[np.ndarray, " unit"]
     absolute: Float[np.ndarray, " unit"]
     absolute_stderr: Float[np.ndarray, " unit"]
+    deviations: Float[np.ndarray, "group unit"] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -316,6 +320,8 @@ class CurrentTables:
         classes: Names of the columns of `attribution`.
         attribution: Current of each feature for each class; all columns sum to the current of the feature.
         attribution_stderr: Its standard error.
+        weights: Currents through the numbers of parameters.
+        heads: Currents of the heads of attention.
     """
 
     total: Total
@@ -323,6 +329,14 @@ class CurrentTables:
     classes: tuple[str, ...]
     attribution: Float[np.ndarray, "feature label"]
     attribution_stderr: Float[np.ndarray, "feature label"]
+    weights: tuple[StoredWeight, ...] = ()
+    heads: tuple[HeadCurrents, ...] = ()
+
+    @property
+    def degrees(self) -> int:
+        """Of freedom of the errors: one less than the groups of rows that are left out in turn."""
+        known = self.units[0].deviations if self.units else None
+        return 9 if known is None else len(known) - 1
 
 
 FEWEST_SAMPLES = 50

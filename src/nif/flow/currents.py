@@ -11,9 +11,7 @@ from scipy import stats
 
 from nif.core.errors import InputError
 from nif.core.types import CurrentTables
-
-DEGREES = 9
-"""Of freedom: the errors come from ten groups of rows."""
+from nif.flow.current_views import p_values
 
 CARRIES_NOTHING = 1e-3
 """Part of the total below which the absolute current of a unit counts as none."""
@@ -38,10 +36,7 @@ class UnitTable:
     @property
     def p_values(self) -> Float[np.ndarray, " unit"]:
         """Two-sided, of a mean of 0, by Student's t."""
-        nats, stderr = self.column("nats"), self.column("stderr")
-        t = np.divide(np.abs(nats), stderr, out=np.full(len(nats), np.inf), where=stderr > 0)
-        p: np.ndarray = np.where(nats == 0, 1.0, 2 * stats.t.sf(t, DEGREES))
-        return p
+        return p_values(self.column("nats"), self.column("stderr"), self.tables.degrees)
 
     def silent(self, alpha: float) -> Bool[np.ndarray, " unit"]:
         """Whether the absolute current is shown to be less than a thousandth of the total.
@@ -49,7 +44,10 @@ class UnitTable:
         A unit that speaks for the decision on some rows and against it on others is not silent, although its
         mean current may be 0.
         """
-        bound = self.column("absolute") + stats.t.ppf(1 - alpha, DEGREES) * self.column("absolute_stderr")
+        if self.tables.degrees < 1:  # no error is known
+            return self.column("absolute") == 0
+        quantile = stats.t.ppf(1 - alpha, self.tables.degrees)
+        bound = self.column("absolute") + quantile * self.column("absolute_stderr")
         return bound <= CARRIES_NOTHING * abs(self.tables.total.nats)
 
 

@@ -16,6 +16,8 @@ from scipy.sparse import csr_array
 from nif.core.errors import InputError
 from nif.core.files import whole_file
 from nif.core.types import LINK_ARRAYS, CurrentTables, Layer, Links, SumErrors, Total, UnitCurrents
+from nif.core.weights import HeadCurrents, StoredWeight
+from nif.flow.current_views import carrying_weights
 from nif.flow.flow import Flow
 from nif.flow.measurement import Measurement
 from nif.flow.significance import unit_p_values
@@ -50,14 +52,19 @@ def save(flow: Flow, path: str | os.PathLike[str], keep: float | None = None) ->
             f"keep is {keep}; expected a fraction of the nats above 0 and up to 1, such as 0.999."
         )
     if keep is None:
-        keep = 1.0 if flow.count <= MOST_LINKS else CARRIED
+        weights = () if flow.currents is None else flow.currents.weights
+        count = flow.count + sum(weight.count for weight in weights)
+        keep = 1.0 if count <= MOST_LINKS else CARRIED
     with whole_file(path, "The flow") as beside:
         stored = flow if keep == 1 else without_weakest(flow, keep)
         save_file(arrays_of(stored), beside, metadata=_header(stored))
 
 
 def without_weakest(flow: Flow, keep: float) -> Flow:
-    """The flow of the strongest links only; the p-values of its units are still those of all links."""
+    """The flow of the strongest links and weights; the p-values of its units are still those of all links."""
+    if flow.currents is not None:
+        weights = carrying_weights(flow.currents.weights, keep)
+        flow = replace(flow, currents=replace(flow.currents, weights=weights))
     links, count, fraction = carrying(flow.links, keep)
     if count == 0:
         return flow
@@ -84,8 +91,13 @@ def arrays_of(flow: Flow) -> dict[str, np.ndarray]:
         arrays |= {
             f"currents/{name}": getattr(tables, name) for name in ("attribution", "attribution_stderr")
         }
-        for index, units in enumerate(tables.units):
-            arrays |= {f"currents/{index}/{name}": values for name, values in vars(units).items()}
+        several: dict[str, Sequence[Any]] = {"": tables.units, "weights/": tables.weights}
+        for kind, parts in {**several, "heads/": tables.heads}.items():
+            for index, part in enumerate(parts):
+                fields_of = {
+                    name: array for name, array in vars(part).items() if isinstance(array, np.ndarray)
+                }
+                arrays |= {f"currents/{kind}{index}/{name}": array for name, array in fields_of.items()}
     if flow.left_out is not None:
         arrays["left_out/p_value"] = flow.left_out.p_value
     return {name: np.ascontiguousarray(values) for name, values in arrays.items()}
@@ -143,10 +155,11 @@ def described(flow: Flow) -> dict[str, str]:
     """The layers that the links join, and the number of links left out, as JSON."""
     header = {"links": json.dumps([[links.source, links.target] for links in flow.links])}
     if flow.currents is not None:
-        total = flow.currents.total
-        header["currents"] = json.dumps(
-            {"nats": total.nats, "stderr": total.stderr, "classes": flow.currents.classes}
-        )
+        tables = flow.currents
+        weights = [(w.names, w.shape, w.links, w.transposed) for w in tables.weights]
+        stored = {"nats": tables.total.nats, "stderr": tables.total.stderr, "classes": tables.classes}
+        stored |= {"weights": weights, "heads": [heads.layer for heads in tables.heads]}
+        header["currents"] = json.dumps(stored)
     if flow.left_out is not None:
         header["left_out"] = json.dumps({"links": flow.left_out.links, "fraction": flow.left_out.fraction})
     return header
@@ -201,14 +214,24 @@ def _currents(
     if "currents" not in header:
         return None
     stored = json.loads(header["currents"])
-    names = [field.name for field in fields(UnitCurrents)]
-    units = [
-        UnitCurrents(**{name: arrays[f"currents/{index}/{name}"] for name in names})
-        for index in range(layers)
+
+    def known(kind: type, prefix: str) -> dict[str, np.ndarray]:
+        names = {name: f"currents/{prefix}/{name}" for name in kind.__dataclass_fields__}  # type: ignore[attr-defined]
+        return {name: arrays[stored] for name, stored in names.items() if stored in arrays}
+
+    units = [UnitCurrents(**known(UnitCurrents, str(index))) for index in range(layers)]
+    weights = [
+        StoredWeight(tuple(names), tuple(shape), links, transposed, **known(StoredWeight, f"weights/{index}"))
+        for index, (names, shape, links, transposed) in enumerate(stored.get("weights", ()))
+    ]
+    heads = [
+        HeadCurrents(layer, **known(HeadCurrents, f"heads/{index}"))
+        for index, layer in enumerate(stored.get("heads", ()))
     ]
     attribution = arrays["currents/attribution"], arrays["currents/attribution_stderr"]
     total = Total(stored["nats"], stored["stderr"])
-    return CurrentTables(total, tuple(units), tuple(stored["classes"]), *attribution)
+    classes = tuple(stored["classes"])
+    return CurrentTables(total, tuple(units), classes, *attribution, tuple(weights), tuple(heads))
 
 
 def _links(

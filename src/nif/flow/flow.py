@@ -16,6 +16,7 @@ from nif.core.types import CurrentTables, Layer, Links, SumErrors, Total
 from nif.flow import currents as of_currents
 from nif.flow import export, paths, summary, tables
 from nif.flow.communities import Communities
+from nif.flow.current_views import CurrentViews
 from nif.flow.measurement import Measurement
 from nif.flow.neurons import ALPHA, Neurons
 from nif.flow.strongest import LeftOut
@@ -33,11 +34,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Flow:
+class Flow(CurrentViews):
     """The information that flows between the units of a network, in nats.
 
-    `nif.measure` makes one; `nif.load` reads one from a file. A flow does not change: results that take time
-    are computed when first needed, and kept.
+    `nif.measure` makes one; `nif.load` reads one from a file. A flow does not change: slow results are kept.
 
     Attributes:
         layers: In order of execution, from the inputs to the output.
@@ -249,9 +249,9 @@ class Flow:
 
         Args:
             path: Of the file.
-            keep: Fraction of the absolute nats to write, by the strongest links. None takes all (1.0) up to
-                10 million links and 0.999 above. The header, `repr` and the report say what is left out;
-                p-values and silent units stay those of all links.
+            keep: Fraction of the absolute nats to write, by the strongest links and weights. None takes all
+                (1.0) up to 10 million and 0.999 above; the header, `repr` and the report say what is missing.
+                P-values and silent units stay those of all links.
 
         Raises:
             InputError: `keep` is no fraction, or the path cannot be written. An existing file is then

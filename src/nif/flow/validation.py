@@ -120,7 +120,8 @@ def check_currents(sizes: Sequence[int], features: int, currents: CurrentTables 
         name: (getattr(currents, name), shape) for name, shape in shapes.items()
     }
     for index, (units, size) in enumerate(zip(currents.units, sizes, strict=True)):
-        arrays |= {f"{name} of layer {index}": (values, (size,)) for name, values in vars(units).items()}
+        known = {name: values for name, values in vars(units).items() if name != "deviations"}
+        arrays |= {f"{name} of layer {index}": (values, (size,)) for name, values in known.items()}
     for name, (values, shape) in arrays.items():
         if np.shape(values) != shape:
             raise InputError(f"{name} of the currents has shape {np.shape(values)}; expected {shape}.")

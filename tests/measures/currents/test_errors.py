@@ -8,6 +8,7 @@ import torch
 from scipy import stats
 from torch import Tensor, nn
 
+from nif.flow.current_views import p_values
 from nif.measures.currents.backgrounds import Backgrounds, Explained
 from nif.measures.currents.decisions import Bernoullis, Classes, Values
 from nif.measures.currents.errors import Jackknife, spread, totals_without
@@ -189,3 +190,62 @@ def test_the_error_of_a_total_holds_the_bias_of_a_few_rows() -> None:
     without = float(spread(np.array([1.0, 1.2, 1.1])))
     assert jackknife.total_stderr(1.1) == pytest.approx(without)
     assert jackknife.total_stderr(1.2) == pytest.approx(np.hypot(without, 0.2))
+
+
+def sums_of(values: Tensor) -> GroupedSum:
+    """Sums over pairs, of values ``[group, group of the background, unit]``."""
+    sums = GroupedSum()
+    for group, parts in enumerate(values):
+        sums.add(group, list(parts))
+    return sums
+
+
+def test_deviations_are_those_of_each_sum_and_of_differences() -> None:
+    values = (
+        torch.randn(GROUPS, GROUPS, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64) + 1
+    )
+    sums = sums_of(values)
+    jackknife = Jackknife(
+        dict.fromkeys(range(GROUPS), 1.0), {group: 1 + group / 50 for group in range(GROUPS)}
+    )
+    deviations = jackknife.deviations(sums)
+    np.testing.assert_allclose(np.square(deviations).sum(0), jackknife.stderr(sums) ** 2, rtol=1e-9)
+    sums.contrasts.clear()  # without what single pairs are counted twice for
+    deviations = jackknife.deviations(sums)
+    apart = sums_of(values[..., [0]] - values[..., [2]])
+    apart.contrasts.clear()
+    expected = float(jackknife.stderr(apart)[0])
+    assert np.linalg.norm(deviations[:, 0] - deviations[:, 2]) == pytest.approx(expected, rel=1e-9)
+
+
+def test_what_is_not_used_has_no_error_and_a_p_value_of_1() -> None:
+    net = chain(4, 6, 2)
+    with torch.no_grad():
+        net[0].weight[:, 3] = 0
+        net[2].weight[:, 2] = 0
+    result = measured(net, X[:60], steps=2)
+    assert result.currents is not None
+    features, hidden = result.currents.units[:2]
+    assert features.nats[3] == features.stderr[3] == features.absolute[3] == 0
+    assert hidden.nats[2] == hidden.stderr[2] == 0
+    assert (result.links[0].p_value[3] == 1).all() and (result.links[1].p_value[2] == 1).all()
+    assert p_values(features.nats, features.stderr, result.currents.degrees)[3] == 1
+
+
+def test_p_values_of_a_feature_that_speaks_both_ways_are_uniform() -> None:
+    """The second feature is noise of the first that it takes away again: used, with a mean current of 0."""
+    net = nn.Sequential(nn.Linear(2, 1, bias=False))
+    net[0].weight.data = torch.ones(1, 2)
+    found = []
+    for seed in range(40):
+        signal, noise = torch.randn(2, 100, generator=torch.Generator().manual_seed(seed))
+        x = torch.stack([signal - noise, noise], 1)
+        result = measured(net, x, seed=seed, steps=1, decision="value", backgrounds=8)
+        assert result.currents is not None
+        units_of = result.currents.units[0]
+        found.append(p_values(units_of.nats, units_of.stderr, result.currents.degrees))
+        np.testing.assert_allclose(result.links[0].p_value[:, 0], found[-1], rtol=0, atol=1e-3)
+    p = np.array(found)
+    assert (p[:, 0] < 0.01).all()
+    assert (p[:, 1] < 0.05).sum() <= 6  # of 40; more than 6 in one of 300 cases
+    assert 10 <= (p[:, 1] < 0.5).sum() <= 30

@@ -90,7 +90,7 @@ def test_a_skip_leads_from_a_unit_to_itself() -> None:
 
 
 class Reversed(nn.Module):
-    """Weights that read the units of a layer in another order, with a skip."""
+    """Weights that read the units of a layer in another order, and a skip from the input."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -116,11 +116,34 @@ class Tokens(nn.Module):
 
 
 @pytest.mark.parametrize(("make", "x"), [(Reversed, X), (Tokens, IMAGES)])
-def test_units_in_another_order_are_not_taken_for_those_of_the_layer(
-    make: type[nn.Module], x: Tensor
-) -> None:
+def test_units_in_another_order_are_those_that_the_weights_read(make: type[nn.Module], x: Tensor) -> None:
     torch.manual_seed(0)
     result = measured(make(), x)
+    assert result.options["in_proportion"] == []
+    check_sums(result)
+
+
+class Between(nn.Module):
+    """A norm or a second weight between two layers, so that units meet."""
+
+    def __init__(self, *between: nn.Module) -> None:
+        super().__init__()
+        self.first, self.act, self.between = nn.Linear(4, 6), nn.ReLU(), nn.Sequential(*between)
+        self.act2, self.last = nn.ReLU(), nn.Linear(5, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.act2(self.between(self.act(self.first(x)))))
+
+
+@pytest.mark.parametrize("between", [
+    (nn.LayerNorm(6), nn.Linear(6, 5)),
+    (nn.Linear(6, 5), nn.LayerNorm(5)),
+    (nn.Linear(6, 6), nn.Linear(6, 5)),
+    (nn.Softmax(1), nn.Linear(6, 5)),
+], ids=["norm before", "norm behind", "two weights", "softmax"])  # fmt: skip
+def test_where_units_meet_between_layers_links_are_in_proportion(between: tuple[nn.Module, ...]) -> None:
+    torch.manual_seed(0)
+    result = measured(Between(*between), X)
     assert result.options["in_proportion"] == ["act to act2"]
     check_sums(result)
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from scipy import stats
 from torch import Tensor
 
+from nif.flow.current_views import p_values
 from nif.measures.currents.decisions import Values, robust_deviation
 from nif.measures.currents.grouped_sums import GROUPS, GroupedSum
 from nif.measures.currents.information import (
@@ -75,6 +75,19 @@ class Jackknife:
         variance: np.ndarray = np.maximum(squares - mean**2, 0.0) * (self.groups - 1)
         return np.sqrt(variance * (1 - _counted_twice(sums, float(variance.sum()))))
 
+    def deviations(self, sums: GroupedSum) -> Float[np.ndarray, "group unit"]:
+        """Deviations of the estimates without each group, whose squares add up to those of `stderr`.
+
+        The error of a difference of two sums is the norm of the difference of their deviations.
+        """
+        whole = sums.total
+        parts = [
+            (whole - sums.involving.get(group, 0.0)) * scale - whole for group, scale in self.scales.items()
+        ]
+        without: np.ndarray = np.stack(parts) if parts else np.zeros((0, *whole.shape))
+        without = (without - without.mean(0)) * math.sqrt(max(self.groups - 1, 0) / max(self.groups, 1))
+        return without * math.sqrt(1 - _counted_twice(sums, float(np.square(without).sum())))
+
     def total_stderr(self, exact: float) -> float:
         """The standard error of the total, with the bias of a few rows, which the total of all links shares.
 
@@ -87,9 +100,7 @@ class Jackknife:
 
     def p_value(self, nats: np.ndarray, stderr: np.ndarray) -> np.ndarray:
         """Two-sided p-value of a mean of 0, by Student's t."""
-        z = np.divide(np.abs(nats), stderr, out=np.zeros_like(nats), where=stderr > 0)
-        p: np.ndarray = 2 * stats.t.sf(z, self.groups - 1)
-        return np.where((stderr == 0) & (nats != 0), 0.0, p)
+        return p_values(nats, stderr, self.groups - 1)
 
 
 def _counted_twice(sums: GroupedSum, variance: float) -> float:

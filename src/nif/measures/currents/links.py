@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
+from scipy.sparse import csr_array
 
 from nif.core.types import CurrentTables, Layer, Links, Total, UnitCurrents
 from nif.data.groups import Groups
@@ -17,6 +18,7 @@ from nif.measures.currents.errors import Jackknife, spread, totals_without
 from nif.measures.currents.grouped_sums import GROUPS, GroupedSum
 from nif.measures.currents.path_integral import PathIntegral, Sums
 from nif.measures.currents.sample import Sample
+from nif.measures.currents.weight_currents import head_currents, weight_currents
 from nif.measures.measure import Measured
 from nif.network.network import Architecture, Network
 
@@ -33,9 +35,10 @@ class _Sizes:
 
     def units(self, layer: int, sums: GroupedSum) -> GroupedSum:
         """Currents of the units of a layer: those of a group of features are added up."""
-        return sums.map(lambda values: self._in_groups(values, axis=0)) if self._grouped(layer) else sums
+        return sums.map(lambda values: self._in_groups(values, axis=0)) if self.grouped(layer) else sums
 
-    def _grouped(self, layer: int) -> bool:
+    def grouped(self, layer: int) -> bool:
+        """Whether features of a layer are measured together."""
         return self.groups is not None and self.layers[layer].kind == "input"
 
     def _in_groups(self, values: np.ndarray, axis: int) -> np.ndarray:
@@ -61,14 +64,20 @@ def measured_links(
     units = tuple(
         _unit_currents(of_layer[layer], sums.absolute[layer], jackknife) for layer in range(len(layers))
     )
-    links, mixed = _all_links(architecture, _LinksOf(sums, sizes, ahead, of_layer), jackknife)
+    links, mixed, same = _all_links(architecture, _LinksOf(sums, sizes, ahead, of_layer), jackknife)
     total = Total(float(pairs.total), float(jackknife.total_stderr(sample.exact)))
     return Measured(
         layers=layers,
         links=links,
         constant=tuple(of_units.absolute == 0 for of_units in units),
         errors=None,
-        currents=CurrentTables(total, units, *_classes(path, sums, sizes, layers, of_layer, jackknife)),
+        currents=CurrentTables(
+            total,
+            units,
+            *_classes(path, sums, sizes, layers, of_layer, jackknife),
+            weight_currents(sums, network.module, jackknife, same),
+            head_currents(sums, jackknife),
+        ),
         samples=len(sample.rows),
         options={**options, "in_proportion": mixed},
     )
@@ -76,8 +85,8 @@ def measured_links(
 
 def _all_links(
     architecture: Architecture, links_of: _LinksOf, jackknife: Jackknife
-) -> tuple[tuple[Links, ...], list[str]]:
-    """The links of every connection, and the names of those that are shared in proportion."""
+) -> tuple[tuple[Links, ...], list[str], dict[int, int]]:
+    """The links of every connection; names of those that are shared in proportion; numbers by their sums."""
     known = {pair: links_of.between(*pair) for pair in architecture.connections}
     links, mixed = [], []
     for (source, target), exact in known.items():
@@ -87,7 +96,8 @@ def _all_links(
         links.append(_links(source, target, shared, jackknife))
         if exact is None:
             mixed.append(f"{architecture.layers[source].name} to {architecture.layers[target].name}")
-    return tuple(links), mixed
+    same = {id(part): number for number, part in enumerate(known.values())}
+    return tuple(links), mixed, same
 
 
 def _classes(
@@ -120,7 +130,9 @@ def _unit_currents(
     sums: GroupedSum, absolute: Float[np.ndarray, "group unit"], jackknife: Jackknife
 ) -> UnitCurrents:
     without = np.stack([absolute[group] * scale for group, scale in jackknife.scales.items()])
-    return UnitCurrents(sums.total, jackknife.stderr(sums), absolute[-1], np.asarray(spread(without)))
+    deviations = jackknife.deviations(sums)
+    stderr = np.sqrt(np.square(deviations).sum(0))
+    return UnitCurrents(sums.total, stderr, absolute[-1], np.asarray(spread(without)), deviations)
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +145,7 @@ class _LinksOf:
     of_layer: Mapping[int, GroupedSum]
 
     def between(self, source: int, target: int) -> GroupedSum | None:
-        """None where several weights lie between, or the units behind a weight are not those of the layer."""
+        """None where several weights lie between, or units meet before or behind a weight."""
         assert self.sums.structure is not None
         positions = self.sums.structure.between(source, target)
         parts = [self._of_weight(position, source, target) for position in positions or ()]
@@ -141,30 +153,65 @@ class _LinksOf:
             return None
         known = _added([part for part in parts if part is not None]) if parts else None
         rest = self.ahead[source, target] if known is None else _difference(self.ahead[source, target], known)
-        if self._large(rest.total, target):  # a shortcut past all weights, or units in another order
-            past_weights = (source, 0) in self.sums.structure.origins_of(target)
-            if not past_weights or len(rest.total) != len(self.of_layer[target].total):
-                return None
-            known = _added([*([] if known is None else [known]), rest.map(np.diag)])
+        past = self._past_weights(rest, source, target, alone=known is None)
+        if past is not None:
+            known = past if known is None else known.plus(past)
+        elif self._large(rest.total, target):
+            return None
         if known is None:
             return None
-        only = [key for key in self.ahead if key[1] == target] == [(source, target)]
-        wrong = only and self._large(known.total.sum(0) - self.of_layer[target].total, target)
+        wrong = self._only(source, target) and self._large(
+            known.total.sum(0) - self.of_layer[target].total, target
+        )
         return None if wrong else known
+
+    def _only(self, source: int, target: int) -> bool:
+        return [key for key in self.ahead if key[1] == target] == [(source, target)]
 
     def _large(self, difference: np.ndarray, target: int) -> bool:
         scale = float(np.abs(self.of_layer[target].total).sum())
         return bool(np.abs(difference).max(initial=0.0) > CLOSE * scale)
 
     def _of_weight(self, position: int, source: int, target: int) -> GroupedSum | None:
-        sums = self.sums.weights[position, target]
-        rows, columns = sums.total.shape
-        features = self.sums.units[source][0].shape[1]
-        units = len(self.of_layer[target].total)
-        if rows % features or columns % units:
+        assert self.sums.maps is not None
+        cells = self.sums.maps.cells.get((position, target))
+        if cells is None:
             return None
-        cut = (features, rows // features, units, columns // units)
-        return self.sizes.units(source, sums.map(lambda links: links.reshape(cut).sum((1, 3))))
+        units = self.sums.maps.first[source : source + 2]
+        key = position, target
+        sums = self.sums.weights[key] if cells.rows is None else self.sums.links[key]
+        rows = np.where(cells.sources < units[1], cells.sources - units[0], -1)
+        columns, count = cells.targets, len(self.of_layer[target].total)
+        whole = np.array_equal(rows, np.arange(units[1] - units[0])) and sums.total.ndim == 2
+        if not (whole and np.array_equal(columns, np.arange(count))):
+            left, right = _selection(rows, units[1] - units[0]), _selection(columns, count)
+            sums = sums.map(lambda links: left.T @ links.reshape(-1, *links.shape[-2:]).sum(0) @ right)
+        return self.sizes.units(source, sums)
+
+    def _past_weights(self, rest: GroupedSum, source: int, target: int, *, alone: bool) -> GroupedSum | None:
+        """Currents of units that reach others past all weights: each leads to one, or each comes from one."""
+        assert self.sums.maps is not None
+        pairs = self.sums.maps.shortcuts.get((source, target))
+        if pairs is None or self.sizes.grouped(source):
+            return None
+        shape = len(rest.total), len(self.of_layer[target].total)
+
+        def placed(units: np.ndarray, side: int) -> np.ndarray:
+            links = np.zeros(shape)
+            links[pairs] = units[pairs[side]]
+            return links
+
+        if len(np.unique(pairs[0])) == len(pairs[0]):
+            return rest.map(lambda units: placed(units, 0))
+        if alone and self._only(source, target):
+            return self.of_layer[target].map(lambda units: placed(units, 1))
+        return None
+
+
+def _selection(units: np.ndarray, count: int) -> csr_array:
+    """From rows to the units that they are of; negative for none."""
+    known = np.flatnonzero(units >= 0)
+    return csr_array((np.ones(len(known)), (known, units[known])), shape=(len(units), count))
 
 
 def _difference(whole: GroupedSum, known: GroupedSum) -> GroupedSum:

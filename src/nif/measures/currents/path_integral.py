@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from torch import Tensor
+from torch import Tensor, nn
 
 from nif.core.errors import InputError
 from nif.data.groups import Groups
@@ -19,10 +19,11 @@ from nif.measures.currents.discrete_gradient import values_read_by_rules
 from nif.measures.currents.ends import Ends
 from nif.measures.currents.grouped_sums import GROUPS, GroupedSum
 from nif.measures.currents.information import Decided, information, own_log_likelihood
+from nif.measures.currents.link_maps import LinkMaps, units_of_numbers
 from nif.measures.currents.structure import Structure, Weighted
 from nif.measures.currents.tape import Tape, record
 from nif.measures.currents.walk import Walk
-from nif.measures.currents.weights import by_channel, by_position, weight_products
+from nif.measures.currents.weights import by_channel, weight_products
 from nif.network.forward import Forward
 from nif.network.layers import Place
 from nif.network.tracing import Tracer, traced_run
@@ -30,6 +31,9 @@ from nif.network.unit_maps import tensors_in
 
 MOST_PAIRS = 2048
 """Pairs of a row and a background in one block."""
+
+EVERYTHING = range(2**31)
+"""Numbers of all values of a tape."""
 
 LARGEST_TAPE = 2**26
 """Numbers on the tape of one block; blocks are small enough for that."""
@@ -103,9 +107,12 @@ class Sums:
         absolute: Absolute currents of rows, summed, of the units of each layer: without each group, and of
             all rows, ``[group + 1, unit]``.
         between: Of the units of a layer, by the later layer that they lead to past no other.
-        weights: ``[source, target]`` of each weight, by its place on the tape and the layer ahead.
+        weights: ``[source, target]`` of each weight, by the `LinkMaps.key` of its place on the tape and the
+            layer ahead.
+        links: Currents between units where weights do not tell them, by the same place and layer.
         classes: Of each feature for each class.
         structure: Of the tape.
+        maps: What the weights are weights of.
         general: Uses of the general rule by operator.
     """
 
@@ -113,8 +120,10 @@ class Sums:
     absolute: dict[int, np.ndarray] = field(default_factory=dict)
     between: dict[tuple[int, int], GroupedSum] = field(default_factory=dict)
     weights: dict[tuple[int, int], GroupedSum] = field(default_factory=dict)
+    links: dict[tuple[int, int], GroupedSum] = field(default_factory=dict)
     classes: GroupedSum = field(default_factory=GroupedSum)
     structure: Structure | None = None
+    maps: LinkMaps | None = None
     general: Counter[str] = field(default_factory=Counter)
 
 
@@ -146,7 +155,7 @@ class PathIntegral:
     background_inputs: tuple[Tensor, ...] | None = None
     feature_groups: Groups | None = None
 
-    def tape(self, block: Block, share: float, kept: set[int] | None = None) -> Tape:
+    def tape(self, block: Block, share: float, kept: Container[int] | None = None) -> Tape:
         """The run at a share of the way; its output is the information of each row and outcome."""
         device = self.outputs.device
         order = torch.from_numpy(block.order).to(device)
@@ -203,7 +212,9 @@ class PathIntegral:
         kept = self._kept(start)
         structure = Structure.of(start, self.layers_of(start))
         seeds = self._seeds(block)
-        of_block = _BlockSums(self, block, structure)
+        if sums.maps is None or not sums.maps.fits(start):
+            sums.maps = self._maps(block)
+        of_block = _BlockSums(self, block, structure, sums.maps)
         for step in range(self.steps):
             end = self.tape(block, (step + 1) / self.steps, kept)
             if not start.like(end):
@@ -217,6 +228,27 @@ class PathIntegral:
             advance(float(block.backgrounds.size))
         of_block.finish(sums)
 
+    def _maps(self, block: Block) -> LinkMaps:
+        """From two pairs of a row: with another row, and with itself, so that nothing moves."""
+        here, there = int(block.rows[0]), int(block.rows[0] == 0) % len(self.outputs)
+        pilot = Block(
+            np.array([here, here]),
+            np.full(2, 0.5),
+            np.array([[there], [here]]),
+            np.zeros((2, 1)),
+            block.own,
+            0,
+            np.zeros((2, 1), dtype=np.int64),
+        )
+        alone = replace(self, background_inputs=None)
+        start, end = (alone.tape(pilot, share, EVERYTHING) for share in (0.0, 1.0))
+        layers = self.layers_of(start)
+        shapes = {layer: start.shape(value) for value, layer in layers.items()}
+        axes = [None if i < len(self.inputs) else place.axes for i, place in enumerate(self.places)]
+        units = [units_of_numbers(of_layer, shapes[layer]) for layer, of_layer in enumerate(axes)]
+        names = [name for name, value in self.parameters.items() if isinstance(value, nn.Parameter)]
+        return LinkMaps.of(start, end, layers, units, names)
+
     def _seeds(self, block: Block) -> Tensor:
         """Slope of the sum of v at the information of each row and outcome: probability and weight."""
         rows = torch.from_numpy(block.rows).to(self.outputs.device)
@@ -227,28 +259,25 @@ class PathIntegral:
 class _BlockSums:
     """The sums of one block, over its steps."""
 
-    def __init__(self, path: PathIntegral, block: Block, structure: Structure) -> None:
-        self.path, self.block, self.structure = path, block, structure
+    def __init__(self, path: PathIntegral, block: Block, structure: Structure, maps: LinkMaps) -> None:
+        self.path, self.block, self.structure, self.maps = path, block, structure, maps
         self.bounds = block.bounds.tolist()
         self.units: dict[tuple[int, int], Tensor] = {}
         self.weights: dict[tuple[int, int], list[Tensor]] = {}
+        self.links: dict[tuple[int, int], list[Tensor]] = {}
         self.products: dict[tuple[int, int], tuple[Ends, Weighted]] = {}
         self.classes: list[Tensor] = []
 
     def collect(self, position: int, ahead: int, slope: Tensor, ends: Ends) -> None:
         """Add the products of the steps and slopes of a weight."""
-        weighted, key = self.structure.weighted[position], (position, ahead)
-        parts = None
-        if weighted.moving in self.structure.input_views:
-            parts = by_position(ends, weighted, slope, self.bounds)
-        if parts is None:
-            parts = weight_products(ends, weighted, slope, self.bounds)
-            self.products[key] = ends, weighted
-        if key in self.weights:
-            for before, part in zip(self.weights[key], parts, strict=True):
-                before.add_(part)
-        else:
-            self.weights[key] = parts
+        weighted, outer = self.structure.weighted[position], self.maps.outer[position]
+        cells = self.maps.cells.get((position, ahead))
+        if cells is not None and cells.rows is not None:
+            parts = cells.products(ends, weighted, slope, self.bounds, outer)
+            _add_parts(self.links, (position, ahead), parts)
+        key = self.maps.key(position, ahead)
+        self.products[key] = ends, weighted
+        _add_parts(self.weights, key, weight_products(ends, weighted, slope, self.bounds, outer))
 
     def add(self, walk: Walk) -> None:
         """Add the currents of the units over one step."""
@@ -294,10 +323,10 @@ class _BlockSums:
             absolute = self._absolute(layer, units, pairs)
             sums.absolute[layer] = sums.absolute.get(layer, 0.0) + absolute
         for key, products in self.weights.items():
-            links = products
-            if key in self.products:
-                links = [by_channel(*self.products[key], part) for part in products]
+            links = [by_channel(*self.products[key], part) for part in products]
             sums.weights.setdefault(key, GroupedSum()).add(self.block.group, links)
+        for key, links in self.links.items():
+            sums.links.setdefault(key, GroupedSum()).add(self.block.group, links)
         sums.structure = self.structure
         if self.classes:
             sums.classes.add(self.block.group, self.classes)
@@ -316,6 +345,13 @@ class _BlockSums:
         sizes = torch.cat([whole - table, whole], dim=1).abs().double().sum(0)
         sizes[self.block.group] = 0.0
         return sizes.numpy(force=True)
+
+
+def _add_parts(sums: dict[tuple[int, int], list[Tensor]], key: tuple[int, int], parts: list[Tensor]) -> None:
+    """Add to the parts of a sum in place."""
+    for before, part in zip(sums.get(key, ()), parts, strict=False):
+        before.add_(part)
+    sums.setdefault(key, parts)
 
 
 class _Marks(Tracer):

@@ -41,13 +41,11 @@ class Structure:
         layers: Number of the layer that a value is the activation of, by the number of the value.
         weighted: Operations with weights, by their position on the tape.
         origins: Of every value that moves, before it counts as a layer itself.
-        input_views: Values that are an input in another shape, with their numbers in the same order.
     """
 
     layers: Mapping[int, int]
     weighted: Mapping[int, Weighted]
     origins: Mapping[int, Origins]
-    input_views: frozenset[int]
 
     @classmethod
     def of(cls, tape: Tape, layers: Mapping[int, int]) -> Structure:
@@ -61,7 +59,7 @@ class Structure:
                 result = operation.written[0] or 0
                 ahead = {layers[result]} if result in layers else targets[result]
                 weighted[position] = Weighted(*numbers, frozenset(ahead))
-        return cls(layers, weighted, _origins(tape, layers, set(weighted)), _input_views(tape))
+        return cls(layers, weighted, _origins(tape, layers, set(weighted)))
 
     def feeding(self, value: int) -> Origins:
         """Where a value comes from: a layer itself, or what it was made of."""
@@ -75,21 +73,14 @@ class Structure:
         return self.origins[value]
 
     def between(self, source: int, target: int) -> list[int] | None:
-        """Positions of the weights that carry the links of two layers.
-
-        None where a path has several weights, or the source of one is made of further layers: a link of two
-        units is then no number that weights have.
-        """
+        """Positions of the weights that carry the links of two layers; None where a path has several."""
         if (source, 2) in self.origins_of(target):
             return None
-        positions = []
-        for position, weighted in self.weighted.items():
-            feeding = self.feeding(weighted.moving)
-            if target in weighted.targets and any(layer == source for layer, _ in feeding):
-                if feeding != {(source, 0)}:
-                    return None
-                positions.append(position)
-        return positions
+        return [
+            position
+            for position, weighted in self.weighted.items()
+            if target in weighted.targets and (source, 0) in self.feeding(weighted.moving)
+        ]
 
 
 def _targets(tape: Tape, layers: Mapping[int, int]) -> dict[int, set[int]]:
@@ -115,20 +106,6 @@ def _origins(tape: Tape, layers: Mapping[int, int], weighted: set[int]) -> dict[
         after = frozenset((layer, min(2, count + more)) for layer, count in read)
         origins.update({index: after for index in operation.written if index in tape.moving})
     return origins
-
-
-SAME_ORDER = frozenset(
-    ["view", "_unsafe_view", "reshape", "unsqueeze", "squeeze", "clone", "alias", "detach"]
-)
-"""Operations after which numbers are in the same order."""
-
-
-def _input_views(tape: Tape) -> frozenset[int]:
-    views = set(tape.inputs)
-    for operation in tape.operations:
-        if operation.kind in SAME_ORDER and operation.read[0] in views:
-            views.update(index for index in operation.written if index is not None)
-    return frozenset(views)
 
 
 def _made_of_parameters(tape: Tape) -> set[int]:

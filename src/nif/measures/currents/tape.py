@@ -8,7 +8,7 @@ here: they write a new value, and views of the same memory are read anew from a 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -103,7 +103,7 @@ class Tape:
             and all(one.shape == two.shape for one, two in zip(self.values, other.values, strict=True))
         )
 
-    def forget(self, kept: set[int]) -> None:
+    def forget(self, kept: Container[int]) -> None:
         """Keep the shapes only of all values but these."""
         for index, value in enumerate(self.values):
             if index not in kept and isinstance(value, Tensor):

@@ -16,11 +16,14 @@ from nif.measures.currents.ends import Ends
 from nif.measures.currents.operation import Value
 from nif.measures.currents.products import scaled_slope
 from nif.measures.currents.structure import Weighted
+from nif.measures.currents.unit_cells import pair_major
 
 aten = torch.ops.aten
 
 
-def weight_products(ends: Ends, weighted: Weighted, slope: Tensor, bounds: Sequence[int]) -> list[Tensor]:
+def weight_products(
+    ends: Ends, weighted: Weighted, slope: Tensor, bounds: Sequence[int], outer: int = 1
+) -> list[Tensor]:
     """For each group of backgrounds, the gradient of the operation by its weight at the step.
 
     Args:
@@ -28,15 +31,16 @@ def weight_products(ends: Ends, weighted: Weighted, slope: Tensor, bounds: Seque
         weighted: Which of its factors is the weight.
         slope: Behind it.
         bounds: First pair of each group, and the number of pairs.
+        outer: How often all pairs stand one after the other in what it reads.
     """
-    step = ends.moved(weighted.moving)
+    axis = 1 if ends.operation.kind in ("mm", "addmm") and not weighted.first else 0
+    step, slope = (pair_major(v, bounds[-1], outer, axis) for v in (ends.moved(weighted.moving), slope))
     slices = list(pairwise(bounds))
     if ends.operation.kind == "convolution":
         return [_by_kernel(ends, weighted, *_rows([step, slope], 0, bounds[-1], part)) for part in slices]
     slope = scaled_slope(ends, slope)
     if step.dim() == 3:
         return [_batched(step, slope, weighted.first, bounds[-1], part) for part in slices]
-    axis = 0 if weighted.first else 1
     parts = [_rows([step, slope], axis, bounds[-1], part) for part in slices]
     if weighted.first:
         return [before.mT @ after for before, after in parts]
@@ -71,7 +75,7 @@ def _batched(step: Tensor, slope: Tensor, first: bool, pairs: int, part: tuple[i
 
 
 def by_channel(ends: Ends, weighted: Weighted, products: Tensor) -> Tensor:
-    """The currents ``[source, target]`` of the channels or numbers of two sides of a weight.
+    """The currents ``[source, target]`` of the numbers, or channels, on two sides of a weight, or of a stack.
 
     Args:
         ends: The operation; its weight is the same at both.
@@ -80,8 +84,7 @@ def by_channel(ends: Ends, weighted: Weighted, products: Tensor) -> Tensor:
     """
     current = products * ends.start.value(Value(weighted.weight))
     if ends.operation.kind != "convolution":
-        flat = current.sum(0) if current.dim() == 3 else current
-        return flat if weighted.first else flat.mT
+        return current if weighted.first else current.mT
     transposed, groups = ends.operation.args[6], ends.operation.args[8]
     flat = current.flatten(2).sum(2)  # [target, source of a group], transposed [source, target of a group]
     if not transposed:
@@ -92,32 +95,3 @@ def by_channel(ends: Ends, weighted: Weighted, products: Tensor) -> Tensor:
         rows = slice(group * per_group, (group + 1) * per_group)
         whole[rows, group * flat.shape[1] : (group + 1) * flat.shape[1]] = flat[rows]
     return whole
-
-
-def by_position(ends: Ends, weighted: Weighted, slope: Tensor, bounds: Sequence[int]) -> list[Tensor] | None:
-    """The currents ``[feature, target]`` of every number of an input, of which a weight reads many positions.
-
-    Returns:
-        For each group of backgrounds; None where a number is read by one product only, or the weight is
-        none of a convolution without groups or of a linear layer on tokens.
-    """
-    step, pairs = ends.moved(weighted.moving), bounds[-1]
-    slices = list(pairwise(bounds))
-    if ends.operation.kind == "convolution" and ends.operation.args[8] == 1:
-        columns = [_through_channel(ends, step, slope, channel) for channel in range(slope.shape[1])]
-        return [torch.stack([column[a:b].sum(0) for column in columns], dim=1) for a, b in slices]
-    if step.dim() != 2 or not weighted.first or len(step) == pairs or len(step) % pairs:
-        return None
-    weight = ends.start.value(Value(weighted.weight))
-    steps, slopes = (values.reshape(pairs, -1, values.shape[1]) for values in (step, slope))
-    return [(torch.einsum("pti,pto->tio", steps[a:b], slopes[a:b]) * weight).flatten(0, 1) for a, b in slices]
-
-
-def _through_channel(ends: Ends, step: Tensor, slope: Tensor, channel: int) -> Tensor:
-    """The current of every number of the input into one channel, ``[pair, feature]``."""
-    part = slice(channel, channel + 1)
-    transposed = int(ends.operation.args[6])
-    kernel = ends.start.value(ends.operation.args[1]).narrow(transposed, channel, 1)
-    args = ends.operation.args[3:9]
-    gradient = aten.convolution_backward(slope[:, part], step, kernel, None, *args, [True, False, False])[0]
-    return (gradient * step).flatten(1)

@@ -1,0 +1,249 @@
+"""What a flow of currents knows beside links and units: weights, heads, differences and ranks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from scipy import stats
+from scipy.stats import false_discovery_control
+
+from nif.core.errors import InputError, nearest
+from nif.core.types import CurrentTables, Layer, Links
+from nif.core.weights import StoredWeight, WeightCurrents
+from nif.flow.unit_names import Named, place_of
+
+MOST_RANKED = 5_000
+"""Features that are ranked: all pairs are compared."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The current of one unit less that of another.
+
+    Attributes:
+        nats: Its size.
+        stderr: Its standard error; the two currents are correlated, as they rest on the same rows.
+        p_value: Two-sided, of a difference of 0.
+
+    Example:
+        >>> Difference(0.2, 0.05, 0.003)
+        0.200 ± 0.050 nats, p = 0.003
+    """
+
+    nats: float
+    stderr: float
+    p_value: float
+
+    def __float__(self) -> float:
+        return self.nats
+
+    def __repr__(self) -> str:
+        return f"{self.nats:.3f} ± {self.stderr:.3f} nats, p = {self.p_value:.2g}"
+
+
+class CurrentViews:
+    """Methods of `nif.Flow` that only currents have."""
+
+    layers: tuple[Layer, ...]
+    links: tuple[Links, ...]
+    currents: CurrentTables | None
+
+    def weights(self, name: str) -> WeightCurrents:
+        r"""The current through every number of a weight, as the parameter lies.
+
+        .. math:: \text{current}(k, l) = E_x \int \frac{\partial v}{\partial a_l} \, w_{kl} \, dh_k
+
+        Weights need no recorded layers on their two sides, so those of attention, recurrent layers and
+        everything between two layers are known too. What a bias, a position embedding or any other parameter
+        adds does not move with the data and carries nothing; a norm scales what flows past it.
+
+        Args:
+            name: As in ``model.named_parameters()``, such as ``"0.weight"``.
+
+        Returns:
+            Nats, standard errors and p-values in the shape of the parameter (see `WeightCurrents`);
+            ``strongest(20)`` is a table.
+
+        Raises:
+            InputError: The flow is one of association, or the parameter is no weight.
+
+        References:
+            Edge attribution by integrated gradients (Hanna et al., 2024), https://arxiv.org/abs/2403.17806
+        """
+        tables = self._of_currents("weights")
+        for weight in tables.weights:
+            if name in weight.names:
+                return self._weight(weight, name)
+        names = self.weight_names
+        raise InputError(
+            f"No current flows through a parameter {name!r}.{nearest(name, names)} Weights are: "
+            f"{', '.join(names[:12]) or 'none'}{', …' if len(names) > 12 else ''}. Parameters that are added "
+            "(biases, position embeddings) carry nothing, those of norms scale what flows past, and a weight "
+            "that is computed from several parameters has no numbers of its own."
+        )
+
+    @property
+    def weight_names(self) -> list[str]:
+        """Names of the parameters that `weights` knows, in the order in which they run."""
+        tables = self._of_currents("weights")
+        return [name for weight in tables.weights for name in weight.names]
+
+    def _weight(self, weight: StoredWeight, name: str) -> WeightCurrents:
+        if weight.links is not None:
+            links = self.links[weight.links]
+            arrays = [links.dense(array) for array in ("nats", "stderr", "p_value")]
+            return WeightCurrents(name, *(array.T if weight.transposed else array for array in arrays))
+        nats, stderr = weight.dense("nats"), weight.dense("stderr")
+        return WeightCurrents(
+            name, nats, stderr, p_values(nats, stderr, self._of_currents("weights").degrees)
+        )
+
+    def heads(self) -> pd.DataFrame:
+        """The current of every head of attention: what flows out of it into the projection behind.
+
+        Returns:
+            By (layer, head): nats, standard error and p-value. The layer is the module of the projection,
+            such as ``"encoder.layers.0.self_attn.out_proj"``. The heads of a layer add up to all that flows
+            through its weight. Empty if the model has no attention whose heads are joined before a weight.
+        """
+        tables = self._of_currents("heads")
+        columns: dict[str, list[float]] = {"nats": [], "stderr": [], "p_value": []}
+        index = []
+        for heads in tables.heads:
+            index += [(heads.layer, head) for head in range(len(heads.nats))]
+            p_value = p_values(heads.nats, heads.stderr, tables.degrees)
+            for name, values in zip(columns, (heads.nats, heads.stderr, p_value), strict=True):
+                columns[name] += values.tolist()
+        places = pd.MultiIndex.from_tuples(index, names=["layer", "head"]) if index else None
+        return pd.DataFrame(columns, index=places)
+
+    def difference(self, first: Named, second: Named) -> Difference:
+        """The current of one feature or unit less that of another, with the error of the difference.
+
+        Both rest on the same rows, so their errors are correlated: the difference is measured anew without
+        each tenth of the rows, as each current is.
+
+        Args:
+            first: Name of a feature; ``(layer, unit)`` by name or index for any unit.
+            second: The same.
+
+        Raises:
+            InputError: The flow is one of association, or there is no such unit.
+        """
+        features = [index for index, layer in enumerate(self.layers) if layer.kind == "input"]
+        places = [place_of(self.layers, unit, features) for unit in (first, second)]
+        (one, before), (other, after) = [self._with_deviations(layer) for layer, _ in places]
+        units = [unit for _, unit in places]
+        nats = float(one[units[0]] - other[units[1]])
+        stderr = float(np.linalg.norm(before[:, units[0]] - after[:, units[1]]))
+        degrees = self._of_currents("differences").degrees
+        return Difference(nats, stderr, float(p_values(np.array(nats), np.array(stderr), degrees)))
+
+    def ranks(self, alpha: float = 0.05) -> pd.DataFrame:
+        """The features by their currents, with ties where these are not told apart.
+
+        All pairs of features are compared (see `difference`), with p-values adjusted for the number of pairs
+        (Benjamini-Hochberg).
+
+        Args:
+            alpha: False discovery rate: expected fraction of wrong differences among those found.
+
+        Returns:
+            By feature, largest current first: nats, standard error, ``rank`` (1 and the number of features
+            with significantly larger currents, so ties share one) and ``last`` (the number of features less
+            those with significantly smaller ones): the data allow any rank from the one to the other.
+
+        Raises:
+            InputError: The flow is one of association, has more than 5,000 features, or alpha is no level.
+        """
+        if not 0 < alpha < 1:
+            raise InputError(f"alpha is {alpha}; expected a level between 0 and 1, such as 0.05.")
+        tables = self._of_currents("ranks")
+        features = [index for index, layer in enumerate(self.layers) if layer.kind == "input"]
+        known = [self._with_deviations(layer) for layer in features]
+        nats = np.concatenate([values for values, _ in known])
+        deviations = np.concatenate([values for _, values in known], axis=1)
+        if len(nats) > MOST_RANKED:
+            raise InputError(
+                f"There are {len(nats)} features and up to {MOST_RANKED} are ranked; group them with "
+                "input_groups=."
+            )
+        larger = _larger(nats, deviations, tables.degrees, alpha)
+        table = pd.DataFrame(
+            {
+                "nats": nats,
+                "stderr": np.linalg.norm(deviations, axis=0),
+                "rank": 1 + larger.sum(0),
+                "last": len(nats) - larger.sum(1),
+            },
+            index=pd.Index([unit for layer in features for unit in self.layers[layer].units], name="feature"),
+        )
+        return table.sort_values("nats", ascending=False, kind="stable")
+
+    def _of_currents(self, what: str) -> CurrentTables:
+        if self.currents is None:
+            raise InputError(
+                f"This is a flow of association, which has no {what}; measure with nif.Currents()."
+            )
+        return self.currents
+
+    def _with_deviations(self, layer: int) -> tuple[np.ndarray, np.ndarray]:
+        """Currents of the units of a layer, and their deviations."""
+        units = self._of_currents("differences").units[layer]
+        if units.deviations is None:
+            raise InputError(
+                "This flow does not hold how its currents vary together, as files of earlier versions do "
+                "not; measure again."
+            )
+        return units.nats, units.deviations
+
+
+def p_values(
+    nats: Float[np.ndarray, "..."], stderr: Float[np.ndarray, "..."], degrees: int
+) -> Float[np.ndarray, "..."]:
+    """Two-sided p-values of a mean of 0, by Student's t; 1 where nothing flows or no error is known.
+
+    Example:
+        >>> p_values(np.array([0.0, 0.1, 0.1]), np.array([0.0, 0.0, 0.05]), 9).round(3).tolist()
+        [1.0, 0.0, 0.077]
+    """
+    if degrees < 1:
+        return np.ones_like(nats, dtype=np.float64)
+    t = np.divide(np.abs(nats), stderr, out=np.full(np.shape(nats), np.inf), where=stderr > 0)
+    p: np.ndarray = np.where(nats == 0, 1.0, 2 * stats.t.sf(t, degrees))
+    return p
+
+
+def _larger(
+    nats: Float[np.ndarray, " feature"],
+    deviations: Float[np.ndarray, "group feature"],
+    degrees: int,
+    alpha: float,
+) -> np.ndarray:
+    """Whether the first of two features has a significantly larger current than the second."""
+    first, second = np.triu_indices(len(nats), 1)
+    products = deviations.T @ deviations
+    squares = np.diag(products)
+    variance = np.maximum(squares[first] + squares[second] - 2 * products[first, second], 0.0)
+    apart = nats[first] - nats[second]
+    p = p_values(apart, np.sqrt(variance), degrees)
+    found = (false_discovery_control(p) if len(p) else p) < alpha
+    larger = np.zeros((len(nats), len(nats)), dtype=bool)
+    larger[first[found & (apart > 0)], second[found & (apart > 0)]] = True
+    larger[second[found & (apart < 0)], first[found & (apart < 0)]] = True
+    return larger
+
+
+def carrying_weights(weights: Sequence[StoredWeight], fraction: float) -> tuple[StoredWeight, ...]:
+    """The currents of weights that carry a fraction of their absolute nats, as few as can be."""
+    parts = [np.abs(weight.nats).ravel() for weight in weights if weight.nats is not None]
+    if not parts:
+        return tuple(weights)
+    sizes = np.sort(np.concatenate(parts))[::-1]
+    sums = np.cumsum(sizes, dtype=np.float64)
+    last = min(int(np.searchsorted(sums, fraction * sums[-1] * (1 - 1e-12))), len(sizes) - 1)
+    return tuple(weight.at_least(float(sizes[last])) for weight in weights)
