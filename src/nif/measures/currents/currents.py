@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from numbers import Integral
@@ -176,6 +176,8 @@ class Currents:
                     path.add(block, sums, lambda pairs: advance(pairs * scale))
         _warn_of_general_rule(sums)
         options = {**self._options(decided, sample, given), "steps": path.steps, "step_error": change}
+        if sums.branches:
+            options["missed_by_branches"] = _missed_by_branches(sums, path.steps)
         return measured_links(network, rows, path, sample, sums, options)
 
     def _options(self, decided: Decided, sample: Sample, given: Given | None) -> dict[str, Any]:
@@ -224,7 +226,7 @@ class Currents:
             now = {key: np.asarray(of_units.total) for key, of_units in sums.between.items()}
             total = max((float(np.abs(units.sum())) for units in now.values()), default=0.0)
             if before is not None:
-                change = max(float(np.abs(now[key] - before[key]).max()) for key in now) / max(total, 1e-12)
+                change = _largest_change(now, before, sums) / max(total, 1e-12)
                 if change <= LARGEST_CHANGE:
                     return replace(path, steps=steps), change
             before, steps = now, 2 * steps
@@ -297,6 +299,29 @@ def _pairs_a_block(path: PathIntegral, sample: Sample) -> tuple[int, bool]:
     a_pair = max(1, sum(sizes) // block.backgrounds.size)
     pairs = max(1, min(MOST_PAIRS, LARGEST_TAPE // a_pair))
     return pairs, pairs * max(sizes) // block.backgrounds.size < SMALL
+
+
+def _largest_change(
+    now: Mapping[tuple[int, int], np.ndarray], before: Mapping[tuple[int, int], np.ndarray], sums: Sums
+) -> float:
+    """Of a unit, when the steps are doubled; or what branches miss, if that is more."""
+    nothing = np.zeros(())
+    changes = [np.abs(now.get(key, nothing) - before.get(key, nothing)).max() for key in {*now, *before}]
+    return max(sums.missed, *map(float, changes))
+
+
+def _missed_by_branches(sums: Sums, steps: int) -> float:
+    """Part of the total that is missed where the model ran different operations; warns of it."""
+    total = sum(float(part.sum()) for part in sums.units[max(sums.units)])
+    missed = sums.missed / max(abs(total), 1e-12)
+    more = f"; pass more steps, such as Currents(steps={4 * steps})" if missed > LARGEST_CHANGE else ""
+    warnings.warn(
+        f"The model runs different operations along the way from one row to another, such as those of a "
+        f"branch: on such steps, currents are those by the operations of both ends, which miss {missed:.2%} "
+        f"of the total{more}.",
+        stacklevel=3,
+    )
+    return missed
 
 
 def _warn_of_general_rule(sums: Sums) -> None:

@@ -15,14 +15,15 @@ from torch import Tensor
 from nif.core.errors import InputError
 from nif.data.groups import Groups
 from nif.measures.currents.backgrounds import Backgrounds
+from nif.measures.currents.branches import by_both_ends, without_weights
 from nif.measures.currents.discrete_gradient import values_read_by_rules
 from nif.measures.currents.ends import Ends
 from nif.measures.currents.grouped_sums import GROUPS, GroupedSum
 from nif.measures.currents.information import Decided, information, own_log_likelihood
 from nif.measures.currents.structure import Structure, Weighted
-from nif.measures.currents.tape import Tape, record
+from nif.measures.currents.tape import Calls, Tape, record
 from nif.measures.currents.walk import Walk
-from nif.measures.currents.weights import by_channel, by_position, weight_products
+from nif.measures.currents.weights import by_channel, by_position, read_by_row, weight_products
 from nif.network.forward import Forward
 from nif.network.layers import Place
 from nif.network.tracing import Tracer, traced_run
@@ -107,6 +108,10 @@ class Sums:
         classes: Of each feature for each class.
         structure: Of the tape.
         general: Uses of the general rule by operator.
+        calls: Operations that ran in the last block.
+        loose: Whether other operations ran in some block, so that no place on the tape stands for a weight.
+        missed: What steps whose ends run different operations miss of the information of rows, absolute.
+        branches: Number of such steps.
     """
 
     units: dict[int, list[np.ndarray]] = field(default_factory=dict)
@@ -116,6 +121,10 @@ class Sums:
     classes: GroupedSum = field(default_factory=GroupedSum)
     structure: Structure | None = None
     general: Counter[str] = field(default_factory=Counter)
+    calls: Calls | None = None
+    loose: bool = False
+    missed: float = 0.0
+    branches: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,12 +159,6 @@ class PathIntegral:
         """The run at a share of the way; its output is the information of each row and outcome."""
         device = self.outputs.device
         order = torch.from_numpy(block.order).to(device)
-        pairs = np.divmod(block.order, block.backgrounds.shape[1])
-        here = torch.from_numpy(block.rows[pairs[0]]).to(device)
-        there = torch.from_numpy(block.backgrounds[pairs]).to(device)
-        pool = self.inputs if self.background_inputs is None else self.background_inputs
-        ends = zip(pool, self.inputs, strict=True)
-        moved = [_between(start[there], end[here], share) for start, end in ends]
         rows = torch.from_numpy(block.rows).to(device)
         outcomes = self.decided.outcomes(self.outputs[rows], rows)
         log_weights = torch.from_numpy(block.log_weights).to(self.outputs)
@@ -169,9 +172,18 @@ class PathIntegral:
             by_row = output.index_select(0, back).reshape(*block.backgrounds.shape, -1)
             return [information(outcomes, by_row, log_weights, own)]
 
-        tape = record(run, moved, self.parameters)
+        tape = record(run, self.moved(block, share), self.parameters)
         tape.forget(kept if kept is not None else self._kept(tape))
         return tape
+
+    def moved(self, block: Block, share: float) -> list[Tensor]:
+        """The inputs at a share of the way."""
+        pairs = np.divmod(block.order, block.backgrounds.shape[1])
+        here = torch.from_numpy(block.rows[pairs[0]]).to(self.outputs.device)
+        there = torch.from_numpy(block.backgrounds[pairs]).to(self.outputs.device)
+        pool = self.inputs if self.background_inputs is None else self.background_inputs
+        ends = zip(pool, self.inputs, strict=True)
+        return [_between(start[there], end[here], share) for start, end in ends]
 
     def _marked_run(self, mark: Callable[[str, Tensor], None], inputs: Sequence[Tensor]) -> Tensor:
         """Run the network, mark its layers, and return the outputs as ``[pair, output]``."""
@@ -199,23 +211,35 @@ class PathIntegral:
 
     def add(self, block: Block, sums: Sums, advance: Callable[[float], None]) -> None:
         """Add the currents of a block."""
-        start = self.tape(block, 0.0)
-        kept = self._kept(start)
-        structure = Structure.of(start, self.layers_of(start))
-        seeds = self._seeds(block)
-        of_block = _BlockSums(self, block, structure)
+        start, seeds, kept = self.tape(block, 0.0), self._seeds(block), None
+        of_block = _BlockSums(self, block, Structure.of(start, self.layers_of(start)), start.calls)
         for step in range(self.steps):
+            kept = self._kept(start) if kept is None else kept
             end = self.tape(block, (step + 1) / self.steps, kept)
-            if not start.like(end):
-                raise InputError("The model runs different operations along the way from one row to another.")
-            walk = Walk(start, end, structure, of_block.collect, sums.general)
-            walk.back({start.outputs[0]: seeds})
-            of_block.add(walk)
-            if self.by_class:
-                of_block.add_classes(start, end, seeds)
+            if start.like(end):
+                of_block.over(start, end, seeds, sums.general)
+            else:
+                end, kept = self.tape(block, (step + 1) / self.steps), None
+                self._by_both_ends(of_block, step, (start, end), seeds, sums.general)
+                sums.branches += 1
             start = end
             advance(float(block.backgrounds.size))
         of_block.finish(sums)
+
+    def _by_both_ends(
+        self, of_block: _BlockSums, step: int, ends: tuple[Tape, Tape], seeds: Tensor, general: Counter[str]
+    ) -> None:
+        """Add a step whose ends run different operations."""
+
+        def inputs(share: float) -> list[Tensor]:
+            return self.moved(of_block.block, (step + share) / self.steps)
+
+        of_block.loose = True
+        parts, missed = by_both_ends(*ends, inputs, seeds)
+        for start, end, slopes in parts:
+            of_block.structure = Structure.of(start, self.layers_of(start))
+            of_block.over(start, end, slopes, general)
+        of_block.missed = of_block.missed + missed.double().sum(1)
 
     def _seeds(self, block: Block) -> Tensor:
         """Slope of the sum of v at the information of each row and outcome: probability and weight."""
@@ -227,8 +251,9 @@ class PathIntegral:
 class _BlockSums:
     """The sums of one block, over its steps."""
 
-    def __init__(self, path: PathIntegral, block: Block, structure: Structure) -> None:
-        self.path, self.block, self.structure = path, block, structure
+    def __init__(self, path: PathIntegral, block: Block, structure: Structure, calls: Calls) -> None:
+        self.path, self.block, self.structure, self.calls = path, block, structure, calls
+        self.loose, self.missed = False, torch.zeros(())
         self.bounds = block.bounds.tolist()
         self.units: dict[tuple[int, int], Tensor] = {}
         self.weights: dict[tuple[int, int], list[Tensor]] = {}
@@ -238,6 +263,9 @@ class _BlockSums:
     def collect(self, position: int, ahead: int, slope: Tensor, ends: Ends) -> None:
         """Add the products of the steps and slopes of a weight."""
         weighted, key = self.structure.weighted[position], (position, ahead)
+        self.loose |= not read_by_row(ends, weighted, self.bounds[-1])
+        if self.loose:
+            return
         parts = None
         if weighted.moving in self.structure.input_views:
             parts = by_position(ends, weighted, slope, self.bounds)
@@ -249,6 +277,14 @@ class _BlockSums:
                 before.add_(part)
         else:
             self.weights[key] = parts
+
+    def over(self, start: Tape, end: Tape, seeds: Tensor, general: Counter[str]) -> None:
+        """Add the currents over one step."""
+        walk = Walk(start, end, self.structure, None if self.loose else self.collect, general)
+        walk.back({start.outputs[0]: seeds})
+        self.add(walk)
+        if self.path.by_class:
+            self.add_classes(start, end, seeds)
 
     def add(self, walk: Walk) -> None:
         """Add the currents of the units over one step."""
@@ -293,12 +329,17 @@ class _BlockSums:
             sums.units.setdefault(layer, []).append(rows.numpy(force=True))
             absolute = self._absolute(layer, units, pairs)
             sums.absolute[layer] = sums.absolute.get(layer, 0.0) + absolute
-        for key, products in self.weights.items():
+        for key, products in self.weights.items() if not self.loose else ():
             links = products
             if key in self.products:
                 links = [by_channel(*self.products[key], part) for part in products]
             sums.weights.setdefault(key, GroupedSum()).add(self.block.group, links)
-        sums.structure = self.structure
+        sums.loose |= self.loose or sums.calls not in (None, self.calls)
+        if sums.loose:
+            sums.weights.clear()
+        sums.calls = self.calls
+        sums.missed += float(self.missed.abs().sum())
+        sums.structure = without_weights(self.structure) if sums.loose else self.structure
         if self.classes:
             sums.classes.add(self.block.group, self.classes)
 
