@@ -36,6 +36,7 @@ from nif.network.decision import Decision
 from nif.network.forward import BATCH, Forward
 from nif.network.layers import Place
 from nif.network.network import Network
+from nif.network.precision import single, without_casts
 from nif.network.preserve import one_thread, preserved
 
 DECISIONS = ("softmax", "probabilities", "bernoulli", "value", "labels")
@@ -146,10 +147,11 @@ class Currents:
     ) -> Measured:
         """Integrate the currents of every link; see `Measure`."""
         generator = np.random.default_rng(seed)
-        plan, call = network.plan(rows), network.forward(rows)
+        plan, network = network.plan(rows), network.in_full_precision()
+        call = network.forward(rows)
         _check_positions(network, plan.places[-1])
         decision = Decision.of(call, rows.inputs, network.model)
-        with preserved(network.module):
+        with preserved(network.module), without_casts(call, call.prepared(rows.inputs)):
             inputs = tuple(call.prepared(rows.inputs))
             _check_floating(inputs)
             outputs = _outputs(call, plan.places[-1], inputs)
@@ -283,8 +285,8 @@ def _outputs(call: Any, place: Place, inputs: tuple[Tensor, ...]) -> Float[Tenso
     parts = []
     for first in range(0, len(inputs[0]), BATCH):
         batch = [values[first : first + BATCH].clone() for values in inputs]
-        parts.append(place.axes.arranged(call(batch), len(batch[0])).flatten(1).float())
-    outputs = torch.cat(parts)
+        parts.append(place.axes.arranged(call(batch), len(batch[0])).flatten(1))
+    outputs = single(torch.cat(parts))
     if not torch.isfinite(outputs).all():
         raise InputError("The outputs have NaN or infinite values, so their information has no bound.")
     return outputs

@@ -191,7 +191,7 @@ class PathIntegral:
         with traced_run(self.call.model, _Marks(mark, hidden)):
             output = self.call(inputs)
         mark(self.places[-1].name, output)
-        return self.places[-1].axes.arranged(output, len(inputs[0])).flatten(1).float()
+        return self.places[-1].axes.arranged(output, len(inputs[0])).flatten(1)
 
     def _kept(self, tape: Tape) -> set[int]:
         return values_read_by_rules(tape) | set((tape.marks or {}).values())
