@@ -79,17 +79,58 @@ def test_a_model_whose_rows_depend_on_each_other_is_refused() -> None:
 
 
 class Random(nn.Module):
-    """Drops units in eval mode too."""
+    """Drops units in eval mode too, or attends to some positions only."""
+
+    def __init__(self, function: str) -> None:
+        super().__init__()
+        self.inner, self.out, self.function = nn.Identity(), nn.Linear(2, 2), function
+        self.inner.register_forward_hook(self._drawn)
+
+    def _drawn(self, module: nn.Module, given: object, x: Tensor) -> Tensor:
+        if self.function == "dropout":
+            return nn.functional.dropout(x.relu())
+        if self.function == "scaled_dot_product_attention":
+            tokens = x[:, None, :, None]
+            return nn.functional.scaled_dot_product_attention(tokens, tokens, tokens, dropout_p=0.5)[:, 0, :, 0]
+        return x + torch.randn_like(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.inner(x))
+
+
+class Attending(nn.Module):
+    """Forgets to pass the mode on to the dropout of its attention."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.relu, self.out = nn.ReLU(), nn.Linear(2, 2)
+        self.block = nn.Module()
+        self.block.attend = Attention()
+        self.out = nn.Linear(2, 2)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.out(nn.functional.dropout(self.relu(x)))
+        return self.out(self.block.attend(x))
 
 
-def test_a_random_model_is_named() -> None:
-    network = Network.of(Random())
-    with pytest.warns(UserWarning, match="random in eval mode"):
-        network.plan(read(X, network.signature))
+class Attention(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = x[:, None, :, None]
+        return nn.functional.scaled_dot_product_attention(tokens, tokens, tokens, dropout_p=0.5)[:, 0, :, 0]
+
+
+FAST = nif.Currents(steps=2, rows=20, backgrounds=4)
+
+
+@pytest.mark.filterwarnings("ignore:.*backgrounds miss:UserWarning")
+@pytest.mark.parametrize("method", [nif.GaussianCopula(), FAST])
+@pytest.mark.parametrize(
+    "model, where",
+    [
+        (Random("dropout"), "'dropout' of module 'inner'"),
+        (Random("randn_like"), "'randn_like' of module 'inner'"),
+        (Attending(), "'scaled_dot_product_attention' of module 'block.attend'"),
+    ],
+    ids=["dropout", "noise", "attention"],
+)
+def test_a_random_model_is_named_by_its_module(model: nn.Module, where: str, method: object) -> None:
+    with pytest.warns(UserWarning, match=f"first in {where}: the model is random in eval mode"):
+        nif.measure(model, X, method, progress=False)

@@ -1,8 +1,8 @@
 """Models of half precision, computed in float32: the user's model is left as it was.
 
-Differences of numbers of eight bits have no digits left, so currents are computed in float32 at least. Weights
-are converted in a copy of the model. Casts inside its ``forward``, by autocast or by name, are ignored while
-it runs.
+Differences of numbers of eight bits have no digits left, so currents are computed in float32 at least.
+Weights are converted in a copy of the model. Casts inside its ``forward``, by autocast or by name, are
+ignored while it runs.
 """
 
 from __future__ import annotations

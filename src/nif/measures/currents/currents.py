@@ -32,6 +32,7 @@ from nif.measures.currents.path_integral import (
 )
 from nif.measures.currents.sample import Given, Sample
 from nif.measures.measure import Measured
+from nif.measures.not_measured import not_measured
 from nif.network.decision import Decision
 from nif.network.forward import BATCH, Forward
 from nif.network.layers import Place
@@ -180,6 +181,7 @@ class Currents:
         options = {**self._options(decided, sample, given), "steps": path.steps, "step_error": change}
         if sums.branches:
             options["missed_by_branches"] = _missed_by_branches(sums, path.steps)
+        options["not_measured"] = not_measured(network, rows, by_weight=True)
         return measured_links(network, rows, path, sample, sums, options)
 
     def _options(self, decided: Decided, sample: Sample, given: Given | None) -> dict[str, Any]:
