@@ -91,7 +91,9 @@ class Random(nn.Module):
             return nn.functional.dropout(x.relu())
         if self.function == "scaled_dot_product_attention":
             tokens = x[:, None, :, None]
-            return nn.functional.scaled_dot_product_attention(tokens, tokens, tokens, dropout_p=0.5)[:, 0, :, 0]
+            return nn.functional.scaled_dot_product_attention(tokens, tokens, tokens, dropout_p=0.5)[
+                :, 0, :, 0
+            ]
         return x + torch.randn_like(x)
 
     def forward(self, x: Tensor) -> Tensor:
