@@ -78,6 +78,9 @@ def checked_places(
 def _axes_in_order(axes: Axes, before: Tensor, after: Tensor, order: Tensor) -> Axes | None:
     """The axes by which rows of the activation are permuted as the rows of the data were."""
     choices = [axes] if axes.merged == 1 else [axes, replace(axes, blocks=True)]
+    lengths = before.shape[axes.sample], after.shape[axes.sample]
+    if lengths != (axes.merged * (len(order) + 1), axes.merged * len(order)):
+        return None  # the data decide how many there are
     for choice in choices:
         rows, moved = choice.arranged(before, len(order) + 1), choice.arranged(after, len(order))
         if _same(rows[order.to(rows.device)], moved):

@@ -88,7 +88,7 @@ def repeated(tape: Tape, inputs: Sequence[Tensor], *, fixed: bool = False) -> Ta
     Args:
         tape: What its inputs do not reach must be kept.
         inputs: In place of those of the tape.
-        fixed: Whether masks and indices stay those of the tape.
+        fixed: Whether masks and indices that are computed by themselves stay those of the tape.
 
     Returns:
         None where masks and indices of these inputs lead to values of other shapes.
@@ -103,7 +103,8 @@ def repeated(tape: Tape, inputs: Sequence[Tensor], *, fixed: bool = False) -> Ta
     """
     values = list(tape.values)
     values[: len(inputs)] = inputs
-    wanted = tape.moving if fixed else tape.moving | tape.dependent
+    reached = tape.moving | tape.dependent
+    wanted = tape.moving if fixed else reached
     for operation in tape.operations:
         if wanted.isdisjoint(index for index in operation.written if index is not None):
             continue
@@ -112,7 +113,7 @@ def repeated(tape: Tape, inputs: Sequence[Tensor], *, fixed: bool = False) -> Ta
         except (RuntimeError, IndexError):
             return None
         for index, result in zip(operation.written, results, strict=True):
-            if index in wanted:
+            if index in reached:
                 if result.shape != tape.shape(index):
                     return None
                 values[index] = result

@@ -190,6 +190,10 @@ def _general(ends: Ends, given: Sequence[Tensor | None]) -> Slopes:
     rest = sum((by_row(_inner(slope, change)) for slope, change in changes), torch.zeros(()))
     rest = rest - sum(by_row(_inner(gradients[i], step)) for i, step in steps.items())
     choices = {i: steps[i] for i in ends.changed}
+    still = sum((by_row(step.abs()) for step in (choices or steps).values()), torch.zeros(())) == 0
+    size = max(float(by_row(_inner(slope, change).abs()).max()) for slope, change in changes)
+    if rows > 1 and bool((still & (rest.abs() > _digits_of(rest.new_tensor(size)))).any()):
+        rows, rest = 1, rest.sum().reshape(1)  # what moved one row was in another, as of an index
     if choices:
         spread = _along({i: torch.zeros_like(step) for i, step in choices.items()}, choices, rest, by_row)
         gradients |= spread
