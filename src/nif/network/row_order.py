@@ -47,7 +47,7 @@ def checked_places(
     if rows < 2:
         return tuple(places)
     hidden = places[count:]
-    order = torch.arange(rows).roll(1)[1:]
+    order = torch.arange(rows).roll(1)[:-1]
     some = [values[:rows] for values in inputs]
     run, rerun = _activations(call, hidden, some), _activations(call, hidden, some)
     if any(not _same(values, rerun.values[name]) for name, values in run.values.items()):
