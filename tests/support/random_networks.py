@@ -25,6 +25,10 @@ def _mixed(run: Callable[[Tensor, Tensor], Tensor]) -> Block:
     return lambda: Run(lambda self, x: run(x, self.map(x)), map=nn.Linear(WIDTH, WIDTH))
 
 
+def _channels_first(block: Block) -> Block:
+    return lambda: Run(lambda self, x: self.inner(x.transpose(1, 2)).transpose(1, 2), inner=block())
+
+
 def _around(block: Block) -> Block:
     """Beside a residual stream, behind a norm."""
     return lambda: Run(lambda self, x: x + self.inner(self.norm(x)), inner=block(), norm=nn.LayerNorm(WIDTH))
@@ -39,7 +43,8 @@ def _rolled(x: Tensor) -> Tensor:
 
 def _masked(x: Tensor, y: Tensor) -> Tensor:
     later = torch.ones(TOKENS, TOKENS, dtype=torch.bool).triu(1)
-    return (x @ y.transpose(1, 2)).masked_fill(later, -torch.inf).softmax(-1) @ x
+    scores = x @ y.transpose(1, 2) / WIDTH**0.5
+    return scores.masked_fill(later, -torch.inf).softmax(-1) @ x
 
 
 def _best(x: Tensor, y: Tensor) -> Tensor:
@@ -52,19 +57,12 @@ ACTIVATIONS = (
 
 BLOCKS: dict[str, Block] = {
     "linear": lambda: nn.Linear(WIDTH, WIDTH),
-    "conv": lambda: Run(
-        lambda self, x: self.conv(x.transpose(1, 2)).transpose(1, 2), conv=nn.Conv1d(WIDTH, WIDTH, 3, padding=1)
-    ),
-    "grouped conv": lambda: Run(
-        lambda self, x: self.conv(x.transpose(1, 2)).transpose(1, 2),
-        conv=nn.Conv1d(WIDTH, WIDTH, 3, padding=1, groups=2),
-    ),
-    "tokens": lambda: Run(lambda self, x: self.map(x.transpose(1, 2)).transpose(1, 2), map=nn.Linear(TOKENS, TOKENS)),
+    "conv": _channels_first(lambda: nn.Conv1d(WIDTH, WIDTH, 3, padding=1)),
+    "grouped conv": _channels_first(lambda: nn.Conv1d(WIDTH, WIDTH, 3, padding=1, groups=2)),
+    "tokens": _channels_first(lambda: nn.Linear(TOKENS, TOKENS)),
     "layer norm": lambda: nn.LayerNorm(WIDTH),
     "rms norm": lambda: nn.RMSNorm(WIDTH),
-    "group norm": lambda: Run(
-        lambda self, x: self.norm(x.transpose(1, 2)).transpose(1, 2), norm=nn.GroupNorm(2, WIDTH)
-    ),
+    "group norm": _channels_first(lambda: nn.GroupNorm(2, WIDTH)),
     "attention": lambda: Run(
         lambda self, x: self.attend(x, x, x, need_weights=False)[0],
         attend=nn.MultiheadAttention(WIDTH, 2, batch_first=True),
@@ -77,7 +75,7 @@ BLOCKS: dict[str, Block] = {
     "maximum": _mixed(torch.maximum),
     "where": _mixed(lambda x, y: torch.where(y > x, y, x)),
     "softmax": _plain(lambda x: x.softmax(-1) * WIDTH),
-    "logsumexp": _mixed(lambda x, y: torch.logaddexp(x, y)),
+    "logsumexp": _mixed(torch.logaddexp),
     "log scan": _plain(lambda x: x.logcumsumexp(1)),
     "product scan": _plain(lambda x: (1 + x / 4).cumprod(1)),
     "product": _mixed(lambda x, y: x * (1 + y / 4).prod(1, keepdim=True)),
@@ -92,14 +90,19 @@ BLOCKS: dict[str, Block] = {
     "mean pool": _plain(lambda x: F.avg_pool1d(x, 3, 1, 1)),
     "interpolated": _plain(lambda x: F.interpolate(x[..., ::2], size=WIDTH, mode="linear")),
     "in place": _plain(_rolled),
-    "joined": lambda: Run(lambda self, x: self.map(torch.cat([x, x.flip(1)], -1)), map=nn.Linear(2 * WIDTH, WIDTH)),
+    "joined": lambda: Run(
+        lambda self, x: self.map(torch.cat([x, x.flip(1)], -1)), map=nn.Linear(2 * WIDTH, WIDTH)
+    ),
     "einsum": lambda: Run(
-        lambda self, x: torch.einsum("btd,de->bte", x, self.weight), weight=nn.Parameter(torch.randn(WIDTH, WIDTH) / 2)
+        lambda self, x: torch.einsum("btd,de->bte", x, self.weight),
+        weight=nn.Parameter(torch.randn(WIDTH, WIDTH) / 2),
     ),
     "lstm": lambda: Run(lambda self, x: self.layer(x)[0], layer=nn.LSTM(WIDTH, WIDTH, batch_first=True)),
     "gru": lambda: Run(lambda self, x: self.layer(x)[0], layer=nn.GRU(WIDTH, WIDTH, batch_first=True)),
     "distances": _mixed(lambda x, y: torch.cdist(x, y) @ y / TOKENS),
-    "maxout": lambda: Run(lambda self, x: self.map(x).unflatten(-1, (WIDTH, 2)).amax(-1), map=nn.Linear(WIDTH, 2 * WIDTH)),
+    "maxout": lambda: Run(
+        lambda self, x: self.map(x).unflatten(-1, (WIDTH, 2)).amax(-1), map=nn.Linear(WIDTH, 2 * WIDTH)
+    ),
     **{f"activation {kind.__name__}": kind for kind in ACTIVATIONS},
 }  # fmt: skip
 
@@ -109,9 +112,7 @@ def random_network(seed: int) -> tuple[nn.Sequential, tuple[str, ...]]:
     generator = np.random.default_rng(seed)
     torch.manual_seed(seed)
     names = tuple(generator.choice(list(BLOCKS), size=generator.integers(3, 7)))
-    parts = [
-        (_around(BLOCKS[name]) if generator.random() < 0.4 else BLOCKS[name])() for name in names
-    ]
+    parts = [(_around(BLOCKS[name]) if generator.random() < 0.4 else BLOCKS[name])() for name in names]
     head = Run(lambda self, x: self.map(x.flatten(1)), map=nn.Linear(TOKENS * WIDTH, CLASSES))
     net = nn.Sequential(nn.Linear(WIDTH, WIDTH), *parts, head).eval()
     with torch.no_grad():

@@ -89,7 +89,9 @@ def _out_of_place(x: Tensor) -> Tensor:
     """`_in_part`, without writing."""
     rows = torch.arange(6)
     y = x.permute(0, 2, 3, 1)
-    more = torch.zeros_like(y).index_put((torch.arange(len(x))[:, None], rows[::2], torch.tensor(1)), y[:, 1::2, 2])
+    more = torch.zeros_like(y).index_put(
+        (torch.arange(len(x))[:, None], rows[::2], torch.tensor(1)), y[:, 1::2, 2]
+    )
     scale = torch.where(rows < 2, 2.0, 1.0)[None, None, :, None]
     return ((y + more) * scale).permute(0, 3, 1, 2)
 
