@@ -675,9 +675,6 @@ def conductances(
 
 
 GENERAL = {
-    "prod",
-    "cumprod",
-    "logcumsumexp",
     "smooth_l1_loss",
     "_linalg_slogdet",
     "scatter_reduce",

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+MOST_NAMES = 5
+"""Weights that are not measured, in one line."""
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -68,4 +71,20 @@ class Measurement:
         terms = f", {self.options['terms']} terms" if "terms" in self.options else ""
         failed = f", {self.not_converged} not converged" if self.not_converged else ""
         counts = f"{self.samples} samples{terms}{failed}"
-        return [self.method, f"{chosen}{counts}; seed {self.seed}; nif {self.version}"]
+        lines = [self.method, f"{chosen}{counts}; seed {self.seed}; nif {self.version}"]
+        return [*lines, *self._steps(), *self._not_measured()]
+
+    def _steps(self) -> list[str]:
+        """The steps of currents, and the estimate of what they leave."""
+        if "steps" not in self.options:
+            return []
+        steps, error = self.options["steps"], self.options.get("step_error")
+        left = "error not estimated" if error is None else f"units within {error:.1%} of the total"
+        missed = self.options.get("missed_by_branches", 0.0)
+        return [f"{steps} steps, {left}" + (f", {missed:.1%} missed at branches" if missed else "")]
+
+    def _not_measured(self) -> list[str]:
+        """What ran and has no links."""
+        names = self.options.get("not_measured") or []
+        more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+        return [f"not measured: {', '.join(names[:MOST_NAMES])}{more}"] if names else []

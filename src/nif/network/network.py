@@ -22,6 +22,7 @@ from nif.network.graph import graph_of
 from nif.network.inputs import InputLayers
 from nif.network.layers import Plan, plan_of
 from nif.network.names import class_units, first_given, numbered
+from nif.network.precision import in_full_precision
 from nif.network.preserve import check_supported, preserved
 from nif.network.reduction import Reduction
 from nif.network.row_order import checked_places
@@ -105,6 +106,11 @@ class Network:
         names = first_given(class_names, classes)
         names = names if names is None or isinstance(names, str) else tuple(names)
         return cls(module, Signature.of(module), layers, output, reduce, features, names, model)
+
+    def in_full_precision(self) -> Network:
+        """The same network with a copy of its module in float32 where it has half precision."""
+        module = in_full_precision(self.module)
+        return self if module is self.module else replace(self, module=module)
 
     def forward(self, rows: Rows) -> Forward:
         """How the module is called with such rows."""

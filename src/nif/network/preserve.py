@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 
 import torch
@@ -30,13 +31,25 @@ def preserved(model: nn.Module) -> Iterator[None]:
     saved = [(tensor, tensor.detach().clone()) for tensor in _tensors(model)]
     try:
         # Under torch.inference_mode tensors have no version, by which writes in place are noticed.
-        with same_random_state(), torch.inference_mode(False), torch.no_grad():
+        with same_random_state(), torch.inference_mode(False), torch.no_grad(), eager():
             model.eval()
             yield
     finally:
         for module, flag in flags:
             module.training = flag
         _restore(saved)
+
+
+@contextlib.contextmanager
+def eager() -> Iterator[None]:
+    """Compiled modules run as they were written: in compiled code there is nothing to follow."""
+    stance = getattr(torch.compiler, "set_stance", None)
+    # What has compiled nothing yet need not be loaded, which takes two seconds.
+    if stance is None or "torch._dynamo" not in sys.modules:
+        yield
+        return
+    with stance("force_eager"):
+        yield
 
 
 @contextlib.contextmanager

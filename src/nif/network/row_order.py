@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ from nif.network.axes import Axes
 from nif.network.forward import Forward
 from nif.network.layers import Place
 from nif.network.tracing import Tracer, traced_run
-from nif.network.unit_maps import tensors_in
+from nif.network.unit_maps import Call, tensors_in
 
 EXAMPLES = 7
 """Rows of the runs."""
@@ -47,12 +47,14 @@ def checked_places(
     if rows < 2:
         return tuple(places)
     hidden = places[count:]
-    order = torch.arange(rows).roll(1)[1:]
+    order = torch.arange(rows).roll(1)[:-1]
     some = [values[:rows] for values in inputs]
-    first, again = _activations(call, hidden, some), _activations(call, hidden, some)
-    if _warn_of_randomness(hidden, first, again):
+    run, rerun = _activations(call, hidden, some), _activations(call, hidden, some)
+    if any(not _same(values, rerun.values[name]) for name, values in run.values.items()):
+        _warn_of_randomness(run.calls, rerun.calls)
         return tuple(places)
-    permuted = _activations(call, hidden, [values[order.to(values.device)] for values in some])
+    first = run.values
+    permuted = _activations(call, hidden, [values[order.to(values.device)] for values in some]).values
     ordered = {
         place.name: _axes_in_order(place.axes, first[place.name], permuted[place.name], order)
         for place in hidden
@@ -76,6 +78,9 @@ def checked_places(
 def _axes_in_order(axes: Axes, before: Tensor, after: Tensor, order: Tensor) -> Axes | None:
     """The axes by which rows of the activation are permuted as the rows of the data were."""
     choices = [axes] if axes.merged == 1 else [axes, replace(axes, blocks=True)]
+    lengths = before.shape[axes.sample], after.shape[axes.sample]
+    if lengths != (axes.merged * (len(order) + 1), axes.merged * len(order)):
+        return None  # the data decide how many there are
     for choice in choices:
         rows, moved = choice.arranged(before, len(order) + 1), choice.arranged(after, len(order))
         if _same(rows[order.to(rows.device)], moved):
@@ -91,34 +96,50 @@ def _same(values: Tensor, others: Tensor) -> bool:
     )
 
 
-def _warn_of_randomness(places: Sequence[Place], first: dict[str, Tensor], again: dict[str, Tensor]) -> bool:
-    """Whether two runs on the same rows differ."""
-    for place in places:
-        if place.name in first and place.name in again and not _same(first[place.name], again[place.name]):
-            warnings.warn(
-                f"Two runs on the same rows differ, first in layer {place.name!r}: the model is random in "
-                "eval mode, such as by F.dropout without training=self.training; results hold for one draw.",
-                stacklevel=6,
-            )
-            return True
-    return False
+def _warn_of_randomness(run: Sequence[_Called], rerun: Sequence[_Called]) -> None:
+    """Name the first call whose result differs between two runs on the same rows."""
+    where = "the output"
+    for one, other in zip(run, rerun, strict=False):
+        if one != other:
+            where = f"{one.function!r} of {f'module {one.module!r}' if one.module else 'the model itself'}"
+            break
+    warnings.warn(
+        f"Two runs on the same rows differ, first in {where}: the model is random in eval mode, such as by "
+        "F.dropout without training=self.training; results hold for one draw.",
+        stacklevel=6,
+    )
 
 
-def _activations(call: Forward, places: Sequence[Place], inputs: Sequence[Tensor]) -> dict[str, Tensor]:
-    found = _Activations(places)
+@dataclass(frozen=True)
+class _Called:
+    """A call of a torch function, and the sum of the absolute values of its results."""
+
+    module: str
+    function: str
+    size: float
+
+
+def _activations(call: Forward, places: Sequence[Place], inputs: Sequence[Tensor]) -> _Activations:
+    found, given = _Activations(places), call.prepared([values.clone() for values in inputs])
     with traced_run(call.model, found):
-        output = call(call.prepared([values.clone() for values in inputs]))
+        output = call(given)
     found.values[places[-1].name] = output.detach()
-    return found.values
+    return found
 
 
 class _Activations(Tracer):
-    """Keeps the activations of some places."""
+    """Keeps the activations of some places, and what was called."""
 
     def __init__(self, places: Sequence[Place]) -> None:
         self._names = {place.name for place in places[:-1]}
         self.values: dict[str, Tensor] = {}
+        self.calls: list[_Called] = []
 
     def step(self, name: str, kind: str, given: Any, returned: Any, *, nonlinear: bool) -> None:
         if name in self._names and name not in self.values:
             self.values[name] = tensors_in(returned)[0].detach().clone()
+
+    def called(self, call: Call) -> None:
+        floats = [values.detach() for values in call.written if values.is_floating_point()]
+        size = sum(float(values.abs().nan_to_num().sum()) for values in floats)
+        self.calls.append(_Called(self.inside, call.name, size))

@@ -7,7 +7,6 @@ chosen by the data. All hooks are gone when the block ends, errors included.
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, nullcontext
@@ -28,6 +27,7 @@ from nif.network.operators import (
     function_name,
     operator_of,
 )
+from nif.network.preserve import eager
 from nif.network.unit_maps import Call, tensors_in
 
 CALL_SEPARATOR = "#"
@@ -61,7 +61,7 @@ def traced_run(model: nn.Module, watcher: Tracer, *, only: Collection[str] | Non
         InputError: The model does not take the data; names the module that failed and what it was passed.
     """
     run = _Run(model, watcher)
-    with _hooks(model, run, only), _plain():
+    with _hooks(model, run, only), eager():
         try:
             with run if only is None else nullcontext():
                 yield
@@ -176,18 +176,6 @@ def _hooks(model: nn.Module, run: _Run, only: Collection[str] | None) -> Iterato
     finally:
         for handle in handles:
             handle.remove()
-
-
-@contextmanager
-def _plain() -> Iterator[None]:
-    """Compiled modules run as they were written: in compiled code there is nothing to follow."""
-    stance = getattr(torch.compiler, "set_stance", None)
-    # What has compiled nothing yet need not be loaded, which takes two seconds.
-    if stance is None or "torch._dynamo" not in sys.modules:
-        yield
-        return
-    with stance("force_eager"):
-        yield
 
 
 @contextmanager

@@ -31,6 +31,7 @@ from nif.measures.association.terms import (
     without_information,
 )
 from nif.measures.measure import Measured
+from nif.measures.not_measured import not_measured
 from nif.network.network import Network
 from nif.network.recording import MOST_SAMPLES, Recording
 
@@ -161,7 +162,8 @@ class Association:
             not_converged=network_links.not_converged,
             # As they are stored with a flow, and what was chosen.
             options=asdict(replace(self, estimator=None))
-            | {"estimator": repr(estimator), "automatic": self.estimator is None, "terms": terms},
+            | {"estimator": repr(estimator), "automatic": self.estimator is None, "terms": terms}
+            | {"not_measured": not_measured(network, rows, by_weight=False)},
         )
 
     def _by_pairs(self, recording: Recording, observed: Activations, pairs: PairwiseRunner) -> NetworkLinks:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from numbers import Integral
@@ -32,10 +32,12 @@ from nif.measures.currents.path_integral import (
 )
 from nif.measures.currents.sample import Given, Sample
 from nif.measures.measure import Measured
+from nif.measures.not_measured import not_measured
 from nif.network.decision import Decision
 from nif.network.forward import BATCH, Forward
 from nif.network.layers import Place
 from nif.network.network import Network
+from nif.network.precision import single, without_casts
 from nif.network.preserve import one_thread, preserved
 
 DECISIONS = ("softmax", "probabilities", "bernoulli", "value", "labels")
@@ -146,10 +148,11 @@ class Currents:
     ) -> Measured:
         """Integrate the currents of every link; see `Measure`."""
         generator = np.random.default_rng(seed)
-        plan, call = network.plan(rows), network.forward(rows)
+        plan, network = network.plan(rows), network.in_full_precision()
+        call = network.forward(rows)
         _check_positions(network, plan.places[-1])
         decision = Decision.of(call, rows.inputs, network.model)
-        with preserved(network.module):
+        with preserved(network.module), without_casts(call, call.prepared(rows.inputs)):
             inputs = tuple(call.prepared(rows.inputs))
             _check_floating(inputs)
             outputs = _outputs(call, plan.places[-1], inputs)
@@ -176,6 +179,9 @@ class Currents:
                     path.add(block, sums, lambda pairs: advance(pairs * scale))
         _warn_of_general_rule(sums)
         options = {**self._options(decided, sample, given), "steps": path.steps, "step_error": change}
+        if sums.branches:
+            options["missed_by_branches"] = _missed_by_branches(sums, path.steps)
+        options["not_measured"] = not_measured(network, rows, by_weight=True)
         return measured_links(network, rows, path, sample, sums, options)
 
     def _options(self, decided: Decided, sample: Sample, given: Given | None) -> dict[str, Any]:
@@ -224,7 +230,7 @@ class Currents:
             now = {key: np.asarray(of_units.total) for key, of_units in sums.between.items()}
             total = max((float(np.abs(units.sum())) for units in now.values()), default=0.0)
             if before is not None:
-                change = max(float(np.abs(now[key] - before[key]).max()) for key in now) / max(total, 1e-12)
+                change = _largest_change(now, before, sums) / max(total, 1e-12)
                 if change <= LARGEST_CHANGE:
                     return replace(path, steps=steps), change
             before, steps = now, 2 * steps
@@ -281,8 +287,8 @@ def _outputs(call: Any, place: Place, inputs: tuple[Tensor, ...]) -> Float[Tenso
     parts = []
     for first in range(0, len(inputs[0]), BATCH):
         batch = [values[first : first + BATCH].clone() for values in inputs]
-        parts.append(place.axes.arranged(call(batch), len(batch[0])).flatten(1).float())
-    outputs = torch.cat(parts)
+        parts.append(place.axes.arranged(call(batch), len(batch[0])).flatten(1))
+    outputs = single(torch.cat(parts))
     if not torch.isfinite(outputs).all():
         raise InputError("The outputs have NaN or infinite values, so their information has no bound.")
     return outputs
@@ -297,6 +303,29 @@ def _pairs_a_block(path: PathIntegral, sample: Sample) -> tuple[int, bool]:
     a_pair = max(1, sum(sizes) // block.backgrounds.size)
     pairs = max(1, min(MOST_PAIRS, LARGEST_TAPE // a_pair))
     return pairs, pairs * max(sizes) // block.backgrounds.size < SMALL
+
+
+def _largest_change(
+    now: Mapping[tuple[int, int], np.ndarray], before: Mapping[tuple[int, int], np.ndarray], sums: Sums
+) -> float:
+    """Of a unit, when the steps are doubled; or what branches miss, if that is more."""
+    nothing = np.zeros(())
+    changes = [np.abs(now.get(key, nothing) - before.get(key, nothing)).max() for key in {*now, *before}]
+    return max(sums.missed, *map(float, changes))
+
+
+def _missed_by_branches(sums: Sums, steps: int) -> float:
+    """Part of the total that is missed where the model ran different operations; warns of it."""
+    total = sum(float(part.sum()) for part in sums.units[max(sums.units)])
+    missed = sums.missed / max(abs(total), 1e-12)
+    more = f"; pass more steps, such as Currents(steps={4 * steps})" if missed > LARGEST_CHANGE else ""
+    warnings.warn(
+        f"The model runs different operations along the way from one row to another, such as those of a "
+        f"branch: on such steps, currents are those by the operations of both ends, which miss {missed:.2%} "
+        f"of the total{more}.",
+        stacklevel=3,
+    )
+    return missed
 
 
 def _warn_of_general_rule(sums: Sums) -> None:

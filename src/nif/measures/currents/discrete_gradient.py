@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,9 @@ FLAT = 1e-6
 
 CANCELLED = 8
 """Rounding errors of a function, in units of its last digit, that a slope between the ends may miss."""
+
+NO_GRADIENT = ("not implemented", "not differentiable", "not support")
+"""In the errors of autograd about an operation that has none."""
 
 ONE_RESULT = {**TRANSPOSES, **PRODUCTS, **NORMALIZATIONS, **CHOICES}
 """Rules for operators of which only the first result is used."""
@@ -186,6 +190,10 @@ def _general(ends: Ends, given: Sequence[Tensor | None]) -> Slopes:
     rest = sum((by_row(_inner(slope, change)) for slope, change in changes), torch.zeros(()))
     rest = rest - sum(by_row(_inner(gradients[i], step)) for i, step in steps.items())
     choices = {i: steps[i] for i in ends.changed}
+    still = sum((by_row(step.abs()) for step in (choices or steps).values()), torch.zeros(())) == 0
+    size = max(float(by_row(_inner(slope, change).abs()).max()) for slope, change in changes)
+    if rows > 1 and bool((still & (rest.abs() > _digits_of(rest.new_tensor(size)))).any()):
+        rows, rest = 1, rest.sum().reshape(1)  # what moved one row was in another, as of an index
     if choices:
         spread = _along({i: torch.zeros_like(step) for i, step in choices.items()}, choices, rest, by_row)
         gradients |= spread
@@ -241,7 +249,7 @@ def _mean_gradient(
 
 def _gradient_at(ends: Ends, tape: Tape, given: Sequence[Tensor | None], at: Slopes) -> Slopes:
     """The gradient by autograd, with the choices (masks, indices) of one of the two ends."""
-    operation = ends.operation if tape is ends.start else ends.last
+    operation = _of_floats(ends.operation if tape is ends.start else ends.last)
     leaves = {index: as_number(value).detach().requires_grad_() for index, value in at.items()}
     zeros = {index: torch.zeros_like(value) for index, value in leaves.items()}
     try:
@@ -255,11 +263,19 @@ def _gradient_at(ends: Ends, tape: Tape, given: Sequence[Tensor | None], at: Slo
         slopes = tuple(_as_source(slope, result) for result, slope in live)
         gradients = torch.autograd.grad(outputs, list(leaves.values()), slopes, allow_unused=True)
     except RuntimeError as error:
-        if "not implemented" not in str(error) and "not differentiable" not in str(error):
+        if not any(reason in str(error) for reason in NO_GRADIENT):
             raise
         return zeros  # a step function, or one of whole numbers
     by_leaf = zip(leaves, gradients, strict=True)
     return {i: zeros[i] if gradient is None else gradient for i, gradient in by_leaf}
+
+
+def _of_floats(operation: Operation) -> Operation:
+    """A sum of whole numbers as one of floating-point numbers, which has a gradient."""
+    dtype = operation.kwargs.get("dtype")
+    if dtype is None or operation.kind == "_to_copy" or _continuous(dtype):
+        return operation
+    return replace(operation, kwargs={**operation.kwargs, "dtype": None})
 
 
 def values_read_by_rules(tape: Tape) -> set[int]:

@@ -9,7 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-COMPOSITE = frozenset(["linear", "matmul", "chunk", "narrow", "flatten", "rms_norm"])
+from nif.measures.currents.kernels import KERNELS
+
+COMPOSITE = frozenset(
+    ["linear", "matmul", "chunk", "narrow", "flatten", "rms_norm", "_scaled_dot_product_attention_math"]
+)
 """Operators that torch itself writes as others, and that some devices see whole."""
 
 
@@ -103,6 +107,43 @@ def _aminmax(values: Tensor, *, dim: int | None = None, keepdim: bool = False) -
     return values.amin(axes, keepdim), values.amax(axes, keepdim)
 
 
+def _scanned(combine: Callable[[Tensor, Tensor], Tensor]) -> Callable[..., Any]:
+    """Running products or sums along an axis: each number with the one before, with that two before, …"""
+
+    def run(values: Tensor, axis: int, *, dtype: Any = None) -> Any:
+        if dtype is not None or not values.dim():
+            return NotImplemented
+        length, distance = values.shape[axis], 1
+        while distance < length:
+            both = combine(
+                values.narrow(axis, distance, length - distance), values.narrow(axis, 0, length - distance)
+            )
+            values, distance = torch.cat([values.narrow(axis, 0, distance), both], axis), 2 * distance
+        return values
+
+    return run
+
+
+def _prod(values: Tensor, axis: int | None = None, keep: bool = False, *, dtype: Any = None) -> Any:
+    """A product by pairs: of the two halves, until one number is left."""
+    if dtype is not None or not values.is_floating_point() or not values.numel():
+        return NotImplemented
+    if axis is None:
+        values, axis = values.flatten(), 0
+    while (length := values.shape[axis]) > 1:
+        half = length // 2
+        pairs = values.narrow(axis, 0, half) * values.narrow(axis, half, half)
+        values = torch.cat([pairs, values.narrow(axis, length - 1, 1)], axis) if length % 2 else pairs
+    return values if keep else values.squeeze(axis)
+
+
+def _renorm(values: Tensor, order: float, axis: int, largest: float) -> Tensor:
+    """Slices along an axis, shortened to the largest norm."""
+    axes = [other for other in range(values.dim()) if other != axis % values.dim()]
+    length = torch.linalg.vector_norm(values, order, axes, keepdim=True)
+    return values * torch.where(length > largest, largest / (length + 1e-7), 1.0)
+
+
 def _median(values: Tensor, *args: Any, **options: Any) -> Any:
     """Of all numbers."""
     return NotImplemented if args or options else values.flatten().median(0).values
@@ -169,6 +210,7 @@ def _written_where(values: Tensor, indices: Any, filling: Tensor, accumulate: bo
 
 
 TAKEN_APART: dict[str, Callable[..., Any]] = {
+    **KERNELS,
     "glu": _glu,
     "mkldnn_rnn_layer": _rnn_layer,
     "_embedding_bag": _embedding_bag,
@@ -179,6 +221,10 @@ TAKEN_APART: dict[str, Callable[..., Any]] = {
     "std_mean": _deviation_and_mean,
     "_cdist_forward": _distances,
     "aminmax": _aminmax,
+    "prod": _prod,
+    "cumprod": _scanned(torch.mul),
+    "logcumsumexp": _scanned(torch.logaddexp),
+    "renorm": _renorm,
     "median": _median,
     "nanmedian": _nanmedian,
     "any": _any,

@@ -80,7 +80,7 @@ class LinkMaps:
             for position, weighted in structure.weighted.items()
         }
         return cls(
-            tuple(operation.kind for operation in start.operations),
+            start.kinds,
             first,
             outer,
             _cells(
@@ -98,7 +98,7 @@ class LinkMaps:
 
     def fits(self, tape: Tape) -> bool:
         """Whether a tape is one of the same run."""
-        return self.operations == tuple(operation.kind for operation in tape.operations)
+        return self.operations == tape.kinds
 
     def key(self, position: int, ahead: int) -> tuple[int, int]:
         """What currents of a weight are added up under: for links by place, else with other uses of it."""

@@ -146,6 +146,8 @@ class _LinksOf:
 
     def between(self, source: int, target: int) -> GroupedSum | None:
         """None where several weights lie between, or units meet before or behind a weight."""
+        if self.sums.loose:
+            return None
         assert self.sums.structure is not None
         positions = self.sums.structure.between(source, target)
         parts = [self._of_weight(position, source, target) for position in positions or ()]

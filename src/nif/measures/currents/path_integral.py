@@ -15,15 +15,16 @@ from torch import Tensor, nn
 from nif.core.errors import InputError
 from nif.data.groups import Groups
 from nif.measures.currents.backgrounds import Backgrounds
+from nif.measures.currents.branches import by_both_ends
 from nif.measures.currents.discrete_gradient import values_read_by_rules
 from nif.measures.currents.ends import Ends
 from nif.measures.currents.grouped_sums import GROUPS, GroupedSum
 from nif.measures.currents.information import Decided, information, own_log_likelihood
 from nif.measures.currents.link_maps import LinkMaps, units_of_numbers
 from nif.measures.currents.structure import Structure, Weighted
-from nif.measures.currents.tape import Tape, record
+from nif.measures.currents.tape import Calls, Tape, record
 from nif.measures.currents.walk import Walk
-from nif.measures.currents.weights import by_channel, weight_products
+from nif.measures.currents.weights import by_channel, read_by_row, weight_products
 from nif.network.forward import Forward
 from nif.network.layers import Place
 from nif.network.tracing import Tracer, traced_run
@@ -114,6 +115,10 @@ class Sums:
         structure: Of the tape.
         maps: What the weights are weights of.
         general: Uses of the general rule by operator.
+        calls: Operations that ran in the last block.
+        loose: Whether other operations ran in some block, so that no place on the tape stands for a weight.
+        missed: What steps whose ends run different operations miss of the information of rows, absolute.
+        branches: Number of such steps.
     """
 
     units: dict[int, list[np.ndarray]] = field(default_factory=dict)
@@ -125,6 +130,10 @@ class Sums:
     structure: Structure | None = None
     maps: LinkMaps | None = None
     general: Counter[str] = field(default_factory=Counter)
+    calls: Calls | None = None
+    loose: bool = False
+    missed: float = 0.0
+    branches: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,12 +168,6 @@ class PathIntegral:
         """The run at a share of the way; its output is the information of each row and outcome."""
         device = self.outputs.device
         order = torch.from_numpy(block.order).to(device)
-        pairs = np.divmod(block.order, block.backgrounds.shape[1])
-        here = torch.from_numpy(block.rows[pairs[0]]).to(device)
-        there = torch.from_numpy(block.backgrounds[pairs]).to(device)
-        pool = self.inputs if self.background_inputs is None else self.background_inputs
-        ends = zip(pool, self.inputs, strict=True)
-        moved = [_between(start[there], end[here], share) for start, end in ends]
         rows = torch.from_numpy(block.rows).to(device)
         outcomes = self.decided.outcomes(self.outputs[rows], rows)
         log_weights = torch.from_numpy(block.log_weights).to(self.outputs)
@@ -178,9 +181,18 @@ class PathIntegral:
             by_row = output.index_select(0, back).reshape(*block.backgrounds.shape, -1)
             return [information(outcomes, by_row, log_weights, own)]
 
-        tape = record(run, moved, self.parameters)
+        tape = record(run, self.moved(block, share), self.parameters)
         tape.forget(kept if kept is not None else self._kept(tape))
         return tape
+
+    def moved(self, block: Block, share: float) -> list[Tensor]:
+        """The inputs at a share of the way."""
+        pairs = np.divmod(block.order, block.backgrounds.shape[1])
+        here = torch.from_numpy(block.rows[pairs[0]]).to(self.outputs.device)
+        there = torch.from_numpy(block.backgrounds[pairs]).to(self.outputs.device)
+        pool = self.inputs if self.background_inputs is None else self.background_inputs
+        ends = zip(pool, self.inputs, strict=True)
+        return [_between(start[there], end[here], share) for start, end in ends]
 
     def _marked_run(self, mark: Callable[[str, Tensor], None], inputs: Sequence[Tensor]) -> Tensor:
         """Run the network, mark its layers, and return the outputs as ``[pair, output]``."""
@@ -188,7 +200,7 @@ class PathIntegral:
         with traced_run(self.call.model, _Marks(mark, hidden)):
             output = self.call(inputs)
         mark(self.places[-1].name, output)
-        return self.places[-1].axes.arranged(output, len(inputs[0])).flatten(1).float()
+        return self.places[-1].axes.arranged(output, len(inputs[0])).flatten(1)
 
     def _kept(self, tape: Tape) -> set[int]:
         return values_read_by_rules(tape) | set((tape.marks or {}).values())
@@ -208,28 +220,26 @@ class PathIntegral:
 
     def add(self, block: Block, sums: Sums, advance: Callable[[float], None]) -> None:
         """Add the currents of a block."""
-        start = self.tape(block, 0.0)
-        kept = self._kept(start)
+        start, seeds, kept = self.tape(block, 0.0), self._seeds(block), None
+        if not sums.loose and (sums.maps is None or not sums.maps.fits(start)):
+            sums.maps = self._maps(block, start)
         structure = Structure.of(start, self.layers_of(start))
-        seeds = self._seeds(block)
-        if sums.maps is None or not sums.maps.fits(start):
-            sums.maps = self._maps(block)
-        of_block = _BlockSums(self, block, structure, sums.maps)
+        of_block = _BlockSums(self, block, structure, sums.maps, start.calls)
         for step in range(self.steps):
+            kept = self._kept(start) if kept is None else kept
             end = self.tape(block, (step + 1) / self.steps, kept)
-            if not start.like(end):
-                raise InputError("The model runs different operations along the way from one row to another.")
-            walk = Walk(start, end, structure, of_block.collect, sums.general)
-            walk.back({start.outputs[0]: seeds})
-            of_block.add(walk)
-            if self.by_class:
-                of_block.add_classes(start, end, seeds)
+            if start.like(end):
+                of_block.over(start, end, seeds, sums.general)
+            else:
+                end, kept = self.tape(block, (step + 1) / self.steps), None
+                self._by_both_ends(of_block, step, (start, end), seeds, sums.general)
+                sums.branches += 1
             start = end
             advance(float(block.backgrounds.size))
         of_block.finish(sums)
 
-    def _maps(self, block: Block) -> LinkMaps:
-        """From two pairs of a row: with another row, and with itself, so that nothing moves."""
+    def _maps(self, block: Block, tape: Tape) -> LinkMaps | None:
+        """From two pairs of a row: with another row, and with itself; None if other operations run there."""
         here, there = int(block.rows[0]), int(block.rows[0] == 0) % len(self.outputs)
         pilot = Block(
             np.array([here, here]),
@@ -242,12 +252,29 @@ class PathIntegral:
         )
         alone = replace(self, background_inputs=None)
         start, end = (alone.tape(pilot, share, EVERYTHING) for share in (0.0, 1.0))
+        if start.calls != end.calls or start.kinds != tape.kinds:
+            return None
         layers = self.layers_of(start)
         shapes = {layer: start.shape(value) for value, layer in layers.items()}
         axes = [None if i < len(self.inputs) else place.axes for i, place in enumerate(self.places)]
         units = [units_of_numbers(of_layer, shapes[layer]) for layer, of_layer in enumerate(axes)]
         names = [name for name, value in self.parameters.items() if isinstance(value, nn.Parameter)]
         return LinkMaps.of(start, end, layers, units, names)
+
+    def _by_both_ends(
+        self, of_block: _BlockSums, step: int, ends: tuple[Tape, Tape], seeds: Tensor, general: Counter[str]
+    ) -> None:
+        """Add a step whose ends run different operations."""
+
+        def inputs(share: float) -> list[Tensor]:
+            return self.moved(of_block.block, (step + share) / self.steps)
+
+        of_block.loose = True
+        parts, missed = by_both_ends(*ends, inputs, seeds)
+        for start, end, slopes in parts:
+            of_block.structure = Structure.of(start, self.layers_of(start))
+            of_block.over(start, end, slopes, general)
+        of_block.missed = of_block.missed + missed.double().sum(1)
 
     def _seeds(self, block: Block) -> Tensor:
         """Slope of the sum of v at the information of each row and outcome: probability and weight."""
@@ -259,8 +286,11 @@ class PathIntegral:
 class _BlockSums:
     """The sums of one block, over its steps."""
 
-    def __init__(self, path: PathIntegral, block: Block, structure: Structure, maps: LinkMaps) -> None:
-        self.path, self.block, self.structure, self.maps = path, block, structure, maps
+    def __init__(
+        self, path: PathIntegral, block: Block, structure: Structure, maps: LinkMaps | None, calls: Calls
+    ) -> None:
+        self.path, self.block, self.structure, self.maps, self.calls = path, block, structure, maps, calls
+        self.loose, self.missed = maps is None, torch.zeros(())
         self.bounds = block.bounds.tolist()
         self.units: dict[tuple[int, int], Tensor] = {}
         self.weights: dict[tuple[int, int], list[Tensor]] = {}
@@ -270,14 +300,25 @@ class _BlockSums:
 
     def collect(self, position: int, ahead: int, slope: Tensor, ends: Ends) -> None:
         """Add the products of the steps and slopes of a weight."""
-        weighted, outer = self.structure.weighted[position], self.maps.outer[position]
-        cells = self.maps.cells.get((position, ahead))
+        weighted = self.structure.weighted[position]
+        self.loose |= not read_by_row(ends, weighted, self.bounds[-1])
+        if self.loose or self.maps is None:
+            return
+        cells, outer = self.maps.cells.get((position, ahead)), self.maps.outer[position]
         if cells is not None and cells.rows is not None:
             parts = cells.products(ends, weighted, slope, self.bounds, outer)
             _add_parts(self.links, (position, ahead), parts)
         key = self.maps.key(position, ahead)
         self.products[key] = ends, weighted
         _add_parts(self.weights, key, weight_products(ends, weighted, slope, self.bounds, outer))
+
+    def over(self, start: Tape, end: Tape, seeds: Tensor, general: Counter[str]) -> None:
+        """Add the currents over one step."""
+        walk = Walk(start, end, self.structure, None if self.loose else self.collect, general)
+        walk.back({start.outputs[0]: seeds})
+        self.add(walk)
+        if self.path.by_class:
+            self.add_classes(start, end, seeds)
 
     def add(self, walk: Walk) -> None:
         """Add the currents of the units over one step."""
@@ -327,6 +368,12 @@ class _BlockSums:
             sums.weights.setdefault(key, GroupedSum()).add(self.block.group, links)
         for key, links in self.links.items():
             sums.links.setdefault(key, GroupedSum()).add(self.block.group, links)
+        sums.loose |= self.loose or sums.calls not in (None, self.calls)
+        if sums.loose:
+            sums.weights.clear()
+            sums.links.clear()
+        sums.calls = self.calls
+        sums.missed += float(self.missed.abs().sum())
         sums.structure = self.structure
         if self.classes:
             sums.classes.add(self.block.group, self.classes)

@@ -41,6 +41,10 @@ WRITES_NO_VALUE = frozenset(
 """Operations in place that change a shape and no value."""
 
 
+Calls = tuple[tuple[Any, tuple[int, ...], tuple[int | None, ...]], ...]
+"""The operators that ran, with the numbers of what they read and wrote."""
+
+
 @dataclass(frozen=True, eq=False)
 class Shape:
     """What is left of a value that no rule reads."""
@@ -93,15 +97,19 @@ class Tape:
 
     def like(self, other: Tape) -> bool:
         """Whether both runs did the same operations, on values of the same shapes."""
-        same = len(self.operations) == len(other.operations) and len(self.values) == len(other.values)
-        return (
-            same
-            and all(
-                one.function == two.function and one.read == two.read and one.written == two.written
-                for one, two in zip(self.operations, other.operations, strict=True)
-            )
-            and all(one.shape == two.shape for one, two in zip(self.values, other.values, strict=True))
+        return self.calls == other.calls and all(
+            one.shape == two.shape for one, two in zip(self.values, other.values, strict=True)
         )
+
+    @property
+    def calls(self) -> Calls:
+        """What ran, whatever the shapes."""
+        return tuple((one.function, one.read, one.written) for one in self.operations)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Of the operations, by which tapes of other rows are compared."""
+        return tuple(operation.kind for operation in self.operations)
 
     def forget(self, kept: Container[int]) -> None:
         """Keep the shapes only of all values but these."""

@@ -31,8 +31,10 @@ def weight_currents(
         jackknife: Gives the errors.
         links: By the identity of a sum, the number of the links that have the same currents.
     """
-    maps, names = _maps(sums), _all_names(module)
-    found = []
+    maps, names = sums.maps, _all_names(module)
+    found: list[StoredWeight] = []
+    if maps is None:
+        return ()
     for name, keys in _keys_of_parameters(sums, maps).items():
         cells = maps.parameters[keys[0][0]]
         same = links.get(id(sums.weights[keys[0]])) if len(keys) == 1 and cells.index is None else None
@@ -50,7 +52,10 @@ def weight_currents(
 
 def head_currents(sums: Sums, jackknife: Jackknife) -> tuple[HeadCurrents, ...]:
     """The currents of every attention of which a projection reads the heads side by side."""
-    maps, found = _maps(sums), []
+    maps = sums.maps
+    if maps is None:
+        return ()
+    found = []
     by_position = defaultdict(list)
     for key, part in sums.weights.items():
         by_position[key[0]].append(part)
@@ -75,11 +80,6 @@ def _of_heads(joined: np.ndarray, links: np.ndarray) -> np.ndarray:
     """What flows out of each head."""
     of_heads: np.ndarray = joined @ links.sum(-1)
     return of_heads
-
-
-def _maps(sums: Sums) -> LinkMaps:
-    assert sums.maps is not None
-    return sums.maps
 
 
 def _first(sums: Sums, key: tuple[int, int]) -> bool:

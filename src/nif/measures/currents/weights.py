@@ -47,6 +47,15 @@ def weight_products(
     return [after @ before.mT for before, after in parts]
 
 
+def read_by_row(ends: Ends, weighted: Weighted, pairs: int) -> bool:
+    """Whether each pair has as many rows in what a weight reads, so that its groups are slices of them."""
+    shape = ends.start.shape(weighted.moving)
+    if len(shape) == 3 and ends.operation.kind != "convolution":
+        return True  # a stack, see `_batched`
+    axis = 1 if ends.operation.kind != "convolution" and not weighted.first else 0
+    return shape[axis] % pairs == 0
+
+
 def _rows(tensors: Sequence[Tensor], axis: int, pairs: int, part: tuple[int, int]) -> list[Tensor]:
     """The rows of some pairs; each pair has the same number of rows, one after the other."""
     lengths = [tensor.shape[axis] // pairs for tensor in tensors]
@@ -69,7 +78,7 @@ def _batched(step: Tensor, slope: Tensor, first: bool, pairs: int, part: tuple[i
     """Products of a stack of matrices, whose leading axis is that of the pairs if it is as long."""
     if len(step) % pairs == 0:
         step, slope = _rows([step, slope], 0, pairs, part)
-    elif part[0] > 0:  # a constant stack: all at once, with the first group
+    elif not part[0] <= 0 < part[1]:  # a constant stack: all at once, with the first group
         return torch.zeros_like(step.mT @ slope if first else slope @ step.mT)
     return step.mT @ slope if first else slope @ step.mT
 
