@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from nif.core.types import Links, SumErrors
-from nif.flow.paths import Weigh, clipped, variances
+from nif.flow.paths import Size, Weigh, clipped, positive, variances
 from nif.flow.strongest import strongest
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ class Graph:
     Attributes:
         sizes: Units in each layer; units are numbered through all layers in order.
         ends: First and second unit of each link.
-        nats: Weight of each link, above 0.
-        left_out: The number of weaker links of more than 0 nats that are not in the graph.
+        nats: Strength of each link, above 0: nats, or absolute currents.
+        left_out: The number of weaker links that are not in the graph.
     """
 
     sizes: tuple[int, ...]
@@ -44,19 +44,28 @@ class Graph:
     left_out: int = 0
 
     @classmethod
-    def of(cls, sizes: Sequence[int], links: Sequence[Links], most: int | None = None) -> Graph:
-        """The graph without the links of 0 nats or less; of more links than `most`, the strongest."""
+    def of(
+        cls, sizes: Sequence[int], links: Sequence[Links], most: int | None = None, size: Size = positive
+    ) -> Graph:
+        """The graph without the links of 0 nats or less; of more links than `most`, the strongest.
+
+        Args:
+            sizes: Units in each layer.
+            links: Between layers.
+            most: The largest number of links; all if None.
+            size: How strong links of some nats are; `numpy.abs` for currents, which are signed.
+        """
         first = np.cumsum([0, *sizes])
-        total = sum(int((between.stored("nats") > 0).sum()) for between in links)
+        total = sum(int((size(between.stored("nats")) > 0).sum()) for between in links)
         if most is not None and total > most:
-            kept = strongest(links, sizes, most)
+            kept = strongest(links, sizes, most, size=size)
             order = np.lexsort((kept.target, kept.source))
             ends = np.stack([kept.source, kept.target], axis=1)[order]
-            return cls(tuple(sizes), ends, kept.nats[order], total - most)
+            return cls(tuple(sizes), ends, size(kept.nats[order]), total - most)
         parts = [np.zeros((0, 2), dtype=np.int64)]
         nats = [np.zeros(0)]
         for between in links:
-            values = between.values("nats")
+            values = size(between.values("nats"))
             cells = np.flatnonzero(values > 0)
             source, target = between.units(cells)
             parts.append(np.stack([source + first[between.source], target + first[between.target]], axis=1))

@@ -222,17 +222,25 @@ class Flow:
         """Clarity of the communities: 0 is no better than chance, 1 is the maximum."""
         return self.communities.modularity
 
-    def paths(self, source: Named, target: Named, k: int = 10) -> pd.DataFrame:
-        """The k strongest paths from one unit to another, in time linear in links times k.
+    def paths(self, source: Named | None = None, target: Named | None = None, k: int = 10) -> pd.DataFrame:
+        r"""The k strongest paths from one unit to another, in time linear in links times k.
+
+        By currents, the current along a path is that of its first link, of which each unit on the way passes
+        on the share of its outflow that the next link carries; all paths from all features sum to `total`.
+
+        .. math:: c_{i u_1} \prod_m \frac{c_{u_m u_{m+1}}}{\sum_v c_{u_m v}}
 
         Args:
-            source: Name of a feature; ``(layer, unit)`` by name or index for any unit.
-            target: Name of a class, or the same; in a later layer.
+            source: Name of a feature; ``(layer, unit)`` by name or index for any unit. All features if None.
+            target: Name of an output, or the same; in a later layer. All outputs if None.
             k: The number of paths; fewer are returned if fewer carry information.
 
         Returns:
-            By rank from 1: the product of the nats of the links, its share of all paths between the two, and
-            the units of the path as ``(layer, unit)``.
+            By rank from 1: the product of the nats of the links (by currents the current, in nats and signed),
+            its share of all paths between the two (of the total), and the units of the path as ``(layer,
+            unit)``. By currents ``attrs`` has ``total``, the sums of the paths ``shown`` and of ``all_paths``
+            between the two, and ``left_out``: a sentence on units whose currents onward cancel, so that their
+            shares have no bound; no path leads through them.
 
         Raises:
             InputError: No such unit (the nearest name is suggested), or the target does not come later.
@@ -241,8 +249,7 @@ class Flow:
             >>> example().paths("left", "yes").iloc[0]["path"]
             (('input', 'left'), ('hidden', 'h[0]'), ('output', 'yes'))
         """
-        of_currents.refuse(self.currents, "paths are")
-        return tables.strongest_paths(self.layers, self.graph, source, target, k)
+        return tables.strongest_paths(self.layers, self.graph, source, target, k, self.currents)
 
     def save(self, path: str | os.PathLike[str], *, keep: float | None = None) -> None:
         """Write the flow as one safetensors file; `nif.load` reads it. Nothing in it is code.
@@ -291,7 +298,6 @@ class Flow:
         """
         from nif.report.page import write
 
-        of_currents.refuse(self.currents, "the page is")
         write(self, path, pruned)
 
     def show(self, *, pruned: Removal | None = None, height: int = 700) -> Embedded:
@@ -306,7 +312,6 @@ class Flow:
         """
         from nif.report.page import embedded
 
-        of_currents.refuse(self.currents, "the page is")
         return embedded(self, pruned, height)
 
     def to_igraph(self) -> igraph.Graph:

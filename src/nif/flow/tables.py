@@ -12,9 +12,10 @@ from scipy.stats import false_discovery_control
 from nif.core.errors import InputError
 from nif.core.types import CurrentTables, Layer, Links
 from nif.flow import paths as flow_paths
+from nif.flow.path_currents import Onward
 from nif.flow.paths import Dag, Path, between
 from nif.flow.strongest import with_largest
-from nif.flow.unit_names import Named, place_of
+from nif.flow.unit_names import Named, Place, place_of
 
 
 def edges(
@@ -98,19 +99,37 @@ def by_class(
 
 
 def strongest_paths(
-    layers: Sequence[Layer], graph: Dag, source: Named, target: Named, k: int
+    layers: Sequence[Layer],
+    graph: Dag,
+    source: Named | None,
+    target: Named | None,
+    k: int,
+    currents: CurrentTables | None = None,
 ) -> pd.DataFrame:
-    """The k strongest paths between two units; see `nif.Flow.paths`."""
-    begin = place_of(layers, source, graph.features)
-    end = place_of(layers, target, [len(layers) - 1])
-    if begin[0] >= end[0]:
-        raise InputError(
-            f"{source!r} is in layer {layers[begin[0]].name!r} and {target!r} in {layers[end[0]].name!r}; "
-            "paths lead to a later layer. Exchange them?"
-        )
+    """The k strongest paths between two units, or between all features and outputs; see `nif.Flow.paths`."""
     if k < 1:
         raise InputError(f"k is {k}; expected 1 or more paths.")
-    return paths(layers, flow_paths.strongest_paths(graph, begin, end, k), between(graph, begin, end))
+    begin = _places(layers, source, graph.features)
+    end = _places(layers, target, [len(layers) - 1])
+    if begin[-1][0] >= end[0][0]:
+        raise InputError(
+            f"{source!r} is in layer {layers[begin[0][0]].name!r} and {target!r} in {layers[end[0][0]].name!r}; "
+            "paths lead to a later layer. Exchange them?"
+        )
+    if currents is not None:
+        onward = Onward.of(graph, currents, begin)
+        table = paths(layers, onward.strongest(end, k), currents.total.nats, "current")
+        table.attrs.update(onward.summary(layers, currents, end, float(table["current"].sum())))
+        return table
+    found = flow_paths.strongest_paths(graph, begin, end, k)
+    return paths(layers, found, between(graph, begin, end), "product")
+
+
+def _places(layers: Sequence[Layer], unit: Named | None, among: Sequence[int]) -> list[Place]:
+    """A unit, or all units of some layers if None."""
+    if unit is not None:
+        return [place_of(layers, unit, among)]
+    return [(layer, index) for layer in among for index in range(len(layers[layer]))]
 
 
 def unit_index(layers: Sequence[Layer]) -> pd.MultiIndex:
@@ -119,14 +138,14 @@ def unit_index(layers: Sequence[Layer]) -> pd.MultiIndex:
     return pd.MultiIndex.from_tuples(names, names=["layer", "unit"])
 
 
-def paths(layers: Sequence[Layer], strongest: Sequence[Path], whole: float) -> pd.DataFrame:
+def paths(layers: Sequence[Layer], strongest: Sequence[Path], whole: float, column: str) -> pd.DataFrame:
     """One row for each path, strongest first, with its share of the whole."""
     named = [
         tuple((layers[layer].name, layers[layer].units[unit]) for layer, unit in path.places)
         for path in strongest
     ]
     products = np.array([path.product for path in strongest], dtype=np.float64)
-    shares = products / whole if len(strongest) else products
+    shares = products / whole if whole != 0 else np.zeros(len(products))
     rank = pd.RangeIndex(1, len(strongest) + 1, name="rank")
     path = pd.Series(named, index=rank, dtype=object)
-    return pd.DataFrame({"product": products, "share": shares, "path": path}, index=rank)
+    return pd.DataFrame({column: products, "share": shares, "path": path}, index=rank)

@@ -1,0 +1,134 @@
+r"""Currents along paths: equation 4 in a form that adds up.
+
+.. math:: \text{current}(i \to u_1 \to \dots \to j) =
+    c_{i u_1} \prod_m \frac{c_{u_m u_{m+1}}}{\sum_v c_{u_m v}}
+
+The current of the first link, of which each unit on the way passes on the share of its outflow that the next
+link carries. The shares of a unit sum to 1, so all paths together carry the total.
+
+Currents are signed, so the outflow of a unit may be near 0 although its links are not: its shares have no
+bound then. Paths through such units are left out, and a sentence beside the paths says so. All this is of mean currents:
+a path that rows with different signs share is shown by its mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from nif.core.types import CurrentTables, Layer, Links
+from nif.flow.paths import Dag, Path, between, signed, strongest_paths
+from nif.flow.unit_names import Place
+
+CANCELS = 0.1
+"""Part of the absolute currents out of a unit below which its outflow counts as near 0."""
+
+MOST_NAMES = 5
+"""Units that a sentence names."""
+
+
+@dataclass(frozen=True, eq=False)
+class Onward:
+    """The share of a unit's outflow that each of its links carries; 0 where the outflow is near 0.
+
+    Attributes:
+        dag: The layers, with shares in place of currents; out of units where paths begin, the currents.
+        cancelling: Units of each layer whose outflow is near 0 and whose links are not.
+        sources: Units where paths begin.
+    """
+
+    dag: Dag
+    cancelling: tuple[Bool[np.ndarray, " unit"], ...]
+    sources: tuple[Place, ...]
+
+    @classmethod
+    def of(cls, dag: Dag, tables: CurrentTables, sources: Sequence[Place]) -> Onward:
+        """The shares on the way from some units.
+
+        Args:
+            dag: The layers, with links in nats.
+            tables: Currents of the units.
+            sources: Units where paths begin.
+        """
+        begin = {layer for layer, _ in sources}
+        out = _absolute_outflow(dag)
+        scales, cancelling = [], []
+        for layer, units in enumerate(tables.units):
+            nats = units.nats
+            near = np.abs(nats) < CANCELS * np.maximum(units.absolute, out[layer])
+            scale = np.divide(1.0, nats, out=np.zeros(len(nats)), where=~near & (nats != 0))
+            scales.append(np.ones(len(nats)) if layer in begin else scale)
+            cancelling.append(near & (out[layer] > 0) & (layer not in begin))
+        links = tuple(_scaled(links, scales[links.source]) for links in dag.links)
+        return cls(Dag(dag.sizes, links, dag.features), tuple(cancelling), tuple(sources))
+
+    def strongest(self, targets: Sequence[Place], k: int) -> list[Path]:
+        """The k paths of the largest absolute current to some units of one layer, with their signed currents."""
+        found = strongest_paths(self.dag, self.sources, targets, k, size=np.abs)
+        return [Path(self._current(path.places), path.places) for path in found]
+
+    def all_paths(self, targets: Sequence[Place]) -> float:
+        """Sum of the currents of all paths to some units of one layer that are not left out."""
+        return between(self.dag, self.sources, targets, signed)
+
+    def summary(
+        self, layers: Sequence[Layer], tables: CurrentTables, targets: Sequence[Place], shown: float
+    ) -> dict[str, Any]:
+        """What a table of paths says beside its rows: the total, the sums, and what is left out.
+
+        Args:
+            layers: Their names.
+            tables: Currents of the units.
+            targets: Units where paths end.
+            shown: Sum of the currents of the paths in the table.
+        """
+        all_paths = self.all_paths(targets)
+        sums = {"total": tables.total.nats, "all_paths": all_paths, "shown": shown}
+        return {**sums, "left_out": self._left_out(layers, tables)}
+
+    def _left_out(self, layers: Sequence[Layer], tables: CurrentTables) -> str:
+        """A sentence on the units that no path leads through; empty if there are none."""
+        names = [
+            layers[layer].units[unit]
+            for layer, flags in enumerate(self.cancelling)
+            for unit in np.flatnonzero(flags).tolist()
+        ]
+        if not names:
+            return ""
+        nats, absolute = (
+            sum(getattr(units, name)[flags].sum() for units, flags in zip(tables.units, self.cancelling, strict=True))
+            for name in ("nats", "absolute")
+        )
+        listed = ", ".join(names[:MOST_NAMES]) + (f" and {len(names) - MOST_NAMES} more" * (len(names) > MOST_NAMES))
+        which = f"a unit whose" if len(names) == 1 else f"{len(names)} units whose"
+        return (
+            f"Paths through {which} currents onward nearly cancel ({listed}) are left out; together they carry "
+            f"{nats:.3g} nats, and {absolute:.3g} nats in absolute value."
+        )
+
+    def _current(self, places: Sequence[Place]) -> float:
+        between_layers = {(links.source, links.target): links for links in self.dag.links}
+        current = 1.0
+        for (layer, unit), (other, end) in zip(places, places[1:], strict=False):
+            row = between_layers[layer, other].dense("nats", np.array([unit]))
+            current *= float(row[0, end])
+        return current
+
+
+def _absolute_outflow(dag: Dag) -> list[Float[np.ndarray, " unit"]]:
+    """Sum of the absolute currents of the links out of each unit."""
+    out = [np.zeros(size) for size in dag.sizes]
+    for links in dag.links:
+        out[links.source] += links.matrix(np.abs(links.stored("nats"))).sum(axis=1)
+    return out
+
+
+def _scaled(links: Links, scale: Float[np.ndarray, " source"]) -> Links:
+    """Links with nats times a number for each source."""
+    nats = links.stored("nats") * (scale[links.units()[0]] if links.sparse else scale[:, None])
+    others = {name: links.stored(name) for name in ("stderr", "p_value", "relevance")}
+    return Links(links.source, links.target, nats, **others, connected=links.connected)
