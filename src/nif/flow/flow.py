@@ -223,12 +223,7 @@ class Flow:
         return self.communities.modularity
 
     def paths(self, source: Named | None = None, target: Named | None = None, k: int = 10) -> pd.DataFrame:
-        r"""The k strongest paths from one unit to another, in time linear in links times k.
-
-        By currents, the current along a path is that of its first link, of which each unit on the way passes
-        on the share of its outflow that the next link carries; all paths from all features sum to `total`.
-
-        .. math:: c_{i u_1} \prod_m \frac{c_{u_m u_{m+1}}}{\sum_v c_{u_m v}}
+        """The k strongest paths from one unit to another, in time linear in links times k.
 
         Args:
             source: Name of a feature; ``(layer, unit)`` by name or index for any unit. All features if None.
@@ -236,11 +231,10 @@ class Flow:
             k: The number of paths; fewer are returned if fewer carry information.
 
         Returns:
-            By rank from 1: the product of the nats of the links (by currents the current, in nats and signed),
-            its share of all paths between the two (of the total), and the units of the path as ``(layer,
-            unit)``. By currents ``attrs`` has ``total``, the sums of the paths ``shown`` and of ``all_paths``
-            between the two, and ``left_out``: a sentence on units whose currents onward cancel, so that their
-            shares have no bound; no path leads through them.
+            By rank from 1: the product of the nats of the links, its share of all paths between the two, and
+            the units of the path as ``(layer, unit)``. By currents, the signed current along the path (see
+            `nif.flow.path_currents`), its share of the total; ``attrs`` has the ``total``, the sums of the
+            paths ``shown`` and of ``all_paths``, and a sentence on paths that are ``left_out``.
 
         Raises:
             InputError: No such unit (the nearest name is suggested), or the target does not come later.
@@ -332,13 +326,13 @@ class Flow:
     def to_shap(self) -> dict[str, shap.Explanation]:
         """The attribution as an explanation of shap for each class, with 95 % intervals.
 
-        ``shap.plots.bar(flow.to_shap()["cat"])`` draws one. The values describe a whole data set: they are
-        nats multiplied along paths, not parts of one prediction.
+        ``shap.plots.bar(flow.to_shap()["cat"])`` draws one. The values describe a whole data set, not one
+        prediction: nats multiplied along paths, or currents in nats.
 
         Raises:
             InputError: shap is not installed.
         """
-        return export.to_shap(self.attribution(), self.attribution_stderr())
+        return export.to_shap(self.attribution(), self.attribution_stderr(), self.currents)
 
     def __eq__(self, other: object) -> bool:
         """The same layers, measurement, and bits in every array."""

@@ -119,7 +119,12 @@ class Neurons:
     @cached_property
     def graph(self) -> structure.Graph:
         """The links of which communities and betweenness are computed: the strongest of many."""
-        return structure.Graph.of(self.flow.graph.sizes, self.flow.links, structure.MOST_LINKS)
+        return structure.Graph.of(self.flow.graph.sizes, self.flow.links, structure.MOST_LINKS, self.strength)
+
+    @property
+    def strength(self) -> paths.Strength:
+        """How strong links of some nats are: currents that speak against the decision are strong too."""
+        return paths.positive if self.of_units is None else np.abs
 
     @cached_property
     def communities(self) -> structure.Communities:

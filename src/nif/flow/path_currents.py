@@ -7,12 +7,13 @@ The current of the first link, of which each unit on the way passes on the share
 link carries. The shares of a unit sum to 1, so all paths together carry the total.
 
 Currents are signed, so the outflow of a unit may be near 0 although its links are not: its shares have no
-bound then. Paths through such units are left out, and a sentence beside the paths says so. All this is of mean currents:
-a path that rows with different signs share is shown by its mean.
+bound then. Paths through such units are left out, and a sentence beside the paths says so. All this is of
+mean currents: what a path carries for some rows and against others shows in its mean only.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -67,8 +68,8 @@ class Onward:
         return cls(Dag(dag.sizes, links, dag.features), tuple(cancelling), tuple(sources))
 
     def strongest(self, targets: Sequence[Place], k: int) -> list[Path]:
-        """The k paths of the largest absolute current to some units of one layer, with their signed currents."""
-        found = strongest_paths(self.dag, self.sources, targets, k, size=np.abs)
+        """The k paths of the largest absolute currents to some units of one layer, with signed currents."""
+        found = strongest_paths(self.dag, self.sources, targets, k, strength=np.abs)
         return [Path(self._current(path.places), path.places) for path in found]
 
     def all_paths(self, targets: Sequence[Place]) -> float:
@@ -99,21 +100,23 @@ class Onward:
         ]
         if not names:
             return ""
-        nats, absolute = (
-            sum(getattr(units, name)[flags].sum() for units, flags in zip(tables.units, self.cancelling, strict=True))
-            for name in ("nats", "absolute")
-        )
-        listed = ", ".join(names[:MOST_NAMES]) + (f" and {len(names) - MOST_NAMES} more" * (len(names) > MOST_NAMES))
-        which = f"a unit whose" if len(names) == 1 else f"{len(names)} units whose"
+        nats, absolute = (self._sum(tables, name) for name in ("nats", "absolute"))
+        more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+        which = "a unit whose" if len(names) == 1 else f"{len(names)} units whose"
         return (
-            f"Paths through {which} currents onward nearly cancel ({listed}) are left out; together they carry "
-            f"{nats:.3g} nats, and {absolute:.3g} nats in absolute value."
+            f"Paths through {which} currents onward nearly cancel ({', '.join(names[:MOST_NAMES])}{more}) "
+            f"are left out; together they carry {nats:.3g} nats, and {absolute:.3g} nats in absolute value."
         )
+
+    def _sum(self, tables: CurrentTables, name: str) -> float:
+        """Of one of the arrays of `nif.core.types.UnitCurrents`, over the units that are left out."""
+        parts = zip(tables.units, self.cancelling, strict=True)
+        return float(sum(getattr(units, name)[flags].sum() for units, flags in parts))
 
     def _current(self, places: Sequence[Place]) -> float:
         between_layers = {(links.source, links.target): links for links in self.dag.links}
         current = 1.0
-        for (layer, unit), (other, end) in zip(places, places[1:], strict=False):
+        for (layer, unit), (other, end) in itertools.pairwise(places):
             row = between_layers[layer, other].dense("nats", np.array([unit]))
             current *= float(row[0, end])
         return current

@@ -220,7 +220,7 @@ class _Best:
     rank: Int[np.ndarray, "rank unit"]
 
 
-Size = Callable[[np.ndarray], np.ndarray]
+Strength = Callable[[np.ndarray], np.ndarray]
 """How strong links of some nats are."""
 
 
@@ -230,7 +230,7 @@ def positive(nats: np.ndarray) -> np.ndarray:
 
 
 def strongest_paths(
-    dag: Dag, sources: Sequence[Place], targets: Sequence[Place], k: int, size: Size = positive
+    dag: Dag, sources: Sequence[Place], targets: Sequence[Place], k: int, strength: Strength = positive
 ) -> list[Path]:
     """The k paths with the largest products from some units to others, in time linear in links times k.
 
@@ -242,7 +242,7 @@ def strongest_paths(
         sources: Units where paths begin; no path leads from one to another.
         targets: Units of one layer where paths end.
         k: Number of paths.
-        size: Strength of a link, of which products are taken.
+        strength: Of a link of some nats; products are taken of it.
     """
     end = targets[0][0]
     best = _beginnings(dag, sources)
@@ -250,7 +250,7 @@ def strongest_paths(
     for layer in range(min(begin) + 1, end + 1):
         into = [links for links in dag.links if links.target == layer and links.source in best]
         if into and layer not in begin:
-            best[layer] = _extended(best, sorted(into, key=lambda links: links.source), k, size)
+            best[layer] = _extended(best, sorted(into, key=lambda links: links.source), k, strength)
     if end not in best:
         return []
     products = best[end].product[:, [unit for _, unit in targets]]
@@ -270,7 +270,7 @@ def _beginnings(dag: Dag, sources: Sequence[Place]) -> dict[int, _Best]:
     return best
 
 
-def _extended(best: dict[int, _Best], into: Sequence[Links], k: int, size: Size) -> _Best:
+def _extended(best: dict[int, _Best], into: Sequence[Links], k: int, strength: Strength) -> _Best:
     """The best k into each unit of a layer, from the best into all layers that feed it; some units a time."""
     before = [best[links.source].product for links in into]
     ranks = max(map(len, before))
@@ -278,7 +278,7 @@ def _extended(best: dict[int, _Best], into: Sequence[Links], k: int, size: Size)
     first = np.cumsum([0, *(links.shape[0] for links in into)]).tolist()
     places = [np.full(links.shape[0], links.source) for links in into], map(np.arange, np.diff(first))
     layer, unit = map(np.concatenate, map(list, places))
-    slots = [_slots(links, begin, size) for links, begin in zip(into, first, strict=False)]
+    slots = [_slots(links, begin, strength) for links, begin in zip(into, first, strict=False)]
     step = max(1, CANDIDATES // max(1, sum(len(nats) for nats, _ in slots)))
     parts = []
     for start in range(0, into[0].shape[1], step):
@@ -292,13 +292,13 @@ def _extended(best: dict[int, _Best], into: Sequence[Links], k: int, size: Size)
 
 
 def _slots(
-    links: Links, first: int, size: Size
+    links: Links, first: int, strength: Strength
 ) -> tuple[Float[np.ndarray, "slot target"], Int[np.ndarray, "slot target"]]:
-    """Sizes of the links into each target, and the source unit of each, counted from `first`.
+    """Strength of the links into each target, and the source unit of each, counted from `first`.
 
     Where a unit has fewer links than others, 0 nats and any unit.
     """
-    nats = size(links.values("nats"))
+    nats = strength(links.values("nats"))
     if links.connected is None:
         units = np.arange(first, first + links.shape[0])[:, None]
         return links.incoming(nats, 0.0), np.broadcast_to(units, links.shape)

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 
 from nif.core.types import LINK_ARRAYS, UNCONNECTED, Links
-from nif.flow.paths import Size, positive
+from nif.flow.paths import Strength, positive
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +41,7 @@ def strongest(
     sizes: Sequence[int],
     most: int,
     fraction: float | None = None,
-    size: Size = positive,
+    strength: Strength = positive,
 ) -> Strongest:
     """The links with the most nats, and none of 0 nats or less.
 
@@ -50,24 +50,24 @@ def strongest(
         sizes: Units in each layer.
         most: The largest number of links.
         fraction: If there are more, fewer may do: those that carry this fraction of all nats above 0.
-        size: How strong links of some nats are; `numpy.abs` for currents, which are signed.
+        strength: How strong links of some nats are; `numpy.abs` for currents, which are signed.
     """
     first = np.cumsum([0, *sizes])
     parts = []
     for between in links:
-        strength = size(between.values("nats"))
-        cells = with_largest(strength, np.flatnonzero(strength > 0), most)
+        weights = strength(between.values("nats"))
+        cells = with_largest(weights, np.flatnonzero(weights > 0), most)
         source, target = between.units(cells)
         ends = source + first[between.source], target + first[between.target]
         parts.append((*ends, *(between.values(name)[cells] for name in ("nats", "stderr", "p_value"))))
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    total = sum(int((size(between.stored("nats")) > 0).sum()) for between in links)
-    whole = float(sum(size(between.stored("nats")).sum() for between in links))
-    order = np.argsort(-size(columns[2]), kind="stable")[:most]
+    total = sum(int((strength(between.stored("nats")) > 0).sum()) for between in links)
+    whole = float(sum(strength(between.stored("nats")).sum() for between in links))
+    order = np.argsort(-strength(columns[2]), kind="stable")[:most]
     if fraction is not None and total > most:
-        order = order[: np.searchsorted(np.cumsum(size(columns[2][order])), fraction * whole) + 1]
+        order = order[: np.searchsorted(np.cumsum(strength(columns[2][order])), fraction * whole) + 1]
     source, target, nats, stderr, p_value = (column[order] for column in columns)
-    carried = float(size(nats).sum()) / whole if len(order) < total else 1.0
+    carried = float(strength(nats).sum()) / whole if len(order) < total else 1.0
     return Strongest(source, target, nats, stderr, p_value, total, carried)
 
 

@@ -112,9 +112,10 @@ def strongest_paths(
     begin = _places(layers, source, graph.features)
     end = _places(layers, target, [len(layers) - 1])
     if begin[-1][0] >= end[0][0]:
+        earlier, later = layers[begin[0][0]].name, layers[end[0][0]].name
         raise InputError(
-            f"{source!r} is in layer {layers[begin[0][0]].name!r} and {target!r} in {layers[end[0][0]].name!r}; "
-            "paths lead to a later layer. Exchange them?"
+            f"The source is in layer {earlier!r} and the target in {later!r}; paths lead to a later layer. "
+            "Exchange them?"
         )
     if currents is not None:
         onward = Onward.of(graph, currents, begin)
