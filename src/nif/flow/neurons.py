@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
 from nif.flow import communities as structure
 from nif.flow import paths
@@ -19,6 +19,8 @@ from nif.flow.tables import unit_index
 
 if TYPE_CHECKING:
     from nif.flow.flow import Flow
+
+PerLayer = Float[np.ndarray, " layer"]
 
 ALPHA = 0.05
 """Default level at which a unit counts as silent."""
@@ -80,6 +82,13 @@ class Neurons:
         return pd.DataFrame(
             {"layer": [layer.name for layer in self.flow.layers], "units": self.flow.graph.sizes, **sums}
         )
+
+    def by_sign(self) -> tuple[PerLayer, PerLayer]:
+        """Sums of the currents of each layer that speak for the decision, and of those against it."""
+        assert self.of_units is not None
+        nats = self.of_units.column("nats")
+        above, below = np.maximum(nats, 0.0), np.minimum(nats, 0.0)
+        return np.add.reduceat(above, self.first), np.add.reduceat(below, self.first)
 
     def communities_of_layers(self) -> list[int]:
         """The number of communities with units in each layer."""

@@ -14,6 +14,7 @@ mean currents: what a path carries for some rows and against others shows in its
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,9 @@ from nif.flow.unit_names import Place
 
 CANCELS = 0.1
 """Part of the absolute currents out of a unit below which its outflow counts as near 0."""
+
+MUCH = 0.05
+"""Part of the total above which a warning says that the absolute currents of units are left out."""
 
 MOST_NAMES = 5
 """Units that a sentence names."""
@@ -103,10 +107,13 @@ class Onward:
         nats, absolute = (self._sum(tables, name) for name in ("nats", "absolute"))
         more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
         which = "a unit whose" if len(names) == 1 else f"{len(names)} units whose"
-        return (
+        sentence = (
             f"Paths through {which} currents onward nearly cancel ({', '.join(names[:MOST_NAMES])}{more}) "
             f"are left out; together they carry {nats:.3g} nats, and {absolute:.3g} nats in absolute value."
         )
+        if absolute > MUCH * abs(tables.total.nats):
+            warnings.warn(sentence, stacklevel=5)
+        return sentence
 
     def _sum(self, tables: CurrentTables, name: str) -> float:
         """Of one of the arrays of `nif.core.types.UnitCurrents`, over the units that are left out."""
