@@ -42,11 +42,13 @@ class Onward:
 
     Attributes:
         dag: The layers, with shares in place of currents; out of units where paths begin, the currents.
+        scales: What the currents out of each unit are multiplied by to be shares.
         cancelling: Units of each layer whose outflow is near 0 and whose links are not.
         sources: Units where paths begin.
     """
 
     dag: Dag
+    scales: tuple[Float[np.ndarray, " unit"], ...]
     cancelling: tuple[Bool[np.ndarray, " unit"], ...]
     sources: tuple[Place, ...]
 
@@ -69,7 +71,7 @@ class Onward:
             scales.append(np.ones(len(nats)) if layer in begin else scale)
             cancelling.append(near & (out[layer] > 0) & (layer not in begin))
         links = tuple(_scaled(links, scales[links.source]) for links in dag.links)
-        return cls(Dag(dag.sizes, links, dag.features), tuple(cancelling), tuple(sources))
+        return cls(Dag(dag.sizes, links, dag.features), tuple(scales), tuple(cancelling), tuple(sources))
 
     def strongest(self, targets: Sequence[Place], k: int) -> list[Path]:
         """The k paths of the largest absolute currents to some units of one layer, with signed currents."""
@@ -91,11 +93,13 @@ class Onward:
             targets: Units where paths end.
             shown: Sum of the currents of the paths in the table.
         """
-        all_paths = self.all_paths(targets)
-        sums = {"total": tables.total.nats, "all_paths": all_paths, "shown": shown}
-        return {**sums, "left_out": self._left_out(layers, tables)}
+        left_out = self.left_out(layers, tables)
+        if self._sum(tables, "absolute") > MUCH * abs(tables.total.nats):
+            warnings.warn(left_out, stacklevel=4)
+        sums = {"total": tables.total.nats, "all_paths": self.all_paths(targets), "shown": shown}
+        return {**sums, "left_out": left_out}
 
-    def _left_out(self, layers: Sequence[Layer], tables: CurrentTables) -> str:
+    def left_out(self, layers: Sequence[Layer], tables: CurrentTables) -> str:
         """A sentence on the units that no path leads through; empty if there are none."""
         names = [
             layers[layer].units[unit]
@@ -107,13 +111,10 @@ class Onward:
         nats, absolute = (self._sum(tables, name) for name in ("nats", "absolute"))
         more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
         which = "a unit whose" if len(names) == 1 else f"{len(names)} units whose"
-        sentence = (
+        return (
             f"Paths through {which} currents onward nearly cancel ({', '.join(names[:MOST_NAMES])}{more}) "
             f"are left out; together they carry {nats:.3g} nats, and {absolute:.3g} nats in absolute value."
         )
-        if absolute > MUCH * abs(tables.total.nats):
-            warnings.warn(sentence, stacklevel=5)
-        return sentence
 
     def _sum(self, tables: CurrentTables, name: str) -> float:
         """Of one of the arrays of `nif.core.types.UnitCurrents`, over the units that are left out."""

@@ -47,7 +47,7 @@ def profile(flow: Flow, *, level: float = 0.95, ax: Axes | None = None) -> Axes:
 
     A layer's sum grows with its width, so compare the two bars of one layer before those of two layers. Of
     currents, which sum to the total in every layer, the bars are units one on another, the largest nearest to
-    0: those that speak for the decision above and those that speak against it below. A line is the total.
+    0 and, paler, the weakest together; what speaks against the decision is below 0. A line is the total.
 
     Args:
         flow: The measured flow.
@@ -109,12 +109,11 @@ def _stack(ax: Axes, layer: int, nats: Float[np.ndarray, " unit"], colour: str) 
     """The largest units by themselves, from 0 on, and all others together."""
     if len(nats) == 0:
         return
-    parts = [
-        *nats[:MOST_PARTS].tolist(),
-        *([float(nats[MOST_PARTS:].sum())] if len(nats) > MOST_PARTS else []),
-    ]
-    begin = np.cumsum([0.0, *parts[:-1]])
-    ax.bar(layer, parts, 0.56, bottom=begin, color=colour, edgecolor="white", linewidth=0.7)
+    parts = nats[:MOST_PARTS]
+    ends = np.cumsum(parts)
+    ax.bar(layer, parts, 0.56, bottom=ends - parts, color=colour, edgecolor="white", linewidth=0.7)
+    if len(nats) > MOST_PARTS:
+        ax.bar(layer, nats[MOST_PARTS:].sum(), 0.56, bottom=ends[-1], color=colour, alpha=0.5)
 
 
 def _silent(ax: Axes, share: Float[np.ndarray, " layer"]) -> None:

@@ -6,6 +6,9 @@ from nif.flow.measurement import Measurement
 
 FEW_SAMPLES = 500
 
+LARGE_CHANGE = 0.01
+"""Part of the total by which the current of a unit may change when the steps are doubled."""
+
 ALWAYS = (
     "A link is the information of one unit about another. Information that only a combination of units "
     "carries (synergy, as in an exclusive or) is in no pair, so no link shows it.",
@@ -73,3 +76,62 @@ def caveats(measurement: Measurement) -> list[str]:
         ),
     ]
     return [*(sentence for holds, sentence in particular if holds), *ALWAYS]
+
+
+ALWAYS_OF_CURRENTS = (
+    "The straight way from a background row to a row leads through inputs that do not exist, above all for "
+    "binary and one-hot features.",
+    "Other background rows ask another question.",
+    "Features that matter only together share their information.",
+    "Two features whose effects cancel each carry little, although each is used: compare the absolute "
+    "currents.",
+    "Silent means that the mean absolute current of a unit is shown to be below .1 % of the total.",
+    "Paths are those of mean currents: what one carries for the decision on some rows and against it on "
+    "others shows in its mean only.",
+)
+
+
+def caveats_of_currents(measurement: Measurement) -> list[str]:
+    """Sentences that hold for these options of currents, the most specific first.
+
+    Example:
+        >>> options = {"decision": "the label, one of 2", "steps": 8, "explained": 2000}
+        >>> caveats_of_currents(Measurement("Currents()", options, 2000, 0, 0, "0.1"))[0]
+        'The total is about the labels that came with the data; where the network is wrong, currents ...'
+    """
+    options = measurement.options
+    decision, name = str(options.get("decision", "")), str(options.get("total_is", "I(X; Y)"))
+    mixed, change = options.get("in_proportion") or (), options.get("step_error") or 0.0
+    particular = [
+        (
+            decision.startswith("the label"),
+            "The total is about the labels that came with the data; where the network is wrong, currents "
+            "speak against the label, and the total may be negative.",
+        ),
+        (
+            not decision.startswith("the label"),
+            "Currents are about the decision of the network, not about the truth.",
+        ),
+        ("divergence" in name, f"The total is no mutual information but a {name}."),
+        (
+            bool(mixed),
+            f"Several weights lie between some layers ({', '.join(mixed)}): there the current of a unit is "
+            "divided over the units of the next layer as that layer's total is. Currents of units are exact.",
+        ),
+        (
+            change > LARGE_CHANGE,
+            f"When the steps were doubled, a unit still changed by {change:.1%} of the total; measure with "
+            "more steps for a closer integral.",
+        ),
+        (
+            measurement.samples < FEW_SAMPLES,
+            f"Only {measurement.samples} rows were explained: intervals are wide, and weak currents cannot "
+            "be distinguished from none.",
+        ),
+        (
+            decision.startswith("a value") or " values" in decision,
+            "A value is seen through noise. The less there is, the further the straight way is from an "
+            "average over all orders of the features (Shapley values).",
+        ),
+    ]
+    return [*(sentence for holds, sentence in particular if holds), *ALWAYS_OF_CURRENTS]

@@ -1,0 +1,97 @@
+"""What the page shows of a flow of currents in place of inflow, outflow and sums over paths."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nif.core.types import CurrentTables
+from nif.flow.currents import deviations
+from nif.flow.path_currents import Onward
+
+if TYPE_CHECKING:
+    from nif.flow.flow import Flow
+
+LEVEL = 0.95
+
+
+def arrays(flow: Flow, tables: CurrentTables) -> dict[str, np.ndarray]:
+    """Currents of the units, the factors that make them shares onward, and those of features by class."""
+    units = flow.by_unit.of_units
+    assert units is not None
+    names = {"current": "nats", "current_stderr": "stderr", "absolute": "absolute"}
+    features = slice(0, flow.graph.feature_count)
+    of_all, error = units.column("nats")[features], units.column("stderr")[features]
+    several = len(tables.classes) > 1
+    by_class = tables.attribution if several else tables.attribution[:, :0]
+    errors = tables.attribution_stderr if several else tables.attribution_stderr[:, :0]
+    return {
+        **{name: units.column(column).astype("<f4") for name, column in names.items()},
+        "onward": np.concatenate(_onward(flow, tables).scales).astype("<f4"),
+        "attribution": np.column_stack([by_class, of_all]).astype("<f8"),
+        "attribution_stderr": np.column_stack([errors, error]).astype("<f8"),
+    }
+
+
+def meta(flow: Flow, tables: CurrentTables) -> dict[str, Any]:
+    """The total, and the names of the classes; none if all are shown together only."""
+    above, below = flow.by_unit.by_sign()
+    total = tables.total
+    return {
+        "total": total.nats,
+        "stderr": total.stderr,
+        "decision": flow.measurement.options["decision"],
+        "classes": tables.classes if len(tables.classes) > 1 else [],
+        "for": above.tolist(),
+        "against": below.tolist(),
+        "absolute": [float(units.absolute.sum()) for units in tables.units],
+        "left_out": left_out(flow, tables),
+    }
+
+
+def summary(flow: Flow, tables: CurrentTables) -> str:
+    """The measure, the total and the decision."""
+    decision = flow.measurement.options["decision"]
+    rows = flow.measurement.samples
+    return f"currents: {tables.total} about {decision}, {rows:,} rows explained"
+
+
+def left_out(flow: Flow, tables: CurrentTables) -> str:
+    """A sentence on the units that no path leads through; empty if there are none."""
+    return _onward(flow, tables).left_out(flow.layers, tables)
+
+
+def _onward(flow: Flow, tables: CurrentTables) -> Onward:
+    features = [(layer, unit) for layer in flow.graph.features for unit in range(len(flow.layers[layer]))]
+    return Onward.of(flow.graph, tables, features)
+
+
+def method(flow: Flow, tables: CurrentTables) -> list[tuple[str, str]]:
+    """How it was measured, in the words of a reader; options that are not known here keep their names."""
+    options = dict(flow.measurement.options)
+    half = deviations(tables, LEVEL) * tables.total.stderr
+    low, high = tables.total.nats - half, tables.total.nats + half
+    rows = [
+        ("measure", "currents"),
+        ("decision", str(options.pop("decision"))),
+        ("total", f"{tables.total} (95 %: {low:.3f} to {high:.3f})"),
+        ("the total is", str(options.pop("total_is", "I(X; Y)"))),
+    ]
+    shown = {
+        "exact_total": ("its closed form", lambda value: f"{value:.3f} nats"),
+        "explained": ("rows explained", lambda value: f"{value:,}"),
+        "backgrounds": ("backgrounds of each", str),
+        "steps": ("steps of the way", str),
+        "step_error": ("a unit changed by at most, when the steps were doubled", _of_the_total),
+        "in_proportion": ("links divided in proportion", lambda names: ", ".join(names) or "none"),
+    }
+    noise = options.pop("noise", None)
+    rows += [(name, form(options.pop(key))) for key, (name, form) in shown.items() if key in options]
+    if "value" in rows[1][1] and noise is not None:
+        rows.append(("noise of a value", f"{noise} of its standard deviation"))
+    return [*rows, *((name, str(value)) for name, value in options.items())]
+
+
+def _of_the_total(change: float | None) -> str:
+    return "not measured: steps were given" if change is None else f"{change:.2%} of the total"
