@@ -115,8 +115,7 @@ def _sums_over_paths(flow: Flow, dag: Dag) -> dict[str, np.ndarray]:
 def _meta(flow: Flow, dag: Dag, neurons: pd.DataFrame, links: Strongest) -> dict[str, Any]:
     silent, tables, strength = int(neurons["silent"].sum()), flow.currents, flow.by_unit.strength
     return {
-        "summary": f"{_widths(dag.sizes)} units, {flow.count:,} links, {links.of:,} of them with "
-        f"information; {silent:,} of {len(neurons):,} neurons silent at .05; {_measure(flow)}",
+        "summary": _summary(flow, links, silent),
         "currents": tables and currents.meta(flow, tables),
         "deviations": deviations(tables, currents.LEVEL),
         "layers": _layers(flow, neurons),
@@ -142,12 +141,19 @@ def _meta(flow: Flow, dag: Dag, neurons: pd.DataFrame, links: Strongest) -> dict
     }
 
 
-def _measure(flow: Flow) -> str:
+def _summary(flow: Flow, links: Strongest, silent: int) -> str:
     """What was measured, in a line."""
+    measured, sizes = flow.measurement, flow.graph.sizes
+    network = f"{_widths(sizes)} units, {flow.count:,} links"
+    quiet = f"{silent:,} of {sum(sizes):,} neurons silent"
     if flow.currents is not None:
-        return currents.summary(flow, flow.currents)
-    estimator = flow.measurement.options.get("estimator", flow.measurement.method)
-    return f"{estimator}, {flow.measurement.samples:,} samples"
+        about = currents.summary(flow, flow.currents)
+        return f"{about}; {network}; {quiet}; {measured.samples:,} rows explained"
+    estimator = measured.options.get("estimator", measured.method)
+    return (
+        f"{network}, {links.of:,} of them with information; {quiet} at .05; {estimator}, "
+        f"{measured.samples:,} samples"
+    )
 
 
 def _widths(sizes: Sequence[int]) -> str:

@@ -52,9 +52,7 @@ def meta(flow: Flow, tables: CurrentTables) -> dict[str, Any]:
 
 def summary(flow: Flow, tables: CurrentTables) -> str:
     """The measure, the total and the decision."""
-    decision = flow.measurement.options["decision"]
-    rows = flow.measurement.samples
-    return f"currents: {tables.total} about {decision}, {rows:,} rows explained"
+    return f"Currents: {tables.total} about {flow.measurement.options['decision']}"
 
 
 def left_out(flow: Flow, tables: CurrentTables) -> str:
@@ -83,7 +81,7 @@ def method(flow: Flow, tables: CurrentTables) -> list[tuple[str, str]]:
         "explained": ("rows explained", lambda value: f"{value:,}"),
         "backgrounds": ("backgrounds of each", str),
         "steps": ("steps of the way", str),
-        "step_error": ("a unit changed by at most, when the steps were doubled", _of_the_total),
+        "step_error": ("error of the steps", _of_the_total),
         "in_proportion": ("links divided in proportion", lambda names: ", ".join(names) or "none"),
     }
     noise = options.pop("noise", None)
@@ -94,4 +92,6 @@ def method(flow: Flow, tables: CurrentTables) -> list[tuple[str, str]]:
 
 
 def _of_the_total(change: float | None) -> str:
-    return "not measured: steps were given" if change is None else f"{change:.2%} of the total"
+    if change is None:
+        return "not measured, as the number of steps was given"
+    return f"at most {100 * change:.2g} % of the total for a unit"

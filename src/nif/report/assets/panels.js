@@ -45,7 +45,7 @@ function communityRows() {
 function overview() {
   const strongest = Array.from({ length: Math.min(8, linksFor(1)) }, (_, i) => ranked(i)).map((e) => element("li", {},
     element("span", {}, goTo(link.source[e]), " → ", goTo(link.target[e])), element("span", { class: "value", text: nats(link.nats[e]) })));
-  const parts = [element("p", { class: "note", text: "Choose a neuron to see its links and paths here. " + (currents ? "Hollow neurons are silent: they carry nothing." : "Hollow neurons are silent: no information was detected.") }),
+  const parts = [element("p", { class: "note", text: "Choose a neuron to see its links and paths here. " + (currents ? "Hollow neurons are silent: less than .1 % of the total flows through them." : "Hollow neurons are silent: no information was detected.") }),
     element("h2", { class: "small", text: "Colour" }), element("ul", { class: "rows" }, ...(bySign() ? signs() : communityRows()))];
   if (strongest.length) parts.push(element("h2", { class: "small", text: currents || state.chosen < 0 ? "Strongest links, nats" : "Links with the most information to this class, nats" }), element("ul", { class: "rows" }, ...strongest));
   return parts;
@@ -118,6 +118,9 @@ function attributionView() {
   if (sorted.length > MOST_BARS) parts.push(element("p", { class: "note", text: `The ${MOST_BARS} largest of ${count(sorted.length)} features.` }));
   byId("attribution").replaceChildren(...parts);
 }
+function modularity() {
+  return ["Modularity of the communities: ", element("strong", { text: meta.modularity.toFixed(3) }), " (0: no better than chance; 1: maximum)."];
+}
 function layersView() {
   if (currents) { currentLayers(); return; }
   const most = Math.max(...layers.map((layer) => Math.max(layer.inflow, layer.outflow))) || 1;
@@ -126,7 +129,7 @@ function layersView() {
   const body = layers.map((layer) => element("tr", {}, element("td", { class: "text", text: clipped(layer.name) }), meter(layer.inflow, "in"), meter(layer.outflow, "out"),
     ...[layer.size, layer.silent, layer.constant].map((value) => element("td", { text: count(value) })), element("td", { class: "text", text: clipped(layer.kind) })));
   const head = element("tr", {}, ...["layer", "nats in", "nats out", "units", "silent", "constant", "kind"].map((name, i) => element("th", { scope: "col", text: name, class: i % 6 ? (i < 3 ? "metered" : "") : "text" })));
-  byId("layers").replaceChildren(element("p", {}, `Modularity of the communities: `, element("strong", { text: meta.modularity.toFixed(3) }), ` (0: no better than chance; 1: maximum).`),
+  byId("layers").replaceChildren(element("p", {}, ...modularity()),
     scroller("Layers", element("table", {}, element("thead", {}, head), element("tbody", {}, ...body))));
 }
 
@@ -142,7 +145,7 @@ function currentLayers() {
   byId("layers").replaceChildren(
     element("p", { class: "note", text: `Sums of the currents of units that speak for the decision and of those against it. Together they are the total of ${nats(currents.total)} nats in every layer that no shortcut passes by. Absolute: mean over rows, without the sign that a unit has on a row.` }),
     scroller("Layers", element("table", {}, element("thead", {}, head), element("tbody", {}, ...body))),
-    element("p", {}, `Modularity of the communities: `, element("strong", { text: meta.modularity.toFixed(3) }), ` (0: no better than chance; 1: maximum).`));
+    element("p", { style: { marginTop: ".8rem" } }, ...modularity()));
 }
 
 function methodView() {
