@@ -352,8 +352,8 @@ class Flow:
 
     def notes(self) -> list[str]:
         """Sentences on the total, on how it was measured, and on what was left out."""
-        total = [] if self.total is None else [f"{self.total} about {self.measurement.options['decision']}"]
-        return [*total, *self.measurement.lines(), *([str(self.left_out)] if self.left_out else [])]
+        left_out = [str(self.left_out)] if self.left_out else []
+        return [*summary.of_currents(self), *self.measurement.lines(), *left_out]
 
     @property
     def count(self) -> int:

@@ -32,6 +32,9 @@ CANCELS = 0.1
 MUCH = 0.05
 """Part of the total above which a warning says that the absolute currents of units are left out."""
 
+ROUNDING = 1e-6
+"""Part of the total below which absolute currents are none."""
+
 MOST_NAMES = 5
 """Units that a sentence names."""
 
@@ -106,9 +109,9 @@ class Onward:
             for layer, flags in enumerate(self.cancelling)
             for unit in np.flatnonzero(flags).tolist()
         ]
-        if not names:
-            return ""
         nats, absolute = (self._sum(tables, name) for name in ("nats", "absolute"))
+        if absolute <= ROUNDING * abs(tables.total.nats):
+            return ""
         more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
         which = "a unit whose" if len(names) == 1 else f"{len(names)} units whose"
         return (

@@ -21,8 +21,8 @@ function clipped(name, most = 80) {
   const line = name.replace(/\s+/g, " ");
   return line.length > most ? line.slice(0, most - 1) + "…" : line || "(no name)";
 }
-const minus = (text) => text.replace("-", "−");
-const nats = (value) => (value === 0 ? "0" : Math.abs(value) < 0.0005 ? value.toExponential(1) : minus(value.toFixed(3)));
+const minus = (text) => text.replace(/^-/, "−");
+const nats = (value) => (value === 0 ? "0" : minus(Math.abs(value) < 0.0005 ? value.toExponential(1) : value.toFixed(3)));
 const chance = (p) => (p < 0.0001 ? "< .0001" : p.toFixed(p < 0.01 ? 4 : 3).replace(/^0/, ""));
 const share = (value) => minus((value * 100).toFixed(Math.abs(value) < 0.1 ? 2 : 1)) + " %";
 const ofTotal = (value) => (currents.total ? share(value / currents.total) : "");
