@@ -167,13 +167,13 @@ def _draw_bands(ax: Axes, bands: Bands, top: Float[np.ndarray, "layer group"]) -
     from matplotlib.collections import PolyCollection
 
     outlines = list(_shapes(bands, top))
-    for below, style in ((False, {}), (True, {"hatch": "////", "edgecolors": AGAINST})):
+    for below in (False, True):
         some = [(shape, group) for shape, group, negative in outlines if negative == below]
         shapes, shades = [shape for shape, _ in some], colours([group for _, group in some])
-        ax.add_collection(
-            PolyCollection(shapes, facecolors=shades, alpha=0.38, linewidths=0, zorder=1, **style),
-            autolim=False,
-        )
+        drawn = PolyCollection(shapes, facecolors=shades, alpha=0.38, linewidths=0, zorder=1)
+        if below:
+            drawn.set(hatch="////", edgecolor=AGAINST)
+        ax.add_collection(drawn, autolim=False)
 
 
 def _shapes(bands: Bands, top: Float[np.ndarray, "layer group"]) -> Iterator[tuple[np.ndarray, int, bool]]:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 LEVEL = 0.95
 
+NAMES = {"explained": "rows explained", "backgrounds": "backgrounds of each", "steps": "steps of the way"}
+"""Of options that are shown as they are."""
+
 
 def arrays(flow: Flow, tables: CurrentTables) -> dict[str, np.ndarray]:
     """Currents of the units, the factors that make them shares onward, and those of features by class."""
@@ -70,24 +73,22 @@ def method(flow: Flow, tables: CurrentTables) -> list[tuple[str, str]]:
     options = dict(flow.measurement.options)
     half = deviations(tables, LEVEL) * tables.total.stderr
     low, high = tables.total.nats - half, tables.total.nats + half
+    decision, noise, change = (options.pop(name, None) for name in ("decision", "noise", "step_error"))
     rows = [
         ("measure", "currents"),
-        ("decision", str(options.pop("decision"))),
+        ("decision", str(decision)),
         ("total", f"{tables.total} (95 %: {low:.3f} to {high:.3f})"),
         ("the total is", str(options.pop("total_is", "I(X; Y)"))),
     ]
-    shown = {
-        "exact_total": ("its closed form", lambda value: f"{value:.3f} nats"),
-        "explained": ("rows explained", lambda value: f"{value:,}"),
-        "backgrounds": ("backgrounds of each", str),
-        "steps": ("steps of the way", str),
-        "step_error": ("error of the steps", _of_the_total),
-        "in_proportion": ("links divided in proportion", lambda names: ", ".join(names) or "none"),
-    }
-    noise = options.pop("noise", None)
-    rows += [(name, form(options.pop(key))) for key, (name, form) in shown.items() if key in options]
-    if "value" in rows[1][1] and noise is not None:
+    if "exact_total" in options:
+        rows.append(("its closed form", f"{options.pop('exact_total'):.3f} nats"))
+    if "value" in str(decision) and noise is not None:
         rows.append(("noise of a value", f"{noise} of its standard deviation"))
+    rows += [(name, str(options.pop(key))) for key, name in NAMES.items() if key in options]
+    if "steps" in flow.measurement.options:
+        rows.append(("error of the steps", _of_the_total(change)))
+    if "in_proportion" in options:
+        rows.append(("links divided in proportion", ", ".join(options.pop("in_proportion")) or "none"))
     return [*rows, *((name, str(value)) for name, value in options.items())]
 
 
