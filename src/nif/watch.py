@@ -370,9 +370,11 @@ def _checked(every: int | Collection[int]) -> int | frozenset[int]:
 
 
 def _write(writer: Writer, epoch: int, flow: Flow) -> None:
-    """One curve for each layer and quantity."""
+    """One curve for each layer and quantity; of currents one for the total, which every layer carries."""
     table = flow.by_unit.by_layer()
-    for column in ("inflow", "outflow", "silent"):
+    if flow.total is not None:
+        writer.add_scalar("nif/total", float(flow.total), epoch)
+    for column in ("inflow", "outflow", "silent") if flow.total is None else ("silent",):
         for layer, value in zip(table["layer"], table[column], strict=True):
             writer.add_scalar(f"nif/{column}/{layer}", float(value), epoch)
     writer.add_scalar("nif/modularity", flow.modularity, epoch)
