@@ -235,7 +235,7 @@ class Kept:
 
 def test_of_currents_the_total_is_written_once() -> None:
     writer = Kept()
-    method = nif.Currents(rows=40, backgrounds=4, steps=4)
+    method = nif.Currents(rows=40, backgrounds=32, steps=4)
     watch = nif.Watch(network(), rows()[0], method, writer=writer)
     watch.step(0)
     watch.step(1)

@@ -83,16 +83,15 @@ def test_its_text_says_what_is_decided(flow: Flow) -> None:
     assert example().total is None
 
 
-def test_its_text_says_how_near_the_integral_is_and_what_the_total_is(flow: Flow) -> None:
-    options = {"decision": "one of 2 classes", "backgrounds": 16, "steps": 8, "step_error": 0.0042}
+def test_its_text_says_which_measure_it_is_and_what_the_total_is(flow: Flow) -> None:
+    options: dict[str, object] = {"decision": "one of 2 classes", "backgrounds": 16}
     measured = replace(flow.measurement, options=options)
     lines = repr(replace(flow, measurement=measured)).splitlines()
     assert lines[0] == "Currents of 2-2-1 units: 6 links, 1 of 5 units silent at 0.05"
-    assert lines[2] == "  16 backgrounds a row; 8 steps, which change no unit by more than 0.42% of the total"
-    other = replace(measured, options={**options, "total_is": "mean divergence", "step_error": None})
+    assert lines[1] == "  0.800 ± 0.050 nats about one of 2 classes, against 16 backgrounds a row"
+    other = replace(measured, options={**options, "total_is": "mean divergence"})
     lines = repr(replace(flow, measurement=other)).splitlines()
-    assert lines[1] == "  0.800 ± 0.050 nats about one of 2 classes: mean divergence"
-    assert lines[2] == "  16 backgrounds a row; 8 steps"
+    assert lines[1].endswith("against 16 backgrounds a row: mean divergence")
 
 
 def test_the_table_of_a_notebook_has_both_signs(flow: Flow) -> None:
@@ -127,6 +126,15 @@ def test_the_strongest_links_of_many_have_either_sign() -> None:
     np.testing.assert_allclose(found.nats, nats[order])
     assert found.of == (nats != 0).sum()
     assert found.fraction == pytest.approx(np.abs(nats[order]).sum() / np.abs(nats).sum())
+
+
+def test_the_largest_currents_come_first_whatever_their_sign() -> None:
+    flow = current_flow([4, 6, 3], seed=4)
+    every, top = flow.edges(), flow.edges(top=20)
+    expected = every.sort_values("nats", key=np.abs, ascending=False, kind="stable")[:20]
+    assert top.index.tolist() == expected.index.tolist() and (top["nats"] < 0).any()
+    plain = replace(flow, currents=None).edges(top=20)
+    assert plain.index.tolist() == every.sort_values("nats", ascending=False).index[:20].tolist()
 
 
 def test_explanations_of_shap_have_intervals_of_student(flow: Flow) -> None:

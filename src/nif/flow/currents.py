@@ -62,17 +62,6 @@ def shares(tables: CurrentTables, features: int) -> pd.DataFrame:
     return pd.DataFrame({"share": nats * np.sign(total) * scale, "stderr": stderr * scale})
 
 
-def deviations(tables: CurrentTables | None, level: float) -> float:
-    """Half the width of an interval of some level, in standard errors: by Student's t for currents.
-
-    Example:
-        >>> round(deviations(None, 0.95), 2)
-        1.96
-    """
-    middle = 0.5 + level / 2
-    return float(stats.norm.ppf(middle) if tables is None else stats.t.ppf(middle, DEGREES))
-
-
 def refuse(tables: CurrentTables | None, what: str) -> None:
     """Refuse what multiplies links along paths: currents add up.
 

@@ -5,12 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from nif.core.errors import optional_import
-from nif.core.types import CurrentTables, Layer
+from nif.core.types import Layer
 from nif.flow.communities import Graph
-from nif.flow.currents import deviations
 from nif.flow.unit_names import distinct
 
 if TYPE_CHECKING:
@@ -56,13 +53,12 @@ LEVEL = 0.95
 """Level of the intervals of an explanation."""
 
 
-def to_shap(
-    attribution: pd.DataFrame, stderr: pd.DataFrame, currents: CurrentTables | None
-) -> dict[str, shap.Explanation]:
+def to_shap(flow: Flow) -> dict[str, shap.Explanation]:
     """One explanation for each class, with its standard error and 95 % interval; see `nif.Flow.to_shap`."""
     with optional_import("to_shap", "compare"):
         import shap
-    half = deviations(currents, LEVEL) * stderr.to_numpy()
+    attribution, stderr = flow.attribution(), flow.attribution_stderr()
+    half = flow.by_unit.deviations(LEVEL) * stderr.to_numpy()
     values, names = attribution.to_numpy(), distinct([str(name) for name in attribution.index])
     return {
         label: shap.Explanation(

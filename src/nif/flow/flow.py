@@ -148,9 +148,9 @@ class Flow:
         ``q_value < 0.05``, at most 5 % on average carry nothing. Units that no path connects have no row.
 
         Args:
-            top: The number of links with the most nats to return, largest first; their index is the row in
-                the table of all links. None returns all, in the order of their units: gigabytes of names for
-                many million links.
+            top: The number of links with the most nats to return, largest first (currents without their
+                sign); their index is the row in the table of all links. None returns all, in the order of
+                their units: gigabytes of names for many million links.
 
         Raises:
             InputError: `top` is less than 1.
@@ -162,7 +162,8 @@ class Flow:
             0        left        h[0]   0.5    0.01    0.001    0.001
             1        left        h[1]   0.0    0.01    0.001    0.001
         """
-        return tables.edges(self.layers, self.links, top, self.left_out.links if self.left_out else 0)
+        left_out = self.left_out.links if self.left_out else 0
+        return tables.edges(self.layers, self.links, top, left_out, self.currents is not None)
 
     def neurons(self, alpha: float = ALPHA) -> pd.DataFrame:
         """Every unit, by (layer, unit).
@@ -332,7 +333,7 @@ class Flow:
         Raises:
             InputError: shap is not installed.
         """
-        return export.to_shap(self.attribution(), self.attribution_stderr(), self.currents)
+        return export.to_shap(self)
 
     def __eq__(self, other: object) -> bool:
         """The same layers, measurement, and bits in every array."""

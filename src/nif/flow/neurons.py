@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
+from scipy import stats
 
 from nif.flow import communities as structure
 from nif.flow import paths
@@ -129,6 +130,20 @@ class Neurons:
     def graph(self) -> structure.Graph:
         """The links of which communities and betweenness are computed: the strongest of many."""
         return structure.Graph.of(self.flow.graph.sizes, self.flow.links, structure.MOST_LINKS, self.strength)
+
+    def deviations(self, level: float) -> float:
+        """Half the width of an interval of some level in standard errors, by Student's t for currents.
+
+        Example:
+            >>> from nif.flow.flow import example
+            >>> round(example().by_unit.deviations(0.95), 2)
+            1.96
+        """
+        middle = 0.5 + level / 2
+        if self.flow.currents is None:
+            return float(stats.norm.ppf(middle))
+        degrees = getattr(self.flow.currents, "degrees", 9)  # the errors come from ten groups of rows
+        return float(stats.t.ppf(middle, degrees)) if degrees > 0 else 0.0
 
     @property
     def strength(self) -> paths.Strength:

@@ -28,17 +28,13 @@ def first_line(flow: Flow) -> str:
 
 
 def of_currents(flow: Flow) -> list[str]:
-    """The total and the decision, and how near the integral is; nothing of association."""
+    """The total, the decision and the backgrounds; nothing of association."""
     if flow.currents is None:
         return []
     options, name = flow.measurement.options, flow.measurement.options.get("total_is", INFORMATION)
-    total = f"{flow.currents.total} about {options['decision']}"
-    lines = [total if name == INFORMATION else f"{total}: {name}"]
-    if "steps" in options and "backgrounds" in options:
-        change = options.get("step_error")
-        error = "" if change is None else f", which change no unit by more than {change:.2%} of the total"
-        lines.append(f"{options['backgrounds']} backgrounds a row; {options['steps']} steps{error}")
-    return lines
+    against = f", against {options['backgrounds']} backgrounds a row" if "backgrounds" in options else ""
+    total = f"{flow.currents.total} about {options['decision']}{against}"
+    return [total if name == INFORMATION else f"{total}: {name}"]
 
 
 def html_table(flow: Flow) -> str:

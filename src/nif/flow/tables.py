@@ -19,7 +19,11 @@ from nif.flow.unit_names import Named, Place, place_of
 
 
 def edges(
-    layers: Sequence[Layer], links: Sequence[Links], top: int | None = None, left_out: int = 0
+    layers: Sequence[Layer],
+    links: Sequence[Links],
+    top: int | None = None,
+    left_out: int = 0,
+    absolute: bool = False,
 ) -> pd.DataFrame:
     """One row for each link, source by source; or those with the most nats, largest first.
 
@@ -28,6 +32,7 @@ def edges(
         links: Between the layers.
         top: The number of rows; all if None.
         left_out: Links that are missing here, and count as tests of a high p-value.
+        absolute: Whether the largest are those without their sign.
     """
     if top is not None and top < 1:
         raise InputError(f"top is {top}; expected 1 or more links, or None for all.")
@@ -35,7 +40,7 @@ def edges(
     q_values = false_discovery_control(p_values)
     if left_out:
         q_values = np.minimum(q_values * (1 + left_out / len(q_values)), 1.0)
-    rows = np.arange(len(p_values)) if top is None else _largest(links, top)
+    rows = np.arange(len(p_values)) if top is None else _largest(links, top, absolute)
     begin = np.cumsum([0, *(between.count for between in links[:-1])])
     pieces = np.split(rows, np.searchsorted(rows, begin[1:]))
     parts = [
@@ -44,12 +49,16 @@ def edges(
     ]
     parts = [part for part in parts if len(part)] or parts[:1]  # an empty one changes types
     table = pd.concat(parts, ignore_index=True).assign(q_value=q_values[rows])
-    return table if top is None else table.set_axis(rows).sort_values("nats", ascending=False, kind="stable")
+    if top is None:
+        return table
+    key = np.abs if absolute else None
+    return table.set_axis(rows).sort_values("nats", ascending=False, kind="stable", key=key)
 
 
-def _largest(links: Sequence[Links], top: int) -> Int[np.ndarray, " row"]:
+def _largest(links: Sequence[Links], top: int, absolute: bool) -> Int[np.ndarray, " row"]:
     """Positions of the links with the most nats, in order."""
     nats = np.concatenate([between.values("nats") for between in links])
+    nats = np.abs(nats) if absolute else nats
     rows = with_largest(nats, np.arange(len(nats)), top)
     return np.sort(rows[np.argsort(-nats[rows], kind="stable")[:top]])
 

@@ -9,7 +9,6 @@ import numpy as np
 from jaxtyping import Float
 
 from nif.core.errors import InputError, nearest
-from nif.flow.currents import deviations
 from nif.plots.axes import INK, LETTER, SMALL, SOFT, TEXT, above, new_axes, plain, points, short, whiskers
 from nif.plots.palette import AGAINST, COMMUNITIES, OTHER
 
@@ -88,7 +87,7 @@ def attribution(
     names = [str(name) for name in flow.attribution().index[order]]
     ax = new_axes(6.4, 1.3 + len(order) * (0.14 + 0.13 * len(bars))) if ax is None else ax
     for place, method in enumerate(bars):
-        _draw(ax, method, order, place, len(bars), deviations(flow.currents, level))
+        _draw(ax, method, order, place, len(bars), flow.by_unit.deviations(level))
     _name(ax, names)
     _explain(ax, flow, bars, label=label, level=level, left_out=len(bars[0].value) - len(order))
     return ax

@@ -9,7 +9,6 @@ from jaxtyping import Float
 
 from nif.core.types import Total
 from nif.flow.communities import layer_stderr
-from nif.flow.currents import deviations
 from nif.plots.axes import (
     FAINT,
     INK,
@@ -78,7 +77,7 @@ def _in_and_out(ax: Axes, flow: Flow, level: float) -> None:
     layers = flow.by_unit.by_layer()
     into, out = layer_stderr(flow.graph.sizes, flow.links, flow.errors)
     for name, place, colour, stderr in (("in", -0.2, IN, into), ("out", 0.2, OUT, out)):
-        nats, half = layers[f"{name}flow"].to_numpy(), deviations(None, level) * stderr
+        nats, half = layers[f"{name}flow"].to_numpy(), flow.by_unit.deviations(level) * stderr
         x = np.arange(len(nats)) + place
         ax.bar(x, nats, 0.36, color=colour, label=f"nats {name}")
         whiskers(ax, x, nats, half, "y")
@@ -95,7 +94,7 @@ def _for_and_against(ax: Axes, flow: Flow, total: Total, level: float) -> None:
             _stack(ax, layer, part[np.argsort(-np.abs(part), kind="stable")], colour)
     ax.bar(0, 0, color=FOR, label="units for the decision")
     ax.bar(0, 0, color=AGAINST, label="units against it")
-    half = deviations(flow.currents, level) * total.stderr
+    half = flow.by_unit.deviations(level) * total.stderr
     ax.axhspan(total.nats - half, total.nats + half, color=INK, alpha=0.12, linewidth=0)
     ax.axhline(total.nats, color=INK, linewidth=1.2, label=f"total, {level:.0%} interval")
     low, high = min(float(below_0.min()), total.nats, 0.0), max(float(above_0.max()), total.nats + half, 0.0)

@@ -12,7 +12,6 @@ from scipy.optimize import isotonic_regression
 
 from nif.core.errors import InputError, optional_import
 from nif.core.types import Layer
-from nif.flow.currents import deviations
 from nif.flow.epochs import match_communities
 from nif.flow.flow import Flow
 from nif.plots.axes import INK, SMALL, SMALLEST, SOFT, TEXT, plain, points, short, write
@@ -79,7 +78,7 @@ def _currents(ax: Axes, epochs: Sequence[int], seen: Sequence[Flow]) -> list[int
     """The total with its interval, and the features of the largest currents at the end; names no layer."""
     features = np.stack([flow.neurons()["current"].to_numpy()[: flow.graph.feature_count] for flow in seen])
     totals = np.array([(flow.total.nats, flow.total.stderr) for flow in seen if flow.total is not None])
-    half = deviations(seen[-1].currents, 0.95) * totals[:, 1]
+    half = seen[-1].by_unit.deviations(0.95) * totals[:, 1]
     plain(ax, grid="y")
     ax.fill_between(epochs, totals[:, 0] - half, totals[:, 0] + half, color=INK, alpha=0.12, linewidth=0)
     ax.plot(epochs, totals[:, 0], color=INK, linewidth=1.8, marker="o", markersize=3)

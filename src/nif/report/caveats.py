@@ -79,8 +79,6 @@ def caveats(measurement: Measurement) -> list[str]:
 
 
 ALWAYS_OF_CURRENTS = (
-    "The straight way from a background row to a row leads through inputs that do not exist, above all for "
-    "binary and one-hot features.",
     "Other background rows ask another question.",
     "Features that matter only together share their information.",
     "Two features whose effects cancel each carry little, although each is used: compare the absolute "
@@ -112,11 +110,20 @@ def caveats_of_currents(measurement: Measurement) -> list[str]:
             not decision.startswith("the label"),
             "Currents are about the decision of the network, not about the truth.",
         ),
+        (
+            str(options.get("path", "straight")) == "straight",
+            "The straight way from a background row to a row leads through inputs that do not exist, above all "
+            "for binary and one-hot features.",
+        ),
         ("divergence" in name, f"The total is no mutual information but a {name}."),
         (
             bool(mixed),
             f"Several weights lie between some layers ({', '.join(mixed)}): there the current of a unit is "
             "divided over the units of the next layer as that layer's total is. Currents of units are exact.",
+        ),
+        (
+            bool(options.get("not_measured")),
+            f"Some of what ran is not measured: {', '.join(options.get('not_measured') or ())}.",
         ),
         (
             change > LARGE_CHANGE,

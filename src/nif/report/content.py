@@ -11,7 +11,6 @@ import pandas as pd
 
 from nif.core.types import Layer
 from nif.flow import communities as structure
-from nif.flow.currents import deviations
 from nif.flow.paths import Dag, attribution
 from nif.flow.strongest import Strongest, strongest
 from nif.plots.layout import heights
@@ -117,7 +116,7 @@ def _meta(flow: Flow, dag: Dag, neurons: pd.DataFrame, links: Strongest) -> dict
     return {
         "summary": _summary(flow, links, silent),
         "currents": tables and currents.meta(flow, tables),
-        "deviations": deviations(tables, currents.LEVEL),
+        "deviations": flow.by_unit.deviations(currents.LEVEL),
         "layers": _layers(flow, neurons),
         "features": list(dag.features),
         "pairs": sorted([between.source, between.target] for between in flow.links),

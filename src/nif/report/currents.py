@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nif.core.types import CurrentTables
-from nif.flow.currents import deviations
 from nif.flow.path_currents import Onward
 
 if TYPE_CHECKING:
@@ -15,7 +14,12 @@ if TYPE_CHECKING:
 
 LEVEL = 0.95
 
-NAMES = {"explained": "rows explained", "backgrounds": "backgrounds of each", "steps": "steps of the way"}
+NAMES = {
+    "explained": "rows explained",
+    "backgrounds": "backgrounds of each",
+    "path": "way",
+    "steps": "steps of the way",
+}
 """Of options that are shown as they are."""
 
 
@@ -71,7 +75,7 @@ def _onward(flow: Flow, tables: CurrentTables) -> Onward:
 def method(flow: Flow, tables: CurrentTables) -> list[tuple[str, str]]:
     """How it was measured, in the words of a reader; options that are not known here keep their names."""
     options = dict(flow.measurement.options)
-    half = deviations(tables, LEVEL) * tables.total.stderr
+    half = flow.by_unit.deviations(LEVEL) * tables.total.stderr
     low, high = tables.total.nats - half, tables.total.nats + half
     decision, noise, change = (options.pop(name, None) for name in ("decision", "noise", "step_error"))
     rows = [
@@ -80,16 +84,17 @@ def method(flow: Flow, tables: CurrentTables) -> list[tuple[str, str]]:
         ("total", f"{tables.total} (95 %: {low:.3f} to {high:.3f})"),
         ("the total is", str(options.pop("total_is", "I(X; Y)"))),
     ]
-    if "exact_total" in options:
-        rows.append(("its closed form", f"{options.pop('exact_total'):.3f} nats"))
+    exact = options.pop("exact_total", None)
+    if exact is not None:
+        rows.append(("its closed form", f"{exact:.3f} nats"))
     if "value" in str(decision) and noise is not None:
         rows.append(("noise of a value", f"{noise} of its standard deviation"))
     rows += [(name, str(options.pop(key))) for key, name in NAMES.items() if key in options]
     if "steps" in flow.measurement.options:
         rows.append(("error of the steps", _of_the_total(change)))
-    if "in_proportion" in options:
-        rows.append(("links divided in proportion", ", ".join(options.pop("in_proportion")) or "none"))
-    return [*rows, *((name, str(value)) for name, value in options.items())]
+    names = {"in_proportion": "links divided in proportion", "not_measured": "ran and is not measured"}
+    rows += [(name, ", ".join(options.pop(key)) or "none") for key, name in names.items() if key in options]
+    return [*rows, *((name.replace("_", " "), str(value)) for name, value in options.items())]
 
 
 def _of_the_total(change: float | None) -> str:
