@@ -209,6 +209,17 @@ def test_every_view_fits_and_the_search_box_is_beside_the_others(show: Any, widt
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(show: Any, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is not installed")
+    page = show(FLOW, 1280, 800, scheme)
+    for view in ("network", *VIEWS):
+        page.click(f"#tab-{view}")
+        seen = axe.Axe().run(page).response
+        assert len(seen["passes"]) > 15
+        assert [(each["id"], each["impact"]) for each in seen["violations"]] == [], view
+
+
 def test_units_that_no_path_leads_through_are_named(tmp_path: Path) -> None:
     assert FLOW.currents is not None
     units = list(FLOW.currents.units)
@@ -230,6 +241,7 @@ def test_units_that_no_path_leads_through_are_named(tmp_path: Path) -> None:
             "no mutual information but a",
         ),
         ({"in_proportion": ["q to k"]}, "Several weights lie between some layers (q to k)"),
+        ({"not_measured": ["lstm"]}, "not measured: lstm."),
         ({"step_error": 0.034}, "changed by 3.4% of the total"),
         ({"decision": "a value, behind noise of 0.2 deviations"}, "A value is seen through noise"),
     ],

@@ -162,20 +162,22 @@ class Flow:
             0        left        h[0]   0.5    0.01    0.001    0.001
             1        left        h[1]   0.0    0.01    0.001    0.001
         """
-        left_out = self.left_out.links if self.left_out else 0
-        return tables.edges(self.layers, self.links, top, left_out, self.currents is not None)
+        missing, signed = self.left_out.links if self.left_out else 0, self.currents is not None
+        return tables.edges(self.layers, self.links, top, missing, absolute=signed)
 
     def neurons(self, alpha: float = ALPHA) -> pd.DataFrame:
         """Every unit, by (layer, unit).
 
         Columns:
-            inflow, outflow: Sum of the nats of links from earlier and to later layers, negative ones as 0.
-            throughput: Share of the whole attribution that passes through the unit. If no link skips a layer,
-                the shares of a layer sum to 1.
+            current, stderr, absolute: Of currents only: the current, and its mean over rows without sign.
+            inflow, outflow: Sum of the nats of links from earlier and to later layers, negative ones as 0; of
+                currents the current.
+            throughput: Share of the whole attribution, or of the total current, that passes through the unit.
+                If no link skips a layer, the shares of a layer sum to 1.
             p_value: Of "no information flows through it": the larger of the Simes p-value of its links in and
-                that of its links out.
+                that of its links out; two-sided of currents.
             q_value: The p-value, adjusted for the number of units (Benjamini–Hochberg).
-            silent: Constant, or q_value of `alpha` or more.
+            silent: Constant, or q_value of `alpha` or more; of currents, carries less than .1 % of the total.
             community: Leiden's grouping, 0 for the largest; -1 for units without information.
             betweenness: Pairs of units whose shortest path (a link is 1 / nats long) passes through the unit;
                 in large networks estimated from paths that start at ``attrs["betweenness_starts"]`` units.
@@ -227,15 +229,14 @@ class Flow:
         """The k strongest paths from one unit to another, in time linear in links times k.
 
         Args:
-            source: Name of a feature; ``(layer, unit)`` by name or index for any unit. All features if None.
+            source: Name of a feature, or any unit as ``(layer, name or index)``; all features if None.
             target: Name of an output, or the same; in a later layer. All outputs if None.
             k: The number of paths; fewer are returned if fewer carry information.
 
         Returns:
-            By rank from 1: the product of the nats of the links, its share of all paths between the two, and
-            the units of the path as ``(layer, unit)``. By currents, the signed current along the path (see
-            `nif.flow.path_currents`), its share of the total; ``attrs`` has the ``total``, the sums of the
-            paths ``shown`` and of ``all_paths``, and a sentence on paths that are ``left_out``.
+            By rank from 1: product of the nats of the links, share of all paths between the two, units of the
+            path as ``(layer, unit)``. Of currents, the current along the path (`nif.flow.path_currents`) and
+            its share of the total; ``attrs`` has ``total``, ``all_paths``, ``shown`` and ``left_out``.
 
         Raises:
             InputError: No such unit (the nearest name is suggested), or the target does not come later.
@@ -264,9 +265,7 @@ class Flow:
         save(self, path, keep)
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the network: layers from left to right, links by their nats.
-
-        A unit's colour is its community, its size its betweenness; silent ones are hollow.
+        """Draw the network: layers from left to right, links by their nats (see `nif.plots.network`).
 
         Args:
             ax: Axes to draw into; a new figure if None.
@@ -327,8 +326,7 @@ class Flow:
     def to_shap(self) -> dict[str, shap.Explanation]:
         """The attribution as an explanation of shap for each class, with 95 % intervals.
 
-        ``shap.plots.bar(flow.to_shap()["cat"])`` draws one. The values describe a whole data set, not one
-        prediction: nats multiplied along paths, or currents in nats.
+        ``shap.plots.bar(flow.to_shap()["cat"])`` draws one. They are of a whole data set, not one prediction.
 
         Raises:
             InputError: shap is not installed.
