@@ -118,7 +118,8 @@ class Watch:
         max_samples: Rows to measure, drawn at random from all. None takes 1,000, and down to 250 for networks
             whose links rest on more than 50,000 terms of mutual information, so that this costs about a
             second; few rows show weak links less well, and more neurons seem silent.
-        writer: A ``SummaryWriter`` of TensorBoard, to which nats, silent neurons and modularity are written.
+        writer: A ``SummaryWriter`` of TensorBoard, to which nats (of currents the total), silent
+            neurons and modularity are written.
         seed: Random seed.
 
     Attributes:

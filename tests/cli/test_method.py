@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -79,6 +80,15 @@ def test_currents_are_those_that_the_library_measures(
     assert f"{found.total} about one of 2 classes" in said
     assert "strongest paths" in said and "All features sum to the total" in said
     assert f"of {float(found.total or 0):.3f} nats." in said
+
+
+def test_a_page_is_written_from_the_file(capsys: pytest.CaptureFixture[str]) -> None:
+    found, _ = measured(capsys, *NET, *FEW)
+    with pytest.raises(SystemExit) as ended:
+        main(("report", "flow.safetensors", "-o", "flow.html"))
+    assert not ended.value.code
+    summary = json.dumps(f"Currents: {found.total} about one of 2 classes")[1:-1]
+    assert summary in Path("flow.html").read_text("utf-8")
 
 
 def test_the_features_printed_sum_to_the_total(capsys: pytest.CaptureFixture[str]) -> None:
