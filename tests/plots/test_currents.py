@@ -88,6 +88,10 @@ def test_the_profile_stacks_units_to_the_total(flow: Flow) -> None:
     for layer in range(len(flow.layers)):
         parts = [bar for bar in bars if bar.get_x() + bar.get_width() / 2 == pytest.approx(layer)]
         assert sum(bar.get_height() for bar in parts) == pytest.approx(float(flow.total or 0))
+        for sign in (1, -1):  # from 0 on, each where the one before ends
+            stack = [bar for bar in parts if sign * bar.get_height() > 0]
+            ends = np.cumsum([0.0, *(bar.get_height() for bar in stack)])
+            np.testing.assert_allclose([bar.get_y() for bar in stack], ends[:-1], atol=1e-12)
         assert len(parts) <= 2 * (MOST_PARTS + 1)
     assert ax.get_ylabel() == "current (nats)"
     assert ax.lines[0].get_ydata()[0] == pytest.approx(float(flow.total or 0))
