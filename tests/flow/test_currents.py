@@ -88,10 +88,10 @@ def test_its_text_says_which_measure_it_is_and_what_the_total_is(flow: Flow) -> 
     measured = replace(flow.measurement, options=options)
     lines = repr(replace(flow, measurement=measured)).splitlines()
     assert lines[0] == "Currents of 2-2-1 units: 6 links, 1 of 5 units silent at 0.05"
-    assert lines[1] == "  0.800 ± 0.050 nats about one of 2 classes, against 16 backgrounds a row"
+    assert lines[1] == "  0.800 ± 0.050 nats about one of 2 classes; 16 backgrounds a row"
     other = replace(measured, options={**options, "total_is": "mean divergence"})
     lines = repr(replace(flow, measurement=other)).splitlines()
-    assert lines[1].endswith("against 16 backgrounds a row: mean divergence")
+    assert lines[1].endswith("about one of 2 classes: mean divergence; 16 backgrounds a row")
 
 
 def test_the_table_of_a_notebook_has_both_signs(flow: Flow) -> None:

@@ -32,9 +32,10 @@ def of_currents(flow: Flow) -> list[str]:
     if flow.currents is None:
         return []
     options, name = flow.measurement.options, flow.measurement.options.get("total_is", INFORMATION)
-    against = f", against {options['backgrounds']} backgrounds a row" if "backgrounds" in options else ""
-    total = f"{flow.currents.total} about {options['decision']}{against}"
-    return [total if name == INFORMATION else f"{total}: {name}"]
+    total = f"{flow.currents.total} about {options['decision']}"
+    kind = "" if name == INFORMATION else f": {name}"
+    backgrounds = f"; {options['backgrounds']} backgrounds a row" if "backgrounds" in options else ""
+    return [total + kind + backgrounds]
 
 
 def html_table(flow: Flow) -> str:
