@@ -226,6 +226,27 @@ def test_curves_are_written_for_tensorboard(tmp_path: Path) -> None:
 # Callbacks
 
 
+class Kept:
+    """A writer that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.curves: dict[str, list[tuple[int, float]]] = {}
+
+    def add_scalar(self, tag: str, scalar_value: float, global_step: int) -> None:
+        self.curves.setdefault(tag, []).append((global_step, scalar_value))
+
+
+def test_of_currents_the_total_is_written_once() -> None:
+    writer = Kept()
+    method = nif.Currents(rows=40, backgrounds=32, steps=4)
+    watch = nif.Watch(network(), rows()[0], method, writer=writer)
+    watch.step(0)
+    watch.step(1)
+    totals = [(epoch, float(flow.total or 0)) for epoch, flow in watch.flows.items()]
+    assert writer.curves["nif/total"] == totals
+    assert {tag.split("/")[1] for tag in writer.curves} == {"total", "silent", "modularity"}
+
+
 def test_skorch_calls_it_after_every_epoch_and_trains_the_same() -> None:
     skorch = pytest.importorskip("skorch")
     x, y = (part.numpy() for part in rows())

@@ -44,6 +44,17 @@ def iris() -> nif.Flow:
 
 
 @cache
+def currents() -> nif.Flow:
+    """What the decisions of a network on iris use."""
+    data = load_iris(as_frame=True)
+    x = (data.data - data.data.mean()) / data.data.std()
+    x.columns = [name.removesuffix(" (cm)") for name in x.columns]
+    with one_thread():
+        model = MLPClassifier((10, 6), max_iter=2000, random_state=0).fit(x, data.target)
+    return nif.measure(model, x, nif.Currents(), class_names=data.target_names, progress=False)
+
+
+@cache
 def digits() -> tuple[nif.Flow, nif.Pruned]:
     """The flow of a network that reads digits of 8 x 8 pixels, and its pruning."""
     data = nif.datasets.split(nif.datasets.load("digits"), seed=0).train
@@ -168,9 +179,16 @@ GENERATED: dict[str, Callable[[], bytes]] = {
     "pictures/profile.png": lambda: one_axes(lambda ax: nif.plots.profile(digits()[0], ax=ax)),
     "pictures/communities.png": lambda: one_axes(lambda ax: nif.plots.communities(digits()[0], ax=ax)),
     "pictures/links.png": lambda: one_axes(lambda ax: nif.plots.links(digits()[0], "relu1", "relu2", ax=ax)),
+    "pictures/currents.png": lambda: one_axes(lambda ax: currents().plot(ax)),
+    "pictures/currents_attribution.png": lambda: one_axes(
+        lambda ax: nif.plots.attribution(currents(), ax=ax)
+    ),
+    "pictures/currents_profile.png": lambda: one_axes(lambda ax: nif.plots.profile(currents(), ax=ax)),
+    "pictures/currents_links.png": lambda: one_axes(lambda ax: nif.plots.links(currents(), ax=ax)),
     "pictures/watch.png": watched,
     "pictures/resolution.png": resolution,
     "pictures/samples.png": samples,
     "reports/iris.html": lambda: report_of(iris()),
+    "reports/currents.html": lambda: report_of(currents()),
     "reports/digits.html": lambda: report_of(*digits()),
 }

@@ -100,7 +100,8 @@ class Watch:
         output: The output to measure, of a model that returns several.
         reduce: See `nif.measure`.
         max_samples: Rows to measure, drawn at random from all: 1,000 if None.
-        writer: A ``SummaryWriter`` of TensorBoard, to which nats, silent neurons and modularity are written.
+        writer: A ``SummaryWriter`` of TensorBoard, to which nats (of currents the total), silent neurons and
+            modularity are written.
         seed: Random seed.
 
     Attributes:

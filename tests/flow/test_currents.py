@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +9,8 @@ import pytest
 import nif
 from nif.core.types import CurrentTables, Total, UnitCurrents
 from nif.flow.flow import Flow, example
+from nif.flow.strongest import strongest
+from support.flows import current_flow
 
 
 def units(*nats: float) -> UnitCurrents:
@@ -82,19 +83,65 @@ def test_its_text_says_what_is_decided(flow: Flow) -> None:
     assert example().total is None
 
 
-REFUSED: dict[str, Any] = {
-    "paths": lambda flow, path: flow.paths("left", "yes"),
-    "report": lambda flow, path: flow.report(path / "flow.html"),
-    "show": lambda flow, path: flow.show(),
-    "bands": lambda flow, path: nif.plots.communities(flow),
-}
+def test_its_text_says_which_measure_it_is_and_what_the_total_is(flow: Flow) -> None:
+    options: dict[str, object] = {"decision": "one of 2 classes", "backgrounds": 16}
+    measured = replace(flow.measurement, options=options)
+    lines = repr(replace(flow, measurement=measured)).splitlines()
+    assert lines[0] == "Currents of 2-2-1 units: 6 links, 1 of 5 units silent at 0.05"
+    assert lines[1] == "  0.800 ± 0.050 nats about one of 2 classes; 16 backgrounds a row"
+    other = replace(measured, options={**options, "total_is": "mean divergence"})
+    lines = repr(replace(flow, measurement=other)).splitlines()
+    assert lines[1].endswith("about one of 2 classes: mean divergence; 16 backgrounds a row")
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_what_multiplies_links_is_refused(name: str, flow: Flow, tmp_path: Path) -> None:
-    with pytest.raises(nif.InputError, match="for association only"):
-        REFUSED[name](flow, tmp_path)
-    assert list(tmp_path.iterdir()) == []
+def test_the_table_of_a_notebook_has_both_signs(flow: Flow) -> None:
+    shown = flow._repr_html_()
+    assert "Currents of 2-2-1 units" in shown and "nats for" in shown and "nats in" not in shown
+    assert "Largest currents: left 112.5%, right -12.5%" in shown
+    assert ">0.900<" in shown and ">-0.100<" in shown
+
+
+def test_communities_and_graphs_have_the_links_of_either_sign() -> None:
+    flow = current_flow([4, 6, 3], seed=4)
+    nats = np.concatenate([links.values("nats") for links in flow.links])
+    assert (nats < 0).any()
+    graph = flow.to_igraph()
+    assert sorted(graph.es["nats"]) == pytest.approx(sorted(nats[nats != 0]))
+    absolute = replace(
+        flow, links=tuple(replace(links, nats=np.abs(links.nats)) for links in flow.links), currents=None
+    )
+    assert flow.communities.label.tolist() == absolute.communities.label.tolist()
+    assert flow.modularity == pytest.approx(absolute.modularity)
+    np.testing.assert_allclose(flow.neurons()["betweenness"], absolute.neurons()["betweenness"])
+    networkx = flow.to_networkx()
+    for _, _, edge in networkx.edges(data=True):
+        assert edge["distance"] == pytest.approx(1 / abs(edge["nats"]))
+
+
+def test_the_strongest_links_of_many_have_either_sign() -> None:
+    flow = current_flow([4, 6, 3], seed=4)
+    nats = np.concatenate([links.values("nats") for links in flow.links])
+    found = strongest(flow.links, flow.graph.sizes, 10, strength=np.abs)
+    order = np.argsort(-np.abs(nats))[:10]
+    np.testing.assert_allclose(found.nats, nats[order])
+    assert found.of == (nats != 0).sum()
+    assert found.fraction == pytest.approx(np.abs(nats[order]).sum() / np.abs(nats).sum())
+
+
+def test_the_largest_currents_come_first_whatever_their_sign() -> None:
+    flow = current_flow([4, 6, 3], seed=4, mixed=3.0)
+    every, top = flow.edges(), flow.edges(top=20)
+    expected = every.sort_values("nats", key=np.abs, ascending=False, kind="stable")[:20]
+    assert top.index.tolist() == expected.index.tolist() and (top["nats"] < 0).any()
+    plain = replace(flow, currents=None).edges(top=20)
+    assert plain.index.tolist() == every.sort_values("nats", ascending=False).index[:20].tolist()
+
+
+def test_explanations_of_shap_have_intervals_of_student(flow: Flow) -> None:
+    pytest.importorskip("shap")
+    one = flow.to_shap()["yes"]
+    np.testing.assert_allclose(one.values, [0.3, -0.1])
+    np.testing.assert_allclose(one.upper_bounds - one.values, 2.26216 * 0.01, rtol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -61,3 +61,24 @@ def test_names_are_moved_apart_and_no_further() -> None:
         assert (np.diff(np.sort(moved)) >= 10 - 1e-9).all() and moved.min() >= 0 and moved.max() <= 100 + 1e-9
         np.testing.assert_array_equal(np.argsort(moved), np.argsort(places))
     np.testing.assert_array_equal(apart(np.array([10.0, 50.0]), 10.0, 100.0), [10.0, 50.0])
+
+
+def test_a_run_of_currents_shows_the_total_and_its_features() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2))
+    watch = nif.Watch(
+        net, rows()[0], nif.Currents(rows=40, backgrounds=4, steps=4), feature_names=list("abcd")
+    )
+    for epoch in range(3):
+        watch.step(epoch)
+        with torch.no_grad():
+            net[2].weight.mul_(2)
+    ax = watch.plot()[0]
+    flows = list(watch.flows.values())
+    np.testing.assert_allclose(ax.lines[0].get_ydata(), [float(flow.total or 0) for flow in flows])
+    last = flows[-1].attribution().sum(axis=1)
+    order = last.abs().sort_values(ascending=False).index
+    assert [text.get_text() for text in ax.texts] == ["total", *order]
+    for line, name in zip(ax.lines[1:5], order, strict=True):
+        assert line.get_ydata()[-1] == pytest.approx(last[name])
+    assert ax.get_ylabel() == "current (nats)"

@@ -64,6 +64,10 @@ def test_every_view_fits_its_screen(
     for view in states(page):
         page.screenshot(path=KEPT / f"{view}-{width}x{height}-{scheme}.png", full_page=True)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+    if width == 1280:  # what one does to the picture takes one row
+        boxes = [page.locator(f"#{name}").bounding_box() for name in ("class", "removed", "find")]
+        middles = [box["y"] + box["height"] / 2 for box in boxes]
+        assert max(middles) - min(middles) < 8
 
 
 @pytest.mark.parametrize("screen", ["desk-light", "phone-dark"])

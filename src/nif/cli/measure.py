@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from nif.cli import method as methods
 from nif.cli import options
 
 
@@ -16,14 +18,8 @@ from nif.cli import options
 @options.FEATURES
 @options.LABEL
 @options.OUTPUT
+@methods.options
 @options.ESTIMATOR
-@click.option(
-    "--noise",
-    type=float,
-    default=0.0,
-    show_default=True,
-    help="Standard deviation of the channel behind each unit, in deviations of that unit.",
-)
 @click.option(
     "--layers", metavar="NAMES", help="Modules to measure, by name; all non-linearities if omitted."
 )
@@ -33,17 +29,7 @@ from nif.cli import options
     show_default=True,
     help="The value of a channel over its positions: mean, max, or positions, each a sample.",
 )
-@click.option(
-    "--rows",
-    "most",
-    type=int,
-    default=100_000,
-    show_default=True,
-    help="Number of rows to draw at random from larger data.",
-)
 @options.SEED
-@click.option("--memory", default="1GB", show_default=True, help="Limit of a block of pairs in each process.")
-@click.option("--jobs", type=int, help="Processes; one with its own threads if omitted.")
 @options.out("The flow, as .safetensors.")
 def measure(
     *,
@@ -53,41 +39,42 @@ def measure(
     features: str | None,
     label: str | None,
     output: int | str | None,
-    estimator: str | None,
-    noise: float,
+    method: str,
+    background: Path | None,
     layers: str | None,
     reduce: str,
-    most: int,
     seed: int,
-    memory: str,
-    jobs: int | None,
     out: Path,
+    **given: Any,
 ) -> None:
     """Measure the information flow of a network on the rows of a file.
 
     The file (.csv, .npy, .npz, .parquet) holds features on the scale the network was trained on.
     """
     from nif.cli import sections
-    from nif.cli.data import read
+    from nif.cli.data import read, with_labels
     from nif.cli.models import network
     from nif.core.files import writable
-    from nif.measures.association.association import Association
     from nif.pipeline import measure as measured
 
+    chosen = methods.method(method, {**given, "background": background})
+    if given["decision"] == "labels" and label is None:
+        raise click.UsageError("--decision labels asks about labels; name their column with --label.")
     target = writable(out, ending=".safetensors")
-    rows = read(data, features, label)
+    rows, model_of_file = read(data, features, label), network(model, weights)
     flow = measured(
-        network(model, weights),
-        rows.x,
-        Association(options.chosen(estimator), noise=noise, rows=most),
+        model_of_file,
+        with_labels(rows, model_of_file) if given["decision"] == "labels" else rows.x,
+        chosen,
+        background=methods.background(background, features, rows.x),
         layers=None if layers is None else layers.split(","),
         class_names=rows.classes,
         output=output,
         reduce=reduce,
         seed=seed,
-        memory=memory,
-        n_jobs=jobs,
+        memory=given["memory"] or "1GB",
+        n_jobs=given["jobs"],
     )
     flow.save(target)
-    for text in (repr(flow), sections.attribution(flow), sections.layers(flow), f"Written: {target}"):
+    for text in (repr(flow), *sections.measured(flow), f"Written: {target}"):
         click.echo(f"{text}\n")

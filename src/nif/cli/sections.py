@@ -8,6 +8,7 @@ import textwrap
 import numpy as np
 import pandas as pd
 
+from nif.cli import currents
 from nif.cli.text import INDENT, WIDTH, names, numbers, p_values, paragraph, table
 from nif.comparison.compare import Comparison
 from nif.flow.flow import Flow
@@ -28,6 +29,13 @@ def measurement(flow: Flow) -> str:
     return f"{text}\n" + paragraph(
         "Not converged: the bound was still rising after the last step; the value may be slightly low."
     )
+
+
+def measured(flow: Flow) -> list[str]:
+    """What `nif measure` prints below the `repr`."""
+    if flow.currents is not None:
+        return [currents.features(flow), currents.layers(flow), currents.paths(flow)]
+    return [attribution(flow), layers(flow)]
 
 
 def links(flow: Flow) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from nif.core.types import Links, SumErrors
-from nif.flow.paths import Weigh, clipped, variances
+from nif.flow.paths import Strength, Weigh, clipped, positive, variances
 from nif.flow.strongest import strongest
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ class Graph:
     Attributes:
         sizes: Units in each layer; units are numbered through all layers in order.
         ends: First and second unit of each link.
-        nats: Weight of each link, above 0.
-        left_out: The number of weaker links of more than 0 nats that are not in the graph.
+        nats: Weight of each link: above 0, or a signed current that is not 0.
+        left_out: The number of weaker links that are not in the graph.
     """
 
     sizes: tuple[int, ...]
@@ -44,12 +44,25 @@ class Graph:
     left_out: int = 0
 
     @classmethod
-    def of(cls, sizes: Sequence[int], links: Sequence[Links], most: int | None = None) -> Graph:
-        """The graph without the links of 0 nats or less; of more links than `most`, the strongest."""
+    def of(
+        cls,
+        sizes: Sequence[int],
+        links: Sequence[Links],
+        most: int | None = None,
+        strength: Strength = positive,
+    ) -> Graph:
+        """The graph without the links of 0 nats or less; of more links than `most`, the strongest.
+
+        Args:
+            sizes: Units in each layer.
+            links: Between layers.
+            most: The largest number of links; all if None.
+            strength: How strong links of some nats are; `numpy.abs` for currents, which are signed.
+        """
         first = np.cumsum([0, *sizes])
-        total = sum(int((between.stored("nats") > 0).sum()) for between in links)
+        total = sum(int((strength(between.stored("nats")) > 0).sum()) for between in links)
         if most is not None and total > most:
-            kept = strongest(links, sizes, most)
+            kept = strongest(links, sizes, most, strength=strength)
             order = np.lexsort((kept.target, kept.source))
             ends = np.stack([kept.source, kept.target], axis=1)[order]
             return cls(tuple(sizes), ends, kept.nats[order], total - most)
@@ -57,7 +70,7 @@ class Graph:
         nats = [np.zeros(0)]
         for between in links:
             values = between.values("nats")
-            cells = np.flatnonzero(values > 0)
+            cells = np.flatnonzero(strength(values) > 0)
             source, target = between.units(cells)
             parts.append(np.stack([source + first[between.source], target + first[between.target]], axis=1))
             nats.append(values[cells])
@@ -67,6 +80,11 @@ class Graph:
     def units(self) -> int:
         """Units of all layers."""
         return sum(self.sizes)
+
+    @property
+    def absolute(self) -> Float[np.ndarray, " link"]:
+        """Nats without their sign."""
+        return np.abs(self.nats)
 
     def to_igraph(self, *, directed: bool = True) -> igraph.Graph:
         """The same graph in igraph, without attributes."""
@@ -89,7 +107,7 @@ class Communities:
 
 
 def communities(graph: Graph, seed: int = 0) -> Communities:
-    """Leiden's grouping of the undirected graph, weighted by nats.
+    """Leiden's grouping of the undirected graph, weighted by nats (of currents, without their sign).
 
     Draws from a separate generator; Python's and numpy's random states are preserved. igraph has one
     generator for all callers and does not say which, so afterwards it is igraph's default again.
@@ -104,7 +122,7 @@ def communities(graph: Graph, seed: int = 0) -> Communities:
     igraph.set_random_number_generator(random.Random(seed))
     try:
         clustering = graph.to_igraph(directed=False).community_leiden(
-            "modularity", weights=graph.nats.tolist(), n_iterations=-1
+            "modularity", weights=graph.absolute.tolist(), n_iterations=-1
         )
     finally:
         igraph.set_random_number_generator(random)
@@ -173,7 +191,7 @@ class Betweenness:
 
 
 def betweenness(graph: Graph, seed: int = 0, most_work: float = MOST_WORK) -> Betweenness:
-    """Count the shortest paths through each unit, where a link is 1 / nats long.
+    """Count the shortest paths through each unit, where a link is 1 / nats long (without the sign).
 
     Args:
         graph: Links that carry information, each to a unit with a higher number.
@@ -197,7 +215,7 @@ def betweenness(graph: Graph, seed: int = 0, most_work: float = MOST_WORK) -> Be
         return Betweenness(np.zeros(units), units)
     ahead = (graph.ends[:, 0] + 1).sum() / units  # links, of a unit on average
     starts = _starts(units, max(1, int(most_work / ahead)), seed)
-    counted = graph.to_igraph().betweenness(weights=(1 / graph.nats).tolist(), sources=starts.tolist())
+    counted = graph.to_igraph().betweenness(weights=(1 / graph.absolute).tolist(), sources=starts.tolist())
     return Betweenness(np.array(counted) * (units / len(starts)), len(starts))
 
 

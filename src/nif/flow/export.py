@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-from scipy.stats import norm
-
 from nif.core.errors import optional_import
 from nif.core.types import Layer
 from nif.flow.communities import Graph
@@ -23,7 +20,7 @@ if TYPE_CHECKING:
 
 def to_igraph(flow: Flow) -> igraph.Graph:
     """Vertices in the order of the table of neurons, with its columns; edges with their nats."""
-    graph = Graph.of(flow.graph.sizes, flow.links)
+    graph = Graph.of(flow.graph.sizes, flow.links, strength=flow.by_unit.strength)
     exported = graph.to_igraph()
     exported.vs["layer"], exported.vs["unit"] = map(list, zip(*_places(flow.layers), strict=True))
     for name, values in flow.neurons().items():
@@ -36,12 +33,13 @@ def to_networkx(flow: Flow) -> networkx.DiGraph:
     """Nodes are ``(layer, unit)``, with the columns of the table of neurons; edges with nats and distance."""
     with optional_import("to_networkx", "networkx"):
         import networkx
-    graph, places = Graph.of(flow.graph.sizes, flow.links), _places(flow.layers)
+    graph = Graph.of(flow.graph.sizes, flow.links, strength=flow.by_unit.strength)
+    places = _places(flow.layers)
     exported = networkx.DiGraph()
     rows: list[dict[Any, Any]] = flow.neurons().to_dict("records")
     exported.add_nodes_from(zip(places, rows, strict=True))
     exported.add_edges_from(
-        (places[source], places[target], {"nats": nats, "distance": 1 / nats})
+        (places[source], places[target], {"nats": nats, "distance": 1 / abs(nats)})
         for (source, target), nats in zip(graph.ends.tolist(), graph.nats.tolist(), strict=True)
     )
     return exported
@@ -55,11 +53,12 @@ LEVEL = 0.95
 """Level of the intervals of an explanation."""
 
 
-def to_shap(attribution: pd.DataFrame, stderr: pd.DataFrame) -> dict[str, shap.Explanation]:
+def to_shap(flow: Flow) -> dict[str, shap.Explanation]:
     """One explanation for each class, with its standard error and 95 % interval; see `nif.Flow.to_shap`."""
     with optional_import("to_shap", "compare"):
         import shap
-    half = norm.ppf(0.5 + LEVEL / 2) * stderr.to_numpy()
+    attribution, stderr = flow.attribution(), flow.attribution_stderr()
+    half = flow.by_unit.deviations(LEVEL) * stderr.to_numpy()
     values, names = attribution.to_numpy(), distinct([str(name) for name in attribution.index])
     return {
         label: shap.Explanation(

@@ -148,9 +148,9 @@ class Flow(CurrentViews):
         ``q_value < 0.05``, at most 5 % on average carry nothing. Units that no path connects have no row.
 
         Args:
-            top: The number of links with the most nats to return, largest first; their index is the row in
-                the table of all links. None returns all, in the order of their units: gigabytes of names for
-                many million links.
+            top: The number of links with the most nats to return, largest first (currents without their
+                sign); their index is the row in the table of all links. None returns all, in the order of
+                their units: gigabytes of names for many million links.
 
         Raises:
             InputError: `top` is less than 1.
@@ -162,19 +162,22 @@ class Flow(CurrentViews):
             0        left        h[0]   0.5    0.01    0.001    0.001
             1        left        h[1]   0.0    0.01    0.001    0.001
         """
-        return tables.edges(self.layers, self.links, top, self.left_out.links if self.left_out else 0)
+        missing, signed = self.left_out.links if self.left_out else 0, self.currents is not None
+        return tables.edges(self.layers, self.links, top, missing, absolute=signed)
 
     def neurons(self, alpha: float = ALPHA) -> pd.DataFrame:
         """Every unit, by (layer, unit).
 
         Columns:
-            inflow, outflow: Sum of the nats of links from earlier and to later layers, negative ones as 0.
-            throughput: Share of the whole attribution that passes through the unit. If no link skips a layer,
-                the shares of a layer sum to 1.
+            current, stderr, absolute: Of currents only: the current, and its mean over rows without sign.
+            inflow, outflow: Sum of the nats of links from earlier and to later layers, negative ones as 0; of
+                currents the current.
+            throughput: Share of the whole attribution, or of the total current, that passes through the unit.
+                If no link skips a layer, the shares of a layer sum to 1.
             p_value: Of "no information flows through it": the larger of the Simes p-value of its links in and
-                that of its links out.
+                that of its links out; two-sided of currents.
             q_value: The p-value, adjusted for the number of units (Benjamini–Hochberg).
-            silent: Constant, or q_value of `alpha` or more.
+            silent: Constant, or q_value of `alpha` or more; of currents, carries less than .1 % of the total.
             community: Leiden's grouping, 0 for the largest; -1 for units without information.
             betweenness: Pairs of units whose shortest path (a link is 1 / nats long) passes through the unit;
                 in large networks estimated from paths that start at ``attrs["betweenness_starts"]`` units.
@@ -222,17 +225,18 @@ class Flow(CurrentViews):
         """Clarity of the communities: 0 is no better than chance, 1 is the maximum."""
         return self.communities.modularity
 
-    def paths(self, source: Named, target: Named, k: int = 10) -> pd.DataFrame:
+    def paths(self, source: Named | None = None, target: Named | None = None, k: int = 10) -> pd.DataFrame:
         """The k strongest paths from one unit to another, in time linear in links times k.
 
         Args:
-            source: Name of a feature; ``(layer, unit)`` by name or index for any unit.
-            target: Name of a class, or the same; in a later layer.
+            source: Name of a feature, or any unit as ``(layer, name or index)``; all features if None.
+            target: Name of an output, or the same; in a later layer. All outputs if None.
             k: The number of paths; fewer are returned if fewer carry information.
 
         Returns:
-            By rank from 1: the product of the nats of the links, its share of all paths between the two, and
-            the units of the path as ``(layer, unit)``.
+            By rank from 1: product of the nats of the links, share of all paths between the two, units of the
+            path as ``(layer, unit)``. Of currents, the current along the path (`nif.flow.path_currents`) and
+            its share of the total; ``attrs`` has ``total``, ``all_paths``, ``shown`` and ``left_out``.
 
         Raises:
             InputError: No such unit (the nearest name is suggested), or the target does not come later.
@@ -241,8 +245,7 @@ class Flow(CurrentViews):
             >>> example().paths("left", "yes").iloc[0]["path"]
             (('input', 'left'), ('hidden', 'h[0]'), ('output', 'yes'))
         """
-        of_currents.refuse(self.currents, "paths are")
-        return tables.strongest_paths(self.layers, self.graph, source, target, k)
+        return tables.strongest_paths(self.layers, self.graph, source, target, k, self.currents)
 
     def save(self, path: str | os.PathLike[str], *, keep: float | None = None) -> None:
         """Write the flow as one safetensors file; `nif.load` reads it. Nothing in it is code.
@@ -262,9 +265,7 @@ class Flow(CurrentViews):
         save(self, path, keep)
 
     def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the network: layers from left to right, links by their nats.
-
-        A unit's colour is its community, its size its betweenness; silent ones are hollow.
+        """Draw the network: layers from left to right, links by their nats (see `nif.plots.network`).
 
         Args:
             ax: Axes to draw into; a new figure if None.
@@ -291,7 +292,6 @@ class Flow(CurrentViews):
         """
         from nif.report.page import write
 
-        of_currents.refuse(self.currents, "the page is")
         write(self, path, pruned)
 
     def show(self, *, pruned: Removal | None = None, height: int = 700) -> Embedded:
@@ -306,7 +306,6 @@ class Flow(CurrentViews):
         """
         from nif.report.page import embedded
 
-        of_currents.refuse(self.currents, "the page is")
         return embedded(self, pruned, height)
 
     def to_igraph(self) -> igraph.Graph:
@@ -327,13 +326,12 @@ class Flow(CurrentViews):
     def to_shap(self) -> dict[str, shap.Explanation]:
         """The attribution as an explanation of shap for each class, with 95 % intervals.
 
-        ``shap.plots.bar(flow.to_shap()["cat"])`` draws one. The values describe a whole data set: they are
-        nats multiplied along paths, not parts of one prediction.
+        ``shap.plots.bar(flow.to_shap()["cat"])`` draws one. They are of a whole data set, not one prediction.
 
         Raises:
             InputError: shap is not installed.
         """
-        return export.to_shap(self.attribution(), self.attribution_stderr())
+        return export.to_shap(self)
 
     def __eq__(self, other: object) -> bool:
         """The same layers, measurement, and bits in every array."""
@@ -353,8 +351,8 @@ class Flow(CurrentViews):
 
     def notes(self) -> list[str]:
         """Sentences on the total, on how it was measured, and on what was left out."""
-        total = [] if self.total is None else [f"{self.total} about {self.measurement.options['decision']}"]
-        return [*total, *self.measurement.lines(), *([str(self.left_out)] if self.left_out else [])]
+        left_out = [str(self.left_out)] if self.left_out else []
+        return [*summary.of_currents(self), *self.measurement.lines(), *left_out]
 
     @property
     def count(self) -> int:

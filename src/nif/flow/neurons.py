@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
+from scipy import stats
 
 from nif.flow import communities as structure
 from nif.flow import paths
@@ -19,6 +20,8 @@ from nif.flow.tables import unit_index
 
 if TYPE_CHECKING:
     from nif.flow.flow import Flow
+
+PerLayer = Float[np.ndarray, " layer"]
 
 ALPHA = 0.05
 """Default level at which a unit counts as silent."""
@@ -81,6 +84,13 @@ class Neurons:
             {"layer": [layer.name for layer in self.flow.layers], "units": self.flow.graph.sizes, **sums}
         )
 
+    def by_sign(self) -> tuple[PerLayer, PerLayer]:
+        """Sums of the currents of each layer that speak for the decision, and of those against it."""
+        assert self.of_units is not None
+        nats = self.of_units.column("nats")
+        above, below = np.maximum(nats, 0.0), np.minimum(nats, 0.0)
+        return np.add.reduceat(above, self.first), np.add.reduceat(below, self.first)
+
     def communities_of_layers(self) -> list[int]:
         """The number of communities with units in each layer."""
         parts = np.split(self.communities.label, self.first[1:])
@@ -119,7 +129,26 @@ class Neurons:
     @cached_property
     def graph(self) -> structure.Graph:
         """The links of which communities and betweenness are computed: the strongest of many."""
-        return structure.Graph.of(self.flow.graph.sizes, self.flow.links, structure.MOST_LINKS)
+        return structure.Graph.of(self.flow.graph.sizes, self.flow.links, structure.MOST_LINKS, self.strength)
+
+    def deviations(self, level: float) -> float:
+        """Half the width of an interval of some level in standard errors, by Student's t for currents.
+
+        Example:
+            >>> from nif.flow.flow import example
+            >>> round(example().by_unit.deviations(0.95), 2)
+            1.96
+        """
+        middle = 0.5 + level / 2
+        if self.flow.currents is None:
+            return float(stats.norm.ppf(middle))
+        degrees = getattr(self.flow.currents, "degrees", 9)  # the errors come from ten groups of rows
+        return float(stats.t.ppf(middle, degrees)) if degrees > 0 else 0.0
+
+    @property
+    def strength(self) -> paths.Strength:
+        """How strong links of some nats are: currents that speak against the decision are strong too."""
+        return paths.positive if self.of_units is None else np.abs
 
     @cached_property
     def communities(self) -> structure.Communities:

@@ -8,7 +8,7 @@ quantity is one pass over the layers in order of execution; its cost is proporti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 
 from nif.core.types import Layer, Links, SumErrors
+from nif.flow.unit_names import Place
 
 Matrix: TypeAlias = Float[np.ndarray, "_ _"] | csr_array
 """``[source, target]``; sparse if the links are stored so."""
@@ -219,27 +220,57 @@ class _Best:
     rank: Int[np.ndarray, "rank unit"]
 
 
-def strongest_paths(dag: Dag, source: tuple[int, int], target: tuple[int, int], k: int) -> list[Path]:
-    """The k paths with the largest products from one unit to another, in time linear in links times k.
+Strength = Callable[[np.ndarray], np.ndarray]
+"""How strong links of some nats are."""
+
+
+def positive(nats: np.ndarray) -> np.ndarray:
+    """Links of less than 0 nats carry nothing."""
+    return np.maximum(nats, 0.0)
+
+
+def strongest_paths(
+    dag: Dag, sources: Sequence[Place], targets: Sequence[Place], k: int, strength: Strength = positive
+) -> list[Path]:
+    """The k paths with the largest products from some units to others, in time linear in links times k.
 
     The best k into a unit extend the best k into the units before it. Of equal paths the one through
     earlier layers and units comes first.
+
+    Args:
+        dag: The layers.
+        sources: Units where paths begin; no path leads from one to another.
+        targets: Units of one layer where paths end.
+        k: Number of paths.
+        strength: Of a link of some nats; products are taken of it.
     """
-    first = np.zeros((1, dag.sizes[source[0]]))
-    first[0, source[1]] = 1.0
-    nowhere = np.zeros(first.shape, dtype=np.int64)
-    best = {source[0]: _Best(first, nowhere, nowhere, nowhere)}
-    for layer in range(source[0] + 1, target[0] + 1):
+    end = targets[0][0]
+    best = _beginnings(dag, sources)
+    begin = set(best)
+    for layer in range(min(begin) + 1, end + 1):
         into = [links for links in dag.links if links.target == layer and links.source in best]
-        if into:
-            best[layer] = _extended(best, sorted(into, key=lambda links: links.source), k)
-    if target[0] not in best:
+        if into and layer not in begin:
+            best[layer] = _extended(best, sorted(into, key=lambda links: links.source), k, strength)
+    if end not in best:
         return []
-    ends = best[target[0]].product[:, target[1]]
-    return [_traced(best, source[0], target, rank) for rank in range(len(ends)) if ends[rank] > 0]
+    products = best[end].product[:, [unit for _, unit in targets]]
+    order = np.argsort(-products, axis=None, kind="stable")[:k]
+    ends = np.stack(np.unravel_index(order[products.ravel()[order] > 0], products.shape), axis=1)
+    return [_traced(best, begin, targets[column], rank) for rank, column in ends.tolist()]
 
 
-def _extended(best: dict[int, _Best], into: Sequence[Links], k: int) -> _Best:
+def _beginnings(dag: Dag, sources: Sequence[Place]) -> dict[int, _Best]:
+    """The empty paths, of product 1, that begin at some units."""
+    best = {}
+    for layer in sorted({layer for layer, _ in sources}):
+        product = np.zeros((1, dag.sizes[layer]))
+        product[0, [unit for other, unit in sources if other == layer]] = 1.0
+        nowhere = np.zeros(product.shape, dtype=np.int64)
+        best[layer] = _Best(product, nowhere, nowhere, nowhere)
+    return best
+
+
+def _extended(best: dict[int, _Best], into: Sequence[Links], k: int, strength: Strength) -> _Best:
     """The best k into each unit of a layer, from the best into all layers that feed it; some units a time."""
     before = [best[links.source].product for links in into]
     ranks = max(map(len, before))
@@ -247,7 +278,7 @@ def _extended(best: dict[int, _Best], into: Sequence[Links], k: int) -> _Best:
     first = np.cumsum([0, *(links.shape[0] for links in into)]).tolist()
     places = [np.full(links.shape[0], links.source) for links in into], map(np.arange, np.diff(first))
     layer, unit = map(np.concatenate, map(list, places))
-    slots = [_slots(links, begin) for links, begin in zip(into, first, strict=False)]
+    slots = [_slots(links, begin, strength) for links, begin in zip(into, first, strict=False)]
     step = max(1, CANDIDATES // max(1, sum(len(nats) for nats, _ in slots)))
     parts = []
     for start in range(0, into[0].shape[1], step):
@@ -261,13 +292,13 @@ def _extended(best: dict[int, _Best], into: Sequence[Links], k: int) -> _Best:
 
 
 def _slots(
-    links: Links, first: int
+    links: Links, first: int, strength: Strength
 ) -> tuple[Float[np.ndarray, "slot target"], Int[np.ndarray, "slot target"]]:
-    """Nats of the links into each target, and the source unit of each, counted from `first`.
+    """Strength of the links into each target, and the source unit of each, counted from `first`.
 
     Where a unit has fewer links than others, 0 nats and any unit.
     """
-    nats = np.maximum(links.values("nats"), 0.0)
+    nats = strength(links.values("nats"))
     if links.connected is None:
         units = np.arange(first, first + links.shape[0])[:, None]
         return links.incoming(nats, 0.0), np.broadcast_to(units, links.shape)
@@ -299,20 +330,23 @@ def _largest(values: Float[np.ndarray, "candidate column"], k: int) -> Int[np.nd
     return np.argsort(-values, axis=0, kind="stable")[:k]
 
 
-def _traced(best: dict[int, _Best], first: int, target: tuple[int, int], rank: int) -> Path:
+def _traced(best: dict[int, _Best], begin: Collection[int], target: Place, rank: int) -> Path:
     product = float(best[target[0]].product[rank, target[1]])
     (layer, unit), places = target, [target]
-    while layer != first:
+    while layer not in begin:
         step = best[layer]
         layer, unit, rank = (int(array[rank, unit]) for array in (step.layer, step.unit, step.rank))
         places.append((layer, unit))
     return Path(product, tuple(reversed(places)))
 
 
-def between(dag: Dag, source: tuple[int, int], target: tuple[int, int]) -> float:
-    """Sum of the products of all paths from one unit to another."""
-    inside = tuple(links for links in dag.links if links.source >= source[0] and links.target <= target[0])
-    start = np.zeros((1, dag.sizes[source[0]]))
-    start[0, source[1]] = 1.0
-    sums = Dag(dag.sizes, inside, features=(source[0],)).forward_sums(clipped, start)
-    return float(sums[target[0]][0, target[1]])
+def between(dag: Dag, sources: Sequence[Place], targets: Sequence[Place], weigh: Weigh = clipped) -> float:
+    """Sum of the products of all paths from some units to others of one layer."""
+    layers = sorted({layer for layer, _ in sources})
+    end = targets[0][0]
+    inside = tuple(links for links in dag.links if links.source >= layers[0] and links.target <= end)
+    starts = [np.zeros((1, dag.sizes[layer])) for layer in layers]
+    for layer, unit in sources:
+        starts[layers.index(layer)][0, unit] = 1.0
+    sums = Dag(dag.sizes, inside, features=tuple(layers)).forward_sums(weigh, np.concatenate(starts, axis=1))
+    return float(sums[end][0, [unit for _, unit in targets]].sum())

@@ -10,20 +10,21 @@ from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 
 from nif.core.types import LINK_ARRAYS, UNCONNECTED, Links
+from nif.flow.paths import Strength, positive
 
 
 @dataclass(frozen=True, eq=False)
 class Strongest:
-    """Links sorted by their nats, most first; units are numbered through all layers.
+    """Links sorted by their nats, or by absolute currents, most first; units are numbered through all layers.
 
     Attributes:
         source: First unit of each link.
         target: Second unit of each link.
-        nats: Weight of each link, above 0.
+        nats: Weight of each link: above 0, or a signed current that is not 0.
         stderr: Standard error of the weight.
         p_value: Of the relevance.
-        of: The number of links of more than 0 nats.
-        fraction: Of the nats of these, the fraction that the links here carry.
+        of: The number of links of more than 0 nats, or of currents that are not 0.
+        fraction: Of the (absolute) nats of these, the fraction that the links here carry.
     """
 
     source: Int[np.ndarray, " link"]
@@ -36,7 +37,11 @@ class Strongest:
 
 
 def strongest(
-    links: Sequence[Links], sizes: Sequence[int], most: int, fraction: float | None = None
+    links: Sequence[Links],
+    sizes: Sequence[int],
+    most: int,
+    fraction: float | None = None,
+    strength: Strength = positive,
 ) -> Strongest:
     """The links with the most nats, and none of 0 nats or less.
 
@@ -45,23 +50,24 @@ def strongest(
         sizes: Units in each layer.
         most: The largest number of links.
         fraction: If there are more, fewer may do: those that carry this fraction of all nats above 0.
+        strength: How strong links of some nats are; `numpy.abs` for currents, which are signed.
     """
     first = np.cumsum([0, *sizes])
     parts = []
     for between in links:
-        nats = between.values("nats")
-        cells = with_largest(nats, np.flatnonzero(nats > 0), most)
+        weights = strength(between.values("nats"))
+        cells = with_largest(weights, np.flatnonzero(weights > 0), most)
         source, target = between.units(cells)
         ends = source + first[between.source], target + first[between.target]
         parts.append((*ends, *(between.values(name)[cells] for name in ("nats", "stderr", "p_value"))))
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    total = sum(int((between.stored("nats") > 0).sum()) for between in links)
-    whole = float(sum(np.maximum(between.stored("nats"), 0.0).sum() for between in links))
-    order = np.argsort(-columns[2], kind="stable")[:most]
+    total = sum(int((strength(between.stored("nats")) > 0).sum()) for between in links)
+    whole = float(sum(strength(between.stored("nats")).sum() for between in links))
+    order = np.argsort(-strength(columns[2]), kind="stable")[:most]
     if fraction is not None and total > most:
-        order = order[: np.searchsorted(np.cumsum(columns[2][order]), fraction * whole) + 1]
+        order = order[: np.searchsorted(np.cumsum(strength(columns[2][order])), fraction * whole) + 1]
     source, target, nats, stderr, p_value = (column[order] for column in columns)
-    carried = float(nats.sum()) / whole if len(order) < total else 1.0
+    carried = float(strength(nats).sum()) / whole if len(order) < total else 1.0
     return Strongest(source, target, nats, stderr, p_value, total, carried)
 
 

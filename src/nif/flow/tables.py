@@ -12,13 +12,18 @@ from scipy.stats import false_discovery_control
 from nif.core.errors import InputError
 from nif.core.types import CurrentTables, Layer, Links
 from nif.flow import paths as flow_paths
+from nif.flow.path_currents import Onward
 from nif.flow.paths import Dag, Path, between
 from nif.flow.strongest import with_largest
-from nif.flow.unit_names import Named, place_of
+from nif.flow.unit_names import Named, Place, place_of
 
 
 def edges(
-    layers: Sequence[Layer], links: Sequence[Links], top: int | None = None, left_out: int = 0
+    layers: Sequence[Layer],
+    links: Sequence[Links],
+    top: int | None = None,
+    left_out: int = 0,
+    absolute: bool = False,
 ) -> pd.DataFrame:
     """One row for each link, source by source; or those with the most nats, largest first.
 
@@ -27,6 +32,7 @@ def edges(
         links: Between the layers.
         top: The number of rows; all if None.
         left_out: Links that are missing here, and count as tests of a high p-value.
+        absolute: Whether the largest are those without their sign.
     """
     if top is not None and top < 1:
         raise InputError(f"top is {top}; expected 1 or more links, or None for all.")
@@ -34,7 +40,7 @@ def edges(
     q_values = false_discovery_control(p_values)
     if left_out:
         q_values = np.minimum(q_values * (1 + left_out / len(q_values)), 1.0)
-    rows = np.arange(len(p_values)) if top is None else _largest(links, top)
+    rows = np.arange(len(p_values)) if top is None else _largest(links, top, absolute)
     begin = np.cumsum([0, *(between.count for between in links[:-1])])
     pieces = np.split(rows, np.searchsorted(rows, begin[1:]))
     parts = [
@@ -43,12 +49,16 @@ def edges(
     ]
     parts = [part for part in parts if len(part)] or parts[:1]  # an empty one changes types
     table = pd.concat(parts, ignore_index=True).assign(q_value=q_values[rows])
-    return table if top is None else table.set_axis(rows).sort_values("nats", ascending=False, kind="stable")
+    if top is None:
+        return table
+    key = np.abs if absolute else None
+    return table.set_axis(rows).sort_values("nats", ascending=False, kind="stable", key=key)
 
 
-def _largest(links: Sequence[Links], top: int) -> Int[np.ndarray, " row"]:
+def _largest(links: Sequence[Links], top: int, absolute: bool) -> Int[np.ndarray, " row"]:
     """Positions of the links with the most nats, in order."""
     nats = np.concatenate([between.values("nats") for between in links])
+    nats = np.abs(nats) if absolute else nats
     rows = with_largest(nats, np.arange(len(nats)), top)
     return np.sort(rows[np.argsort(-nats[rows], kind="stable")[:top]])
 
@@ -98,19 +108,38 @@ def by_class(
 
 
 def strongest_paths(
-    layers: Sequence[Layer], graph: Dag, source: Named, target: Named, k: int
+    layers: Sequence[Layer],
+    graph: Dag,
+    source: Named | None,
+    target: Named | None,
+    k: int,
+    currents: CurrentTables | None = None,
 ) -> pd.DataFrame:
-    """The k strongest paths between two units; see `nif.Flow.paths`."""
-    begin = place_of(layers, source, graph.features)
-    end = place_of(layers, target, [len(layers) - 1])
-    if begin[0] >= end[0]:
-        raise InputError(
-            f"{source!r} is in layer {layers[begin[0]].name!r} and {target!r} in {layers[end[0]].name!r}; "
-            "paths lead to a later layer. Exchange them?"
-        )
+    """The k strongest paths between two units, or between all features and outputs; see `nif.Flow.paths`."""
     if k < 1:
         raise InputError(f"k is {k}; expected 1 or more paths.")
-    return paths(layers, flow_paths.strongest_paths(graph, begin, end, k), between(graph, begin, end))
+    begin = _places(layers, source, graph.features)
+    end = _places(layers, target, [len(layers) - 1])
+    if begin[-1][0] >= end[0][0]:
+        earlier, later = layers[begin[0][0]].name, layers[end[0][0]].name
+        raise InputError(
+            f"The source is in layer {earlier!r} and the target in {later!r}; paths lead to a later layer. "
+            "Exchange them?"
+        )
+    if currents is not None:
+        onward = Onward.of(graph, currents, begin)
+        table = paths(layers, onward.strongest(end, k), currents.total.nats, "current")
+        table.attrs.update(onward.summary(layers, currents, end, float(table["current"].sum())))
+        return table
+    found = flow_paths.strongest_paths(graph, begin, end, k)
+    return paths(layers, found, between(graph, begin, end), "product")
+
+
+def _places(layers: Sequence[Layer], unit: Named | None, among: Sequence[int]) -> list[Place]:
+    """A unit, or all units of some layers if None."""
+    if unit is not None:
+        return [place_of(layers, unit, among)]
+    return [(layer, index) for layer in among for index in range(len(layers[layer]))]
 
 
 def unit_index(layers: Sequence[Layer]) -> pd.MultiIndex:
@@ -119,14 +148,14 @@ def unit_index(layers: Sequence[Layer]) -> pd.MultiIndex:
     return pd.MultiIndex.from_tuples(names, names=["layer", "unit"])
 
 
-def paths(layers: Sequence[Layer], strongest: Sequence[Path], whole: float) -> pd.DataFrame:
+def paths(layers: Sequence[Layer], strongest: Sequence[Path], whole: float, column: str) -> pd.DataFrame:
     """One row for each path, strongest first, with its share of the whole."""
     named = [
         tuple((layers[layer].name, layers[layer].units[unit]) for layer, unit in path.places)
         for path in strongest
     ]
     products = np.array([path.product for path in strongest], dtype=np.float64)
-    shares = products / whole if len(strongest) else products
+    shares = products / whole if whole != 0 else np.zeros(len(products))
     rank = pd.RangeIndex(1, len(strongest) + 1, name="rank")
     path = pd.Series(named, index=rank, dtype=object)
-    return pd.DataFrame({"product": products, "share": shares, "path": path}, index=rank)
+    return pd.DataFrame({column: products, "share": shares, "path": path}, index=rank)

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import norm
 
 from nif.core.errors import InputError, nearest
 from nif.plots.axes import INK, LETTER, SMALL, SOFT, TEXT, above, new_axes, plain, points, short, whiskers
-from nif.plots.palette import COMMUNITIES, OTHER
+from nif.plots.palette import AGAINST, COMMUNITIES, OTHER
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,7 +55,8 @@ def attribution(
     """Draw the attribution of each feature as a bar, the largest on top.
 
     All classes together are drawn as shares of the whole, which compare with other methods; one class in nats
-    to the power of the number of links on a path.
+    to the power of the number of links on a path. Currents are signed: shares of the total, or the current
+    for one class in nats; the largest without their sign are on top.
 
     Args:
         flow: The measured flow.
@@ -82,11 +82,12 @@ def attribution(
     bars = [_ours(flow, label), *_others(flow, comparison, label, methods)]
     if methods is not None and OURS not in methods:
         bars = bars[1:]
-    order = np.argsort(-bars[0].value, kind="stable")[:most]
+    strength = bars[0].value if flow.currents is None else np.abs(bars[0].value)
+    order = np.argsort(-strength, kind="stable")[:most]
     names = [str(name) for name in flow.attribution().index[order]]
     ax = new_axes(6.4, 1.3 + len(order) * (0.14 + 0.13 * len(bars))) if ax is None else ax
     for place, method in enumerate(bars):
-        _draw(ax, method, order, place, len(bars), float(norm.ppf(0.5 + level / 2)))
+        _draw(ax, method, order, place, len(bars), flow.by_unit.deviations(level))
     _name(ax, names)
     _explain(ax, flow, bars, label=label, level=level, left_out=len(bars[0].value) - len(order))
     return ax
@@ -126,14 +127,16 @@ def _others(
     return [Bars(name, values[name], np.zeros(len(values[name]))) for name in dict.fromkeys(order)]
 
 
-def _draw(ax: Axes, bars: Bars, order: np.ndarray, place: int, methods: int, deviations: float) -> None:
-    """The bars of one method, the `place`-th of `methods` for each feature."""
+def _draw(ax: Axes, bars: Bars, order: np.ndarray, place: int, methods: int, width: float) -> None:
+    """The bars of one method, the `place`-th of `methods`; half an interval is `width` errors."""
     height = 0.8 / methods
     y = np.arange(len(order)) + height * (place - (methods - 1) / 2)
     value, stderr = bars.value[order], bars.stderr[order]
-    ax.barh(y, value, 0.9 * height, color=COLOURS.get(bars.method, OTHER), label=bars.method)
+    colour = COLOURS.get(bars.method, OTHER)
+    shades = [AGAINST if below and methods == 1 else colour for below in value < 0]
+    ax.barh(y, value, 0.9 * height, color=shades, label=bars.method)
     if stderr.any():
-        whiskers(ax, value, y, deviations * stderr, "x")
+        whiskers(ax, value, y, width * stderr, "x", signed=bool((value < 0).any()))
 
 
 def _name(ax: Axes, names: Sequence[str]) -> None:
@@ -142,15 +145,17 @@ def _name(ax: Axes, names: Sequence[str]) -> None:
     size = float(np.clip(0.85 * points(ax)[1] / len(names), SMALL - 1.5, TEXT))
     ax.set_yticks(range(len(names)), [short(name) for name in names], fontsize=size, parse_math=False)
     ax.tick_params(axis="y", length=0)
-    ax.set_xlim(left=min(0.0, ax.get_xlim()[0]) if ax.dataLim.x0 < 0 else 0.0)
+    below = ax.dataLim.x0 < 0
+    ax.set_xlim(left=ax.get_xlim()[0] if below else 0.0)
+    if below:
+        ax.axvline(0.0, color=SOFT, linewidth=0.8)
+        ax.spines["left"].set_visible(False)
 
 
 def _explain(
     ax: Axes, flow: Flow, bars: Sequence[Bars], *, label: str | None, level: float, left_out: int
 ) -> None:
-    links = len(flow.layers) - 1
-    unit = "nats" if links == 1 or flow.currents is not None else f"nats$^{{{links}}}$"
-    what = "share of the attribution to all classes" if label is None else f"attribution, {unit}"
+    what = _axis(flow, label)
     rest = f" · {left_out:,} weaker features not drawn" if left_out else ""
     interval = f" · lines: {level:.0%} interval" if bars[0].stderr.any() else ""
     meaning = f"{what}{interval}{rest}"
@@ -161,5 +166,16 @@ def _explain(
     if len(bars) > 1:
         above(ax)
         return
-    title = "Attribution" if label is None else f"Attribution to {short(label)}"
+    kind, to = ("Attribution", "to") if flow.currents is None else ("Currents", "for")
+    one = flow.currents is not None and len(flow.currents.classes) == 1
+    title = kind if label is None or one else f"{kind} {to} {short(label)}"
     ax.set_title(title, loc="left", fontsize=TEXT + 1, color=INK, weight="bold", parse_math=False)
+
+
+def _axis(flow: Flow, label: str | None) -> str:
+    """What the bars show, and in which unit."""
+    if flow.currents is not None:
+        return "current (nats)" if label is not None else f"share of the total of {flow.currents.total}"
+    links = len(flow.layers) - 1
+    unit = "nats" if links == 1 else f"nats$^{{{links}}}$"
+    return "share of the attribution to all classes" if label is None else f"attribution, {unit}"

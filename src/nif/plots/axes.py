@@ -65,11 +65,20 @@ def plain(ax: Axes, grid: Literal["x", "y"] | None = None) -> None:
 
 
 def whiskers(
-    ax: Axes, x: np.ndarray, y: np.ndarray, half: Float[np.ndarray, " value"], axis: Literal["x", "y"]
+    ax: Axes,
+    x: np.ndarray,
+    y: np.ndarray,
+    half: Float[np.ndarray, " value"],
+    axis: Literal["x", "y"],
+    *,
+    signed: bool = False,
 ) -> None:
-    """Draw intervals of some half width along an axis, which do not go below 0; none where the width is 0."""
+    """Draw intervals of some half width along an axis; none where the width is 0.
+
+    They do not go below 0, unless values are signed.
+    """
     shown = half > 0
-    low = np.minimum(half, x if axis == "x" else y)
+    low = half if signed else np.minimum(half, x if axis == "x" else y)
     ends: Any = {f"{axis}err": (low[shown], half[shown])}
     ax.errorbar(x[shown], y[shown], fmt="none", ecolor=INK, elinewidth=1, capsize=2, **ends)
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int
 
-from nif.flow.currents import refuse
-from nif.flow.paths import clipped, throughput
+from nif.flow.paths import clipped, signed, throughput
 from nif.plots.axes import (
     INK,
     LETTER,
@@ -26,7 +25,7 @@ from nif.plots.axes import (
     short,
     write,
 )
-from nif.plots.palette import COMMUNITIES, colours
+from nif.plots.palette import AGAINST, COMMUNITIES, colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,9 +54,11 @@ class Bands:
     """The flow between communities, as shares of the whole.
 
     Attributes:
-        through: Share that passes through each community of each layer.
+        through: Share that passes through each community of each layer; of currents the sum of the bands in
+            or out, whichever is larger, without their sign.
         units: The number of its units there.
-        between: For each pair of connected layers, the share from community to community.
+        between: For each pair of connected layers, the share from community to community; of currents it may
+            be negative.
     """
 
     through: Float[np.ndarray, "layer group"]
@@ -71,7 +72,9 @@ def communities(flow: Flow, *, ax: Axes | None = None) -> Axes:
     .. math:: \text{share}(u \to v) = \frac{F_u \, w_{uv} \, B_v}{\sum_{ij} A_{ij}}
 
     F sums the paths from all features to unit u, B those from unit v to all classes: the shares into a block
-    and out of it are equal, so bands neither begin nor end between the first layer and the last.
+    and out of it are equal, so bands neither begin nor end between the first layer and the last. Of currents,
+    a band is the sum of the currents of its links as a share of the total; hatched ones are against the
+    decision.
 
     Args:
         flow: The measured flow.
@@ -95,23 +98,25 @@ def communities(flow: Flow, *, ax: Axes | None = None) -> Axes:
     ax.set_xlim(-0.6, count - 0.4)
     patches = _patches(bands, used)
     rows = math.ceil(len(patches) / legend_columns(ax, [str(patch.get_label()) for patch in patches]))
-    highest, below, height = 1 + GAP * max(len(used) - 1, 0), BELOW + ROW * rows, points(ax)[1]
+    highest, below, height = _highest(bands.through, used), BELOW + ROW * rows, points(ax)[1]
     scale = highest / max(height - ABOVE - below, height / 4)
     ax.set_ylim(-below * scale, highest + ABOVE * scale)
     _draw_bands(ax, bands, top)
     _draw_blocks(ax, bands, top)
     _titles(ax, flow)
-    _legend(ax, patches)
+    _legend(ax, patches, _meaning(flow, bands))
     return ax
 
 
 def bands_of(flow: Flow) -> Bands:
     """The drawn bands, as numbers."""
-    refuse(flow.currents, "bands are")
     dag = flow.graph
     label = flow.communities.label
     group = np.where((label < 0) | (label >= GROUPS - 1), GROUPS - 1, label)
     member = [np.eye(GROUPS)[part] for part in np.split(group, np.cumsum(dag.sizes)[:-1])]
+    units = np.stack([groups.sum(axis=0) for groups in member]).astype(np.int64)
+    if flow.currents is not None:
+        return _bands_of_currents(flow, flow.currents.total.nats, member, units)
     before = dag.forward_sums(clipped, np.ones((1, dag.feature_count)))
     after = dag.backward_sums(clipped, np.ones((dag.sizes[-1], 1)))
     total = max(float(before[-1].sum()), np.finfo(float).tiny)
@@ -122,14 +127,32 @@ def bands_of(flow: Flow) -> Bands:
             clipped(links) @ (after[links.target] * member[links.target])
         )
     through = [share @ groups for share, groups in zip(throughput(dag), member, strict=True)]
-    units = np.stack([groups.sum(axis=0) for groups in member]).astype(np.int64)
     return Bands(np.stack(through), units, between)
+
+
+def _bands_of_currents(flow: Flow, total: float, member: Sequence[np.ndarray], units: np.ndarray) -> Bands:
+    """Sums of currents over communities."""
+    scale = 1 / total if total else 0.0
+    between = {
+        (links.source, links.target): member[links.source].T @ (signed(links) @ member[links.target]) * scale
+        for links in flow.links
+    }
+    into, out = np.zeros((2, len(member), GROUPS))
+    for (source, target), shares in between.items():
+        out[source] += np.abs(shares).sum(axis=1)
+        into[target] += np.abs(shares).sum(axis=0)
+    return Bands(np.maximum(into, out), units, between)
+
+
+def _highest(through: Float[np.ndarray, "layer group"], used: Sequence[int]) -> float:
+    """Height of the highest column with its gaps."""
+    return max(1.0, float(through.sum(axis=1).max())) + GAP * max(len(used) - 1, 0)
 
 
 def _tops(through: Float[np.ndarray, "layer group"], used: Sequence[int]) -> Float[np.ndarray, "layer group"]:
     """Upper end of each block: one under the other in one order everywhere, columns in the middle."""
     tops = np.zeros_like(through)
-    most = 1 + GAP * max(len(used) - 1, 0)
+    most = _highest(through, used)
     for layer, shares in enumerate(through):
         there = [group for group in used if shares[group] > 0]
         height = shares[there].sum() + GAP * max(len(there) - 1, 0)
@@ -144,23 +167,29 @@ def _draw_bands(ax: Axes, bands: Bands, top: Float[np.ndarray, "layer group"]) -
     from matplotlib.collections import PolyCollection
 
     outlines = list(_shapes(bands, top))
-    shapes, shades = [shape for shape, _ in outlines], colours([group for _, group in outlines])
-    ax.add_collection(
-        PolyCollection(shapes, facecolors=shades, alpha=0.38, linewidths=0, zorder=1), autolim=False
-    )
+    for below in (False, True):
+        some = [(shape, group) for shape, group, negative in outlines if negative == below]
+        shapes, shades = [shape for shape, _ in some], colours([group for _, group in some])
+        drawn = PolyCollection(shapes, facecolors=shades, alpha=0.38, linewidths=0, zorder=1)
+        if below:
+            drawn.set(hatch="////", edgecolor=AGAINST)
+        ax.add_collection(drawn, autolim=False)
 
 
-def _shapes(bands: Bands, top: Float[np.ndarray, "layer group"]) -> Iterator[tuple[np.ndarray, int]]:
-    """Outline of each band and the community it comes from; bands leave and reach a block in order."""
+def _shapes(bands: Bands, top: Float[np.ndarray, "layer group"]) -> Iterator[tuple[np.ndarray, int, bool]]:
+    """Outline of each band, the community it comes from, and whether it is negative.
+
+    Bands leave and reach a block in order.
+    """
     leave, reach = top.copy(), top.copy()
     for (source, target), shares in sorted(bands.between.items()):
-        for first, second in np.argwhere(shares > 0).tolist():
-            share = shares[first, second]
+        for first, second in np.argwhere(shares != 0).tolist():
+            share = abs(shares[first, second])
             y0, y1 = leave[source, first], reach[target, second]
             leave[source, first] -= share
             reach[target, second] -= share
             if share > FAINTEST:
-                yield _band(source + BLOCK, target - BLOCK, y0, y1, share), int(first)
+                yield _band(source + BLOCK, target - BLOCK, y0, y1, share), first, shares[first, second] < 0
 
 
 def _band(x0: float, x1: float, y0: float, y1: float, thick: float) -> Float[np.ndarray, "point 2"]:
@@ -196,12 +225,17 @@ def _titles(ax: Axes, flow: Flow) -> None:
         write(ax, name, (index, 1), (0, -6), above.size, xycoords=edge, **style)
 
 
-def _legend(ax: Axes, patches: Sequence[Patch]) -> None:
-    meaning = (
-        "community (units) · height: share of the whole attribution · numbers: units there"
-        if patches
-        else "no path from a feature to a class carries information"
-    )
+def _meaning(flow: Flow, bands: Bands) -> str:
+    """What is drawn."""
+    if not bands.through.any():
+        return "no path from a feature to a class carries information"
+    height = "share of the whole attribution" if flow.currents is None else "share of the total current"
+    hatched = any((shares < -FAINTEST).any() for shares in bands.between.values())
+    against = " · hatched: against the decision" if hatched else ""
+    return f"community (units) · height: {height}{against} · numbers: units there"
+
+
+def _legend(ax: Axes, patches: Sequence[Patch], meaning: str) -> None:
     legend = ax.legend(
         handles=patches,
         title=meaning,

@@ -1,4 +1,4 @@
-"""Information into and out of every layer, and its silent neurons."""
+"""Information into and out of every layer, or its currents, and its silent neurons."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import norm
 
+from nif.core.types import Total
 from nif.flow.communities import layer_stderr
 from nif.plots.axes import (
     FAINT,
+    INK,
     LETTER,
     SMALL,
     SMALLEST,
@@ -24,7 +25,7 @@ from nif.plots.axes import (
     short,
     whiskers,
 )
-from nif.plots.palette import COMMUNITIES
+from nif.plots.palette import AGAINST, COMMUNITIES, FOR
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 IN, OUT, SILENT = COMMUNITIES[0], COMMUNITIES[1], "#4A4F58"
 
+MOST_PARTS = 20
+"""Units of a layer that have a part of its bar each."""
+
 TRACK = 0.045, 0.03
 """Height of the strip of silent neurons and its distance below the axis, as fractions of the axes' height."""
 
@@ -40,7 +44,9 @@ TRACK = 0.045, 0.03
 def profile(flow: Flow, *, level: float = 0.95, ax: Axes | None = None) -> Axes:
     """Draw, for each layer, the nats of all links into it and out of it, and its fraction of silent neurons.
 
-    A layer's sum grows with its width, so compare the two bars of one layer before those of two layers.
+    A layer's sum grows with its width, so compare the two bars of one layer before those of two layers. Of
+    currents, which sum to the total in every layer, the bars are units one on another, the largest nearest to
+    0 and, paler, the weakest together; what speaks against the decision is below 0. A line is the total.
 
     Args:
         flow: The measured flow.
@@ -58,18 +64,55 @@ def profile(flow: Flow, *, level: float = 0.95, ax: Axes | None = None) -> Axes:
     """
     ax = new_axes(float(np.clip(2.2 + 0.75 * len(flow.layers), 5.4, WIDEST)), 3.6) if ax is None else ax
     layers = flow.by_unit.by_layer()
-    into, out = layer_stderr(flow.graph.sizes, flow.links, flow.errors)
-    if flow.total is not None:  # every layer carries the total
-        into = out = np.full(len(flow.layers), flow.total.stderr)
-    deviations = float(norm.ppf(0.5 + level / 2))
-    for name, place, colour, stderr in (("in", -0.2, IN, into), ("out", 0.2, OUT, out)):
-        nats, half = layers[f"{name}flow"].to_numpy(), deviations * stderr
-        x = np.arange(len(nats)) + place
-        ax.bar(x, nats, 0.36, color=colour, label=f"nats {name}")
-        whiskers(ax, x, nats, half, "y")
+    if flow.total is None:
+        _in_and_out(ax, flow, level)
+    else:
+        _for_and_against(ax, flow, flow.total, level)
     _silent(ax, (layers["silent"] / layers["units"]).to_numpy())
     _name(ax, flow, layers["silent"].to_numpy())
     return ax
+
+
+def _in_and_out(ax: Axes, flow: Flow, level: float) -> None:
+    layers = flow.by_unit.by_layer()
+    into, out = layer_stderr(flow.graph.sizes, flow.links, flow.errors)
+    for name, place, colour, stderr in (("in", -0.2, IN, into), ("out", 0.2, OUT, out)):
+        nats, half = layers[f"{name}flow"].to_numpy(), flow.by_unit.deviations(level) * stderr
+        x = np.arange(len(nats)) + place
+        ax.bar(x, nats, 0.36, color=colour, label=f"nats {name}")
+        whiskers(ax, x, nats, half, "y")
+    ax.set_ylim(bottom=0)
+    ax.set_ylabel("nats, sum over links", fontsize=SMALL + 0.5, color=SOFT)
+
+
+def _for_and_against(ax: Axes, flow: Flow, total: Total, level: float) -> None:
+    """Currents of units above and below 0, one on another, and the total with its interval."""
+    above_0, below_0 = flow.by_unit.by_sign()
+    nats = flow.neurons()["current"].to_numpy()
+    for layer, units in enumerate(np.split(nats, flow.by_unit.first[1:])):
+        for part, colour in ((units[units > 0], FOR), (units[units < 0], AGAINST)):
+            _stack(ax, layer, part[np.argsort(-np.abs(part), kind="stable")], colour)
+    ax.bar(0, 0, color=FOR, label="units for the decision")
+    ax.bar(0, 0, color=AGAINST, label="units against it")
+    half = flow.by_unit.deviations(level) * total.stderr
+    ax.axhspan(total.nats - half, total.nats + half, color=INK, alpha=0.12, linewidth=0)
+    ax.axhline(total.nats, color=INK, linewidth=1.2, label=f"total, {level:.0%} interval")
+    low, high = min(float(below_0.min()), total.nats, 0.0), max(float(above_0.max()), total.nats + half, 0.0)
+    room = 0.06 * max(high - low, 1e-9)
+    ax.set_ylim(low - room if low < 0 else 0.0, high + room)
+    ax.axhline(0.0, color=SOFT, linewidth=0.8)
+    ax.set_ylabel("current (nats)", fontsize=SMALL + 0.5, color=SOFT)
+
+
+def _stack(ax: Axes, layer: int, nats: Float[np.ndarray, " unit"], colour: str) -> None:
+    """The largest units by themselves, from 0 on, and all others together."""
+    if len(nats) == 0:
+        return
+    parts = nats[:MOST_PARTS]
+    ends = np.cumsum(parts)
+    ax.bar(layer, parts, 0.56, bottom=ends - parts, color=colour, edgecolor="white", linewidth=0.7)
+    if len(nats) > MOST_PARTS:
+        ax.bar(layer, nats[MOST_PARTS:].sum(), 0.56, bottom=ends[-1], color=colour, alpha=0.5)
 
 
 def _silent(ax: Axes, share: Float[np.ndarray, " layer"]) -> None:
@@ -91,9 +134,7 @@ def _silent(ax: Axes, share: Float[np.ndarray, " layer"]) -> None:
 
 def _name(ax: Axes, flow: Flow, silent: np.ndarray) -> None:
     plain(ax, grid="y")
-    ax.set_ylim(bottom=0)
     ax.set_xlim(-0.6, len(flow.layers) - 0.4)
-    ax.set_ylabel("nats, sum over links", fontsize=SMALL + 0.5, color=SOFT)
     labels = [
         f"{short(layer.name, 16)}\n{len(layer):,}" + (f", {quiet:,} silent" if quiet else "")
         for layer, quiet in zip(flow.layers, silent, strict=True)

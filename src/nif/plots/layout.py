@@ -8,11 +8,11 @@ import numpy as np
 from jaxtyping import Float
 
 from nif.core.types import Links
-from nif.flow.paths import clipped
+from nif.flow.paths import Strength, positive
 
 
 def heights(
-    sizes: Sequence[int], links: Sequence[Links], fixed: Sequence[int] = ()
+    sizes: Sequence[int], links: Sequence[Links], fixed: Sequence[int] = (), strength: Strength = positive
 ) -> list[Float[np.ndarray, " _"]]:
     """A height between 0 (bottom) and 1 for each unit of each layer, equally spaced about the middle.
 
@@ -24,6 +24,7 @@ def heights(
         sizes: Units in each layer.
         links: Between layers.
         fixed: Layers that keep the order of their units, first on top; the first layer always does.
+        strength: How strong links of some nats are.
 
     Example:
         >>> [layer.tolist() for layer in heights([3, 1], [])]
@@ -37,7 +38,7 @@ def heights(
         if not into or layer in fixed:
             heights.append(slots)
             continue
-        order = np.argsort(-_barycentres(heights, into, size), kind="stable")
+        order = np.argsort(-_barycentres(heights, into, size, strength), kind="stable")
         placed = np.empty(size)
         placed[order] = slots
         heights.append(placed)
@@ -45,12 +46,12 @@ def heights(
 
 
 def _barycentres(
-    placed: Sequence[np.ndarray], into: Sequence[Links], size: int
+    placed: Sequence[np.ndarray], into: Sequence[Links], size: int, strength: Strength
 ) -> Float[np.ndarray, " unit"]:
     """Mean height of the inputs of each unit, weighted by nats; -1 for a unit without inputs."""
     weight, moment = np.zeros(size), np.zeros(size)
     for links in into:
-        nats = clipped(links)
+        nats = links.matrix(strength(links.stored("nats")))
         weight += nats.sum(axis=0)
         moment += placed[links.source] @ nats
     return np.divide(moment, weight, out=np.full(size, -1.0), where=weight > 0)

@@ -11,10 +11,9 @@ from jaxtyping import Float, Int
 from nif.core.errors import InputError
 from nif.core.types import Layer, Links
 from nif.flow import communities as structure
-from nif.flow.paths import clipped
 from nif.flow.unit_names import layer_index
 from nif.plots.axes import INK, LETTER, SMALL, SOFT, TEXT, new_axes, points, short, text_size
-from nif.plots.palette import colours
+from nif.plots.palette import AGAINST, colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
     from nif.flow.flow import Flow
 
-BELOW_ZERO, ZERO, ABOVE_ZERO = "#B35806", "#FFFFFF", ("#9CC9E8", "#0072B2", "#00263E")
+BELOW_ZERO, ZERO, ABOVE_ZERO = AGAINST, "#FFFFFF", ("#9CC9E8", "#0072B2", "#00263E")
 """Orange and blue stay apart with any kind of colour vision."""
 
 STRIP = 6.0
@@ -51,7 +50,8 @@ def links(
     """Draw the nats of all links between two layers, one cell each.
 
     Units of a community stand together, those with most information first; the strips beside the map have
-    the colours of the communities. Negative links, more redundant than relevant, are orange.
+    the colours of the communities. Negative links are orange: more redundant than relevant, or currents that
+    speak against the decision.
 
     Args:
         flow: The measured flow.
@@ -71,13 +71,14 @@ def links(
     between = _between(flow, source, target)
     ends = np.cumsum([len(layer) for layer in flow.layers])[:-1]
     communities = np.split(flow.communities.label, ends)
-    nats = clipped(between)
+    nats = between.matrix(flow.by_unit.strength(between.stored("nats")))
     rows = _side(flow.layers[between.source], communities[between.source], nats.sum(axis=1))
     columns = _side(flow.layers[between.target], communities[between.target], nats.sum(axis=0))
     if ax is None:
         height, width = between.shape
         ax = new_axes(min(max(2.6 + 0.3 * width, 4.2), 9.0), min(max(1.8 + 0.22 * height, 3.2), 8.0))
-    _draw(ax, _cells(between, rows, columns), between.shape)
+    unit = "nats" if flow.currents is None else "current (nats)"
+    _draw(ax, _cells(between, rows, columns), between.shape, unit)
     _name(ax, rows, columns)
     _strips(ax, rows, columns)
     return ax
@@ -128,7 +129,7 @@ def _cells(between: Links, rows: Side, columns: Side) -> Float[np.ndarray, "row 
     return np.where(most >= -least, most, least).reshape(sides)
 
 
-def _draw(ax: Axes, nats: Float[np.ndarray, "row column"], shape: tuple[int, ...]) -> None:
+def _draw(ax: Axes, nats: Float[np.ndarray, "row column"], shape: tuple[int, ...], unit: str) -> None:
     from matplotlib.colors import TwoSlopeNorm
 
     most, least = max(float(nats.max()), 1e-9), min(float(nats.min()), 0.0)
@@ -142,7 +143,7 @@ def _draw(ax: Axes, nats: Float[np.ndarray, "row column"], shape: tuple[int, ...
     bar.ax.set_yscale("linear")
     if least == 0:
         bar.ax.set_ylim(0, most)
-    bar.set_label("nats", fontsize=SMALL + 0.5, color=SOFT)
+    bar.set_label(unit, fontsize=SMALL + 0.5, color=SOFT)
     bar.ax.tick_params(labelsize=SMALL, colors=INK)
     bar.outline.set_visible(False)
 

@@ -23,7 +23,7 @@ from nif.plots.axes import (
     write,
 )
 from nif.plots.layout import heights
-from nif.plots.palette import colours
+from nif.plots.palette import AGAINST, FOR, colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,6 +34,9 @@ MOST_LINKS = 4_000
 """The strongest links are drawn; more would only blacken the paper."""
 
 THINNEST_LINK, WIDEST_LINK, LARGEST_UNIT = 0.35, 3.5, 17.0
+
+DASHES = (0, (2.5, 1.5))
+"""Of links that speak against the decision, in widths of the line."""
 
 ROOM_FOR_NUMBERS = 26.0
 """Points between hidden units from which their numbers stand below them."""
@@ -47,8 +50,9 @@ ABOVE, BELOW = 48.0, 34.0
 def network(flow: Flow, ax: Axes | None = None) -> Axes:
     """Draw the network: layers from left to right, links by their nats.
 
-    A unit's colour is its community, its size its betweenness; silent ones are hollow. Of more than 4,000
-    links only the strongest are drawn, as the legend says.
+    A unit's colour is its community, its size its betweenness; silent ones are hollow. Of currents, what
+    speaks for the decision is blue and what speaks against it orange, with dashed links, and the size of a
+    unit is that of its current. Of more than 4,000 links only the strongest are drawn, as the legend says.
 
     Args:
         flow: The measured flow.
@@ -85,11 +89,17 @@ class _Picture:
         self.neurons = flow.neurons()
         self.sizes = [len(layer) for layer in flow.layers]
         last = len(self.sizes) - 1
-        by_layer = heights(self.sizes, flow.links, fixed=[0, last])
+        self.strength = flow.by_unit.strength
+        by_layer = heights(self.sizes, flow.links, [0, last], self.strength)
         self.y = np.concatenate(by_layer)
         self.x = np.repeat(np.arange(last + 1.0), self.sizes)
         self.first = np.concatenate([[0], np.cumsum(self.sizes)])
-        self.colour = np.array(colours(self.neurons["community"].tolist()))
+        if flow.currents is None:
+            self.colour = np.array(colours(self.neurons["community"].tolist()))
+            self.size = self.neurons["betweenness"].to_numpy()
+        else:
+            self.colour = _by_sign(self.neurons["current"].to_numpy())
+            self.size = np.abs(self.neurons["current"].to_numpy())
         self.points = points(ax)
         self.gaps = [self._gap(values) for values in by_layer]
 
@@ -118,27 +128,29 @@ class _Picture:
         from matplotlib.collections import LineCollection
         from matplotlib.colors import to_rgba_array
 
-        links = strongest(self.flow.links, self.sizes, MOST_LINKS)
+        links = strongest(self.flow.links, self.sizes, MOST_LINKS, strength=self.strength)
         source, target, nats = links.source[::-1], links.target[::-1], links.nats[::-1]
-        share = nats / nats.max() if len(nats) else nats
+        share = np.abs(nats) / np.abs(nats).max() if len(nats) else nats
         faint = 0.85 / (1 + len(nats) / 400) ** 0.4
+        shades = self.colour[source] if self.flow.currents is None else _by_sign(nats)
         lines = LineCollection(
             list(_curves(self.x[source], self.y[source], self.x[target], self.y[target])),
             linewidths=THINNEST_LINK + (WIDEST_LINK - THINNEST_LINK) * share * min(1.0, 10 / len(self.sizes)),
-            colors=to_rgba_array(self.colour[source].tolist(), np.clip(share**0.5 * faint + 0.04, 0, 0.9)),
-            capstyle="round",
+            colors=to_rgba_array(shades.tolist(), np.clip(share**0.5 * faint + 0.04, 0, 0.9)),
+            linestyles=["solid" if above else DASHES for above in nats > 0] or "solid",
+            capstyle="round" if (nats > 0).all() else "butt",
             zorder=1,
         )
         self.ax.add_collection(lines, autolim=False)
         return len(nats), links.of
 
     def units(self) -> None:
-        """A disc for each unit: colour is community, size betweenness, hollow is silent."""
+        """A disc for each unit: its community or sign, its betweenness or current; hollow if silent."""
         most = np.array([min(LARGEST_UNIT, 0.9 * gap, self.column / 3) for gap in self.gaps])
         largest = np.repeat(most, self.sizes)
-        central = self.neurons["betweenness"].to_numpy()
-        share = np.sqrt(central / central.max()) if central.max() > 0 else np.zeros(len(central))
-        self.diameter = diameter = largest * (0.4 + 0.6 * share)
+        share = np.sqrt(self.size / self.size.max()) if self.size.max() > 0 else np.zeros(len(self.size))
+        least = 0.4 if self.flow.currents is None else 0.25
+        self.diameter = diameter = largest * (least + (1 - least) * share)
         silent = self.neurons["silent"].to_numpy()
         self.ax.scatter(
             self.x,
@@ -180,12 +192,17 @@ class _Picture:
 
     def legend(self, shown: tuple[int, int]) -> None:
         """The meaning of colour, size and width, and the number of links left out."""
-        strongest_link = max(float(links.stored("nats").max(initial=0.0)) for links in self.flow.links)
+        most = max(float(self.strength(links.stored("nats")).max(initial=0.0)) for links in self.flow.links)
         drawn = f"the strongest {shown[0]:,} of {shown[1]:,} links" if shown[0] < shown[1] else "links"
         meaning = (
             f"colour: community · size: betweenness · hollow: silent · width: nats of {drawn}, "
-            f"at most {max(strongest_link, 0.0):.3f}"
+            f"at most {most:.3f}"
         )
+        if self.flow.currents is not None:
+            meaning = (
+                f"current: blue for the decision, orange and dashed against it · size: of the unit · hollow: "
+                f"silent · width: of {drawn}, at most {most:.3f} nats"
+            )
         fits = self.points[0] / (0.55 * len(meaning))
         middle = float(np.mean(self.ax.get_xlim()))
         self._write(meaning, (middle, 0.0), (0.0, 5 - BELOW), min(TEXT - 1.5, fits), color=SOFT)
@@ -196,6 +213,11 @@ class _Picture:
 
         halo = [withStroke(linewidth=2, foreground="#ffffff", alpha=0.8)]
         write(self.ax, text, at, offset, size, path_effects=halo, **style)
+
+
+def _by_sign(nats: np.ndarray) -> np.ndarray:
+    """Colours of currents."""
+    return np.where(nats < 0, AGAINST, FOR)
 
 
 def _curves(x0: PerLink, y0: PerLink, x1: PerLink, y1: PerLink) -> Float[np.ndarray, "link point 2"]:

@@ -16,6 +16,12 @@ COMMUNITIES_ON_DARK = (
 OTHER = "#6B7079"
 """For smaller communities, and units in none."""
 
+FOR, AGAINST = "#0072B2", "#C1440E"
+"""Currents above and below 0; they differ in hue, and negative links are also dashed."""
+
+FOR_ON_DARK, AGAINST_ON_DARK = "#4FA8E8", "#FF8A50"
+"""The same hues, lighter, for a dark ground."""
+
 
 def colours(labels: Sequence[int]) -> list[str]:
     """The colour of each community.

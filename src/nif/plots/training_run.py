@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
@@ -25,6 +25,9 @@ SILENT = "#FFFFFF"
 
 PANELS = 3
 
+MOST_FEATURES = 6
+"""Features whose currents are drawn."""
+
 
 def draw(flows: dict[int, Flow], axes: Sequence[Axes] | None) -> list[Axes]:
     """Draw the run into three axes, or into a new figure."""
@@ -39,7 +42,7 @@ def draw(flows: dict[int, Flow], axes: Sequence[Axes] | None) -> list[Axes]:
     if len(panels) != PANELS:
         raise InputError(f"{len(panels)} axes were passed; expected {PANELS}, one below another.")
     epochs, seen = list(flows), list(flows.values())
-    named = _information(panels[0], epochs, seen)
+    named = (_information if seen[-1].total is None else _currents)(panels[0], epochs, seen)
     _silent(panels[1], epochs, seen, named)
     _communities(panels[2], epochs, seen)
     edges = _edges(epochs)
@@ -71,15 +74,41 @@ def _information(ax: Axes, epochs: Sequence[int], seen: Sequence[Flow]) -> list[
     return shown
 
 
+def _currents(ax: Axes, epochs: Sequence[int], seen: Sequence[Flow]) -> list[int]:
+    """The total with its interval, and the features of the largest currents at the end; names no layer."""
+    features = np.stack([flow.neurons()["current"].to_numpy()[: flow.graph.feature_count] for flow in seen])
+    totals = np.array([(flow.total.nats, flow.total.stderr) for flow in seen if flow.total is not None])
+    half = seen[-1].by_unit.deviations(0.95) * totals[:, 1]
+    plain(ax, grid="y")
+    ax.fill_between(epochs, totals[:, 0] - half, totals[:, 0] + half, color=INK, alpha=0.12, linewidth=0)
+    ax.plot(epochs, totals[:, 0], color=INK, linewidth=1.8, marker="o", markersize=3)
+    largest = np.argsort(-np.abs(features[-1]), kind="stable")[:MOST_FEATURES]
+    names = seen[-1].attribution().index
+    ends = [("total", float(totals[-1, 0]), INK)]
+    for index, colour in zip(largest.tolist(), COMMUNITIES, strict=False):
+        ax.plot(epochs, features[:, index], color=colour, linewidth=1.3, marker="o", markersize=2.5)
+        ends.append((str(names[index]), float(features[-1, index]), colour))
+    ax.axhline(0.0, color=SOFT, linewidth=0.8)
+    ax.set_ylabel("current (nats)", fontsize=SMALL + 0.5, color=SOFT)
+    _names(ax, ends)
+    return []
+
+
 def _line_names(ax: Axes, ends: dict[int, float], layers: Sequence[Layer]) -> None:
-    """Names of layers where their lines end, in the same colours, moved apart."""
-    room, shades = points(ax)[1], _shades(len(layers))
+    """Names of layers where their lines end, in the same colours."""
+    shades = _shades(len(layers))
+    _names(ax, [(layers[index].name, height, shades[index]) for index, height in ends.items()])
+
+
+def _names(ax: Axes, ends: Sequence[tuple[str, float, Any]]) -> None:
+    """Names at the heights where lines end, in their colours, moved apart."""
+    room = points(ax)[1]
     size = max(SMALLEST, min(SMALL + 0.5, 0.8 * room / max(len(ends), 1)))
     low, high = ax.get_ylim()
-    at = (np.array(list(ends.values()), dtype=float) - low) / (high - low) * room
-    for index, place in zip(ends, apart(at, 1.2 * size, room), strict=True):
-        style = {"ha": "left", "color": shades[index], "xycoords": "axes fraction", "annotation_clip": False}
-        write(ax, short(layers[index].name, 14), (1, place / room), (4, 0), size, **style)
+    at = (np.array([height for _, height, _ in ends], dtype=float) - low) / (high - low) * room
+    for (name, _, colour), place in zip(ends, apart(at, 1.2 * size, room), strict=True):
+        style = {"ha": "left", "color": colour, "xycoords": "axes fraction", "annotation_clip": False}
+        write(ax, short(name, 14), (1, place / room), (4, 0), size, **style)
 
 
 def apart(places: Float[np.ndarray, " name"], step: float, room: float) -> Float[np.ndarray, " name"]:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from nif.flow.measurement import Measurement
 
 FEW_SAMPLES = 500
+
+LARGE_CHANGE = 0.01
+"""Part of the total by which the current of a unit may change when the steps are doubled."""
 
 ALWAYS = (
     "A link is the information of one unit about another. Information that only a combination of units "
@@ -73,3 +79,76 @@ def caveats(measurement: Measurement) -> list[str]:
         ),
     ]
     return [*(sentence for holds, sentence in particular if holds), *ALWAYS]
+
+
+ALWAYS_OF_CURRENTS = (
+    "Other background rows ask another question.",
+    "Features that matter only together share their information.",
+    "Two features whose effects cancel each carry little, although each is used: compare the absolute "
+    "currents.",
+    "Silent means that the mean absolute current of a unit is shown to be below .1 % of the total.",
+    "Paths are those of mean currents: what one carries for the decision on some rows and against it on "
+    "others shows in its mean only.",
+)
+
+
+def caveats_of_currents(measurement: Measurement) -> list[str]:
+    """Sentences that hold for these options of currents, the most specific first.
+
+    Example:
+        >>> options = {"decision": "the label, one of 2", "steps": 8, "explained": 2000}
+        >>> caveats_of_currents(Measurement("Currents()", options, 2000, 0, 0, "0.1"))[0]
+        'The total is about the labels that came with the data; where the network is wrong, currents ...'
+    """
+    found = [*_of_the_question(measurement.options), *_of_the_measurement(measurement)]
+    return [*(sentence for holds, sentence in found if holds), *ALWAYS_OF_CURRENTS]
+
+
+def _of_the_question(options: Mapping[str, Any]) -> list[tuple[bool, str]]:
+    """What the currents are about."""
+    decision, total_is = str(options.get("decision", "")), str(options.get("total_is", ""))
+    of_labels = decision.startswith("the label")
+    return [
+        (
+            of_labels,
+            "The total is about the labels that came with the data; where the network is wrong, currents "
+            "speak against the label, and the total may be negative.",
+        ),
+        (not of_labels, "Currents are about the decision of the network, not about the truth."),
+        ("divergence" in total_is, f"The total is no mutual information but a {total_is}."),
+        (
+            decision.startswith("a value") or " values" in decision,
+            "A value is seen through noise. The less there is, the further the straight way is from an "
+            "average over all orders of the features (Shapley values).",
+        ),
+        (
+            str(options.get("path", "straight")) == "straight",
+            "The straight way from a background row to a row leads through inputs that do not exist, above "
+            "all for binary and one-hot features.",
+        ),
+    ]
+
+
+def _of_the_measurement(measurement: Measurement) -> list[tuple[bool, str]]:
+    """How well they are known."""
+    options = measurement.options
+    mixed, left_out = (list(options.get(name) or ()) for name in ("in_proportion", "not_measured"))
+    change = options.get("step_error") or 0.0
+    return [
+        (
+            bool(mixed),
+            f"Several weights lie between some layers ({', '.join(mixed)}): there the current of a unit is "
+            "divided over the units of the next layer as that layer's total is. Currents of units are exact.",
+        ),
+        (bool(left_out), f"Some of what ran is not measured: {', '.join(left_out)}."),
+        (
+            change > LARGE_CHANGE,
+            f"When the steps were doubled, a unit still changed by {change:.1%} of the total; measure with "
+            "more steps for a closer integral.",
+        ),
+        (
+            measurement.samples < FEW_SAMPLES,
+            f"Only {measurement.samples} rows were explained: intervals are wide, and weak currents cannot "
+            "be distinguished from none.",
+        ),
+    ]

@@ -11,11 +11,20 @@ import pandas as pd
 
 from nif.core.types import Layer
 from nif.flow import communities as structure
-from nif.flow.paths import Dag, attribution, clipped
+from nif.flow.paths import Dag, attribution
 from nif.flow.strongest import Strongest, strongest
 from nif.plots.layout import heights
-from nif.plots.palette import COMMUNITIES, COMMUNITIES_ON_DARK, OTHER
-from nif.report.caveats import caveats
+from nif.plots.palette import (
+    AGAINST,
+    AGAINST_ON_DARK,
+    COMMUNITIES,
+    COMMUNITIES_ON_DARK,
+    FOR,
+    FOR_ON_DARK,
+    OTHER,
+)
+from nif.report import currents
+from nif.report.caveats import caveats, caveats_of_currents
 from nif.report.images import pixels
 from nif.report.pruning import pruning_content
 
@@ -55,43 +64,47 @@ class Content:
 
 def content(flow: Flow, pruned: Removal | None = None) -> Content:
     """The data of a page about a flow, and about the pruning of its network."""
-    dag, neurons = flow.graph, flow.neurons()
-    links = strongest(flow.links, dag.sizes, MOST_LINKS, CARRIED)
+    dag, neurons, tables = flow.graph, flow.neurons(), flow.currents
+    strength = flow.by_unit.strength
+    links = strongest(flow.links, dag.sizes, MOST_LINKS, CARRIED, strength)
     last = len(dag.sizes) - 1
-    places = heights(dag.sizes, flow.links, fixed=[*dag.features, last])
+    places = heights(dag.sizes, flow.links, [*dag.features, last], strength)
     return Content(
         {**_meta(flow, dag, neurons, links), "pruning": pruned and pruning_content(pruned, flow.layers)},
         {
-            **_units(dag, neurons, flow, np.concatenate(places)),
+            **_units(neurons, np.concatenate(places)),
             "source": links.source.astype("<u4"),
             "target": links.target.astype("<u4"),
             "nats": links.nats.astype("<f4"),
             "stderr": links.stderr.astype("<f4"),
             "link_p_value": links.p_value.astype("<f4"),
-            **_attribution(flow, dag),
+            **(_sums_over_paths(flow, dag) if tables is None else currents.arrays(flow, tables)),
         },
     )
 
 
-def _units(dag: Dag, neurons: pd.DataFrame, flow: Flow, places: np.ndarray) -> dict[str, np.ndarray]:
-    real = ["betweenness", "throughput", "inflow", "outflow", "p_value", "q_value"]
-    into, out = structure.flow_stderr(dag.sizes, flow.links, flow.errors)
+def _units(neurons: pd.DataFrame, places: np.ndarray) -> dict[str, np.ndarray]:
+    real = ["betweenness", "p_value", "q_value"]
     return {
         "y": places.astype("<f4"),
         **{name: neurons[name].to_numpy().astype("<f4") for name in real},
-        "inflow_stderr": into.astype("<f4"),
-        "outflow_stderr": out.astype("<f4"),
         "community": neurons["community"].to_numpy().astype("<i4"),
         "silent": neurons["silent"].to_numpy().astype("u1"),
     }
 
 
-def _attribution(flow: Flow, dag: Dag) -> dict[str, np.ndarray]:
-    """Of each class, and in the last column of all classes together, with errors."""
-    errors = flow.sum_errors
+def _sums_over_paths(flow: Flow, dag: Dag) -> dict[str, np.ndarray]:
+    """Of units, nats in and out; of features to each class, and last to all classes together; with errors."""
+    into, out = structure.flow_stderr(dag.sizes, flow.links, flow.errors)
+    units, errors = flow.by_unit, flow.sum_errors
     labels = dag.sizes[-1]
     of = np.concatenate([np.eye(labels), np.ones((labels, 1))], axis=1)
     return {
+        "throughput": units.throughput.astype("<f4"),
+        "inflow": units.inflow.astype("<f4"),
+        "outflow": units.outflow.astype("<f4"),
+        "inflow_stderr": into.astype("<f4"),
+        "outflow_stderr": out.astype("<f4"),
         # A product over many layers can leave the range of 32 bits at either end.
         "attribution": attribution(dag, of=of).astype("<f8"),
         "attribution_stderr": np.column_stack([errors.attribution, errors.attribution_total]).astype("<f8"),
@@ -99,27 +112,47 @@ def _attribution(flow: Flow, dag: Dag) -> dict[str, np.ndarray]:
 
 
 def _meta(flow: Flow, dag: Dag, neurons: pd.DataFrame, links: Strongest) -> dict[str, Any]:
-    silent = int(neurons["silent"].sum())
-    estimator = flow.measurement.options.get("estimator", flow.measurement.method)
+    silent, tables, strength = int(neurons["silent"].sum()), flow.currents, flow.by_unit.strength
     return {
-        "summary": f"{_widths(dag.sizes)} units, {flow.count:,} links, {links.of:,} of them with "
-        f"information; {silent:,} of {len(neurons):,} neurons silent at .05; {estimator}, "
-        f"{flow.measurement.samples:,} samples",
+        "summary": _summary(flow, links, silent),
+        "currents": tables and currents.meta(flow, tables),
+        "deviations": flow.by_unit.deviations(currents.LEVEL),
         "layers": _layers(flow, neurons),
         "features": list(dag.features),
         "pairs": sorted([between.source, between.target] for between in flow.links),
         "interval": FROM_ROWS if flow.errors else FROM_LINKS,
         "links": {
             "left_out": links.of - len(links.nats),
-            "all_nats": float(sum(clipped(between).sum() for between in flow.links)),
+            "all_nats": float(sum(strength(between.stored("nats")).sum() for between in flow.links)),
         },
         "modularity": flow.modularity,
         "central": "betweenness, estimated" if _sampled(neurons) else "betweenness",
         "images": [pixels(flow.layers[layer]) for layer in dag.features],
-        "palette": {"light": COMMUNITIES, "dark": COMMUNITIES_ON_DARK, "other": OTHER},
+        "palette": {
+            "light": COMMUNITIES,
+            "dark": COMMUNITIES_ON_DARK,
+            "other": OTHER,
+            "signs": [FOR, AGAINST],
+            "signs_dark": [FOR_ON_DARK, AGAINST_ON_DARK],
+        },
         "method": _method(flow),
         "caveats": _caveats(flow, neurons, links),
     }
+
+
+def _summary(flow: Flow, links: Strongest, silent: int) -> str:
+    """What was measured, in a line."""
+    measured, sizes = flow.measurement, flow.graph.sizes
+    network = f"{_widths(sizes)} units, {flow.count:,} links"
+    quiet = f"{silent:,} of {sum(sizes):,} neurons silent"
+    if flow.currents is not None:
+        about = currents.summary(flow, flow.currents)
+        return f"{about}; {network}; {quiet}; {measured.samples:,} rows explained"
+    estimator = measured.options.get("estimator", measured.method)
+    return (
+        f"{network}, {links.of:,} of them with information; {quiet} at .05; {estimator}, "
+        f"{measured.samples:,} samples"
+    )
 
 
 def _widths(sizes: Sequence[int]) -> str:
@@ -162,6 +195,18 @@ def _names(layer: Layer) -> Sequence[str] | None:
 
 def _method(flow: Flow) -> list[tuple[str, str]]:
     measured = flow.measurement
+    return [
+        *(_options(flow) if flow.currents is None else currents.method(flow, flow.currents)),
+        ("seed", str(measured.seed)),
+        ("nif", measured.version),
+        *([("measured", measured.began[:16].replace("T", " ") + " UTC")] if measured.began else []),
+        *([("took", _how_long(measured.seconds))] if measured.seconds is not None else []),
+    ]
+
+
+def _options(flow: Flow) -> list[tuple[str, str]]:
+    """Of association."""
+    measured = flow.measurement
     options = dict(measured.options)
     chosen = " (chosen automatically)" if options.pop("automatic", False) else ""
     terms = options.pop("terms", None)
@@ -170,10 +215,6 @@ def _method(flow: Flow) -> list[tuple[str, str]]:
         ("samples", f"{measured.samples:,}"),
         *([("terms of mutual information", f"{terms:,}")] if terms else []),
         ("not converged", f"{measured.not_converged:,}"),
-        ("seed", str(measured.seed)),
-        ("nif", measured.version),
-        *([("measured", measured.began[:16].replace("T", " ") + " UTC")] if measured.began else []),
-        *([("took", _how_long(measured.seconds))] if measured.seconds is not None else []),
     ]
 
 
@@ -216,4 +257,7 @@ def _caveats(flow: Flow, neurons: pd.DataFrame, links: Strongest) -> list[str]:
             f"Communities and betweenness are those of the strongest {structure.MOST_LINKS:,} links; "
             f"{neurons.attrs['communities_left_out']:,} weaker ones are not in them."
         )
-    return [*sentences, *caveats(flow.measurement)]
+    if flow.currents is None:
+        return [*sentences, *caveats(flow.measurement)]
+    cancelling = currents.left_out(flow, flow.currents)
+    return [*sentences, *([cancelling] if cancelling else []), *caveats_of_currents(flow.measurement)]

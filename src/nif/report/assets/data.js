@@ -1,8 +1,11 @@
 // The data of the page: `meta` (names and options) and typed arrays, one value for each unit or link.
 const meta = JSON.parse(document.getElementById("meta").textContent);
 
+// Null if this kind of flow has no such numbers.
 function array(name, type) {
-  const text = document.getElementById("data-" + name).textContent.trim();
+  const stored = document.getElementById("data-" + name);
+  if (!stored) return null;
+  const text = stored.textContent.trim();
   if (Uint8Array.fromBase64) return new type(Uint8Array.fromBase64(text).buffer);
   const raw = atob(text), bytes = new Uint8Array(raw.length);
   for (let i = 0; i < raw.length; i++) bytes[i] = raw.charCodeAt(i);
@@ -15,12 +18,17 @@ const unit = {
   inflow: array("inflow", Float32Array), outflow: array("outflow", Float32Array),
   inflowError: array("inflow_stderr", Float32Array), outflowError: array("outflow_stderr", Float32Array),
   p: array("p_value", Float32Array), q: array("q_value", Float32Array),
+  current: array("current", Float32Array), currentError: array("current_stderr", Float32Array),
+  absolute: array("absolute", Float32Array), onward: array("onward", Float32Array),
 };
-// Links are sorted: the one with the most nats comes first.
+// What a flow of currents has beside its links; null of association.
+const currents = meta.currents;
+// Links are sorted: the strongest comes first. Currents are signed.
 const link = {
   source: array("source", Uint32Array), target: array("target", Uint32Array), nats: array("nats", Float32Array),
   error: array("stderr", Float32Array), p: array("link_p_value", Float32Array),
 };
+link.size = currents ? link.nats.map(Math.abs) : link.nats;
 const attribution = { value: array("attribution", Float64Array), error: array("attribution_stderr", Float64Array) };
 
 const layers = meta.layers, units = unit.y.length, linkCount = link.nats.length;
@@ -40,6 +48,8 @@ function nameOf(u) {
   const layer = layers[layerOf[u]], i = u - layer.first;
   return layer.units ? layer.units[i] : layer.name + "[" + i + "]";
 }
+// Columns of the attribution, beside that of all classes together.
+const labels = currents ? currents.classes : Array.from({ length: classes.size }, (_, c) => nameOf(classes.first + c));
 
 // Links in and out of each unit, as positions in `link`, strongest first.
 function adjacency(ends) {
@@ -74,6 +84,13 @@ function fromFeatures() {
   return sums;
 }
 
+// What a link multiplies a path by that leads to unit u or begins there: its nats, or the share of the current out of
+// its source that it carries on; of the first link the current itself.
+function onward(e, u) {
+  const source = link.source[e];
+  return currents && source !== u ? link.nats[e] * unit.onward[source] : link.nats[e];
+}
+
 // The k strongest paths that end (or begin) at a unit: the best k into a unit extend those before it.
 function strongestPaths(u, inward, k) {
   const best = new Map();
@@ -83,13 +100,13 @@ function strongestPaths(u, inward, k) {
     const paths = stops ? [{ product: 1, unit: v, next: null }] : [];
     for (const e of inward ? linksIn(v) : linksOut(v)) {
       const other = inward ? link.source[e] : link.target[e];
-      for (const path of visit(other)) paths.push({ product: path.product * link.nats[e], unit: v, next: path });
+      for (const path of visit(other)) paths.push({ product: path.product * onward(e, u), unit: v, next: path });
     }
-    paths.sort((a, b) => b.product - a.product);
+    paths.sort((a, b) => Math.abs(b.product) - Math.abs(a.product));
     best.set(v, paths.slice(0, k));
     return best.get(v);
   };
-  return visit(u).filter((path) => path.next).map((path) => {
+  return visit(u).filter((path) => path.next && path.product !== 0).map((path) => {
     const places = [];
     for (let step = path; step; step = step.next) places.push(step.unit);
     return { product: path.product, units: inward ? places.reverse() : places };

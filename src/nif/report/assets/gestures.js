@@ -54,8 +54,10 @@ function showTip(x, y, lines) {
 }
 function unitLines(u) {
   const lines = [[clipped(nameOf(u)), true], [`layer ${clipped(layers[layerOf[u]].name)}${unit.silent[u] ? ", silent" : ""}`]];
-  if (linksIn(u).length) lines.push([`in ${nats(unit.inflow[u])} nats, 95 %: ${interval(unit.inflow[u], unit.inflowError[u])}`]);
-  if (linksOut(u).length) lines.push([`out ${nats(unit.outflow[u])} nats, 95 %: ${interval(unit.outflow[u], unit.outflowError[u])}`]);
+  if (currents) lines.push([`current ${nats(unit.current[u])} nats, 95 %: ${interval(unit.current[u], unit.currentError[u])}`],
+    [`${ofTotal(unit.current[u])} of the total; absolute ${nats(unit.absolute[u])} nats`]);
+  if (!currents && linksIn(u).length) lines.push([`in ${nats(unit.inflow[u])} nats, 95 %: ${interval(unit.inflow[u], unit.inflowError[u])}`]);
+  if (!currents && linksOut(u).length) lines.push([`out ${nats(unit.outflow[u])} nats, 95 %: ${interval(unit.outflow[u], unit.outflowError[u])}`]);
   return [...lines, [`p ${chance(unit.p[u])}, q ${chance(unit.q[u])}`]];
 }
 function linkLines(e) {

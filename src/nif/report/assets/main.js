@@ -22,7 +22,7 @@ byId("tabs").addEventListener("keydown", (event) => {
 const slider = byId("share");
 function showLinks(number) {
   state.shown = number;
-  byId("shown").textContent = `${count(number)} of ${count(linkCount)} links, ${share(shareOf(number))} of ${state.chosen < 0 ? "all information" : "this class"}`;
+  byId("shown").textContent = `${count(number)} of ${count(linkCount)} links, ${share(shareOf(number))} of ${currents ? "all |currents|" : state.chosen < 0 ? "all information" : "this class"}`;
 }
 function atStart() {
   const number = Math.min(6000, linksFor(1));
@@ -41,6 +41,12 @@ function choose(chosen) {
   if (!byId("network").hidden) redraw();
 }
 byId("class").replaceWith(classSelect("class"));
+if (currents) {
+  byId("class").parentElement.hidden = true; // the links are those of all classes together
+  byId("size").replaceChildren(...[["current", "current"], ["absolute", "absolute current"], ["betweenness", meta.central]].map(([value, text]) => element("option", { value, text })));
+  byId("colour").parentElement.hidden = false;
+} else byId("size").options[0].text = meta.central;
+byId("colour").addEventListener("change", (event) => { state.colour = event.target.value; detail(); redraw(); });
 byId("size").addEventListener("change", (event) => { state.size = event.target.value; weigh(); redraw(); });
 byId("hide").addEventListener("change", (event) => { state.hide = event.target.checked; redraw(); });
 byId("removed").addEventListener("change", (event) => { state.removed = event.target.checked; redraw(); });
@@ -85,7 +91,6 @@ function theme(name) {
 byId("theme").addEventListener("click", () => theme(dark() ? "light" : "dark"));
 
 byId("summary").textContent = meta.summary;
-byId("size").options[0].text = meta.central;
 document.documentElement.dataset.theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
 weigh(); atStart(); detail(); fit();
 new ResizeObserver(() => { if (picture.clientWidth && (picture.clientWidth !== view.width || picture.clientHeight !== view.height)) fit(); }).observe(picture);

@@ -15,7 +15,7 @@ const gaps = layers.map((layer) => {
 const view = { scaleX: 1, scaleY: 1, x: 0, y: 0, width: 0, height: 0 };
 // More links than CURVES are straight, and more than WIDE are drawn in strands: a browser without a GPU draws lines of
 // one pixel twenty times as fast as wide ones.
-const CURVES = 20000, WIDE = 1500, TITLE = 40, LEVELS = 8;
+const CURVES = 20000, WIDE = 1500, TITLE = 40, LEVELS = 8, DASHES = [6, 4];
 // Room that the picture leaves when it is fitted: above and below, where the buttons are.
 const UNDER = 62;
 
@@ -59,8 +59,8 @@ function sized(canvas) {
 // How large each unit and how strong each link is drawn, from 0 to 1.
 let unitShare = new Float32Array(units), linkShare = new Float32Array(linkCount), order = null;
 function weigh() {
-  const onward = toClass(state.chosen), before = fromFeatures();
-  const values = state.size === "attribution" ? onward.map((sum, u) => sum * before[u]) : unit[state.size];
+  const onward = currents ? null : toClass(state.chosen), before = currents ? null : fromFeatures();
+  const values = state.size === "attribution" ? onward.map((sum, u) => sum * before[u]) : unit[state.size].map(Math.abs);
   const tops = layers.map((layer) => {
     let top = 0;
     for (let u = layer.first; u < layer.first + layer.size; u++) top = Math.max(top, values[u]);
@@ -68,11 +68,11 @@ function weigh() {
   });
   const whole = tops.reduce((a, b) => Math.max(a, b), 0);
   for (let u = 0; u < units; u++) {
-    const top = state.size === "betweenness" ? whole : tops[layerOf[u]];
+    const top = state.size === "betweenness" || currents ? whole : tops[layerOf[u]];
     unitShare[u] = top > 0 ? Math.sqrt(values[u] / top) : 0;
   }
   order = null;
-  if (state.chosen < 0) linkShare = link.nats.map((value) => value / link.nats[0]);
+  if (currents || state.chosen < 0) linkShare = link.size.map((value) => value / link.size[0]);
   else {
     let top = 0;
     linkShare = new Float64Array(linkCount); // products over many layers
@@ -84,11 +84,11 @@ function weigh() {
     order = Uint32Array.from(linkShare.keys()).sort((a, b) => linkShare[b] - linkShare[a]);
   }
   // Of all information, also that of links which are not in this page.
-  total = state.chosen < 0 ? meta.links.all_nats : linkShare.reduce((sum, part) => sum + part, 0);
+  total = currents || state.chosen < 0 ? meta.links.all_nats : linkShare.reduce((sum, part) => sum + part, 0);
 }
 let total = 0;
 const ranked = (i) => (order ? order[i] : i);
-const weightAt = (i) => (order ? linkShare[order[i]] : link.nats[i]);
+const weightAt = (i) => (order ? linkShare[order[i]] : link.size[i]);
 
 // The strongest links whose weights sum to this share of all.
 function linksFor(part) {
@@ -127,7 +127,7 @@ function strandsOf(width) {
 }
 
 function drawLinks(context) {
-  const curved = state.shown <= CURVES, palette = (dark() ? meta.palette.dark : meta.palette.light).length + 1;
+  const curved = state.shown <= CURVES, colours = tones(), palette = colours.length;
   const groups = Array.from({ length: palette * LEVELS }, () => []);
   for (let i = state.shown - 1; i >= 0; i--) {
     const e = ranked(i), a = link.source[e], b = link.target[e];
@@ -136,8 +136,7 @@ function drawLinks(context) {
     const top = Math.min(sy(a), sy(b)), bottom = Math.max(sy(a), sy(b));
     if (layerOf[b] - layerOf[a] === 1 && (bottom < 0 || top > view.height)) continue;
     const level = Math.min(LEVELS - 1, Math.floor(linkShare[e] * LEVELS));
-    const label = unit.community[a], colour = label >= 0 && label < palette - 1 ? label : palette - 1;
-    groups[level * palette + colour].push(e);
+    groups[level * palette + linkTone(e)].push(e);
   }
   // Wide lines of one colour melt into one another, strands add up.
   const faint = Math.min(1, 1.6 / Math.pow(1 + state.shown / 300, state.shown > WIDE ? 0.5 : 0.35));
@@ -147,21 +146,24 @@ function drawLinks(context) {
     const { thin, asides } = strandsOf(0.5 + 3.4 * middle);
     context.beginPath();
     for (const aside of asides) for (const e of list) trace(context, e, curved, aside);
-    context.strokeStyle = colourOf(index % palette);
+    context.strokeStyle = colours[index % palette];
+    // Many thin dashes would be a grey haze, and slow.
+    context.setLineDash(bySign() && index % palette === 1 && state.shown <= WIDE ? DASHES : []);
     context.globalAlpha = Math.min(0.95, 0.1 + 0.85 * Math.pow(middle, 0.8)) * faint;
     context.lineWidth = thin;
     context.stroke();
   });
   context.globalAlpha = 1;
+  context.setLineDash([]);
 }
 
 function drawUnits(context) {
-  const paper = css("--paper");
+  const paper = css("--paper"), colours = tones();
   for (let u = 0; u < units; u++) {
     if (!visible(u)) continue;
     const x = sx(u), y = sy(u), r = radius(u);
     if (x < -20 || x > view.width + 20 || y < -20 || y > view.height + 20) continue;
-    const colour = colourOf(unit.community[u]);
+    const colour = colours[unitTone(u)];
     context.fillStyle = unit.silent[u] ? paper : colour;
     if (r < 2) { context.fillStyle = colour; context.fillRect(x - r, y - r, 2 * r, 2 * r); continue; }
     context.beginPath();
@@ -258,8 +260,9 @@ function highlight() {
     if (u < 0) continue;
     if (u === state.hover) for (const e of [...linksIn(u).slice(0, 40), ...linksOut(u).slice(0, 40)]) {
       context.beginPath(); trace(context, e, true);
-      context.strokeStyle = colourOf(unit.community[link.source[e]]); context.lineWidth = 1 + 3 * link.nats[e] / link.nats[0];
-      context.globalAlpha = 0.9; context.stroke(); context.globalAlpha = 1;
+      context.strokeStyle = tones()[linkTone(e)]; context.lineWidth = 1 + 3 * link.size[e] / link.size[0];
+      context.setLineDash(bySign() && link.nats[e] < 0 ? DASHES : []);
+      context.globalAlpha = 0.9; context.stroke(); context.globalAlpha = 1; context.setLineDash([]);
     }
     context.beginPath(); context.arc(sx(u), sy(u), radius(u) + 3, 0, 7);
     context.strokeStyle = ink; context.lineWidth = u === state.pinned ? 3 : 1.5; context.stroke();

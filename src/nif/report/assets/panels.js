@@ -10,7 +10,7 @@ function goTo(u) {
 }
 function linkRows(list, other) {
   return element("ul", { class: "rows" }, ...Array.from(list.slice(0, 8), (e) => element("li", {}, goTo(other[e]),
-    element("span", { class: "value", text: `${nats(link.nats[e])} ± ${nats(1.96 * link.error[e])}, p ${chance(link.p[e])}` }))));
+    element("span", { class: "value", text: `${nats(link.nats[e])} ± ${nats(meta.deviations * link.error[e])}, p ${chance(link.p[e])}` }))));
 }
 function pathRows(paths) {
   return element("ul", { class: "rows paths" }, ...paths.map((path) => element("li", {},
@@ -20,12 +20,17 @@ function pathRows(paths) {
 function facts(rows) {
   return element("dl", {}, ...rows.flatMap(([term, text]) => [element("dt", { text: term }), element("dd", { text })]));
 }
-function swatch(label, hollow) {
-  const colour = colourOf(label);
+function swatch(colour, hollow) {
   return element("span", { class: "swatch", style: { borderColor: colour, background: hollow ? "transparent" : colour } });
 }
-// Shown while no neuron is pinned: the meaning of the colours, and the strongest links.
-function overview() {
+// The meaning of the colours of currents, and how many links have each.
+function signs() {
+  const below = link.nats.reduce((sum, value) => sum + (value < 0), 0);
+  return [["for the decision", linkCount - below, ""], ["against it", below, " dashed"]].map(([name, number, style], i) => element("li", {},
+    element("span", {}, element("span", { class: "stroke" + style, style: { borderColor: tones()[i] } }), name),
+    element("span", { class: "value", text: `${count(number)} link${number === 1 ? "" : "s"}` })));
+}
+function communityRows() {
   const members = new Map(), coloured = meta.palette.light.length;
   for (const label of unit.community) {
     const group = Math.min(label, coloured); // all smaller ones together
@@ -33,21 +38,30 @@ function overview() {
   }
   const name = (label) => (label < 0 ? "in none: no information" : label < coloured ? `community ${label}` : "smaller communities");
   const groups = [...members].sort(([a], [b]) => (a < 0) - (b < 0) || a - b).map(([label, size]) => element("li", {},
-    element("span", {}, swatch(label, false), name(label)), element("span", { class: "value", text: `${count(size)} unit${size === 1 ? "" : "s"}` })));
+    element("span", {}, swatch(colourOf(label), false), name(label)), element("span", { class: "value", text: `${count(size)} unit${size === 1 ? "" : "s"}` })));
+  return groups;
+}
+// Shown while no neuron is pinned: the meaning of the colours, and the strongest links.
+function overview() {
   const strongest = Array.from({ length: Math.min(8, linksFor(1)) }, (_, i) => ranked(i)).map((e) => element("li", {},
     element("span", {}, goTo(link.source[e]), " → ", goTo(link.target[e])), element("span", { class: "value", text: nats(link.nats[e]) })));
-  const parts = [element("p", { class: "note", text: "Choose a neuron to see its links and paths here. Hollow neurons are silent: no information was detected." }),
-    element("h2", { class: "small", text: "Colour" }), element("ul", { class: "rows" }, ...groups)];
-  if (strongest.length) parts.push(element("h2", { class: "small", text: state.chosen < 0 ? "Strongest links, nats" : "Links with the most information to this class, nats" }), element("ul", { class: "rows" }, ...strongest));
+  const parts = [element("p", { class: "note", text: "Choose a neuron to see its links and paths here. " + (currents ? "Hollow neurons are silent: less than .1 % of the total flows through them." : "Hollow neurons are silent: no information was detected.") }),
+    element("h2", { class: "small", text: "Colour" }), element("ul", { class: "rows" }, ...(bySign() ? signs() : communityRows()))];
+  if (strongest.length) parts.push(element("h2", { class: "small", text: currents || state.chosen < 0 ? "Strongest links, nats" : "Links with the most information to this class, nats" }), element("ul", { class: "rows" }, ...strongest));
   return parts;
+}
+// What flows through a unit.
+function carried(u) {
+  if (!currents) return [["nats in", nats(unit.inflow[u])], ["nats out", nats(unit.outflow[u])], ["throughput", share(unit.throughput[u])]];
+  return [["current, nats", nats(unit.current[u])], ["95 %", interval(unit.current[u], unit.currentError[u])],
+    ["of the total", ofTotal(unit.current[u])], ["absolute, nats", nats(unit.absolute[u])]];
 }
 function detail() {
   const u = state.pinned, panel = byId("detail");
   if (u < 0) { panel.replaceChildren(...overview()); return; }
-  const parts = [element("h2", {}, swatch(unit.community[u], unit.silent[u]), element("span", { class: "name", text: clipped(nameOf(u), 200) })), facts([
+  const parts = [element("h2", {}, swatch(tones()[unitTone(u)], unit.silent[u]), element("span", { class: "name", text: clipped(nameOf(u), 200) })), facts([
     ["layer", clipped(layers[layerOf[u]].name)], ["silent", unit.silent[u] ? "yes" : "no"],
-    ["nats in", nats(unit.inflow[u])], ["nats out", nats(unit.outflow[u])],
-    ["throughput", share(unit.throughput[u])], [meta.central, big(unit.betweenness[u])],
+    ...carried(u), [meta.central, big(unit.betweenness[u])],
     ["community", communityText(unit.community[u])], ["p", chance(unit.p[u])], ["q", chance(unit.q[u])],
     ...(meta.pruning ? [["pruning", ["kept", "removed", "restored"][fate[u]]]] : [])])];
   const into = linksIn(u), out = linksOut(u);
@@ -55,7 +69,7 @@ function detail() {
   if (out.length) parts.push(element("h3", { text: `Strongest links out (of ${count(out.length)})` }), linkRows(out, link.target));
   for (const [inward, title] of [[true, "Strongest paths in"], [false, "Strongest paths out"]]) {
     const paths = strongestPaths(u, inward, 3);
-    if (paths.length) parts.push(element("h3", { text: title + ", product of nats" }), pathRows(paths));
+    if (paths.length) parts.push(element("h3", { text: title + (currents ? ", current in nats" : ", product of nats") }), pathRows(paths));
   }
   parts.push(element("p", {}, element("button", { type: "button", text: "Unpin", onclick: () => pin(-1) })));
   panel.replaceChildren(...parts);
@@ -63,45 +77,75 @@ function detail() {
 
 // Attribution of every feature to the chosen class, or summed over all.
 function attributionRows() {
-  const columns = classes.size + 1, column = state.chosen < 0 ? classes.size : state.chosen;
+  const columns = labels.length + 1, column = state.chosen < 0 ? labels.length : state.chosen;
   return features.map((u, row) => ({
     u, row, value: attribution.value[row * columns + column], error: attribution.error[row * columns + column],
   }));
 }
 function classSelect(id) {
   const select = element("select", id ? { id } : {}, element("option", { value: "-1", text: "all classes" }),
-    ...Array.from({ length: classes.size }, (_, c) => element("option", { value: String(c), text: clipped(nameOf(classes.first + c), 40) })));
+    ...labels.map((label, c) => element("option", { value: String(c), text: clipped(label, 40) })));
   select.value = String(state.chosen);
   select.addEventListener("change", () => choose(Number(select.value)));
   return select;
 }
+function attributionNote() {
+  if (!currents) return `Sum over all paths from the feature to the class of the product of the nats of their links, with a 95 % interval ${meta.interval}.`;
+  const what = state.chosen < 0 ? "the decision" : `the class ${clipped(labels[state.chosen], 40)}`;
+  const sum = state.chosen < 0 ? ` The features sum to the total of ${nats(currents.total)} ± ${nats(currents.stderr)} nats.` : "";
+  return `Current of each feature for ${what} in nats, with a 95 % interval, and its share of the total; below 0 it speaks against.${sum}`;
+}
 const MOST_BARS = 100;
 function attributionView() {
-  const rows = attributionRows(), sorted = [...rows].sort((a, b) => b.value - a.value);
-  const top = sorted.reduce((most, { value, error }) => Math.max(most, value + 1.96 * error), 0) || 1;
+  const size = currents ? ({ value }) => Math.abs(value) : ({ value }) => value;
+  const rows = attributionRows(), sorted = [...rows].sort((a, b) => size(b) - size(a)), drawn = sorted.slice(0, MOST_BARS);
+  // From the lowest end of a bar or interval to the highest; 0 is inside.
+  const all = [0, ...drawn.flatMap(({ value, error }) => [value, ...ends(value, error)])];
+  const bottom = Math.min(...all), reach = Math.max(...all) - bottom || 1;
+  const at = (value) => 100 * (value - bottom) / reach + "%", wide = (part) => 100 * part / reach + "%";
   const bars = element("div", { class: "bars", role: "list" });
-  for (const { u, value, error } of sorted.slice(0, MOST_BARS)) {
-    const low = Math.max(0, value - 1.96 * error), high = value + 1.96 * error;
+  for (const { u, value, error } of drawn) {
+    const [low, high] = ends(value, error);
     bars.append(element("div", { class: "row", role: "listitem" }, element("span", { class: "name", text: clipped(nameOf(u)) }),
-      element("span", { class: "track" }, element("span", { class: "bar", style: { width: 100 * value / top + "%" } }),
-        element("span", { class: "whisker", style: { left: 100 * low / top + "%", width: 100 * (high - low) / top + "%" } })),
-      element("span", { class: "value", text: withInterval(value, low, high) })));
+      element("span", { class: "track" }, element("span", { class: value < 0 ? "bar against" : "bar", style: { left: at(Math.min(0, value)), width: wide(Math.abs(value)) } }),
+        ...(bottom < 0 ? [element("span", { class: "zero", style: { left: at(0) } })] : []),
+        element("span", { class: "whisker", style: { left: at(low), width: wide(high - low) } })),
+      element("span", { class: "value", text: withInterval(value, low, high) + (currents ? ` · ${ofTotal(value)}` : "") })));
   }
-  const parts = [element("div", { class: "tools" }, element("label", { text: "Information to " }, classSelect())),
-    element("p", { class: "note", text: `Sum over all paths from the feature to the class of the product of the nats of their links, with a 95 % interval ${meta.interval}.` }),
+  const tools = labels.length ? [element("div", { class: "tools" }, element("label", { text: currents ? "Currents for " : "Information to " }, classSelect()))] : [];
+  const parts = [...tools, element("p", { class: "note", text: attributionNote() }),
     element("div", { class: "beside" }, ...imagesOf(rows), bars)];
   if (sorted.length > MOST_BARS) parts.push(element("p", { class: "note", text: `The ${MOST_BARS} largest of ${count(sorted.length)} features.` }));
   byId("attribution").replaceChildren(...parts);
 }
+function modularity() {
+  return ["Modularity of the communities: ", element("strong", { text: meta.modularity.toFixed(3) }), " (0: no better than chance; 1: maximum)."];
+}
 function layersView() {
+  if (currents) { currentLayers(); return; }
   const most = Math.max(...layers.map((layer) => Math.max(layer.inflow, layer.outflow))) || 1;
   const meter = (value, kind) => element("td", {}, element("span", { class: "metered" }, element("span", { text: nats(value) }),
     element("span", { class: "meter " + kind, style: { width: `calc(var(--meter) * ${value / most})` } })));
   const body = layers.map((layer) => element("tr", {}, element("td", { class: "text", text: clipped(layer.name) }), meter(layer.inflow, "in"), meter(layer.outflow, "out"),
     ...[layer.size, layer.silent, layer.constant].map((value) => element("td", { text: count(value) })), element("td", { class: "text", text: clipped(layer.kind) })));
   const head = element("tr", {}, ...["layer", "nats in", "nats out", "units", "silent", "constant", "kind"].map((name, i) => element("th", { scope: "col", text: name, class: i % 6 ? (i < 3 ? "metered" : "") : "text" })));
-  byId("layers").replaceChildren(element("p", {}, `Modularity of the communities: `, element("strong", { text: meta.modularity.toFixed(3) }), ` (0: no better than chance; 1: maximum).`),
+  byId("layers").replaceChildren(element("p", {}, ...modularity()),
     scroller("Layers", element("table", {}, element("thead", {}, head), element("tbody", {}, ...body))));
+}
+
+// Of currents every layer carries the total; what differs is how much of it is for and against.
+function currentLayers() {
+  const most = Math.max(...currents.for, ...currents.against.map(Math.abs)) || 1;
+  const meter = (value, kind) => element("td", {}, element("span", { class: "metered" }, element("span", { text: nats(value) }),
+    element("span", { class: "meter " + kind, style: { width: `calc(var(--meter) * ${Math.abs(value) / most})` } })));
+  const body = layers.map((layer, i) => element("tr", {}, element("td", { class: "text", text: clipped(layer.name) }), meter(currents.for[i], "in"), meter(currents.against[i], "against"),
+    element("td", { text: nats(currents.for[i] + currents.against[i]) }), element("td", { text: nats(currents.absolute[i]) }),
+    ...[layer.size, layer.silent, layer.constant].map((value) => element("td", { text: count(value) })), element("td", { class: "text", text: clipped(layer.kind) })));
+  const head = element("tr", {}, ...["layer", "nats for", "nats against", "sum", "absolute", "units", "silent", "constant", "kind"].map((name, i) => element("th", { scope: "col", text: name, class: i % 8 ? (i < 3 ? "metered" : "") : "text" })));
+  byId("layers").replaceChildren(
+    element("p", { class: "note", text: `Sums of the currents of units that speak for the decision and of those against it. Together they are the total of ${nats(currents.total)} nats in every layer that no shortcut passes by. Absolute: mean over rows, without the sign that a unit has on a row.` }),
+    scroller("Layers", element("table", {}, element("thead", {}, head), element("tbody", {}, ...body))),
+    element("p", { style: { marginTop: ".8rem" } }, ...modularity()));
 }
 
 function methodView() {

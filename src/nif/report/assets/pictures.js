@@ -1,8 +1,10 @@
 // Numbers as pictures: the attribution of pixels, the links between two layers.
-// One hue from paper to full strength, readable with any colour vision.
+// One hue from paper to full strength, readable with any colour vision; of currents another one below 0.
 function heat(part) {
-  const from = dark() ? [30, 33, 39] : [240, 243, 246], to = dark() ? [255, 214, 120] : [0, 60, 110];
-  const mixed = from.map((low, i) => Math.round(low + (to[i] - low) * Math.sqrt(Math.max(0, part))));
+  const from = dark() ? [30, 33, 39] : [240, 243, 246];
+  const strong = currents ? (dark() ? [130, 200, 255] : [0, 60, 110]) : dark() ? [255, 214, 120] : [0, 60, 110];
+  const to = currents && part < 0 ? (dark() ? [255, 160, 90] : [160, 50, 0]) : strong, size = currents ? Math.abs(part) : Math.max(0, part);
+  const mixed = from.map((low, i) => Math.round(low + (to[i] - low) * Math.sqrt(size)));
   return `rgb(${mixed.join(",")})`;
 }
 
@@ -18,23 +20,25 @@ function imagesOf(rows) {
 function imageOf({ shape: [height, width], place }, layer, rows) {
   const cell = Math.max(2, Math.floor(320 / Math.max(height, width))), sums = new Float64Array(height * width);
   rows.forEach(({ value }, i) => { sums[place[i]] += value; });
-  const top = sums.reduce((a, b) => Math.max(a, b), 0), most = sums.indexOf(top);
-  const say = (i) => `row ${Math.floor(i / width)}, column ${i % width}: ${sums[i].toPrecision(3)}`;
+  const top = sums.reduce((a, b) => Math.max(a, currents ? Math.abs(b) : b), 0), most = sums.findIndex((value) => Math.abs(value) === top);
+  const least = sums.reduce((a, b) => Math.min(a, b), 0), extreme = currents ? "strongest" : "maximum";
+  const say = (i) => `row ${Math.floor(i / width)}, column ${i % width}: ${minus(sums[i].toPrecision(3))}`;
   const canvas = element("canvas", { class: "image", width: width * cell, height: height * cell, role: "img",
-    "aria-label": `Attribution of ${height} x ${width} pixels of ${layer.name}; maximum at ${say(most)}` });
+    "aria-label": `Attribution of ${height} x ${width} pixels of ${layer.name}; ${extreme} at ${say(most)}` });
   const context = canvas.getContext("2d");
   sums.forEach((value, i) => { context.fillStyle = heat(top > 0 ? value / top : 0); context.fillRect((i % width) * cell, Math.floor(i / width) * cell, cell, cell); });
-  const readout = element("span", { class: "note", text: top > 0 ? `maximum at ${say(most)}` : "no pixel carries information" });
+  const readout = element("span", { class: "note", text: top > 0 ? `${extreme} at ${say(most)}` : "no pixel carries information" });
   canvas.addEventListener("pointermove", (event) => {
     const row = Math.floor(event.offsetY / cell), column = Math.floor(event.offsetX / cell);
     if (row >= 0 && column >= 0 && row < height && column < width) readout.textContent = say(row * width + column);
   });
-  return element("figure", {}, canvas, element("figcaption", {}, scale(top), readout));
+  return element("figure", {}, canvas, element("figcaption", {}, scale(top, least), readout));
 }
-// The scale of colours: 0 at the left, the maximum at the right.
-function scale(top) {
-  const steps = Array.from({ length: 24 }, (_, i) => element("span", { style: { background: heat(i / 23) } }));
-  return element("span", { class: "scale" }, "0", element("span", { class: "steps", "aria-hidden": "true" }, ...steps), top.toPrecision(3));
+// The scale of colours, from 0 or below to the maximum; the same strength is the same size on both sides of 0.
+function scale(top, least) {
+  const low = currents && top > 0 && least < 0 ? least / top : 0;
+  const steps = Array.from({ length: 24 }, (_, i) => element("span", { style: { background: heat(low + (1 - low) * i / 23) } }));
+  return element("span", { class: "scale" }, low < 0 ? minus(least.toPrecision(2)) : "0", element("span", { class: "steps", "aria-hidden": "true" }, ...steps), top.toPrecision(3));
 }
 
 // Links between two layers as a table of colours, units ordered by community.
@@ -53,7 +57,7 @@ function mapView() {
   const context = canvas.getContext("2d"), left = EDGE + nameRoom(context, down, cell.height), up = EDGE + nameRoom(context, across, cell.width);
   canvas.width = left + across.length * cell.width; canvas.height = up + down.length * cell.height;
   const readout = element("p", { class: "note", id: "readout", text: "Point at a cell to read it." });
-  const top = paintMap(context, { down, across, cell, left, up });
+  const { top, least } = paintMap(context, { down, across, cell, left, up });
   canvas.addEventListener("pointermove", (event) => {
     const row = Math.floor((event.offsetY - up) / cell.height), column = Math.floor((event.offsetX - left) / cell.width);
     if (row < 0 || column < 0 || row >= down.length || column >= across.length) return;
@@ -61,8 +65,8 @@ function mapView() {
     readout.textContent = e === undefined ? `${clipped(nameOf(down[row]), 40)} → ${clipped(nameOf(across[column]), 40)}: no link with information` : linkLines(e).map(([text]) => text).join(" · ");
   });
   byId("map").replaceChildren(element("div", { class: "tools" }, element("label", { text: "Layers " }, select)),
-    element("p", { class: "note", text: "Rows are units of the first layer, columns of the second, both ordered by community (coloured edges); the stronger the colour, the more nats." }),
-    element("p", {}, scale(top), " nats"), readout, scroller("Link map", canvas));
+    element("p", { class: "note", text: "Rows are units of the first layer, columns of the second, both ordered by community (coloured edges); the stronger the colour, the more nats." + (currents ? " Links in orange speak against the decision." : "") }),
+    element("p", {}, scale(top, least), currents ? " nats (current)" : " nats"), readout, scroller("Link map", canvas));
 }
 // Pixels of a cell: of a layer with few units beside one with many, wider or higher than square to use the room.
 function cellOf(room, across, down) {
@@ -78,11 +82,12 @@ function nameRoom(context, list, cell) {
 function paintMap(context, { down, across, cell, left, up }) {
   const row = new Map(down.map((u, i) => [u, i])), column = new Map(across.map((u, i) => [u, i]));
   context.fillStyle = heat(0); context.fillRect(left, up, across.length * cell.width, down.length * cell.height);
-  let top = 0;
+  let top = 0, least = 0;
   for (let e = 0; e < linkCount; e++) {
     const i = row.get(link.source[e]), j = column.get(link.target[e]);
     if (i === undefined || j === undefined) continue;
-    top = top || link.nats[e]; // links are sorted
+    top = top || link.size[e]; // links are sorted
+    least = Math.min(least, link.nats[e]);
     context.fillStyle = heat(link.nats[e] / top); context.fillRect(left + j * cell.width, up + i * cell.height, cell.width, cell.height);
   }
   down.forEach((u, i) => { context.fillStyle = colourOf(unit.community[u]); context.fillRect(left - EDGE, up + i * cell.height, 6, cell.height); });
@@ -94,5 +99,5 @@ function paintMap(context, { down, across, cell, left, up }) {
     context.save(); context.translate(left + (j + 0.5) * cell.width, up - EDGE - 4); context.rotate(-Math.PI / 2);
     context.fillText(shortName(u), 0, 0); context.restore();
   });
-  return top;
+  return { top, least };
 }

@@ -22,8 +22,7 @@ function pruningView() {
   table(list, [
     { name: "layer", text: true, value: (i) => layerName(rows[i][0]) }, { name: "unit", text: true, value: (i) => nameOf(rows[i][0]) },
     { name: "result", text: true, value: (i) => rows[i][1] },
-    { name: "nats in", value: (i) => unit.inflow[rows[i][0]], shown: nats }, { name: "nats out", value: (i) => unit.outflow[rows[i][0]], shown: nats },
-    { name: "throughput", value: (i) => unit.throughput[rows[i][0]], shown: share }, { name: "q", value: (i) => unit.q[rows[i][0]], shown: chance },
+    ...carriedColumns((i) => rows[i][0]), { name: "q", value: (i) => unit.q[rows[i][0]], shown: chance },
   ], rows.length, "");
 }
 // A cross over every removed unit.

@@ -37,11 +37,21 @@ async function copied(text) {
   }
 }
 const layerName = (u) => layers[layerOf[u]].name;
+// Columns of what flows through units; `of` is the unit in a row.
+function carriedColumns(of) {
+  if (!currents) return [
+    { name: "nats in", value: (i) => unit.inflow[of(i)], shown: nats }, { name: "nats out", value: (i) => unit.outflow[of(i)], shown: nats },
+    { name: "throughput", value: (i) => unit.throughput[of(i)], shown: share },
+  ];
+  return [
+    { name: "current, nats", value: (i) => unit.current[of(i)], shown: nats }, { name: "± 95 %", value: (i) => meta.deviations * unit.currentError[of(i)], shown: nats },
+    { name: "of the total", value: (i) => unit.current[of(i)] / (currents.total || 1), shown: share }, { name: "absolute, nats", value: (i) => unit.absolute[of(i)], shown: nats },
+  ];
+}
 function neuronsView() {
   table(byId("neurons"), [
     { name: "layer", text: true, value: layerName }, { name: "unit", text: true, value: nameOf },
-    { name: "nats in", value: (u) => unit.inflow[u], shown: nats }, { name: "nats out", value: (u) => unit.outflow[u], shown: nats },
-    { name: "throughput", value: (u) => unit.throughput[u], shown: share }, { name: meta.central, value: (u) => unit.betweenness[u], shown: big },
+    ...carriedColumns((u) => u), { name: meta.central, value: (u) => unit.betweenness[u], shown: big },
     { name: "community", value: (u) => unit.community[u], shown: communityText }, { name: "p", value: (u) => unit.p[u], shown: chance },
     { name: "q", value: (u) => unit.q[u], shown: chance }, { name: "silent", value: (u) => unit.silent[u], shown: (yes) => (yes ? "silent" : "") },
   ], units, "");
@@ -49,7 +59,8 @@ function neuronsView() {
 function linksView() {
   table(byId("links"), [
     { name: "from", text: true, value: (e) => nameOf(link.source[e]) }, { name: "to", text: true, value: (e) => nameOf(link.target[e]) },
-    { name: "nats", value: (e) => link.nats[e], shown: nats }, { name: "± 95 %", value: (e) => 1.96 * link.error[e], shown: nats },
+    { name: currents ? "current, nats" : "nats", value: (e) => link.nats[e], shown: nats }, { name: "± 95 %", value: (e) => meta.deviations * link.error[e], shown: nats },
+    ...(currents ? [{ name: "of the total", value: (e) => link.nats[e] / (currents.total || 1), shown: share }] : []),
     { name: "p", value: (e) => link.p[e], shown: chance },
     { name: "from layer", text: true, value: (e) => layerName(link.source[e]) }, { name: "to layer", text: true, value: (e) => layerName(link.target[e]) },
   ], linkCount, meta.links.left_out ? `; ${count(meta.links.left_out)} weaker links are not in this page` : "");

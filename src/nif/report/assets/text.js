@@ -1,5 +1,5 @@
 // Numbers and names as a reader sees them. Names only ever become text nodes.
-const state = { chosen: -1, size: "betweenness", shown: 0, hide: false, removed: false, pinned: -1, hover: -1, path: [] };
+const state = { chosen: -1, size: currents ? "current" : "betweenness", colour: currents ? "sign" : "community", shown: 0, hide: false, removed: false, pinned: -1, hover: -1, path: [] };
 const byId = (id) => document.getElementById(id);
 
 function element(tag, attributes = {}, ...children) {
@@ -21,17 +21,24 @@ function clipped(name, most = 80) {
   const line = name.replace(/\s+/g, " ");
   return line.length > most ? line.slice(0, most - 1) + "…" : line || "(no name)";
 }
-const nats = (value) => (value === 0 ? "0" : Math.abs(value) < 0.0005 ? value.toExponential(1) : value.toFixed(3));
+const minus = (text) => text.replace(/^-/, "−");
+const nats = (value) => (value === 0 ? "0" : minus(Math.abs(value) < 0.0005 ? value.toExponential(1) : value.toFixed(3)));
 const chance = (p) => (p < 0.0001 ? "< .0001" : p.toFixed(p < 0.01 ? 4 : 3).replace(/^0/, ""));
-const share = (value) => (value * 100).toFixed(value < 0.1 ? 2 : 1) + " %";
+const share = (value) => minus((value * 100).toFixed(Math.abs(value) < 0.1 ? 2 : 1)) + " %";
+const ofTotal = (value) => (currents.total ? share(value / currents.total) : "");
 const count = (value) => value.toLocaleString("en");
 const big = (value) => (value >= 100 ? count(Math.round(value)) : Number(value.toPrecision(3)).toString());
-const interval = (value, error) => `${nats(Math.max(0, value - 1.96 * error))} to ${nats(Math.max(0, value + 1.96 * error))}`;
+// Of currents by Student's t; of association nothing below 0.
+const ends = (value, error) => [-1, 1].map((sign) => value + sign * meta.deviations * error).map((end) => (currents ? end : Math.max(0, end)));
+const interval = (value, error) => ends(value, error).map(nats).join(" to ");
 // Three digits of the upper end, and as many decimals for the others.
 function withInterval(value, low, high) {
-  const decimals = high > 0 ? Math.min(20, Math.max(0, 2 - Math.floor(Math.log10(high)))) : 0;
-  if (decimals > 6 || high >= 1e7) return `${value.toExponential(1)} (${low.toExponential(1)} to ${high.toExponential(1)})`;
-  return `${value.toFixed(decimals)} (${low.toFixed(decimals)} to ${high.toFixed(decimals)})`;
+  const most = Math.max(Math.abs(low), Math.abs(high));
+  const digits = most > 0 ? Math.min(20, Math.max(0, 2 - Math.floor(Math.log10(most)))) : 0;
+  const decimals = currents ? Math.min(4, digits) : digits;
+  if (decimals > 6 || most >= 1e7) return `${value.toExponential(1)} (${low.toExponential(1)} to ${high.toExponential(1)})`;
+  const [a, b, c] = [value, low, high].map((number) => minus(number.toFixed(decimals)));
+  return `${a} (${b} to ${c})`;
 }
 const communityText = (label) => (label < 0 ? "none" : String(label));
 
@@ -40,4 +47,17 @@ function colourOf(label) {
   const palette = dark() ? meta.palette.dark : meta.palette.light;
   return label >= 0 && label < palette.length ? palette[label] : meta.palette.other;
 }
+// The colours of units and links: communities, or for and against the decision.
+const bySign = () => state.colour === "sign";
+function tones() {
+  if (bySign()) return dark() ? meta.palette.signs_dark : meta.palette.signs;
+  return [...(dark() ? meta.palette.dark : meta.palette.light), meta.palette.other];
+}
+function toneOf(value, label) {
+  if (bySign()) return value < 0 ? 1 : 0;
+  const last = meta.palette.light.length;
+  return label >= 0 && label < last ? label : last;
+}
+const unitTone = (u) => toneOf(currents && unit.current[u], unit.community[u]);
+const linkTone = (e) => toneOf(link.nats[e], unit.community[link.source[e]]);
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();

@@ -1,0 +1,71 @@
+"""Sections of the printed results of currents: features, layers and paths, in nats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from nif.cli.text import numbers, paragraph, table
+from nif.flow.flow import Flow
+
+STRONGEST, MOST_PATHS = 10, 5
+
+
+def features(flow: Flow) -> str:
+    """Features by the size of their currents: for each class, and in all with error and share."""
+    assert flow.total is not None
+    by_class, shares = flow.attribution(), flow.shares()["share"]
+    units = flow.neurons().iloc[: len(by_class)]
+    nats = units["current"].to_numpy()
+    order = np.argsort(-np.abs(nats), kind="stable")[:STRONGEST]
+    columns: dict[str, list[str]] = {"feature": [str(name) for name in by_class.index[order]]}
+    if by_class.shape[1] > 1:
+        columns |= {str(name): _nats(by_class[name].to_numpy()[order]) for name in by_class}
+    columns["nats"] = _nats(nats[order])
+    columns["± stderr"] = _nats(units["stderr"].to_numpy()[order])
+    columns["absolute"] = _nats(units["absolute"].to_numpy()[order])
+    columns["share"] = numbers(shares.to_numpy()[order], ".1%")
+    rest = len(nats) - len(order)
+    more = f" {rest} more features carry {nats.sum() - nats[order].sum():.3f} nats." if rest else ""
+    return f"{table(columns)}\n" + paragraph(
+        f"Currents in nats; below 0 they speak against the decision. All features sum to the total of "
+        f"{flow.total}. Absolute: mean over rows, without sign.{more}"
+    )
+
+
+def layers(flow: Flow) -> str:
+    """Size, silence and currents of each layer."""
+    assert flow.currents is not None
+    rows, (above, below) = flow.by_unit.by_layer(), flow.by_unit.by_sign()
+    absolute = [float(units.absolute.sum()) for units in flow.currents.units]
+    return table(
+        {
+            "layer": rows["layer"],
+            "units": rows["units"],
+            "constant": [int(constant.sum()) for constant in flow.constant],
+            "silent": rows["silent"],
+            "nats for": _nats(above),
+            "against": _nats(below),
+            "sum": _nats(above + below),
+            "absolute": _nats(absolute),
+            "communities": flow.by_unit.communities_of_layers(),
+        }
+    )
+
+
+def paths(flow: Flow) -> str:
+    """The strongest paths from features to outputs, and their sum against the total."""
+    found = flow.paths(k=MOST_PATHS)
+    names = [" > ".join(unit for _, unit in path) for path in found["path"]]
+    columns = {"strongest paths": names, "nats": _nats(found["current"])}
+    columns["share"] = numbers(found["share"], ".1%")
+    sums = found.attrs
+    return f"{table(columns)}\n" + paragraph(
+        f"Together {sums['shown']:.3f} of {sums['total']:.3f} nats. {sums['left_out']}"
+    )
+
+
+def _nats(values: Iterable[float]) -> list[str]:
+    """Three decimals; what rounds to 0 has no sign."""
+    return numbers((round(value, 3) + 0.0 for value in values), ".3f")
