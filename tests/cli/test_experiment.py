@@ -128,16 +128,16 @@ def test_every_line_fits(iris: Run) -> None:
 
 
 def test_links_are_shown_in_bits_strongest_first(iris: Run) -> None:
-    first = iris.flow.edges().nlargest(1, "nats").iloc[0]
-    shown = sections.links(iris.flow).splitlines()[1].split()
+    first = iris.association.edges().nlargest(1, "nats").iloc[0]
+    shown = sections.links(iris.association).splitlines()[1].split()
     assert shown[-3] == f"{first['nats'] / math.log(2):.3f}"
     assert first["target_unit"] in shown[-4]
 
 
 def test_attribution_is_in_bits_along_every_link(iris: Run) -> None:
-    bits = iris.flow.attribution() / math.log(2) ** 2
+    bits = iris.association.attribution() / math.log(2) ** 2
     best = bits.sum(axis=1).idxmax()
-    shown = sections.attribution(iris.flow).splitlines()[1]
+    shown = sections.attribution(iris.association).splitlines()[1]
     assert shown.split()[:2] == best.split()
     assert f"{bits.loc[best, 'setosa']:.3f}" in shown
     assert f"{bits.loc[best].sum() / bits.to_numpy().sum():.1%}" in shown
@@ -228,12 +228,13 @@ def test_exact_p_values_of_the_note_are_right() -> None:
 def test_run_prints_every_part(iris: Run) -> None:
     for title in (
         "Network 4-10-3",
-        "Information flow",
+        "Association: what neurons tell of each other",
+        "Currents: what the decision uses",
         "Links",
         "Attribution",
         "Neurons",
         "Structure",
-        "Without silent neurons",
+        "Without neurons that the decision does not use",
         "Attribution by method",
         "Agreement and faithfulness",
         "The published table",
@@ -249,13 +250,14 @@ def test_pruning_costs_no_more_than_asked(iris: Run) -> None:
 def test_every_file_is_there_and_can_be_read(iris: Run, folder: Path) -> None:
     written = [line.strip() for line in SAID[-1].split("Written\n")[1].splitlines()]
     assert sorted(written) == sorted(map(str, folder.iterdir()))
-    assert nif.load(folder / "flow.safetensors") == iris.flow
-    assert (folder / "flow.png").read_bytes().startswith(b"\x89PNG")
-    attribution = pd.read_csv(folder / "attribution.csv", index_col="feature")
-    np.testing.assert_allclose(attribution, iris.flow.attribution())
-    assert len(pd.read_csv(folder / "links.csv")) == 70
+    for name, flow in (("association", iris.association), ("currents", iris.currents)):
+        assert nif.load(folder / f"{name}.safetensors") == flow
+        assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        attribution = pd.read_csv(folder / f"{name}_attribution.csv", index_col="feature")
+        np.testing.assert_allclose(attribution, flow.attribution())
+        assert len(pd.read_csv(folder / f"{name}_links.csv")) == 70
+        assert (folder / f"{name}.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     assert len(pd.read_csv(folder / "comparison.csv")) == len(iris.comparison)
-    assert (folder / "flow.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     assert (folder / "summary.txt").read_text(encoding="utf-8") == iris.text
 
 

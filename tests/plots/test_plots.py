@@ -112,7 +112,9 @@ def test_matplotlib_missing_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> 
 def comparison_of(flow: Flow, *methods: str) -> Comparison:
     names = list(flow.attribution().index)
     share, _ = shares(Dag.of(flow.layers, flow.links))
-    values = {"raw MI": np.roll(share, 2), "NIF": share} | {name: np.roll(share, 1) for name in methods}
+    values = {"raw MI": np.roll(share, 2), "association": share} | {
+        name: np.roll(share, 1) for name in methods
+    }
     found = Comparison({"deletion": np.zeros(len(values))}, index=list(values))
     found.attributions = pd.concat(
         [pd.DataFrame({"method": m, "feature": names, "attribution": v}) for m, v in values.items()]
@@ -146,8 +148,8 @@ def test_other_methods_stand_beside_in_the_order_of_the_flow() -> None:
     found = comparison_of(flow, "SHAP", "integrated gradients", "random ranking")
     ax = plots.attribution(flow, found)
     bars = {each.get_label(): widths(each) for each in ax.containers if hasattr(each, "patches")}
-    assert list(bars) == ["NIF", "SHAP", "integrated gradients", "raw MI"]
-    order = np.argsort(-np.array(found.attributions.query("method == 'NIF'")["attribution"]))
+    assert list(bars) == ["association", "SHAP", "integrated gradients", "raw MI"]
+    order = np.argsort(-np.array(found.attributions.query("method == 'association'")["attribution"]))
     shap = found.attributions.query("method == 'SHAP'")["attribution"].to_numpy()
     np.testing.assert_allclose(bars["SHAP"], shap[order])
     assert_readable(ax)

@@ -144,25 +144,27 @@ def shares(comparison: Comparison) -> str:
 
 
 def agreement(comparison: Comparison) -> str:
-    """Each method compared with raw mutual information, and its result in the deletion test."""
-    spread = [f"± {text}" for text in numbers(comparison["deletion_spread"], ".3f")]
+    """Each method compared with raw mutual information, and its deletion and insertion."""
+    areas = {
+        test: [
+            f"{area:.3f} ± {spread:.3f}" for area, spread in comparison[[test, f"{test}_spread"]].to_numpy()
+        ]
+        for test in ("deletion", "insertion")
+    }
     text = table(
         {
             "method": comparison.index,
             "D": numbers(comparison["ks"], ".2f"),
-            "p asymptotic": p_values(comparison["ks_p_asymptotic"]),
-            "p exact": p_values(comparison["ks_p_exact"]),
+            "p": p_values(comparison["ks_p_exact"]),
             "Spearman": numbers(comparison["spearman"], ".2f"),
             "Kendall": numbers(comparison["kendall"], ".2f"),
-            "deletion": numbers(comparison["deletion"], ".3f"),
-            "": spread,
-            "rank": comparison["deletion_rank"],
+            **areas,
         }
     )
     return f"{text}\n" + paragraph(
         "D, p, Spearman and Kendall compare a method with raw mutual information. Deletion is the area under "
-        "the accuracy curve as features are removed, the most important first: lower is better. A useful "
-        "attribution beats the random ranking."
+        "the accuracy curve as features are removed, the most important first: lower is better. Insertion is "
+        "the area as they are added: higher is better. A useful attribution beats the random ranking."
     )
 
 

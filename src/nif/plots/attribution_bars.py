@@ -18,15 +18,14 @@ if TYPE_CHECKING:
     from nif.comparison.compare import Comparison
     from nif.flow.flow import Flow
 
-OURS = "NIF"
-"""The method whose bars have intervals: those of the flow."""
-
 COLOURS = {
-    OURS: COMMUNITIES[0],
+    "currents": COMMUNITIES[0],
+    "association": COMMUNITIES[3],
     "SHAP": COMMUNITIES[1],
     "integrated gradients": COMMUNITIES[2],
+    "SAGE": COMMUNITIES[5],
     "raw MI": OTHER,
-    "NIF (DAVIS2019)": COMMUNITIES[4],
+    "association (DAVIS2019)": COMMUNITIES[4],
     "random ranking": "#C3C7CE",
 }
 
@@ -80,7 +79,7 @@ def attribution(
     if not 0 < level < 1 or most < 1:
         raise InputError(f"level is {level} and most {most}; expected 0 < level < 1 and 1 or more features.")
     bars = [_ours(flow, label), *_others(flow, comparison, label, methods)]
-    if methods is not None and OURS not in methods:
+    if methods is not None and bars[0].method not in methods:
         bars = bars[1:]
     strength = bars[0].value if flow.currents is None else np.abs(bars[0].value)
     order = np.argsort(-strength, kind="stable")[:most]
@@ -93,15 +92,20 @@ def attribution(
     return ax
 
 
+def _method(flow: Flow) -> str:
+    """Row of a comparison that is the attribution of the flow."""
+    return "association" if flow.currents is None else "currents"
+
+
 def _ours(flow: Flow, label: str | None) -> Bars:
     if label is None:
         table = flow.shares()
-        return Bars(OURS, table["share"].to_numpy(), table["stderr"].to_numpy())
+        return Bars(_method(flow), table["share"].to_numpy(), table["stderr"].to_numpy())
     table = flow.attribution()
     if label not in table.columns:
         known = [str(name) for name in table.columns]
         raise InputError(f"There is no class {label!r}.{nearest(label, known)} There are {', '.join(known)}.")
-    return Bars(OURS, table[label].to_numpy(), flow.attribution_stderr()[label].to_numpy())
+    return Bars(_method(flow), table[label].to_numpy(), flow.attribution_stderr()[label].to_numpy())
 
 
 def _others(
@@ -123,7 +127,7 @@ def _others(
     if unknown := sorted(set(methods or ()) - set(values)):
         raise InputError(f"The comparison has no {unknown[0]!r}; it has {', '.join(values)}.")
     wanted = [name for name in values if (name in methods if methods is not None else name not in LEFT_OUT)]
-    order = [name for name in (*COLOURS, *values) if name in wanted and name != OURS]
+    order = [name for name in (*COLOURS, *values) if name in wanted and name != _method(flow)]
     return [Bars(name, values[name], np.zeros(len(values[name]))) for name in dict.fromkeys(order)]
 
 

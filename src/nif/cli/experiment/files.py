@@ -17,24 +17,30 @@ def write(run: Run, out: Path) -> list[Path]:
     """Write all files of a run; returns their paths."""
     from matplotlib.figure import Figure
 
-    run.flow.save(out / "flow.safetensors")
-    run.flow.report(out / "flow.html", pruned=run.pruned)
+    flows = {"association": run.association, "currents": run.currents}
+    for name, flow in flows.items():
+        flow.save(out / f"{name}.safetensors")
+        flow.report(out / f"{name}.html", pruned=run.pruned if flow is run.currents else None)
+        # No pyplot: it would choose a window system and keep a global list of figures.
+        figure = Figure(figsize=(10, 6), layout="constrained")
+        flow.plot(figure.subplots())
+        figure.savefig(out / f"{name}.png", dpi=DOTS_PER_INCH)
     run.pruned.save(out / "pruned.safetensors")
-    # No pyplot: it would choose a window system and keep a global list of figures.
-    figure = Figure(figsize=(10, 6), layout="constrained")
-    run.flow.plot(figure.subplots())
-    figure.savefig(out / "flow.png", dpi=DOTS_PER_INCH)
     (out / "summary.txt").write_text(run.text, encoding="utf-8")
     tables: dict[str, pd.DataFrame] = {
-        "links": run.flow.edges(),
-        "neurons": run.flow.neurons().reset_index(),
-        "attribution": run.flow.attribution().reset_index(),
-        "attribution_stderr": run.flow.attribution_stderr().reset_index(),
         "removed": run.pruned.removed,
         "comparison": run.comparison.reset_index(),
         "compared_attributions": run.comparison.attributions,
     }
+    for name, flow in flows.items():
+        tables[f"{name}_links"] = flow.edges()
+        tables[f"{name}_neurons"] = flow.neurons().reset_index()
+        tables[f"{name}_attribution"] = flow.attribution().reset_index()
+        tables[f"{name}_attribution_stderr"] = flow.attribution_stderr().reset_index()
     for name, frame in tables.items():
         frame.to_csv(out / f"{name}.csv", index=False)
-    names = ["flow.safetensors", "flow.html", "pruned.safetensors", "flow.png", "summary.txt"]
-    return [out / name for name in (*names, *(f"{name}.csv" for name in tables))]
+    files = [f"{name}.{ending}" for name in flows for ending in ("safetensors", "html", "png")]
+    return [
+        out / name
+        for name in (*files, "pruned.safetensors", "summary.txt", *(f"{name}.csv" for name in tables))
+    ]

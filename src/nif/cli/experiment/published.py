@@ -19,7 +19,7 @@ class PublishedRow(NamedTuple):
 
 
 PUBLISHED_TABLE = (
-    PublishedRow("NIF", "NIF (DAVIS2019)", 1.0, 0.011),
+    PublishedRow("NIF", "association (DAVIS2019)", 1.0, 0.011),
     PublishedRow("SHAP", "SHAP", 0.75, 0.107),
     PublishedRow("integrated gradients", "integrated gradients", 0.25, 0.996),
 )

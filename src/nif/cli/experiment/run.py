@@ -26,9 +26,11 @@ from nif.core.progress import progress as progress_bar
 from nif.estimators.arrays import MOST_TERMS_FOR_MINE
 from nif.estimators.estimate import Estimator
 from nif.flow.flow import Flow
-from nif.measures.association.association import DAVIS2019
+from nif.measures.association.association import DAVIS2019, Association
+from nif.measures.currents.currents import Currents
+from nif.measures.measure import Measure
 from nif.network.preserve import one_thread
-from nif.pipeline import measure
+from nif.pipeline import chosen_measure, measure
 from nif.pruning.prune import prune
 from nif.pruning.result import Pruned
 
@@ -65,15 +67,17 @@ class Run:
     Attributes:
         split: The data, standardised.
         model: The trained network.
-        flow: Its flow on the training rows.
-        pruned: The network without its silent neurons.
-        comparison: Its attribution and those of other methods.
+        association: What its neurons tell of each other, on the training rows.
+        currents: What its decision uses, on the same rows.
+        pruned: The network without the neurons that the decision does not use.
+        comparison: Both attributions and those of other methods.
         text: The printed text.
     """
 
     split: datasets.Split
     model: nn.Module
-    flow: Flow
+    association: Flow
+    currents: Flow
     pruned: Pruned
     comparison: Comparison
     text: str
@@ -115,12 +119,15 @@ def run(
     steps.show(paragraph(f"NIF {__version__}: {split.whole}", first=""))
     with one_thread():
         model = steps.trained(layers, experiment.epochs)
-        flow = steps.measured(model, estimator)
-        pruned = steps.pruned(model, flow, tolerance)
-        comparison = steps.compared(model, flow)
+        association = steps.association(model, estimator)
+        currents = steps.currents(model)
+        pruned = steps.pruned(model, currents, tolerance)
+        comparison = steps.compared(model, association)
     if experiment.has_published_table:
         steps.section("The published table", beside_published(comparison))
-    done = Run(split, model, flow, pruned, comparison, "".join(f"{text}\n" for text in steps.texts))
+    done = Run(
+        split, model, association, currents, pruned, comparison, "".join(f"{text}\n" for text in steps.texts)
+    )
     if out is not None:
         steps.section("Written", "\n".join(f"  {path}" for path in write(done, out)))
     return done
@@ -159,30 +166,43 @@ class _Steps:
         )
         return model
 
-    def measured(self, model: nn.Module, estimator: Estimator | None) -> Flow:
-        rows = self.split.train
-        flow = measure(
-            model,
-            rows.x,
-            estimator,
-            feature_names=rows.feature_names,
-            class_names=rows.class_names,
-            seed=self.seed,
-            progress=self.progress,
-        )
-        self.section("Information flow", sections.measurement(flow))
+    def association(self, model: nn.Module, estimator: Estimator | None) -> Flow:
+        """Measures what neurons tell of each other, as the paper does."""
+        flow = self._measured(model, chosen_measure(estimator or Association()))
+        self.section("Association: what neurons tell of each other", sections.measurement(flow))
         self.section("Links", sections.links(flow))
         self.section("Attribution", sections.attribution(flow))
         self.section("Neurons", sections.neurons(flow))
         self.section("Structure", f"{sections.layers(flow)}\n\n{sections.communities(flow)}")
         return flow
 
+    def currents(self, model: nn.Module) -> Flow:
+        """Measures what the decision uses."""
+        flow = self._measured(model, Currents())
+        text = "\n\n".join([sections.measurement(flow), *sections.measured(flow)])
+        self.section("Currents: what the decision uses", text)
+        return flow
+
+    def _measured(self, model: nn.Module, method: Measure) -> Flow:
+        rows = self.split.train
+        return measure(
+            model,
+            rows.x,
+            method,
+            feature_names=rows.feature_names,
+            class_names=rows.class_names,
+            seed=self.seed,
+            progress=self.progress,
+        )
+
     def pruned(self, model: nn.Module, flow: Flow, tolerance: float) -> Pruned:
         """Prunes by the training rows, so that the held-out rows can test it."""
         rows = TensorDataset(*tensors(self.split.train))
         pruned = prune(model, flow, rows, tolerance=tolerance, progress=self.progress)
         before, after = (accuracy(network, *tensors(self.split.test)) for network in (model, pruned.model))
-        self.section("Without silent neurons", sections.pruning(pruned, before, after))
+        self.section(
+            "Without neurons that the decision does not use", sections.pruning(pruned, before, after)
+        )
         return pruned
 
     def compared(self, model: nn.Module, flow: Flow) -> Comparison:
