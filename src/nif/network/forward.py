@@ -14,6 +14,9 @@ from nif.core.errors import InputError, unknown
 from nif.data.signature import EMBEDDINGS
 from nif.network.preserve import device_and_dtype
 
+LOGITS = "logits"
+"""The output of models of transformers that their decision is made of."""
+
 
 @dataclass(frozen=True)
 class Forward:
@@ -34,14 +37,20 @@ class Forward:
         return replace(self, model=model)
 
     def prepared(self, inputs: Sequence[Tensor]) -> list[Tensor]:
-        """The inputs as the model takes them; whole numbers stay whole only for a model with an embedding."""
+        """The inputs as the model takes them; whole numbers stay whole only for a model with an embedding.
+
+        So do the truth values of a mask: attention would add numbers to its scores.
+        """
         device, kind, whole = self._takes
 
-        def cast(values: Tensor) -> Tensor:
+        def cast(name: str, values: Tensor) -> Tensor:
+            if values.dtype == torch.bool and "mask" in name:
+                return values.to(device)
             keep = whole and not values.is_floating_point()
             return values.to(device=device, dtype=torch.int64 if keep else kind)
 
-        return [cast(values) for values in inputs]
+        names = self.names or ("",) * len(inputs)
+        return [cast(name, values) for name, values in zip(names, inputs, strict=True)]
 
     @cached_property
     def _takes(self) -> tuple[torch.device, torch.dtype, bool]:
@@ -62,7 +71,7 @@ class Forward:
 
 
 def chosen_output(returned: Any, output: int | str | None) -> Tensor:
-    """One tensor of the result of a model.
+    """One tensor of the result of a model; ``logits`` of several, if none is chosen.
 
     Raises:
         InputError: The model returns several and none is chosen, or none has that name.
@@ -80,6 +89,8 @@ def chosen_output(returned: Any, output: int | str | None) -> Tensor:
     tensors = {key: value for key, value in outputs.items() if isinstance(value, Tensor)}
     if output is None and len(tensors) == 1:
         return next(iter(tensors.values()))
+    if output is None and LOGITS in tensors:
+        return tensors[LOGITS]
     if output is None:
         choices = ", ".join(f"output={key!r}" for key in tensors) or "none is a tensor"
         raise InputError(

@@ -12,13 +12,12 @@ from jaxtyping import Float
 
 from nif.core.types import CurrentTables, Layer, Links, Total, UnitCurrents
 from nif.data.groups import Groups
-from nif.data.rows import Rows
 from nif.measures.currents.errors import Jackknife, spread, totals_without
 from nif.measures.currents.grouped_sums import GROUPS, GroupedSum
+from nif.measures.currents.kinds import Samples
 from nif.measures.currents.path_integral import PathIntegral, Sums
-from nif.measures.currents.sample import Sample
 from nif.measures.measure import Measured
-from nif.network.network import Architecture, Network
+from nif.network.network import Architecture
 
 CLOSE = 1e-3
 """Part of the absolute currents by which sums of links may differ from those of units."""
@@ -46,12 +45,11 @@ class _Sizes:
 
 
 def measured_links(
-    network: Network, rows: Rows, path: PathIntegral, sample: Sample, sums: Sums, options: Mapping[str, Any]
+    architecture: Architecture, path: PathIntegral, sample: Samples, sums: Sums, options: Mapping[str, Any]
 ) -> Measured:
     """The result of a measurement."""
-    architecture = network.architecture(rows)
     layers = architecture.layers
-    sizes = _Sizes(layers, rows.groups)
+    sizes = _Sizes(layers, path.feature_groups)
     row_share = np.bincount(sample.groups[sample.rows], weights=sample.weights, minlength=GROUPS)
     totals = totals_without(path.decided, path.outputs, sample)
     ahead = {key: sizes.units(key[0], part) for key, part in sums.between.items()}
@@ -100,10 +98,10 @@ def _classes(
 ) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
     """Names, currents and errors of the columns of the attribution."""
     if not path.by_class:
-        parts = [of_layer[layer].map(lambda units: units[:, None]) for layer in range(len(path.inputs))]
+        parts = [of_layer[layer].map(lambda units: units[:, None]) for layer in range(path.input_layers)]
         nats = np.concatenate([part.total for part in parts])
         return ("decision",), nats, np.concatenate([jackknife.stderr(part) for part in parts])
-    classes = sizes.units(0, sums.classes) if len(path.inputs) == 1 else sums.classes
+    classes = sizes.units(0, sums.classes) if path.input_layers == 1 else sums.classes
     names = layers[-1].units
     count = classes.total.shape[1]
     if count == 2 and len(names) == 1:
@@ -119,8 +117,9 @@ def _added(parts: list[GroupedSum]) -> GroupedSum:
 def _unit_currents(
     sums: GroupedSum, absolute: Float[np.ndarray, "group unit"], jackknife: Jackknife
 ) -> UnitCurrents:
-    without = np.stack([absolute[group] * scale for group, scale in jackknife.scales.items()])
-    return UnitCurrents(sums.total, jackknife.stderr(sums), absolute[-1], np.asarray(spread(without)))
+    without = [absolute[group] * scale for group, scale in jackknife.scales.items()]
+    of_absolute = np.asarray(spread(np.stack(without))) if jackknife.known else absolute[-1]
+    return UnitCurrents(sums.total, jackknife.stderr(sums), absolute[-1], of_absolute)
 
 
 @dataclass(frozen=True, eq=False)
