@@ -76,7 +76,8 @@ def _all_links(
     architecture: Architecture, links_of: _LinksOf, jackknife: Jackknife
 ) -> tuple[tuple[Links, ...], list[str]]:
     """The links of every connection, and the names of those that are shared in proportion."""
-    known = {pair: links_of.between(*pair) for pair in architecture.connections}
+    on_tape = sorted(pair for pair in links_of.ahead if pair[1] >= 0)  # paths that ran on these rows
+    known = {pair: links_of.between(*pair) for pair in on_tape}
     links, mixed = [], []
     for (source, target), exact in known.items():
         others = [part.total.sum(0) for pair, part in known.items() if pair[1] == target and part]
