@@ -26,11 +26,13 @@ class Forward:
         model: The network.
         names: The parameter of ``forward`` that each input is for; none for a single input.
         output: The output to return, of a model that returns several: a position, key or field.
+        looks_up: Whether the model looks up whole numbers in tables that are no modules.
     """
 
     model: nn.Module
     names: tuple[str, ...] = ()
     output: int | str | None = None
+    looks_up: bool = False
 
     def with_model(self, model: nn.Module) -> Forward:
         """The same call of another network."""
@@ -55,9 +57,23 @@ class Forward:
     @cached_property
     def _takes(self) -> tuple[torch.device, torch.dtype, bool]:
         """Device and type of the inputs, and whether whole numbers stay whole."""
-        return *device_and_dtype(self.model), any(
-            isinstance(part, EMBEDDINGS) for part in self.model.modules()
-        )
+        embeds = any(isinstance(part, EMBEDDINGS) for part in self.model.modules())
+        return *device_and_dtype(self.model), embeds or self.looks_up
+
+    def fitting(self, inputs: Sequence[Tensor]) -> Forward:
+        """The same call with whole numbers as such, if the model runs on them and not on others."""
+        whole = any(not values.is_floating_point() for values in inputs)
+        if not whole or self._takes[2] or self._runs(inputs):
+            return self
+        other = replace(self, looks_up=True)
+        return other if other._runs(inputs) else self
+
+    def _runs(self, inputs: Sequence[Tensor]) -> bool:
+        try:
+            self.all_outputs(self.prepared([values[:2].clone() for values in inputs]))
+        except Exception:  # the user's code, which may raise anything
+            return False
+        return True
 
     def __call__(self, inputs: Sequence[Tensor]) -> Tensor:
         """Run the model, and return the selected output."""

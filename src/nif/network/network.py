@@ -75,6 +75,7 @@ class Network:
     class_names: Iterable[Any] | None = None
     model: Any = field(default=None, repr=False)
     _plans: dict[Any, Plan] = field(default_factory=dict, repr=False)
+    _calls: dict[Any, Forward] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(
@@ -108,7 +109,12 @@ class Network:
 
     def forward(self, rows: Rows) -> Forward:
         """How the module is called with such rows."""
-        return Forward(self.module, rows.names, self.output)
+        key = rows.names, tuple(values.dtype for values in rows.inputs)
+        if key not in self._calls:
+            call = Forward(self.module, rows.names, self.output)
+            with preserved(self.module):
+                self._calls[key] = call.fitting(rows.inputs)
+        return self._calls[key]
 
     def plan(self, rows: Rows) -> Plan:
         """The layers to record and their connections, from a run on a few of the rows; kept for like rows.

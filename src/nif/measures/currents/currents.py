@@ -155,7 +155,7 @@ class Currents:
         _check_reduction(network)
         with preserved(network.module):
             inputs = tuple(call.prepared(rows.inputs))
-            moves = Moves.of(call, inputs)
+            moves = Moves.of(call, inputs, rows.inputs)
             target = Target.of(network, plan, moves, inputs, self.target)
             outputs = target.outputs(inputs)
             decision = target.decision(inputs, network.model)

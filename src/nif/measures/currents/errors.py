@@ -10,6 +10,7 @@ both roles equally often, and taken off once.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -60,6 +61,12 @@ class Jackknife:
             alone = 1 / max((1 - row_share[group]) * (1 - 1 / GROUPS), 1e-12)
             reliable = abs(kept) > SMALLEST_SHARE * abs(float(pairs.total))
             scales[group] = total / kept if reliable else alone
+        if len(totals) < 2:
+            warnings.warn(
+                "One row with one background has no spread: its standard errors are not known, and are set to "
+                "the size of each current. Pass more rows, or more backgrounds.",
+                stacklevel=3,
+            )
         return cls(totals, scales, bool(np.count_nonzero(row_share) > 1))
 
     @property

@@ -172,4 +172,4 @@ def _alone(row: int, own: tuple[str, ...]) -> InputError:
 
 
 def _listed(own: tuple[str, ...]) -> str:
-    return " and ".join(map(repr, own)) or "mask"
+    return " and ".join(own) or "mask"

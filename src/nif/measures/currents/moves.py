@@ -6,6 +6,7 @@ All else that a row comes with is its own, such as a mask of its tokens, and sta
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,9 +22,6 @@ from nif.network.lookups import Followed, Lookup, Replaced
 
 EXAMPLES = 8
 """Rows of the run that shows which inputs embeddings read."""
-
-OWN_NAMES = ("mask", "length")
-"""Parts of the names of inputs that are a row's own although the model takes them as numbers."""
 
 TOLERANCE = 1e-3
 """Of the largest output: equal runs may differ by rounding."""
@@ -51,23 +49,29 @@ class Moves:
     acting: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, call: Forward, inputs: Sequence[Tensor]) -> Moves:
+    def of(cls, call: Forward, inputs: Sequence[Tensor], given: Sequence[Tensor]) -> Moves:
         """Find them by a run on a few rows.
 
         Args:
             call: Runs the network.
             inputs: Rows as the network takes them.
+            given: Rows as the user gives them.
 
         Raises:
             InputError: Nothing moves.
         """
-        names = call.names or tuple(f"input {number + 1}" for number in range(len(inputs)))
+        numbered = tuple(f"input {number + 1}" for number in range(len(inputs)))
+        names = call.names or (("input",) if len(inputs) == 1 else numbered)
         some = [values[:EXAMPLES].clone() for values in inputs]
         followed = Followed(_whole(some))
         with followed:
             call(some)
         embedded = frozenset(lookup.input for lookup in followed.found)
-        floats = {n for n, x in enumerate(inputs) if x.is_floating_point() and not _is_own(names[n])}
+        floats = {
+            number
+            for number, values in enumerate(inputs)
+            if values.is_floating_point() and not _is_own(names[number], given[number])
+        }
         moving = tuple(sorted(floats | embedded))
         if not moving:
             raise InputError(
@@ -75,7 +79,15 @@ class Moves:
                 "between two of them; expected floating-point inputs, or token ids for an nn.Embedding."
             )
         acting = tuple(names[number] for number in sorted(embedded) if followed.elsewhere[number])
-        return cls(call, names, moving, embedded, acting)
+        moves = cls(call, names, moving, embedded, acting)
+        for number in moves.held:
+            if inputs[number].dtype != torch.bool and "mask" not in names[number]:
+                warnings.warn(
+                    f"No embedding reads the whole numbers of {names[number]!r}: they stay those of each row "
+                    "and carry nothing. Pass floating-point numbers to measure them.",
+                    stacklevel=4,
+                )
+        return moves
 
     @property
     def held(self) -> tuple[int, ...]:
@@ -85,7 +97,8 @@ class Moves:
     @property
     def own(self) -> tuple[str, ...]:
         """Names of the inputs by which rows are only compared with rows that have the same."""
-        return (*(self.names[number] for number in self.held), *self.acting)
+        acting = (f"use of {name} beside its embedding" for name in self.acting)
+        return (*(self.names[number] for number in self.held), *acting)
 
     def kinds(self, inputs: Sequence[Tensor]) -> Int64[np.ndarray, " row"]:
         """A number for each row; two rows have the same if all that is their own is equal."""
@@ -123,8 +136,10 @@ def _whole(inputs: Sequence[Tensor]) -> dict[int, Tensor]:
     return {number: values for number, values in enumerate(inputs) if not values.is_floating_point()}
 
 
-def _is_own(name: str) -> bool:
-    return any(part in name.lower() for part in OWN_NAMES)
+def _is_own(name: str, given: Tensor) -> bool:
+    """Whether an input that the model takes as numbers is a mask or the length of a sequence."""
+    flags = "mask" in name and bool(((given == 0) | (given == 1)).all())
+    return flags or ("length" in name and not given.is_floating_point())
 
 
 def _digest(parts: Sequence[np.ndarray]) -> bytes:

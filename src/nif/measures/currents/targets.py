@@ -113,7 +113,8 @@ class Target:
     def name(self) -> str:
         """In words; empty where the output of a row is one vector."""
         if self.unit is not None:
-            return f"{self.place.name}[{self.unit}]"
+            several = math.prod(self.place.axes.grid) > 1
+            return f"{self.place.name}[{self.unit}]" + f", {self.reduction.how} of its positions" * several
         if math.prod(self.place.axes.grid) == 1:
             return ""
         if self.position is not None:
