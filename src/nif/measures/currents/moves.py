@@ -183,7 +183,8 @@ class Way:
         for number, values in zip(self._moves.moving, moved, strict=True):
             if number in self._moves.embedded:
                 parts = zip(self._lookups[number], _parts(values, self._lookups[number]), strict=True)
-                instead |= {lookup.number: part for lookup, part in parts}
+                # A view: an embedding may be a layer of its own, behind the input.
+                instead |= {lookup.number: part.view_as(part) for lookup, part in parts}
             else:
                 inputs[number] = values
         with Replaced(instead):
