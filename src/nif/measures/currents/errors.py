@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,8 +63,8 @@ class Jackknife:
             scales[group] = total / kept if reliable else alone
         if len(totals) < 2:
             warnings.warn(
-                "One row with one background has no spread: its standard errors are not known, and are set to "
-                "the size of each current. Pass more rows, or more backgrounds.",
+                "One row with one background has no spread: standard errors are not known, and set to the "
+                "size of each current. Pass more rows, or more backgrounds.",
                 stacklevel=3,
             )
         return cls(totals, scales, bool(np.count_nonzero(row_share) > 1))
@@ -141,12 +141,13 @@ def totals_without(
     """The total without each group of rows, in closed form: the mean over the kinds that are left."""
     totals: dict[int, float] = {}
     weights: dict[int, float] = {}
+    left_out = np.unique(samples.groups if len(samples.groups) > 1 else samples.pool_groups).tolist()
     slopes = torch.zeros(outputs.shape[1], device=outputs.device, dtype=torch.float64)
     for kind in samples.kinds:
         index = torch.from_numpy(kind.members).to(outputs.device)
         of_kind, here, sample = of_rows(decided, index), outputs[index], kind.sample
         groups = sample.groups[sample.rows]
-        for group, total in _totals_of_kind(of_kind, here, sample).items():
+        for group, total in _totals_of_kind(of_kind, here, sample, left_out).items():
             weight = kind.share * float(sample.weights[groups != group].sum())
             totals[group] = totals.get(group, 0.0) + weight * total
             weights[group] = weights.get(group, 0.0) + weight
@@ -164,17 +165,12 @@ def totals_without(
 
 
 def _totals_of_kind(
-    decided: Decided, outputs: Float[Tensor, "data output"], sample: Sample
+    decided: Decided, outputs: Float[Tensor, "data output"], sample: Sample, left_out: Sequence[int]
 ) -> dict[int, float]:
-    """The total of one kind of rows without each group, of which rows are left."""
+    """The total of one kind of rows without some groups, each by itself, if rows are left."""
     groups, pool_groups = sample.groups[sample.rows], sample.pool_groups
     sizes = np.bincount(pool_groups, minlength=GROUPS)
-    members = (np.bincount(sample.groups, minlength=GROUPS) > 0) | (len(sample.groups) == 1)
-    totals = {
-        group: 0.0
-        for group in range(GROUPS)
-        if members[group] and sizes[group] < len(sample.pool) and (groups != group).any()
-    }
+    totals = {group: 0.0 for group in left_out if sizes[group] < len(sample.pool) and (groups != group).any()}
     kept_weight = {group: sample.weights[groups != group].sum() for group in totals}
     if sample.paired:
         own = sample.row_totals(decided, outputs) * sample.weights

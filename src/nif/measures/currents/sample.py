@@ -105,6 +105,8 @@ class Sample:
         explained = Explained.of(decided, outputs, rows, None if given is None else given.outputs)
         of_pool = of_rows if given is None else generator.permutation(len(given.outputs)) % GROUPS
         of_pool = of_pool if groups is None else groups[1]
+        if groups is None and len(outputs) == 1:  # the backgrounds alone are left out
+            of_pool = (of_rows[0] + 1 + generator.permutation(len(explained.pool)) % (GROUPS - 1)) % GROUPS
         exact = float(weights @ explained.information())
         backgrounds = _enough(explained, weights, exact, most, generator)
         return cls(rows, weights, backgrounds, of_rows, explained.pool, of_pool, False, exact)
