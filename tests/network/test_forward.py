@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from torch import Tensor, nn
+from transformers.modeling_outputs import BaseModelOutput, SequenceClassifierOutput
 
 from nif.core.errors import InputError
 from nif.data.rows import read
@@ -71,8 +70,9 @@ def test_a_model_that_fails_on_both_fails_as_before() -> None:
 
 def test_logits_are_taken_of_several_outputs() -> None:
     logits, loss = torch.zeros(2, 3), torch.zeros(())
-    assert chosen_output({"loss": loss, "logits": logits}, None) is logits
-    assert chosen_output(SimpleNamespace(hidden=torch.ones(2), logits=logits), None) is logits
-    assert chosen_output({"loss": loss, "logits": logits}, "loss") is loss
-    with pytest.raises(InputError, match="expected one tensor"):
-        chosen_output({"loss": loss, "hidden": logits}, None)
+    returned = SequenceClassifierOutput(loss=loss, logits=logits)
+    assert chosen_output(returned, None) is logits
+    assert chosen_output(returned, "loss") is loss
+    for other in ({"loss": loss, "logits": logits}, BaseModelOutput(hidden_states=loss, attentions=logits)):
+        with pytest.raises(InputError, match="expected one tensor"):
+            chosen_output(other, None)

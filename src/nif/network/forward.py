@@ -15,7 +15,7 @@ from nif.data.signature import EMBEDDINGS
 from nif.network.preserve import device_and_dtype
 
 LOGITS = "logits"
-"""The output of models of transformers that their decision is made of."""
+"""The field of what models of transformers return that their decision is made of."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Forward:
 
 
 def chosen_output(returned: Any, output: int | str | None) -> Tensor:
-    """One tensor of the result of a model; ``logits`` of several, if none is chosen.
+    """One tensor of the result of a model; the field ``logits`` of several, if none is chosen.
 
     Raises:
         InputError: The model returns several and none is chosen, or none has that name.
@@ -105,7 +105,7 @@ def chosen_output(returned: Any, output: int | str | None) -> Tensor:
     tensors = {key: value for key, value in outputs.items() if isinstance(value, Tensor)}
     if output is None and len(tensors) == 1:
         return next(iter(tensors.values()))
-    if output is None and LOGITS in tensors:
+    if output is None and LOGITS in tensors and hasattr(returned, LOGITS):  # no plain dictionary
         return tensors[LOGITS]
     if output is None:
         choices = ", ".join(f"output={key!r}" for key in tensors) or "none is a tensor"
