@@ -281,6 +281,26 @@ def test_rows_are_compared_where_a_mask_made_of_the_ids_is_the_same() -> None:
     assert abs(features(flow).sum() - flow.currents.total.nats) < 1e-6
 
 
+class Counted(nn.Module):
+    """Positions are counted by the mask, which so reaches an embedding."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.places, self.linear = nn.Embedding(WORDS, 3), nn.Embedding(9, 3), nn.Linear(3, 3)
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        hidden = self.words(ids) + self.places(mask.cumsum(1) * mask)
+        return self.linear((hidden * mask[..., None]).tanh())
+
+
+def test_a_mask_by_which_positions_are_counted_stays_a_mask() -> None:
+    torch.manual_seed(0)
+    flow = measured(Counted(), {"ids": data_of("ids")["ids"], "mask": masks()})
+    assert flow.measurement.options["held"] == ["mask"]
+    assert len(features(flow)) == LENGTH
+    assert "no padding by 'mask'" in flow.measurement.options["decision"]
+
+
 class Scaled(nn.Module):
     """Embeddings times a whole number of each row."""
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from nif.core.errors import InputError
 from nif.network.forward import BATCH, Forward
 from nif.network.lookups import Followed, Lookup, Replaced
+from nif.network.preserve import device_and_dtype
 
 EXAMPLES = 8
 """Rows of the run that shows which inputs embeddings read."""
@@ -63,16 +64,13 @@ class Moves:
         numbered = tuple(f"input {number + 1}" for number in range(len(inputs)))
         names = call.names or (("input",) if len(inputs) == 1 else numbered)
         some = [values[:EXAMPLES].clone() for values in inputs]
-        followed = Followed(_whole(some))
+        own = {number for number, name in enumerate(names) if _is_own(name, given[number])}
+        followed = Followed({number: ids for number, ids in _whole(some).items() if number not in own})
         with followed:
             call(some)
         embedded = frozenset(lookup.input for lookup in followed.found)
-        floats = {
-            number
-            for number, values in enumerate(inputs)
-            if values.is_floating_point() and not _is_own(names[number], given[number])
-        }
-        moving = tuple(sorted(floats | embedded))
+        floats = {number for number, values in enumerate(inputs) if values.is_floating_point()}
+        moving = tuple(sorted((floats | embedded) - own))
         if not moving:
             raise InputError(
                 "The inputs are whole numbers that reach the output without an embedding, so there is no way "
@@ -178,7 +176,8 @@ class Way:
     @contextmanager
     def inputs(self, moved: Sequence[Tensor]) -> Iterator[list[Tensor]]:
         """Inside, the network runs at a point of the way, if it is called with these inputs."""
-        inputs = [values.clone() for values in self._end]
+        still = self._moves.embedded.union(self._moves.held)
+        inputs = [values.clone() if number in still else values for number, values in enumerate(self._end)]
         instead: dict[int, Tensor] = {}
         for number, values in zip(self._moves.moving, moved, strict=True):
             if number in self._moves.embedded:
@@ -198,8 +197,9 @@ class Way:
         """
         if share not in self._outputs:
             return
-        expected = self._outputs[share]
-        if not torch.allclose(output, expected, rtol=TOLERANCE, atol=TOLERANCE * float(expected.abs().max())):
+        expected, (_, kind) = self._outputs[share], device_and_dtype(self._moves.call.model)
+        tolerance = max(TOLERANCE, 16 * torch.finfo(kind).eps)
+        if not torch.allclose(output, expected, rtol=tolerance, atol=tolerance * float(expected.abs().max())):
             names = ", ".join(repr(self._moves.names[number]) for number in sorted(self._moves.embedded))
             raise InputError(
                 f"The whole numbers of {names} act on the output otherwise than through embeddings, so no "
