@@ -214,6 +214,32 @@ def test_one_hot_numbers_are_the_same_as_their_ids() -> None:
     np.testing.assert_allclose(by_table.links[0].nats.sum(1), expected, atol=1e-6)
 
 
+class OfNumbers(nn.Module):
+    """`Bags` on one-hot numbers: between these the way goes as between the rows of a table."""
+
+    def __init__(self, bags: nn.Module) -> None:
+        super().__init__()
+        self.bags = bags
+
+    def forward(self, x: Tensor) -> Tensor:
+        table, of_bag = self.bags.table, self.bags.bag.weight
+        first = nn.functional.one_hot(torch.zeros_like(x[:, :1, 0]).long(), WORDS).to(x)
+        shifted = torch.cat([first, x[:, :-1]], 1)
+        parts = [(x @ of_bag).mean(1), (x @ table).mean(1), (shifted @ table).amax(1), x[:, 2] @ table]
+        return self.bags.head(torch.cat(parts, 1).tanh())
+
+
+def test_every_way_of_looking_up_is_that_of_one_hot_numbers() -> None:
+    ids = data_of("bags")["ids"][:20]
+    options: dict[str, Any] = {"rows": 20, "backgrounds": 19, "steps": 2}
+    by_table = measured(model_of("bags"), ids, **options)
+    x = nn.functional.one_hot(ids, WORDS).float()
+    by_numbers = measured(OfNumbers(model_of("bags")), x, **options)
+    expected = features(by_numbers).reshape(LENGTH, WORDS).sum(1)
+    np.testing.assert_allclose(features(by_table), expected, atol=1e-6)
+    assert np.abs(expected).min() > 1e-5
+
+
 def test_a_function_may_decide() -> None:
     def even(outputs: Tensor) -> Tensor:
         logs = outputs.log_softmax(1)
