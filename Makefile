@@ -85,13 +85,8 @@ matrix-%:
 	.venv-peers/bin/pip install --quiet ennemi infomeasure
 	touch $@
 
-# Networks that were not made for nif.
-$(VENV)/transformers: $(VENV)/installed
-	$(BIN)/pip install --quiet --constraint constraints.txt transformers
-	touch $@
-
 # Banknote and MNIST are read from the directory that NIF_DATA names, or from OpenML.
-benchmark: $(VENV)/transformers .venv-peers/installed chromium
+benchmark: $(VENV)/installed .venv-peers/installed chromium
 	$(BIN)/python benchmarks/estimators.py --peers .venv-peers/bin/python
 	$(BIN)/python benchmarks/mine.py
 	$(BIN)/python benchmarks/binned.py

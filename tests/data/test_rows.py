@@ -143,3 +143,18 @@ def test_every_row_is_as_likely_to_be_sampled() -> None:
     # Without replacement a count varies less than a Poisson one, by (1 - 5/20) 20/19.
     statistic = ((counts - 1000) ** 2 / 1000).sum() / (0.75 * 20 / 19)
     assert 5 < float(statistic) < 44  # p = .999 and .001
+
+
+def test_labels_that_a_model_may_take_are_labels() -> None:
+    """A model of transformers takes labels, to compute its loss."""
+    signature = Signature(("input_ids", "attention_mask", "labels"), 1)
+    ids, labels = torch.arange(600).reshape(100, 6), np.arange(100)
+    data = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "labels": labels}
+    batches = [{name: torch.as_tensor(values[row]) for name, values in data.items()} for row in range(100)]
+    for given in (data, batches):
+        rows = read(given, signature)
+        assert rows.names == ("input_ids", "attention_mask")
+        assert rows.labels is not None
+        assert rows.labels.tolist() == labels.tolist()
+    needed = Signature(("x", "target"), 2)
+    assert read({"x": ids, "target": ids}, needed).names == ("x", "target")

@@ -38,8 +38,14 @@ def split(batch: Any, signature: Signature) -> Split:
 
 
 def named_inputs(given: Mapping[Any, Any], signature: Signature) -> tuple[tuple[str, ...], list[Any]]:
-    """The entries that are parameters of the model, in the order of its ``forward``."""
-    names = tuple(name for name in signature.names if name in given)
+    """The entries that are parameters of the model, in the order of its ``forward``.
+
+    Labels that a model takes if it is to compute its loss are none of its inputs.
+    """
+    needed = signature.names[: signature.required]
+    names = tuple(
+        name for name in signature.names if name in given and (name in needed or not _is_label(name))
+    )
     missing = [name for name in signature.names[: signature.required] if name not in given]
     if missing or not names:
         raise InputError(
@@ -49,16 +55,20 @@ def named_inputs(given: Mapping[Any, Any], signature: Signature) -> tuple[tuple[
     return names, [given[name] for name in names]
 
 
+def _is_label(key: Any) -> bool:
+    return str(key).lower() in LABEL_KEYS
+
+
 def label_of(given: Mapping[Any, Any], besides: Sequence[str] = ()) -> Any:
     """The entry that is the label, or None."""
-    keys = [key for key in given if str(key).lower() in LABEL_KEYS and key not in besides]
+    keys = [key for key in given if _is_label(key) and key not in besides]
     if len(keys) > 1:
         raise InputError(f"The data have several labels: {', '.join(map(repr, keys))}; expected one.")
     return given[keys[0]] if keys else None
 
 
 def _split_mapping(batch: Mapping[Any, Any], signature: Signature) -> Split:
-    label = label_of(batch, signature.names if signature.required > 1 else ())
+    label = label_of(batch, signature.names[: signature.required] if signature.required > 1 else ())
     tables = [
         key
         for key, value in batch.items()

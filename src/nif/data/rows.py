@@ -237,7 +237,8 @@ def _table(data: Any, signature: Signature) -> Source | None:
 def _tables(data: Any, signature: Signature) -> Source | None:
     """One table for each input: by the parameters of ``forward``, or in their order."""
     if isinstance(data, Mapping) and signature.names:
-        (names, inputs), label = named_inputs(data, signature), label_of(data, signature.names)
+        names, inputs = named_inputs(data, signature)
+        label = label_of(data, names)
     elif isinstance(data, tuple) and signature.required == len(data) > 1:
         names, inputs, label = signature.names[: len(data)], list(data), None
     else:

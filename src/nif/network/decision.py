@@ -8,6 +8,7 @@ such as ``1 / (1 + exp(-x))``, is not recognised.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -74,15 +75,29 @@ class Decision:
     exclusive: bool = False
 
     @classmethod
-    def of(cls, call: Forward, inputs: Inputs, model: Any = None) -> Decision:
-        """The decision of a network, from a run on a few rows; the outputs of a regressor are values."""
+    def of(
+        cls,
+        call: Forward,
+        inputs: Inputs,
+        model: Any = None,
+        part: Callable[[Tensor, Sequence[Tensor]], Tensor] | None = None,
+    ) -> Decision:
+        """The decision of a network, from a run on a few rows; the outputs of a regressor are values.
+
+        Args:
+            call: Runs the network.
+            inputs: Rows of data.
+            model: What the user passed, which may be a regressor of scikit-learn.
+            part: From the output and the inputs to the part of it that decides, ``[row, output]``, such as
+                one position of a sequence; all of it if None.
+        """
         scales = _Scales()
         piece = next(batches(call, inputs, EXAMPLES))
         with preserved(call.model):
             with traced_run(call.model, scales):
                 returned = call.all_outputs(piece)
             output = chosen_output(returned, call.output)
-            rows = output.reshape(len(output), -1).double()
+            rows = (output.reshape(len(output), -1) if part is None else part(output, piece)).double()
         count = rows.shape[1]
         known = None if _is_regressor(model) else scales.of(output)
         if known is None:

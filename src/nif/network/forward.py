@@ -14,6 +14,9 @@ from nif.core.errors import InputError, unknown
 from nif.data.signature import EMBEDDINGS
 from nif.network.preserve import device_and_dtype
 
+LOGITS = "logits"
+"""The field of what models of transformers return that their decision is made of."""
+
 
 @dataclass(frozen=True)
 class Forward:
@@ -23,32 +26,54 @@ class Forward:
         model: The network.
         names: The parameter of ``forward`` that each input is for; none for a single input.
         output: The output to return, of a model that returns several: a position, key or field.
+        looks_up: Whether the model looks up whole numbers in tables that are no modules.
     """
 
     model: nn.Module
     names: tuple[str, ...] = ()
     output: int | str | None = None
+    looks_up: bool = False
 
     def with_model(self, model: nn.Module) -> Forward:
         """The same call of another network."""
         return replace(self, model=model)
 
     def prepared(self, inputs: Sequence[Tensor]) -> list[Tensor]:
-        """The inputs as the model takes them; whole numbers stay whole only for a model with an embedding."""
+        """The inputs as the model takes them; whole numbers stay whole only for a model with an embedding.
+
+        So do the truth values of a mask: attention would add numbers to its scores.
+        """
         device, kind, whole = self._takes
 
-        def cast(values: Tensor) -> Tensor:
+        def cast(name: str, values: Tensor) -> Tensor:
+            if values.dtype == torch.bool and "mask" in name:
+                return values.to(device)
             keep = whole and not values.is_floating_point()
             return values.to(device=device, dtype=torch.int64 if keep else kind)
 
-        return [cast(values) for values in inputs]
+        names = self.names or ("",) * len(inputs)
+        return [cast(name, values) for name, values in zip(names, inputs, strict=True)]
 
     @cached_property
     def _takes(self) -> tuple[torch.device, torch.dtype, bool]:
         """Device and type of the inputs, and whether whole numbers stay whole."""
-        return *device_and_dtype(self.model), any(
-            isinstance(part, EMBEDDINGS) for part in self.model.modules()
-        )
+        embeds = any(isinstance(part, EMBEDDINGS) for part in self.model.modules())
+        return *device_and_dtype(self.model), embeds or self.looks_up
+
+    def fitting(self, inputs: Sequence[Tensor]) -> Forward:
+        """The same call with whole numbers as such, if the model runs on them and not on others."""
+        whole = any(not values.is_floating_point() for values in inputs)
+        if not whole or self._takes[2] or self._runs(inputs):
+            return self
+        other = replace(self, looks_up=True)
+        return other if other._runs(inputs) else self
+
+    def _runs(self, inputs: Sequence[Tensor]) -> bool:
+        try:
+            self.all_outputs(self.prepared([values[:2].clone() for values in inputs]))
+        except Exception:  # the user's code, which may raise anything
+            return False
+        return True
 
     def __call__(self, inputs: Sequence[Tensor]) -> Tensor:
         """Run the model, and return the selected output."""
@@ -62,7 +87,7 @@ class Forward:
 
 
 def chosen_output(returned: Any, output: int | str | None) -> Tensor:
-    """One tensor of the result of a model.
+    """One tensor of the result of a model; the field ``logits`` of several, if none is chosen.
 
     Raises:
         InputError: The model returns several and none is chosen, or none has that name.
@@ -80,6 +105,8 @@ def chosen_output(returned: Any, output: int | str | None) -> Tensor:
     tensors = {key: value for key, value in outputs.items() if isinstance(value, Tensor)}
     if output is None and len(tensors) == 1:
         return next(iter(tensors.values()))
+    if output is None and LOGITS in tensors and hasattr(returned, LOGITS):  # no plain dictionary
+        return tensors[LOGITS]
     if output is None:
         choices = ", ".join(f"output={key!r}" for key in tensors) or "none is a tensor"
         raise InputError(

@@ -76,6 +76,7 @@ class Network:
     class_names: Iterable[Any] | None = None
     model: Any = field(default=None, repr=False)
     _plans: dict[Any, Plan] = field(default_factory=dict, repr=False)
+    _calls: dict[Any, Forward] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(
@@ -110,11 +111,16 @@ class Network:
     def in_full_precision(self) -> Network:
         """The same network with a copy of its module in float32 where it has half precision."""
         module = in_full_precision(self.module)
-        return self if module is self.module else replace(self, module=module)
+        return self if module is self.module else replace(self, module=module, _calls={})
 
     def forward(self, rows: Rows) -> Forward:
         """How the module is called with such rows."""
-        return Forward(self.module, rows.names, self.output)
+        key = rows.names, tuple(values.dtype for values in rows.inputs)
+        if key not in self._calls:
+            call = Forward(self.module, rows.names, self.output)
+            with preserved(self.module):
+                self._calls[key] = call.fitting(rows.inputs)
+        return self._calls[key]
 
     def plan(self, rows: Rows) -> Plan:
         """The layers to record and their connections, from a run on a few of the rows; kept for like rows.

@@ -241,6 +241,9 @@ OPERATORS: tuple[Operator, ...] = (
         Effect.MIX,
     ),
     _row(
+        "gru gru_cell lstm lstm_cell rnn_relu rnn_relu_cell rnn_tanh rnn_tanh_cell", Effect.MIX, unit_axis=-1
+    ),
+    _row(
         """
         as_tensor asarray copy diagonal fold index_add index_copy index_fill index_put masked_scatter
         masked_select pixel_shuffle ravel scatter scatter_add setitem __setitem__ take tensor
@@ -287,7 +290,7 @@ PYTHON = frozenset({
 """Operators of Python, whose reflected and in-place forms do the same to units."""
 
 RECURRENT = (nn.RNNBase, nn.RNNCellBase)
-"""Modules that cannot be measured."""
+"""Modules with a state, whose units have another value at every step."""
 
 
 def function_name(function: Any) -> str:

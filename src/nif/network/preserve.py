@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from nif.core.errors import InputError
 from nif.core.random import same_random_state
+from nif.network.operators import RECURRENT
 
 
 @contextlib.contextmanager
@@ -96,6 +97,21 @@ def check_supported(model: nn.Module) -> None:
         if tensor.is_meta:
             raise InputError(
                 f"Parameter {name!r} of the model is on the meta device and has no values. Load its weights."
+            )
+
+
+def check_no_recurrence(model: nn.Module) -> None:
+    """Refuse a model with a recurrent part, where units must have one value or the same one at all positions.
+
+    Raises:
+        InputError: It has one; names it.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, RECURRENT):
+            raise InputError(
+                f"Module {name!r} is an {type(module).__name__}: recurrent layers are not supported here, "
+                "because a unit has another value at every step. Measure nif.Currents(), or the network from "
+                "its last state on."
             )
 
 

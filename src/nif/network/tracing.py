@@ -23,7 +23,6 @@ from nif.core.errors import InputError
 from nif.network.activations import hides_functions
 from nif.network.operators import (
     NONLINEAR_MODULES,
-    RECURRENT,
     function_name,
     operator_of,
 )
@@ -99,11 +98,6 @@ class _Run(TorchFunctionMode):
     def enter(self, name: str, module: nn.Module, args: Any) -> None:
         if self._own:
             return
-        if isinstance(module, RECURRENT):
-            raise InputError(
-                f"Module {name!r} is an {type(module).__name__}: recurrent layers are not supported, "
-                "because a unit has another value at every step. Measure the network from its last state on."
-            )
         if not self._inside:
             self._calls.clear()  # the next batch begins
         self._inside.append(_Running(name, module, hides_functions(module, self._root), args))

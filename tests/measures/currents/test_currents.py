@@ -25,21 +25,9 @@ class Sequence(nn.Module):
         return self.last(self.relu(self.first(x)))
 
 
-def test_decisions_at_several_positions_are_refused() -> None:
-    with pytest.raises(nif.InputError, match=r"shape \[5, 3\] a row, so it decides at several positions"):
-        nif.measure(Sequence(), X, FAST, progress=False)
-
-
 def test_positions_as_samples_are_refused() -> None:
     with pytest.raises(nif.InputError, match="reduce is 'positions'"):
         nif.measure(Sequence(), X, FAST, reduce="positions", progress=False)
-
-
-def test_whole_numbers_are_refused() -> None:
-    net = nn.Sequential(nn.Embedding(7, 3), nn.Flatten(), nn.Linear(12, 2))
-    tokens = torch.randint(0, 7, (60, 4), generator=torch.Generator().manual_seed(0))
-    with pytest.raises(nif.InputError, match="whole numbers"):
-        nif.measure(net, tokens, FAST, progress=False)
 
 
 @pytest.mark.filterwarnings(

@@ -14,6 +14,7 @@ from nif.measures.currents.decisions import Bernoullis, Classes, Values
 from nif.measures.currents.errors import Jackknife, spread, totals_without
 from nif.measures.currents.grouped_sums import GROUPS, GroupedSum
 from nif.measures.currents.information import Decided
+from nif.measures.currents.kinds import Kind, Samples
 from nif.measures.currents.sample import Sample
 from support.currents import measured, total, trained, units
 from support.networks import chain
@@ -34,11 +35,13 @@ def answers(outputs: Tensor) -> Tensor:
 DECISIONS: list[Decided] = [Classes(log_softmax, 3, ""), Bernoullis(answers, 3, "")]
 
 
-def sample_of(outputs: Tensor, rows: np.ndarray, groups: np.ndarray) -> Sample:
+def sample_of(outputs: Tensor, rows: np.ndarray, groups: np.ndarray) -> Samples:
     """A sample of some rows, all with one weight."""
     nothing = Backgrounds(np.zeros((len(rows), 1), dtype=np.int64), np.zeros((len(rows), 1)), 0.0)
     weights = np.full(len(rows), 1 / len(rows))
-    return Sample(rows, weights, nothing, groups, outputs, groups, paired=False, exact=0.0)
+    sample = Sample(rows, weights, nothing, groups, outputs, groups, paired=False, exact=0.0)
+    every = np.arange(len(outputs))
+    return Samples((Kind(sample, every, every),), groups, groups)
 
 
 def exact_total(decided: Decided, outputs: Tensor) -> float:

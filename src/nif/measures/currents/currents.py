@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Int64
 from torch import Tensor
 
 from nif.core.errors import InputError
@@ -21,7 +20,9 @@ from nif.data.rows import Rows, read
 from nif.estimators.pairs import Resources
 from nif.measures.currents.decisions import decided_by
 from nif.measures.currents.information import Decided
+from nif.measures.currents.kinds import Samples
 from nif.measures.currents.links import measured_links
+from nif.measures.currents.moves import Moves
 from nif.measures.currents.path_integral import (
     LARGEST_TAPE,
     MOST_PAIRS,
@@ -30,14 +31,12 @@ from nif.measures.currents.path_integral import (
     Sums,
     blocks,
 )
-from nif.measures.currents.sample import Given, Sample
+from nif.measures.currents.sample import Given
+from nif.measures.currents.targets import Target
 from nif.measures.measure import Measured
 from nif.measures.not_measured import not_measured
-from nif.network.decision import Decision
-from nif.network.forward import BATCH, Forward
-from nif.network.layers import Place
 from nif.network.network import Network
-from nif.network.precision import single, without_casts
+from nif.network.precision import without_casts
 from nif.network.preserve import one_thread, preserved
 
 DECISIONS = ("softmax", "probabilities", "bernoulli", "value", "labels")
@@ -90,6 +89,11 @@ class Currents:
             than 1 % of the total.
         noise: Standard deviation of the noise of a value, in deviations of that output.
         by_class: Whether features are shown for each class too, which takes a walk back for each.
+        target: What decides, in place of the output: ``("output", t)``, position t of an output that has
+            positions, such as the logits of a language model; or a unit of a layer, such as ``("relu2", 5)``,
+            as a value behind noise (of a channel or token, as `reduce` of `nif.measure` says). If None,
+            an output with positions decides at the last of each row that is no padding, as a mask among the
+            inputs says. Layers behind the target are not measured.
         background: Rows that the backgrounds are drawn from, in place of the data: a pool in any form that
             data may have, or backgrounds of each row of data, ``[row, background, ...]``, in its order. The
             total is then a mean divergence of decisions. `nif.measure` has the same argument.
@@ -113,6 +117,7 @@ class Currents:
     steps: int | str = "auto"
     noise: float = 0.2
     by_class: bool = True
+    target: tuple[str, int] | None = None
     background: Any = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -150,18 +155,24 @@ class Currents:
         generator = np.random.default_rng(seed)
         plan, network = network.plan(rows), network.in_full_precision()
         call = network.forward(rows)
-        _check_positions(network, plan.places[-1])
-        decision = Decision.of(call, rows.inputs, network.model)
+        _check_reduction(network)
         with preserved(network.module), without_casts(call, call.prepared(rows.inputs)):
             inputs = tuple(call.prepared(rows.inputs))
-            _check_floating(inputs)
-            outputs = _outputs(call, plan.places[-1], inputs)
+            moves = Moves.of(call, inputs, rows.inputs)
+            target = Target.of(network, plan, moves, inputs, self.target)
+            outputs = target.outputs(inputs)
+            decision = target.decision(inputs, network.model)
             decided = decided_by(decision, outputs, self.decision, self.noise, rows.labels)
-            given = self._given(network, rows, lambda inputs: _outputs(call, plan.places[-1], inputs), call)
-            sample = Sample.of(decided, outputs, self.rows, self.backgrounds, generator, given)
+            given = self._given(network, rows, target)
+            kinds = _kinds(moves, inputs, given)
+            sample = Samples.of(
+                decided, outputs, self.rows, self.backgrounds, generator, given, kinds, moves.own
+            )
+            layers = target.places(plan, moves)
             path = PathIntegral(
-                call,
-                plan.places,
+                target,
+                [plan.places[layer] for layer in layers],
+                moves,
                 inputs,
                 decided,
                 outputs,
@@ -178,30 +189,37 @@ class Currents:
                 for block in _blocks(sample, most_pairs):
                     path.add(block, sums, lambda pairs: advance(pairs * scale))
         _warn_of_general_rule(sums)
-        options = {**self._options(decided, sample, given), "steps": path.steps, "step_error": change}
+        options = {**self._options(path, sample, given), "steps": path.steps, "step_error": change}
         if sums.branches:
             options["missed_by_branches"] = _missed_by_branches(sums, path.steps)
         options["not_measured"] = not_measured(network, rows, by_weight=True)
-        return measured_links(network, rows, path, sample, sums, options)
+        architecture = target.architecture(network.architecture(rows), layers)
+        return measured_links(network.module, architecture, path, sample, sums, options)
 
-    def _options(self, decided: Decided, sample: Sample, given: Given | None) -> dict[str, Any]:
+    def _options(self, path: PathIntegral, sample: Samples, given: Given | None) -> dict[str, Any]:
         """What was chosen, to be stored with the flow."""
+        at = f", at {path.target.name}" if path.target.name else ""
+        of_own = f", given {' and '.join(path.moves.own)}" if len(sample.kinds) > 1 else ""
         return {
-            "decision": decided.name,
-            "total_is": _total_is(decided, given),
-            "backgrounds": sample.backgrounds.index.shape[1],
+            "decision": path.decided.name + at,
+            "total_is": _total_is(path.decided, given) + of_own,
+            "held": [path.moves.names[number] for number in path.moves.held],
+            "backgrounds": sample.each,
             "explained": len(sample.rows),
             "noise": self.noise,
             "exact_total": sample.exact,
         }
 
-    def _given(
-        self, network: Network, rows: Rows, run: Callable[[tuple[Tensor, ...]], Tensor], call: Forward
-    ) -> Given | None:
+    def _given(self, network: Network, rows: Rows, target: Target) -> Given | None:
         """The background rows that the user passes."""
         if self.background is None:
             return None
         background = read(self.background, network.signature)
+        if background.names != rows.names:
+            raise InputError(
+                f"The background has the inputs {', '.join(background.names) or 'in order'} and the data "
+                f"{', '.join(rows.names) or 'in order'}; expected the same."
+            )
         known, passed = ([list(values.shape) for values in some.inputs] for some in (rows, background))
         paired = [shape[:1] + shape[2:] for shape in passed] == known
         if not paired and [shape[1:] for shape in passed] != [shape[1:] for shape in known]:
@@ -212,11 +230,11 @@ class Currents:
         if paired and len({shape[1] for shape in passed}) > 1:
             raise InputError(f"The inputs have {passed} backgrounds a row; expected as many for each input.")
         inputs = [values.flatten(0, 1) if paired else values for values in background.inputs]
-        prepared = tuple(call.prepared(inputs))
-        return Given(prepared, run(prepared), passed[0][1] if paired else None)
+        prepared = tuple(target.call.prepared(inputs))
+        return Given(prepared, target.outputs(prepared), passed[0][1] if paired else None)
 
     def _with_steps(
-        self, path: PathIntegral, sample: Sample, most_pairs: int
+        self, path: PathIntegral, sample: Samples, most_pairs: int
     ) -> tuple[PathIntegral, float | None]:
         """The path with its number of steps, and the largest change of a unit when they were doubled."""
         if not isinstance(self.steps, str):
@@ -242,10 +260,23 @@ class Currents:
         return replace(path, steps=MOST_STEPS), change
 
 
-def _blocks(sample: Sample, most_pairs: int) -> Iterator[Block]:
-    return blocks(
-        sample.rows, sample.weights, sample.backgrounds, sample.groups, most_pairs, sample.pool_groups
-    )
+def _blocks(sample: Samples, most_pairs: int) -> Iterator[Block]:
+    for kind in sample.kinds:
+        yield from blocks(
+            kind.rows, kind.weights, kind.backgrounds, sample.groups, most_pairs, sample.pool_groups
+        )
+
+
+def _kinds(
+    moves: Moves, inputs: tuple[Tensor, ...], given: Given | None
+) -> tuple[Int64[np.ndarray, " data"], Int64[np.ndarray, " pool"]]:
+    """The kinds of the rows of data and of the background rows."""
+    if given is None:
+        kinds = moves.kinds(inputs)
+        return kinds, kinds
+    every = [torch.cat(both) for both in zip(inputs, given.inputs, strict=True)]
+    kinds = moves.kinds(every)
+    return kinds[: len(inputs[0])], kinds[len(inputs[0]) :]
 
 
 def _total_is(decided: Decided, given: Given | None) -> str:
@@ -262,39 +293,15 @@ def _total_is(decided: Decided, given: Given | None) -> str:
     return name if several == 1 else f"{name}, added up over {several} outputs"
 
 
-def _check_positions(network: Network, output: Place) -> None:
+def _check_reduction(network: Network) -> None:
     """Refuse what has several decisions a row."""
     if network.reduce == "positions":
         raise InputError(
             "Currents are those of whole rows and reduce is 'positions'; omit it, or use nif.Association()."
         )
-    if math.prod(output.axes.grid) > 1:
-        raise InputError(
-            f"The output has shape {list(output.shape)} a row, so it decides at several positions; pass a "
-            "model that returns one vector a row, such as the logits at the last position."
-        )
 
 
-def _check_floating(inputs: tuple[Tensor, ...]) -> None:
-    if not all(values.is_floating_point() for values in inputs):
-        raise InputError(
-            "The inputs are whole numbers, between which there is no way; expected floating-point "
-            "inputs, such as the embeddings of tokens."
-        )
-
-
-def _outputs(call: Any, place: Place, inputs: tuple[Tensor, ...]) -> Float[Tensor, "pool output"]:
-    parts = []
-    for first in range(0, len(inputs[0]), BATCH):
-        batch = [values[first : first + BATCH].clone() for values in inputs]
-        parts.append(place.axes.arranged(call(batch), len(batch[0])).flatten(1))
-    outputs = single(torch.cat(parts))
-    if not torch.isfinite(outputs).all():
-        raise InputError("The outputs have NaN or infinite values, so their information has no bound.")
-    return outputs
-
-
-def _pairs_a_block(path: PathIntegral, sample: Sample) -> tuple[int, bool]:
+def _pairs_a_block(path: PathIntegral, sample: Samples) -> tuple[int, bool]:
     """Pairs whose tape is not too large; and whether it is so small that one thread is faster."""
     pilot = sample.pilot(1, 2)
     block = next(_blocks(pilot, 2))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -267,6 +267,13 @@ def _answers(decision: Decision) -> Callable[[Tensor], Tensor]:
         return single(outputs.reshape(-1, 1)).reshape(len(outputs), -1)
 
     return log_probabilities
+
+
+def of_rows(decided: Decided, index: Tensor) -> Decided:
+    """The decision at some rows of data, which are numbered from 0."""
+    if isinstance(decided, Classes) and decided.labels is not None:
+        return replace(decided, labels=decided.labels[index.to(decided.labels.device)])
+    return decided
 
 
 def robust_deviation(outputs: Float[Tensor, "row output"]) -> Float[Tensor, " output"]:

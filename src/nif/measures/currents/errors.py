@@ -10,7 +10,8 @@ both roles equally often, and taken off once.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,7 +20,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from nif.flow.current_views import p_values
-from nif.measures.currents.decisions import Values, robust_deviation
+from nif.measures.currents.decisions import Values, of_rows, robust_deviation
 from nif.measures.currents.grouped_sums import GROUPS, GroupedSum
 from nif.measures.currents.information import (
     CHUNK,
@@ -28,6 +29,7 @@ from nif.measures.currents.information import (
     mean_log_likelihood,
     own_log_likelihood,
 )
+from nif.measures.currents.kinds import Samples
 from nif.measures.currents.sample import Sample
 
 SMALLEST_SHARE = 0.1
@@ -41,10 +43,12 @@ class Jackknife:
     Attributes:
         totals: The total without each group that has rows, by group.
         scales: What the sums of the remaining pairs are multiplied by.
+        twice: Whether pairs are left out twice: not where one row is explained, which always stays.
     """
 
     totals: dict[int, float]
     scales: dict[int, float]
+    twice: bool = True
 
     @classmethod
     def of(
@@ -57,23 +61,40 @@ class Jackknife:
             alone = 1 / max((1 - row_share[group]) * (1 - 1 / GROUPS), 1e-12)
             reliable = abs(kept) > SMALLEST_SHARE * abs(float(pairs.total))
             scales[group] = total / kept if reliable else alone
-        return cls(totals, scales)
+        if len(totals) < 2:
+            warnings.warn(
+                "One row with one background has no spread: standard errors are not known, and set to the "
+                "size of each current. Pass more rows, or more backgrounds.",
+                stacklevel=3,
+            )
+        return cls(totals, scales, bool(np.count_nonzero(row_share) > 1))
 
     @property
     def groups(self) -> int:
         """Number of groups with rows."""
         return len(self.totals)
 
+    @property
+    def known(self) -> bool:
+        """Whether there is a spread: not of one row with one background."""
+        return self.groups > 1
+
     def stderr(self, sums: GroupedSum) -> np.ndarray:
-        """The standard error of each sum; computed group by group, as links are many."""
+        """The standard error of each sum; computed group by group, as links are many.
+
+        An unknown one is as large as the sum, so that nothing counts as shown.
+        """
         whole = sums.total
+        if not self.known:
+            return np.abs(whole)
         mean, squares = np.zeros_like(whole), np.zeros_like(whole)
         for group, scale in self.scales.items():
             difference = (whole - sums.involving.get(group, 0.0)) * scale - whole
             mean += difference / self.groups
             squares += difference**2 / self.groups
         variance: np.ndarray = np.maximum(squares - mean**2, 0.0) * (self.groups - 1)
-        return np.sqrt(variance * (1 - _counted_twice(sums, float(variance.sum()))))
+        counted = _counted_twice(sums, float(variance.sum())) if self.twice else 0.0
+        return np.sqrt(variance * (1 - counted))
 
     def deviations(self, sums: GroupedSum) -> Float[np.ndarray, "group unit"]:
         """Deviations of the estimates without each group, whose squares add up to those of `stderr`.
@@ -81,12 +102,15 @@ class Jackknife:
         The error of a difference of two sums is the norm of the difference of their deviations.
         """
         whole = sums.total
+        if not self.known:
+            return whole[None]
         parts = [
             (whole - sums.involving.get(group, 0.0)) * scale - whole for group, scale in self.scales.items()
         ]
         without: np.ndarray = np.stack(parts) if parts else np.zeros((0, *whole.shape))
         without = (without - without.mean(0)) * math.sqrt(max(self.groups - 1, 0) / max(self.groups, 1))
-        return without * math.sqrt(1 - _counted_twice(sums, float(np.square(without).sum())))
+        counted = _counted_twice(sums, float(np.square(without).sum())) if self.twice else 0.0
+        return without * math.sqrt(1 - counted)
 
     def total_stderr(self, exact: float) -> float:
         """The standard error of the total, with the bias of a few rows, which the total of all links shares.
@@ -94,6 +118,8 @@ class Jackknife:
         Args:
             exact: The total of all rows in closed form.
         """
+        if not self.known:
+            return abs(exact)
         totals = np.array(list(self.totals.values()))
         bias = (len(totals) - 1) * (totals.mean() - exact)
         return float(np.hypot(spread(totals), bias))
@@ -124,17 +150,41 @@ def spread(without: Float[np.ndarray, "group ..."]) -> np.ndarray | float:
 
 
 def totals_without(
-    decided: Decided, outputs: Float[Tensor, "data output"], sample: Sample
+    decided: Decided, outputs: Float[Tensor, "data output"], samples: Samples
 ) -> dict[int, float]:
-    """The total without each group of rows, in closed form."""
+    """The total without each group of rows, in closed form: the mean over the kinds that are left."""
+    totals: dict[int, float] = {}
+    weights: dict[int, float] = {}
+    left_out = np.unique(samples.groups if len(samples.groups) > 1 else samples.pool_groups).tolist()
+    slopes = torch.zeros(outputs.shape[1], device=outputs.device, dtype=torch.float64)
+    for kind in samples.kinds:
+        index = torch.from_numpy(kind.members).to(outputs.device)
+        of_kind, here, sample = of_rows(decided, index), outputs[index], kind.sample
+        groups = sample.groups[sample.rows]
+        for group, total in _totals_of_kind(of_kind, here, sample, left_out).items():
+            weight = kind.share * float(sample.weights[groups != group].sum())
+            totals[group] = totals.get(group, 0.0) + weight * total
+            weights[group] = weights.get(group, 0.0) + weight
+        if isinstance(decided, Values) and not sample.paired:
+            slopes += kind.share * _noise_slopes(decided, here, sample)
+    means = {group: totals[group] / weights[group] for group in sorted(totals)}
+    if not isinstance(decided, Values):
+        return means
+    deviation = robust_deviation(outputs)
+    for group in means:
+        kept = outputs[torch.from_numpy(samples.groups != group)]
+        change = (robust_deviation(kept) / deviation).log() if len(kept) else torch.zeros_like(deviation)
+        means[group] += float((slopes * change.nan_to_num(0, 0, 0)).sum())
+    return means
+
+
+def _totals_of_kind(
+    decided: Decided, outputs: Float[Tensor, "data output"], sample: Sample, left_out: Sequence[int]
+) -> dict[int, float]:
+    """The total of one kind of rows without some groups, each by itself, if rows are left."""
     groups, pool_groups = sample.groups[sample.rows], sample.pool_groups
     sizes = np.bincount(pool_groups, minlength=GROUPS)
-    members = np.bincount(sample.groups, minlength=GROUPS) > 0
-    totals = {
-        group: 0.0
-        for group in range(GROUPS)
-        if members[group] and sizes[group] < len(sample.pool) and (groups != group).any()
-    }
+    totals = {group: 0.0 for group in left_out if sizes[group] < len(sample.pool) and (groups != group).any()}
     kept_weight = {group: sample.weights[groups != group].sum() for group in totals}
     if sample.paired:
         own = sample.row_totals(decided, outputs) * sample.weights
@@ -146,14 +196,7 @@ def totals_without(
             rise = _rise(outcomes, own, others - math.log(len(sample.pool) - sizes[group])).sum(1)
             kept = groups[part] != group
             totals[group] += float((sample.weights[part] * rise.numpy(force=True))[kept].sum())
-    means = {group: float(total / kept_weight[group]) for group, total in totals.items()}
-    if not isinstance(decided, Values):
-        return means
-    slopes, deviation = _noise_slopes(decided, outputs, sample), robust_deviation(outputs)
-    for group in means:
-        change = (robust_deviation(outputs[torch.from_numpy(sample.groups != group)]) / deviation).log()
-        means[group] += float((slopes * change.nan_to_num(0, 0, 0)).sum())
-    return means
+    return {group: float(total / kept_weight[group]) for group, total in totals.items()}
 
 
 def _noise_slopes(

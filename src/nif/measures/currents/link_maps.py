@@ -83,9 +83,7 @@ class LinkMaps:
             start.kinds,
             first,
             outer,
-            _cells(
-                start, structure, outer, [labels + begin for labels, begin in zip(units, first, strict=False)]
-            ),
+            _cells(start, structure, outer, units, first),
             _shortcuts(start, structure, units),
             parameters_of(start, {p: w.weight for p, w in structure.weighted.items()}, parameters),
             {
@@ -153,17 +151,23 @@ def _outer(kind: str, weighted: Weighted, start: Tape, end: Tape) -> int:
 
 
 def _cells(
-    tape: Tape, structure: Structure, outer: Mapping[int, int], units: Sequence[Labels]
+    tape: Tape,
+    structure: Structure,
+    outer: Mapping[int, int],
+    units: Sequence[Labels],
+    first: Sequence[int],
 ) -> dict[tuple[int, int], UnitCells]:
-    """See `LinkMaps.cells`; of units that are numbered through all layers."""
+    """See `LinkMaps.cells`; sources are numbered through all layers."""
     values = {layer: value for value, layer in structure.layers.items()}
-    given = {value: units[layer].flatten() for layer, value in values.items()}
+    through = [
+        torch.where(labels < 0, labels, labels + begin) for labels, begin in zip(units, first, strict=False)
+    ]
+    given = {value: through[layer].flatten() for layer, value in values.items()}
     forward = Forward.of(tape, given, structure.weighted, WEIGHTED)
     cells = {}
     for layer, value in values.items():
         others = set(structure.layers) - {value}
-        own = given[value] - int(units[layer].min())
-        ahead = labels_ahead(tape, value, own, structure.weighted, others)
+        ahead = labels_ahead(tape, value, units[layer].flatten(), structure.weighted, others)
         for position, weighted in structure.weighted.items():
             operation = tape.operations[position]
             result = operation.written[0]

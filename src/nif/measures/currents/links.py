@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 from scipy.sparse import csr_array
+from torch import nn
 
 from nif.core.types import CurrentTables, Layer, Links, Total, UnitCurrents
 from nif.data.groups import Groups
-from nif.data.rows import Rows
 from nif.measures.currents.errors import Jackknife, spread, totals_without
 from nif.measures.currents.grouped_sums import GROUPS, GroupedSum
+from nif.measures.currents.kinds import Samples
 from nif.measures.currents.path_integral import PathIntegral, Sums
-from nif.measures.currents.sample import Sample
 from nif.measures.currents.weight_currents import head_currents, weight_currents
 from nif.measures.measure import Measured
-from nif.network.network import Architecture, Network
+from nif.network.network import Architecture
 
 CLOSE = 1e-3
 """Part of the absolute currents by which sums of links may differ from those of units."""
@@ -49,12 +49,16 @@ class _Sizes:
 
 
 def measured_links(
-    network: Network, rows: Rows, path: PathIntegral, sample: Sample, sums: Sums, options: Mapping[str, Any]
+    module: nn.Module,
+    architecture: Architecture,
+    path: PathIntegral,
+    sample: Samples,
+    sums: Sums,
+    options: Mapping[str, Any],
 ) -> Measured:
     """The result of a measurement."""
-    architecture = network.architecture(rows)
     layers = architecture.layers
-    sizes = _Sizes(layers, rows.groups)
+    sizes = _Sizes(layers, path.feature_groups)
     row_share = np.bincount(sample.groups[sample.rows], weights=sample.weights, minlength=GROUPS)
     totals = totals_without(path.decided, path.outputs, sample)
     ahead = {key: sizes.units(key[0], part) for key, part in sums.between.items()}
@@ -75,7 +79,7 @@ def measured_links(
             total,
             units,
             *_classes(path, sums, sizes, layers, of_layer, jackknife),
-            weight_currents(sums, network.module, jackknife, same),
+            weight_currents(sums, module, jackknife, same),
             head_currents(sums, jackknife),
         ),
         samples=len(sample.rows),
@@ -87,7 +91,8 @@ def _all_links(
     architecture: Architecture, links_of: _LinksOf, jackknife: Jackknife
 ) -> tuple[tuple[Links, ...], list[str], dict[int, int]]:
     """The links of every connection; names of those that are shared in proportion; numbers by their sums."""
-    known = {pair: links_of.between(*pair) for pair in architecture.connections}
+    on_tape = sorted(pair for pair in links_of.ahead if pair[1] >= 0)  # paths that ran on these rows
+    known = {pair: links_of.between(*pair) for pair in on_tape}
     links, mixed = [], []
     for (source, target), exact in known.items():
         others = [part.total.sum(0) for pair, part in known.items() if pair[1] == target and part]
@@ -110,10 +115,10 @@ def _classes(
 ) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
     """Names, currents and errors of the columns of the attribution."""
     if not path.by_class:
-        parts = [of_layer[layer].map(lambda units: units[:, None]) for layer in range(len(path.inputs))]
+        parts = [of_layer[layer].map(lambda units: units[:, None]) for layer in range(path.input_layers)]
         nats = np.concatenate([part.total for part in parts])
         return ("decision",), nats, np.concatenate([jackknife.stderr(part) for part in parts])
-    classes = sizes.units(0, sums.classes) if len(path.inputs) == 1 else sums.classes
+    classes = sizes.units(0, sums.classes) if path.input_layers == 1 else sums.classes
     names = layers[-1].units
     count = classes.total.shape[1]
     if count == 2 and len(names) == 1:
@@ -129,10 +134,11 @@ def _added(parts: list[GroupedSum]) -> GroupedSum:
 def _unit_currents(
     sums: GroupedSum, absolute: Float[np.ndarray, "group unit"], jackknife: Jackknife
 ) -> UnitCurrents:
-    without = np.stack([absolute[group] * scale for group, scale in jackknife.scales.items()])
+    without = [absolute[group] * scale for group, scale in jackknife.scales.items()]
+    of_absolute = np.asarray(spread(np.stack(without))) if jackknife.known else absolute[-1]
     deviations = jackknife.deviations(sums)
     stderr = np.sqrt(np.square(deviations).sum(0))
-    return UnitCurrents(sums.total, stderr, absolute[-1], np.asarray(spread(without)), deviations)
+    return UnitCurrents(sums.total, stderr, absolute[-1], of_absolute, deviations)
 
 
 @dataclass(frozen=True, eq=False)

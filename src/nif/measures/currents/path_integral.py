@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -21,13 +22,14 @@ from nif.measures.currents.ends import Ends
 from nif.measures.currents.grouped_sums import GROUPS, GroupedSum
 from nif.measures.currents.information import Decided, information, own_log_likelihood
 from nif.measures.currents.link_maps import LinkMaps, units_of_numbers
+from nif.measures.currents.moves import Moves, Way
 from nif.measures.currents.structure import Structure, Weighted
 from nif.measures.currents.tape import Calls, Tape, record
+from nif.measures.currents.targets import Found, Target
 from nif.measures.currents.walk import Walk
 from nif.measures.currents.weights import by_channel, read_by_row, weight_products
-from nif.network.forward import Forward
 from nif.network.layers import Place
-from nif.network.tracing import Tracer, traced_run
+from nif.network.tracing import traced_run
 from nif.network.unit_maps import tensors_in
 
 MOST_PAIRS = 2048
@@ -141,8 +143,9 @@ class PathIntegral:
     """Integrates the currents of a network along the way from backgrounds to rows.
 
     Attributes:
-        call: Runs the network.
-        places: Its layers.
+        target: What of a run is decided.
+        places: The layers that are measured: inputs that move, hidden ones, and that of the target.
+        moves: Which inputs move.
         inputs: Rows of data, as the network takes them.
         decided: The decision.
         outputs: Of all rows.
@@ -153,8 +156,9 @@ class PathIntegral:
         feature_groups: Of the features that are measured together; None for each by itself.
     """
 
-    call: Forward
+    target: Target
     places: Sequence[Place]
+    moves: Moves
     inputs: tuple[Tensor, ...]
     decided: Decided
     outputs: Float[Tensor, "pool output"]
@@ -163,11 +167,24 @@ class PathIntegral:
     by_class: bool = True
     background_inputs: tuple[Tensor, ...] | None = None
     feature_groups: Groups | None = None
+    _ways: WeakKeyDictionary[Block, Way] = field(default_factory=WeakKeyDictionary, repr=False)
+
+    def way(self, block: Block) -> Way:
+        """From the backgrounds of a block to its rows."""
+        if block not in self._ways:
+            device = self.outputs.device
+            pairs = np.divmod(block.order, block.backgrounds.shape[1])
+            here = torch.from_numpy(block.rows[pairs[0]]).to(device)
+            there = torch.from_numpy(block.backgrounds[pairs]).to(device)
+            pool = self.inputs if self.background_inputs is None else self.background_inputs
+            start, end = [values[there] for values in pool], [values[here] for values in self.inputs]
+            self._ways[block] = Way(self.moves, start, end, self.target.run)
+        return self._ways[block]
 
     def tape(self, block: Block, share: float, kept: Container[int] | None = None) -> Tape:
         """The run at a share of the way; its output is the information of each row and outcome."""
         device = self.outputs.device
-        order = torch.from_numpy(block.order).to(device)
+        order, way = torch.from_numpy(block.order).to(device), self.way(block)
         rows = torch.from_numpy(block.rows).to(device)
         outcomes = self.decided.outcomes(self.outputs[rows], rows)
         log_weights = torch.from_numpy(block.log_weights).to(self.outputs)
@@ -176,31 +193,33 @@ class PathIntegral:
             own = own_log_likelihood(outcomes, self.outputs[rows]) + math.log(block.own)
         back = torch.argsort(order)
 
-        def run(mark: Callable[[str, Tensor], None], *inputs: Tensor) -> list[Tensor]:
-            output = self._marked_run(mark, inputs)
+        outputs: list[Tensor] = []
+
+        def run(mark: Callable[[str, Tensor], None], *moved: Tensor) -> list[Tensor]:
+            with way.inputs(moved) as inputs:
+                output = self._marked_run(mark, inputs)
+            outputs.append(output)
             by_row = output.index_select(0, back).reshape(*block.backgrounds.shape, -1)
             return [information(outcomes, by_row, log_weights, own)]
 
-        tape = record(run, self.moved(block, share), self.parameters)
+        tape = record(run, way.at(share), self.parameters)
+        way.check(outputs[0], share)
         tape.forget(kept if kept is not None else self._kept(tape))
         return tape
 
-    def moved(self, block: Block, share: float) -> list[Tensor]:
-        """The inputs at a share of the way."""
-        pairs = np.divmod(block.order, block.backgrounds.shape[1])
-        here = torch.from_numpy(block.rows[pairs[0]]).to(self.outputs.device)
-        there = torch.from_numpy(block.backgrounds[pairs]).to(self.outputs.device)
-        pool = self.inputs if self.background_inputs is None else self.background_inputs
-        ends = zip(pool, self.inputs, strict=True)
-        return [_between(start[there], end[here], share) for start, end in ends]
-
     def _marked_run(self, mark: Callable[[str, Tensor], None], inputs: Sequence[Tensor]) -> Tensor:
         """Run the network, mark its layers, and return the outputs as ``[pair, output]``."""
-        hidden = {place.name: place.name for place in self.places[len(self.inputs) : -1]}
-        with traced_run(self.call.model, _Marks(mark, hidden)):
-            output = self.call(inputs)
+        marks = _Marks(mark, [place.name for place in self.places[self.input_layers : -1]], self.target)
+        with traced_run(self.target.call.model, marks):
+            output = self.target.call(inputs)
+        output = self.target(marks.result if self.target.hidden else output, inputs)
         mark(self.places[-1].name, output)
-        return self.places[-1].axes.arranged(output, len(inputs[0])).flatten(1)
+        return output
+
+    @property
+    def input_layers(self) -> int:
+        """How many of the layers are inputs."""
+        return len(self.moves.moving)
 
     def _kept(self, tape: Tape) -> set[int]:
         return values_read_by_rules(tape) | set((tape.marks or {}).values())
@@ -209,7 +228,7 @@ class PathIntegral:
         """Number of the layer by number of the value."""
         marks = tape.marks or {}
         layers = {index: layer for layer, index in enumerate(tape.inputs)}
-        missing = [place.name for place in self.places[len(self.inputs) :] if place.name not in marks]
+        missing = [place.name for place in self.places[self.input_layers :] if place.name not in marks]
         if missing:
             raise InputError(
                 f"Layer {missing[0]!r} ran on some rows of the data and not on others; choose layers that "
@@ -239,27 +258,50 @@ class PathIntegral:
         of_block.finish(sums)
 
     def _maps(self, block: Block, tape: Tape) -> LinkMaps | None:
-        """From two pairs of a row: with another row, and with itself; None if other operations run there."""
-        here, there = int(block.rows[0]), int(block.rows[0] == 0) % len(self.outputs)
-        pilot = Block(
-            np.array([here, here]),
-            np.full(2, 0.5),
-            np.array([[there], [here]]),
-            np.zeros((2, 1)),
-            block.own,
-            0,
-            np.zeros((2, 1), dtype=np.int64),
-        )
-        alone = replace(self, background_inputs=None)
+        """From two pairs of a row: with a background, and with itself; None if other operations run there."""
+        alone, pilot = self._pilot(block)
         start, end = (alone.tape(pilot, share, EVERYTHING) for share in (0.0, 1.0))
         if start.calls != end.calls or start.kinds != tape.kinds:
             return None
         layers = self.layers_of(start)
         shapes = {layer: start.shape(value) for value, layer in layers.items()}
-        axes = [None if i < len(self.inputs) else place.axes for i, place in enumerate(self.places)]
-        units = [units_of_numbers(of_layer, shapes[layer]) for layer, of_layer in enumerate(axes)]
+        axes = [place.axes for place in self.places[self.input_layers : -1]]
+        units = [
+            *(alone.way(pilot).features_of(place, shapes[place]) for place in range(self.input_layers)),
+            *(
+                units_of_numbers(of_layer, shapes[layer])
+                for layer, of_layer in enumerate(axes, self.input_layers)
+            ),
+            units_of_numbers(None, shapes[len(self.places) - 1]),
+        ]
         names = [name for name, value in self.parameters.items() if isinstance(value, nn.Parameter)]
         return LinkMaps.of(start, end, layers, units, names)
+
+    def _pilot(self, block: Block) -> tuple[PathIntegral, Block]:
+        """A row of a block with a background that differs from it, and with itself."""
+        here = int(block.rows[0])
+        pool = self.inputs if self.background_inputs is None else self.background_inputs
+        differs = [
+            any(
+                bool((values[there] != own[here]).any())
+                for values, own in zip(pool, self.inputs, strict=True)
+            )
+            for there in block.backgrounds[0].tolist()
+        ]
+        there = int(block.backgrounds[0, int(np.argmax(differs))])
+        both = tuple(
+            torch.stack([values[there], own[here]]) for values, own in zip(pool, self.inputs, strict=True)
+        )
+        pilot = Block(
+            np.array([here, here]),
+            np.full(2, 0.5),
+            np.array([[0], [1]]),
+            np.zeros((2, 1)),
+            block.own,
+            0,
+            np.zeros((2, 1), dtype=np.int64),
+        )
+        return replace(self, background_inputs=both), pilot
 
     def _by_both_ends(
         self, of_block: _BlockSums, step: int, ends: tuple[Tape, Tape], seeds: Tensor, general: Counter[str]
@@ -267,7 +309,7 @@ class PathIntegral:
         """Add a step whose ends run different operations."""
 
         def inputs(share: float) -> list[Tensor]:
-            return self.moved(of_block.block, (step + share) / self.steps)
+            return self.way(of_block.block).at((step + share) / self.steps)
 
         of_block.loose = True
         parts, missed = by_both_ends(*ends, inputs, seeds)
@@ -329,7 +371,9 @@ class _BlockSums:
             self.units[key] = self.units[key] + units if key in self.units else units
 
     def _by_unit(self, layer: int, current: Tensor, count: int) -> Tensor:
-        if layer < len(self.path.inputs):
+        if layer < self.path.input_layers:
+            return self.path.way(self.block).by_feature(layer, current)
+        if layer == len(self.path.places) - 1:
             return current.flatten(1)
         arranged = self.path.places[layer].axes.arranged(current, count)
         return arranged.flatten(2).sum(2) if arranged.dim() > 2 else arranged
@@ -341,8 +385,9 @@ class _BlockSums:
         for column in range(int(columns.max()) + 1):
             walk = Walk(start, end)
             slopes = walk.back({start.outputs[0]: seeds * (columns == column)})
-            steps = [(end.values[i] - start.values[i]) * slopes[i] for i in start.inputs]
-            parts.append(torch.cat([step.flatten(1) for step in steps], dim=1))
+            moves = [(end.values[i] - start.values[i]) * slopes[i] for i in start.inputs]
+            features = [self._by_unit(layer, move, self.bounds[-1]) for layer, move in enumerate(moves)]
+            parts.append(torch.cat(features, dim=1))
         current = torch.stack(parts, dim=2)
         by_group = [current[a:b].sum(0) for a, b in zip(self.bounds, self.bounds[1:], strict=False)]
         self.classes = (
@@ -363,20 +408,25 @@ class _BlockSums:
             sums.units.setdefault(layer, []).append(rows.numpy(force=True))
             absolute = self._absolute(layer, units, pairs)
             sums.absolute[layer] = sums.absolute.get(layer, 0.0) + absolute
+        sums.loose |= self.loose or sums.calls not in (None, self.calls)
+        sums.calls = self.calls
+        if sums.loose:
+            sums.weights.clear()
+            sums.links.clear()
+        else:
+            self._finish_weights(sums)
+        sums.missed += float(self.missed.abs().sum())
+        sums.structure = self.structure
+        if self.classes:
+            sums.classes.add(self.block.group, self.classes)
+
+    def _finish_weights(self, sums: Sums) -> None:
+        """Add the currents of weights, and of units where these do not tell them."""
         for key, products in self.weights.items():
             links = [by_channel(*self.products[key], part) for part in products]
             sums.weights.setdefault(key, GroupedSum()).add(self.block.group, links)
         for key, links in self.links.items():
             sums.links.setdefault(key, GroupedSum()).add(self.block.group, links)
-        sums.loose |= self.loose or sums.calls not in (None, self.calls)
-        if sums.loose:
-            sums.weights.clear()
-            sums.links.clear()
-        sums.calls = self.calls
-        sums.missed += float(self.missed.abs().sum())
-        sums.structure = self.structure
-        if self.classes:
-            sums.classes.add(self.block.group, self.classes)
 
     def _absolute(self, layer: int, units: Tensor, rows: Tensor) -> np.ndarray:
         """See `Sums.absolute`; of the pairs of each unit, and the row of each pair."""
@@ -385,7 +435,7 @@ class _BlockSums:
         table = units.new_zeros(len(self.block.rows) * GROUPS, units.shape[1])
         table = table.index_add_(0, place.to(units.device), units).reshape(-1, GROUPS, units.shape[1])
         groups = self.path.feature_groups
-        if groups is not None and layer < len(self.path.inputs):
+        if groups is not None and layer < self.path.input_layers:
             index = torch.from_numpy(groups.index).to(table.device)
             table = table.new_zeros(*table.shape[:2], len(groups.names)).index_add_(2, index, table)
         whole = table.sum(1, keepdim=True)
@@ -401,19 +451,14 @@ def _add_parts(sums: dict[tuple[int, int], list[Tensor]], key: tuple[int, int], 
     sums.setdefault(key, parts)
 
 
-class _Marks(Tracer):
-    """Marks the layers of a run."""
+class _Marks(Found):
+    """Marks the layers of a run, and keeps the result of that of the target."""
 
-    def __init__(self, mark: Callable[[str, Tensor], None], names: Mapping[str, str]) -> None:
-        self._mark, self._names = mark, names
+    def __init__(self, mark: Callable[[str, Tensor], None], names: Sequence[str], target: Target) -> None:
+        super().__init__(target.place.name)
+        self._mark, self._names = mark, frozenset(names)
 
     def step(self, name: str, kind: str, given: object, returned: object, *, nonlinear: bool) -> None:
+        super().step(name, kind, given, returned, nonlinear=nonlinear)
         if name in self._names:
-            self._mark(self._names[name], tensors_in(returned)[0])
-
-
-def _between(start: Tensor, end: Tensor, share: float) -> Tensor:
-    """A point of the straight way; its two ends are exact."""
-    if share in (0.0, 1.0):
-        return (end if share else start).clone()
-    return start + share * (end - start)
+            self._mark(name, tensors_in(returned)[0])

@@ -74,27 +74,42 @@ class Sample:
         most: int,
         generator: np.random.Generator,
         given: Given | None = None,
+        groups: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> Sample:
         """Draw them; where the total misses the closed form, with more backgrounds than `most`.
+
+        Args:
+            decided: The decision.
+            outputs: Of all rows of data.
+            most_rows: Rows to explain.
+            most: Backgrounds of a row.
+            generator: Draws them.
+            given: Background rows that come with the data.
+            groups: Of the rows of data and of the background rows; drawn if None.
 
         Raises:
             InputError: There is one row, and no background is given.
         """
         if len(outputs) < 2 and given is None:
             raise InputError("One row has no others to be compared with; pass more rows, or background=.")
+        if len(outputs) == 1 and given is not None and given.each is not None:  # those of all rows
+            given, most = replace(given, each=None), max(most, len(given.outputs))
         rows, weights = explained_rows(known(decided, outputs, generator, given), most_rows, generator)
-        groups = generator.permutation(len(outputs)) % GROUPS
+        of_rows = generator.permutation(len(outputs)) % GROUPS if groups is None else groups[0]
         if given is not None and given.each is not None:
             paired, backgrounds = _against(decided, outputs, rows, given.outputs), _own(rows, given.each)
             exact = float(weights @ paired.total(backgrounds))
             return cls(
-                rows, weights, backgrounds, groups, paired.pool, groups.repeat(given.each), True, exact
+                rows, weights, backgrounds, of_rows, paired.pool, of_rows.repeat(given.each), True, exact
             )
         explained = Explained.of(decided, outputs, rows, None if given is None else given.outputs)
-        pool_groups = groups if given is None else generator.permutation(len(given.outputs)) % GROUPS
+        of_pool = of_rows if given is None else generator.permutation(len(given.outputs)) % GROUPS
+        of_pool = of_pool if groups is None else groups[1]
+        if groups is None and len(outputs) == 1:  # the backgrounds alone are left out
+            of_pool = (of_rows[0] + 1 + generator.permutation(len(explained.pool)) % (GROUPS - 1)) % GROUPS
         exact = float(weights @ explained.information())
         backgrounds = _enough(explained, weights, exact, most, generator)
-        return cls(rows, weights, backgrounds, groups, explained.pool, pool_groups, False, exact)
+        return cls(rows, weights, backgrounds, of_rows, explained.pool, of_pool, False, exact)
 
     def row_totals(
         self, decided: Decided, outputs: Float[Tensor, "data output"]
