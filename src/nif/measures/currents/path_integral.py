@@ -15,10 +15,12 @@ from torch import Tensor
 from nif.core.errors import InputError
 from nif.data.groups import Groups
 from nif.measures.currents.backgrounds import Backgrounds
+from nif.measures.currents.class_columns import ClassColumns
 from nif.measures.currents.discrete_gradient import values_read_by_rules
 from nif.measures.currents.ends import Ends
 from nif.measures.currents.grouped_sums import GROUPS, GroupedSum
 from nif.measures.currents.information import Decided, information, own_log_likelihood
+from nif.measures.currents.straight import straight_values
 from nif.measures.currents.structure import Structure, Weighted
 from nif.measures.currents.tape import Tape, record
 from nif.measures.currents.walk import Walk
@@ -203,18 +205,16 @@ class PathIntegral:
         kept = self._kept(start)
         structure = Structure.of(start, self.layers_of(start))
         seeds = self._seeds(block)
-        of_block = _BlockSums(self, block, structure)
+        of_block = _BlockSums(self, block, structure, straight_values(start))
+        first = start.part(of_block.straight)
         for step in range(self.steps):
             end = self.tape(block, (step + 1) / self.steps, kept)
             if not start.like(end):
                 raise InputError("The model runs different operations along the way from one row to another.")
-            walk = Walk(start, end, structure, of_block.collect, sums.general)
-            walk.back({start.outputs[0]: seeds})
-            of_block.add(walk)
-            if self.by_class:
-                of_block.add_classes(start, end, seeds)
+            of_block.over(start, end, seeds, sums.general)
             start = end
             advance(float(block.backgrounds.size))
+        of_block.straight_part(first, start, sums.general)
         of_block.finish(sums)
 
     def _seeds(self, block: Block) -> Tensor:
@@ -227,13 +227,42 @@ class PathIntegral:
 class _BlockSums:
     """The sums of one block, over its steps."""
 
-    def __init__(self, path: PathIntegral, block: Block, structure: Structure) -> None:
-        self.path, self.block, self.structure = path, block, structure
+    def __init__(
+        self, path: PathIntegral, block: Block, structure: Structure, straight: frozenset[int]
+    ) -> None:
+        self.path, self.block, self.structure, self.straight = path, block, structure, straight
         self.bounds = block.bounds.tolist()
+        self.left: dict[int, dict[int, Tensor]] = {}
+        self.steps = 0
         self.units: dict[tuple[int, int], Tensor] = {}
         self.weights: dict[tuple[int, int], list[Tensor]] = {}
         self.products: dict[tuple[int, int], tuple[Ends, Weighted]] = {}
+        columns = torch.tensor(path.decided.columns, device=path.outputs.device)
+        self.columns = ClassColumns(columns, self.bounds, straight) if path.by_class else None
         self.classes: list[Tensor] = []
+
+    def over(self, start: Tape, end: Tape, seeds: Tensor, general: Counter[str]) -> None:
+        """Add the currents over one step, as far as what moves in a straight line."""
+        walk = Walk(start, end, self.structure, self.collect, general, stop=self.straight)
+        walk.back({start.outputs[0]: seeds})
+        self.add(walk)
+        self.steps += 1
+        for index, slopes in walk.left.items():
+            before = self.left.setdefault(index, {})
+            for ahead, slope in slopes.items():
+                before[ahead] = before[ahead] + slope if ahead in before else slope
+        if self.columns is not None:
+            self.columns.add(start, end, seeds)
+
+    def straight_part(self, start: Tape, end: Tape, general: Counter[str]) -> None:
+        """Add the currents over the whole way of what moves in a straight line."""
+        walk = Walk(start, end, self.structure, self.collect, general)
+        mean = {i: {ahead: slope / self.steps for ahead, slope in left.items()} for i, left in self.left.items()}
+        walk.on(mean)
+        self.add(walk)
+        self.left, self.steps = {}, 0
+        if self.columns is not None:
+            self.classes = self.columns.finish(start, end)
 
     def collect(self, position: int, ahead: int, slope: Tensor, ends: Ends) -> None:
         """Add the products of the steps and slopes of a weight."""
@@ -263,21 +292,6 @@ class _BlockSums:
             return current.flatten(1)
         arranged = self.path.places[layer].axes.arranged(current, count)
         return arranged.flatten(2).sum(2) if arranged.dim() > 2 else arranged
-
-    def add_classes(self, start: Tape, end: Tape, seeds: Tensor) -> None:
-        """Add the currents of the features for each class: each has its own way back."""
-        columns = torch.tensor(self.path.decided.columns, device=seeds.device)
-        parts = []
-        for column in range(int(columns.max()) + 1):
-            walk = Walk(start, end)
-            slopes = walk.back({start.outputs[0]: seeds * (columns == column)})
-            steps = [(end.values[i] - start.values[i]) * slopes[i] for i in start.inputs]
-            parts.append(torch.cat([step.flatten(1) for step in steps], dim=1))
-        current = torch.stack(parts, dim=2)
-        by_group = [current[a:b].sum(0) for a, b in zip(self.bounds, self.bounds[1:], strict=False)]
-        self.classes = (
-            [x + y for x, y in zip(self.classes, by_group, strict=True)] if self.classes else by_group
-        )
 
     def finish(self, sums: Sums) -> None:
         """Add the sums of the block to those of all."""
