@@ -12,7 +12,7 @@ from torch import Tensor
 from nif.measures.currents.tape import Tape
 from nif.measures.currents.walk import DECISION, Walk
 
-AT_ONCE = 2**21
+AT_ONCE = 2**23
 """Numbers of the slopes of several classes at the largest value, beyond which fewer classes walk together."""
 
 LARGEST_LEFT = 2**26
