@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor
 
+from nif.measures.currents.information import CHUNK, Decided, information, own_log_likelihood
+from nif.measures.currents.sample import Sample
 from nif.measures.currents.tape import Tape
 from nif.measures.currents.walk import DECISION, Walk
 
@@ -17,6 +21,65 @@ AT_ONCE = 2**23
 
 LARGEST_LEFT = 2**26
 """Numbers of the slopes that are kept over the steps of a block; more are walked back in every step."""
+
+
+MOST_COLUMNS = 20
+"""Classes up to which each has a column of its own."""
+
+LARGEST_CLASSES = 10
+"""Of more classes, those with the largest totals have columns of their own; the rest have one together."""
+
+REST = "the rest"
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Which class each column of the attribution shows.
+
+    Attributes:
+        of_outcomes: The column of each outcome.
+        classes: The class of each column, but for a last one of all other classes; None if every class has
+            its own.
+    """
+
+    of_outcomes: tuple[int, ...]
+    classes: tuple[int, ...] | None = None
+
+    @classmethod
+    def of(cls, decided: Decided, outputs: Float[Tensor, "data output"], sample: Sample) -> Columns:
+        """A column for each class, or for the largest ones and the rest."""
+        if max(decided.columns) < MOST_COLUMNS:
+            return cls(decided.columns)
+        totals = class_totals(decided, outputs, sample)
+        largest = sorted(np.argsort(-totals, kind="stable")[:LARGEST_CLASSES].tolist())
+        places = {number: place for place, number in enumerate(largest)}
+        return cls(tuple(places.get(number, len(largest)) for number in decided.columns), tuple(largest))
+
+    def names(self, names: Sequence[str]) -> tuple[str, ...]:
+        """Of the columns, from those of all classes."""
+        if self.classes is None:
+            return tuple(names)
+        return (*(names[number] for number in self.classes), REST)
+
+
+def class_totals(
+    decided: Decided, outputs: Float[Tensor, "data output"], sample: Sample
+) -> Float[np.ndarray, " label"]:
+    """What the currents of each class sum to: the rise of its own term of v."""
+    totals, columns = np.zeros(max(decided.columns) + 1), np.array(decided.columns)
+    backgrounds, log_weights = sample.backgrounds, torch.from_numpy(sample.backgrounds.log_weights)
+    few = max(1, CHUNK // (len(columns) * backgrounds.index.shape[1]))
+    for first in range(0, len(sample.rows), few):
+        part = slice(first, first + few)
+        rows = torch.from_numpy(sample.rows[part]).to(outputs.device)
+        outcomes = decided.outcomes(outputs[rows], rows)
+        own = own_log_likelihood(outcomes, outputs[rows])
+        there = sample.pool[torch.from_numpy(backgrounds.index[part]).to(sample.pool.device)]
+        itself = own + float(np.log(backgrounds.own)) if backgrounds.own > 0 else None
+        rise = own - information(outcomes, there, log_weights[part].to(outputs), itself)
+        terms = torch.where(outcomes.weight > 0, outcomes.weight * rise, 0.0).double().numpy(force=True)
+        np.add.at(totals, columns, sample.weights[part] @ terms)
+    return totals
 
 
 class ClassColumns:
@@ -28,23 +91,24 @@ class ClassColumns:
         straight: Numbers of the values at which slopes are added up, see `nif.measures.currents.straight`.
     """
 
-    def __init__(
-        self, columns: Int64[Tensor, " outcome"], bounds: Sequence[int], straight: Set[int]
-    ) -> None:
-        self._columns, self._bounds, self._straight = columns, bounds, straight
-        self._count = int(columns.max()) + 1
+    def __init__(self, columns: Sequence[int], bounds: Sequence[int], straight: Set[int]) -> None:
+        self._columns, self._bounds, self._straight = torch.tensor(columns), bounds, straight
+        self._count = max(columns) + 1
         self._left: dict[int, dict[int, Tensor]] = {}
         self._steps = 0
         self._sums: list[Tensor] = []
 
     def add(self, start: Tape, end: Tape, seeds: Float[Tensor, "row outcome"]) -> None:
         """Add a step, by the slopes at the information of all outcomes."""
-        classes = torch.arange(self._count, device=seeds.device)
-        masks = (self._columns == classes[:, None]).to(seeds)[:, None]
-        ends = [start.shape(i).numel() for operation in start.operations for i in operation.read
-                if i in self._straight and self._straight.isdisjoint(operation.written)]  # fmt: skip
+        masks = (self._columns == torch.arange(self._count)[:, None]).to(seeds)[:, None]
+        last = {
+            index
+            for operation in start.operations
+            if self._straight.isdisjoint(operation.written)
+            for index in self._straight.intersection(operation.read)
+        }
         self._steps += 1
-        kept = self._count * sum(ends) <= LARGEST_LEFT
+        kept = self._count * sum(start.shape(index).numel() for index in last) <= LARGEST_LEFT
         for part in self._parts(start):
             walk = Walk(start, end, stop=self._straight if kept else frozenset(), stacked=True)
             slopes = walk.back({start.outputs[0]: seeds * masks[part]})

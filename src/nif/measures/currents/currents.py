@@ -19,6 +19,7 @@ from nif.core.errors import InputError
 from nif.core.types import Advance
 from nif.data.rows import Rows, read
 from nif.estimators.pairs import Resources
+from nif.measures.currents.class_columns import Columns
 from nif.measures.currents.decisions import decided_by
 from nif.measures.currents.information import Decided
 from nif.measures.currents.links import measured_links
@@ -54,9 +55,6 @@ PILOT_ROWS, PILOT_BACKGROUNDS = 32, 8
 SMALL = 2**18
 """Numbers of the largest value of a block below which one thread is faster than several."""
 
-MOST_COLUMNS = 20
-"""Classes that have columns of their own."""
-
 
 @dataclass(frozen=True)
 class Currents:
@@ -87,7 +85,8 @@ class Currents:
         steps: Of the way from a background to a row; ``"auto"`` doubles them until no unit changes by more
             than 1 % of the total.
         noise: Standard deviation of the noise of a value, in deviations of that output.
-        by_class: Whether features are shown for each class too, which takes a walk back for each.
+        by_class: Whether features are shown for each class too, which takes a walk back for each; of more
+            than 20 classes for the ten with the largest totals, and for the rest together.
         background: Rows that the backgrounds are drawn from, in place of the data: a pool in any form that
             data may have, or backgrounds of each row of data, ``[row, background, ...]``, in its order. The
             total is then a mean divergence of decisions. `nif.measure` has the same argument.
@@ -156,6 +155,7 @@ class Currents:
             decided = decided_by(decision, outputs, self.decision, self.noise, rows.labels)
             given = self._given(network, rows, lambda inputs: _outputs(call, plan.places[-1], inputs), call)
             sample = Sample.of(decided, outputs, self.rows, self.backgrounds, generator, given)
+            several = self.by_class and max(decided.columns) > 0
             path = PathIntegral(
                 call,
                 plan.places,
@@ -164,7 +164,7 @@ class Currents:
                 outputs,
                 {**dict(network.module.named_parameters()), **dict(network.module.named_buffers())},
                 steps=1,
-                by_class=self.by_class and 1 < max(decided.columns) + 1 <= MOST_COLUMNS,
+                columns=Columns.of(decided, outputs, sample) if several else None,
                 background_inputs=None if given is None else given.inputs,
                 feature_groups=rows.groups,
             )
@@ -218,7 +218,7 @@ class Currents:
         pilot = sample.pilot(PILOT_ROWS, PILOT_BACKGROUNDS)
         steps, before, change = 4, None, 1.0
         while steps <= MOST_STEPS:
-            sums, trial = Sums(), replace(path, steps=steps, by_class=False)
+            sums, trial = Sums(), replace(path, steps=steps, columns=None)
             for block in _blocks(pilot, most_pairs):
                 trial.add(block, sums, lambda pairs: None)
             now = {key: np.asarray(of_units.total) for key, of_units in sums.between.items()}

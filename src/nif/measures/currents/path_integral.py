@@ -15,7 +15,7 @@ from torch import Tensor
 from nif.core.errors import InputError
 from nif.data.groups import Groups
 from nif.measures.currents.backgrounds import Backgrounds
-from nif.measures.currents.class_columns import ClassColumns
+from nif.measures.currents.class_columns import ClassColumns, Columns
 from nif.measures.currents.discrete_gradient import values_read_by_rules
 from nif.measures.currents.ends import Ends
 from nif.measures.currents.grouped_sums import GROUPS, GroupedSum
@@ -132,7 +132,7 @@ class PathIntegral:
         outputs: Of all rows.
         parameters: Of the network, by name.
         steps: Of the way.
-        by_class: Whether the features are also shown for each class.
+        columns: The classes that the features are also shown for; None for none.
         background_inputs: Rows that the backgrounds are among; those of data if None.
         feature_groups: Of the features that are measured together; None for each by itself.
     """
@@ -144,7 +144,7 @@ class PathIntegral:
     outputs: Float[Tensor, "pool output"]
     parameters: Mapping[str, Tensor]
     steps: int
-    by_class: bool = True
+    columns: Columns | None = None
     background_inputs: tuple[Tensor, ...] | None = None
     feature_groups: Groups | None = None
 
@@ -237,8 +237,8 @@ class _BlockSums:
         self.units: dict[tuple[int, int], Tensor] = {}
         self.weights: dict[tuple[int, int], list[Tensor]] = {}
         self.products: dict[tuple[int, int], tuple[Ends, Weighted]] = {}
-        columns = torch.tensor(path.decided.columns, device=path.outputs.device)
-        self.columns = ClassColumns(columns, self.bounds, straight) if path.by_class else None
+        columns = path.columns
+        self.columns = columns and ClassColumns(columns.of_outcomes, self.bounds, straight)
         self.classes: list[Tensor] = []
 
     def over(self, start: Tape, end: Tape, seeds: Tensor, general: Counter[str]) -> None:
