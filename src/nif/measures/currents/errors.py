@@ -12,15 +12,16 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int64
-from scipy import stats
+from scipy import special
 from torch import Tensor
 
 from nif.measures.currents.decisions import Values, robust_deviation
-from nif.measures.currents.grouped_sums import GROUPS, GroupedSum
+from nif.measures.currents.grouped_sums import GROUPS, LARGE, GroupedSum
 from nif.measures.currents.information import (
     CHUNK,
     Decided,
@@ -65,15 +66,20 @@ class Jackknife:
         return len(self.totals)
 
     def stderr(self, sums: GroupedSum) -> np.ndarray:
-        """The standard error of each sum; computed group by group, as links are many."""
-        whole = sums.total
-        mean, squares = np.zeros_like(whole), np.zeros_like(whole)
-        for group, scale in self.scales.items():
-            difference = (whole - sums.involving.get(group, 0.0)) * scale - whole
-            mean += difference / self.groups
-            squares += difference**2 / self.groups
-        variance: np.ndarray = np.maximum(squares - mean**2, 0.0) * (self.groups - 1)
-        return np.sqrt(variance * (1 - _counted_twice(sums, float(variance.sum()))))
+        """The standard error of each sum; computed for some of them at a time, as links are many."""
+        variance = np.zeros_like(sums.total, dtype=np.float64)
+        for part in _parts_of(sums.total):
+            whole = sums.total[part]
+            mean, squares = np.zeros_like(whole), np.zeros_like(whole)
+            for group, scale in self.scales.items():
+                involving = sums.involving[group][part] if group in sums.involving else 0.0
+                difference = (whole - involving) * scale - whole
+                mean += difference / self.groups
+                squares += difference**2 / self.groups
+            variance[part] = np.maximum(squares - mean**2, 0.0) * (self.groups - 1)
+        variance *= 1 - _counted_twice(sums, float(variance.sum()))
+        stderr: np.ndarray = np.sqrt(variance, out=variance)
+        return stderr
 
     def total_stderr(self, exact: float) -> float:
         """The standard error of the total, with the bias of a few rows, which the total of all links shares.
@@ -87,9 +93,22 @@ class Jackknife:
 
     def p_value(self, nats: np.ndarray, stderr: np.ndarray) -> np.ndarray:
         """Two-sided p-value of a mean of 0, by Student's t."""
-        z = np.divide(np.abs(nats), stderr, out=np.zeros_like(nats), where=stderr > 0)
-        p: np.ndarray = 2 * stats.t.sf(z, self.groups - 1)
-        return np.where((stderr == 0) & (nats != 0), 0.0, p)
+        p: np.ndarray = np.ones_like(nats)
+        for part in _parts_of(nats):
+            size, error = np.abs(nats[part]), stderr[part]
+            z = np.divide(size, error, out=np.zeros_like(size), where=error > 0)
+            p[part] = 2 * special.stdtr(self.groups - 1, -z)
+            p[part][(error == 0) & (size != 0)] = 0.0
+        return p
+
+
+def _parts_of(values: np.ndarray) -> Iterator[Any]:
+    """Rows of a large array, a few at a time; a number as it is."""
+    if not values.ndim:
+        yield ()
+        return
+    few = max(1, LARGE // max(1, values[:1].size))
+    yield from (slice(first, first + few) for first in range(0, len(values), few))
 
 
 def _counted_twice(sums: GroupedSum, variance: float) -> float:

@@ -164,7 +164,9 @@ class _LinksOf:
         if rows % features or columns % units:
             return None
         cut = (features, rows // features, units, columns // units)
-        return self.sizes.units(source, sums.map(lambda links: links.reshape(cut).sum((1, 3))))
+        if cut[1] > 1 or cut[3] > 1:
+            sums = sums.map(lambda links: links.reshape(cut).sum((1, 3)))
+        return self.sizes.units(source, sums)
 
 
 def _difference(whole: GroupedSum, known: GroupedSum) -> GroupedSum:

@@ -24,7 +24,7 @@ from nif.measures.currents.straight import straight_values
 from nif.measures.currents.structure import Structure, Weighted
 from nif.measures.currents.tape import Tape, record
 from nif.measures.currents.walk import Walk
-from nif.measures.currents.weights import by_channel, by_position, weight_products
+from nif.measures.currents.weights import LateProducts, by_channel, by_position, weight_products
 from nif.network.forward import Forward
 from nif.network.layers import Place
 from nif.network.tracing import Tracer, traced_run
@@ -236,6 +236,7 @@ class _BlockSums:
         self.steps = 0
         self.units: dict[tuple[int, int], Tensor] = {}
         self.weights: dict[tuple[int, int], list[Tensor]] = {}
+        self.late: dict[tuple[int, int], LateProducts] = {}
         self.products: dict[tuple[int, int], tuple[Ends, Weighted]] = {}
         columns = path.columns
         self.columns = columns and ClassColumns(columns.of_outcomes, self.bounds, straight)
@@ -267,6 +268,10 @@ class _BlockSums:
     def collect(self, position: int, ahead: int, slope: Tensor, ends: Ends) -> None:
         """Add the products of the steps and slopes of a weight."""
         weighted, key = self.structure.weighted[position], (position, ahead)
+        late = LateProducts.suit(ends, weighted, self.bounds[-1])
+        if late:
+            self.late.setdefault(key, LateProducts(ends, weighted)).add(ends, slope)
+            return
         parts = None
         if weighted.moving in self.structure.input_views:
             parts = by_position(ends, weighted, slope, self.bounds)
@@ -298,8 +303,8 @@ class _BlockSums:
         pairs = torch.from_numpy(np.divmod(self.block.order, self.block.backgrounds.shape[1])[0])
         by_layer: dict[int, Tensor] = {}
         for (layer, ahead), units in self.units.items():
-            parts = [units[a:b].sum(0) for a, b in zip(self.bounds, self.bounds[1:], strict=False)]
-            sums.between.setdefault((layer, ahead), GroupedSum()).add(self.block.group, parts)
+            by_group = [units[a:b].sum(0) for a, b in zip(self.bounds, self.bounds[1:], strict=False)]
+            sums.between.setdefault((layer, ahead), GroupedSum()).add(self.block.group, by_group)
             by_layer[layer] = by_layer[layer] + units if layer in by_layer else units
         for layer, units in by_layer.items():
             rows = units.new_zeros(len(self.block.rows), units.shape[1])
@@ -307,6 +312,9 @@ class _BlockSums:
             sums.units.setdefault(layer, []).append(rows.numpy(force=True))
             absolute = self._absolute(layer, units, pairs)
             sums.absolute[layer] = sums.absolute.get(layer, 0.0) + absolute
+        for key, late in self.late.items():
+            parts = (by_channel(late.ends, late.weighted, part) for part in late.parts(self.bounds))
+            sums.weights.setdefault(key, GroupedSum()).add(self.block.group, parts)
         for key, products in self.weights.items():
             links = products
             if key in self.products:
