@@ -23,6 +23,7 @@ from nif.measures.currents.class_columns import Columns
 from nif.measures.currents.decisions import decided_by
 from nif.measures.currents.information import Decided
 from nif.measures.currents.links import measured_links
+from nif.measures.currents.parallel import integrated
 from nif.measures.currents.path_integral import (
     LARGEST_TAPE,
     MOST_PAIRS,
@@ -51,6 +52,9 @@ MOST_STEPS = 64
 
 PILOT_ROWS, PILOT_BACKGROUNDS = 32, 8
 """Pairs that the number of steps is chosen on."""
+
+BYTES_OF_A_NUMBER = 12
+"""Of a number on the tape: at both ends of a step, and its slope."""
 
 SMALL = 2**18
 """Numbers of the largest value of a block below which one thread is faster than several."""
@@ -168,12 +172,13 @@ class Currents:
                 background_inputs=None if given is None else given.inputs,
                 feature_groups=rows.groups,
             )
-            most_pairs, small = _pairs_a_block(path, sample)
+            most_pairs, small = _pairs_a_block(path, sample, resources.memory)
             with one_thread() if small else nullcontext():
                 path, change = self._with_steps(path, sample, most_pairs)
-                sums, scale = Sums(), 1.0 / path.steps
-                for block in _blocks(sample, most_pairs):
-                    path.add(block, sums, lambda pairs: advance(pairs * scale))
+                scale = 1.0 / path.steps
+                sums = integrated(
+                    path, _blocks(sample, most_pairs), resources.n_jobs, lambda done: advance(done * scale)
+                )
         _warn_of_general_rule(sums)
         options = {**self._options(decided, sample, given), "steps": path.steps, "step_error": change}
         return measured_links(network, rows, path, sample, sums, options)
@@ -288,14 +293,24 @@ def _outputs(call: Any, place: Place, inputs: tuple[Tensor, ...]) -> Float[Tenso
     return outputs
 
 
-def _pairs_a_block(path: PathIntegral, sample: Sample) -> tuple[int, bool]:
-    """Pairs whose tape is not too large; and whether it is so small that one thread is faster."""
+def _pairs_a_block(path: PathIntegral, sample: Sample, memory: int) -> tuple[int, bool]:
+    """Pairs whose tape is not too large; and whether it is so small that one thread is faster.
+
+    Blocks do not depend on the memory that is allowed, so that results do not; too little is a warning.
+    """
     pilot = sample.pilot(1, 2)
     block = next(_blocks(pilot, 2))
     tape = path.tape(block, 0.0)
     sizes = [tape.values[i].numel() for i in tape.moving if isinstance(tape.values[i], Tensor)]
     a_pair = max(1, sum(sizes) // block.backgrounds.size)
     pairs = max(1, min(MOST_PAIRS, LARGEST_TAPE // a_pair))
+    need = BYTES_OF_A_NUMBER * a_pair * min(pairs, sample.backgrounds.index.size)
+    if need > memory:
+        warnings.warn(
+            f"A block of rows takes about {need / 2**20:.3g} MB and memory is {memory / 2**20:.3g} MB; it "
+            "runs all the same, because blocks are fixed so that results do not depend on memory.",
+            stacklevel=3,
+        )
     return pairs, pairs * max(sizes) // block.backgrounds.size < SMALL
 
 

@@ -42,9 +42,7 @@ class GroupedSum:
             if other == 0:
                 several = part.numel() < FULL_CONTRASTS
                 whole = torch.zeros_like(part, dtype=torch.float32 if _is_large(part) else torch.float64)
-                contrasts = {
-                    number: torch.zeros_like(part) for number in range(1, GROUPS if several else 2)
-                }
+                contrasts = {number: torch.zeros_like(part) for number in range(1, GROUPS if several else 2)}
             whole += part
             if other != group:
                 _increase(self.involving, other, part)
@@ -57,6 +55,13 @@ class GroupedSum:
         if self.total.shape != whole.shape:
             self.total = np.zeros(whole.shape)
         self.total += whole.numpy(force=True)
+
+    def include(self, other: GroupedSum) -> None:
+        """Add the sums of other pairs, with the same bits as `add` has for them."""
+        for mine, parts in ((self.involving, other.involving), (self.contrasts, other.contrasts)):
+            for key, part in parts.items():
+                mine[key] = mine[key] + part if key in mine else part
+        self.total = self.total + other.total
 
     def map(self, function: Callable[[np.ndarray], np.ndarray]) -> GroupedSum:
         """A linear function of every sum."""

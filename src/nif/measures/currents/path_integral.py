@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,6 +36,9 @@ MOST_PAIRS = 2048
 
 LARGEST_TAPE = 2**26
 """Numbers on the tape of one block; blocks are small enough for that."""
+
+_ONE_RUN = threading.Lock()
+"""Hooks and switches of torch are those of a process: threads run the network in turns."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +123,18 @@ class Sums:
     structure: Structure | None = None
     general: Counter[str] = field(default_factory=Counter)
 
+    def include(self, block: Sums) -> None:
+        """Add the sums of the next block."""
+        for layer, parts in block.units.items():
+            self.units.setdefault(layer, []).extend(parts)
+            self.absolute[layer] = self.absolute.get(layer, 0.0) + block.absolute[layer]
+        for sums, of_block in ((self.between, block.between), (self.weights, block.weights)):
+            for key, part in of_block.items():
+                sums.setdefault(key, GroupedSum()).include(part)
+        self.classes.include(block.classes)
+        self.structure = block.structure
+        self.general.update(block.general)
+
 
 @dataclass(frozen=True, eq=False)
 class PathIntegral:
@@ -171,7 +187,8 @@ class PathIntegral:
             by_row = output.index_select(0, back).reshape(*block.backgrounds.shape, -1)
             return [information(outcomes, by_row, log_weights, own)]
 
-        tape = record(run, moved, self.parameters)
+        with _ONE_RUN:
+            tape = record(run, moved, self.parameters)
         tape.forget(kept if kept is not None else self._kept(tape))
         return tape
 
@@ -258,8 +275,9 @@ class _BlockSums:
     def straight_part(self, start: Tape, end: Tape, general: Counter[str]) -> None:
         """Add the currents over the whole way of what moves in a straight line."""
         walk = Walk(start, end, self.structure, self.collect, general)
-        mean = {i: {ahead: slope / self.steps for ahead, slope in left.items()} for i, left in self.left.items()}
-        walk.on(mean)
+        for index, slopes in self.left.items():
+            self.left[index] = {ahead: slope / self.steps for ahead, slope in slopes.items()}
+        walk.on(self.left)
         self.add(walk)
         self.left, self.steps = {}, 0
         if self.columns is not None:
