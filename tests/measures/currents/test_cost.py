@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import pytest
@@ -11,8 +12,12 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from nif.data.rows import read
+from nif.estimators.pairs import Resources
+from nif.measures.currents.currents import Currents
 from nif.measures.currents.straight import straight_values
 from nif.measures.currents.tape import record
+from nif.network.network import Network
 from support.currents import measured
 from support.networks import chain
 
@@ -104,3 +109,16 @@ def test_what_masks_or_indices_of_the_data_choose_does_not_move_straight() -> No
         return torch.where(values > 0, values, 0.0) + values.masked_fill(values.sum() > 0, 1.0)
 
     assert not straight_kinds(run, {}, torch.randn(4, 3)) & {"where", "masked_fill", "add"}
+
+
+@pytest.mark.parametrize("options", [{"steps": "auto"}, {"steps": 3}, {"steps": 2, "rows": 300}])
+def test_progress_ends_at_the_whole_work(options: dict[str, Any]) -> None:
+    """Also where backgrounds are raised; the pilot of the steps counts."""
+    net, done = chain(16, 8, 3), []
+    network = Network.of(net)
+    rows, currents = read(X, network.signature), Currents(**{"rows": 40, "backgrounds": 2, **options})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*backgrounds miss the total")
+        currents.measure(network, rows, seed=0, resources=Resources(), advance=done.append)
+    assert sum(done) == pytest.approx(currents.work(network, rows))
+    assert min(done) > 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -91,7 +91,7 @@ class ClassColumns:
         straight: Numbers of the values at which slopes are added up, see `nif.measures.currents.straight`.
     """
 
-    def __init__(self, columns: Sequence[int], bounds: Sequence[int], straight: Set[int]) -> None:
+    def __init__(self, columns: Sequence[int], bounds: Sequence[int], straight: frozenset[int]) -> None:
         self._columns, self._bounds, self._straight = torch.tensor(columns), bounds, straight
         self._count = max(columns) + 1
         self._left: dict[int, dict[int, Tensor]] = {}

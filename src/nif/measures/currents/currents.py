@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from numbers import Integral
 from typing import Any
 
@@ -16,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from nif.core.errors import InputError
-from nif.core.types import Advance
+from nif.core.types import Advance, ignore
 from nif.data.rows import Rows, read
 from nif.estimators.pairs import Resources
 from nif.measures.currents.class_columns import Columns
@@ -140,9 +141,18 @@ class Currents:
         return POOL if self.background is None else None
 
     def work(self, network: Network, rows: Rows) -> float:
-        """Pairs of a row and a background."""
-        most = self.backgrounds if self.background is not None else max(1, len(rows) - 1)
-        return float(min(self.rows, len(rows)) * min(self.backgrounds, most))
+        """Pairs of a row and a background, and of those that the number of steps is chosen on.
+
+        The pilot of a number of steps is over twice as many: 4 + 8 + ... + S is nearly 2 S.
+        """
+        pilot = 2 * self._pairs(rows, PILOT_ROWS, PILOT_BACKGROUNDS) if self.steps == "auto" else 0.0
+        return self._pairs(rows) + pilot
+
+    def _pairs(self, rows: Rows, most_rows: int | None = None, most: int | None = None) -> float:
+        """Pairs of as many rows and backgrounds as are expected, or of at most so many."""
+        others = self.backgrounds if self.background is not None else max(1, len(rows) - 1)
+        count = min(self.rows, len(rows), most_rows or len(rows))
+        return float(count * min(self.backgrounds, others, most or self.backgrounds))
 
     def measure(
         self, network: Network, rows: Rows, *, seed: int, resources: Resources, advance: Advance
@@ -174,8 +184,9 @@ class Currents:
             )
             most_pairs, small = _pairs_a_block(path, sample, resources.memory)
             with one_thread() if small else nullcontext():
-                path, change = self._with_steps(path, sample, most_pairs)
-                scale = 1.0 / path.steps
+                pilot = self._pairs(rows, PILOT_ROWS, PILOT_BACKGROUNDS)
+                path, change = self._with_steps(path, sample, most_pairs, lambda part: advance(part * pilot))
+                scale = self._pairs(rows) / (sample.backgrounds.index.size * path.steps)
                 sums = integrated(
                     path, _blocks(sample, most_pairs), resources.n_jobs, lambda done: advance(done * scale)
                 )
@@ -215,17 +226,20 @@ class Currents:
         return Given(prepared, run(prepared), passed[0][1] if paired else None)
 
     def _with_steps(
-        self, path: PathIntegral, sample: Sample, most_pairs: int
+        self, path: PathIntegral, sample: Sample, most_pairs: int, advance: Advance
     ) -> tuple[PathIntegral, float | None]:
-        """The path with its number of steps, and the largest change of a unit when they were doubled."""
+        """The path with its number of steps, and the largest change of a unit when they were doubled.
+
+        The first two trials, which are often all, advance by 1 each.
+        """
         if not isinstance(self.steps, str):
             return replace(path, steps=int(self.steps)), None
         pilot = sample.pilot(PILOT_ROWS, PILOT_BACKGROUNDS)
         steps, before, change = 4, None, 1.0
         while steps <= MOST_STEPS:
-            sums, trial = Sums(), replace(path, steps=steps, columns=None)
-            for block in _blocks(pilot, most_pairs):
-                trial.add(block, sums, lambda pairs: None)
+            trial, part = replace(path, steps=steps, columns=None), 1 / (pilot.backgrounds.index.size * steps)
+            report = partial(_advance_by, advance, part) if steps <= 8 else ignore
+            sums = integrated(trial, _blocks(pilot, most_pairs), None, report)
             now = {key: np.asarray(of_units.total) for key, of_units in sums.between.items()}
             total = max((float(np.abs(units.sum())) for units in now.values()), default=0.0)
             if before is not None:
@@ -239,6 +253,10 @@ class Currents:
             stacklevel=2,
         )
         return replace(path, steps=MOST_STEPS), change
+
+
+def _advance_by(advance: Advance, part: float, done: float) -> None:
+    advance(part * done)
 
 
 def _blocks(sample: Sample, most_pairs: int) -> Iterator[Block]:

@@ -255,8 +255,8 @@ class _BlockSums:
         self.weights: dict[tuple[int, int], list[Tensor]] = {}
         self.late: dict[tuple[int, int], LateProducts] = {}
         self.products: dict[tuple[int, int], tuple[Ends, Weighted]] = {}
-        columns = path.columns
-        self.columns = columns and ClassColumns(columns.of_outcomes, self.bounds, straight)
+        of_outcomes = None if path.columns is None else path.columns.of_outcomes
+        self.columns = None if of_outcomes is None else ClassColumns(of_outcomes, self.bounds, straight)
         self.classes: list[Tensor] = []
 
     def over(self, start: Tape, end: Tape, seeds: Tensor, general: Counter[str]) -> None:
