@@ -108,9 +108,10 @@ def measure(
         seed: Random seed. The same seed on the same machine returns the same bits.
         device: Where to run a copy of the model; where the model is if None.
         memory: Limit of a block of pairs in each process, on top of activations and result: a number of bytes
-            or a size such as ``"500MB"``. Currents run in blocks of a fixed size.
+            or a size such as ``"500MB"``. Blocks of currents have a fixed size; one that is larger is a
+            warning.
         n_jobs: Processes, through joblib, on the backend that `joblib.parallel_config` names. None is one
-            process, whose estimator may use several threads. Currents run in one process.
+            process, whose estimator may use several threads. Results have the same bits for any number.
         progress: Show a bar with the time left, in a terminal, after two seconds.
 
     Raises:

@@ -229,3 +229,28 @@ def test_weights_on_the_left_are_those_of_a_linear_layer() -> None:
     for links, expected in zip(one.links, other.links, strict=True):
         np.testing.assert_allclose(links.nats, expected.nats, atol=1e-5)
         np.testing.assert_allclose(links.stderr, expected.stderr, atol=1e-5)
+
+
+def test_of_many_classes_ten_have_columns_and_the_rest_one() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 30, bias=False))
+    with torch.no_grad():
+        net[0].weight[12] *= 20
+    every = measured(net, X, by_class=True, rows=40)
+    tables = every.currents
+    assert tables is not None
+    assert len(tables.classes) == 11
+    assert tables.classes[-1] == "the rest"
+    assert every.layers[-1].units[12] in tables.classes
+    assert tables.attribution.shape == tables.attribution_stderr.shape == (4, 11)
+    np.testing.assert_allclose(tables.attribution.sum(1), units(every)[0], atol=1e-5 * total(every))
+    smallest = tables.attribution[:, :10].sum(0).min()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nif.measures.currents.class_columns.MOST_COLUMNS", 30)
+        alone = measured(net, X, by_class=True, rows=40).currents
+    assert alone is not None
+    of_each = dict(zip(alone.classes, alone.attribution.T, strict=True))
+    for name, column in zip(tables.classes[:-1], tables.attribution.T, strict=False):
+        np.testing.assert_allclose(column, of_each.pop(name), atol=1e-6)
+    assert max(column.sum() for column in of_each.values()) <= smallest
+    np.testing.assert_allclose(sum(of_each.values()), tables.attribution[:, 10], atol=1e-6)

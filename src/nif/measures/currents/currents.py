@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from numbers import Integral
 from typing import Any
 
@@ -18,20 +18,25 @@ from nif.core.errors import InputError
 from nif.core.types import Advance
 from nif.data.rows import Rows, read
 from nif.estimators.pairs import Resources
+from nif.measures.currents.block_sums import Sums
+from nif.measures.currents.class_columns import Columns
 from nif.measures.currents.decisions import decided_by
 from nif.measures.currents.information import Decided
 from nif.measures.currents.kinds import Samples
 from nif.measures.currents.links import measured_links
 from nif.measures.currents.moves import Moves
-from nif.measures.currents.path_integral import (
-    LARGEST_TAPE,
-    MOST_PAIRS,
-    Block,
-    PathIntegral,
-    Sums,
-    blocks,
-)
+from nif.measures.currents.orders import PATHS, Orders
+from nif.measures.currents.parallel import integrated
+from nif.measures.currents.path_integral import PathIntegral
 from nif.measures.currents.sample import Given
+from nif.measures.currents.steps import (
+    LARGEST_CHANGE,
+    PILOT_BACKGROUNDS,
+    PILOT_ROWS,
+    blocks_of,
+    pairs_a_block,
+    with_steps,
+)
 from nif.measures.currents.targets import Target
 from nif.measures.measure import Measured
 from nif.measures.not_measured import not_measured
@@ -43,20 +48,6 @@ DECISIONS = ("softmax", "probabilities", "bernoulli", "value", "labels")
 
 POOL = 10_000
 """Rows of data that are read; of more, these are drawn at random."""
-
-LARGEST_CHANGE = 0.01
-"""Part of the total that the current of a unit may change by when the steps are doubled."""
-
-MOST_STEPS = 64
-
-PILOT_ROWS, PILOT_BACKGROUNDS = 32, 8
-"""Pairs that the number of steps is chosen on."""
-
-SMALL = 2**18
-"""Numbers of the largest value of a block below which one thread is faster than several."""
-
-MOST_COLUMNS = 20
-"""Classes that have columns of their own."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +79,14 @@ class Currents:
         steps: Of the way from a background to a row; ``"auto"`` doubles them until no unit changes by more
             than 1 % of the total.
         noise: Standard deviation of the noise of a value, in deviations of that output.
-        by_class: Whether features are shown for each class too, which takes a walk back for each.
+        path: From a background to a row. ``"straight"``: all features at a time. ``"orders"``: one group of
+            features after another, averaged over orders, for one-hot groups (with `input_groups`) and
+            binary features; its cost grows with the number of groups. The currents of the groups are then
+            their Shapley values of v.
+        orders: Random orders of each row for ``path="orders"``; all orders are averaged where they are no
+            more work, as of 4 groups with 8.
+        by_class: Whether features are shown for each class too, which takes a walk back for each; of more
+            than 20 classes for the ten with the largest totals, and for the rest together.
         target: What decides, in place of the output: ``("output", t)``, position t of an output that has
             positions, such as the logits of a language model; or a unit of a layer, such as ``("relu2", 5)``,
             as a value behind noise (of a channel or token, as `reduce` of `nif.measure` says). If None,
@@ -116,6 +114,8 @@ class Currents:
     rows: int = 512
     steps: int | str = "auto"
     noise: float = 0.2
+    path: str = "straight"
+    orders: int = 8
     by_class: bool = True
     target: tuple[str, int] | None = None
     background: Any = field(default=None, repr=False, compare=False)
@@ -127,7 +127,9 @@ class Currents:
                 f"decision is {self.decision!r}; expected {', '.join(map(repr, DECISIONS))}, a function from "
                 "outputs to log-probabilities, or None."
             )
-        for name in ("backgrounds", "rows"):
+        if self.path not in PATHS:
+            raise InputError(f"path is {self.path!r}; expected {' or '.join(map(repr, PATHS))}.")
+        for name in ("backgrounds", "rows", "orders"):
             value = getattr(self, name)
             if not (isinstance(value, Integral) and int(value) >= 1):
                 raise InputError(f"{name} is {value!r}; expected a whole number of 1 or more.")
@@ -144,9 +146,18 @@ class Currents:
         return POOL if self.background is None else None
 
     def work(self, network: Network, rows: Rows) -> float:
-        """Pairs of a row and a background."""
-        most = self.backgrounds if self.background is not None else max(1, len(rows) - 1)
-        return float(min(self.rows, len(rows)) * min(self.backgrounds, most))
+        """Pairs of a row and a background, and of those that the number of steps is chosen on.
+
+        The pilot of a number of steps is over twice as many: 4 + 8 + ... + S is nearly 2 S.
+        """
+        pilot = 2 * self._pairs(rows, PILOT_ROWS, PILOT_BACKGROUNDS) if self.steps == "auto" else 0.0
+        return self._pairs(rows) + pilot
+
+    def _pairs(self, rows: Rows, most_rows: int | None = None, most: int | None = None) -> float:
+        """Pairs of as many rows and backgrounds as are expected, or of at most so many."""
+        others = self.backgrounds if self.background is not None else max(1, len(rows) - 1)
+        count = min(self.rows, len(rows), most_rows or len(rows))
+        return float(count * min(self.backgrounds, others, most or self.backgrounds))
 
     def measure(
         self, network: Network, rows: Rows, *, seed: int, resources: Resources, advance: Advance
@@ -169,6 +180,7 @@ class Currents:
                 decided, outputs, self.rows, self.backgrounds, generator, given, kinds, moves.own
             )
             layers = target.places(plan, moves)
+            several = self.by_class and max(decided.columns) > 0
             path = PathIntegral(
                 target,
                 [plan.places[layer] for layer in layers],
@@ -178,23 +190,41 @@ class Currents:
                 outputs,
                 {**dict(network.module.named_parameters()), **dict(network.module.named_buffers())},
                 steps=1,
-                by_class=self.by_class and 1 < max(decided.columns) + 1 <= MOST_COLUMNS,
+                columns=Columns.of(decided, outputs, sample) if several else None,
                 background_inputs=None if given is None else given.inputs,
                 feature_groups=rows.groups,
+                orders=self._orders(moves, inputs, rows, generator),
             )
-            most_pairs, small = _pairs_a_block(path, sample)
+            most_pairs, small = pairs_a_block(path, sample, resources.memory)
             with one_thread() if small else nullcontext():
-                path, change = self._with_steps(path, sample, most_pairs)
-                sums, scale = Sums(), 1.0 / path.steps
-                for block in _blocks(sample, most_pairs):
-                    path.add(block, sums, lambda pairs: advance(pairs * scale))
+                pilot = self._pairs(rows, PILOT_ROWS, PILOT_BACKGROUNDS)
+                path, change = with_steps(
+                    path, sample, most_pairs, self.steps, lambda part: advance(part * pilot)
+                )
+                scale = self._pairs(rows) / (sample.pairs * path.runs)
+                blocks = blocks_of(sample, most_pairs)
+                sums = integrated(path, blocks, resources.n_jobs, lambda done: advance(done * scale))
         _warn_of_general_rule(sums)
         options = {**self._options(path, sample, given), "steps": path.steps, "step_error": change}
         if sums.branches:
             options["missed_by_branches"] = _missed_by_branches(sums, path.steps)
+        options["path"] = "straight" if path.orders is None else path.orders.name
         options["not_measured"] = not_measured(network, rows, by_weight=True)
         architecture = target.architecture(network.architecture(rows), layers)
         return measured_links(network.module, architecture, path, sample, sums, options)
+
+    def _orders(
+        self, moves: Moves, inputs: tuple[Tensor, ...], rows: Rows, generator: np.random.Generator
+    ) -> Orders | None:
+        """In which the features move; None for the straight way."""
+        if self.path == "straight":
+            return None
+        if moves.embedded:
+            raise InputError(
+                "path is 'orders' and the features are token ids; expected floating-point inputs, or "
+                "path='straight'."
+            )
+        return Orders.of([inputs[number] for number in moves.moving], rows.groups, self.orders, generator)
 
     def _options(self, path: PathIntegral, sample: Samples, given: Given | None) -> dict[str, Any]:
         """What was chosen, to be stored with the flow."""
@@ -233,39 +263,6 @@ class Currents:
         prepared = tuple(target.call.prepared(inputs))
         return Given(prepared, target.outputs(prepared), passed[0][1] if paired else None)
 
-    def _with_steps(
-        self, path: PathIntegral, sample: Samples, most_pairs: int
-    ) -> tuple[PathIntegral, float | None]:
-        """The path with its number of steps, and the largest change of a unit when they were doubled."""
-        if not isinstance(self.steps, str):
-            return replace(path, steps=int(self.steps)), None
-        pilot = sample.pilot(PILOT_ROWS, PILOT_BACKGROUNDS)
-        steps, before, change = 4, None, 1.0
-        while steps <= MOST_STEPS:
-            sums, trial = Sums(), replace(path, steps=steps, by_class=False)
-            for block in _blocks(pilot, most_pairs):
-                trial.add(block, sums, lambda pairs: None)
-            now = {key: np.asarray(of_units.total) for key, of_units in sums.between.items()}
-            total = max((float(np.abs(units.sum())) for units in now.values()), default=0.0)
-            if before is not None:
-                change = _largest_change(now, before, sums) / max(total, 1e-12)
-                if change <= LARGEST_CHANGE:
-                    return replace(path, steps=steps), change
-            before, steps = now, 2 * steps
-        warnings.warn(
-            f"With {MOST_STEPS // 2} and {MOST_STEPS} steps the current of a unit differs by {change:.1%} of "
-            "the total; pass more, such as Currents(steps=256), for a closer integral.",
-            stacklevel=2,
-        )
-        return replace(path, steps=MOST_STEPS), change
-
-
-def _blocks(sample: Samples, most_pairs: int) -> Iterator[Block]:
-    for kind in sample.kinds:
-        yield from blocks(
-            kind.rows, kind.weights, kind.backgrounds, sample.groups, most_pairs, sample.pool_groups
-        )
-
 
 def _kinds(
     moves: Moves, inputs: tuple[Tensor, ...], given: Given | None
@@ -299,26 +296,6 @@ def _check_reduction(network: Network) -> None:
         raise InputError(
             "Currents are those of whole rows and reduce is 'positions'; omit it, or use nif.Association()."
         )
-
-
-def _pairs_a_block(path: PathIntegral, sample: Samples) -> tuple[int, bool]:
-    """Pairs whose tape is not too large; and whether it is so small that one thread is faster."""
-    pilot = sample.pilot(1, 2)
-    block = next(_blocks(pilot, 2))
-    tape = path.tape(block, 0.0)
-    sizes = [tape.values[i].numel() for i in tape.moving if isinstance(tape.values[i], Tensor)]
-    a_pair = max(1, sum(sizes) // block.backgrounds.size)
-    pairs = max(1, min(MOST_PAIRS, LARGEST_TAPE // a_pair))
-    return pairs, pairs * max(sizes) // block.backgrounds.size < SMALL
-
-
-def _largest_change(
-    now: Mapping[tuple[int, int], np.ndarray], before: Mapping[tuple[int, int], np.ndarray], sums: Sums
-) -> float:
-    """Of a unit, when the steps are doubled; or what branches miss, if that is more."""
-    nothing = np.zeros(())
-    changes = [np.abs(now.get(key, nothing) - before.get(key, nothing)).max() for key in {*now, *before}]
-    return max(sums.missed, *map(float, changes))
 
 
 def _missed_by_branches(sums: Sums, steps: int) -> float:

@@ -259,9 +259,9 @@ def _gradient_at(ends: Ends, tape: Tape, given: Sequence[Tensor | None], at: Slo
         live = [(result, slope) for result, slope in pairs if slope is not None and result.requires_grad]
         if not live:
             return zeros
-        outputs, slopes = zip(*live, strict=True)
-        slopes = tuple(_as_source(slope, result) for result, slope in live)
-        gradients = torch.autograd.grad(outputs, list(leaves.values()), slopes, allow_unused=True)
+        with torch.enable_grad():  # of a sum: torch loads sympy, in over a second, to check given slopes
+            sums = [(result * _as_source(slope, result).conj()).real.sum() for result, slope in live]
+        gradients = torch.autograd.grad(sums, list(leaves.values()), allow_unused=True)
     except RuntimeError as error:
         if not any(reason in str(error) for reason in NO_GRADIENT):
             raise

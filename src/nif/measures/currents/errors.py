@@ -13,6 +13,7 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from nif.flow.current_views import p_values
 from nif.measures.currents.decisions import Values, of_rows, robust_deviation
-from nif.measures.currents.grouped_sums import GROUPS, GroupedSum
+from nif.measures.currents.grouped_sums import GROUPS, LARGE, GroupedSum
 from nif.measures.currents.information import (
     CHUNK,
     Decided,
@@ -80,21 +81,25 @@ class Jackknife:
         return self.groups > 1
 
     def stderr(self, sums: GroupedSum) -> np.ndarray:
-        """The standard error of each sum; computed group by group, as links are many.
+        """The standard error of each sum; computed for some of them at a time, as links are many.
 
         An unknown one is as large as the sum, so that nothing counts as shown.
         """
-        whole = sums.total
         if not self.known:
-            return np.abs(whole)
-        mean, squares = np.zeros_like(whole), np.zeros_like(whole)
-        for group, scale in self.scales.items():
-            difference = (whole - sums.involving.get(group, 0.0)) * scale - whole
-            mean += difference / self.groups
-            squares += difference**2 / self.groups
-        variance: np.ndarray = np.maximum(squares - mean**2, 0.0) * (self.groups - 1)
-        counted = _counted_twice(sums, float(variance.sum())) if self.twice else 0.0
-        return np.sqrt(variance * (1 - counted))
+            return np.abs(sums.total)
+        variance = np.zeros_like(sums.total, dtype=np.float64)
+        for part in _parts_of(sums.total):
+            whole = sums.total[part]
+            mean, squares = np.zeros_like(whole), np.zeros_like(whole)
+            for group, scale in self.scales.items():
+                involving = sums.involving[group][part] if group in sums.involving else 0.0
+                difference = (whole - involving) * scale - whole
+                mean += difference / self.groups
+                squares += difference**2 / self.groups
+            variance[part] = np.maximum(squares - mean**2, 0.0) * (self.groups - 1)
+        variance *= 1 - (_counted_twice(sums, float(variance.sum())) if self.twice else 0.0)
+        stderr: np.ndarray = np.sqrt(variance, out=variance)
+        return stderr
 
     def deviations(self, sums: GroupedSum) -> Float[np.ndarray, "group unit"]:
         """Deviations of the estimates without each group, whose squares add up to those of `stderr`.
@@ -126,7 +131,19 @@ class Jackknife:
 
     def p_value(self, nats: np.ndarray, stderr: np.ndarray) -> np.ndarray:
         """Two-sided p-value of a mean of 0, by Student's t."""
-        return p_values(nats, stderr, self.groups - 1)
+        p: np.ndarray = np.ones_like(nats)
+        for part in _parts_of(nats):
+            p[part] = p_values(nats[part], stderr[part], self.groups - 1)
+        return p
+
+
+def _parts_of(values: np.ndarray) -> Iterator[Any]:
+    """Rows of a large array, a few at a time; a number as it is."""
+    if not values.ndim:
+        yield ()
+        return
+    few = max(1, LARGE // max(1, values[:1].size))
+    yield from (slice(first, first + few) for first in range(0, len(values), few))
 
 
 def _counted_twice(sums: GroupedSum, variance: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +15,9 @@ GROUPS = 10
 
 FULL_CONTRASTS = 2**14
 """Sums of fewer numbers keep all `GROUPS` - 1 contrasts of their pairs; of more, one."""
+
+LARGE = 2**20
+"""Sums of more numbers are kept in float32, but for the total of all blocks."""
 
 
 @dataclass(eq=False)
@@ -32,21 +35,33 @@ class GroupedSum:
     involving: dict[int, np.ndarray] = field(default_factory=dict)
     contrasts: dict[int, np.ndarray] = field(default_factory=dict)
 
-    def add(self, group: int, parts: Sequence[Tensor]) -> None:
-        """Add sums over the pairs of rows of a group and backgrounds of each group."""
-        whole = torch.zeros_like(parts[0], dtype=torch.float64)
+    def add(self, group: int, parts: Iterable[Tensor]) -> None:
+        """Add sums over the pairs of rows of a group and backgrounds of each group, one after the other."""
+        whole, contrasts = torch.zeros(()), {}
         for other, part in enumerate(parts):
+            if other == 0:
+                several = part.numel() < FULL_CONTRASTS
+                whole = torch.zeros_like(part, dtype=torch.float32 if _is_large(part) else torch.float64)
+                contrasts = {number: torch.zeros_like(part) for number in range(1, GROUPS if several else 2)}
             whole += part
             if other != group:
                 _increase(self.involving, other, part)
-        _increase(self.involving, group, whole)
-        for number in range(1, GROUPS if whole.numel() < FULL_CONTRASTS else 2):
-            contrast = torch.zeros_like(parts[0])
-            for other, part in enumerate(parts):
+            for number, contrast in contrasts.items():
                 angle = math.pi * number * ((group + other) % GROUPS + 0.5) / GROUPS
                 contrast.add_(part, alpha=math.sqrt(2 / GROUPS) * math.cos(angle))
+        _increase(self.involving, group, whole)
+        for number, contrast in contrasts.items():
             _increase(self.contrasts, number, contrast)
-        self.total = self.total + whole.numpy(force=True)
+        if self.total.shape != whole.shape:
+            self.total = np.zeros(whole.shape)
+        self.total += whole.numpy(force=True)
+
+    def include(self, other: GroupedSum) -> None:
+        """Add the sums of other pairs, with the same bits as `add` has for them."""
+        for mine, parts in ((self.involving, other.involving), (self.contrasts, other.contrasts)):
+            for key, part in parts.items():
+                mine[key] = mine[key] + part if key in mine else part
+        self.total = self.total + other.total
 
     def map(self, function: Callable[[np.ndarray], np.ndarray]) -> GroupedSum:
         """A linear function of every sum."""
@@ -65,12 +80,17 @@ class GroupedSum:
         )
 
 
+def _is_large(part: Tensor) -> bool:
+    """Whether sums of it are kept in float32, but for the total of all."""
+    return part.numel() > LARGE
+
+
 def _increase(sums: dict[int, np.ndarray], key: int, part: Tensor) -> None:
     array = part.numpy(force=True)
     if key in sums:
         sums[key] += array
     else:
-        sums[key] = array.astype(np.float32 if array.size > 2**20 else np.float64)
+        sums[key] = array.astype(np.float32 if _is_large(part) else np.float64)
 
 
 def _united(some: dict[int, np.ndarray], others: dict[int, np.ndarray]) -> dict[int, np.ndarray]:

@@ -138,6 +138,11 @@ class Samples:
         return sum(kind.share * kind.sample.exact for kind in self.kinds)
 
     @property
+    def pairs(self) -> int:
+        """Of an explained row and a background."""
+        return sum(kind.backgrounds.index.size for kind in self.kinds)
+
+    @property
     def each(self) -> int:
         """Backgrounds of a row, at most."""
         return max(kind.sample.backgrounds.index.shape[1] for kind in self.kinds)

@@ -5,6 +5,7 @@ All others have the gradient that autograd finds, at any values.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from torch import Tensor
@@ -70,7 +71,37 @@ def _joined(ends: Ends, slope: Tensor) -> Slopes:
     return slopes
 
 
-TRANSPOSES: dict[str, Callable[[Ends, Tensor], Slopes]] = {
+def _reduced(ends: Ends, slope: Tensor) -> Slopes:
+    """``sum`` and ``mean`` along some axes or all."""
+    operation, source = ends.operation, ends.operation.args[0].index
+    shape = ends.start.shape(source)
+    axes = operation.argument(1)
+    axes = [axes] if isinstance(axes, int) else axes or range(len(shape))
+    axes = sorted(axis % len(shape) for axis in axes) if shape else []
+    if not operation.argument(2, False):
+        for axis in axes:
+            slope = slope.unsqueeze(axis)
+    count = math.prod(shape[axis] for axis in axes) if operation.kind == "mean" else 1
+    return {source: (slope / count).expand(shape)}
+
+
+def _selected(ends: Ends, slope: Tensor) -> Slopes | None:
+    """``index_select`` of indices that stay the same."""
+    source, axis, index = ends.operation.args
+    if ends.moves(index):
+        return None
+    zeros = slope.new_zeros(ends.start.shape(source.index))
+    return {source.index: zeros.index_add(axis, ends.start.value(index), slope)}
+
+
+def _one_selected(ends: Ends, slope: Tensor) -> Slopes:
+    """``select``."""
+    source, axis, place = ends.operation.args
+    zeros = slope.new_zeros(ends.start.shape(source.index))
+    return {source.index: zeros.select_scatter(slope, axis, place)}
+
+
+TRANSPOSES: dict[str, Callable[[Ends, Tensor], Slopes | None]] = {
     **dict.fromkeys(("view", "_unsafe_view", "reshape", "_reshape_alias", "squeeze", "unsqueeze"), _reshaped),
     **dict.fromkeys(("clone", "alias", "detach", "contiguous", "lift_fresh", "lift"), _same),
     **dict.fromkeys(("add", "sub", "rsub"), _sum),
@@ -79,5 +110,9 @@ TRANSPOSES: dict[str, Callable[[Ends, Tensor], Slopes]] = {
     "expand": _expanded,
     "neg": _negative,
     "cat": _joined,
+    "sum": _reduced,
+    "mean": _reduced,
+    "index_select": _selected,
+    "select": _one_selected,
 }
 """By the kind of the operation, for a slope at its first result."""

@@ -114,17 +114,17 @@ def _classes(
     jackknife: Jackknife,
 ) -> tuple[tuple[str, ...], np.ndarray, np.ndarray]:
     """Names, currents and errors of the columns of the attribution."""
-    if not path.by_class:
+    if path.columns is None:
         parts = [of_layer[layer].map(lambda units: units[:, None]) for layer in range(path.input_layers)]
         nats = np.concatenate([part.total for part in parts])
         return ("decision",), nats, np.concatenate([jackknife.stderr(part) for part in parts])
     classes = sizes.units(0, sums.classes) if path.input_layers == 1 else sums.classes
     names = layers[-1].units
-    count = classes.total.shape[1]
+    count = max(path.decided.columns) + 1
     if count == 2 and len(names) == 1:
         names = f"not {names[0]}", names[0]
     names = names if len(names) == count else tuple(f"class {number}" for number in range(count))
-    return tuple(names), classes.total, jackknife.stderr(classes)
+    return path.columns.names(names), classes.total, jackknife.stderr(classes)
 
 
 def _added(parts: list[GroupedSum]) -> GroupedSum:

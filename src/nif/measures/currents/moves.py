@@ -19,6 +19,7 @@ from torch import Tensor
 from nif.core.errors import InputError
 from nif.measures.currents.labels import NONE
 from nif.measures.currents.link_maps import units_of_numbers
+from nif.measures.currents.orders import Share
 from nif.network.forward import BATCH, Forward
 from nif.network.lookups import Followed, Lookup, Replaced
 from nif.network.preserve import device_and_dtype
@@ -171,9 +172,10 @@ class Way:
                 ends[number] = _joined(before[number]), _joined(after[number])
         self._ends = [ends[number] for number in moves.moving]
 
-    def at(self, share: float) -> list[Tensor]:
+    def at(self, share: Share) -> list[Tensor]:
         """What moves, at a share of the way; the two ends of it are exact."""
-        return [_between(start, end, share) for start, end in self._ends]
+        shares: Sequence[float | Tensor] = [share] * len(self._ends) if isinstance(share, float) else share
+        return [_between(*ends, part) for ends, part in zip(self._ends, shares, strict=True)]
 
     @contextmanager
     def inputs(self, moved: Sequence[Tensor]) -> Iterator[list[Tensor]]:
@@ -191,13 +193,13 @@ class Way:
         with Replaced(instead):
             yield inputs
 
-    def check(self, output: Float[Tensor, "pair output"], share: float) -> None:
+    def check(self, output: Float[Tensor, "pair output"], share: Share) -> None:
         """Compare the outputs at the ends of the way with those of the rows there.
 
         Raises:
             InputError: They differ, as token ids act on the output past the embeddings.
         """
-        if share not in self._outputs:
+        if not isinstance(share, float) or share not in self._outputs:
             return
         expected, (_, kind) = self._outputs[share], device_and_dtype(self._moves.call.model)
         tolerance = max(TOLERANCE, 16 * torch.finfo(kind).eps)
@@ -264,8 +266,11 @@ def _parts(values: Tensor, lookups: Sequence[Lookup]) -> list[Tensor]:
     ]
 
 
-def _between(start: Tensor, end: Tensor, share: float) -> Tensor:
-    """A point of the straight way; its two ends are exact."""
+def _between(start: Tensor, end: Tensor, share: float | Tensor) -> Tensor:
+    """A point of the way; its two ends are exact."""
+    if isinstance(share, Tensor):
+        share = share.to(start)
+        return torch.where(share == 1, end, torch.where(share == 0, start, start + share * (end - start)))
     if share in (0.0, 1.0):
         return (end if share else start).clone()
     return start + share * (end - start)

@@ -53,9 +53,10 @@ def _picked(
     swapped = (apart0 * apart1 <= 0) & (apart0 != apart1)
     secant = torch.where(swapped, jump / torch.where(swapped, apart1 - apart0, torch.ones_like(jump)), 0.0)
     result = result.scatter_add(axis, first, -secant).scatter_add(axis, last, secant)
-    left = torch.where(swapped | (first == last), torch.zeros_like(jump), jump).sum(axis, True)
-    if not left.any():
+    known = swapped | (first == last)
+    if known.all():
         return result
+    left = torch.where(known, torch.zeros_like(jump), jump).sum(axis, True)
     step = move(before, after)
     step = step - step.mean(axis, True)  # a constant that is added to all changes no order
     length = step.square().sum(axis, True)

@@ -8,9 +8,9 @@ here: they write a new value, and views of the same memory are read anew from a 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -110,6 +110,12 @@ class Tape:
     def kinds(self) -> tuple[str, ...]:
         """Of the operations, by which tapes of other rows are compared."""
         return tuple(operation.kind for operation in self.operations)
+
+    def part(self, kept: Set[int]) -> Tape:
+        """The same tape with the values that do not move and these; a tape of its own."""
+        part = replace(self, values=list(self.values))
+        part.forget({index for index in range(len(self.values)) if index in kept or index not in self.moving})
+        return part
 
     def forget(self, kept: Container[int]) -> None:
         """Keep the shapes only of all values but these."""

@@ -8,14 +8,14 @@ each layer that it feeds.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from nif.measures.currents.discrete_gradient import discrete_gradient
-from nif.measures.currents.ends import Ends
+from nif.measures.currents.ends import Ends, Slopes
 from nif.measures.currents.structure import Structure
 from nif.measures.currents.tape import Tape
 
@@ -36,8 +36,11 @@ class Walk:
         structure: Where layers and weights are; None for the inputs alone.
         collect: Called for every weight; None for none.
         general: Counts the uses of the general rule by operator.
+        stop: Numbers of values at which the slopes are left, see `nif.measures.currents.straight`.
+        stacked: Whether all slopes have a leading axis, such as that of classes.
         layers: For each pair of layers, the step of the first times the slope that comes back from the
             second, in the shape of the activation.
+        left: Slopes at the values to stop at, by layer ahead.
     """
 
     start: Tape
@@ -45,20 +48,28 @@ class Walk:
     structure: Structure | None = None
     collect: Collect | None = None
     general: Counter[str] = field(default_factory=Counter)
+    stop: Set[int] = frozenset()
+    stacked: bool = False
     layers: dict[tuple[int, int], Tensor] = field(default_factory=dict)
+    left: dict[int, dict[int, Tensor]] = field(default_factory=dict)
 
-    @torch.no_grad()
     def back(self, seeds: Mapping[int, Tensor]) -> dict[int, Tensor]:
         """Walk back from slopes at some values.
 
         Returns:
-            For each input its slope.
+            For each input its slope; none where the walk stops before.
         """
-        slopes: dict[int, dict[int, Tensor]] = defaultdict(dict)
-        for index, slope in seeds.items():
-            slopes[index] = {DECISION: slope}
-        start, inputs = self.start, {}
+        return self.on({index: {DECISION: slope} for index, slope in seeds.items()})
+
+    @torch.no_grad()
+    def on(self, left: Mapping[int, dict[int, Tensor]]) -> dict[int, Tensor]:
+        """Walk on from slopes by layer ahead, as another walk has left them."""
+        slopes: dict[int, dict[int, Tensor]] = defaultdict(dict, left)
+        start = self.start
         for position in reversed(range(len(start.operations))):
+            written = start.operations[position].written
+            if not self.stop.isdisjoint(written) or slopes.keys().isdisjoint(written):
+                continue
             ends = Ends(start, self.end, start.operations[position], self.end.operations[position])
             given = [
                 None if index is None else self._at(index, slopes.pop(index, None))
@@ -75,13 +86,35 @@ class Walk:
                     and some[0] is not None
                 ):
                     self.collect(position, ahead, some[0], ends)
-                for index, slope in discrete_gradient(ends, some, self.general).items():
+                for index, slope in self._gradient(ends, some).items():
                     here = slopes[index]
                     here[ahead] = here[ahead] + slope if ahead in here else slope
+        if self.stop:
+            self.left = {index: ahead for index, ahead in slopes.items() if index in self.stop and ahead}
+            return {}
+        inputs = {}
         for index in start.inputs:
             at_input = self._at(index, slopes.pop(index, None)) or {}
             inputs[index] = sum(at_input.values(), torch.zeros((), device=start.values[index].device))
         return inputs
+
+    def _gradient(self, ends: Ends, given: Sequence[Tensor | None]) -> Slopes:
+        """The discrete gradient of an operation, for all slopes of a stack at once where that is possible."""
+        if not self.stacked:
+            return discrete_gradient(ends, given, self.general)
+        known = [place for place, slope in enumerate(given) if slope is not None]
+
+        def gradient(*slopes: Tensor) -> Slopes:
+            by_place = dict(zip(known, slopes, strict=True))
+            return discrete_gradient(ends, [by_place.get(place) for place in range(len(given))], self.general)
+
+        stacks = [slope for slope in given if slope is not None]
+        try:
+            result: Slopes = torch.vmap(gradient)(*stacks)
+        except RuntimeError:  # the rule asks for values of the slope
+            parts = [gradient(*slopes) for slopes in zip(*stacks, strict=True)]
+            result = {index: torch.stack([part[index] for part in parts]) for index in parts[0]}
+        return result
 
     def _at(self, index: int, slopes: dict[int, Tensor] | None) -> dict[int, Tensor] | None:
         """The slopes at a value that all who read it have added to; at a layer they begin anew."""

@@ -6,13 +6,15 @@ weight, with the step of what it reads in place of what it reads. A bias moves n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from nif.measures.currents.ends import Ends
+from nif.measures.currents.grouped_sums import LARGE
 from nif.measures.currents.operation import Value
 from nif.measures.currents.products import scaled_slope
 from nif.measures.currents.structure import Weighted
@@ -54,6 +56,37 @@ def read_by_row(ends: Ends, weighted: Weighted, pairs: int) -> bool:
         return True  # a stack, see `_batched`
     axis = 1 if ends.operation.kind != "convolution" and not weighted.first else 0
     return shape[axis] % pairs == 0
+
+
+@dataclass(eq=False)
+class LateProducts:
+    """Steps and slopes of a large weight, multiplied when all steps of a block are known, group by group.
+
+    The products of ten groups take more memory than what they are made of, and more time step by step.
+    """
+
+    ends: Ends
+    weighted: Weighted
+    factors: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+
+    @staticmethod
+    def suit(ends: Ends, weighted: Weighted, pairs: int) -> bool:
+        """Whether the weight is a large matrix that multiplies rows from the right."""
+        weight = ends.start.shape(weighted.weight)
+        rows = ends.start.shape(weighted.moving)[0]
+        product = ends.operation.kind in ("mm", "addmm") and weighted.first
+        return product and weight.numel() > LARGE and rows % pairs == 0
+
+    def add(self, ends: Ends, slope: Tensor) -> None:
+        """Add a step."""
+        self.factors.append((ends.moved(self.weighted.moving), scaled_slope(ends, slope)))
+
+    def parts(self, bounds: Sequence[int]) -> Iterator[Tensor]:
+        """As `weight_products` returns them."""
+        for part in pairwise(bounds):
+            rows = [_rows(factors, 0, bounds[-1], part) for factors in self.factors]
+            before, after = (torch.cat(side) for side in zip(*rows, strict=True))
+            yield before.mT @ after
 
 
 def _rows(tensors: Sequence[Tensor], axis: int, pairs: int, part: tuple[int, int]) -> list[Tensor]:

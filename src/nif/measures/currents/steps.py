@@ -1,0 +1,117 @@
+"""The number of steps of the way, chosen on a part of the sample, and the number of pairs of a block."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+from torch import Tensor
+
+from nif.core.types import Advance, ignore
+from nif.measures.currents.block_sums import Sums
+from nif.measures.currents.blocks import Block, blocks
+from nif.measures.currents.kinds import Samples
+from nif.measures.currents.parallel import integrated
+from nif.measures.currents.path_integral import PathIntegral
+
+LARGEST_CHANGE = 0.01
+"""Part of the total that the current of a unit may change by when the steps are doubled."""
+
+FEWEST_STEPS, MOST_STEPS = 4, 64
+
+PILOT_ROWS, PILOT_BACKGROUNDS = 32, 8
+"""Pairs that the number of steps is chosen on."""
+
+MOST_PAIRS = 2048
+"""Pairs of a row and a background in one block."""
+
+LARGEST_TAPE = 2**26
+"""Numbers on the tape of one block; blocks are small enough for that."""
+
+BYTES_OF_A_NUMBER = 12
+"""Of a number on the tape: at both ends of a step, and its slope."""
+
+SMALL = 2**18
+"""Numbers of the largest value of a block below which one thread is faster than several."""
+
+
+def with_steps(
+    path: PathIntegral, sample: Samples, most_pairs: int, steps: int | str, advance: Advance
+) -> tuple[PathIntegral, float | None]:
+    """The path with its number of steps, and the largest change of a unit when they were doubled.
+
+    The first two trials, which are often all, advance by 1 each.
+
+    Args:
+        path: Whose steps are chosen.
+        sample: Of which a part is integrated.
+        most_pairs: Of a block.
+        steps: Their number; ``"auto"`` to double it until no unit changes by more than 1 % of the total.
+        advance: Called with the trials that were done since the last call.
+    """
+    if not isinstance(steps, str):
+        return replace(path, steps=int(steps)), None
+    pilot = sample.pilot(PILOT_ROWS, PILOT_BACKGROUNDS)
+    count, before, change = FEWEST_STEPS, None, 1.0
+    while count <= MOST_STEPS:
+        trial = replace(path, steps=count, columns=None)
+        expected = count <= 2 * FEWEST_STEPS
+        report = partial(_advance_by, advance if expected else ignore, 1 / (pilot.pairs * trial.runs))
+        sums = integrated(trial, blocks_of(pilot, most_pairs), None, report, with_weights=False)
+        now = {key: np.asarray(of_units.total) for key, of_units in sums.between.items()}
+        total = max((float(np.abs(units.sum())) for units in now.values()), default=0.0)
+        if before is not None:
+            change = _largest_change(now, before, sums) / max(total, 1e-12)
+            if change <= LARGEST_CHANGE:
+                return replace(path, steps=count), change
+        before, count = now, 2 * count
+    warnings.warn(
+        f"With {MOST_STEPS // 2} and {MOST_STEPS} steps the current of a unit differs by {change:.1%} of "
+        "the total; pass more, such as Currents(steps=256), for a closer integral.",
+        stacklevel=2,
+    )
+    return replace(path, steps=MOST_STEPS), change
+
+
+def _advance_by(advance: Advance, part: float, done: float) -> None:
+    advance(part * done)
+
+
+def _largest_change(
+    now: Mapping[tuple[int, int], np.ndarray], before: Mapping[tuple[int, int], np.ndarray], sums: Sums
+) -> float:
+    """Of a unit, when the steps are doubled; or what branches miss, if that is more."""
+    nothing = np.zeros(())
+    changes = [np.abs(now.get(key, nothing) - before.get(key, nothing)).max() for key in {*now, *before}]
+    return max(sums.missed, *map(float, changes))
+
+
+def blocks_of(sample: Samples, most_pairs: int) -> Iterator[Block]:
+    """Blocks of the rows of all kinds."""
+    for kind in sample.kinds:
+        yield from blocks(
+            kind.rows, kind.weights, kind.backgrounds, sample.groups, most_pairs, sample.pool_groups
+        )
+
+
+def pairs_a_block(path: PathIntegral, sample: Samples, memory: int) -> tuple[int, bool]:
+    """Pairs whose tape is not too large; and whether it is so small that one thread is faster.
+
+    Blocks do not depend on the memory that is allowed, so that results do not; too little is a warning.
+    """
+    block = next(blocks_of(sample.pilot(1, 2), 2))
+    tape = path.tape(block, 0.0)
+    sizes = [tape.values[i].numel() for i in tape.moving if isinstance(tape.values[i], Tensor)]
+    a_pair = max(1, sum(sizes) // block.backgrounds.size)
+    pairs = max(1, min(MOST_PAIRS, LARGEST_TAPE // a_pair))
+    need = BYTES_OF_A_NUMBER * a_pair * min(pairs, sample.pairs)
+    if need > memory:
+        warnings.warn(
+            f"A block of rows takes about {need / 2**20:.3g} MB and memory is {memory / 2**20:.3g} MB; it "
+            "runs all the same, because blocks are fixed so that results do not depend on memory.",
+            stacklevel=3,
+        )
+    return pairs, pairs * max(sizes) // block.backgrounds.size < SMALL

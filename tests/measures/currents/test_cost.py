@@ -1,0 +1,124 @@
+"""What a measurement costs, by counted operations; and that nothing is walked back in every step in vain."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import FlopCounterMode
+
+from nif.data.rows import read
+from nif.estimators.pairs import Resources
+from nif.measures.currents.currents import Currents
+from nif.measures.currents.straight import straight_values
+from nif.measures.currents.tape import record
+from nif.network.network import Network
+from support.currents import measured
+from support.networks import chain
+
+X = torch.randn(400, 16, generator=torch.Generator().manual_seed(0))
+BASE = {"rows": 64, "backgrounds": 8, "steps": 4, "by_class": True}
+
+
+class Numbers(TorchDispatchMode):
+    """Counts the numbers that all operations write, on one tensor and on tuples of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        results = result if isinstance(result, tuple | list) else [result]
+        self.count += sum(one.numel() for one in results if isinstance(one, Tensor))
+        return result
+
+
+def cost(width: int = 64, **options: Any) -> tuple[float, float]:
+    """Floating-point operations of products, and numbers written, less those before the first step."""
+    torch.manual_seed(0)
+    net = chain(16, width, width, 3)
+    counts = []
+    for run in ({**BASE, **options}, {**BASE, "rows": 1, "backgrounds": 1, "steps": 1}):
+        with FlopCounterMode(display=False) as flops, Numbers() as numbers:
+            measured(net, X, **run)
+        counts.append((flops.get_total_flops(), numbers.count))
+    return counts[0][0] - counts[1][0], counts[0][1] - counts[1][1]
+
+
+@pytest.mark.parametrize("name", ["rows", "backgrounds", "steps"])
+def test_cost_is_linear_in_rows_backgrounds_and_steps(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nif.measures.currents.sample.LARGEST_MISS", math.inf)
+    few, many = cost(), cost(**{name: 4 * BASE[name]})
+    for before, after in zip(few, many, strict=True):
+        assert before > 0
+        assert math.log(after / before, 4) <= 1.1
+
+
+def test_cost_is_linear_in_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nif.measures.currents.sample.LARGEST_MISS", math.inf)
+    few, many = cost(64), cost(256)
+    weights = [sum(p.numel() for p in chain(16, width, width, 3).parameters()) for width in (64, 256)]
+    for before, after in zip(few, many, strict=True):
+        assert math.log(after / before) / math.log(weights[1] / weights[0]) <= 1.1
+
+
+def test_first_weights_are_walked_back_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step more costs the run of the network, and the way back through all weights but the first."""
+    monkeypatch.setattr("nif.measures.currents.sample.LARGEST_MISS", math.inf)
+    torch.manual_seed(0)
+    net, pairs = nn.Sequential(nn.Linear(16, 500), nn.ReLU(), nn.Linear(500, 2)), 64 * 8
+    counts = []
+    for steps in (4, 5):
+        with FlopCounterMode(display=False) as flops:
+            measured(net, X, rows=64, backgrounds=8, steps=steps)
+        counts.append(flops.get_total_flops())
+    first, last = 2 * 16 * 500, 2 * 500 * 2
+    assert counts[1] - counts[0] == pairs * (first + 3 * last)
+
+
+def straight_kinds(run: Any, parameters: dict[str, Tensor], x: Tensor) -> set[str]:
+    """Operations that write what moves in a straight line."""
+    tape = record(lambda mark, values: [run(values)], [x], parameters)
+    straight = straight_values(tape)
+    return {operation.kind for operation in tape.operations if not straight.isdisjoint(operation.written)}
+
+
+def test_values_move_straight_as_far_as_operations_are_linear() -> None:
+    x, norm = torch.randn(4, 3, 6, 6), nn.BatchNorm2d(5).eval()
+    conv = nn.Conv2d(3, 5, 3)
+
+    def run(values: Tensor) -> Tensor:
+        linear = norm(conv(values * 2)).mean((2, 3)) / 3
+        product = linear * linear
+        return (product @ torch.ones(5, 2)) / linear[:, :2] + linear.relu()[:, :2]
+
+    kinds = straight_kinds(run, {**dict(conv.named_parameters()), **dict(norm.named_buffers())}, x)
+    assert kinds >= {"mul", "convolution", "mean", "div", "slice"}
+    assert any("batch_norm" in kind for kind in kinds)
+    assert not kinds & {"mm", "relu", "add"}
+
+
+def test_what_masks_or_indices_of_the_data_choose_does_not_move_straight() -> None:
+    def run(values: Tensor) -> Tensor:
+        return torch.where(values > 0, values, 0.0) + values.masked_fill(values.sum() > 0, 1.0)
+
+    assert not straight_kinds(run, {}, torch.randn(4, 3)) & {"where", "masked_fill", "add"}
+
+
+@pytest.mark.parametrize("options", [{"steps": "auto"}, {"steps": 3}, {"steps": 2, "rows": 300}])
+def test_progress_ends_at_the_whole_work(options: dict[str, Any]) -> None:
+    """Also where backgrounds are raised; the pilot of the steps counts."""
+    net, done = chain(16, 8, 3), []
+    network = Network.of(net)
+    rows, currents = read(X, network.signature), Currents(**{"rows": 40, "backgrounds": 2, **options})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*backgrounds miss the total")
+        currents.measure(network, rows, seed=0, resources=Resources(), advance=done.append)
+    assert sum(done) == pytest.approx(currents.work(network, rows))
+    assert min(done) > 0
