@@ -50,10 +50,7 @@ def rows_of(options: argparse.Namespace, save: Callable[[pd.DataFrame], None]) -
     """The rows of all networks."""
     names = options.only or [data.name for data in DATA]
     asked = [
-        (name, hidden, seed)
-        for seed in range(options.seeds)
-        for name in names
-        for hidden in options.hidden
+        (name, hidden, seed) for seed in range(options.seeds) for name in names for hidden in options.hidden
     ]
     rows: list[Row] = []
     with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as processes:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import torch
@@ -110,7 +112,9 @@ def permutation_importance(network: Trained) -> np.ndarray:
         for _ in range(OTHERS):
             x = network.x.clone()
             x[:, feature] = x[torch.randperm(len(x), generator=generator), feature]
-            found[feature] += float(losses(network, predicted(network, x), network.y).mean() - before) / OTHERS
+            found[feature] += (
+                float(losses(network, predicted(network, x), network.y).mean() - before) / OTHERS
+            )
     return found
 
 
@@ -191,18 +195,23 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
     return rows.groupby("attribution")[[*AREAS, "precision", "on ignored"]].mean().loc[order]
 
 
-def paired(rows: pd.DataFrame, method: str = "currents") -> pd.DataFrame:
-    """Currents minus the others over networks, with standard errors; also over means of data sets."""
-    wide = rows.set_index(["data", "hidden", "seed", "attribution"])[list(AREAS)].unstack("attribution")
+def paired(rows: pd.DataFrame) -> pd.DataFrame:
+    """Currents minus the others, over networks."""
+    return differences(rows.rename(columns={"attribution": "of"}), AREAS)
+
+
+def differences(rows: pd.DataFrame, figures: Sequence[str], method: str = "currents") -> pd.DataFrame:
+    """One method minus each other, with standard errors over networks, and over means of data sets."""
+    wide = rows.set_index(["data", "hidden", "seed", "of"])[list(figures)].unstack("of")
     found = []
-    for other in rows["attribution"].drop_duplicates():
+    for other in rows["of"].drop_duplicates():
         if other == method:
             continue
         row: dict[str, object] = {"minus": other}
-        for area in AREAS:
-            difference = wide[area][method] - wide[area][other]
+        for figure in figures:
+            difference = wide[figure][method] - wide[figure][other]
             of_data = difference.groupby("data").mean()
-            row[area] = f"{difference.mean():+.4f} ± {_error(difference):.4f} ({_error(of_data):.4f})"
+            row[figure] = f"{difference.mean():+.4f} ± {_error(difference):.4f} ({_error(of_data):.4f})"
         found.append(row)
     return pd.DataFrame(found)
 

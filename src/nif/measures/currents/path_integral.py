@@ -1,10 +1,10 @@
-"""The currents of blocks of rows, along the straight way from their backgrounds, summed in block order."""
+"""The currents of blocks of rows, along the way from their backgrounds, summed in block order."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,6 +19,7 @@ from nif.measures.currents.discrete_gradient import values_read_by_rules
 from nif.measures.currents.ends import Ends
 from nif.measures.currents.grouped_sums import GROUPS, GroupedSum
 from nif.measures.currents.information import Decided, information, own_log_likelihood
+from nif.measures.currents.orders import Orders, Share, straight
 from nif.measures.currents.structure import Structure, Weighted
 from nif.measures.currents.tape import Tape, record
 from nif.measures.currents.walk import Walk
@@ -133,6 +134,7 @@ class PathIntegral:
         by_class: Whether the features are also shown for each class.
         background_inputs: Rows that the backgrounds are among; those of data if None.
         feature_groups: Of the features that are measured together; None for each by itself.
+        orders: In which groups of features move; None for the straight way.
     """
 
     call: Forward
@@ -145,8 +147,21 @@ class PathIntegral:
     by_class: bool = True
     background_inputs: tuple[Tensor, ...] | None = None
     feature_groups: Groups | None = None
+    orders: Orders | None = None
 
-    def tape(self, block: Block, share: float, kept: set[int] | None = None) -> Tape:
+    @property
+    def runs(self) -> int:
+        """Steps of all ways of a pair."""
+        return self.steps * (1 if self.orders is None else len(self.orders))
+
+    def ways(self, block: Block) -> Iterator[tuple[float, Iterable[Share]]]:
+        """Ways from the backgrounds to the rows, by the shares where they stop, and their weights."""
+        if self.orders is None:
+            return straight(self.steps)
+        rows = block.rows[block.order // block.backgrounds.shape[1]]
+        return self.orders.ways(rows, self.steps)
+
+    def tape(self, block: Block, share: Share, kept: set[int] | None = None) -> Tape:
         """The run at a share of the way; its output is the information of each row and outcome."""
         device = self.outputs.device
         order = torch.from_numpy(block.order).to(device)
@@ -154,8 +169,9 @@ class PathIntegral:
         here = torch.from_numpy(block.rows[pairs[0]]).to(device)
         there = torch.from_numpy(block.backgrounds[pairs]).to(device)
         pool = self.inputs if self.background_inputs is None else self.background_inputs
-        ends = zip(pool, self.inputs, strict=True)
-        moved = [_between(start[there], end[here], share) for start, end in ends]
+        shares = [share] * len(pool) if isinstance(share, float) else share
+        ends = zip(pool, self.inputs, shares, strict=True)
+        moved = [_between(start[there], end[here], part) for start, end, part in ends]
         rows = torch.from_numpy(block.rows).to(device)
         outcomes = self.decided.outcomes(self.outputs[rows], rows)
         log_weights = torch.from_numpy(block.log_weights).to(self.outputs)
@@ -199,23 +215,30 @@ class PathIntegral:
 
     def add(self, block: Block, sums: Sums, advance: Callable[[float], None]) -> None:
         """Add the currents of a block."""
-        start = self.tape(block, 0.0)
-        kept = self._kept(start)
-        structure = Structure.of(start, self.layers_of(start))
-        seeds = self._seeds(block)
-        of_block = _BlockSums(self, block, structure)
-        for step in range(self.steps):
-            end = self.tape(block, (step + 1) / self.steps, kept)
-            if not start.like(end):
-                raise InputError("The model runs different operations along the way from one row to another.")
-            walk = Walk(start, end, structure, of_block.collect, sums.general)
-            walk.back({start.outputs[0]: seeds})
-            of_block.add(walk)
-            if self.by_class:
-                of_block.add_classes(start, end, seeds)
-            start = end
-            advance(float(block.backgrounds.size))
-        of_block.finish(sums)
+        of_block, kept = None, None
+        for weight, shares in self.ways(block):
+            start, seeds = None, weight * self._seeds(block)
+            for share in shares:
+                end = self.tape(block, share, kept)
+                if of_block is None or kept is None:
+                    kept = self._kept(end)
+                    of_block = _BlockSums(self, block, Structure.of(end, self.layers_of(end)))
+                if start is not None:
+                    self._add_step(start, end, seeds, of_block, sums)
+                    advance(float(block.backgrounds.size))
+                start = end
+        if of_block is not None:
+            of_block.finish(sums)
+
+    def _add_step(self, start: Tape, end: Tape, seeds: Tensor, of_block: _BlockSums, sums: Sums) -> None:
+        """Add the currents of one step of a block."""
+        if not start.like(end):
+            raise InputError("The model runs different operations along the way from one row to another.")
+        walk = Walk(start, end, of_block.structure, of_block.collect, sums.general)
+        walk.back({start.outputs[0]: seeds})
+        of_block.add(walk)
+        if self.by_class:
+            of_block.add_classes(start, end, seeds)
 
     def _seeds(self, block: Block) -> Tensor:
         """Slope of the sum of v at the information of each row and outcome: probability and weight."""
@@ -329,8 +352,11 @@ class _Marks(Tracer):
             self._mark(self._names[name], tensors_in(returned)[0])
 
 
-def _between(start: Tensor, end: Tensor, share: float) -> Tensor:
-    """A point of the straight way; its two ends are exact."""
+def _between(start: Tensor, end: Tensor, share: float | Tensor) -> Tensor:
+    """A point of the way; its two ends are exact."""
+    if isinstance(share, Tensor):
+        share = share.to(start)
+        return torch.where(share == 1, end, torch.where(share == 0, start, start + share * (end - start)))
     if share in (0.0, 1.0):
         return (end if share else start).clone()
     return start + share * (end - start)
