@@ -1,6 +1,6 @@
 """Coverage of the 95 % intervals of currents over many data sets from the same generator.
 
-``python benchmarks/currents_errors.py [--repeats 200] [--samples 300 1000] [--only NAME ...] [--jobs 2]``:
+``python benchmarks/currents_errors.py [--repeats 200] [--samples 300 1000 5000] [--only NAME ...] [--jobs 2]``:
 each network is trained once. Its currents are measured on many small data sets, and on a few large ones,
 whose mean is the value that the intervals should cover. Features, the 100 strongest links, hidden units and
 the total are counted, and mean absolute row currents against their own mean; *ratio* is the deviation of the
@@ -197,7 +197,7 @@ def coverage(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=200)
-    parser.add_argument("--samples", type=int, nargs="*", default=[300, 1000])
+    parser.add_argument("--samples", type=int, nargs="*", default=[300, 1000, 5000])
     parser.add_argument("--only", nargs="*", default=list(TASKS), help=", ".join(TASKS))
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
@@ -214,8 +214,15 @@ def main() -> None:
                 redraws = list(processes.map(partial(one, name, count, rows), range(options.repeats)))
                 tables += coverage(name, count, truth, redraws)
                 print(pd.DataFrame(tables[-5:]).round(3).to_string(index=False, header=len(tables) == 5))
-    table = pd.DataFrame(tables)
-    print(table.groupby(["N", "part"], sort=False)[["covered", "ratio"]].mean().round(3).to_string())
+    print("pooled over all networks")
+    print(pooled(pd.DataFrame(tables)).round(3).to_string())
+
+
+def pooled(table: pd.DataFrame) -> pd.DataFrame:
+    """Coverage of all numbers of a kind, and its range over networks."""
+    covered = table.assign(times=table["covered"] * table["of"]).groupby(["N", "part"], sort=False)
+    found = pd.DataFrame({"of": covered["of"].sum(), "covered": covered["times"].sum() / covered["of"].sum()})
+    return found.assign(lowest=covered["covered"].min(), highest=covered["covered"].max())
 
 
 if __name__ == "__main__":
