@@ -40,7 +40,7 @@ def side_by_side(parts: int) -> nn.Module:
         for module in net:
             if isinstance(module, nn.Linear):
                 one = torch.ones(parts, len(module.weight) // parts, module.in_features // parts)
-                module.weight.mul_(3 * torch.block_diag(*one))
+                module.weight.mul_(8 * torch.block_diag(*one))
     return net
 
 
@@ -72,7 +72,9 @@ def test_a_linear_gaussian_regressor_has_pratts_index(noise: float) -> None:
 def test_a_suppressor_carries_little_and_is_not_silent() -> None:
     """f is the signal s alone: x1 = s + n, x2 = n, f = x1 - x2. By Pratt's index x2 has no share of it."""
     x = gaussian(600, np.array([[2.0, 1.0], [1.0, 1.0]]))
-    flow = nif.measure(regressor(1.0, -1.0), x, nif.Currents(decision="value"), progress=False)
+    flow = nif.measure(
+        regressor(1.0, -1.0), x, nif.Currents(decision="value", rows=300, steps=4), progress=False
+    )
     neurons = flow.neurons().loc["input"]
     assert flow.total.nats == pytest.approx(np.log(26) / 2, rel=0.05)
     assert abs(neurons["current"].iloc[1]) < 0.05 * flow.total.nats
@@ -87,6 +89,6 @@ def test_exclusive_or_of_bits_is_shared_alike_by_all_orders() -> None:
     with torch.no_grad():
         net[0].weight[:], net[0].bias[:] = torch.ones(2, 2), torch.tensor([0.0, -1.0])
         net[2].weight[:], net[2].bias[:] = torch.tensor([[40.0, -80.0]]), torch.tensor([-20.0])
-    result = measured(net, x, decision="bernoulli", path="orders", backgrounds=39)
+    result = measured(net, x, decision="bernoulli", path="orders", backgrounds=39, steps=2)
     assert total(result) == pytest.approx(np.log(2), rel=1e-3)
     np.testing.assert_allclose(units(result)[0], np.full(2, np.log(2) / 2), rtol=1e-3)
