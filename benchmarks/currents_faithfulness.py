@@ -13,17 +13,20 @@
   links stand at their means, or at those of another row. *Kept* and *lost* are the share of the decision, as
   averages over q.
 
-Paired differences are over networks, ± one standard error; in brackets that over the means of data sets.
+Paired differences are means over networks, ± one standard error; in brackets that over the means of data
+sets, which are fewer and independent; then the median over networks.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
-from collections.abc import Callable
+from collections.abc import Hashable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
+from pathlib import Path
 
 import pandas as pd
 import torch
@@ -35,7 +38,10 @@ from faithfulness_data import DATA, trained
 
 STUDIES = {"features": faithfulness_features, "links": faithfulness_links}
 
-Row = dict[str, object]
+Row = dict[Hashable, object]
+
+KEY = ["data", "hidden", "seed"]
+"""Columns that name a network."""
 
 
 def one(study: str, name: str, hidden: int, seed: int) -> list[Row]:
@@ -46,20 +52,23 @@ def one(study: str, name: str, hidden: int, seed: int) -> list[Row]:
     return found
 
 
-def rows_of(options: argparse.Namespace, save: Callable[[pd.DataFrame], None]) -> pd.DataFrame:
-    """The rows of all networks."""
+def rows_of(options: argparse.Namespace) -> pd.DataFrame:
+    """The rows of all networks; those that are in the file already are not repeated."""
     names = options.only or [data.name for data in DATA]
-    asked = [
-        (name, hidden, seed) for seed in range(options.seeds) for name in names for hidden in options.hidden
-    ]
-    rows: list[Row] = []
-    with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as processes:
-        found = processes.map(partial(one, options.study), *zip(*asked, strict=True))
-        for network, of_network in zip(asked, found, strict=True):
-            rows += of_network
-            save(pd.DataFrame(rows))
-            print(*network, file=sys.stderr, flush=True)
-    return pd.DataFrame(rows)
+    asked = list(itertools.product(names, options.hidden, range(options.seeds)))
+    kept = pd.read_csv(options.save) if options.save and options.save.exists() else pd.DataFrame()
+    known = set(kept[KEY].itertuples(index=False, name=None)) if len(kept) else set()
+    rows: list[Row] = kept.to_dict("records")
+    missing = sorted((network for network in asked if network not in known), key=lambda network: network[2])
+    if missing:
+        with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as processes:
+            found = processes.map(partial(one, options.study), *zip(*missing, strict=True))
+            for network, of_network in zip(missing, found, strict=True):
+                rows += of_network
+                if options.save:
+                    pd.DataFrame(rows).to_csv(options.save, index=False)
+                print(*network, file=sys.stderr, flush=True)
+    return pd.DataFrame([row for row in rows if tuple(row[key] for key in KEY) in set(asked)])
 
 
 def main() -> None:
@@ -71,12 +80,14 @@ def main() -> None:
     parser.add_argument("--hidden", type=int, nargs="*", default=[1, 2, 4])
     parser.add_argument("--only", nargs="*", help=", ".join(data.name for data in DATA))
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--save", help="a CSV file, written after each network")
+    parser.add_argument(
+        "--save", type=Path, help="a CSV file, written after each network, and read if it exists"
+    )
     options = parser.parse_args()
     print(environment())
-    rows = rows_of(options, lambda table: table.to_csv(options.save, index=False) if options.save else None)
+    rows = rows_of(options)
     study = STUDIES[options.study]
-    count = len(rows[["data", "hidden", "seed"]].drop_duplicates())
+    count = len(rows[KEY].drop_duplicates())
     print(f"{count} networks, {rows['data'].nunique()} data sets")
     print(study.summary(rows).round(3).to_string())
     print("currents minus the others:")

@@ -17,6 +17,7 @@ from nif.comparison.faithfulness import ranking
 from nif.comparison.libraries import integrated_gradients, shapley
 from nif.comparison.problem import ComparisonProblem
 from nif.core.random import isolated_library
+from nif.measures.measure import Measure
 from nif.network.decision import Decision
 from nif.network.forward import Forward
 
@@ -39,7 +40,7 @@ def problem(network: Trained, net: nn.Module | None = None) -> ComparisonProblem
     return ComparisonProblem(net, decision, flow, None, x, y, nif.Binned(), network.seed)
 
 
-def measured(network: Trained, method: object) -> nif.Flow:
+def measured(network: Trained, method: Measure) -> nif.Flow:
     """The flow, without a word."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -211,7 +212,8 @@ def differences(rows: pd.DataFrame, figures: Sequence[str], method: str = "curre
         for figure in figures:
             difference = wide[figure][method] - wide[figure][other]
             of_data = difference.groupby("data").mean()
-            row[figure] = f"{difference.mean():+.4f} ± {_error(difference):.4f} ({_error(of_data):.4f})"
+            error = f"{_error(difference):.4f} ({_error(of_data):.4f})"
+            row[figure] = f"{difference.mean():+.4f} ± {error}, {difference.median():+.4f}"
         found.append(row)
     return pd.DataFrame(found)
 
