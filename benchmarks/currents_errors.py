@@ -35,7 +35,7 @@ from nif.network.network import Network
 STEPS = 2
 """Of the way; the value to be covered is that of as many, so few are enough."""
 
-LARGE, LARGE_ROWS, LARGE_REPEATS = 10_000, 4_000, 4
+LARGE, LARGE_ROWS, LARGE_REPEATS = 10_000, 2_000, 4
 STRONGEST = 100
 
 Draw = Callable[[int, torch.Generator], tuple[Tensor, Tensor]]
