@@ -169,7 +169,7 @@ class PathIntegral:
         here = torch.from_numpy(block.rows[pairs[0]]).to(device)
         there = torch.from_numpy(block.backgrounds[pairs]).to(device)
         pool = self.inputs if self.background_inputs is None else self.background_inputs
-        shares = [share] * len(pool) if isinstance(share, float) else share
+        shares: Sequence[float | Tensor] = [share] * len(pool) if isinstance(share, float) else share
         ends = zip(pool, self.inputs, shares, strict=True)
         moved = [_between(start[there], end[here], part) for start, end, part in ends]
         rows = torch.from_numpy(block.rows).to(device)
