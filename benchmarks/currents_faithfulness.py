@@ -91,7 +91,7 @@ def main() -> None:
     print(f"{count} networks, {rows['data'].nunique()} data sets")
     print(study.summary(rows).round(3).to_string())
     print("currents minus the others:")
-    print(study.paired(rows).to_string(index=False))
+    print(study.paired(rows).to_string())
 
 
 if __name__ == "__main__":

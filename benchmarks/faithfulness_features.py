@@ -215,7 +215,7 @@ def differences(rows: pd.DataFrame, figures: Sequence[str], method: str = "curre
             error = f"{_error(difference):.4f} ({_error(of_data):.4f})"
             row[figure] = f"{difference.mean():+.4f} ± {error}, {difference.median():+.4f}"
         found.append(row)
-    return pd.DataFrame(found)
+    return pd.DataFrame(found).set_index("minus")
 
 
 def _error(values: pd.Series) -> float:

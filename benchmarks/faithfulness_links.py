@@ -215,4 +215,4 @@ def summary(rows: pd.DataFrame) -> pd.DataFrame:
 
 def paired(rows: pd.DataFrame) -> pd.DataFrame:
     """Currents minus the others, over networks."""
-    return differences(rows, FIGURES)
+    return differences(rows, FIGURES).T

@@ -16,7 +16,7 @@ from nif.data.groups import Groups
 from nif.measures.currents.decisions import Classes
 from nif.measures.currents.orders import Orders
 from nif.measures.currents.sample import Sample
-from support.currents import measured, shapley_values, total, trained, units, value_on_the_way
+from support.currents import by_midpoints, measured, shapley_values, total, trained, units, value_on_the_way
 from support.networks import chain
 
 BITS = (torch.rand(40, 6, generator=torch.Generator().manual_seed(0)) < 0.5).float()
@@ -76,6 +76,27 @@ def test_one_hot_groups_move_at_once() -> None:
     result = measured(net, x, groups=index, path="orders", backgrounds=59, steps=1)
     expected = by_enumeration(net, x, index)
     np.testing.assert_allclose(units(result)[0], expected, rtol=0, atol=1e-5 * total(result))
+
+
+def test_units_and_links_have_the_mean_of_midpoint_gradients_over_all_orders(net: nn.Sequential) -> None:
+    x = BITS[:12]
+    sample, decided = all_rows(net, x)
+    expected = [np.zeros((16, 8)), np.zeros((8, 2))]
+    hidden = np.zeros(16)
+    for order in itertools.permutations(range(3)):
+        known = torch.zeros(6, dtype=torch.bool)
+        for group in order:
+            more = known | torch.from_numpy(group == GROUPS)
+            of_units, of_links = by_midpoints(net, x, sample, decided, steps=32, known=(known, more))
+            hidden += of_units[2] / 6
+            expected = [sums + links / 6 for sums, links in zip(expected, of_links[1:], strict=True)]
+            known = more
+    result = measured(net, x, groups=GROUPS, path="orders", backgrounds=11, steps=16)
+    assert np.abs(units(result)[1] - hidden).max() <= 0.01 * total(result)
+    for links, of_links in zip(result.links[1:], expected, strict=True):
+        assert np.abs(links.nats - of_links).max() <= 0.01 * total(result)
+    straight = units(measured(net, x, backgrounds=11, steps=16))[1]
+    assert np.abs(straight - hidden).max() > 0.02 * total(result)
 
 
 def test_random_orders_have_the_shapley_values_as_their_mean(net: nn.Module) -> None:
