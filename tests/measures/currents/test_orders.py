@@ -59,12 +59,13 @@ def by_enumeration(net: nn.Module, x: Tensor, index: np.ndarray) -> np.ndarray:
 
 
 def test_all_orders_of_six_bits_give_their_shapley_values(net: nn.Module) -> None:
-    x = BITS[:12]
-    result = measured(net, x, path="orders", orders=32, backgrounds=11, steps=1)
+    x = BITS[:6]
+    result = measured(net, x, path="orders", orders=32, backgrounds=5, steps=1)
     expected = shapley_values(net, x, *all_rows(net, x))
     assert result.options["path"] == "one of 6 groups of features after another, all orders"
+    assert [layer.sum() for layer in units(result)] == pytest.approx([total(result)] * 4, rel=1e-5)
     np.testing.assert_allclose(units(result)[0], expected, rtol=0, atol=1e-5 * total(result))
-    assert np.abs(expected - units(measured(net, x, backgrounds=11))[0]).max() > 0.01 * total(result)
+    assert np.abs(expected - units(measured(net, x, backgrounds=5))[0]).max() > 0.01 * total(result)
 
 
 def test_one_hot_groups_move_at_once() -> None:
@@ -79,7 +80,7 @@ def test_one_hot_groups_move_at_once() -> None:
 
 
 def test_units_and_links_have_the_mean_of_midpoint_gradients_over_all_orders(net: nn.Sequential) -> None:
-    x = BITS[:12]
+    x = BITS[:6]
     sample, decided = all_rows(net, x)
     expected = [np.zeros((16, 8)), np.zeros((8, 2))]
     hidden = np.zeros(16)
@@ -91,19 +92,19 @@ def test_units_and_links_have_the_mean_of_midpoint_gradients_over_all_orders(net
             hidden += of_units[2] / 6
             expected = [sums + links / 6 for sums, links in zip(expected, of_links[1:], strict=True)]
             known = more
-    result = measured(net, x, groups=GROUPS, path="orders", backgrounds=11, steps=16)
+    result = measured(net, x, groups=GROUPS, path="orders", backgrounds=5, steps=8)
     assert np.abs(units(result)[1] - hidden).max() <= 0.01 * total(result)
     for links, of_links in zip(result.links[1:], expected, strict=True):
         assert np.abs(links.nats - of_links).max() <= 0.01 * total(result)
-    straight = units(measured(net, x, backgrounds=11, steps=16))[1]
+    straight = units(measured(net, x, backgrounds=5, steps=8))[1]
     assert np.abs(straight - hidden).max() > 0.02 * total(result)
 
 
 def test_random_orders_have_the_shapley_values_as_their_mean(net: nn.Module) -> None:
-    x, seeds = BITS[:12], range(12)
+    x, seeds = BITS[:6], range(10)
     expected = shapley_values(net, x, *all_rows(net, x))
     drawn = [
-        units(measured(net, x, seed=seed, path="orders", orders=2, backgrounds=11, steps=1))[0]
+        units(measured(net, x, seed=seed, path="orders", orders=2, backgrounds=5, steps=1))[0]
         for seed in seeds
     ]
     error = np.std(drawn, axis=0, ddof=1) / math.sqrt(len(seeds))
@@ -121,14 +122,14 @@ def test_the_standard_error_holds_what_random_orders_add(net: nn.Module) -> None
         assert result.currents is not None
         return result.currents.units[0]
 
-    drawn, exact = [tables(1, seed) for seed in range(16)], [tables(4, seed) for seed in range(4)]
+    drawn, exact = [tables(1, seed) for seed in range(12)], [tables(4, seed) for seed in range(2)]
     added = np.mean([np.square(of_units.stderr) for of_units in drawn], axis=0)
     added -= np.mean([np.square(of_units.stderr) for of_units in exact], axis=0)
     between = np.var([of_units.nats for of_units in drawn], axis=0, ddof=1)
     assert 0.5 < added.sum() / between.sum() < 2
 
 
-@pytest.mark.parametrize("orders", [1, 3, 32])
+@pytest.mark.parametrize("orders", [1, 3])
 def test_every_layer_carries_the_same(net: nn.Module, orders: int) -> None:
     result = measured(net, BITS, path="orders", orders=orders, steps=1, rows=10, backgrounds=5)
     for layer in units(result):
@@ -139,7 +140,7 @@ def test_every_layer_carries_the_same(net: nn.Module, orders: int) -> None:
 def test_classes_add_up_along_orders(net: nn.Module) -> None:
     result = measured(net, BITS, path="orders", orders=2, steps=1, rows=10, by_class=True)
     assert result.currents is not None
-    assert result.currents.classes.sum(1) == pytest.approx(units(result)[0], abs=1e-5 * total(result))
+    assert result.currents.attribution.sum(1) == pytest.approx(units(result)[0], abs=1e-5 * total(result))
 
 
 def test_one_group_of_all_features_takes_the_straight_way(net: nn.Module) -> None:
