@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import fields
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -35,9 +37,17 @@ def problem(network: Trained, net: nn.Module | None = None) -> ComparisonProblem
     """For the attributions that NIF compares itself with; labels are not read by those."""
     net = network.net if net is None else net
     decision = Decision.of(Forward(net), (network.x,))
-    x, y = network.x.numpy(), np.zeros(len(network.x), np.int64)
-    flow: nif.Flow = None  # type: ignore[assignment]
-    return ComparisonProblem(net, decision, flow, None, x, y, nif.Binned(), network.seed)
+    x = network.x.numpy()
+    values: dict[str, Any] = {
+        "model": net,
+        "decision": decision,
+        "x": x,
+        "replacement": np.broadcast_to(x.mean(0), x.shape),
+        "y": np.zeros(len(x), np.int64),
+        "estimator": nif.Binned(),
+        "seed": network.seed,
+    }
+    return ComparisonProblem(**{each.name: values.get(each.name) for each in fields(ComparisonProblem)})
 
 
 def measured(network: Trained, method: Measure) -> nif.Flow:
