@@ -41,13 +41,15 @@ def problem(network: Trained, net: nn.Module | None = None) -> ComparisonProblem
     values: dict[str, Any] = {
         "model": net,
         "decision": decision,
+        "flow": None,
+        "published": None,
         "x": x,
         "replacement": np.broadcast_to(x.mean(0), x.shape),
         "y": np.zeros(len(x), np.int64),
         "estimator": nif.Binned(),
         "seed": network.seed,
     }
-    return ComparisonProblem(**{each.name: values.get(each.name) for each in fields(ComparisonProblem)})
+    return ComparisonProblem(**{each.name: values[each.name] for each in fields(ComparisonProblem)})
 
 
 def measured(network: Trained, method: Measure) -> nif.Flow:
