@@ -196,6 +196,11 @@ def product(x: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     return (x[:, 0] * x[:, 1] + np.sin(2 * x[:, 2]))[:, None]
 
 
+def thresholds(x: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """An answer for each feature."""
+    return (x > 0.5).astype(float)
+
+
 def cauchy(generator: np.random.Generator) -> np.ndarray:
     """Features with heavy tails."""
     return generator.standard_t(1.5, (2000, 4))
@@ -287,13 +292,7 @@ HARD = (
         0.03,
         {"decision": "value"},
     ),
-    Case(
-        "60 answers",
-        labelled(normal(3000, 60), lambda x, g: (x > 0.5).astype(float)),
-        (96,),
-        0.03,
-        {"decision": "bernoulli"},
-    ),
+    Case("60 answers", labelled(normal(3000, 60), thresholds), (96,), 0.03, {"decision": "bernoulli"}),
     Case(
         "two rare classes",
         labelled(normal(5000, 5), lambda x, g: (x[:, 0] > 2.4) + 2 * (x[:, 1] > 2.4) * (x[:, 0] <= 2.4)),
@@ -373,12 +372,9 @@ def measured(case: Case, number: int, backgrounds: int, draws: int) -> dict[str,
 
 def totals(arguments: argparse.Namespace) -> None:
     """Print the table."""
+    only = arguments.only or [case.name for case in EIGHTEEN + HARD]
     for cases, first in ((EIGHTEEN, 0), (HARD, 100)):
-        chosen = [
-            (case, first + place)
-            for place, case in enumerate(cases)
-            if not arguments.only or case.name in arguments.only
-        ]
+        chosen = [(case, first + place) for place, case in enumerate(cases) if case.name in only]
         rows = [measured(case, number, arguments.backgrounds, arguments.draws) for case, number in chosen]
         if rows:
             print(pd.DataFrame(rows).round(4).to_string(index=False), flush=True)

@@ -76,15 +76,23 @@ def value_on_the_way(sample: Sample, decided: Decided, outputs: Tensor) -> Calla
 
 
 def by_midpoints(
-    net: nn.Sequential, x: Tensor, sample: Sample, decided: Decided, steps: int = 512
+    net: nn.Sequential,
+    x: Tensor,
+    sample: Sample,
+    decided: Decided,
+    steps: int = 512,
+    known: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """The currents of the inputs and of every module's result, and of the weights of Linear modules.
 
-    Midpoint gradients of v in float64.
+    Midpoint gradients of v in float64; with `known`, only from where some features are those of the row to
+    where some more are.
     """
     net, x = copy.deepcopy(net).double(), x.double()
     value = value_on_the_way(sample, decided, net(x).detach())
     here, there = x[torch.from_numpy(sample.rows)][:, None], x[torch.from_numpy(sample.backgrounds.index)]
+    if known is not None:
+        there, here = (torch.where(features, here, there) for features in known)
 
     def activations(share: float) -> list[Tensor]:
         found = [(there + share * (here - there)).requires_grad_()]

@@ -137,7 +137,7 @@ class BlockSums:
         if self._classes is not None:
             self._classes.begin(straight)
         if self.calls is None:
-            self.calls = tuple((str(function), *numbers) for function, *numbers in start.calls)
+            self.calls = tuple((str(function), read, written) for function, read, written in start.calls)
             self.loose |= self.maps is None or not self.maps.fits(start)
 
     def over(self, start: Tape, end: Tape, seeds: Tensor, general: Counter[str]) -> None:
