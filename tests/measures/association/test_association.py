@@ -73,6 +73,7 @@ def test_the_flow_states_the_method_with_all_its_options() -> None:
         "rows": 60,
         "automatic": False,
         "terms": 3 * 4 + 4 * 2 + 3 + 6,
+        "not_measured": [],
     }
     assert flow.measurement.samples == 60
 

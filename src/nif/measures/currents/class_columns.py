@@ -118,7 +118,8 @@ class ClassColumns:
             for index in self._straight.intersection(operation.read)
         }
         self._steps += 1
-        kept = self._count * sum(start.shape(index).numel() for index in last) <= LARGEST_LEFT
+        left = self._count * sum(start.shape(index).numel() for index in last)
+        kept = bool(self._straight) and left <= LARGEST_LEFT
         for part in self._parts(start):
             walk = Walk(start, end, stop=self._straight if kept else frozenset(), stacked=True)
             slopes = walk.back({start.outputs[0]: seeds * masks[part]})
