@@ -87,14 +87,17 @@ def measure(
     """Measure the information flow of a trained network.
 
     The model is run on the data in eval mode and left as it was. Every connected pair of units gets a link in
-    nats, with a standard error and a p-value.
+    nats, with a standard error and a p-value. By default links are currents: the information that flows
+    through them to the decision of the network.
 
     Args:
         model: A `torch.nn.Module`, or scikit-learn's MLPClassifier or MLPRegressor.
         data: Inputs as Tensor, ndarray, DataFrame, Dataset or DataLoader, on the scale the model was trained
-            on; 50 rows or more. Labels that come with them are not used.
-        method: How links are weighed: an `Association`, `DAVIS2019`, or an estimator, which stands for
-            ``Association(estimator)``. None is `Association()`.
+            on. Association takes 50 rows or more. Labels that come with them are not used, but by
+            ``Currents(decision="labels")``.
+        method: `Currents`, what the decision uses; `Association`, what units tell of each other, or
+            `DAVIS2019`, as published; or an estimator, which stands for ``Association(estimator)``. None is
+            `Currents()`.
         background: Rows that stand for what is not known of a row, for `Currents`: a pool, or the backgrounds
             of each row, ``[row, background, ...]``; the other rows of data if None.
         layers: Names of the modules whose outputs are measured; all non-linearities if None.
@@ -176,7 +179,7 @@ def chosen_measure(method: Any) -> Measure:
         True
     """
     if method is None:
-        return Association()
+        return Currents()
     if isinstance(method, SharedMine):
         return Association(method, critic="shared")
     if isinstance(method, Measure) and not isinstance(method, type):
@@ -184,5 +187,6 @@ def chosen_measure(method: Any) -> Measure:
     if isinstance(method, Estimator) and not isinstance(method, type):
         return Association(method)
     raise InputError(
-        f"method is {method!r}; expected nif.Association(), an estimator such as nif.Binned(), or None."
+        f"method is {method!r}; expected nif.Currents(), nif.Association(), an estimator such as "
+        "nif.Binned(), or None."
     )

@@ -261,7 +261,7 @@ def test_demo_runs(room: Path, capsys: pytest.CaptureFixture[str], monkeypatch: 
     printed = capsys.readouterr()
     assert "Network 4-2-3" in printed.out
     assert printed.err == ""
-    assert Path("made/flow.safetensors").exists()
+    assert Path("made/currents.safetensors").exists()
 
 
 def test_command_starts_without_the_slow_imports() -> None:

@@ -132,7 +132,7 @@ def test_noise_has_a_default_of_each_method(capsys: pytest.CaptureFixture[str]) 
 
 
 VALUES = {
-    "estimator": "binned", "memory": "1GB", "jobs": "1", "decision": "softmax", "target": "1:2",
+    "estimator": "binned", "decision": "softmax", "target": "1:2",
     "background": "background.csv", "backgrounds": "4", "steps": "4", "noise": "0.1", "rows": "50",
 }  # fmt: skip
 FOREIGN = [
@@ -189,8 +189,12 @@ def test_an_option_without_meaning_is_refused_in_one_line(
 
 
 def test_a_target_is_a_unit_of_a_layer(capsys: pytest.CaptureFixture[str]) -> None:
-    code = run(*NET, *FEW, "--target", "1:2")
-    if "target" in {field.name for field in fields(nif.Currents)}:
-        assert code == 0 and nif.load("flow.safetensors").currents is not None
-    else:
-        assert code == 2 and "--target is not available" in capsys.readouterr().err
+    found, _ = measured(capsys, *NET, *FEW, "--target", "1:2")
+    assert found.layers[-1].units == ("1[2]",)
+
+
+def test_currents_are_the_default_and_an_estimator_means_association(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert measured(capsys, *NET, *FEW[2:])[0].currents is not None
+    assert measured(capsys, *NET, "--estimator", "binned")[0].currents is None

@@ -69,7 +69,7 @@ def test_any_measure_makes_a_flow() -> None:
 
 
 def test_an_estimator_stands_for_association_with_it() -> None:
-    assert chosen_measure(None) == nif.Association()
+    assert chosen_measure(None) == nif.Currents()
     assert chosen_measure(nif.Ksg()) == nif.Association(nif.Ksg())
     assert chosen_measure(nif.SharedMine()) == nif.Association(nif.SharedMine(), critic="shared")
     assert chosen_measure(nif.DAVIS2019) is nif.DAVIS2019
@@ -77,7 +77,7 @@ def test_an_estimator_stands_for_association_with_it() -> None:
 
 @pytest.mark.parametrize("method", ["binned", nif.Binned, nif.Association, 0.1, nn.ReLU()], ids=str)
 def test_what_is_no_method_is_refused(method: Any) -> None:
-    with pytest.raises(InputError, match=r"method is .*; expected nif\.Association\(\), an estimator"):
+    with pytest.raises(InputError, match=r"method is .*; expected nif\.Currents\(\), nif\.Association\(\), an estimator"):
         nif.measure(network(), X, method)
 
 

@@ -39,7 +39,7 @@ def measure(
     features: str | None,
     label: str | None,
     output: int | str | None,
-    method: str,
+    method: str | None,
     background: Path | None,
     layers: str | None,
     reduce: str,
@@ -57,6 +57,7 @@ def measure(
     from nif.core.files import writable
     from nif.pipeline import measure as measured
 
+    memory, jobs = given.pop("memory"), given.pop("jobs")
     chosen = methods.method(method, {**given, "background": background})
     if given["decision"] == "labels" and label is None:
         raise click.UsageError("--decision labels asks about labels; name their column with --label.")
@@ -72,8 +73,8 @@ def measure(
         output=output,
         reduce=reduce,
         seed=seed,
-        memory=given["memory"] or "1GB",
-        n_jobs=given["jobs"],
+        memory=memory,
+        n_jobs=jobs,
     )
     flow.save(target)
     for text in (repr(flow), *sections.measured(flow), f"Written: {target}"):

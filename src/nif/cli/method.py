@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +15,11 @@ if TYPE_CHECKING:
 
     from nif.measures.measure import Measure
 
-DEFAULT = "association"
-"""The method where none is named."""
+DEFAULT = "currents"
+"""The method where none is named, and no option of the other is given."""
 
 OF_METHOD = {
-    "association": ("estimator", "noise", "rows", "memory", "jobs"),
+    "association": ("estimator", "noise", "rows"),
     "currents": ("decision", "target", "background", "backgrounds", "noise", "rows", "steps"),
 }
 """Options that apply to each method; all others of `nif measure` apply to both."""
@@ -40,7 +39,7 @@ def _target(_: Any, __: Any, text: str | None) -> tuple[str, int] | None:
     if text is None:
         return None
     layer, _colon, index = text.rpartition(":")
-    if not layer or not index.isdigit():
+    if not layer or not index.removeprefix("-").isdigit():
         raise click.BadParameter(f"{text!r} names no unit; expected LAYER:INDEX, such as relu2:5.")
     return layer, int(index)
 
@@ -49,9 +48,8 @@ OPTIONS = (
     click.option(
         "--method",
         type=click.Choice(tuple(OF_METHOD)),
-        default=DEFAULT,
-        show_default=True,
-        help="association: what units tell of each other. currents: what of it the decision uses.",
+        help="currents, the default: what the decision uses. association, the default with --estimator: "
+        "what units tell of each other.",
     ),
     click.option(
         "--noise",
@@ -75,7 +73,8 @@ OPTIONS = (
         "--target",
         metavar="LAYER:INDEX",
         callback=_target,
-        help="currents: a unit that is the decision in place of the output, such as relu2:5.",
+        help="currents: a unit that is the decision in place of the output, such as relu2:5; or "
+        "output:T, position T of an output that has positions.",
     ),
     click.option(
         "--background",
@@ -92,8 +91,8 @@ OPTIONS = (
         metavar="NUMBER|auto",
         help="currents: steps of the way from a background to a row; auto if omitted.",
     ),
-    click.option("--memory", help="association: limit of a block of pairs in each process; 1GB if omitted."),
-    click.option("--jobs", type=int, help="association: processes; one with its own threads if omitted."),
+    click.option("--memory", default="1GB", show_default=True, help="Limit of a block in each process."),
+    click.option("--jobs", type=int, help="Processes; one with its own threads if omitted."),
 )
 
 
@@ -104,8 +103,8 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-def method(name: str, given: Mapping[str, Any]) -> Measure:
-    """The method of a name with the options that were given.
+def method(name: str | None, given: Mapping[str, Any]) -> Measure:
+    """The method of a name with the options that were given; without a name, the one that has the options.
 
     Raises:
         UsageError: An option does not apply to the method.
@@ -114,6 +113,7 @@ def method(name: str, given: Mapping[str, Any]) -> Measure:
     from nif.measures.currents.currents import Currents
 
     known = {option: value for option, value in given.items() if value is not None}
+    name = name or ("association" if "estimator" in known else DEFAULT)
     for option in known:
         if option not in OF_METHOD[name]:
             other = next(other for other in OF_METHOD if option in OF_METHOD[other])
@@ -121,8 +121,6 @@ def method(name: str, given: Mapping[str, Any]) -> Measure:
     if name == "association":
         chosen_options = {option: known[option] for option in ("noise", "rows") if option in known}
         return Association(chosen(known.get("estimator")), **chosen_options)
-    if "target" in known and "target" not in {field.name for field in fields(Currents)}:
-        raise click.UsageError("--target is not available in this version of nif.")
     return Currents(**{option: value for option, value in known.items() if option != "background"})
 
 

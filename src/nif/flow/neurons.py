@@ -142,7 +142,7 @@ class Neurons:
         middle = 0.5 + level / 2
         if self.flow.currents is None:
             return float(stats.norm.ppf(middle))
-        degrees = getattr(self.flow.currents, "degrees", 9)  # the errors come from ten groups of rows
+        degrees = self.flow.currents.degrees
         return float(stats.t.ppf(middle, degrees)) if degrees > 0 else 0.0
 
     @property
