@@ -90,8 +90,8 @@ class Flow(CurrentViews):
 
         Returns:
             Features x classes. By association a path of d links has the unit nats^d, so compare features and
-            classes of one network, not networks of different depth. If the features are pixels, ``attrs["shape"]`` is the
-            shape of the image: ``table["cat"].to_numpy().reshape(table.attrs["shape"])``.
+            classes of one network, not networks of different depth. ``attrs["shape"]`` is the shape of an
+            image whose pixels are the features: ``table["cat"].to_numpy().reshape(table.attrs["shape"])``.
 
         References:
             Davis et al. (2019), https://arxiv.org/abs/1901.08557
