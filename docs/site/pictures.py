@@ -34,24 +34,24 @@ def on_files(files: Any, config: Any) -> Any:
 
 
 @cache
-def iris() -> nif.Flow:
-    """The flow of the page `Start here`."""
-    data = load_iris(as_frame=True)
-    x = (data.data - data.data.mean()) / data.data.std()
-    with one_thread():
-        model = MLPClassifier((10,), max_iter=2000, random_state=0).fit(x, data.target)
-    return nif.measure(model, x, nif.Binned(), class_names=data.target_names, progress=False)
-
-
-@cache
-def currents() -> nif.Flow:
-    """What the decisions of a network on iris use."""
+def start_here(method: nif.Association | nif.Currents) -> nif.Flow:
+    """A flow of the network of the page `Start here`."""
     data = load_iris(as_frame=True)
     x = (data.data - data.data.mean()) / data.data.std()
     x.columns = [name.removesuffix(" (cm)") for name in x.columns]
     with one_thread():
         model = MLPClassifier((10, 6), max_iter=2000, random_state=0).fit(x, data.target)
-    return nif.measure(model, x, nif.Currents(), class_names=data.target_names, progress=False)
+    return nif.measure(model, x, method, class_names=data.target_names, progress=False)
+
+
+def iris() -> nif.Flow:
+    """What its neurons tell of each other."""
+    return start_here(nif.Association(nif.Binned()))
+
+
+def currents() -> nif.Flow:
+    """What its decisions use."""
+    return start_here(nif.Currents())
 
 
 @cache
@@ -69,9 +69,9 @@ def digits() -> tuple[nif.Flow, nif.Pruned]:
 
 
 def network() -> bytes:
-    """The network of iris."""
+    """The currents of the network of iris."""
     figure = Figure(figsize=(9, 5))
-    iris().plot(figure.add_axes((0.01, 0.01, 0.98, 0.98)))
+    currents().plot(figure.add_axes((0.01, 0.01, 0.98, 0.98)))
     return png(figure)
 
 

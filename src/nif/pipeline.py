@@ -106,8 +106,8 @@ def measure(
         feature_names: One name for each input; a DataFrame's own if None.
         class_names: One name for each output.
         reduce: The value of a channel over its positions: ``"mean"``, ``"max"``, or ``"positions"``, where
-            each position is a sample (such samples are not independent, and standard errors come out too
-            small).
+            each position is a sample, for association (such samples are not independent, and standard errors
+            come out too small).
         seed: Random seed. The same seed on the same machine returns the same bits.
         device: Where to run a copy of the model; where the model is if None.
         memory: Limit of a block of pairs in each process, on top of activations and result: a number of bytes
@@ -121,7 +121,7 @@ def measure(
         InputError: The model cannot be recorded, the data do not fit it, or options contradict.
 
     References:
-        Davis et al. (2019), https://arxiv.org/abs/1901.08557
+        Association: Davis et al. (2019), https://arxiv.org/abs/1901.08557. Of currents, see `Currents`.
 
     Example:
         >>> import numpy as np

@@ -99,7 +99,7 @@ class Watch:
         class_names: One name for each output.
         output: The output to measure, of a model that returns several.
         reduce: See `nif.measure`.
-        max_samples: Rows to measure, drawn at random from all: 1,000 if None.
+        max_samples: Rows to draw at random from all, once: 1,000 if None.
         writer: A ``SummaryWriter`` of TensorBoard, to which nats (of currents the total), silent neurons and
             modularity are written.
         seed: Random seed.

@@ -44,7 +44,7 @@ class InformationFlow(Attribution):
 
     Args:
         model: The network that the flow was measured on.
-        flow: With ``relevance="unit"``.
+        flow: Of association, with ``relevance="unit"``.
         data: Rows that the tables are counted on, as for `nif.measure`; usually those of the flow.
         reduce: As for `nif.measure`: ``"mean"`` or ``"max"``.
         input_groups: As for `nif.measure`; every input of a group gets the number of its group.
@@ -52,7 +52,8 @@ class InformationFlow(Attribution):
         max_samples: Largest number of rows to count, drawn at random.
 
     Raises:
-        InputError: Flow, model and data do not belong together, or relevance is that of whole layers.
+        InputError: Flow, model and data do not belong together, the flow is one of currents, or relevance is
+            that of whole layers.
 
     References:
         Davis et al. (2019), https://arxiv.org/abs/1901.08557. Influence functions: Hampel (1974).

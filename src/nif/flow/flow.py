@@ -89,9 +89,9 @@ class Flow(CurrentViews):
                 then two such links on one path make a positive product, which has no meaning.
 
         Returns:
-            Features x classes. A path of d links has the unit nats^d, so compare features and classes of one
-            network, not networks of different depth. If the features are pixels, ``attrs["shape"]`` is the
-            shape of the image: ``table["cat"].to_numpy().reshape(table.attrs["shape"])``.
+            Features x classes. By association a path of d links has the unit nats^d, so compare features and
+            classes of one network, not networks of different depth. ``attrs["shape"]`` is the shape of an
+            image whose pixels are the features: ``table["cat"].to_numpy().reshape(table.attrs["shape"])``.
 
         References:
             Davis et al. (2019), https://arxiv.org/abs/1901.08557
@@ -142,7 +142,7 @@ class Flow(CurrentViews):
         return table.assign(share=paths.shares(self.graph)[0], stderr=self.sum_errors.shares)
 
     def edges(self, top: int | None = None) -> pd.DataFrame:
-        """Every link: source, target, nats (may be negative), standard error, p-value of its relevance.
+        """Every link: source, target, nats (may be negative), standard error, p-value (of no information).
 
         The q-value is the p-value adjusted for the number of links (Benjamini–Hochberg): of the links with
         ``q_value < 0.05``, at most 5 % on average carry nothing. Units that no path connects have no row.
