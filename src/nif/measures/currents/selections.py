@@ -159,7 +159,7 @@ def _strided_scatter(ends: Ends, given: Sequence[Tensor | None]) -> Slopes:
     """A flat memory of which a part is written."""
     whole, part, *layout = ends.operation.args
     assert given[0] is not None
-    slope = given[0].contiguous()
+    slope = given[0].clone(memory_format=torch.contiguous_format)  # as_strided counts from its storage
     zeros = torch.zeros_like(slope.as_strided(*layout))
     slopes = {whole: torch.as_strided_scatter(slope, zeros, *layout), part: slope.as_strided(*layout).clone()}
     return {value.index: slope for value, slope in slopes.items() if ends.moves(value)}
