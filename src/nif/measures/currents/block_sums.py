@@ -201,8 +201,8 @@ class BlockSums:
         arranged = place.axes.arranged(current, self.bounds[-1])
         if len(arranged) != self.bounds[-1]:
             raise InputError(
-                f"Layer {place.name!r} ran on {len(arranged)} of {self.bounds[-1]} rows, such as an expert to "
-                "which only some are sent; choose layers that run on all rows, with layers=."
+                f"Layer {place.name!r} ran on {len(arranged)} of {self.bounds[-1]} rows, such as an expert "
+                "to which only some are sent; choose layers that run on all rows, with layers=."
             )
         return arranged.flatten(2).sum(2) if arranged.dim() > 2 else arranged
 

@@ -107,8 +107,8 @@ def pairs_a_block(path: PathIntegral, sample: Samples, memory: int) -> tuple[int
     tape = path.tape(block, 0.0)
     if tape.outputs[0] not in tape.moving:
         raise InputError(
-            "No operation of torch leads from the inputs to the output, so no current can be followed; expected "
-            "a model that stays in torch, without numpy, .item() or .tolist() on the way."
+            "No operation of torch leads from the inputs to the output, so no current can be followed; "
+            "expected a model that stays in torch, without numpy, .item() or .tolist() on the way."
         )
     sizes = [tape.values[i].numel() for i in tape.moving if isinstance(tape.values[i], Tensor)]
     a_pair = max(1, sum(sizes) // block.backgrounds.size)
