@@ -57,7 +57,7 @@ class Rows:
             if values.ndim < 2 or 0 in values.shape:
                 raise InputError(
                     f"The data have shape {list(values.shape)}; expected [sample, feature] with at least one "
-                    "of each."
+                    "of each. Of one number a row, pass [sample, 1], such as ids[:, None]."
                 )
         lengths = [len(values) for values in self.inputs]
         lengths += [] if self.labels is None else [len(self.labels)]

@@ -180,6 +180,40 @@ def test_columns_of_classes_sum_to_the_feature() -> None:
     np.testing.assert_allclose(tables.attribution.sum(1), units(result)[0], atol=1e-5 * total(result))
 
 
+class Written(nn.Module):
+    """Half of a memory of zeros is written, then all of it is read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.out = nn.Linear(4, 2), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        memory = torch.zeros(len(x), 4)
+        memory[:, :2] = self.first(x)
+        return self.out(memory)
+
+
+class LastOfGru(nn.Module):
+    """The last state of a GRU over the features, one by one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.gru, self.out = nn.GRU(1, 3, batch_first=True), nn.Linear(3, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.out(self.gru(x[:, :, None])[0][:, -1])
+
+
+@pytest.mark.parametrize("net", [Written(), LastOfGru()])
+def test_class_columns_past_memory_that_is_written_in_parts_add_up_to_the_features(net: nn.Module) -> None:
+    result = measured(net, X, by_class=True, rows=12, backgrounds=6, steps=2)
+    assert result.currents is not None
+    difference = result.currents.attribution.sum(1) - units(result)[0]
+    np.testing.assert_allclose(difference, 0, atol=1e-5 * total(result))
+
+
 def test_each_answer_has_a_column() -> None:
     net = nn.Sequential(nn.Linear(4, 2, bias=False))
     with torch.no_grad():

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nif.core.errors import InputError
 from nif.data.groups import Groups
 from nif.measures.currents.blocks import Block
 from nif.measures.currents.class_columns import ClassColumns
@@ -196,7 +197,13 @@ class BlockSums:
             return self.way.by_feature(layer, current)
         if layer == len(self.places) - 1:
             return current.flatten(1)
-        arranged = self.places[layer].axes.arranged(current, self.bounds[-1])
+        place = self.places[layer]
+        arranged = place.axes.arranged(current, self.bounds[-1])
+        if len(arranged) != self.bounds[-1]:
+            raise InputError(
+                f"Layer {place.name!r} ran on {len(arranged)} of {self.bounds[-1]} rows, such as an expert "
+                "to which only some are sent; choose layers that run on all rows, with layers=."
+            )
         return arranged.flatten(2).sum(2) if arranged.dim() > 2 else arranged
 
     def features(self, currents: Sequence[Tensor]) -> Tensor:

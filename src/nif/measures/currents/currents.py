@@ -205,6 +205,7 @@ class Currents:
                 blocks = blocks_of(sample, most_pairs)
                 sums = integrated(path, blocks, resources.n_jobs, lambda done: advance(done * scale))
         _warn_of_general_rule(sums)
+        _warn_of_losses(sums, path.input_layers)
         options = {**self._options(path, sample, given), "steps": path.steps, "step_error": change}
         if sums.branches:
             options["missed_by_branches"] = _missed_by_branches(sums, path.steps)
@@ -318,5 +319,21 @@ def _warn_of_general_rule(sums: Sums) -> None:
         warnings.warn(
             f"The operations {names} have no rule of their own; their currents follow a mean gradient with "
             "the rest shared in proportion.",
+            stacklevel=3,
+        )
+
+
+def _warn_of_losses(sums: Sums, inputs: int) -> None:
+    """Of what the inputs do not account for, beside what branches miss."""
+    carried, total = (
+        sum(float(part.sum()) for layer in layers for part in sums.units.get(layer, []))
+        for layers in (range(inputs), [max(sums.units)])
+    )
+    lost = abs(total - carried) - sums.missed
+    if lost > LARGEST_CHANGE * abs(total) + 1e-6:
+        warnings.warn(
+            f"The currents of the inputs sum to {carried:.3g} nats and the total is {total:.3g}: part of the "
+            "information leaves torch on its way, such as through numpy, .item() or .tolist(), or is random. "
+            "The currents are too small there; write that part with operations of torch.",
             stacklevel=3,
         )

@@ -200,8 +200,8 @@ def _shortcuts(
             }
             given = {i: labels.expand(tape.shape(i).numel()) for i, labels in given.items()}
             span = slice(_position(tape, values[source]), _position(tape, value) + 1)
-            arrived = Forward.of(tape, given, structure.weighted, NONE, span).arrived[value]
-            found[source, target] = _matched(arrived, units[target].flatten())
+            arrived = Forward.of(tape, given, structure.weighted, NONE, span).arrived.get(value)
+            found[source, target] = None if arrived is None else _matched(arrived, units[target].flatten())
     return found
 
 

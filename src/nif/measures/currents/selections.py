@@ -148,18 +148,37 @@ def gather(ends: Ends, given: Sequence[Tensor | None]) -> Slopes:
 
 
 def _strided(ends: Ends, given: Sequence[Tensor | None]) -> Slopes:
-    """A view of a flat memory."""
-    slope, source = given[0], ends.operation.args[0].index
+    """A view of a flat memory, in which a number may be seen several times."""
+    slope, source, (size, stride, *offset) = given[0], ends.operation.args[0].index, ends.operation.args[1:]
     assert slope is not None
-    zeros = slope.new_zeros(ends.start.shape(source))
-    return {source: torch.as_strided_scatter(zeros, slope, *ends.operation.args[1:])}
+    result = slope.new_zeros(ends.start.shape(source))
+    if is_dense(size, stride):
+        return {source: torch.as_strided_scatter(result, slope, size, stride, *offset)}
+    places = torch.arange(result.numel(), device=slope.device).as_strided(size, stride, *offset)
+    summed = result.flatten().index_add(0, places.flatten(), slope.flatten())
+    return {source: summed.reshape(result.shape)}
+
+
+def is_dense(size: Sequence[int], stride: Sequence[int]) -> bool:
+    """Whether a view shows no number of its memory twice, as far as its strides tell.
+
+    Example:
+        >>> is_dense([3, 2], [1, 3]), is_dense([3, 2], [1, 2]), is_dense([3, 2], [1, 0])
+        (True, False, False)
+    """
+    reach = 0
+    for step, count in sorted((step, count) for step, count in zip(stride, size, strict=True) if count > 1):
+        if step <= reach:
+            return False
+        reach += step * (count - 1)
+    return True
 
 
 def _strided_scatter(ends: Ends, given: Sequence[Tensor | None]) -> Slopes:
     """A flat memory of which a part is written."""
     whole, part, *layout = ends.operation.args
     assert given[0] is not None
-    slope = given[0].contiguous()
+    slope = given[0].clone(memory_format=torch.contiguous_format)  # as_strided counts from its storage
     zeros = torch.zeros_like(slope.as_strided(*layout))
     slopes = {whole: torch.as_strided_scatter(slope, zeros, *layout), part: slope.as_strided(*layout).clone()}
     return {value.index: slope for value, slope in slopes.items() if ends.moves(value)}

@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 from torch import Tensor
 
+from nif.core.errors import InputError
 from nif.core.types import Advance, ignore
 from nif.measures.currents.block_sums import Sums
 from nif.measures.currents.blocks import Block, blocks
@@ -104,6 +105,11 @@ def pairs_a_block(path: PathIntegral, sample: Samples, memory: int) -> tuple[int
     """
     block = next(blocks_of(sample.pilot(1, 2), 2))
     tape = path.tape(block, 0.0)
+    if tape.outputs[0] not in tape.moving:
+        raise InputError(
+            "No operation of torch leads from the inputs to the output, so no current can be followed; "
+            "expected a model that stays in torch, without numpy, .item() or .tolist() on the way."
+        )
     sizes = [tape.values[i].numel() for i in tape.moving if isinstance(tape.values[i], Tensor)]
     a_pair = max(1, sum(sizes) // block.backgrounds.size)
     pairs = max(1, min(MOST_PAIRS, LARGEST_TAPE // a_pair))
