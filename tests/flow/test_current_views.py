@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 import nif
+from nif.core.errors import InputError
 from nif.core.types import CurrentTables, Total, UnitCurrents
 from nif.core.weights import HeadCurrents, StoredWeight
 from nif.flow.current_views import carrying_weights, p_values
@@ -203,3 +204,40 @@ def test_a_measured_flow_has_all_of_them(tmp_path: Path) -> None:
     assert flow.ranks()["rank"].min() == 1
     flow.save(tmp_path / "flow.safetensors")
     assert nif.load(tmp_path / "flow.safetensors") == flow
+
+
+# Single rows
+
+
+def test_currents_of_rows_average_to_the_flow_and_sum_to_what_the_row_gives(tmp_path: Path) -> None:
+    """The total of a row: the divergence of its decision from the mean decision of its backgrounds."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3))
+    x = torch.randn(80, 4)
+    flow = nif.measure(net, x, nif.Currents(rows=200, backgrounds=100, steps=4), progress=False)
+    features = flow.local()
+    weights = features.attrs["weights"]
+    assert features.index.tolist() == list(range(80)) and weights.sum() == pytest.approx(1)
+    mean = weights @ features.to_numpy()
+    np.testing.assert_allclose(mean, flow.neurons().loc["input", "current"], atol=1e-6)
+    p = net(x).softmax(1).double().detach()
+    exact = (p * (p / p.mean(0)).log()).sum(1)
+    np.testing.assert_allclose(features.sum(axis=1), exact, atol=2e-4)
+    for row in (0, 41):
+        units = flow.local(row)["current"]
+        np.testing.assert_allclose(units.loc["input"], features.loc[row])
+        np.testing.assert_allclose(units.groupby("layer").sum(), exact[row], atol=2e-4)
+    flow.save(tmp_path / "flow.safetensors")
+    pd.testing.assert_frame_equal(nif.load(tmp_path / "flow.safetensors").local(41), flow.local(41))
+
+
+def test_rows_that_were_not_explained_are_refused() -> None:
+    net, x = nn.Linear(2, 2), torch.randn(90, 2)
+    flow = nif.measure(net, x, nif.Currents(rows=10, backgrounds=8), progress=False)
+    known = flow.local().index
+    missing = min(set(range(90)) - set(known))
+    assert len(known) < 20
+    with pytest.raises(InputError, match=f"Row {missing} is not among the {len(known)} explained rows"):
+        flow.local(missing)
+    with pytest.raises(InputError, match="association"):
+        nif.measure(net, x, nif.Binned(), progress=False).local(0)

@@ -301,6 +301,7 @@ class UnitCurrents:
         absolute_stderr: Its standard error.
         deviations: Of estimates without each group of rows, so scaled that their products add up to the
             covariance of the currents; None if unknown.
+        rows: Current of each explained row, of which `nats` is the weighted mean; None if not kept.
     """
 
     nats: Float[np.ndarray, " unit"]
@@ -308,6 +309,7 @@ class UnitCurrents:
     absolute: Float[np.ndarray, " unit"]
     absolute_stderr: Float[np.ndarray, " unit"]
     deviations: Float[np.ndarray, "group unit"] | None = None
+    rows: Float[np.ndarray, "row unit"] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -322,6 +324,8 @@ class CurrentTables:
         attribution_stderr: Its standard error.
         weights: Currents through the numbers of parameters.
         heads: Currents of the heads of attention.
+        rows: Numbers of the explained rows among those that were read.
+        row_weights: Of these rows; they sum to 1.
     """
 
     total: Total
@@ -331,6 +335,8 @@ class CurrentTables:
     attribution_stderr: Float[np.ndarray, "feature label"]
     weights: tuple[StoredWeight, ...] = ()
     heads: tuple[HeadCurrents, ...] = ()
+    rows: Int[np.ndarray, " row"] | None = None
+    row_weights: Float[np.ndarray, " row"] | None = None
 
     @property
     def degrees(self) -> int:

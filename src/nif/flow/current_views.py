@@ -14,6 +14,7 @@ from scipy.stats import false_discovery_control
 from nif.core.errors import InputError, nearest
 from nif.core.types import CurrentTables, Layer, Links
 from nif.core.weights import StoredWeight, WeightCurrents
+from nif.flow.tables import unit_index
 from nif.flow.unit_names import Named, place_of
 
 MOST_RANKED = 5_000
@@ -120,6 +121,47 @@ class CurrentViews:
                 columns[name] += values.tolist()
         places = pd.MultiIndex.from_tuples(index, names=["layer", "head"]) if index else None
         return pd.DataFrame(columns, index=places)
+
+    def local(self, row: int | None = None) -> pd.DataFrame:
+        """The currents of single rows: why the network decides as it does for them.
+
+        Args:
+            row: Number of an explained row, among the rows that were read; None for the features of all.
+
+        Returns:
+            Of one row, ``current`` by (layer, unit); each layer sums to the information that this row gives
+            about its decision. Of all, explained rows x features; the mean by ``attrs["weights"]`` is
+            the current of the flow.
+
+        Raises:
+            InputError: The flow is one of association, or was not measured for this row: of many rows some
+                are explained, see `nif.Currents`.
+
+        Example:
+            >>> import nif, torch
+            >>> net = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2))
+            >>> x = torch.randn(60, 2, generator=torch.Generator().manual_seed(0))
+            >>> flow = nif.measure(net, x, nif.Currents(backgrounds=8), progress=False)
+            >>> one = flow.local(7).groupby("layer")["current"].sum()
+            >>> bool(abs(one["input"] - one["output"]) < 1e-5), flow.local().shape
+            (True, (60, 2))
+        """
+        tables = self._of_currents("currents of rows")
+        if tables.rows is None or tables.row_weights is None or tables.units[0].rows is None:
+            raise InputError("The flow holds no currents of rows; measure the network again.")
+        if row is None:
+            return _features_of_rows(self.layers, tables)
+        place = np.flatnonzero(tables.rows == row)
+        if not len(place):
+            raise InputError(
+                f"Row {row} is not among the {len(tables.rows)} explained rows, see flow.local().index. Pass "
+                "more, such as nif.Currents(rows=2000), or these rows as data and the others as background=."
+            )
+        values = [
+            np.full(len(layer), np.nan) if units.rows is None else units.rows[place[0]]
+            for layer, units in zip(self.layers, tables.units, strict=True)
+        ]
+        return pd.DataFrame({"current": np.concatenate(values)}, index=unit_index(self.layers))
 
     def difference(self, first: Named, second: Named) -> Difference:
         """The current of one feature or unit less that of another, with the error of the difference.
@@ -247,3 +289,19 @@ def carrying_weights(weights: Sequence[StoredWeight], fraction: float) -> tuple[
     sums = np.cumsum(sizes, dtype=np.float64)
     last = min(int(np.searchsorted(sums, fraction * sums[-1] * (1 - 1e-12))), len(sizes) - 1)
     return tuple(weight.at_least(float(sizes[last])) for weight in weights)
+
+
+def _features_of_rows(layers: Sequence[Layer], tables: CurrentTables) -> pd.DataFrame:
+    """The currents of the features of all explained rows, in the order of the rows."""
+    inputs = [
+        (layer.units, units.rows)
+        for layer, units in zip(layers, tables.units, strict=True)
+        if layer.kind == "input"
+    ]
+    values = np.concatenate([rows for _, rows in inputs if rows is not None], axis=1)
+    names = [unit for units, _ in inputs for unit in units]
+    index = pd.Index(np.asarray(tables.rows), name="row")
+    order = np.argsort(index, kind="stable")
+    features = pd.DataFrame(values, index=index, columns=names).iloc[order]
+    features.attrs["weights"] = np.asarray(tables.row_weights)[order]
+    return features

@@ -44,6 +44,9 @@ MOST_LINKS = 10_000_000
 CARRIED = 0.999
 """Fraction of the absolute nats that the file of a larger flow holds."""
 
+WHOLE_TABLES = ("attribution", "attribution_stderr", "rows", "row_weights")
+"""Arrays of `CurrentTables` that are of no single layer."""
+
 
 def save(flow: Flow, path: str | os.PathLike[str], keep: float | None = None) -> None:
     """Write a flow beside `path` and move it there when it is complete; see `nif.Flow.save`."""
@@ -88,9 +91,8 @@ def arrays_of(flow: Flow) -> dict[str, np.ndarray]:
         arrays |= {f"errors/{name}": values for name, values in known if values is not None}
     if flow.currents is not None:
         tables = flow.currents
-        arrays |= {
-            f"currents/{name}": getattr(tables, name) for name in ("attribution", "attribution_stderr")
-        }
+        whole = {name: getattr(tables, name) for name in WHOLE_TABLES}
+        arrays |= {f"currents/{name}": array for name, array in whole.items() if array is not None}
         several: dict[str, Sequence[Any]] = {"": tables.units, "weights/": tables.weights}
         for kind, parts in {**several, "heads/": tables.heads}.items():
             for index, part in enumerate(parts):
@@ -228,10 +230,15 @@ def _currents(
         HeadCurrents(layer, **known(HeadCurrents, f"heads/{index}"))
         for index, layer in enumerate(stored.get("heads", ()))
     ]
-    attribution = arrays["currents/attribution"], arrays["currents/attribution_stderr"]
-    total = Total(stored["nats"], stored["stderr"])
-    classes = tuple(stored["classes"])
-    return CurrentTables(total, tuple(units), classes, *attribution, tuple(weights), tuple(heads))
+    whole: dict[str, Any] = {name: arrays.get(f"currents/{name}") for name in WHOLE_TABLES}
+    return CurrentTables(
+        Total(stored["nats"], stored["stderr"]),
+        tuple(units),
+        tuple(stored["classes"]),
+        weights=tuple(weights),
+        heads=tuple(heads),
+        **whole,
+    )
 
 
 def _links(

@@ -120,8 +120,11 @@ def check_currents(sizes: Sequence[int], features: int, currents: CurrentTables 
         name: (getattr(currents, name), shape) for name, shape in shapes.items()
     }
     for index, (units, size) in enumerate(zip(currents.units, sizes, strict=True)):
-        known = {name: values for name, values in vars(units).items() if name != "deviations"}
+        known = {name: values for name, values in vars(units).items() if name not in ("deviations", "rows")}
         arrays |= {f"{name} of layer {index}": (values, (size,)) for name, values in known.items()}
+        if units.rows is not None:
+            count = 0 if currents.rows is None else len(currents.rows)
+            arrays[f"rows of layer {index}"] = units.rows, (count, size)
     for name, (values, shape) in arrays.items():
         if np.shape(values) != shape:
             raise InputError(f"{name} of the currents has shape {np.shape(values)}; expected {shape}.")

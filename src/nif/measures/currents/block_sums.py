@@ -32,6 +32,8 @@ class Sums:
 
     Attributes:
         maps: What the weights are weights of; None if that is not known.
+        rows: Indices of the explained rows, a part for each block.
+        row_weights: Of these rows.
         units: Of the units of each layer, by row, a part for each block.
         absolute: Absolute currents of rows, summed, of the units of each layer: without each group, and of
             all rows, ``[group + 1, unit]``.
@@ -49,6 +51,8 @@ class Sums:
     """
 
     maps: LinkMaps | None = None
+    rows: list[np.ndarray] = field(default_factory=list)
+    row_weights: list[np.ndarray] = field(default_factory=list)
     units: dict[int, list[np.ndarray]] = field(default_factory=dict)
     absolute: dict[int, np.ndarray] = field(default_factory=dict)
     between: dict[tuple[int, int], GroupedSum] = field(default_factory=dict)
@@ -64,6 +68,8 @@ class Sums:
 
     def include(self, block: Sums) -> None:
         """Add the sums of the next block."""
+        self.rows.extend(block.rows)
+        self.row_weights.extend(block.row_weights)
         for layer, parts in block.units.items():
             self.units.setdefault(layer, []).extend(parts)
             self.absolute[layer] = self.absolute.get(layer, 0.0) + block.absolute[layer]
@@ -213,6 +219,8 @@ class BlockSums:
     def finish(self, sums: Sums) -> None:
         """Add the sums of the block to those of all."""
         pairs = torch.from_numpy(np.divmod(self.block.order, self.block.backgrounds.shape[1])[0])
+        sums.rows.append(self.block.rows)
+        sums.row_weights.append(self.block.weights)
         by_layer: dict[int, Tensor] = {}
         for (layer, ahead), units in self._units.items():
             by_group = [units[first:last].sum(0) for first, last in pairwise(self.bounds)]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,9 @@ from nif.measures.currents.weight_currents import head_currents, weight_currents
 from nif.measures.measure import Measured
 from nif.network.network import Architecture
 
+MOST_OF_ROWS = 2**24
+"""Numbers of currents of rows that are kept; of more, those of the features alone."""
+
 CLOSE = 1e-3
 """Part of the absolute currents by which sums of links may differ from those of units."""
 
@@ -36,6 +39,10 @@ class _Sizes:
     def units(self, layer: int, sums: GroupedSum) -> GroupedSum:
         """Currents of the units of a layer: those of a group of features are added up."""
         return sums.map(lambda values: self._in_groups(values, axis=0)) if self.grouped(layer) else sums
+
+    def of_rows(self, layer: int, values: Float[np.ndarray, "row unit"]) -> Float[np.ndarray, "row unit"]:
+        """The same, row by row."""
+        return self._in_groups(values, axis=1) if self.grouped(layer) else values
 
     def grouped(self, layer: int) -> bool:
         """Whether features of a layer are measured together."""
@@ -68,6 +75,9 @@ def measured_links(
     units = tuple(
         _unit_currents(of_layer[layer], sums.absolute[layer], jackknife) for layer in range(len(layers))
     )
+    rows, row_weights = np.concatenate(sums.rows), np.concatenate(sums.row_weights)
+    of_rows = _row_currents(sums, sizes, row_weights, path.input_layers)
+    units = tuple(replace(part, rows=values) for part, values in zip(units, of_rows, strict=True))
     links, mixed, same = _all_links(architecture, _LinksOf(sums, sizes, ahead, of_layer), jackknife)
     total = Total(float(pairs.total), float(jackknife.total_stderr(sample.exact)))
     return Measured(
@@ -81,10 +91,26 @@ def measured_links(
             *_classes(path, sums, sizes, layers, of_layer, jackknife),
             weight_currents(sums, module, jackknife, same),
             head_currents(sums, jackknife),
+            rows,
+            row_weights,
         ),
         samples=len(sample.rows),
         options={**options, "in_proportion": mixed},
     )
+
+
+def _row_currents(
+    sums: Sums, sizes: _Sizes, weights: Float[np.ndarray, " row"], inputs: int
+) -> Iterator[Float[np.ndarray, "row unit"] | None]:
+    """Of each layer, as long as they are few; those of the features first."""
+    room = MOST_OF_ROWS
+    for layer in range(len(sizes.layers)):
+        room -= sum(part.size for part in sums.units[layer])
+        if room < 0 and layer >= inputs:
+            yield None
+            continue
+        values = np.concatenate(sums.units[layer]) / weights[:, None]
+        yield sizes.of_rows(layer, values).astype(np.float32)
 
 
 def _all_links(
