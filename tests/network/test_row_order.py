@@ -124,6 +124,7 @@ class Attention(nn.Module):
 FAST = nif.Currents(steps=2, rows=20, backgrounds=4)
 
 
+@pytest.mark.filterwarnings("ignore:The currents of the inputs sum to")
 @pytest.mark.filterwarnings("ignore:.*backgrounds miss:UserWarning")
 @pytest.mark.parametrize("method", [nif.GaussianCopula(), FAST])
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ pytest.importorskip("matplotlib").use("Agg")
 
 
 def test_the_picture_shows_the_table_and_who_is_silent() -> None:
-    watch, _ = dying()
+    watch, _ = dying(nif.Binned())
     information, silent, communities = watch.plot()
     table = watch.table()
     hidden = table.query("layer == '1'")

@@ -65,12 +65,12 @@ WATCHES: dict[str, Callable[[nn.Module, Any], nif.Watch]] = {
 }
 
 
-def dying() -> tuple[nif.Watch, nn.Sequential]:
+def dying(method: Any = None) -> tuple[nif.Watch, nn.Sequential]:
     """Five epochs; hidden unit 2 dies at epoch 2, unit 5 at epoch 1 and lives again at epoch 4."""
     torch.manual_seed(1)
     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
     bias = model[0].bias
-    watch = nif.Watch(model, rows()[0])
+    watch = nif.Watch(model, rows()[0], method)
     alive = bias.detach().clone()
     with torch.no_grad():
         model[0].weight[[2, 5]] = torch.tensor([[1.0, 0.0, 0.0, 0.1], [0.0, 1.0, 0.1, 0.0]])

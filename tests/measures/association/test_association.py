@@ -86,6 +86,6 @@ def test_duplicate_rows_are_warned_of_where_measure_is_called() -> None:
 
 def test_the_estimator_is_chosen_by_the_number_of_terms(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nif.estimators.arrays.MOST_TERMS_FOR_MINE", 28)
-    flow = nif.measure(network(), X, progress=False)
+    flow = nif.measure(network(), X, nif.Association(), progress=False)
     assert flow.measurement.options["estimator"] == "Binned()"
     assert "Binned(), chosen automatically; 80 samples, 29 terms" in repr(flow)
