@@ -43,6 +43,9 @@ chromium:
 	     && apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends chromium; } \
 	|| echo "chromium cannot be installed here: the browser tests are skipped (apt-get install chromium)"
 
+# Two processes on two cores: threads of torch would wait for one another, and tests take twice as long.
+unit shapes coverage lowest: export OMP_NUM_THREADS = 1
+
 unit: $(VENV)/installed chromium
 	$(BIN)/pytest -n 2
 
