@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from jaxtyping import Float, Shaped
+from jaxtyping import Shaped
 from torch import Tensor
 
 
@@ -30,7 +30,7 @@ class Axes:
     units: int
     blocks: bool = False
 
-    def arranged(self, values: Shaped[Tensor, "..."], rows: int) -> Float[Tensor, "row unit ..."]:
+    def arranged(self, values: Shaped[Tensor, "..."], rows: int) -> Shaped[Tensor, "row unit ..."]:
         """The activation with the sample first, the unit second, then the positions.
 
         Example:

@@ -26,7 +26,7 @@ WEIGHTED = -3
 
 _LARGEST = 2**62
 
-Labels = Int[Tensor, " number"]
+Labels = Int[Tensor, "..."]
 
 
 def merged(some: Labels, others: Labels) -> Labels:

@@ -116,7 +116,7 @@ class LinkMaps:
         return found
 
 
-def units_of_numbers(axes: Axes | None, shape: torch.Size) -> Labels:
+def units_of_numbers(axes: Axes | None, shape: torch.Size) -> Int[Tensor, "..."]:
     """The unit of each number of an activation at `PAIRS` pairs, in its shape.
 
     Args:
@@ -154,7 +154,7 @@ def _cells(
     tape: Tape,
     structure: Structure,
     outer: Mapping[int, int],
-    units: Sequence[Labels],
+    units: Sequence[Int[Tensor, "..."]],
     first: Sequence[int],
 ) -> dict[tuple[int, int], UnitCells]:
     """See `LinkMaps.cells`; sources are numbered through all layers."""
@@ -187,7 +187,7 @@ def _cells(
 
 
 def _shortcuts(
-    tape: Tape, structure: Structure, units: Sequence[Labels]
+    tape: Tape, structure: Structure, units: Sequence[Int[Tensor, "..."]]
 ) -> dict[tuple[int, int], tuple[Units, Units] | None]:
     """See `LinkMaps.shortcuts`."""
     values = {layer: value for value, layer in structure.layers.items()}
