@@ -119,7 +119,7 @@ class Watch:
         >>> net = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 1))
         >>> x = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
         >>> optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
-        >>> watch = Watch(net, x, Binned(), every=2)
+        >>> watch = Watch(net, x, every=2)
         >>> for epoch in range(5):
         ...     optimiser.zero_grad()
         ...     (net(x)[:, 0] - x[:, 0]).square().mean().backward()

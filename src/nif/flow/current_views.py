@@ -138,11 +138,13 @@ class CurrentViews:
                 are explained, see `nif.Currents`.
 
         Example:
-            >>> flow.local(7).groupby("layer")["current"].sum()  # doctest: +SKIP
-            layer
-            hidden    0.41
-            input     0.41
-            output    0.41
+            >>> import nif, torch
+            >>> net = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2))
+            >>> x = torch.randn(60, 2, generator=torch.Generator().manual_seed(0))
+            >>> flow = nif.measure(net, x, nif.Currents(backgrounds=8), progress=False)
+            >>> one = flow.local(7).groupby("layer")["current"].sum()
+            >>> bool(abs(one["input"] - one["output"]) < 1e-5), flow.local().shape
+            (True, (60, 2))
         """
         tables = self._of_currents("currents of rows")
         if tables.rows is None or tables.row_weights is None or tables.units[0].rows is None:

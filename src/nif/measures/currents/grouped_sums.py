@@ -66,15 +66,15 @@ class GroupedSum:
     def map(self, function: Callable[[np.ndarray], np.ndarray]) -> GroupedSum:
         """A linear function of every sum."""
         return GroupedSum(
-            function(self.total),
-            {group: function(part) for group, part in self.involving.items()},
-            {number: function(part) for number, part in self.contrasts.items()},
+            np.asarray(function(self.total)),
+            {group: np.asarray(function(part)) for group, part in self.involving.items()},
+            {number: np.asarray(function(part)) for number, part in self.contrasts.items()},
         )
 
     def plus(self, other: GroupedSum) -> GroupedSum:
         """The sum of two sums over the same pairs."""
         return GroupedSum(
-            self.total + other.total,
+            np.asarray(self.total + other.total),
             _united(self.involving, other.involving),
             {k: self.contrasts[k] + other.contrasts[k] for k in self.contrasts if k in other.contrasts},
         )
