@@ -152,8 +152,21 @@ class Cumulative(nn.Module):
         return self.out(self.relu(x.cumsum(0)))
 
 
+class BranchOfTheBatch(nn.Module):
+    """Asks one question of all rows at once, as people write it who try a single row."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.relu, self.out = nn.ReLU(), nn.Linear(2, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = self.out(self.relu(x))
+        return hidden if x[:, 0].mean() > 0.5 else -hidden
+
+
+@pytest.mark.filterwarnings("ignore:The model chooses its path by the data")
 @pytest.mark.parametrize("method", [nif.GaussianCopula(), FAST])
-@pytest.mark.parametrize("model", [OfTheBatch(), Cumulative()])
+@pytest.mark.parametrize("model", [OfTheBatch(), Cumulative(), BranchOfTheBatch()])
 def test_rows_that_depend_on_each_other_are_refused_by_both_measures(
     model: nn.Module, method: object
 ) -> None:

@@ -8,8 +8,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from support.current_architectures import ARCHITECTURES, TRAINED, trained
-from support.current_probes import conductances, step_of, unit_currents
+from support.current_architectures import ARCHITECTURES
+from support.current_steps import conductances, step_of, unit_currents
+from support.trained_networks import TRAINED, trained
 
 
 @pytest.mark.filterwarnings("ignore:LSTM with projections:UserWarning")

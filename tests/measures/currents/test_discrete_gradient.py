@@ -12,8 +12,10 @@ from torch.nn import functional as F
 
 from nif.network.operators import BY_NAME, Rule
 from support import operator_probes
-from support.current_probes import ELEMENTWISE, GENERAL, NO_GRADIENT, PROBES, ROWS, ends, step_of, tensors
+from support.current_probes import ELEMENTWISE, GENERAL, NO_GRADIENT, PROBES
+from support.current_steps import ends, step_of, tensors
 from support.operator_probes import DRAWS, Probe, special
+from support.probe_functions import ROWS
 
 
 def of_numbers(probe: Probe) -> bool:

@@ -13,7 +13,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from nif.measures.currents.fused import TAKEN_APART
 from nif.measures.currents.kernels import KERNELS
-from support.current_probes import ROWS, ends, step_of
+from support.current_steps import ends, step_of
+from support.probe_functions import ROWS
 
 aten = torch.ops.aten
 

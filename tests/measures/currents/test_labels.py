@@ -8,7 +8,8 @@ from torch import nn
 
 from nif.measures.currents.labels import MIXED, NONE, WEIGHTED, Forward, labels_ahead
 from nif.measures.currents.tape import Tape, record
-from support.current_probes import PROBES, tensors
+from support.current_probes import PROBES
+from support.current_steps import tensors
 
 NUMBERS = 5
 """Numbers of the input of a probe that are moved, one after the other."""

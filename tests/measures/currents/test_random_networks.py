@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from support.current_probes import conductances, unit_currents
+from support.current_steps import conductances, unit_currents
 from support.random_networks import TOKENS, WIDTH, random_network
 
 ROWS = 24

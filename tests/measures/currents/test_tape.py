@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from nif.measures.currents.operation import Value
 from nif.measures.currents.tape import Shape, Tape, record
 from support.current_architectures import ARCHITECTURES
-from support.current_probes import PROBES, ends, tensors
+from support.current_probes import PROBES
+from support.current_steps import ends, tensors
 
 
 def tape_of(run: Any, *inputs: Tensor) -> Tape:
