@@ -148,6 +148,32 @@ def test_where_units_meet_between_layers_links_are_in_proportion(between: tuple[
     check_sums(result)
 
 
+class PreNorm(nn.Module):
+    """Blocks with a norm before a weight, and shortcuts past both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.acts = nn.Linear(4, 6), nn.ModuleList(nn.Tanh() for _ in range(3))
+        self.norms = nn.ModuleList(nn.LayerNorm(6) for _ in range(2))
+        self.inner = nn.ModuleList(nn.Linear(6, 6) for _ in range(2))
+        self.last = nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.acts[0](self.first(x))
+        for norm, inner, act in zip(self.norms, self.inner, self.acts[1:], strict=True):
+            x = x + act(inner(norm(x)))
+        return self.last(x)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_links_in_proportion_add_up_on_both_sides_past_shortcuts(seed: int) -> None:
+    torch.manual_seed(seed)
+    net, y = PreNorm(), (X[:, 0] * X[:, 1] > 0).long() + (X[:, 2] > 0).long()
+    result = measured(trained(net, X, y), X)
+    assert result.options["in_proportion"]
+    check_sums(result)
+
+
 def test_pixels_lead_to_channels_through_a_transposed_convolution() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.ConvTranspose2d(1, 3, 2, stride=2), nn.ReLU(), nn.Flatten(), nn.Linear(432, 2))

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import nif
 from nif.measures.measure import Measured
 from support.currents import measured, units
 
@@ -239,3 +240,29 @@ def test_a_weight_over_tokens_leads_from_each_channel() -> None:
     by_channel = pixels.reshape(2, 16, 3).sum(1)
     np.testing.assert_allclose(by_channel, weight_of(result, "embed.weight").T, rtol=0, atol=CLOSE)
     np.testing.assert_allclose(pixels.sum(1), units(result)[0], rtol=0, atol=CLOSE)
+
+
+class FirstTokens(nn.Module):
+    """Reads some tokens of a longer row, as a model does that predicts the last from those before it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words, self.tokens, self.relu = nn.Embedding(10, 4), nn.Linear(4, 3), nn.ReLU()
+        self.out = nn.Linear(9, 2)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.out(self.relu(self.tokens(self.words(ids[:, :3]))).flatten(1))
+
+
+def test_tokens_at_the_end_that_are_not_read_have_links_of_zero() -> None:
+    torch.manual_seed(0)
+    ids = torch.randint(0, 10, (60, 5))
+    method = nif.Currents(rows=12, backgrounds=4, steps=2)
+    flow = nif.measure(FirstTokens(), ids, method, progress=False)
+    links = flow.edges().set_index(["source_unit", "target_unit"])["nats"]
+    assert not links.loc[["x4", "x5"]].any()
+    units = flow.neurons()["current"]
+    np.testing.assert_allclose(
+        links.groupby("source_unit").sum()[["x1", "x2", "x3"]], units["input"][:3], atol=1e-9
+    )
+    np.testing.assert_allclose(units["input"].sum(), flow.total.nats, rtol=1e-5)

@@ -62,6 +62,7 @@ class LinkMaps:
         end: Tape,
         layers: Mapping[int, int],
         units: Sequence[Int[Tensor, "..."]],
+        counts: Sequence[int],
         parameters: Collection[str],
     ) -> LinkMaps:
         """Follow the numbers of the layers back and forth.
@@ -71,10 +72,11 @@ class LinkMaps:
             end: The same; the first pair has moved, the second has not.
             layers: Number of the layer by the number of the value.
             units: Of each layer, the unit of each number, in the shape of its activation.
+            counts: Units of each layer, of which some may have no number, as tokens that are not looked up.
             parameters: Their names.
         """
         structure = Structure.of(start, layers)
-        first = tuple(np.cumsum([0, *(int(labels.max()) + 1 for labels in units)]).tolist())
+        first = tuple(np.cumsum([0, *counts]).tolist())
         outer = {
             position: _outer(start.operations[position].kind, weighted, start, end)
             for position, weighted in structure.weighted.items()

@@ -121,9 +121,7 @@ def _all_links(
     known = {pair: links_of.between(*pair) for pair in on_tape}
     links, mixed = [], []
     for (source, target), exact in known.items():
-        others = [part.total.sum(0) for pair, part in known.items() if pair[1] == target and part]
-        rest = links_of.of_layer[target].total - sum(others)
-        shared = exact or _in_proportion(links_of.ahead[source, target], rest)
+        shared = exact or _in_proportion(*links_of.unknown(source, target, known))
         links.append(_links(source, target, shared, jackknife))
         if exact is None:
             mixed.append(f"{architecture.layers[source].name} to {architecture.layers[target].name}")
@@ -199,6 +197,21 @@ class _LinksOf:
         )
         return None if wrong else known
 
+    def unknown(
+        self, source: int, target: int, known: Mapping[tuple[int, int], GroupedSum | None]
+    ) -> tuple[GroupedSum, GroupedSum, float]:
+        """What leaves each unit, what reaches the target by no known links, and the part of it from here."""
+        others = [
+            links.map(lambda nats: -nats.sum(0))
+            for key, links in known.items()
+            if key[1] == target and links is not None
+        ]
+        outs = {key: self.ahead[key] for key, links in known.items() if key[1] == target and links is None}
+        sizes = {key: float(np.abs(out.total).sum()) for key, out in outs.items()}
+        whole = sum(sizes.values())
+        part = sizes[source, target] / whole if whole > 0 else 1 / len(sizes)
+        return outs[source, target], _added([self.of_layer[target], *others]), part
+
     def _only(self, source: int, target: int) -> bool:
         return [key for key in self.ahead if key[1] == target] == [(source, target)]
 
@@ -252,13 +265,27 @@ def _difference(whole: GroupedSum, known: GroupedSum) -> GroupedSum:
     return _added([whole, known.map(lambda links: -links.sum(1))])
 
 
-def _in_proportion(out: GroupedSum, into: Float[np.ndarray, " target"]) -> GroupedSum:
-    """Currents of two layers with several weights between: that of a unit is shared as all are."""
-    whole, size = into.sum(), np.abs(into).sum()
-    share = np.full(len(into), 1 / len(into))
-    if size > 0:  # where signs cancel in the sum, parts of it have no bound
-        share = into / whole if abs(whole) > 0.1 * size else np.abs(into) / size
-    return out.map(lambda units: units[:, None] * share)
+def _in_proportion(out: GroupedSum, into: GroupedSum, part: float) -> GroupedSum:
+    """Currents of two layers with several weights between, by what leaves and reaches each unit.
+
+    If all signs are the same, a unit is divided as the whole layer is. What other signs leave over at a unit
+    of the target comes from all units by their size, so that both sums hold and no current is unbounded.
+
+    Args:
+        out: What leaves each unit for the target.
+        into: What reaches each unit of the target from all layers that are divided so.
+        part: Of it that comes from this layer.
+    """
+    share, of_size = _shares(into.total), part * _shares(out.total)[:, None]
+    divided = out.map(lambda units: units[:, None] * share)
+    return divided.plus(into.map(lambda units: of_size * (units - units.sum() * share)))
+
+
+def _shares(units: Float[np.ndarray, " unit"]) -> Float[np.ndarray, " unit"]:
+    """Of the sum of absolute values; equal ones if all are 0."""
+    sizes = np.abs(units)
+    whole = sizes.sum()
+    return sizes / whole if whole > 0 else np.full(len(sizes), 1 / len(sizes))
 
 
 def _links(source: int, target: int, sums: GroupedSum, jackknife: Jackknife) -> Links:

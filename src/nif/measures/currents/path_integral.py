@@ -238,8 +238,10 @@ class PathIntegral:
             ),
             units_of_numbers(None, shapes[len(self.places) - 1]),
         ]
+        features = [math.prod(self.inputs[number].shape[1:]) for number in self.moves.moving]
+        counts = [*features, *(int(labels.max()) + 1 for labels in units[self.input_layers :])]
         names = [name for name, value in self.parameters.items() if isinstance(value, nn.Parameter)]
-        return LinkMaps.of(start, end, layers, units, names)
+        return LinkMaps.of(start, end, layers, units, counts, names)
 
     def _pilot(self, block: Block) -> tuple[PathIntegral, Block]:
         """A row of a block with a background that differs from it, and with itself."""
