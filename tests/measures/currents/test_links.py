@@ -165,11 +165,10 @@ class PreNorm(nn.Module):
         return self.last(x)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [1, 5])
 def test_links_in_proportion_add_up_on_both_sides_past_shortcuts(seed: int) -> None:
     torch.manual_seed(seed)
-    net, y = PreNorm(), (X[:, 0] * X[:, 1] > 0).long() + (X[:, 2] > 0).long()
-    result = measured(trained(net, X, y), X)
+    result = measured(PreNorm(), X)  # with seed 5, what enters a layer nearly cancels
     assert result.options["in_proportion"]
     check_sums(result)
 
