@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 from torch import nn
 
+from nif.cli.columns import csv, labels, numbers
 from nif.core.errors import InputError, optional_import, unknown
 from nif.data.rows import read as read_rows
 from nif.data.signature import EMBEDDINGS, Signature
@@ -55,7 +56,7 @@ def read(path: Path, features: str | None = None, label: str | None = None) -> D
         names = [name.strip() for name in (features or default).split(",")]
         inputs = {name: _named(arrays, name, path) for name in names}
         x = inputs if len(inputs) > 1 else inputs[names[0]]
-        return Data(x, *_labels(None if label is None else pd.Series(_named(arrays, label, path).ravel())))
+        return Data(x, *labels(None if label is None else pd.Series(_named(arrays, label, path).ravel())))
     frame = table(path)
     if isinstance(frame, np.ndarray):
         if features or label:
@@ -63,7 +64,7 @@ def read(path: Path, features: str | None = None, label: str | None = None) -> D
         return Data(frame, None, None)
     chosen = [name for name in frame.columns if name != label] if features is None else features.split(",")
     y = None if label is None else frame[_column(frame, label, path)]
-    return Data(frame[[_column(frame, name, path) for name in chosen]], *_labels(y))
+    return Data(frame[[_column(frame, name, path) for name in chosen]], *labels(y))
 
 
 def table(path: Path) -> pd.DataFrame | np.ndarray:
@@ -83,11 +84,11 @@ def columns(path: Path, names: str) -> np.ndarray:
     if isinstance(frame, np.ndarray):
         raise InputError(f"{path} contains an array of {frame.ndim} axes; expected columns.")
     chosen = [frame[_column(frame, name, path)] for name in names.split(",")]
-    return np.stack([_numbers(series) for series in chosen], axis=1)
+    return np.stack([numbers(series) for series in chosen], axis=1)
 
 
 READERS: dict[str, Callable[[Path], Any]] = {
-    ".csv": pd.read_csv,
+    ".csv": csv,
     ".parquet": pd.read_parquet,
     ".npy": partial(np.load, allow_pickle=False),
 }
@@ -133,26 +134,6 @@ def _column(frame: pd.DataFrame, name: str, path: Path) -> str:
         if spelled in frame.columns:
             return spelled
     raise unknown(f"column in {path}:", name.strip(), frame.columns)
-
-
-def _labels(series: pd.Series | None) -> tuple[np.ndarray | None, tuple[str, ...] | None]:
-    """The class of each row; words are encoded in alphabetical order, as by scikit-learn's LabelEncoder."""
-    if series is None:
-        return None, None
-    if pd.api.types.is_numeric_dtype(series):
-        return series.to_numpy(), None
-    words, index = np.unique(series.astype(str).to_numpy().astype(str), return_inverse=True)
-    return index.astype(np.int64), tuple(map(str, words))
-
-
-def _numbers(series: pd.Series) -> np.ndarray:
-    if pd.api.types.is_numeric_dtype(series):
-        return series.to_numpy(dtype=np.float64, na_value=np.nan)
-    if series.isna().any():
-        raise InputError(
-            f"Column {series.name!r} has {int(series.isna().sum())} empty cells; fill or drop them."
-        )
-    return series.astype("category").cat.codes.to_numpy(dtype=np.float64)
 
 
 def with_labels(data: Data, model: nn.Module) -> Any:

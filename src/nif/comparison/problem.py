@@ -14,6 +14,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from nif.core.errors import InputError
+from nif.core.numbers import check_same_order
 from nif.core.random import stream
 from nif.data.rows import Rows, read
 from nif.data.signature import EMBEDDINGS, Signature
@@ -162,6 +163,7 @@ def validated(x: Any, y: Any, flow: Flow) -> tuple[Float[np.ndarray, "sample fea
     if labels.shape[1] != 1:
         raise InputError(f"y has {labels.shape[1]} columns; expected one class or value for each row of x.")
     same_length(features, labels)
+    check_same_order({"x": x, "y": y})
     measured = len(feature_names(flow))
     if features.shape[1] != measured:
         raise InputError(

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 from nif.core.errors import InputError
+from nif.core.numbers import check_same_order, real_array, real_tensor
 from nif.core.progress import progress as progress_bar
 from nif.core.random import same_generators, same_random_state
 from nif.core.types import FEWEST_SAMPLES
@@ -229,7 +230,8 @@ def _memory_map(data: Any, signature: Signature) -> Source | None:
 
 def _table(data: Any, signature: Signature) -> Source | None:
     nested = isinstance(data, list) and not (data and isinstance(data[0], (Tensor, tuple, Mapping)))
-    if not nested and not isinstance(data, (Tensor, np.ndarray, pd.DataFrame)):
+    sparse = hasattr(data, "toarray")  # which is refused
+    if not nested and not sparse and not isinstance(data, (Tensor, np.ndarray, pd.DataFrame)):
         return None
     return _in_memory(_table_rows(data))
 
@@ -239,8 +241,10 @@ def _tables(data: Any, signature: Signature) -> Source | None:
     if isinstance(data, Mapping) and signature.names:
         names, inputs = named_inputs(data, signature)
         label = label_of(data, names)
+        check_same_order(data)
     elif isinstance(data, tuple) and signature.required == len(data) > 1:
         names, inputs, label = signature.names[: len(data)], list(data), None
+        check_same_order(dict(zip(names, inputs, strict=True)))
     else:
         return None
     labels = None if label is None else torch.as_tensor(label).detach().cpu().numpy()
@@ -305,35 +309,17 @@ def _in_batches(batches: Iterable[Any], signature: Signature) -> Generator[Rows]
 def _table_rows(data: Any) -> Rows:
     if isinstance(data, Tensor):
         return Rows((_real(data.detach()),))
-    if isinstance(data, pd.DataFrame):
-        return _frame_rows(data)
-    return Rows((_array_tensor(data),))
+    names = tuple(map(str, data.columns)) if isinstance(data, pd.DataFrame) else None
+    return Rows((_array_tensor(data),), feature_names=names)
 
 
 def _real(values: Tensor) -> Tensor:
-    if values.is_complex():
-        raise InputError("The data are complex numbers; expected real ones, such as their magnitude.")
     # A tensor of torch.inference_mode has no gradients, which rules of pruning need.
-    return values.clone() if values.is_inference() else values
-
-
-def _frame_rows(frame: pd.DataFrame) -> Rows:
-    text = [str(name) for name, kind in frame.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]
-    if text:
-        raise InputError(
-            f"The data have columns that are not numbers: {', '.join(text)}. Encode or drop them."
-        )
-    values = frame.to_numpy(dtype=np.float64, na_value=np.nan)
-    return Rows((torch.from_numpy(values.copy()),), feature_names=tuple(map(str, frame.columns)))
+    return real_tensor(values.clone() if values.is_inference() else values, "The data")
 
 
 def _array_tensor(data: Any) -> Tensor:
-    try:
-        values = np.asarray(data)
-        if values.dtype.kind not in "fiub":
-            values = values.astype(np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"The data are not numeric ({error}); expected an array of numbers.") from error
+    values = real_array(data, "The data")
     if values.dtype.kind == "f" and values.dtype.itemsize > 8:
         values = values.astype(np.float64)
     native = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("="))

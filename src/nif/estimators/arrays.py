@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from nif.core.numbers import check_same_order
 from nif.core.progress import progress as progress_bar
 from nif.estimators.binned.estimator import Binned
 from nif.estimators.estimate import Estimate, Estimator
@@ -52,6 +53,7 @@ def estimate(x: Any, y: Any, estimator: Estimator | None = None, seed: int = 0) 
     """
     left, right = columns(x, "x"), columns(y, "y")
     same_length(left, right)
+    check_same_order({"x": x, "y": y})
     method = checked_estimator(estimator) or Mine()
     return method.estimate(left[None], right[None], seed=seed).map(lambda values: values[0])
 
@@ -92,6 +94,7 @@ def pairwise(
     left = columns(x, "x")
     right = left if y is None else columns(y, "y")
     same_length(left, right)
+    check_same_order({"x": x, "y": y})
     count = left.shape[1] * (left.shape[1] - 1) // 2 if y is None else left.shape[1] * right.shape[1]
     method = checked_estimator(estimator) or automatic(count)
     limits = Resources(bytes_of(memory), checked_jobs(n_jobs))

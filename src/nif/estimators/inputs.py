@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from jaxtyping import Float
 
 from nif.core.errors import InputError
+from nif.core.numbers import real_array, real_tensor
 from nif.core.types import FEWEST_SAMPLES
 from nif.estimators.estimate import Estimator
 
@@ -67,14 +67,5 @@ def checked_estimator(estimator: Any) -> Any:
 
 def _numeric(data: Any, name: str) -> np.ndarray:
     if isinstance(data, torch.Tensor):
-        return data.detach().to("cpu", torch.float64, copy=True).numpy()
-    if isinstance(data, pd.DataFrame):
-        text = [str(column) for column in data if not pd.api.types.is_numeric_dtype(data[column])]
-        if text:
-            raise InputError(
-                f"{name} has columns that are not numbers: {', '.join(text)}. Encode or drop them."
-            )
-    try:
-        return np.array(data, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{name} is not numeric ({error}); expected an array of numbers.") from error
+        return real_tensor(data, name).detach().to("cpu", torch.float64, copy=True).numpy()
+    return np.array(real_array(data, name), dtype=np.float64)

@@ -1,0 +1,100 @@
+"""Columns of text files: how they are separated, and when text is a category and when a number gone wrong."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from nif.core.errors import InputError
+
+SEPARATORS = ",;\t"
+
+NUMBER_AS_TEXT = r"[-+$€£\s]*\d[\d.,' ]*\s*[%€$£]?"
+"""A number with a unit, or with marks that pandas does not read, such as ``12 %`` or ``1,5``."""
+
+
+def csv(path: Path) -> pd.DataFrame:
+    """Read a .csv file with a header, separated by commas, semicolons or tabs, in UTF-8 or else Latin-1.
+
+    Raises:
+        InputError: A row has more values than the first line has names.
+    """
+    with path.open("rb") as file:
+        header = file.readline()
+    separator = max(SEPARATORS, key=lambda mark: header.count(mark.encode()))
+    frame = _read(path, separator, ".")
+    if separator == ";" and len(_text(frame)):  # where numbers are often written 1,5
+        other = _read(path, separator, ",")
+        frame = other if len(_text(other)) < len(_text(frame)) else frame
+    return frame
+
+
+def _read(path: Path, separator: str, decimal: str) -> pd.DataFrame:
+    def read(encoding: str) -> pd.DataFrame:
+        return pd.read_csv(path, sep=separator, decimal=decimal, encoding=encoding, index_col=False)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        try:
+            return read("utf-8")
+        except UnicodeDecodeError:
+            return read("latin-1")
+        except pd.errors.ParserWarning as error:
+            raise InputError(
+                f"{path} has rows of more values than its first line has names; name every column."
+            ) from error
+
+
+def _text(frame: pd.DataFrame) -> list[str]:
+    return [str(name) for name, kind in frame.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]
+
+
+def labels(series: pd.Series | None) -> tuple[np.ndarray | None, tuple[str, ...] | None]:
+    """The class of each row; words are encoded in alphabetical order, as by scikit-learn's LabelEncoder."""
+    if series is None:
+        return None, None
+    if pd.api.types.is_numeric_dtype(series):
+        return series.to_numpy(), None
+    _check_words(series)
+    words, index = np.unique(series.astype(str).to_numpy().astype(str), return_inverse=True)
+    return index.astype(np.int64), tuple(map(str, words))
+
+
+def numbers(series: pd.Series) -> np.ndarray:
+    """The numbers of a column; every distinct word becomes an integer.
+
+    Raises:
+        InputError: Empty cells between words, words between numbers, or numbers with a unit.
+    """
+    if pd.api.types.is_numeric_dtype(series):
+        return series.to_numpy(dtype=np.float64, na_value=np.nan)
+    if series.isna().any():
+        raise InputError(
+            f"Column {series.name!r} has {int(series.isna().sum())} empty cells; fill or drop them."
+        )
+    _check_words(series)
+    return series.astype("category").cat.codes.to_numpy(dtype=np.float64)
+
+
+def _check_words(series: pd.Series) -> None:
+    """Refuse a column of numbers that is text because of a few words, or of how its numbers are written."""
+    if pd.api.types.is_datetime64_any_dtype(series) or pd.api.types.is_timedelta64_dtype(series):
+        raise InputError(f"Column {series.name!r} has dates or times; expected numbers or words.")
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        return
+    text = series.dropna().astype(str).str.strip()
+    number = pd.to_numeric(text, errors="coerce").notna().to_numpy()
+    if number.any() and not number.all():
+        row = int(np.flatnonzero(~number)[0])
+        raise InputError(
+            f"Column {series.name!r} has numbers and, in row {row}, the word {text.iloc[row]!r}; expected "
+            "only numbers, or only words."
+        )
+    if len(text) and (number.all() or text.str.fullmatch(NUMBER_AS_TEXT).all()):
+        raise InputError(
+            f"Column {series.name!r} has numbers as text, such as {text.iloc[0]!r}; write them as 1.5, "
+            "without units or marks between thousands."
+        )

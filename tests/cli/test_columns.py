@@ -1,0 +1,69 @@
+"""Text files: separators, encodings, and text among numbers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nif.cli.columns import csv, labels, numbers
+from nif.cli.data import columns, read
+from nif.core.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a,b\n1.5,2\n3,4\n", [[1.5, 2], [3, 4]]),
+        ("a;b\n1.5;2\n3;4\n", [[1.5, 2], [3, 4]]),
+        ("a;b\n1,5;2\n3;4\n", [[1.5, 2], [3, 4]]),
+        ("a\tb\n1.5\t2\n3\t4\n", [[1.5, 2], [3, 4]]),
+        ('"a;c",b\n1.5,2\n3,4\n', [[1.5, 2], [3, 4]]),
+    ],
+    ids=["comma", "semicolon", "decimal comma", "tab", "semicolon in a name"],
+)
+def test_separators(text: str, expected: list[list[float]], tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text(text)
+    assert csv(tmp_path / "data.csv").to_numpy().tolist() == expected
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_names_in_both_encodings(encoding: str, tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("größe,klasse\n1,ä\n2,b\n", encoding=encoding)
+    assert list(csv(tmp_path / "data.csv")) == ["größe", "klasse"]
+    assert read(tmp_path / "data.csv", label="klasse").classes == ("b", "ä")
+
+
+def test_rows_of_more_values_than_names_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("a,b\n1,2,3\n4,5,6\n")
+    with pytest.raises(InputError, match="more values than its first line has names"):
+        read(tmp_path / "data.csv")
+
+
+@pytest.mark.parametrize("read_column", [numbers, labels])
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (["1.5", "2", "?", "x"], r"has numbers and, in row 2, the word '\?'"),
+        (["1.5", "2\0"], "has numbers and, in row 1, the word"),
+        (["12 %", "3%", "4.5 %"], "numbers as text, such as '12 %'"),
+        (["1,000", "2,000.5"], "numbers as text, such as '1,000'"),
+        (["$ 3", "-$4"], "numbers as text"),
+        (["1", "2"], "numbers as text"),
+        (pd.to_datetime(["2020-01-01", "2021-01-01"]), "has dates or times"),
+    ],
+    ids=["question mark", "nul", "percent", "thousands", "currency", "text", "dates"],
+)
+def test_text_among_numbers_is_refused(read_column, values, message: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(InputError, match=message):
+        read_column(pd.Series(values, name="a"))
+
+
+def test_words_and_categories_are_categories(tmp_path: Path) -> None:
+    assert numbers(pd.Series(["no", "yes", "no"])).tolist() == [0, 1, 0]
+    assert numbers(pd.Series(["1a", "class 2"])).tolist() == [0, 1]
+    assert numbers(pd.Series([7, 3, 7]).astype("category")).tolist() == [1, 0, 1]
+    pd.DataFrame({"a": range(60), "b": ["x", "y"] * 30}).to_csv(tmp_path / "data.csv", index=False)
+    assert np.unique(columns(tmp_path / "data.csv", "a,b")[:, 1]).tolist() == [0, 1]
