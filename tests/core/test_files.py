@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -47,3 +51,57 @@ def test_the_file_has_the_mode_of_other_files(tmp_path: Path) -> None:
         beside.write_text("whole")
     modes = {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
     assert len(modes) == 1
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o664])
+def test_a_file_that_is_replaced_passes_on_its_mode(mode: int, tmp_path: Path) -> None:
+    (tmp_path / "flow").touch()
+    (tmp_path / "flow").chmod(mode)
+    FLOW.save(tmp_path / "flow")
+    assert stat.S_IMODE((tmp_path / "flow").stat().st_mode) == mode
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_a_symbolic_link_stays_one(exists: bool, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "other" / "flow")
+    if exists:
+        (tmp_path / "other" / "flow").touch()
+    FLOW.save(tmp_path / "link")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "other" / "flow").stat().st_size > 0
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["flow", "link", "other"]
+
+
+def test_read_only_files_devices_and_pipes_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "flow").write_text("as before")
+    (tmp_path / "flow").chmod(0o444)
+    with pytest.raises(InputError, match="which is read-only"):
+        FLOW.save(tmp_path / "flow")
+    assert (tmp_path / "flow").read_text() == "as before"
+    os.mkfifo(tmp_path / "pipe")
+    for special in (tmp_path / "pipe", Path("/dev/null")):
+        with pytest.raises(InputError, match="a device or pipe"):
+            FLOW.save(special)
+        assert not special.is_file()
+
+
+def test_threads_that_write_names_of_the_same_beginning(tmp_path: Path) -> None:
+    def save(number: int) -> None:
+        FLOW.save(tmp_path / f"{'x' * 60}{number % 3}")
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(save, range(60)))
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    program = (
+        "import os, sys, signal; from nif.core.files import whole_file\n"
+        "with whole_file(sys.argv[1], 'The flow'): os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", program, tmp_path / "flow"], check=False)
+    with whole_file(tmp_path / "flow", "The flow"):  # of a process that runs
+        assert len(list(tmp_path.iterdir())) == 1
+        FLOW.save(tmp_path / "flow")
+        assert len(list(tmp_path.iterdir())) == 2

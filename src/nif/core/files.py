@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import os
+import platform
+import re
+import secrets
+import stat
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,20 +18,25 @@ from nif.core.errors import InputError
 LONGEST = 40
 """Letters of the name that the temporary file repeats: a long name leaves no room for more."""
 
+HOST = f"{zlib.crc32(platform.node().encode()):08x}"
+"""Of temporary files that processes of this machine write."""
+
 
 @contextmanager
 def whole_file(path: str | os.PathLike[str], what: str) -> Iterator[Path]:
     """A temporary file beside `path`, which is renamed to it at the end and removed after an error.
 
-    It is created at once, so that a path that cannot be written fails before the work, and it has the mode of
-    the user's files.
+    It is created at once, so that a path that cannot be written fails before the work. A file that is
+    replaced passes on its mode, a new one has the mode of the user's files; a symbolic link stays one. What a
+    killed process left behind while it wrote the same path is removed.
 
     Args:
         path: Of the file.
         what: The subject of error messages, such as ``"The report"``.
 
     Raises:
-        InputError: The path cannot be written; an existing file is unchanged.
+        InputError: The path cannot be written, is read-only, or is a device or pipe; an existing file is
+            unchanged.
 
     Example:
         >>> with whole_file("missing/flow.html", "The report"):
@@ -37,18 +47,66 @@ def whole_file(path: str | os.PathLike[str], what: str) -> Iterator[Path]:
     target = Path(path)
     if not target.name or "\0" in target.name:
         raise InputError(f"{what} cannot be written to {os.fspath(path)!r}; pass the name of a file.")
-    beside = target.parent / f".{target.name[:LONGEST]}.{os.getpid()}"
+    beside = None
     try:
-        beside.touch()
+        target = Path(os.path.realpath(target))
+        mode = _mode(target, what)
+        _remove_abandoned(target)
+        beside = _beside(target)
+        mode = stat.S_IMODE(beside.stat().st_mode) if mode is None else mode
+        beside.chmod(mode)
         yield beside
+        beside.chmod(mode)  # some writers make a file of their own
         beside.replace(target)
     except OSError as error:
         raise InputError(
-            f"{what} cannot be written to {target} ({error}); pass a path in an existing directory."
+            f"{what} cannot be written to {os.fspath(path)} ({error}); pass a path in an existing directory."
         ) from error
     finally:
-        with suppress(OSError):  # renamed already, or its directory does not exist
-            beside.unlink()
+        with suppress(OSError):  # renamed already
+            if beside is not None:
+                beside.unlink()
+
+
+def _mode(target: Path, what: str) -> int | None:
+    """The permissions of a file that is there; None if there is none."""
+    if not target.exists() or target.is_dir():
+        return None
+    found = target.stat().st_mode
+    if not stat.S_ISREG(found):
+        raise InputError(f"{what} cannot be written to {target}, a device or pipe; pass the name of a file.")
+    if not found & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
+        raise InputError(f"{what} cannot be written to {target}, which is read-only; pass another name.")
+    return stat.S_IMODE(found)
+
+
+def _beside(target: Path) -> Path:
+    """A new file that no other process or thread writes, with the mode of the user's files."""
+    name = f".{target.name[:LONGEST]}.{HOST}.{os.getpid()}.{secrets.token_hex(4)}"
+    os.close(os.open(target.parent / name, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+    return target.parent / name
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Remove temporary files of this path whose process has ended."""
+    if os.name != "posix":
+        return
+    pattern = re.compile(rf"\.{re.escape(target.name[:LONGEST])}\.{HOST}\.(\d+)\.[0-9a-f]{{8}}")
+    with suppress(OSError):
+        for beside in list(target.parent.iterdir()):
+            found = pattern.fullmatch(beside.name)
+            if found and not _runs(int(found[1])):
+                beside.unlink()
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is another user's
+        pass
+    return True
 
 
 def writable(path: Path, *, ending: str) -> Path:
