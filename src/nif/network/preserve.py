@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 from collections.abc import Iterator
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -13,12 +15,16 @@ from nif.core.errors import InputError
 from nif.core.random import same_random_state
 from nif.network.operators import RECURRENT
 
+_LOCKS: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
+_OF_LOCKS = threading.Lock()
+
 
 @contextlib.contextmanager
 def preserved(model: nn.Module) -> Iterator[None]:
     """Inside, the model is in eval mode without gradients; afterwards it is as before, errors included.
 
-    Restored are the training flag of every module, every weight and buffer, and the random states.
+    Restored are the training flag of every module, every weight and buffer, and the random states. Threads
+    that run the same model wait for each other.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(2, 2), nn.Dropout())
@@ -28,6 +34,14 @@ def preserved(model: nn.Module) -> Iterator[None]:
         >>> net[1].training
         True
     """
+    with _OF_LOCKS:
+        lock = _LOCKS.setdefault(model, threading.RLock())
+    with lock, _preserved(model):
+        yield
+
+
+@contextlib.contextmanager
+def _preserved(model: nn.Module) -> Iterator[None]:
     flags = [(module, module.training) for module in model.modules()]
     saved = [(tensor, tensor.detach().clone()) for tensor in _tensors(model)]
     try:
