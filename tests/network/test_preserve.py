@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 import torch
 from torch import nn
 
 import nif
 
 
+@pytest.mark.filterwarnings("ignore:.*backgrounds miss the total:UserWarning")
 def test_threads_measure_one_model_as_one_thread_does() -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Dropout(), nn.Linear(8, 3)).train()
