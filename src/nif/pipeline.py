@@ -19,6 +19,7 @@ from nif.flow.flow import Flow
 from nif.flow.measurement import Measurement
 from nif.measures.association.association import Association
 from nif.measures.association.shared_critic import SharedMine
+from nif.measures.caveats import warn_of_order
 from nif.measures.currents.currents import Currents
 from nif.measures.measure import Measure
 from nif.network.network import Network
@@ -150,6 +151,7 @@ def measure(
         input_groups=input_groups,
         progress=progress,
     )
+    warn_of_order(rows, stacklevel=4)
     with progress_bar("measuring", total=chosen.work(network, rows), shown=progress) as advance:
         measured = chosen.measure(network, rows, seed=seed, resources=resources, advance=advance)
     measurement = Measurement(

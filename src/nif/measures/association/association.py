@@ -7,8 +7,6 @@ import warnings
 from dataclasses import asdict, dataclass, replace
 from numbers import Integral
 
-import numpy as np
-
 from nif.core.errors import InputError
 from nif.core.types import Advance
 from nif.data.rows import Rows
@@ -30,6 +28,7 @@ from nif.measures.association.terms import (
     of_whole_layer,
     without_information,
 )
+from nif.measures.caveats import warn_of_duplicates, warn_of_few_values, warn_of_redundancy
 from nif.measures.measure import Measured
 from nif.measures.not_measured import not_measured
 from nif.network.network import Network
@@ -40,9 +39,6 @@ CHOICES = {
     "order": ("average", "index"),
     "critic": ("separate", "shared", "joint"),
 }
-
-FEWEST_DISTINCT = 0.9
-"""Fraction of distinct rows below which a warning says that rows repeat."""
 
 
 @dataclass(frozen=True)
@@ -126,13 +122,8 @@ class Association:
         """Record the network on the rows, and estimate every term of its links; see `Measure`."""
         self._check_finite()
         recording = Recording.of(network, rows, advance=advance)
-        distinct = len(np.unique(recording.activations[0], axis=0)) / recording.samples
-        if distinct < FEWEST_DISTINCT:
-            warnings.warn(
-                f"{1 - distinct:.0%} of the rows are duplicates. Standard errors and p-values assume "
-                "independent rows and are too small.",
-                stacklevel=4,
-            )
+        warn_of_duplicates(recording.activations[0], stacklevel=5)
+        warn_of_few_values(recording.activations[0], recording.layers[0].units, stacklevel=5)
         terms = number_of_terms(recording, self.relevance)
         estimator = self.estimator or (automatic(terms) if self.critic == "separate" else SharedMine())
         activations = observed(recording, self.noise, seed)
@@ -146,6 +137,7 @@ class Association:
             without_information(one, constant, connected(one.source, one.target))
             for one in network_links.links
         )
+        warn_of_redundancy(recording.layers, links, stacklevel=5)
         errors = None
         if self.critic == "separate" and self.relevance == "unit":  # then the influence of a row is known
             influence = CopulaInfluence if isinstance(estimator, GaussianCopula) else BinnedInfluence

@@ -1,0 +1,116 @@
+"""Warnings of data for which errors, or a comparison of features, would mislead."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+from scipy.stats import rankdata
+
+from nif.core.types import Layer, Links
+from nif.data.rows import Rows
+
+FEWEST_DISTINCT = 0.9
+"""Part of the rows that are distinct below which a warning says that errors are too small."""
+
+WINDOW, FEWEST_WINDOWS = 10, 6
+"""Rows that follow each other, in which neighbours are compared; and how many such windows are needed."""
+
+SMALLEST_CORRELATION, DEVIATIONS = 0.2, 4.5
+"""Of neighbouring rows, above which they follow each other: in size, and in standard deviations."""
+
+MOST_COLUMNS = 64
+"""Features that are looked at, spread over all."""
+
+RARE = 0.1
+"""Part of the rows of a feature that have another than its most common value, for it to be looked at."""
+
+MANY_VALUES = 20
+"""Distinct values of a feature from which on it counts as continuous."""
+
+
+def warn_of_order(rows: Rows, stacklevel: int) -> None:
+    """Warn of rows that depend on those before them, as in a time series.
+
+    The rank correlation of neighbours is the median over windows of ten rows, so that rows that are sorted by
+    class do not count.
+    """
+    values = rows.first.detach().cpu().flatten(1)
+    windows = len(values) // WINDOW
+    if windows < FEWEST_WINDOWS:
+        return
+    columns = np.unique(np.linspace(0, values.shape[1] - 1, min(values.shape[1], MOST_COLUMNS)).astype(int))
+    table = values[:, columns].double().numpy()
+    alike = [column for column, one in zip(columns, table.T, strict=True) if _follow(one[: windows * WINDOW])]
+    if not alike:
+        return
+    names = rows.feature_names if rows.groups is None else None
+    first = repr(names[alike[0]]) if names is not None and len(names) == values.shape[1] else f"{alike[0]}"
+    warnings.warn(
+        f"Neighbouring rows are alike in {len(alike)} of {len(columns)} features (the first is {first}), as "
+        "in a time series. Standard errors and p-values assume independent rows and are then too small; if "
+        "the rows are only sorted, shuffle them.",
+        stacklevel=stacklevel,
+    )
+
+
+def _follow(column: Float[np.ndarray, " row"]) -> bool:
+    """Whether neighbours are alike within most windows."""
+    common = np.unique(column, return_counts=True)[1].max()
+    if common > (1 - RARE) * len(column):
+        return False
+    ranks = rankdata(column).reshape(-1, WINDOW)
+    ranks = ranks - ranks.mean(1, keepdims=True)
+    squares = np.square(ranks).sum(1)
+    moving = squares > 0
+    if moving.sum() < FEWEST_WINDOWS:
+        return False
+    correlations = (ranks[:, 1:] * ranks[:, :-1]).sum(1)[moving] / squares[moving]
+    # Of independent rows it has the mean -1 / WINDOW and a deviation of about 1 / sqrt(WINDOW).
+    error = 1.25 / np.sqrt(WINDOW * len(correlations))
+    return bool(np.median(correlations) > max(SMALLEST_CORRELATION, DEVIATIONS * error - 1 / WINDOW))
+
+
+def warn_of_duplicates(features: Float[np.ndarray, "row feature"], stacklevel: int) -> None:
+    """Warn of rows that come several times."""
+    distinct = len(np.unique(features, axis=0)) / len(features)
+    if distinct < FEWEST_DISTINCT:
+        warnings.warn(
+            f"{1 - distinct:.0%} of the rows are duplicates. Standard errors and p-values assume "
+            "independent rows and are too small.",
+            stacklevel=stacklevel,
+        )
+
+
+def warn_of_few_values(
+    features: Float[np.ndarray, "row feature"], names: Sequence[str], stacklevel: int
+) -> None:
+    """Warn of binary features beside continuous ones, which association does not rank by use."""
+    counts = [np.unique(column, return_counts=True)[1] for column in features.T]
+    two = [len(count) == 2 and count.min() > RARE * count.sum() for count in counts]
+    binary = [name for name, is_binary in zip(names, two, strict=True) if is_binary]
+    if binary and any(len(count) > MANY_VALUES for count in counts):
+        warnings.warn(
+            f"{len(binary)} of {len(counts)} features are binary, such as {binary[0]!r}, and others are "
+            "continuous. A binary feature tells at most ln 2 = 0.69 nats and a continuous one has no such "
+            "bound, so association cannot rank them; nif.Currents() can.",
+            stacklevel=stacklevel,
+        )
+
+
+def warn_of_redundancy(layers: Sequence[Layer], links: Sequence[Links], stacklevel: int) -> None:
+    """Warn of connections with significant links of which none is above 0."""
+    for one in links:
+        p_values = one.values("p_value")
+        significant = int((p_values < 0.05 / max(1, len(p_values))).sum())
+        source, target = layers[one.source].name, layers[one.target].name
+        if significant and not (one.values("nats") > 0).any():
+            warnings.warn(
+                f"None of the links from {source!r} to {target!r} is above 0, though {significant} are "
+                f"significant: units of {source!r} tell the same, and "
+                "redundancy exceeds relevance. Pass input_groups= to measure features in groups, a smaller "
+                "beta, such as nif.Association(beta=0), or nif.Currents().",
+                stacklevel=stacklevel,
+            )

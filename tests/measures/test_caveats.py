@@ -1,0 +1,93 @@
+"""Warnings of data for which errors, or a comparison of features, would mislead; and where there are none."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from sklearn import datasets
+from torch import nn
+
+import nif
+from nif.data.rows import Rows
+from nif.measures.caveats import warn_of_order, warn_of_redundancy
+
+GENERATOR = np.random.default_rng(0)
+
+
+def follows(x: np.ndarray) -> bool:
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        warn_of_order(Rows((torch.from_numpy(np.asarray(x, dtype=np.float64)),)), 1)
+    return bool(found)
+
+
+def series(rows: int, features: int, slope: float) -> np.ndarray:
+    x, steps = np.zeros((rows, features)), GENERATOR.normal(size=(rows, features))
+    for row in range(1, rows):
+        x[row] = slope * x[row - 1] + steps[row]
+    return x
+
+
+@pytest.mark.parametrize("slope", [0.7, 0.9, 0.99])
+def test_series_are_found(slope: float) -> None:
+    assert np.mean([follows(series(400, 2, slope)) for _ in range(20)]) >= 0.9
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda: GENERATOR.normal(size=(300, 64)),
+        lambda: GENERATOR.integers(0, 2, size=(300, 64)),
+        lambda: GENERATOR.random((100, 64)) < 0.12,
+        lambda: GENERATOR.standard_cauchy((100, 64)),
+        lambda: np.repeat(np.arange(3), 50)[:, None] + GENERATOR.normal(size=(150, 8)),
+    ],
+    ids=["normal", "binary", "rare", "heavy tails", "sorted by class"],
+)
+def test_independent_rows_are_none(draw) -> None:  # type: ignore[no-untyped-def]
+    assert np.mean([follows(draw()) for _ in range(40)]) <= 0.025
+
+
+def test_tables_that_are_sorted_by_class_are_none() -> None:
+    for load in (datasets.load_iris, datasets.load_wine, datasets.load_breast_cancer, datasets.load_digits):
+        assert not follows(load().data)
+
+
+@pytest.mark.parametrize("method", [nif.GaussianCopula(), nif.Currents(rows=20, backgrounds=4, steps=2)])
+def test_both_measures_warn_of_series(method: object) -> None:
+    torch.manual_seed(0)
+    data = torch.from_numpy(series(300, 3, 0.9))
+    with pytest.warns(UserWarning, match="Neighbouring rows are alike in 3 of 3 features") as found:
+        nif.measure(nn.Linear(3, 2), data, method, progress=False)
+    assert found[0].filename == __file__
+
+
+def test_a_flag_that_decides_is_behind_a_number_by_association_and_ahead_by_currents() -> None:
+    torch.manual_seed(0)
+    x = torch.stack([(torch.rand(1000) < 0.5).float(), torch.randn(1000)], 1)
+    net = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1), nn.Sigmoid())
+    flag, number = x.T
+    y = (torch.rand(1000) < (3 * (flag - 0.5) + 0.5 * number).sigmoid()).float()[:, None]
+    optimizer = torch.optim.Adam(net.parameters(), 1e-2)
+    for _ in range(300):
+        optimizer.zero_grad()
+        nn.functional.binary_cross_entropy(net(x), y).backward()
+        optimizer.step()
+    with pytest.warns(UserWarning, match=r"1 of 2 features are binary, such as 'x1'.*nif.Currents\(\) can"):
+        association = nif.measure(net, x, nif.Binned(), progress=False).shares()["share"]
+    currents = nif.measure(net, x, nif.Currents(rows=100, backgrounds=16), progress=False).shares()["share"]
+    assert association["x1"] < association["x2"]
+    assert currents["x1"] > 3 * currents["x2"]
+
+
+def test_a_layer_without_a_link_above_zero_names_the_remedy() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(300, 1) + 0.1 * torch.randn(300, 12)  # all tell the same
+    net = nn.Sequential(nn.Linear(12, 3), nn.Tanh(), nn.Linear(3, 2))
+    with pytest.warns(UserWarning, match="None of the links from 'input' to '1' is above 0.*input_groups="):
+        flow = nif.measure(net, x, nif.Association(nif.GaussianCopula(), beta=1.0), progress=False)
+    with pytest.warns(UserWarning, match="36 are significant"):
+        warn_of_redundancy(flow.layers, flow.links[:1], 1)
