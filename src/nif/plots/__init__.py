@@ -5,6 +5,7 @@ matplotlib is imported when one is drawn, not before.
 
 from nif.plots.attribution_bars import attribution as attribution
 from nif.plots.community_bands import communities as communities
+from nif.plots.known_and_used import known_and_used as known_and_used
 from nif.plots.layer_profile import profile as profile
 from nif.plots.link_map import links as links
 from nif.plots.network_graph import network as network
