@@ -3,6 +3,7 @@
 from . import datasets as datasets
 from . import plots as plots
 from .comparison import compare as compare
+from .comparison import compare_links as compare_links
 from .core import __version__ as __version__
 from .core.errors import InputError as InputError
 from .estimators import Binned as Binned

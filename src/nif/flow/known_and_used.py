@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 DECISION = "the decision"
 """Name of the last layer of a flow of `nif.DecisionInformation`."""
 
-LITTLE = 0.1
+LITTLE = 0.25
 """Fraction of its part of the total below which a unit is used little."""
 
 IGNORED, SYNERGY = "ignored", "synergy"
@@ -34,8 +34,8 @@ def known_and_used(association: Flow, currents: Flow, *, alpha: float = 0.05) ->
     are in nats about the same decision. Two kinds of outliers are named:
 
     - ``"ignored"``: much known, little used. If the decision used all units of a layer in proportion to what
-      they know, the unit would carry :math:`T K / \sum K`; its mean absolute current is below a tenth of
-      this. An unused copy of a feature is an example.
+      they know, the unit would carry :math:`T K / \sum K`; its mean absolute current is below a quarter
+      of this. An unused copy of a feature is an example.
     - ``"synergy"``: used beyond what is known, :math:`|C| > K`. The unit counts together with others only.
       The inputs of an exclusive-or are an example, and features that suppress the noise of others.
 

@@ -189,7 +189,7 @@ def information_with(unit: Float[np.ndarray, " row"], tables: Sequence[Table]) -
         if count > max(2, len(unit) // FEWEST_IN_A_CELL):
             break
         cell = np.ceil(place * count).astype(np.int64) - 1  # equal values share one
-        found.append(sum(_gained(table, cell, count) for table in tables))
+        found.append(np.sum([_gained(table, cell, count) for table in tables], axis=0))
     gained = max(found, key=lambda each: float(each.mean()))
     nats, stderr = float(gained.mean()), float(gained.std(ddof=1) / np.sqrt(len(gained)))
     if nats <= 0 or np.ptp(unit) == 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MARKERS = "os^DvPX*"
 """Of the layers, in turn."""
 
-RINGS = {IGNORED: (AGAINST, "known, not used"), SYNERGY: (INK, "used together with others only")}
+RINGS = {IGNORED: (AGAINST, "known, little used"), SYNERGY: (INK, "used beyond what is known")}
 """Colour around an outlier of either kind, and its meaning."""
 
 MOST_LAYERS = len(COMMUNITIES) - 1
@@ -40,14 +40,15 @@ def known_and_used(
     To the right is a unit's mutual information with the decision, upwards its current; lines are intervals.
     On the dashed line a unit is used for as much as it tells. Far below are units that share what they tell
     with others, or that the network ignores; above are units that count together with others only. Those
-    of which the errors of both measures leave no doubt have a ring and a name; `nif.known_and_used` states
-    the criterion and returns the table of what is drawn.
+    of which the errors of both measures leave no doubt have a ring; `nif.known_and_used` states the criterion
+    and returns the table of what is drawn. They are named, and so are the features if they are few.
 
     Args:
         association: A flow of `nif.DecisionInformation`: what each unit tells of the decision.
         currents: A flow of currents of the same units.
         level: Level of the intervals; 1 less it is the false discovery rate of outliers.
-        most: The number of outliers to name, those of the largest nats; the figure says how many are not.
+        most: The number of units to name, outliers of the largest nats first; the figure says how many
+            outliers are not named for want of room.
         ax: Axes to draw into; a new figure if None.
 
     Raises:
@@ -77,11 +78,17 @@ def known_and_used(
     _intervals(ax, table, *half)
     _limits(ax, table)
     above(ax)
-    outliers = table[table["outlier"] != ""]
-    strength = outliers[["known", "used"]].abs().max(axis=1)
-    named = outliers.loc[strength.sort_values(ascending=False, kind="stable").index[:most]]
-    _explain(ax, level, len(outliers) - _name(ax, table, named))
+    _explain(ax, level, _name(ax, table, _to_name(table, most)))
     return ax
+
+
+def _to_name(table: pd.DataFrame, most: int) -> pd.DataFrame:
+    """Outliers, and the units of the first layer if they are few; those of the largest nats first."""
+    first = table.index.get_level_values("layer") == table.index[0][0]
+    outlier = (table["outlier"] != "").to_numpy()
+    order = np.lexsort((-table[["known", "used"]].abs().max(axis=1), ~outlier))
+    wanted = outlier | (first & (first.sum() <= most))
+    return table.iloc[order[wanted[order]][:most]]
 
 
 def _scatter(ax: Axes, table: pd.DataFrame) -> None:
@@ -96,7 +103,12 @@ def _scatter(ax: Axes, table: pd.DataFrame) -> None:
     for kind, (colour, meaning) in RINGS.items():
         units = table[table["outlier"] == kind]
         if len(units):
-            ring = {"facecolors": "none", "edgecolors": colour, "linewidths": 1.2, "label": meaning}
+            ring: dict[str, Any] = {
+                "facecolors": "none",
+                "edgecolors": colour,
+                "linewidths": 1.2,
+                "label": meaning,
+            }
             ax.scatter(units["known"], units["used"], 2.6 * size, zorder=4, **ring)
 
 
@@ -118,7 +130,7 @@ def _intervals(ax: Axes, table: pd.DataFrame, known: float, used: float) -> None
 def _limits(ax: Axes, table: pd.DataFrame) -> None:
     """Room for names, the line of equal nats, and that of 0."""
     low, high = min(float(table["used"].min()), 0.0), max(float(table["used"].max()), 1e-9)
-    widest = max(float((table["known"] + 0 * table["known_stderr"]).max()), 1e-9)
+    widest = max(float(table["known"].max()), 1e-9)
     ax.set_xlim(-0.03 * widest, 1.15 * widest)
     ax.set_ylim(low - 0.1 * (high - low), high + 0.15 * (high - low))
     ax.axhline(0.0, color=SOFT, linewidth=0.8, zorder=1)
@@ -130,7 +142,7 @@ def _limits(ax: Axes, table: pd.DataFrame) -> None:
 
 def _explain(ax: Axes, level: float, unnamed: int) -> None:
     room = points(ax)
-    more = f"\n{unnamed} more outliers not named" if unnamed else ""
+    more = f"\n{unnamed} more outlier{'s' * (unnamed > 1)} not named" if unnamed else ""
     texts = (
         ("known: what the unit alone tells of the decision (nats)", f" · lines: {level:.0%} intervals{more}"),
         ("used: its current (nats)", ""),
@@ -146,41 +158,51 @@ def _explain(ax: Axes, level: float, unnamed: int) -> None:
 
 
 def _name(ax: Axes, table: pd.DataFrame, named: pd.DataFrame) -> int:
-    """Write the names of units where they hide no others; returns how many found a place."""
+    """Write the names of units where they hide no others; returns the number of outliers without a name."""
     ax.figure.canvas.draw()  # the layout settles here
-    scale = 72 / ax.figure.dpi
-    width, height = points(ax)
-    corner = ax.transAxes.transform((0, 0))
-    at = (ax.transData.transform(table[["known", "used"]].to_numpy()) - corner) * scale
-    taken = [(x - 3, y - 3, x + 3, y + 3) for x, y in at]
-    placed = 0
-    for unit, row in named.iterrows():
-        name = short(str(unit[1]), 20)
-        x, y = (ax.transData.transform((row["known"], row["used"])) - corner) * scale
+    room = (0.0, 0.0, *points(ax))
+    at = _in_points(ax, table)
+    taken = [_box(point, np.array([6.0, 6.0])) for point in at]
+    missing = int((table["outlier"] != "").sum())
+    names = named.index.get_level_values("unit")
+    for point, unit, (_, row) in zip(_in_points(ax, named), names, named.iterrows(), strict=True):
+        name = short(str(unit), 20)
         size = np.array([1.05 * LETTER * SMALL * len(name), 1.25 * SMALL])
         for offset in _offsets(size):
-            box = _box(x + offset[0], y + offset[1], size)
-            inside = box[0] >= 0 and box[1] >= 0 and box[2] <= width and box[3] <= height
-            if inside and not any(_overlap(box, other) for other in taken):
-                colour = RINGS[row["outlier"]][0]
-                write(ax, name, (row["known"], row["used"]), (offset[0], offset[1]), SMALL, color=colour)
+            box = _box(point + offset, size)
+            if _inside(box, room) and not any(_overlap(box, other) for other in taken):
+                colour = RINGS[row["outlier"]][0] if row["outlier"] else SOFT
+                line = {"arrowstyle": "-", "color": colour, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 4}
+                write(ax, name, (row["known"], row["used"]), offset, SMALL, color=colour, arrowprops=line)
                 taken.append(box)
-                placed += 1
+                missing -= bool(row["outlier"])
                 break
-    return placed
+    return missing
+
+
+def _in_points(ax: Axes, table: pd.DataFrame) -> Float[np.ndarray, "unit 2"]:
+    """Where the units are drawn, from the lower left corner of the axes."""
+    corner = ax.transAxes.transform((0, 0))
+    places: np.ndarray = ax.transData.transform(table[["known", "used"]].to_numpy()) - corner
+    return places * 72 / ax.figure.dpi
 
 
 def _offsets(size: Float[np.ndarray, "2"]) -> list[tuple[float, float]]:
     """Where the middle of a name may be, in points from its unit: the nearest places first."""
     found = []
-    for away in (6.0, 12.0, 20.0, 30.0):
+    for away in (7.0, 13.0, 22.0):
         x, y = size[0] / 2 + away, size[1] / 2 + away
         found += [(x, 0.0), (-x, 0.0), (0.0, y), (0.0, -y), (x, y), (-x, y), (x, -y), (-x, -y)]
     return found
 
 
-def _box(x: float, y: float, size: Float[np.ndarray, "2"]) -> Box:
-    return x - size[0] / 2, y - size[1] / 2, x + size[0] / 2, y + size[1] / 2
+def _box(middle: Float[np.ndarray, "2"], size: Float[np.ndarray, "2"]) -> Box:
+    (left, bottom), (right, top) = middle - size / 2, middle + size / 2
+    return left, bottom, right, top
+
+
+def _inside(box: Box, room: Box) -> bool:
+    return box[0] >= room[0] and box[1] >= room[1] and box[2] <= room[2] and box[3] <= room[3]
 
 
 def _overlap(one: Box, other: Box) -> bool:
