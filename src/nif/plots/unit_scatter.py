@@ -11,7 +11,21 @@ from jaxtyping import Float
 from nif.core.errors import InputError
 from nif.flow.known_and_used import IGNORED, SYNERGY
 from nif.flow.known_and_used import known_and_used as table_of
-from nif.plots.axes import FAINT, INK, LETTER, SMALL, SOFT, TEXT, above, new_axes, plain, points, short, write
+from nif.plots.axes import (
+    FAINT,
+    INK,
+    LETTER,
+    SMALL,
+    SOFT,
+    TEXT,
+    Point,
+    above,
+    new_axes,
+    plain,
+    points,
+    short,
+    write,
+)
 from nif.plots.palette import AGAINST, COMMUNITIES, OTHER
 
 if TYPE_CHECKING:
@@ -22,8 +36,8 @@ if TYPE_CHECKING:
 MARKERS = "os^DvPX*"
 """Of the layers, in turn."""
 
-RINGS = {IGNORED: (AGAINST, "known, little used"), SYNERGY: (INK, "used beyond what is known")}
-"""Colour around an outlier of either kind, and its meaning."""
+RINGS = {IGNORED: AGAINST, SYNERGY: INK}
+"""Colour around an outlier of either kind."""
 
 MOST_LAYERS = len(COMMUNITIES) - 1
 """Layers with an entry in the legend."""
@@ -39,9 +53,10 @@ def known_and_used(
 
     To the right is a unit's mutual information with the decision, upwards its current; lines are intervals.
     On the dashed line a unit is used for as much as it tells. Far below are units that share what they tell
-    with others, or that the network ignores; above are units that count together with others only. Those
-    of which the errors of both measures leave no doubt have a ring; `nif.known_and_used` states the criterion
-    and returns the table of what is drawn. They are named, and so are the features if they are few.
+    with others, or that the network ignores; above are units that count together with others. Those of which
+    the errors of both measures leave no doubt have a ring, orange if they are ignored and black if there is
+    synergy: `nif.known_and_used` states the criterion, and returns the table of what is drawn. They are
+    named, and so are the features if they are few.
 
     Args:
         association: A flow of `nif.DecisionInformation`: what each unit tells of the decision.
@@ -78,6 +93,7 @@ def known_and_used(
     _intervals(ax, table, *half)
     _limits(ax, table)
     above(ax)
+    _explain(ax, level, int((table["outlier"] != "").sum()))  # keeps room for the longest explanation
     _explain(ax, level, _name(ax, table, _to_name(table, most)))
     return ax
 
@@ -100,16 +116,11 @@ def _scatter(ax: Axes, table: pd.DataFrame) -> None:
         marker = MARKERS[number % len(MARKERS)]
         place = units["known"], units["used"]
         ax.scatter(*place, size, color=colour, marker=marker, linewidths=0, label=label, zorder=3)
-    for kind, (colour, meaning) in RINGS.items():
+    for kind, colour in RINGS.items():
         units = table[table["outlier"] == kind]
         if len(units):
-            ring: dict[str, Any] = {
-                "facecolors": "none",
-                "edgecolors": colour,
-                "linewidths": 1.2,
-                "label": meaning,
-            }
-            ax.scatter(units["known"], units["used"], 2.6 * size, zorder=4, **ring)
+            style: dict[str, Any] = {"facecolors": "none", "edgecolors": colour, "linewidths": 1.2}
+            ax.scatter(units["known"], units["used"], 2.6 * size, label=kind, zorder=4, **style)
 
 
 def _intervals(ax: Axes, table: pd.DataFrame, known: float, used: float) -> None:
@@ -140,7 +151,15 @@ def _limits(ax: Axes, table: pd.DataFrame) -> None:
     )
 
 
+def _settle(ax: Axes) -> None:
+    """Give the axes their place in the figure, among all texts that are there by now."""
+    figure = ax.get_figure(root=True)
+    assert figure is not None
+    figure.draw_without_rendering()
+
+
 def _explain(ax: Axes, level: float, unnamed: int) -> None:
+    _settle(ax)
     room = points(ax)
     more = f"\n{unnamed} more outlier{'s' * (unnamed > 1)} not named" if unnamed else ""
     texts = (
@@ -159,7 +178,7 @@ def _explain(ax: Axes, level: float, unnamed: int) -> None:
 
 def _name(ax: Axes, table: pd.DataFrame, named: pd.DataFrame) -> int:
     """Write the names of units where they hide no others; returns the number of outliers without a name."""
-    ax.figure.canvas.draw()  # the layout settles here
+    _settle(ax)
     room = (0.0, 0.0, *points(ax))
     at = _in_points(ax, table)
     taken = [_box(point, np.array([6.0, 6.0])) for point in at]
@@ -171,13 +190,23 @@ def _name(ax: Axes, table: pd.DataFrame, named: pd.DataFrame) -> int:
         for offset in _offsets(size):
             box = _box(point + offset, size)
             if _inside(box, room) and not any(_overlap(box, other) for other in taken):
-                colour = RINGS[row["outlier"]][0] if row["outlier"] else SOFT
-                line = {"arrowstyle": "-", "color": colour, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 4}
-                write(ax, name, (row["known"], row["used"]), offset, SMALL, color=colour, arrowprops=line)
+                colour = RINGS[row["outlier"]] if row["outlier"] else SOFT
+                _write_beside(ax, name, (row["known"], row["used"]), offset, size, colour)
                 taken.append(box)
                 missing -= bool(row["outlier"])
                 break
     return missing
+
+
+def _write_beside(
+    ax: Axes, name: str, at: Point, offset: Point, size: Float[np.ndarray, "2"], colour: str
+) -> None:
+    """A name of some size, its middle some points away from its unit, and a line between the two."""
+    edge = np.clip(0.0, np.array(offset) - size / 2, np.array(offset) + size / 2)
+    line = {"arrowstyle": "-", "color": colour, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 4}
+    style: dict[str, Any] = {"textcoords": "offset points", "in_layout": False, "zorder": 2}
+    ax.annotate("", at, xytext=(float(edge[0]), float(edge[1])), arrowprops=line, **style)
+    write(ax, name, at, offset, SMALL, color=colour, in_layout=False)
 
 
 def _in_points(ax: Axes, table: pd.DataFrame) -> Float[np.ndarray, "unit 2"]:
