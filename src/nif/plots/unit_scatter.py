@@ -153,9 +153,7 @@ def _limits(ax: Axes, table: pd.DataFrame) -> None:
 
 def _settle(ax: Axes) -> None:
     """Give the axes their place in the figure, among all texts that are there by now."""
-    figure = ax.get_figure(root=True)
-    assert figure is not None
-    figure.draw_without_rendering()
+    ax.figure.canvas.figure.draw_without_rendering()
 
 
 def _explain(ax: Axes, level: float, unnamed: int) -> None:
