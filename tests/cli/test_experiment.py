@@ -200,7 +200,8 @@ def test_known_and_used_lists_features_and_outliers() -> None:
     assert set(lines) == {"input[0]", "input[1]", "input[2]", "relu1[2]"}
     assert lines["input[0]"][0] == "0.900" and lines["input[0]"][-1] == "ignored"
     assert lines["relu1[2]"][2] == f"{table['used'].loc['relu1', 'relu1[2]']:.3f}"
-    assert "Of 7 units 1 are ignored" in " ".join(text.split())
+    assert "by what they tell: 1 of 7 units." in " ".join(text.split())
+    assert text.endswith("tell alone: 2.")
     assert max(map(len, text.splitlines())) <= WIDTH
 
 

@@ -146,9 +146,9 @@ def known_and_used(frame: pd.DataFrame) -> str:
     )
     counts = [int((frame["outlier"] == kind).sum()) for kind in (IGNORED, SYNERGY)]
     return f"{text}\n" + paragraph(
-        "In nats: the mutual information of the unit and the decision, and the current of the unit. Of "
-        f"{len(frame)} units {counts[0]} are ignored (used for less than a quarter of their part by what "
-        f"they tell), and {counts[1]} count together with others (synergy: used for more than they tell)."
+        "In nats: the mutual information of the unit and the decision, and the current of the unit. Ignored, "
+        f"used for less than a quarter of their part by what they tell: {counts[0]} of {len(frame)} units. "
+        f"Synergy, used for more than they tell alone: {counts[1]}."
     )
 
 

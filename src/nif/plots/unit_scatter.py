@@ -215,11 +215,11 @@ def _in_points(ax: Axes, table: pd.DataFrame) -> Float[np.ndarray, "unit 2"]:
 
 
 def _offsets(size: Float[np.ndarray, "2"]) -> list[tuple[float, float]]:
-    """Where the middle of a name may be, in points from its unit: the nearest places first."""
+    """Where the middle of a name may be, in points from its unit: the nearest first, beside the intervals."""
     found = []
-    for away in (7.0, 13.0, 22.0):
+    for away in (5.0, 10.0, 18.0):
         x, y = size[0] / 2 + away, size[1] / 2 + away
-        found += [(x, 0.0), (-x, 0.0), (0.0, y), (0.0, -y), (x, y), (-x, y), (x, -y), (-x, -y)]
+        found += [(x, y), (x, -y), (-x, y), (-x, -y), (x, 0.0), (-x, 0.0), (0.0, y), (0.0, -y)]
     return found
 
 
