@@ -202,6 +202,35 @@ def test_every_kind_of_decision_is_compared(make: Callable[[np.ndarray], object]
     assert (table.loc["currents"] > table.loc["random ranking"]).all()
 
 
+def test_currents_are_measured_where_they_are_not_given() -> None:
+    net, x = mlp(3, 5, 2), normal(100, 3)
+    association = measured(net, x, nif.Binned())
+    here = nif.compare_links(net, association, x, methods=["currents", "association"])
+    flow = measured(net, x, nif.Currents(by_class=False))
+    given = nif.compare_links(net, association, x, currents=flow, methods=["currents", "association"])
+    assert here.equals(given)
+    with pytest.raises(InputError, match="currents is a flow of association"):
+        nif.compare_links(net, association, x, currents=association)
+
+
+def test_links_behind_convolutions_and_over_positions_are_compared() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Flatten(), nn.Linear(48, 6), nn.ReLU(), nn.Linear(6, 2)
+    )
+    images = normal(100, 36).reshape(100, 1, 6, 6)
+    table = nif.compare_links(net, measured(net, images), images)
+    assert table.loc["currents", "kept_divergence"] > table.loc["random ranking", "kept_divergence"]
+    words = nn.Sequential(nn.Linear(3, 6), nn.ReLU(), nn.Linear(6, 2), nn.Flatten(), nn.Linear(10, 2))
+    sequences = normal(100, 15).reshape(100, 5, 3)
+    links = link_problem(words, measured(words, sequences), sequences)
+    ranked = {name: np.ones(module.weight.shape) for name, module in links.linears.items()}
+    assert links.links == 18 + 12 + 20
+    found = carried(links, ranked, links.x, "row", (1.0,)).iloc[0]
+    np.testing.assert_allclose(found[["kept_divergence", "lost_divergence"]], 1.0, atol=1e-5)
+    assert all((values >= 0).all() for values in eap_ig(links).values())
+
+
 def test_the_model_is_left_as_it_was_and_the_same_seed_gives_the_same_bits() -> None:
     net, x = mlp(3, 4, 2).train(), normal(80, 3)
     before, state = {k: v.clone() for k, v in net.state_dict().items()}, torch.random.get_rng_state()

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -13,14 +14,16 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from nif.comparison.problem import feature_names, one_table
+from nif.comparison.problem import check_currents, feature_names, one_table
 from nif.core.errors import InputError
 from nif.flow.flow import Flow
+from nif.measures.currents.currents import Currents
 from nif.measures.currents.decisions import Bernoullis, Classes, Values, decided_by
 from nif.measures.currents.information import Decided
 from nif.network.decision import Decision
 from nif.network.forward import Forward
 from nif.network.network import Network
+from nif.pipeline import measure
 
 Sources = dict[str, Tensor]
 """What each linear module is given, ``[..., source]``, by its name."""
@@ -40,7 +43,7 @@ class LinkProblem:
         decided: What its outputs decide.
         x: Features, on the scale the model was trained on.
         flow: The flow measured on it.
-        currents: Its flow of currents; None if it is to be measured.
+        currents: Returns its flow of currents, which is measured at the first call if it is not given.
         seed: Random seed.
     """
 
@@ -49,7 +52,7 @@ class LinkProblem:
     decided: Decided
     x: Float[Tensor, "sample feature"]
     flow: Flow
-    currents: Flow | None
+    currents: Callable[[], Flow]
     seed: int
 
     @property
@@ -147,6 +150,16 @@ def link_problem(
     Raises:
         InputError: No linear module runs, or one runs twice; data of other features than the flow's.
     """
+    if currents is not None:
+        check_currents(currents, flow)
+    known = currents or flow
+
+    @cache
+    def of_currents() -> Flow:
+        if known.currents is not None:
+            return known
+        return measure(model, x, Currents(by_class=False), output=output, seed=seed, progress=False)
+
     module = copy.deepcopy(Network.of(model).module).to("cpu").eval().requires_grad_(False)
     network, table = one_table(module, x, output)
     measured = len(feature_names(flow))
@@ -160,7 +173,7 @@ def link_problem(
     with torch.no_grad():
         outputs = network(rows).reshape(len(rows), -1)
     decided = decided_by(decision, outputs, None, 0.2, None)
-    return LinkProblem(network, _running(module, network, rows), decided, rows, flow, currents, seed)
+    return LinkProblem(network, _running(module, network, rows), decided, rows, flow, of_currents, seed)
 
 
 def _running(module: nn.Module, network: nn.Module, x: Tensor) -> dict[str, nn.Linear]:

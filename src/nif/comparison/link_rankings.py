@@ -10,9 +10,6 @@ from jaxtyping import Float
 
 from nif.comparison.link_problem import LinkProblem
 from nif.core.errors import InputError
-from nif.flow.flow import Flow
-from nif.measures.currents.currents import Currents
-from nif.pipeline import measure
 
 Strengths = dict[str, Float[np.ndarray, "target source"]]
 """A number for each link of each linear module, in the shape of its weight: larger for a stronger link."""
@@ -23,17 +20,8 @@ EAP_ROWS, EAP_OTHERS, EAP_STEPS = 512, 8, 16
 
 def currents(problem: LinkProblem) -> Strengths:
     """The absolute value of the mean current of each link."""
-    flow = current_flow(problem)
+    flow = problem.currents()
     return {name: np.abs(flow.weights(f"{name}.weight").nats) for name in problem.linears}
-
-
-def current_flow(problem: LinkProblem) -> Flow:
-    """The flow of currents that is given, or else measured here."""
-    known = problem.currents or problem.flow
-    if known.currents is not None:
-        return known
-    method = Currents(by_class=False)
-    return measure(problem.model, problem.x, method, seed=problem.seed, progress=False)
 
 
 def eap_ig(problem: LinkProblem) -> Strengths:
@@ -83,7 +71,7 @@ def association(problem: LinkProblem) -> Strengths:
     Raises:
         InputError: No link of the flow stands for the weights of a linear module.
     """
-    known, flow = current_flow(problem), problem.flow
+    known, flow = problem.currents(), problem.flow
     assert known.currents is not None
     layers = [layer.name for layer in flow.layers]
     links = {(layers[each.source], layers[each.target]): each for each in flow.links}

@@ -115,7 +115,7 @@ def comparison_problem(
             "another row."
         )
     if currents is not None:
-        _check_currents(currents, flow)
+        check_currents(currents, flow)
     frozen = copy.deepcopy(Network.of(model).module).to("cpu").eval().requires_grad_(False)
     network, table = one_table(frozen, x, output)
     features, labels = validated(table, y, flow)
@@ -129,7 +129,8 @@ def comparison_problem(
     )
 
 
-def _check_currents(currents: Flow, flow: Flow) -> None:
+def check_currents(currents: Flow, flow: Flow) -> None:
+    """Refuse a flow that is not of currents, or not of the features of the other."""
     if currents.currents is None:
         raise InputError("currents is a flow of association; expected one from nif.measure(model, data).")
     if feature_names(currents) != feature_names(flow):
@@ -216,7 +217,7 @@ def one_table(
             "comparison needs. Pass the network behind the embedding, and the embedded rows."
         )
     arguments = Signature.of(network)
-    if arguments.required == 1 and not isinstance(x, (tuple, Mapping, Rows)):
+    if arguments.required == 1 and not isinstance(x, (tuple, Mapping, Rows)) and np.ndim(x) <= 2:
         table = columns(x, "x")
         return OneTable(Forward(network, (), output), [table.shape[1:]]), table
     rows = read(x, arguments)

@@ -102,7 +102,8 @@ class DecisionInformation:
     ) -> Measured:
         """Record every unit and the decision, and estimate their information; see `Measure`."""
         recording = Recording.of(network, rows, advance=advance)
-        plan, call = network.plan(rows), network.forward(rows)
+        plan, network = network.plan(rows), network.in_full_precision()
+        call = network.forward(rows)
         with preserved(network.module), torch.no_grad():
             inputs = tuple(call.prepared(rows.inputs))
             moves = Moves.of(call, inputs, rows.inputs)
