@@ -91,7 +91,7 @@ def known_and_used(
     _scatter(ax, table)
     half = association.by_unit.deviations(level), currents.by_unit.deviations(level)
     _intervals(ax, table, *half)
-    _limits(ax, table)
+    _limits(ax, table, *half)
     above(ax)
     _explain(ax, level, int((table["outlier"] != "").sum()))  # keeps room for the longest explanation
     _explain(ax, level, _name(ax, table, _to_name(table, most)))
@@ -138,12 +138,13 @@ def _intervals(ax: Axes, table: pd.DataFrame, known: float, used: float) -> None
     )
 
 
-def _limits(ax: Axes, table: pd.DataFrame) -> None:
-    """Room for names, the line of equal nats, and that of 0."""
-    low, high = min(float(table["used"].min()), 0.0), max(float(table["used"].max()), 1e-9)
-    widest = max(float(table["known"].max()), 1e-9)
-    ax.set_xlim(-0.03 * widest, 1.15 * widest)
-    ax.set_ylim(low - 0.1 * (high - low), high + 0.15 * (high - low))
+def _limits(ax: Axes, table: pd.DataFrame, known: float, used: float) -> None:
+    """Room for intervals so many standard errors wide, for names, the line of equal nats, and that of 0."""
+    half = used * table["used_stderr"]
+    low, high = min(float((table["used"] - half).min()), 0.0), max(float((table["used"] + half).max()), 1e-9)
+    widest = max(float((table["known"] + known * table["known_stderr"]).max()), 1e-9)
+    ax.set_xlim(-0.03 * widest, 1.08 * widest)
+    ax.set_ylim(low - 0.06 * (high - low), high + 0.06 * (high - low))
     ax.axhline(0.0, color=SOFT, linewidth=0.8, zorder=1)
     end = 2 * max(widest, high)
     ax.plot(
