@@ -42,6 +42,7 @@ def problem(network: Trained, net: nn.Module | None = None) -> ComparisonProblem
         "model": net,
         "decision": decision,
         "flow": None,
+        "currents": None,
         "published": None,
         "x": x,
         "replacement": np.broadcast_to(x.mean(0), x.shape),

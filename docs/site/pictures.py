@@ -75,6 +75,37 @@ def network() -> bytes:
     return png(figure)
 
 
+@cache
+def planted() -> tuple[nif.Flow, nif.Flow]:
+    """What units tell of a decision and what is used, where one feature is ignored and two count together.
+
+    The class rests on `x1` and on whether `a` and `b` have the same sign; the weights of a noisy copy of `x1`
+    are 0.
+    """
+    generator = torch.Generator().manual_seed(0)
+    x1, a, b, unrelated, noise = torch.randn(5, 1500, generator=generator)
+    y = (4 * x1 + 3 * torch.sign(a * b) + 0.3 * noise > 0).long()
+    x = torch.stack([x1, x1 + 0.3 * unrelated, a, b], dim=1)
+    model = classifier((4, 16, 8, 2), seed=0)
+    with one_thread(), torch.no_grad():
+        weights = model[0].weight[:, 1]
+        weights.zero_()
+        with torch.enable_grad():
+            train(model, x * torch.tensor([1.0, 0.0, 1.0, 1.0]), y, epochs=40, seed=0)
+        weights.zero_()
+        names = ["x1", "copy of x1", "a", "b"]
+        methods = nif.DecisionInformation(), nif.Currents()
+        known, used = (
+            nif.measure(model, x, method, feature_names=names, progress=False) for method in methods
+        )
+    return known, used
+
+
+def known_and_used() -> bytes:
+    """What the units of that network tell, against what of it is used."""
+    return one_axes(lambda ax: nif.plots.known_and_used(*planted(), ax=ax), 7, 4.8)
+
+
 def pixels() -> bytes:
     """Attribution of each pixel to three of the digits."""
     flow, _ = digits()
@@ -185,6 +216,7 @@ GENERATED: dict[str, Callable[[], bytes]] = {
     ),
     "pictures/currents_profile.png": lambda: one_axes(lambda ax: nif.plots.profile(currents(), ax=ax)),
     "pictures/currents_links.png": lambda: one_axes(lambda ax: nif.plots.links(currents(), ax=ax)),
+    "pictures/known_and_used.png": known_and_used,
     "pictures/watch.png": watched,
     "pictures/resolution.png": resolution,
     "pictures/samples.png": samples,

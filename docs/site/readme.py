@@ -1,4 +1,4 @@
-"""Draw the pictures that are kept with the code: two of the README, and the rooms: ``make pictures``."""
+"""Draw the pictures that are kept with the code: three of the README, and the rooms: ``make pictures``."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ def report(path: Path) -> None:
 if __name__ == "__main__":
     rooms.PICTURE.write_text(rooms.svg(rooms.allowed_imports()), "utf-8")
     (IMAGES / "iris.png").write_bytes(pictures.network())
+    (IMAGES / "known_and_used.png").write_bytes(pictures.known_and_used())
     report(IMAGES / "report.png")
     for picture in IMAGES.glob("*.png"):
         if (image := Image.open(picture)).mode != "P":  # those not drawn again have their colours already

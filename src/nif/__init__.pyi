@@ -3,6 +3,7 @@
 from . import datasets as datasets
 from . import plots as plots
 from .comparison import compare as compare
+from .comparison import compare_links as compare_links
 from .core import __version__ as __version__
 from .core.errors import InputError as InputError
 from .estimators import Binned as Binned
@@ -17,9 +18,11 @@ from .estimators.arrays import pairwise as pairwise
 from .estimators.estimate import Estimate as Estimate
 from .flow import Flow as Flow
 from .flow.file import load as load
+from .flow.known_and_used import known_and_used as known_and_used
 from .measures.association.association import DAVIS2019 as DAVIS2019
 from .measures.association.association import Association as Association
 from .measures.association.shared_critic import SharedMine as SharedMine
+from .measures.association.with_decision import DecisionInformation as DecisionInformation
 from .measures.currents.currents import Currents as Currents
 from .network import layers as layers
 from .pipeline import measure as measure

@@ -25,6 +25,8 @@ from nif.core.errors import InputError
 from nif.core.types import Layer, Links
 from nif.flow.flow import Flow, example
 from nif.network.preserve import one_thread
+from support.flows import current_flow
+from support.known_flows import known_flow
 
 IRIS = replace(EXPERIMENTS["iris"], epochs=100)
 
@@ -189,6 +191,36 @@ def test_deep_network_of_many_communities_fits() -> None:
         assert max(map(len, section(flow).splitlines())) <= WIDTH
 
 
+def test_known_and_used_lists_features_and_outliers() -> None:
+    used = current_flow([3, 4, 2], seed=1)
+    table = nif.known_and_used(known_flow(used, [0.9, 0.3, 0.0, 0.3, 0.3, 0.0, 0.3, 0.3, 0.3]), used)
+    table["outlier"] = ["ignored", "", "synergy", "", "", "synergy", ""]
+    text = sections.known_and_used(table)
+    lines = {line.split()[0]: line.split()[1:] for line in text.splitlines()[1:5]}
+    assert set(lines) == {"input[0]", "input[1]", "input[2]", "relu1[2]"}
+    assert lines["input[0]"][0] == "0.900" and lines["input[0]"][-1] == "ignored"
+    assert lines["relu1[2]"][2] == f"{table['used'].loc['relu1', 'relu1[2]']:.3f}"
+    assert "by what they tell: 1 of 7 units." in " ".join(text.split())
+    assert text.endswith("tell alone: 2.")
+    assert max(map(len, text.splitlines())) <= WIDTH
+
+
+def test_both_measures_stand_side_by_side(iris: Run) -> None:
+    """The same currents in their own section and in the comparison."""
+    share = iris.currents.attribution().sum(axis=1).abs()
+    compared = iris.comparison.loc["currents", list(share.index)].astype(float)
+    np.testing.assert_allclose(compared, share / share.sum())
+    header = next(
+        line for line in iris.text.splitlines() if line.startswith("  feature") and "raw MI" in line
+    )
+    assert header.index("currents") < header.index("association") < header.index("SHAP")
+    for method in ("currents", "association"):
+        row = iris.comparison.loc[method, ["ks", "ks_p_exact", "deletion", "insertion"]]
+        assert row.notna().all()
+        shown = next(line for line in iris.text.splitlines() if line.startswith(f"  {method}  "))
+        assert f"{row['deletion']:.3f} ± " in shown and f"{row['insertion']:.3f} ± " in shown
+
+
 # The published table
 
 
@@ -230,6 +262,7 @@ def test_run_prints_every_part(iris: Run) -> None:
         "Network 4-10-3",
         "Association: what neurons tell of each other",
         "Currents: what the decision uses",
+        "Known and used",
         "Links",
         "Attribution",
         "Neurons",
@@ -258,6 +291,9 @@ def test_every_file_is_there_and_can_be_read(iris: Run, folder: Path) -> None:
         assert len(pd.read_csv(folder / f"{name}_links.csv")) == 70
         assert (folder / f"{name}.html").read_text(encoding="utf-8").startswith("<!doctype html>")
     assert len(pd.read_csv(folder / "comparison.csv")) == len(iris.comparison)
+    assert (folder / "known_and_used.png").read_bytes().startswith(b"\x89PNG")
+    table = pd.read_csv(folder / "known_and_used.csv", index_col=["layer", "unit"])
+    np.testing.assert_allclose(table["used"], nif.known_and_used(iris.known, iris.currents)["used"])
     assert (folder / "summary.txt").read_text(encoding="utf-8") == iris.text
 
 

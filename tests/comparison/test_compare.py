@@ -107,6 +107,20 @@ def test_a_flow_of_currents_is_compared_without_association() -> None:
         compare(linear(), flow, x, y, methods=["association"])
 
 
+def test_a_flow_of_currents_that_is_given_is_used_beside_association() -> None:
+    x, y = data(100)
+    names = ["big", "small", "unused"]
+    flow = measure(linear(), x, Currents(rows=50, steps=2), feature_names=names, progress=False)
+    table = compare(linear(), FLOW, x, y, currents=flow, methods=["currents", "association"], repeats=3)
+    share = flow.attribution().sum(axis=1).abs()
+    np.testing.assert_allclose(table.loc["currents"].iloc[:3].astype(float), share / share.sum())
+    np.testing.assert_allclose(table.loc["association"].iloc[:3].astype(float), [5 / 6, 1 / 6, 0])
+    with pytest.raises(InputError, match="currents is a flow of association"):
+        compare(linear(), FLOW, x, y, currents=FLOW)
+    with pytest.raises(InputError, match="features of other names"):
+        compare(linear(), FLOW, x, y, currents=measure(linear(), x, Currents(rows=9), progress=False))
+
+
 def test_published_flow_that_is_given_is_used() -> None:
     published = flow_of([[0.0, 0.0], [0.0, 0.0], [1.0, 1.0]])
     found = compare(linear(), FLOW, *data(), published=published, methods=[PUBLISHED])

@@ -15,6 +15,7 @@ from nif.comparison.libraries import shapley
 from nif.comparison.problem import comparison_problem
 from nif.core.errors import InputError
 from nif.estimators.binned.estimator import Binned
+from nif.measures.currents.currents import Currents
 from nif.pipeline import measure
 from support.comparison_cases import FLOW, QUICK, WEIGHTS, data, flow_of, linear, problem
 
@@ -179,3 +180,14 @@ def test_several_inputs_are_compared_like_one_table_of_them() -> None:
         compare(model, flow, x, y, output="class")
     with pytest.raises(InputError, match="Choose one: output='class', output='sum'"):
         compare(model, flow, parts, y)
+
+
+def test_images_are_compared_as_their_pixels() -> None:
+    images = torch.randn(80, 1, 2, 2, generator=torch.Generator().manual_seed(0))
+    y = (images[:, 0, 0, 1] > 0).long()
+    net = nn.Sequential(nn.Flatten(), nn.Linear(4, 2, bias=False))
+    net[1].weight.data = torch.tensor([[0.0] * 4, [0.0, 3.0, 0.0, 0.0]])
+    flow = measure(net, images, Currents(rows=20), progress=False)
+    table = compare(net, flow, images, y, methods=["integrated gradients", "currents"], repeats=2)
+    for method in ("integrated gradients", "currents"):
+        np.testing.assert_allclose(table.loc[method].iloc[:4].astype(float), [0, 1, 0, 0], atol=1e-6)

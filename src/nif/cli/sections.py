@@ -12,6 +12,7 @@ from nif.cli import currents
 from nif.cli.text import INDENT, WIDTH, names, numbers, p_values, paragraph, table
 from nif.comparison.compare import Comparison
 from nif.flow.flow import Flow
+from nif.flow.known_and_used import IGNORED, SYNERGY
 from nif.pruning.result import Pruned
 
 STRONGEST = 10
@@ -122,6 +123,32 @@ def layers(flow: Flow) -> str:
             "bits out": numbers(rows["outflow"] * BITS, ".2f"),
             "communities": flow.by_unit.communities_of_layers(),
         }
+    )
+
+
+def known_and_used(frame: pd.DataFrame) -> str:
+    """The features and the outliers: what each tells of the decision, and what of it is used."""
+    layer = frame.index[0][0]
+    strongest = frame[["known", "used"]].abs().max(axis=1).sort_values(ascending=False, kind="stable")
+    frame = frame.loc[strongest.index]
+    first = frame.index.get_level_values("layer") == layer
+    others = frame[~first & (frame["outlier"] != "")]
+    shown = pd.concat([frame[first].head(STRONGEST), others.head(STRONGEST)])
+    text = table(
+        {
+            "unit": _unit(shown.index.get_level_values("layer"), shown.index.get_level_values("unit")),
+            "tells": numbers(shown["known"], ".3f"),
+            "± stderr": numbers(shown["known_stderr"], ".3f"),
+            "is used for": numbers((round(nats, 3) + 0.0 for nats in shown["used"]), ".3f"),
+            "± stderr ": numbers(shown["used_stderr"], ".3f"),
+            "outlier": list(shown["outlier"]),
+        }
+    )
+    counts = [int((frame["outlier"] == kind).sum()) for kind in (IGNORED, SYNERGY)]
+    return f"{text}\n" + paragraph(
+        "In nats: the mutual information of the unit and the decision, and the current of the unit. Ignored, "
+        f"used for less than a quarter of their part by what they tell: {counts[0]} of {len(frame)} units. "
+        f"Synergy, used for more than they tell alone: {counts[1]}."
     )
 
 

@@ -42,6 +42,7 @@ def compare(
     x: Any,
     y: Any,
     *,
+    currents: Flow | None = None,
     published: Flow | None = None,
     methods: Sequence[str] | None = None,
     estimator: Estimator | None = None,
@@ -67,13 +68,13 @@ def compare(
 
     Args:
         model: The trained network the flow was measured on; it is not changed.
-        flow: The result of `nif.measure` for it. Currents are measured here if it is a flow of association;
-            association is left out if it is a flow of currents.
+        flow: The result of `nif.measure` for it. Association is left out if it is a flow of currents.
         x: Features on the scale the model was trained on; of a model with several inputs a tuple or mapping
             of them, as for `nif.measure`. At least 50 rows.
         y: Class indices, in the order of the model's outputs, or names of classes as the flow or the model
             has them; values, for a regressor. One output stands for class 1 where it is above one half, if
             the model ends in a sigmoid, or else above 0.
+        currents: The flow of currents, beside one of association; measured here if neither flow is one.
         published: The flow as published in 2019; measured here if it is named in `methods` and not passed.
         methods: Rows to compute, names out of `ATTRIBUTIONS`; raw mutual information is always among them.
             None for all but two that take long: the flow as published, above 5,000 terms of mutual
@@ -95,6 +96,19 @@ def compare(
 
     References:
         Davis et al. (2019), https://arxiv.org/abs/1901.08557, table 1.
+
+    Example:
+        >>> import nif, torch
+        >>> net = torch.nn.Linear(3, 2, bias=False)
+        >>> net.weight.data = torch.tensor([[0.0, 0.0, 0.0], [4.0, 1.0, 0.0]])
+        >>> x = torch.randn(300, 3, generator=torch.Generator().manual_seed(0))
+        >>> y = (4 * x[:, 0] + x[:, 1] > 0).long()
+        >>> flow = nif.measure(net, x, progress=False)
+        >>> table = nif.compare(net, flow, x, y, methods=["currents", "random ranking"])
+        >>> table.loc["currents", ["x1", "x2", "x3"]].round(1).tolist()
+        [0.9, 0.1, 0.0]
+        >>> bool(table.loc["currents", "deletion"] < table.loc["random ranking", "deletion"])
+        True
     """
     chosen = _chosen(methods, flow) if methods is not None else _affordable(flow, published)
     if repeats < 1:
@@ -104,6 +118,7 @@ def compare(
         flow,
         x,
         y,
+        currents=currents,
         published=published,
         estimator=estimator,
         output=output,
@@ -135,7 +150,7 @@ def _chosen(methods: Sequence[str], flow: Flow) -> list[str]:
     if ASSOCIATION in methods and flow.currents is not None:
         raise InputError(
             "methods names 'association' and the flow is one of currents; pass one measured with "
-            "nif.Association(), for which currents are measured here."
+            "nif.Association(), and this one as currents=."
         )
     return [name for name in ATTRIBUTIONS if name in methods or name == REFERENCE]
 

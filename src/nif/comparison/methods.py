@@ -24,9 +24,9 @@ def association(problem: ComparisonProblem) -> Float[np.ndarray, " feature"]:
 
 
 def currents(problem: ComparisonProblem) -> Float[np.ndarray, " feature"]:
-    """Absolute current of each feature, of the flow given if it is one of currents, else measured here."""
-    flow = problem.flow
-    if flow.currents is None:
+    """Absolute current of each feature, of the flow of currents that is given, or else measured here."""
+    flow = problem.currents
+    if flow is None:
         flow = measure(
             problem.model,
             problem.tensor(problem.x),

@@ -35,6 +35,7 @@ class ComparisonProblem:
         model: A copy in eval mode on the CPU, which an attribution may hook.
         decision: The meaning of its outputs.
         flow: The flow measured on it.
+        currents: Its flow of currents, if that has been measured.
         published: Its flow as published in 2019, if it has been measured.
         x: Features, on the scale the model was trained on.
         replacement: What a feature is replaced by in each row: its mean, or its value in another row.
@@ -46,6 +47,7 @@ class ComparisonProblem:
     model: nn.Module
     decision: Decision
     flow: Flow
+    currents: Flow | None
     published: Flow | None
     x: Float[np.ndarray, "sample feature"]
     replacement: Float[np.ndarray, "sample feature"]
@@ -95,6 +97,7 @@ def comparison_problem(
     x: Any,
     y: Any,
     *,
+    currents: Flow | None = None,
     published: Flow | None = None,
     estimator: Estimator | None = None,
     output: int | str | None = None,
@@ -112,6 +115,8 @@ def comparison_problem(
             f"replacement is {replacement!r}; expected 'mean', the mean of a feature, or 'row', its value in "
             "another row."
         )
+    if currents is not None:
+        check_currents(currents, flow)
     frozen = copy.deepcopy(Network.of(model).module).to("cpu").eval().requires_grad_(False)
     network, table = one_table(frozen, x, output)
     features, labels = validated(table, y, flow)
@@ -119,9 +124,21 @@ def comparison_problem(
     target = _target(decision, labels, classes_of(model, flow))
     other = features[stream(seed, "replacement").permutation(len(features))]
     instead = other if replacement == "row" else np.broadcast_to(features.mean(axis=0), features.shape)
+    known = currents or (flow if flow.currents is not None else None)
     return ComparisonProblem(
-        network, decision, flow, published, features, instead, target, estimator or Binned(), seed
+        network, decision, flow, known, published, features, instead, target, estimator or Binned(), seed
     )
+
+
+def check_currents(currents: Flow, flow: Flow) -> None:
+    """Refuse a flow that is not of currents, or not of the features of the other."""
+    if currents.currents is None:
+        raise InputError("currents is a flow of association; expected one from nif.measure(model, data).")
+    if feature_names(currents) != feature_names(flow):
+        raise InputError(
+            "currents and flow have features of other names; measure both on the same data, with the same "
+            "names."
+        )
 
 
 def classes_of(model: Any, flow: Flow) -> np.ndarray:
@@ -202,7 +219,7 @@ def one_table(
             "comparison needs. Pass the network behind the embedding, and the embedded rows."
         )
     arguments = Signature.of(network)
-    if arguments.required == 1 and not isinstance(x, (tuple, Mapping, Rows)):
+    if arguments.required == 1 and not isinstance(x, (tuple, Mapping, Rows)) and np.ndim(x) <= 2:
         table = columns(x, "x")
         return OneTable(Forward(network, (), output), [table.shape[1:]]), table
     rows = read(x, arguments)

@@ -9,3 +9,4 @@ from nif.plots.layer_profile import profile as profile
 from nif.plots.link_map import links as links
 from nif.plots.network_graph import network as network
 from nif.plots.pruning_curve import pruning as pruning
+from nif.plots.unit_scatter import known_and_used as known_and_used

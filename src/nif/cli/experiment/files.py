@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from nif import plots
+from nif.flow.known_and_used import known_and_used
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -25,10 +28,14 @@ def write(run: Run, out: Path) -> list[Path]:
         figure = Figure(figsize=(10, 6), layout="constrained")
         flow.plot(figure.subplots())
         figure.savefig(out / f"{name}.png", dpi=DOTS_PER_INCH)
+    figure = Figure(figsize=(7, 5), layout="constrained")
+    plots.known_and_used(run.known, run.currents, ax=figure.subplots())
+    figure.savefig(out / "known_and_used.png", dpi=DOTS_PER_INCH)
     run.pruned.save(out / "pruned.safetensors")
     (out / "summary.txt").write_text(run.text, encoding="utf-8")
     tables: dict[str, pd.DataFrame] = {
         "removed": run.pruned.removed,
+        "known_and_used": known_and_used(run.known, run.currents).reset_index(),
         "comparison": run.comparison.reset_index(),
         "compared_attributions": run.comparison.attributions,
     }
@@ -40,7 +47,5 @@ def write(run: Run, out: Path) -> list[Path]:
     for name, frame in tables.items():
         frame.to_csv(out / f"{name}.csv", index=False)
     files = [f"{name}.{ending}" for name in flows for ending in ("safetensors", "html", "png")]
-    return [
-        out / name
-        for name in (*files, "pruned.safetensors", "summary.txt", *(f"{name}.csv" for name in tables))
-    ]
+    files += ["known_and_used.png", "pruned.safetensors", "summary.txt"]
+    return [out / name for name in (*files, *(f"{name}.csv" for name in tables))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -26,13 +26,30 @@ from nif.core.progress import progress as progress_bar
 from nif.estimators.arrays import MOST_TERMS_FOR_MINE
 from nif.estimators.estimate import Estimator
 from nif.flow.flow import Flow
+from nif.flow.known_and_used import known_and_used
 from nif.measures.association.association import DAVIS2019, Association
+from nif.measures.association.shared_critic import SharedMine
+from nif.measures.association.with_decision import DecisionInformation
 from nif.measures.currents.currents import Currents
 from nif.measures.measure import Measure
 from nif.network.preserve import one_thread
 from nif.pipeline import chosen_measure, measure
 from nif.pruning.prune import prune
 from nif.pruning.result import Pruned
+
+ASKED_OF_ASSOCIATION = (
+    "How much does a neuron tell of those of the next layer that its neighbours do not, whether the network "
+    "uses it or not? The measure of the paper."
+)
+ASKED_OF_CURRENTS = (
+    "How much of the information about the decision flows through a feature or neuron? Every layer carries "
+    "the same total, and what the network does not use carries 0."
+)
+ASKED_OF_BOTH = "What does a unit alone tell of the decision, and how much of the decision rests on it?"
+"""The question that each measure answers, above its results."""
+
+PUBLISHED = replace(DAVIS2019, estimator=SharedMine(steps=60), rows=400)
+"""The association as published, within seconds."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +86,7 @@ class Run:
         model: The trained network.
         association: What its neurons tell of each other, on the training rows.
         currents: What its decision uses, on the same rows.
+        known: What each unit tells of the decision, on the same rows.
         pruned: The network without the neurons that the decision does not use.
         comparison: Both attributions and those of other methods.
         text: The printed text.
@@ -78,6 +96,7 @@ class Run:
     model: nn.Module
     association: Flow
     currents: Flow
+    known: Flow
     pruned: Pruned
     comparison: Comparison
     text: str
@@ -121,13 +140,13 @@ def run(
         model = steps.trained(layers, experiment.epochs)
         association = steps.association(model, estimator)
         currents = steps.currents(model)
+        known = steps.known(model, currents)
         pruned = steps.pruned(model, currents, tolerance)
-        comparison = steps.compared(model, association)
+        comparison = steps.compared(model, association, currents)
     if experiment.has_published_table:
         steps.section("The published table", beside_published(comparison))
-    done = Run(
-        split, model, association, currents, pruned, comparison, "".join(f"{text}\n" for text in steps.texts)
-    )
+    text = "".join(f"{part}\n" for part in steps.texts)
+    done = Run(split, model, association, currents, known, pruned, comparison, text)
     if out is not None:
         steps.section("Written", "\n".join(f"  {path}" for path in write(done, out)))
     return done
@@ -169,7 +188,8 @@ class _Steps:
     def association(self, model: nn.Module, estimator: Estimator | None) -> Flow:
         """Measures what neurons tell of each other, as the paper does."""
         flow = self._measured(model, chosen_measure(estimator or Association()))
-        self.section("Association: what neurons tell of each other", sections.measurement(flow))
+        text = f"{paragraph(ASKED_OF_ASSOCIATION)}\n\n{sections.measurement(flow)}"
+        self.section("Association: what neurons tell of each other", text)
         self.section("Links", sections.links(flow))
         self.section("Attribution", sections.attribution(flow))
         self.section("Neurons", sections.neurons(flow))
@@ -179,8 +199,15 @@ class _Steps:
     def currents(self, model: nn.Module) -> Flow:
         """Measures what the decision uses."""
         flow = self._measured(model, Currents())
-        text = "\n\n".join([sections.measurement(flow), *sections.measured(flow)])
-        self.section("Currents: what the decision uses", text)
+        text = [paragraph(ASKED_OF_CURRENTS), sections.measurement(flow), *sections.measured(flow)]
+        self.section("Currents: what the decision uses", "\n\n".join(text))
+        return flow
+
+    def known(self, model: nn.Module, currents: Flow) -> Flow:
+        """Measures what each unit tells of the decision, and shows it beside what is used."""
+        flow = self._measured(model, DecisionInformation())
+        text = f"{paragraph(ASKED_OF_BOTH)}\n\n{sections.known_and_used(known_and_used(flow, currents))}"
+        self.section("Known and used", text)
         return flow
 
     def _measured(self, model: nn.Module, method: Measure) -> Flow:
@@ -205,25 +232,35 @@ class _Steps:
         )
         return pruned
 
-    def compared(self, model: nn.Module, flow: Flow) -> Comparison:
+    def compared(self, model: nn.Module, association: Flow, currents: Flow) -> Comparison:
         rows = self.split.train
-        published = self._published(model, flow)
+        published = self._published(model, association)
         with progress_bar("comparing", total=float(len(ATTRIBUTIONS)), shown=self.progress) as advance:
             comparison = compare(
-                model, flow, rows.x, rows.y, published=published, seed=self.seed, advance=advance
+                model,
+                association,
+                rows.x,
+                rows.y,
+                currents=currents,
+                published=published,
+                seed=self.seed,
+                advance=advance,
             )
         self.section("Attribution by method", sections.shares(comparison))
         self.section("Agreement and faithfulness", sections.agreement(comparison))
         return comparison
 
     def _published(self, model: nn.Module, flow: Flow) -> Flow | None:
-        """The flow as published, where a critic for each of its links takes seconds and not hours."""
+        """The flow as published, where a critic for each of its links takes seconds and not hours.
+
+        Its critics are trained for fewer steps, on fewer rows, than the default: it is there for comparison.
+        """
         if flow.measurement.options["terms"] > MOST_TERMS_FOR_MINE:
             return None
         with warnings.catch_warnings():
             # The text below the table says the same as the warning.
             warnings.simplefilter("ignore", UserWarning)
-            return measure(model, self.split.train.x, DAVIS2019, seed=self.seed, progress=self.progress)
+            return measure(model, self.split.train.x, PUBLISHED, seed=self.seed, progress=self.progress)
 
 
 def tensors(dataset: datasets.Dataset) -> tuple[torch.Tensor, torch.Tensor]:
