@@ -96,15 +96,17 @@ class Samples:
         Raises:
             InputError: A row has no other of its kind.
         """
+        fixed = None if given is None else given.groups(len(outputs), generator)
         paired = given is not None and given.each is not None
         if paired:
             _check_paired(*kinds, own)
         if paired or len(np.unique(np.concatenate(kinds))) == 1:
-            sample = Sample.of(decided, outputs, most_rows, most, generator, given)
+            sample = Sample.of(decided, outputs, most_rows, most, generator, given, fixed)
             kind = Kind(sample, np.arange(len(outputs)), np.arange(len(sample.pool)))
             return cls((kind,), sample.groups, sample.pool_groups)
         groups = generator.permutation(len(outputs)) % GROUPS
         pool_groups = groups if given is None else generator.permutation(len(given.outputs)) % GROUPS
+        groups, pool_groups = fixed or (groups, pool_groups)
         found, fewest = [], 2 if given is None else 1
         for kind in np.unique(kinds[0]):
             members, pool = (np.flatnonzero(of == kind) for of in kinds)
