@@ -106,7 +106,7 @@ def _of_all(count: int, chosen: Sequence[int] | None) -> list[int]:
     """All classes, or those that are chosen."""
     wrong = [number for number in chosen or () if not 0 <= number < count]
     if wrong:
-        raise InputError(f"by_class has class {wrong[0]}; expected classes from 0 to {count - 1}.")
+        raise InputError(f"There is no class {wrong[0]}; expected numbers of classes from 0 to {count - 1}.")
     return list(range(count)) if chosen is None else sorted(set(chosen))
 
 

@@ -112,12 +112,12 @@ def _row_currents(
         yield sizes.of_rows(layer, values).astype(np.float32)
 
 
-def _row_tables(path: PathIntegral, sample: Samples, sums: Sums, sizes: _Sizes) -> dict[str, np.ndarray]:
+def _row_tables(path: PathIntegral, sample: Samples, sums: Sums, sizes: _Sizes) -> dict[str, Any]:
     """What is known of each explained row beside the currents of its units."""
     rows, weights = np.concatenate(sums.rows), np.concatenate(sums.row_weights)
     columns = [0] * len(path.decided.columns) if path.columns is None else path.columns.of_outcomes
     base, value = values_of_rows(path.decided, path.outputs, sample, rows, columns)
-    tables = {"row_base": base, "row_value": value}
+    tables: dict[str, Any] = {"row_base": base, "row_value": value}
     if sum(values[0].numel() for values in path.inputs) * len(rows) <= MOST_OF_ROWS:
         tables["row_features"] = features_of_rows(path, rows)
     if sums.class_rows:

@@ -39,8 +39,8 @@ def terms(
         itself = own + float(np.log(backgrounds.own)) if backgrounds.own > 0 else None
         start = information(outcomes, there, log_weights[part].to(outputs), itself)
         weight = outcomes.weight.double()
-        at_ends = (torch.where(weight > 0, weight * v.double(), 0.0) for v in (start, own))
-        yield part, *at_ends
+        before, after = (torch.where(weight > 0, weight * v.double(), 0.0) for v in (start, own))
+        yield part, before, after
 
 
 def values_of_rows(
