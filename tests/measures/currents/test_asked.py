@@ -31,6 +31,13 @@ class Reader(nn.Module):
         return self.after(self.words(ids))
 
 
+class Masked(Reader):
+    """Some tokens are padding."""
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        return self.after(self.words(ids) * mask[..., None].to(self.head.weight.dtype))
+
+
 def sharp(net: nn.Sequential) -> nn.Sequential:
     """With decisions that differ from row to row."""
     net[-1].weight.data *= 6.0
@@ -174,6 +181,26 @@ def test_errors_of_given_rows_are_those_of_the_backgrounds() -> None:
         spread.append(total.nats - large.total.nats)
     assert 0.6 < np.sqrt(np.mean(np.square(shown)) / np.mean(np.square(spread))) < 1.7
     assert large.total.stderr < 0.5 * np.mean(shown)
+
+
+def test_given_rows_of_several_lengths_are_compared_with_their_own() -> None:
+    torch.manual_seed(3)
+    net = Masked().double()
+    ids, mask = torch.randint(0, 9, (POOL, 3)), torch.ones(POOL, 3, dtype=torch.int64)
+    mask[:10, 2] = 0
+    rows = ids[[0, 20, 1]], mask[[0, 20, 1]]
+    flow = nif.measure(net, (ids, mask), every(), explain=rows, progress=False)
+    assert "given mask" in flow.measurement.options["total_is"]
+    np.testing.assert_allclose(flow.local().attrs["weights"], np.full(3, 1 / 3))
+    p, q = (net(*given).detach().softmax(1) for given in ((ids, mask), rows))
+    same = [slice(0, 10), slice(10, POOL), slice(0, 10)]
+    exact = [float((q[row] * (q[row] / p[of].mean(0)).log()).sum()) for row, of in enumerate(same)]
+    np.testing.assert_allclose(flow.local().sum(axis=1), exact, atol=1e-6)
+    assert flow.total is not None and flow.total.stderr > 0
+    alone = mask[:1].clone()
+    alone[0, 0] = 0
+    with pytest.raises(InputError, match="Row 0 of explain= has no background row with the same mask"):
+        nif.measure(net, (ids, mask), every(), explain=(ids[:1], alone), progress=False)
 
 
 def test_labels_come_with_the_given_rows() -> None:

@@ -111,7 +111,7 @@ class Samples:
         for kind in np.unique(kinds[0]):
             members, pool = (np.flatnonzero(of == kind) for of in kinds)
             if len(pool) < fewest:
-                raise _alone(int(members[0]), own)
+                raise _alone(int(members[0]), own, given=fixed is not None)
             rows, those = (
                 torch.from_numpy(members).to(outputs.device),
                 torch.from_numpy(pool).to(outputs.device),
@@ -171,9 +171,10 @@ def _check_paired(kinds: np.ndarray, pool: np.ndarray, own: tuple[str, ...]) -> 
         )
 
 
-def _alone(row: int, own: tuple[str, ...]) -> InputError:
+def _alone(row: int, own: tuple[str, ...], *, given: bool) -> InputError:
+    name = "explain=" if given else "the data"
     return InputError(
-        f"Row {row} of the data has no background row with the same {_listed(own)}, which is the row's own "
+        f"Row {row} of {name} has no background row with the same {_listed(own)}, which is the row's own "
         "and stays as it is; pass rows of fewer lengths, several of each, or background= with the same."
     )
 

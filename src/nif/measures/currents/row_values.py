@@ -91,5 +91,5 @@ def features_of_rows(path: PathIntegral, rows: Int64[np.ndarray, " row"]) -> Flo
     index = torch.from_numpy(rows).to(path.outputs.device)
     parts = [path.inputs[number][index].flatten(1) for number in path.moves.moving]
     if path.feature_groups is not None:
-        parts = [path.feature_groups.means(part.cpu()) for part in parts]
+        parts = [path.feature_groups.means(part.cpu().double()) for part in parts]
     return np.concatenate([part.numpy(force=True) for part in parts], axis=1)
