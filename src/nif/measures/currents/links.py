@@ -38,7 +38,9 @@ class _Sizes:
         """Currents of the units of a layer: those of a group of features are added up."""
         return sums.map(lambda values: self._in_groups(values, axis=0)) if self.grouped(layer) else sums
 
-    def of_rows(self, layer: int, values: Float[np.ndarray, "row unit"]) -> Float[np.ndarray, "row unit"]:
+    def of_rows(
+        self, layer: int, values: Float[np.ndarray, "row unit ..."]
+    ) -> Float[np.ndarray, "row grouped ..."]:
         """The same, row by row."""
         return self._in_groups(values, axis=1) if self.grouped(layer) else values
 
@@ -118,8 +120,9 @@ def _row_tables(path: PathIntegral, sample: Samples, sums: Sums, sizes: _Sizes) 
     columns = [0] * len(path.decided.columns) if path.columns is None else path.columns.of_outcomes
     base, value = values_of_rows(path.decided, path.outputs, sample, rows, columns)
     tables: dict[str, Any] = {"row_base": base, "row_value": value}
-    if sum(values[0].numel() for values in path.inputs) * len(rows) <= MOST_OF_ROWS:
-        tables["row_features"] = features_of_rows(path, rows)
+    inputs = [path.inputs[number] for number in path.moves.moving]
+    if sum(values[0].numel() for values in inputs) * len(rows) <= MOST_OF_ROWS:
+        tables["row_features"] = features_of_rows(inputs, path.feature_groups, rows)
     if sums.class_rows:
         by_class = sizes.of_rows(0, np.concatenate(sums.class_rows)) / weights[:, None, None]
         tables["row_attribution"] = by_class.astype(np.float32)

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
+from nif.data.groups import Groups
 from nif.measures.currents.decisions import NODES, Values, of_rows
 from nif.measures.currents.information import CHUNK, Decided, information, own_log_likelihood
 from nif.measures.currents.kinds import Samples
 from nif.measures.currents.sample import Sample
-
-if TYPE_CHECKING:
-    from nif.measures.currents.path_integral import PathIntegral
 
 MOST_OF_ROWS = 2**24
 """Numbers of currents of rows that are kept; of more, those of the features alone."""
@@ -86,10 +83,11 @@ def _density(decided: Decided, like: Float[Tensor, "row outcome"]) -> Tensor:
     return (logs[:, None] * like.new_tensor(weights / weights.sum())).flatten()
 
 
-def features_of_rows(path: PathIntegral, rows: Int64[np.ndarray, " row"]) -> Float[np.ndarray, "row feature"]:
+def features_of_rows(
+    inputs: Sequence[Tensor], groups: Groups | None, rows: Int64[np.ndarray, " row"]
+) -> Shaped[np.ndarray, "row feature"]:
     """What the features of explained rows are; of features that are measured together, their mean."""
-    index = torch.from_numpy(rows).to(path.outputs.device)
-    parts = [path.inputs[number][index].flatten(1) for number in path.moves.moving]
-    if path.feature_groups is not None:
-        parts = [path.feature_groups.means(part.cpu().double()) for part in parts]
+    parts = [values[torch.from_numpy(rows).to(values.device)].flatten(1) for values in inputs]
+    if groups is not None:
+        parts = [groups.means(part.cpu().double()) for part in parts]
     return np.concatenate([part.numpy(force=True) for part in parts], axis=1)
