@@ -53,9 +53,10 @@ class InformationFlow(Attribution):
         Captum (Kokhlikyan et al., 2020), https://arxiv.org/abs/2009.07896. Of currents, see `nif.Currents`.
 
     Example:
+        >>> _ = torch.manual_seed(0)
         >>> net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
-        >>> x = torch.randn(100, 3, generator=torch.Generator().manual_seed(0))
-        >>> local = InformationFlow(net, x)
+        >>> x = torch.randn(60, 3)
+        >>> local = InformationFlow(net, x, Currents(backgrounds=60))
         >>> local.attribute(x[:5], target=1).shape
         torch.Size([5, 3])
         >>> whole = sum(local.attribute(x[:5], target=target) for target in (0, 1))
