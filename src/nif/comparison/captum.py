@@ -162,7 +162,7 @@ def _of_rows(
     order, gained = np.argsort(tables.rows), tables.row_value - tables.row_base
     if classes is None or gained.shape[1] == 1:
         _check_single(classes)
-        return flow.local().to_numpy(np.float64), gained[order].sum(1)
+        return np.array(flow.local(), dtype=np.float64), gained[order].sum(1)
     if tables.row_attribution is None:
         raise InputError(
             f"{len(order)} rows of {len(flow.local().columns)} features are too many to attribute by class "

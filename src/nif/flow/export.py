@@ -104,7 +104,9 @@ def _of_rows(flow: Flow, tables: CurrentTables, by_class: bool, shap: Any) -> sh
     order = np.argsort(np.asarray(tables.rows), kind="stable")
     several = by_class and values is not None and base.shape[1] > 1
     return shap.Explanation(
-        values[order].astype(np.float64) if several and values is not None else features.to_numpy(np.float64),
+        values[order].astype(np.float64)
+        if several and values is not None
+        else np.array(features, dtype=np.float64),
         base_values=base[order] if several else base[order].sum(1),
         data=None if tables.row_features is None else tables.row_features[order],
         feature_names=distinct([str(name) for name in features.columns]),
