@@ -138,6 +138,11 @@ class Currents:
             value = getattr(self, name)
             if not (isinstance(value, Integral) and int(value) >= 1):
                 raise InputError(f"{name} is {value!r}; expected a whole number of 1 or more.")
+        classes = () if isinstance(self.by_class, bool) else self.by_class
+        if not (isinstance(classes, Sequence) and all(isinstance(number, Integral) for number in classes)):
+            raise InputError(
+                f"by_class is {self.by_class!r}; expected True, False, or numbers of classes, such as (0, 2)."
+            )
         if self.steps != "auto" and not (isinstance(self.steps, Integral) and int(self.steps) >= 1):
             raise InputError(f"steps is {self.steps!r}; expected a whole number of 1 or more, or 'auto'.")
         if not (np.isfinite(self.noise) and self.noise > 0):
