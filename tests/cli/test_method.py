@@ -127,7 +127,7 @@ def test_rows_to_explain_are_those_of_a_file(room: pd.DataFrame, capsys: pytest.
     x = room[["a", "b", "c"]]
     method = nif.Currents(backgrounds=8, rows=40, steps=4)
     expected = nif.measure(net(), x, method, explain=x[:30], class_names=["no", "yes"], progress=False)
-    assert found == expected and found.rows.tolist() == list(range(30)) and "mean over 30 given rows" in said
+    assert found == expected and found.rows.tolist() == list(range(30)) and "over 30 given rows" in said
 
 
 def test_noise_has_a_default_of_each_method(capsys: pytest.CaptureFixture[str]) -> None:

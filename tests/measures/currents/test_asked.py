@@ -163,7 +163,7 @@ def test_given_rows_count_alike_and_average_to_the_flow() -> None:
     p, q = (net(x).detach().double().softmax(1) for x in (pool, rows))
     exact = (q * (q / p.mean(0)).log()).sum(1)
     assert flow.total is not None and flow.total.nats == pytest.approx(float(exact.mean()), rel=0.01)
-    assert "mean over 7 given rows" in flow.measurement.options["total_is"] and "7 given rows" in repr(flow)
+    assert "over 7 given rows" in flow.measurement.options["total_is"] and "7 given rows" in repr(flow)
 
 
 def test_errors_of_given_rows_are_those_of_the_backgrounds() -> None:
@@ -251,8 +251,9 @@ def test_what_cannot_be_explained_is_refused() -> None:
         nif.measure(net, x, explain=x[:2], background=data(2, 4), progress=False)
     with pytest.raises(InputError, match="explain is for currents"):
         nif.measure(net, x, nif.Binned(), explain=x[:2], progress=False)
-    with pytest.raises(InputError, match="these are one row"):
-        nif.measure(mlp(1), x[:1], explain=x[:2], progress=False)
+    for data_of, rows in ((x[:1], x[1:2]), (x[:1].expand(9, 4), x[1:])):  # no noise is known
+        with pytest.raises(InputError, match="there it is the same in all rows"):
+            nif.measure(mlp(1), data_of, explain=rows, progress=False)
     with pytest.raises(InputError, match="NaN"):
         nif.measure(net, x, explain=torch.full((1, 4), torch.nan), progress=False)
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from jaxtyping import Float
+import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from nif.core.errors import InputError
@@ -83,27 +84,26 @@ class Asked:
         """
         outputs = self.outputs if chosen == "labels" else self.known
         decided = decided_by(decision, outputs, chosen, noise, self.rows.labels)
-        if isinstance(decided, Values) and len(outputs) == 1 and len(self.outputs) > len(outputs):
+        if isinstance(decided, Values) and bool(_starts_to_vary(self.known, self.outputs).any()):
             raise InputError(
-                "The noise of a value is in its deviations over the data, and these are one row; pass more "
-                "rows of data, and this one as background=."
+                "The noise of a value is in its deviations over the data, and there it is the same in all "
+                "rows; pass data in which it varies, and these rows as background=."
             )
         return decided
 
     def total_is(self, decided: Decided) -> str:
         """The total, in words."""
         of_labels = getattr(decided, "labels", None) is not None
-        if self.given is None:
+        if self.fixed:
+            gain = "information about the label" if of_labels else "divergence from the mean decision"
+            count = f"{len(self.outputs)} given row{'s' * (len(self.outputs) > 1)}"
+            name = f"mean {gain} over {count}, with errors of the backgrounds alone"
+        elif self.given is None:
             name = "mean information about the label" if of_labels else "I(X; Y)"
         elif self.given.each is None:
             name = "mean divergence from the mean decision of the background"
         else:
             name = "mean divergence from the decision at the backgrounds of each row"
-        if self.fixed:
-            count = f"{len(self.outputs)} given row{'s' * (len(self.outputs) > 1)}"
-            gain = "information about the label" if of_labels else "divergence from the mean decision"
-            name = f"mean over {count} of the {gain} of the background, errors of the background alone"
-            name = name.replace("label of the background", "label")
         several = max(decided.independent) + 1
         return name if several == 1 else f"{name}, added up over {several} outputs"
 
@@ -118,6 +118,15 @@ class Asked:
         if numbers is None or tables is None or tables.rows is None:
             return measured
         return replace(measured, currents=replace(tables, rows=numbers[tables.rows]))
+
+
+def _starts_to_vary(
+    known: Float[Tensor, "data output"], outputs: Float[Tensor, "row output"]
+) -> Bool[Tensor, " output"]:
+    """Whether an output that is the same in all rows of data is another at some of other rows."""
+    rounding = 4 * torch.finfo(torch.float32).eps * known.abs().amax(0)
+    varies = (known.amax(0) - known.amin(0)) > rounding
+    return ~varies & ((outputs - known[0]).abs().amax(0) > rounding)
 
 
 def _background(target: Target, signature: Signature, data: Rows, background: Any) -> Given:
