@@ -73,6 +73,7 @@ def measure(
     method: Measure | Estimator | SharedMine | None = None,
     *,
     background: Any = None,
+    explain: Any = None,
     layers: Sequence[str] | None = None,
     output: int | str | None = None,
     input_groups: Any = None,
@@ -101,6 +102,8 @@ def measure(
             `Currents()`.
         background: Rows that stand for what is not known of a row, for `Currents`: a pool, or the backgrounds
             of each row, ``[row, background, ...]``; the other rows of data if None.
+        explain: Rows to explain in place of rows drawn from the data, for `Currents`, in any form that data
+            may have: ``flow.local(i)`` is then of row i of these. Backgrounds are still drawn from the data.
         layers: Names of the modules whose outputs are measured; all non-linearities if None.
         output: The output to measure, by name or index, of a model that returns several.
         input_groups: A patch size or an array of group numbers, to measure pixels in groups.
@@ -135,13 +138,16 @@ def measure(
     """
     began, start = datetime.now(UTC), time.perf_counter()
     chosen, resources = chosen_measure(method), Resources(bytes_of(memory), checked_jobs(n_jobs))
-    if background is not None:
+    given = {"background": background, "explain": explain}
+    for name in [name for name, rows_given in given.items() if rows_given is not None]:
         if not isinstance(chosen, Currents):
-            raise InputError(f"background is for currents, not {chosen!r}; pass nif.Currents() as method.")
-        chosen = replace(chosen, background=background)
+            raise InputError(f"{name} is for currents, not {chosen!r}; pass nif.Currents() as method.")
+        chosen = replace(chosen, **{name: given[name]})
     network = Network.of(
         model, layers=layers, output=output, reduce=reduce, device=device, class_names=class_names
     )
+    if isinstance(chosen, Currents) and chosen.explain is not None:
+        chosen = replace(chosen, explain=read(chosen.explain, network.signature, progress=progress))
     rows = read(
         data,
         network.signature,

@@ -122,6 +122,14 @@ def test_backgrounds_are_the_rows_of_a_file_in_any_order_of_columns(
     assert found.measurement.options["total_is"].startswith("mean divergence")
 
 
+def test_rows_to_explain_are_those_of_a_file(room: pd.DataFrame, capsys: pytest.CaptureFixture[str]) -> None:
+    found, said = measured(capsys, *NET, *FEW, "--explain", "background.csv")
+    x = room[["a", "b", "c"]]
+    method = nif.Currents(backgrounds=8, rows=40, steps=4)
+    expected = nif.measure(net(), x, method, explain=x[:30], class_names=["no", "yes"], progress=False)
+    assert found == expected and found.rows.tolist() == list(range(30)) and "over 30 given rows" in said
+
+
 def test_noise_has_a_default_of_each_method(capsys: pytest.CaptureFixture[str]) -> None:
     value = ("methods:value", "data.csv", "--x", "a,b,c")
     assert measured(capsys, *value, *FEW)[0].measurement.options["noise"] == 0.2
@@ -133,7 +141,8 @@ def test_noise_has_a_default_of_each_method(capsys: pytest.CaptureFixture[str]) 
 
 VALUES = {
     "estimator": "binned", "decision": "softmax", "target": "1:2",
-    "background": "background.csv", "backgrounds": "4", "steps": "4", "noise": "0.1", "rows": "50",
+    "background": "background.csv", "explain": "background.csv", "backgrounds": "4", "steps": "4",
+    "noise": "0.1", "rows": "50",
 }  # fmt: skip
 FOREIGN = [
     (method, option)
@@ -172,6 +181,7 @@ def test_every_option_belongs_to_a_method_or_to_both() -> None:
             ("methods:net", "data.csv", "--x", "a,b,c", *FEW, "--decision", "labels"),
             "name their column with --label",
         ),
+        ((*NET, *FEW, "--decision", "labels", "--explain", "background.csv"), "--explain has no labels"),
         ((*NET, *FEW, "--target", "relu"), "'relu' names no unit; expected LAYER:INDEX, such as relu2:5"),
         ((*NET, *FEW, "--target", "relu:last"), "expected LAYER:INDEX"),
         ((*NET, "--method", "currents", "--steps", "many"), "neither a whole number of 1 or more nor 'auto'"),

@@ -1,224 +1,172 @@
-"""The local attribution: its mean is the flow's, and it follows the density ratio of a sample."""
+"""Attribution by currents for captum: that of rows to explain, in the shape of the inputs."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from captum.attr import Attribution
+from captum.metrics import infidelity, sensitivity_max
 from torch import Tensor, nn
 
 import nif
 from nif.comparison.captum import InformationFlow
 from nif.core.errors import InputError
-from nif.measures.association.decomposition import beta_for, redundancy_weights
-from nif.measures.association.pointwise import MOST, Columns, Tables
-from support.networks import chain, lenet
+from support.networks import chain
 
-X = torch.randn(400, 3, generator=torch.Generator().manual_seed(0))
+X = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
+FEW = nif.Currents(backgrounds=40, steps=8)
 
 
-class Skips(nn.Module):
-    """Two inputs and a skip."""
+class Masked(nn.Module):
+    """Ids with a mask of their own."""
 
     def __init__(self) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.first, self.second, self.head = nn.Linear(3, 4), nn.Linear(2, 4), nn.Linear(4, 2)
-        self.relu, self.tanh = nn.ReLU(), nn.Tanh()
-        self.middle = nn.Linear(4, 4)
+        self.words, self.head = nn.Embedding(8, 4), nn.Linear(4, 2)
 
-    def forward(self, left: Tensor, right: Tensor) -> Tensor:
-        joined = self.relu(self.first(left) + self.second(right))
-        return self.head(joined + self.tanh(self.middle(joined)))
+    def forward(self, ids: Tensor, attention_mask: Tensor) -> Tensor:
+        kept = attention_mask[..., None].to(self.head.weight.dtype)
+        return self.head((self.words(ids) * kept).sum(1))
 
 
-def measured(model: nn.Module, x: Any, noise: float = 0.0, **options: Any) -> nif.Flow:
-    return nif.measure(model, x, nif.Association(nif.Binned(), noise=noise), progress=False, **options)
+class Two(nn.Module):
+    """An image and a table."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.image, self.table = nn.Conv2d(1, 2, 3), nn.Linear(3, 4)
+        self.head = nn.Linear(12, 3)
+
+    def forward(self, image: Tensor, table: Tensor) -> Tensor:
+        parts = torch.relu(self.image(image)).flatten(1), torch.relu(self.table(table))
+        return self.head(torch.cat(parts, dim=1))
 
 
-def test_it_is_an_attribution_of_captum_whose_mean_is_that_of_the_flow() -> None:
-    model = chain(3, 6, 4, 2)
-    flow = measured(model, X)
-    method = InformationFlow(model, flow, X)
-    assert isinstance(method, Attribution)
-    for target in (0, 1):
-        local = method.attribute(X, target=target)
-        assert local.shape == X.shape and local.dtype == X.dtype
-        np.testing.assert_allclose(local.mean(0), flow.attribution().iloc[:, target], atol=1e-5)
-        assert (local.std(0) > 0).any()
+def test_it_is_that_of_rows_to_explain() -> None:
+    model = chain(3, 6, 4, 3)
+    method = InformationFlow(model, X, FEW)
+    assert isinstance(method, Attribution) and method.has_convergence_delta()
+    flow = nif.measure(model, X, FEW, explain=X[:5], progress=False)
+    whole = method.attribute(X[:5])
+    assert whole.shape == (5, 3) and whole.dtype == X.dtype
+    np.testing.assert_allclose(whole.numpy(), flow.local().to_numpy(), atol=1e-7)
+    assert flow.currents is not None and flow.currents.row_attribution is not None
+    for target in range(3):
+        of_class = method.attribute(X[:5], target=target)
+        np.testing.assert_allclose(of_class, flow.currents.row_attribution[:, :, target], atol=1e-6)
+    targets = [2, 0, 1, 1, 0]
+    mixed = method.attribute(X[:5], target=torch.tensor(targets))
+    for row, target in enumerate(targets):
+        np.testing.assert_allclose(mixed[row], flow.currents.row_attribution[row, :, target], atol=1e-6)
 
 
-def test_every_row_can_have_its_target_and_rows_do_not_depend_on_one_another() -> None:
-    model = chain(3, 5, 2)
-    method = InformationFlow(model, measured(model, X), X)
-    targets = torch.arange(6) % 2
-    together = method.attribute(X[:6], target=targets)
+def test_a_class_sums_to_its_own_term_of_the_information() -> None:
+    model = chain(3, 6, 3).double()
+    x = X.double()
+    p = model(x).detach().softmax(1)
+    for target in range(3):
+        found, missed = InformationFlow(model, x, FEW).attribute(
+            x[:4], target=target, return_convergence_delta=True
+        )
+        term = p[:4, target] * (p[:4, target] / p.mean(0)[target]).log()
+        np.testing.assert_allclose(found.sum(1), term, atol=1e-6)
+        np.testing.assert_allclose(missed, 0, atol=1e-6)
+
+
+def test_any_of_many_classes_can_be_chosen() -> None:
+    model = chain(3, 6, 40).double()
+    p = model(X.double()).detach().softmax(1)
+    method = InformationFlow(model, X.double(), FEW)
+    for target in (39, 7):
+        found = method.attribute(X[:3].double(), target=target)
+        term = p[:3, target] * (p[:3, target] / p.mean(0)[target]).log()
+        np.testing.assert_allclose(found.sum(1), term, atol=1e-6)
+
+
+def test_rows_do_not_depend_on_one_another_where_all_backgrounds_are_taken() -> None:
+    method = InformationFlow(chain(3, 6, 2), X, FEW)
+    together = method.attribute(X[:6], target=0)
     for row in range(6):
-        alone = method.attribute(X[row : row + 1], target=int(targets[row]))
-        torch.testing.assert_close(together[row : row + 1], alone)
+        np.testing.assert_allclose(method.attribute(X[row : row + 1], target=0)[0], together[row], atol=1e-6)
 
 
-def test_it_is_the_first_order_change_of_the_attribution() -> None:
-    """By finite differences: links moved by a little of the sample's deviation."""
-    model = chain(3, 5, 4, 2)
-    flow = measured(model, X)
-    local = InformationFlow(model, flow, X).attribute(X[:3], target=1).double().numpy()
-    columns = nif.network.recording.record(model, X).activations
-    for row in range(3):
-        step, moved = 1e-6, []
-        for found in flow.links:
-            within = deviations(columns[found.source], columns[found.source], row)
-            own = beta_for(None, len(within)) * (redundancy_weights("average", len(within)) * within).sum(1)
-            change = deviations(columns[found.source], columns[found.target], row) - own[:, None]
-            moved.append(
-                replace(found, nats=np.where(found.nats > 0, found.nats + step * change, found.nats))
-            )
-        after = replace(flow, links=tuple(moved)).attribution().iloc[:, 1]
-        before = flow.attribution().iloc[:, 1]
-        np.testing.assert_allclose(local[row], before + (after - before) / step, atol=1e-4)
+def test_metrics_of_captum_accept_it() -> None:
+    model = chain(3, 6, 2)
+    method = InformationFlow(model, X, FEW)
+
+    def perturbed(inputs: Tensor) -> tuple[Tensor, Tensor]:
+        noise = 0.01 * torch.ones_like(inputs)
+        return noise, inputs - noise
+
+    found = method.attribute(X[:4], target=1)
+    assert infidelity(model, perturbed, X[:4], found, target=1).shape == (4,)
+    sensitivity = sensitivity_max(method.attribute, X[:4], target=1, n_perturb_samples=2)
+    assert sensitivity.shape == (4,) and bool((sensitivity < 1).all())
 
 
-def deviations(x: np.ndarray, y: np.ndarray, row: int) -> np.ndarray:
-    """Pointwise information at one row less its mean, pair by pair and cell by cell."""
-    left, right = Columns.of(x).bins(x), Columns.of(y).bins(y)
-    found = np.zeros((x.shape[1], y.shape[1]))
-    for i, a in enumerate(left.T):
-        for k, b in enumerate(right.T):
-            kappa = len(np.unique(a)) * len(np.unique(b)) / 2
-            logs = [
-                np.log(
-                    (((a == a[n]) & (b == b[n])).sum() / ((a == a[n]).mean() * (b == b[n]).mean()) + kappa)
-                    / (len(a) + kappa)
-                )
-                for n in range(len(a))
-            ]
-            found[i, k] = logs[row] - np.mean(logs)
-    return found
+def test_images_and_several_inputs_keep_their_shapes() -> None:
+    model, generator = Two(), torch.Generator().manual_seed(0)
+    inputs = torch.randn(30, 1, 4, 4, generator=generator), torch.randn(30, 3, generator=generator)
+    few = tuple(values[:2] for values in inputs)
+    found, missed = InformationFlow(model, inputs, FEW).attribute(
+        few, target=[2, 0], return_convergence_delta=True
+    )
+    assert [values.shape for values in found] == [values.shape for values in few]
+    assert bool((missed.abs() < 1e-5).all()) and all(bool(values.any()) for values in found)
+    flow = nif.measure(model, inputs, FEW, explain=few, progress=False)
+    assert flow.currents is not None and flow.currents.row_attribution is not None
+    joined = torch.cat([values.flatten(1) for values in found], 1)
+    np.testing.assert_allclose(joined[0], flow.currents.row_attribution[0, :, 2], atol=1e-6)
 
 
-def test_tables_follow_the_density_ratio_of_a_normal_pair() -> None:
-    generator, rho = np.random.default_rng(0), 0.8
-    x = generator.normal(size=4000)
-    y = rho * x + np.sqrt(1 - rho**2) * generator.normal(size=4000)
-    true = -0.5 * np.log(1 - rho**2) - (rho**2 * (x**2 + y**2) - 2 * rho * x * y) / (2 * (1 - rho**2))
-    bins = [Columns.of(side[:, None]).bins(side[:, None]) for side in (x, y)]
-    tables = Tables.of(*bins)
-    ones = np.ones((1, 1))
-    found = np.array([tables.weighed(a, b, ones)[0] for a, b in zip(*bins, strict=True)])
-    assert abs(found.mean()) < 1e-5
-    inside = (np.abs(x) < 2) & (np.abs(y) < 2)  # the outer bins are wide
-    assert np.corrcoef(found[inside], true[inside])[0, 1] > 0.9
+def test_what_is_a_rows_own_has_no_attribution() -> None:
+    model, ids = Masked(), torch.randint(0, 8, (30, 4), generator=torch.Generator().manual_seed(0))
+    mask = torch.ones_like(ids)
+    found, of_mask = InformationFlow(model, (ids, mask), FEW).attribute((ids[:2], mask[:2]))
+    assert found.shape == (2, 4) and found.dtype == torch.float32 and bool(found.any())
+    assert of_mask.shape == (2, 4) and not of_mask.any()
+    alone = InformationFlow(nn.Sequential(model.words, nn.Flatten(), nn.Linear(16, 2)), ids, FEW)
+    (only,) = alone.attribute((ids[:2],))
+    assert only.shape == (2, 4)
 
 
-def test_bins_keep_atoms_apart_and_constant_columns_say_nothing() -> None:
-    generator = np.random.default_rng(0)
-    relu = np.maximum(generator.normal(size=(1000, 1)), 0)
-    bins = Columns.of(relu).bins(relu)
-    assert set(np.unique(bins[relu == 0])) == {0} and set(np.unique(bins)) == set(range(bins.max() + 1))
-    assert (bins[relu > 0] > 0).all() and bins.max() < MOST
-    constant = np.ones((1000, 1))
-    nothing = Tables.of(bins, Columns.of(constant).bins(constant))
-    np.testing.assert_allclose(nothing.deviation, 0, atol=1e-6)
-
-
-def test_the_chances_of_bins_are_those_of_drawn_noise() -> None:
-    generator = np.random.default_rng(0)
-    values, noise = generator.normal(size=(5, 3)), np.array([0.3, 0.0, 1.0])
-    columns = Columns.of(generator.normal(size=(1000, 3)))
-    found = columns.chances(values, noise)
-    np.testing.assert_allclose(found.sum(axis=2), 1, rtol=1e-6)
-    drawn = [columns.bins(values + noise * generator.normal(size=values.shape)) for _ in range(4000)]
-    often = (np.array(drawn)[..., None] == np.arange(found.shape[2])).mean(axis=0)
-    np.testing.assert_allclose(found, often, atol=0.04)
-    assert (found[:, 1].max(axis=1) == 1).all()
-
-
-def test_the_noise_of_a_flow_is_that_of_its_samples() -> None:
-    """One feature that decides one unit: its pointwise information is that of the channel."""
-    model = nn.Sequential(nn.Linear(1, 1, bias=False))
-    noise, x = 0.5, torch.randn(4000, 1, generator=torch.Generator().manual_seed(2))
-    flow = measured(model, x, noise=noise)
-    local = InformationFlow(model, flow, x).attribute(x).numpy().ravel()
-    np.testing.assert_allclose(local.mean(), flow.attribution().to_numpy().item(), atol=1e-4)
-    rho2, scores = 1 / (1 + noise**2), x.numpy().ravel()
-    # E log p(y | x) / p(y) over y = x + noise, for normal x
-    true = -0.5 * np.log(1 - rho2) + (rho2 * (scores**2 - 1)) / 2
-    inside = np.abs(scores) < 1.5  # the outer bins are wide
-    assert np.corrcoef(local[inside], true[inside])[0, 1] > 0.95
-    assert 0.75 < np.polyfit(true[inside], local[inside], 1)[0] < 1.15
-
-
-def test_with_noise_the_mean_is_still_the_attribution_of_the_flow() -> None:
-    model = chain(3, 5, 4, 2)
-    flow = measured(model, X, noise=0.3)
-    local = InformationFlow(model, flow, X).attribute(X, target=1)
-    np.testing.assert_allclose(local.mean(0), flow.attribution().iloc[:, 1], atol=1e-5)
-    assert (local.std(0) > 0).any()
-
-
-def test_a_feature_says_most_where_it_decides() -> None:
-    """The output is on only where x1 is large: there a sample says more than the mean, in x1 alone."""
-    model = nn.Sequential(nn.Linear(3, 1), nn.ReLU(), nn.Linear(1, 1))
-    with torch.no_grad():
-        model[0].weight.copy_(torch.tensor([[2.0, 0.0, 0.0]]))
-        model[0].bias.fill_(-2.0)
-        model[2].weight.fill_(1.0)
-    x = torch.randn(2000, 3, generator=torch.Generator().manual_seed(1))
-    flow = measured(model, x)
-    local = InformationFlow(model, flow, x).attribute(x)
-    on = x[:, 0] > 1
-    assert local[on, 0].mean() > 2 * local[~on, 0].mean() > 0
-    assert local[:, 1:].abs().mean() < 0.05 * local[:, 0].mean()
-
-
-def test_two_inputs_and_a_skip() -> None:
-    model, inputs = Skips(), (X, torch.randn(400, 2, generator=torch.Generator().manual_seed(1)))
-    flow = measured(model, inputs)
-    left, right = InformationFlow(model, flow, inputs).attribute(inputs, target=0)
-    assert left.shape == (400, 3) and right.shape == (400, 2)
-    mean = torch.cat([left, right], dim=1).mean(0)
-    np.testing.assert_allclose(mean, flow.attribution().iloc[:, 0], atol=1e-5)
-
-
-def test_an_image_gets_an_image_and_a_group_one_number() -> None:
-    x, model = torch.randn(120, 1, 8, 8, generator=torch.Generator().manual_seed(0)), lenet()
-    flow = measured(model, x, input_groups=4)
-    local = InformationFlow(model, flow, x, input_groups=4).attribute(x[:5], target=2)
-    assert local.shape == (5, 1, 8, 8)
-    patches = local.unfold(2, 4, 4).unfold(3, 4, 4).flatten(4)
-    assert (patches == patches[..., :1]).all()
+def test_one_value_has_one_target() -> None:
+    method = InformationFlow(chain(3, 6, 1), X, FEW)
+    np.testing.assert_array_equal(method.attribute(X[:2], target=0), method.attribute(X[:2]))
+    with pytest.raises(InputError, match="target is 1 and the model decides one value"):
+        method.attribute(X[:2], target=1)
 
 
 @pytest.mark.parametrize(
     ("target", "message"),
     [
-        (None, "2 outputs; choose one with target=0"),
-        (2, "target is 2; expected an index from 0 to 1"),
-        (-1, "target is -1"),
+        (2, "There is no class 2; expected numbers of classes from 0 to 1"),
+        (-1, "There is no class -1"),
         (0.5, "target is 0.5"),
         ([0, 1], "one for each of the 4 rows"),
     ],
 )
 def test_targets_that_are_not_there(target: Any, message: str) -> None:
-    model = chain(3, 5, 2)
-    method = InformationFlow(model, measured(model, X), X)
+    method = InformationFlow(chain(3, 5, 2), X, FEW)
     with pytest.raises(InputError, match=message):
         method.attribute(X[:4], target=target)
 
 
-def test_what_does_not_belong_together_is_refused() -> None:
-    model = chain(3, 5, 2)
-    flow = measured(model, X)
-    with pytest.raises(InputError, match=r"layers .* and the flow"):
-        InformationFlow(chain(3, 6, 2), flow, X)
-    of_layer = nif.measure(
-        model, X, nif.Association(nif.Binned(), relevance="layer", noise=0.1), progress=False
-    )
-    with pytest.raises(InputError, match="relevance='unit'"):
-        InformationFlow(model, of_layer, X)
-    with pytest.raises(InputError, match="at least 50"):
-        InformationFlow(model, flow, X[:40])
+def test_association_has_no_single_rows() -> None:
+    with pytest.raises(InputError, match="association is of whole data sets"):
+        InformationFlow(chain(3, 5, 2), X, nif.Association())  # type: ignore[arg-type]
+
+
+def test_model_inputs_and_random_state_are_left_as_they_were() -> None:
+    model, x = chain(3, 5, 2).train(), X[:3].clone().requires_grad_()
+    torch.manual_seed(3)
+    state = torch.get_rng_state()
+    InformationFlow(model, X, FEW).attribute(x, target=1)
+    assert torch.equal(torch.get_rng_state(), state) and model.training
+    assert x.grad is None and x.requires_grad and torch.equal(x, X[:3])
+    assert all(parameter.grad is None for parameter in model.parameters())

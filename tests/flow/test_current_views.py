@@ -237,7 +237,10 @@ def test_rows_that_were_not_explained_are_refused() -> None:
     known = flow.local().index
     missing = min(set(range(90)) - set(known))
     assert len(known) < 20
-    with pytest.raises(InputError, match=f"Row {missing} is not among the {len(known)} explained rows"):
+    assert flow.rows.tolist() == known.tolist()
+    with pytest.raises(InputError, match=f"Row {missing} is not among the {len(known)} explained.*explain="):
         flow.local(missing)
     with pytest.raises(InputError, match="association"):
         nif.measure(net, x, nif.Binned(), progress=False).local(0)
+    with pytest.raises(InputError, match="association"):
+        nif.measure(net, x, nif.Binned(), progress=False).rows  # noqa: B018

@@ -137,13 +137,6 @@ def test_the_largest_currents_come_first_whatever_their_sign() -> None:
     assert plain.index.tolist() == every.sort_values("nats", ascending=False).index[:20].tolist()
 
 
-def test_explanations_of_shap_have_intervals_of_student(flow: Flow) -> None:
-    pytest.importorskip("shap")
-    one = flow.to_shap()["yes"]
-    np.testing.assert_allclose(one.values, [0.3, -0.1])
-    np.testing.assert_allclose(one.upper_bounds - one.values, 2.26216 * 0.01, rtol=1e-5)
-
-
 @pytest.mark.parametrize(
     ("name", "values"),
     [

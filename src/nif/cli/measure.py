@@ -41,6 +41,7 @@ def measure(
     output: int | str | None,
     method: str | None,
     background: Path | None,
+    explain: Path | None,
     layers: str | None,
     reduce: str,
     seed: int,
@@ -58,16 +59,21 @@ def measure(
     from nif.pipeline import measure as measured
 
     memory, jobs = given.pop("memory"), given.pop("jobs")
-    chosen = methods.method(method, {**given, "background": background})
+    chosen = methods.method(method, {**given, "background": background, "explain": explain})
     if given["decision"] == "labels" and label is None:
         raise click.UsageError("--decision labels asks about labels; name their column with --label.")
+    if given["decision"] == "labels" and explain is not None:
+        raise click.UsageError(
+            "--explain has no labels, which --decision labels asks about; omit one of them."
+        )
     target = writable(out, ending=".safetensors")
     rows, model_of_file = read(data, features, label), network(model, weights)
     flow = measured(
         model_of_file,
         with_labels(rows, model_of_file) if given["decision"] == "labels" else rows.x,
         chosen,
-        background=methods.background(background, features, rows.x),
+        background=methods.rows_like(background, features, rows.x),
+        explain=methods.rows_like(explain, features, rows.x),
         layers=None if layers is None else layers.split(","),
         class_names=rows.classes,
         output=output,

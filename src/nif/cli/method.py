@@ -20,7 +20,7 @@ DEFAULT = "currents"
 
 OF_METHOD = {
     "association": ("estimator", "noise", "rows"),
-    "currents": ("decision", "target", "background", "backgrounds", "noise", "rows", "steps"),
+    "currents": ("decision", "target", "background", "explain", "backgrounds", "noise", "rows", "steps"),
 }
 """Options that apply to each method; all others of `nif measure` apply to both."""
 
@@ -83,6 +83,11 @@ OPTIONS = (
         "of data if omitted.",
     ),
     click.option(
+        "--explain",
+        type=PATH,
+        help="currents: rows to explain in place of rows of data, as a file of the same columns.",
+    ),
+    click.option(
         "--backgrounds", type=click.IntRange(min=1), help="currents: backgrounds of each row; 32 if omitted."
     ),
     click.option(
@@ -121,11 +126,12 @@ def method(name: str | None, given: Mapping[str, Any]) -> Measure:
     if name == "association":
         chosen_options = {option: known[option] for option in ("noise", "rows") if option in known}
         return Association(chosen(known.get("estimator")), **chosen_options)
-    return Currents(**{option: value for option, value in known.items() if option != "background"})
+    files = ("background", "explain")
+    return Currents(**{option: value for option, value in known.items() if option not in files})
 
 
-def background(path: Path | None, features: str | None, columns: pd.DataFrame | Any) -> Any:
-    """The rows of a file of backgrounds, with the columns of the data; None without a file.
+def rows_like(path: Path | None, features: str | None, columns: pd.DataFrame | Any) -> Any:
+    """The rows of a file, with the columns of the data; None without a file.
 
     Args:
         path: Of the file.

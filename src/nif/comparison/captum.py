@@ -1,227 +1,178 @@
-r"""The information flow as an attribution method of captum: the attribution of each input in one sample.
+r"""Currents as an attribution method of captum: why the network decides as it does for single rows.
 
-.. math:: A_{ij}(s) = A_{ij} + \\sum_{u \to v} F_{iu} \\, \big( w_{uv}(s) - \bar w_{uv} \big) \\, B_{vj}
+.. math:: A_k(x) = \int \frac{\partial v}{\partial h_k} \, dh_k, \qquad
+    \sum_k A_k(x) = v(x) - v(\text{backgrounds})
 
-:math:`w_{uv}(s)` is a link with pointwise information in place of mutual information: the log density ratio
-of the two units at the sample s, less beta times that of unit u with the others of its layer. F sums the
-paths from input i to u, B those from v to output j, with the links as measured; their product is the
-derivative of the attribution by the link. So A(s) is the attribution plus the first-order influence of this
-sample on it, and its mean over the data of the flow is the attribution itself.
+with v the information about the decision at x, see `nif.Currents`. The attribution of a class is that of its
+own term of v, :math:`p(y \mid x) \log \sum_b w_b \, p(y \mid z_b)`; those of all classes add up to the whole.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from nif.core.errors import InputError, optional_import
-from nif.core.types import Links
-from nif.data.groups import groups
-from nif.flow.currents import refuse
+from nif.core.types import CurrentTables
+from nif.data.signature import Signature
 from nif.flow.flow import Flow
-from nif.flow.paths import clipped
-from nif.measures.association.channel import observed
-from nif.measures.association.decomposition import beta_for, redundancy_weights
-from nif.measures.association.pointwise import Bins, Chances, Columns, Tables
-from nif.network.recording import Recording, record
+from nif.measures.currents.currents import Currents
+from nif.pipeline import measure
 
 with optional_import("InformationFlow", "compare"):
     from captum.attr import Attribution
 
 
 class InformationFlow(Attribution):
-    """Local attribution by information flow, for captum.
+    """Attribution of single rows by currents, for captum.
 
-    The densities are tables of bins for each pair, counted on `data`, for any estimator of the flow; the
-    number of bins follows from the rows (`nif.measures.association.pointwise.bins_for`). A unit that was
-    measured through noise is in each of its bins with the probability that follows from the noise.
+    It is that of ``nif.measure(model, background, method, explain=inputs)``, in the shape of the inputs. A
+    row's attributions sum to the information that it gives about the decision; negative ones speak against
+    it. Where the background has more rows than the method takes of it (32), they are drawn for each call, so
+    that the attribution of a row depends a little on the other rows of the call.
 
     Args:
-        model: The network that the flow was measured on.
-        flow: Of association, with ``relevance="unit"``.
-        data: Rows that the tables are counted on, as for `nif.measure`; usually those of the flow.
-        reduce: As for `nif.measure`: ``"mean"`` or ``"max"``.
-        input_groups: As for `nif.measure`; every input of a group gets the number of its group.
-        output: The measured output (name or index), of a model that returns several.
-        max_samples: Largest number of rows to count, drawn at random.
+        model: A network.
+        background: Rows that stand for what is not known of a row, in any form that `nif.measure` takes data
+            in, on the scale that the model was trained on; such as its training data. Of a regressor they
+            also say how large the noise of a value is.
+        method: Options of the currents.
+        output: The output to measure (name or index), of a model that returns several.
+        seed: Of the draw of backgrounds.
 
     Raises:
-        InputError: Flow, model and data do not belong together, the flow is one of currents, or relevance is
-            that of whole layers.
+        InputError: The method is another than currents.
 
     References:
-        Davis et al. (2019), https://arxiv.org/abs/1901.08557. Influence functions: Hampel (1974).
+        Captum (Kokhlikyan et al., 2020), https://arxiv.org/abs/2009.07896. Of currents, see `nif.Currents`.
 
     Example:
-        >>> import nif
+        >>> _ = torch.manual_seed(0)
         >>> net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
-        >>> x = torch.randn(300, 3, generator=torch.Generator().manual_seed(0))
-        >>> flow = nif.measure(net, x, nif.Binned(), progress=False)
-        >>> local = InformationFlow(net, flow, x).attribute(x, target=1)
-        >>> np.allclose(local.mean(0), flow.attribution().iloc[:, 1], atol=1e-5)
+        >>> x = torch.randn(60, 3)
+        >>> local = InformationFlow(net, x, Currents(backgrounds=60))
+        >>> local.attribute(x[:5], target=1).shape
+        torch.Size([5, 3])
+        >>> whole = sum(local.attribute(x[:5], target=target) for target in (0, 1))
+        >>> torch.allclose(whole, local.attribute(x[:5]), atol=1e-6)
         True
     """
 
     def __init__(
         self,
         model: nn.Module,
-        flow: Flow,
-        data: Any,
+        background: Any,
+        method: Currents | None = None,
         *,
-        reduce: str = "mean",
-        input_groups: Any = None,
         output: int | str | None = None,
-        max_samples: int = 5_000,
+        seed: int = 0,
     ) -> None:
         super().__init__(model)
-        refuse(flow.currents, "attributions of single rows are")
-        measured = flow.measurement.options
-        if measured.get("relevance", "unit") != "unit" or reduce == "positions":
+        chosen = Currents() if method is None else method
+        if not isinstance(chosen, Currents):
             raise InputError(
-                "Local attribution needs links between units and one sample for each row; "
-                "measure with relevance='unit' and reduce='mean' or 'max'."
+                f"method is {method!r}; expected nif.Currents(), as association is of whole data sets."
             )
-        self._flow, self._groups = flow, input_groups
-        self._options: dict[str, Any] = {"reduce": reduce, "input_groups": input_groups, "output": output}
-        recorded, noise = self._recorded(data, max_samples=max_samples), measured.get("noise", 0.0)
-        noisy = observed(recorded, noise, flow.measurement.seed)
-        self._columns = tuple(Columns.of(values) for values in noisy)
-        self._noise = tuple(
-            (layer.kind != "input") * noise * values.std(axis=0)
-            for layer, values in zip(recorded.layers, recorded.activations, strict=True)
-        )
-        bins = self._bins(recorded.activations)
-        sources = {links.source for links in flow.links}
-        shared = {source: Tables.of(bins[source], bins[source]) for source in sources}
-        beta, order = measured.get("beta"), measured.get("order", "average")
-        self._terms = [
-            _Term(links, Tables.of(bins[links.source], bins[links.target]), shared[links.source], beta, order)
-            for links in flow.links
-        ]
+        self._background, self._method = background, chosen
+        self._options: dict[str, Any] = {"output": output, "seed": seed, "progress": False}
 
     def attribute(
-        self, inputs: Tensor | tuple[Tensor, ...], target: int | Sequence[int] | Tensor | None = None
-    ) -> Tensor | tuple[Tensor, ...]:
-        """Attribution of each input to one output in each sample.
+        self,
+        inputs: Tensor | tuple[Tensor, ...],
+        target: int | Sequence[int] | Tensor | None = None,
+        return_convergence_delta: bool = False,
+    ) -> Any:
+        """Attribution of each input in each row.
 
         Args:
-            inputs: Rows of data; a tuple for a model with several inputs.
-            target: Index of the output, or one for each row; None for the only one.
+            inputs: Rows; a tuple for a model with several inputs.
+            target: Index of the class (or of the answer or value of a model with several) whose term is
+                attributed, or one for each row; None for all together. Of one sigmoid, 0 is no and 1 is yes.
+            return_convergence_delta: Whether to return what attributions miss of each row, too.
 
         Returns:
-            Of the shape of the inputs, in nats to the power of the number of links on a path.
+            Of the shape of the inputs, in nats; inputs that are a row's own, such as masks, have 0. With
+            `return_convergence_delta` also, of each row, the sum of its attributions less the information
+            that it gives.
 
         Raises:
-            InputError: The inputs do not fit the model, or there is no such output.
+            InputError: The inputs do not fit the background, or there is no such class.
         """
         given = inputs if isinstance(inputs, tuple) else (inputs,)
-        bins = self._bins(self._recorded(inputs).activations)
-        classes = self._targets(target, len(bins[0]))
-        attributions = np.empty((len(classes), self._flow.graph.feature_count))
-        for label in np.unique(classes):
-            rows = np.flatnonzero(classes == label)
-            attributions[rows] = self._of_class([layer[rows] for layer in bins], int(label))
-        shaped = self._as_inputs(attributions, given)
-        return shaped if isinstance(inputs, tuple) else shaped[0]
-
-    def _of_class(self, bins: list[Bins | Chances], label: int) -> Float[np.ndarray, "sample feature"]:
-        dag = self._flow.graph
-        end = np.eye(dag.sizes[-1])[:, [label]]
-        after = dag.backward_sums(clipped, end)
-        before = dag.forward_sums(clipped, np.eye(dag.feature_count))
-        attributions = np.tile(dag.at_features(after)[:, 0], (len(bins[0]), 1))
-        for term in self._terms:
-            links = term.links
-            added = term.deviations(bins[links.source], bins[links.target], after[links.target][:, 0])
-            attributions += added @ before[links.source].T
-        return attributions
-
-    def _bins(self, activations: Sequence[np.ndarray]) -> list[Bins | Chances]:
-        if not self._flow.measurement.options.get("noise"):
-            return [columns.bins(values) for columns, values in zip(self._columns, activations, strict=True)]
-        return [
-            columns.chances(values, noise)
-            for columns, values, noise in zip(self._columns, activations, self._noise, strict=True)
-        ]
-
-    def _recorded(self, data: Any, max_samples: int | None = None) -> Recording:
-        layers = self._flow.layers
-        hidden = [layer.name for layer in layers[:-1] if layer.kind != "input"]
-        recorded = record(
+        classes = _classes(target, len(given[0]))
+        by_class = False if classes is None else tuple(np.unique(classes).tolist())
+        flow = measure(
             self.forward_func,
-            data,
-            layers=hidden,
-            max_samples=max_samples,
-            progress=False,
-            fewest=1 if max_samples is None else 50,
+            self._background,
+            replace(self._method, by_class=by_class),
+            explain=given if len(given) > 1 else given[0],
             **self._options,
         )
-        own, measured = ([(layer.name, len(layer)) for layer in of] for of in (recorded.layers, layers))
-        if own != measured:
-            raise InputError(
-                f"The model has layers {own} and the flow {measured}; pass the model and the options "
-                "that the flow was measured with."
-            )
-        return recorded
+        assert flow.currents is not None
+        attributions, gained = _of_rows(flow, flow.currents, classes)
+        shaped = self._as_inputs(flow, attributions, given)
+        result = shaped if isinstance(inputs, tuple) else shaped[0]
+        if not return_convergence_delta:
+            return result
+        return result, torch.from_numpy(attributions.sum(1) - gained).to(shaped[0])
 
-    def _targets(self, target: int | Sequence[int] | Tensor | None, rows: int) -> np.ndarray:
-        outputs = len(self._flow.layers[-1])
-        if target is None and outputs > 1:
-            raise InputError(f"The model has {outputs} outputs; choose one with target=0 … {outputs - 1}.")
-        given = torch.as_tensor(0 if target is None else target).cpu().numpy().ravel()
-        whole = given.dtype.kind in "iu" and len(given) in (1, rows)
-        if not whole or given.min() < 0 or given.max() >= outputs:
-            raise InputError(
-                f"target is {target!r}; expected an index from 0 to {outputs - 1}, or one for each of the "
-                f"{rows} rows."
-            )
-        return np.broadcast_to(given, (rows,))
+    def has_convergence_delta(self) -> bool:
+        """Whether `attribute` knows what attributions miss."""
+        return True
 
     def _as_inputs(
-        self, attributions: Float[np.ndarray, "sample feature"], inputs: tuple[Tensor, ...]
+        self, flow: Flow, attributions: Float[np.ndarray, "row feature"], inputs: tuple[Tensor, ...]
     ) -> tuple[Tensor, ...]:
-        if self._groups is not None:
-            attributions = attributions[:, groups(self._groups, tuple(inputs[0].shape[1:])).index]
-        ends = np.cumsum([values[0].numel() for values in inputs])[:-1]
+        """In the shapes of the inputs; those that are a row's own have 0."""
+        names = Signature.of(self.forward_func).names[: len(inputs)] if len(inputs) > 1 else ("",)
+        own = [name in flow.measurement.options["held"] for name in names]
+        ends = np.cumsum([0 if still else x[0].numel() for x, still in zip(inputs, own, strict=True)])
+        parts = np.split(attributions, ends[:-1], axis=1)
         return tuple(
-            torch.from_numpy(part)
-            .reshape(values.shape)
-            .to(values.device, values.dtype if values.is_floating_point() else torch.get_default_dtype())
-            for part, values in zip(np.split(attributions, ends, axis=1), inputs, strict=True)
+            (torch.zeros(x.shape) if still else torch.from_numpy(part).reshape(x.shape)).to(
+                x.device, x.dtype if x.is_floating_point() else torch.get_default_dtype()
+            )
+            for x, part, still in zip(inputs, parts, own, strict=True)
         )
 
 
-@dataclass(frozen=True, eq=False)
-class _Term:
-    """The links between two layers, with the tables of the deviation of one sample."""
-
-    links: Links
-    relevance: Tables
-    shared: Tables
-    beta: float | None
-    order: str
-
-    def deviations(
-        self, source: Bins | Chances, target: Bins | Chances, after: Float[np.ndarray, " target"]
-    ) -> Float[np.ndarray, "sample source"]:
-        """For each sample and source unit, the deviations of its links, times the paths behind them.
-
-        Links of 0 nats or less are closed: they do not change with a sample.
-        """
-        weight = (self.links.nats > 0) * after
-        connected = self.links.connected
-        connected = np.ones(weight.shape, dtype=bool) if connected is None else connected
-        beta = np.array([beta_for(self.beta, units) for units in connected.sum(axis=0).tolist()])
-        shares = redundancy_weights(self.order, len(weight)) * ((weight * beta) @ connected.T)
-        return np.stack(
-            [
-                self.relevance.weighed(own, others, weight) - self.shared.weighed(own, own, shares)
-                for own, others in zip(source, target, strict=True)
-            ]
+def _classes(target: int | Sequence[int] | Tensor | None, rows: int) -> Int64[np.ndarray, " row"] | None:
+    """The class of each row."""
+    if target is None:
+        return None
+    given = torch.as_tensor(target).cpu().numpy().ravel()
+    if given.dtype.kind not in "iu" or len(given) not in (1, rows):
+        raise InputError(
+            f"target is {target!r}; expected the index of a class, or one for each of the {rows} rows."
         )
+    return np.broadcast_to(given, (rows,))
+
+
+def _of_rows(
+    flow: Flow, tables: CurrentTables, classes: Int64[np.ndarray, " row"] | None
+) -> tuple[Float[np.ndarray, "row feature"], Float[np.ndarray, " row"]]:
+    """Attributions, in the order of the rows, and the information that they add up to."""
+    assert tables.rows is not None and tables.row_value is not None and tables.row_base is not None
+    order, gained = np.argsort(tables.rows), tables.row_value - tables.row_base
+    if classes is None or gained.shape[1] == 1:
+        _check_single(classes)
+        return np.array(flow.local(), dtype=np.float64), gained[order].sum(1)
+    if tables.row_attribution is None:
+        raise InputError(
+            f"{len(order)} rows of {len(flow.local().columns)} features are too many to attribute by class "
+            "at a time; pass fewer rows, or target=None."
+        )
+    place = np.unique(classes, return_inverse=True)[1]
+    every = np.arange(len(order))
+    return tables.row_attribution[order][every, :, place].astype(np.float64), gained[order][every, place]
+
+
+def _check_single(classes: Int64[np.ndarray, " row"] | None) -> None:
+    if classes is not None and classes.any():
+        raise InputError(f"target is {classes.max()} and the model decides one value; pass 0 or None.")

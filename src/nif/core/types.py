@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Real
+from jaxtyping import Bool, Float, Int, Real, Shaped
 from scipy.sparse import csr_array
 
 from nif.core.errors import InputError
@@ -326,6 +326,10 @@ class CurrentTables:
         heads: Currents of the heads of attention.
         rows: Numbers of the explained rows among those that were read.
         row_weights: Of these rows; they sum to 1.
+        row_attribution: Current of each feature for each class in each of them; None if not kept.
+        row_base: Information at their backgrounds, the terms of each class.
+        row_value: Information at the rows themselves: minus the entropy of their decision.
+        row_features: What their features are. No file holds them.
     """
 
     total: Total
@@ -337,6 +341,10 @@ class CurrentTables:
     heads: tuple[HeadCurrents, ...] = ()
     rows: Int[np.ndarray, " row"] | None = None
     row_weights: Float[np.ndarray, " row"] | None = None
+    row_attribution: Float[np.ndarray, "row feature label"] | None = None
+    row_base: Float[np.ndarray, "row label"] | None = None
+    row_value: Float[np.ndarray, "row label"] | None = None
+    row_features: Shaped[np.ndarray, "row feature"] | None = None
 
     @property
     def degrees(self) -> int:

@@ -42,6 +42,7 @@ class Rows:
         feature_names: One for each feature or group, if the user or the data name them.
         names: The parameters of the model's ``forward`` that the inputs are for; none for a single input.
         groups: The features that are measured together; None if each is measured by itself.
+        numbers: Of the rows in the data that they were drawn from; None if these are all of them.
 
     Raises:
         InputError: An input has no axis of features, or inputs and labels differ in length.
@@ -52,6 +53,7 @@ class Rows:
     feature_names: tuple[str, ...] | None = None
     names: tuple[str, ...] = ()
     groups: Groups | None = None
+    numbers: Int64[np.ndarray, " sample"] | None = None
 
     def __post_init__(self) -> None:
         for values in self.inputs:
@@ -85,7 +87,8 @@ class Rows:
         """
         kept = torch.from_numpy(index)
         inputs = tuple(values[kept.to(values.device)] for values in self.inputs)
-        return replace(self, inputs=inputs, labels=None if self.labels is None else self.labels[index])
+        labels, numbers = (of if of is None else of[index] for of in (self.labels, self.numbers))
+        return replace(self, inputs=inputs, labels=labels, numbers=numbers)
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,10 +186,12 @@ def _drawn(source: Source, reservoir: Reservoir, progress: bool) -> Rows:
         if rows is None:
             raise InputError("The data yield no batch; expected at least one row.")
         if len(parts) == 1:
-            return rows
+            return replace(rows, numbers=index)
         columns = list(map(torch.cat, zip(*parts, strict=True))) if source.indexed else pool.columns()
+    numbers = index if source.indexed else pool.numbers
     inputs = tuple(columns[: len(rows.inputs)])
-    return replace(rows, inputs=inputs, labels=None if rows.labels is None else columns[-1].numpy())
+    labels = None if rows.labels is None else columns[-1].numpy()
+    return replace(rows, inputs=inputs, labels=labels, numbers=numbers)
 
 
 def _columns(rows: Rows) -> list[Tensor]:

@@ -81,6 +81,14 @@ class Pool:
         return [column[: self._filled][order] for column in self._columns]
 
     @property
+    def numbers(self) -> Int64[np.ndarray, " sample"] | None:
+        """Which of the rows offered they are; None if all were kept."""
+        if self._filled == self._reservoir.seen:
+            return None
+        kept: np.ndarray = np.sort(self._order[: self._filled])
+        return kept
+
+    @property
     def _filled(self) -> int:
         size = self._reservoir.size
         return self._reservoir.seen if size is None else min(size, self._reservoir.seen)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from scipy import stats
 from scipy.stats import false_discovery_control
 
@@ -122,11 +122,20 @@ class CurrentViews:
         places = pd.MultiIndex.from_tuples(index, names=["layer", "head"]) if index else None
         return pd.DataFrame(columns, index=places)
 
+    @property
+    def rows(self) -> Int64[np.ndarray, " row"]:
+        """Numbers of the explained rows, in `explain` of `nif.measure` or else in the data as it is read.
+
+        Raises:
+            InputError: The flow is one of association, or of an earlier version.
+        """
+        return np.sort(self._row_tables()[0])
+
     def local(self, row: int | None = None) -> pd.DataFrame:
         """The currents of single rows: why the network decides as it does for them.
 
         Args:
-            row: Number of an explained row, among the rows that were read; None for the features of all.
+            row: Number of an explained row, see `rows`; None for the features of all.
 
         Returns:
             Of one row, ``current`` by (layer, unit); each layer sums to the information that this row gives
@@ -146,16 +155,15 @@ class CurrentViews:
             >>> bool(abs(one["input"] - one["output"]) < 1e-5), flow.local().shape
             (True, (60, 2))
         """
+        numbers, _ = self._row_tables()
         tables = self._of_currents("currents of rows")
-        if tables.rows is None or tables.row_weights is None or tables.units[0].rows is None:
-            raise InputError("The flow holds no currents of rows; measure the network again.")
         if row is None:
             return _features_of_rows(self.layers, tables)
-        place = np.flatnonzero(tables.rows == row)
+        place = np.flatnonzero(numbers == row)
         if not len(place):
             raise InputError(
-                f"Row {row} is not among the {len(tables.rows)} explained rows, see flow.local().index. Pass "
-                "more, such as nif.Currents(rows=2000), or these rows as data and the others as background=."
+                f"Row {row} is not among the {len(numbers)} explained rows, see flow.rows; measure with "
+                "nif.measure(..., explain=) for rows of your own."
             )
         values = [
             np.full(len(layer), np.nan) if units.rows is None else units.rows[place[0]]
@@ -225,6 +233,13 @@ class CurrentViews:
             index=pd.Index([unit for layer in features for unit in self.layers[layer].units], name="feature"),
         )
         return table.sort_values("nats", ascending=False, kind="stable")
+
+    def _row_tables(self) -> tuple[np.ndarray, np.ndarray]:
+        """Numbers and weights of the explained rows."""
+        tables = self._of_currents("currents of rows")
+        if tables.rows is None or tables.row_weights is None or tables.units[0].rows is None:
+            raise InputError("The flow holds no currents of rows; measure the network again.")
+        return tables.rows, tables.row_weights
 
     def _of_currents(self, what: str) -> CurrentTables:
         if self.currents is None:

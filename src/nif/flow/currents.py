@@ -9,7 +9,6 @@ import pandas as pd
 from jaxtyping import Bool, Float
 from scipy import stats
 
-from nif.core.errors import InputError
 from nif.core.types import CurrentTables
 from nif.flow.current_views import p_values
 
@@ -58,16 +57,3 @@ def shares(tables: CurrentTables, features: int) -> pd.DataFrame:
     total = tables.total.nats
     scale = 1 / abs(total) if total != 0 else 0.0
     return pd.DataFrame({"share": nats * np.sign(total) * scale, "stderr": stderr * scale})
-
-
-def refuse(tables: CurrentTables | None, what: str) -> None:
-    """Refuse what multiplies links along paths: currents add up.
-
-    Raises:
-        InputError: The flow is one of currents.
-    """
-    if tables is not None:
-        raise InputError(
-            f"In this version {what} made for association only, whose links multiply along a path; this is a "
-            "flow of currents. Use attribution(), neurons() and edges(), or measure with nif.Association()."
-        )

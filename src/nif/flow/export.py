@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from nif.core.errors import optional_import
-from nif.core.types import Layer
+import numpy as np
+
+from nif.core.errors import InputError, optional_import
+from nif.core.types import CurrentTables, Layer
 from nif.flow.communities import Graph
 from nif.flow.unit_names import distinct
 
@@ -53,10 +56,66 @@ LEVEL = 0.95
 """Level of the intervals of an explanation."""
 
 
-def to_shap(flow: Flow) -> dict[str, shap.Explanation]:
-    """One explanation for each class, with its standard error and 95 % interval; see `nif.Flow.to_shap`."""
+def to_shap(flow: Flow, *, by_class: bool = True) -> shap.Explanation | dict[str, shap.Explanation]:
+    """The currents of the explained rows as an explanation of shap, in nats.
+
+    Base values are the information v about a row's decision when nothing of the row is known: at its
+    backgrounds. With its currents they add up to v at the row, minus the entropy of its decision. Of
+    association, one explanation of all data for each class, with its standard error and 95 % interval.
+
+    Args:
+        flow: Of currents or association.
+        by_class: Values ``[row, feature, class]``, where the flow has them: each class has its own term of v.
+            False takes all classes together, ``[row, feature]``.
+
+    Raises:
+        InputError: shap is not installed, or the flow is of an earlier version.
+
+    Example:
+        >>> import nif, torch
+        >>> _ = torch.manual_seed(0)
+        >>> net = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2))
+        >>> x = torch.randn(60, 2)
+        >>> flow = nif.measure(net, x, nif.Currents(backgrounds=60), explain=x[:5], progress=False)
+        >>> one = to_shap(flow, by_class=False)
+        >>> to_shap(flow).shape, one.shape
+        ((5, 2, 2), (5, 2))
+        >>> logs = net(x[:5]).log_softmax(1).detach().double().numpy()
+        >>> bool(np.allclose(one.base_values + one.values.sum(1), (np.exp(logs) * logs).sum(1), atol=1e-5))
+        True
+    """
     with optional_import("to_shap", "compare"):
         import shap
+    return _of_classes(flow, shap) if flow.currents is None else _of_rows(flow, flow.currents, by_class, shap)
+
+
+def _of_rows(flow: Flow, tables: CurrentTables, by_class: bool, shap: Any) -> shap.Explanation:
+    """Explained rows in their order: the information at their backgrounds, and the currents on top of it."""
+    features, (base, values) = flow.local(), (tables.row_base, tables.row_attribution)
+    if base is None:
+        raise InputError("The flow holds no information of rows; measure the network again.")
+    weights = features.attrs["weights"]
+    if not np.allclose(weights, weights[0]):
+        warnings.warn(
+            f"The {len(weights)} explained rows were drawn with unequal chances, so plots of shap that "
+            "average over rows differ from the flow; measure rows of your own with explain=.",
+            stacklevel=4,
+        )
+    order = np.argsort(np.asarray(tables.rows), kind="stable")
+    several = by_class and values is not None and base.shape[1] > 1
+    return shap.Explanation(
+        values[order].astype(np.float64)
+        if several and values is not None
+        else np.array(features, dtype=np.float64),
+        base_values=base[order] if several else base[order].sum(1),
+        data=None if tables.row_features is None else tables.row_features[order],
+        feature_names=distinct([str(name) for name in features.columns]),
+        output_names=distinct(list(tables.classes)) if several else None,
+    )
+
+
+def _of_classes(flow: Flow, shap: Any) -> dict[str, shap.Explanation]:
+    """The attribution to each class, with its standard error and 95 % interval."""
     attribution, stderr = flow.attribution(), flow.attribution_stderr()
     half = flow.by_unit.deviations(LEVEL) * stderr.to_numpy()
     values, names = attribution.to_numpy(), distinct([str(name) for name in attribution.index])

@@ -44,7 +44,15 @@ MOST_LINKS = 10_000_000
 CARRIED = 0.999
 """Fraction of the absolute nats that the file of a larger flow holds."""
 
-WHOLE_TABLES = ("attribution", "attribution_stderr", "rows", "row_weights")
+WHOLE_TABLES = (
+    "attribution",
+    "attribution_stderr",
+    "rows",
+    "row_weights",
+    "row_attribution",
+    "row_base",
+    "row_value",
+)
 """Arrays of `CurrentTables` that are of no single layer."""
 
 

@@ -323,15 +323,17 @@ class Flow(CurrentViews):
         """
         return export.to_networkx(self)
 
-    def to_shap(self) -> dict[str, shap.Explanation]:
-        """The attribution as an explanation of shap for each class, with 95 % intervals.
+    def to_shap(self, *, by_class: bool = True) -> shap.Explanation | dict[str, shap.Explanation]:
+        """The currents of explained rows for shap: base values plus currents are the information at a row.
+        Of association, one for each class, of all data, with 95 % intervals; see `nif.flow.export.to_shap`.
 
-        ``shap.plots.bar(flow.to_shap()["cat"])`` draws one. They are of a whole data set, not one prediction.
+        Args:
+            by_class: ``[row, feature, class]`` where the flow has classes; False for their sum.
 
         Raises:
-            InputError: shap is not installed.
+            InputError: shap is not installed, or the flow is of an earlier version.
         """
-        return export.to_shap(self)
+        return export.to_shap(self, by_class=by_class)
 
     def __eq__(self, other: object) -> bool:
         """The same layers, measurement, and bits in every array."""

@@ -119,11 +119,15 @@ def check_currents(sizes: Sequence[int], features: int, currents: CurrentTables 
     arrays: dict[str, tuple[np.ndarray, tuple[int, ...]]] = {
         name: (getattr(currents, name), shape) for name, shape in shapes.items()
     }
+    count, classes = 0 if currents.rows is None else len(currents.rows), len(currents.classes)
+    of_rows = {"row_attribution": (count, features, classes), "row_base": (count, classes)}
+    for name, shape in (of_rows | {"row_value": (count, classes)}).items():
+        if getattr(currents, name) is not None:
+            arrays[name] = getattr(currents, name), shape
     for index, (units, size) in enumerate(zip(currents.units, sizes, strict=True)):
         known = {name: values for name, values in vars(units).items() if name not in ("deviations", "rows")}
         arrays |= {f"{name} of layer {index}": (values, (size,)) for name, values in known.items()}
         if units.rows is not None:
-            count = 0 if currents.rows is None else len(currents.rows)
             arrays[f"rows of layer {index}"] = units.rows, (count, size)
     for name, (values, shape) in arrays.items():
         if np.shape(values) != shape:

@@ -19,8 +19,13 @@ from nif.flow.flow import Flow
 from nif.flow.paths import Dag, attribution, independent_errors
 from nif.measures.association.decomposition import beta_for, redundancy_weights
 from nif.measures.association.errors import ROWS, Terms, attribution_errors
-from nif.measures.association.pointwise import Columns, Tables
-from nif.measures.association.row_influence import BINS, BinnedInfluence, CopulaInfluence, RowInfluence
+from nif.measures.association.row_influence import (
+    BINS,
+    BinnedInfluence,
+    CopulaInfluence,
+    RowInfluence,
+    bins_of,
+)
 
 GENERATOR, ROWS_OF_TERMS = np.random.default_rng(0), 90
 
@@ -58,11 +63,25 @@ def added(x: np.ndarray, y: np.ndarray, influence: type[RowInfluence]) -> np.nda
 
 
 def by_bins(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """By the tables of `nif.measures.association.pointwise`."""
-    left, right = Columns.of(x, BINS).bins(x), Columns.of(y, BINS).bins(y)
-    table = Tables.of(left, right).deviation.astype(np.float64)
-    return np.array([[[table[i, k, a, b] for k, b in enumerate(t)] for i, a in enumerate(s)]
-                     for s, t in zip(left, right, strict=True)])  # fmt: skip
+    """Pointwise information pair by pair and cell by cell."""
+    found = np.zeros((len(x), x.shape[1], y.shape[1]))
+    for i, a in enumerate(bins_of(x).T):
+        for k, b in enumerate(bins_of(y).T):
+            kappa = len(np.unique(a)) * len(np.unique(b)) / 2
+            for n in range(len(a)):
+                both, of_a, of_b = ((a == a[n]) & (b == b[n])).sum(), (a == a[n]).mean(), (b == b[n]).mean()
+                found[n, i, k] = np.log((both / (of_a * of_b) + kappa) / (len(a) + kappa))
+    return found
+
+
+def test_bins_keep_atoms_apart_and_constant_columns_say_nothing() -> None:
+    relu = np.maximum(np.random.default_rng(0).normal(size=(1000, 1)), 0)
+    bins = bins_of(relu)
+    assert set(np.unique(bins[relu == 0])) == {0} and set(np.unique(bins)) == set(range(bins.max() + 1))
+    assert (bins[relu > 0] > 0).all() and bins.max() < BINS
+    constant = np.ones((1000, 1))
+    assert not bins_of(constant).any()
+    assert np.ptp(by_bins(relu, constant)) < 1e-12
 
 
 def by_correlations(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -38,3 +38,22 @@ def test_a_regressor_with_two_outputs_has_values_and_no_classes() -> None:
     model = MLPRegressor(hidden_layer_sizes=(4,), max_iter=5, random_state=0).fit(x, x[:, :2])
     flow = nif.measure(model, x, FAST, progress=False)
     assert "2 values" in flow.measurement.options["decision"]
+
+
+def test_classes_can_be_chosen_and_the_rest_has_a_column() -> None:
+    torch.manual_seed(0)
+    net, x = nn.Sequential(nn.Linear(3, 8), nn.ReLU(), nn.Linear(8, 30)), torch.randn(40, 3)
+    whole = nif.Currents(backgrounds=40, steps=4, by_class=range(30))
+    every = nif.measure(net, x, whole, progress=False).attribution()
+    some = nif.Currents(backgrounds=40, steps=4, by_class=(17, 2))
+    table = nif.measure(net, x, some, class_names=[f"c{n}" for n in range(30)], progress=False).attribution()
+    assert every.shape == (3, 30) and list(table.columns) == ["c2", "c17", "the rest"]
+    np.testing.assert_allclose(table[["c2", "c17"]], every.iloc[:, [2, 17]], atol=1e-6)
+    np.testing.assert_allclose(table.sum(axis=1), every.sum(axis=1), atol=1e-6)
+    with pytest.raises(
+        nif.InputError, match="There is no class 30; expected numbers of classes from 0 to 29"
+    ):
+        nif.measure(net, x, nif.Currents(by_class=(30,)), progress=False)
+    for wrong in ("cat", 3, (0.5,)):
+        with pytest.raises(nif.InputError, match="by_class is"):
+            nif.Currents(by_class=wrong)  # type: ignore[arg-type]

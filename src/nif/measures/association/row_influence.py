@@ -2,8 +2,12 @@ r"""Influence of each row of data on the information of two units, with mean 0 a
 
 That is the influence :math:`d_{uv}(s)` of the row s on the estimate, without its size, which is the standard
 error. To first order it is the pointwise information :math:`\\log p(x, y) / p(x) p(y)` of the density
-that the estimator sees: any density, in a table of bins (`BinnedInfluence`), or the Gaussian copula
-(`CopulaInfluence`), to whose information the normal scores x and y of a row add
+that the estimator sees: any density, in a table of bins (`BinnedInfluence`), whose joint table is mixed with
+that of independent columns, kappa half the number of cells (Jeffreys' prior),
+
+.. math:: \frac{\\hat p(a, b)}{p(a) p(b)} = \frac{n_{ab} / (p_a p_b) + \\kappa}{N + \\kappa},
+
+or the Gaussian copula (`CopulaInfluence`), to whose information the normal scores x and y of a row add
 
 .. math:: d(s) \\propto \rho \\left( x_s y_s - \frac{\rho}{2} (x_s^2 + y_s^2) \right).
 
@@ -25,7 +29,6 @@ from jaxtyping import Float, Int, UInt8
 
 from nif.estimators.jit import compiled, inlined
 from nif.estimators.ranks import standard_scores
-from nif.measures.association.pointwise import Columns
 
 BINS = 8
 """Bins of a column, which a thousand rows fill."""
@@ -53,18 +56,31 @@ class RowInfluence(Protocol):
         ...
 
 
+def bins_of(values: Float[np.ndarray, "row unit"]) -> UInt8[np.ndarray, "row unit"]:
+    """The bin of each value: of equal mass; one that fills more of them, as the 0 of a ReLU, is its own.
+
+    Example:
+        >>> bins_of(np.array([[0.0], [0.0], [0.0], [0.0], [1.0], [2.0], [3.0], [4.0]])).ravel().tolist()
+        [0, 0, 0, 0, 1, 2, 3, 4]
+    """
+    ends = np.quantile(values, np.arange(1, BINS) / BINS, axis=0, method="inverted_cdf")
+    bins = np.empty(values.shape, dtype=np.uint8)
+    for place, (end, high) in enumerate(zip(ends.T, values.max(axis=0), strict=True)):
+        edges = np.unique(end[end < high])  # what lies above the largest value is no bin
+        bins[:, place] = np.searchsorted(edges, values[:, place], side="left")
+    return bins
+
+
 @dataclass(frozen=True, eq=False)
 class BinnedInfluence:
-    """By pointwise information from tables of counts (`pointwise`), whatever the dependence."""
+    """By pointwise information from tables of counts, whatever the dependence."""
 
     bins: tuple[UInt8[np.ndarray, "_ row"], ...]
 
     @classmethod
     def of(cls, activations: Activations, pairs: Iterable[tuple[int, int]]) -> BinnedInfluence:
         """Cut each column into bins of equal mass."""
-        return cls(
-            tuple(np.ascontiguousarray(Columns.of(layer, BINS).bins(layer).T) for layer in activations)
-        )
+        return cls(tuple(np.ascontiguousarray(bins_of(layer).T) for layer in activations))
 
     def weighted_sum(self, layer: int, units: Units, other: int, weight: Weight) -> WeightedSum:
         """See `RowInfluence`."""
@@ -149,7 +165,7 @@ def _add_influence(own, others, weight, sums):  # type: ignore[no-untyped-def]
 
 @inlined
 def _influence(x, y, influence):  # type: ignore[no-untyped-def]
-    """Pointwise information of two columns of bins at each row (see `pointwise`), with mean 0 and variance 1;
+    """Pointwise information of two columns of bins at each row (see above), with mean 0 and variance 1;
     0 where a side is constant."""
     counts, of_x, of_y = np.zeros((BINS, BINS)), np.zeros(BINS), np.zeros(BINS)
     for row in range(x.size):

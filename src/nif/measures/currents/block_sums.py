@@ -14,7 +14,7 @@ from torch import Tensor
 from nif.core.errors import InputError
 from nif.data.groups import Groups
 from nif.measures.currents.blocks import Block
-from nif.measures.currents.class_columns import ClassColumns
+from nif.measures.currents.class_columns import ClassColumns, Columns
 from nif.measures.currents.ends import Ends
 from nif.measures.currents.grouped_sums import GROUPS, GroupedSum
 from nif.measures.currents.link_maps import LinkMaps
@@ -42,6 +42,7 @@ class Sums:
             layer ahead.
         links: Currents between units where weights do not tell them, by the same place and layer.
         classes: Of each feature for each class.
+        class_rows: The same by row, a part for each block, if they are kept.
         structure: Of the tape.
         general: Uses of the general rule by operator.
         calls: Operations that ran in the last block.
@@ -59,6 +60,7 @@ class Sums:
     weights: dict[tuple[int, int], GroupedSum] = field(default_factory=dict)
     links: dict[tuple[int, int], GroupedSum] = field(default_factory=dict)
     classes: GroupedSum = field(default_factory=GroupedSum)
+    class_rows: list[np.ndarray] = field(default_factory=list)
     structure: Structure | None = None
     general: Counter[str] = field(default_factory=Counter)
     calls: Calls | None = None
@@ -79,6 +81,7 @@ class Sums:
             for key, part in of_block.items():
                 sums.setdefault(key, GroupedSum()).include(part)
         self.classes.include(block.classes)
+        self.class_rows.extend(block.class_rows)
         self.structure = block.structure
         self.general.update(block.general)
         self.missed += block.missed
@@ -104,7 +107,7 @@ class BlockSums:
         inputs: Number of these inputs.
         feature_groups: Of the features that are measured together; None for each by itself.
         maps: What the weights are weights of.
-        columns: The class of each column of the attribution, by outcome; None for none.
+        columns: Of the attribution; None for none.
         loose: Whether no place on the tape stands for a weight.
     """
 
@@ -114,7 +117,7 @@ class BlockSums:
     inputs: int
     feature_groups: Groups | None
     maps: LinkMaps | None
-    columns: Sequence[int] | None
+    columns: Columns | None
     loose: bool
 
     def __post_init__(self) -> None:
@@ -126,9 +129,11 @@ class BlockSums:
         self._links: dict[tuple[int, int], list[Tensor]] = {}
         self._late: dict[tuple[int, int], LateProducts] = {}
         self._products: dict[tuple[int, int], tuple[Ends, Weighted]] = {}
+        self._rows = torch.from_numpy(np.divmod(self.block.order, self.block.backgrounds.shape[1])[0])
         self._classes = None
         if self.columns is not None:
-            self._classes = ClassColumns(self.columns, self.bounds, self.features)
+            rows = self._rows, len(self.block.rows)
+            self._classes = ClassColumns(self.columns, self.bounds, rows, self.features)
 
     def begin(self, start: Tape, structure: Structure, straight: frozenset[int] = frozenset()) -> None:
         """Begin to add steps of the same operations.
@@ -218,7 +223,6 @@ class BlockSums:
 
     def finish(self, sums: Sums) -> None:
         """Add the sums of the block to those of all."""
-        pairs = torch.from_numpy(np.divmod(self.block.order, self.block.backgrounds.shape[1])[0])
         sums.rows.append(self.block.rows)
         sums.row_weights.append(self.block.weights)
         by_layer: dict[int, Tensor] = {}
@@ -228,9 +232,9 @@ class BlockSums:
             by_layer[layer] = by_layer[layer] + units if layer in by_layer else units
         for layer, units in by_layer.items():
             rows = units.new_zeros(len(self.block.rows), units.shape[1])
-            rows = rows.index_add_(0, pairs.to(units.device), units)
+            rows = rows.index_add_(0, self._rows.to(units.device), units)
             sums.units.setdefault(layer, []).append(rows.numpy(force=True))
-            absolute = self._absolute(layer, units, pairs)
+            absolute = self._absolute(layer, units, self._rows)
             sums.absolute[layer] = sums.absolute.get(layer, 0.0) + absolute
         sums.ran(self.calls, loose=self.loose)
         if not sums.loose:
@@ -239,6 +243,8 @@ class BlockSums:
         sums.structure = self.structure
         if self._classes is not None:
             sums.classes.add(self.block.group, self._classes.sums)
+            if self._classes.of_rows is not None:
+                sums.class_rows.append(self._classes.of_rows.permute(1, 2, 0).numpy(force=True))
 
     def _finish_weights(self, sums: Sums) -> None:
         """Add the currents of weights, and of units where these do not tell them."""

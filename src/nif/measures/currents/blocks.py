@@ -49,7 +49,7 @@ def blocks(
     rows: Int64[np.ndarray, " row"],
     weights: Float[np.ndarray, " row"],
     backgrounds: Backgrounds,
-    groups: Int64[np.ndarray, " pool"],
+    groups: Int64[np.ndarray, " data"],
     most_pairs: int,
     pool_groups: Int64[np.ndarray, " pool"] | None = None,
 ) -> Iterator[Block]:

@@ -11,9 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nif.core.errors import InputError
 from nif.measures.currents.decisions import of_rows
-from nif.measures.currents.information import CHUNK, Decided, information, own_log_likelihood
+from nif.measures.currents.information import Decided
 from nif.measures.currents.kinds import Samples
+from nif.measures.currents.row_values import MOST_OF_ROWS, terms
 from nif.measures.currents.sample import Sample
 from nif.measures.currents.tape import Tape
 from nif.measures.currents.walk import DECISION, Walk
@@ -42,23 +44,46 @@ class Columns:
         of_outcomes: The column of each outcome.
         classes: The class of each column, but for a last one of all other classes; None if every class has
             its own.
+        by_row: Whether the currents of each row are kept.
     """
 
     of_outcomes: tuple[int, ...]
     classes: tuple[int, ...] | None = None
+    by_row: bool = False
 
     @classmethod
-    def of(cls, decided: Decided, outputs: Float[Tensor, "data output"], samples: Samples) -> Columns:
-        """A column for each class, or for the largest ones and the rest."""
-        if max(decided.columns) < MOST_COLUMNS:
-            return cls(decided.columns)
-        totals = np.zeros(max(decided.columns) + 1)
-        for kind in samples.kinds:
-            index = torch.from_numpy(kind.members).to(outputs.device)
-            totals += kind.share * class_totals(of_rows(decided, index), outputs[index], kind.sample)
-        largest = sorted(np.argsort(-totals, kind="stable")[:LARGEST_CLASSES].tolist())
-        places = {number: place for place, number in enumerate(largest)}
-        return cls(tuple(places.get(number, len(largest)) for number in decided.columns), tuple(largest))
+    def of(
+        cls,
+        decided: Decided,
+        outputs: Float[Tensor, "data output"],
+        samples: Samples,
+        chosen: Sequence[int] | None = None,
+        features: int = MOST_OF_ROWS,
+    ) -> Columns:
+        """A column for each class, or for the largest ones and the rest; or for those that are chosen.
+
+        Args:
+            decided: The decision.
+            outputs: Of all rows of data.
+            samples: The explained rows.
+            chosen: Classes to show.
+            features: Their number, by which the currents of rows are few enough to be kept.
+
+        Raises:
+            InputError: There is no class of that number.
+        """
+        count = max(decided.columns) + 1
+        classes = _of_all(count, chosen) if chosen is not None or count <= MOST_COLUMNS else None
+        if classes is None:
+            totals = np.zeros(count)
+            for kind in samples.kinds:
+                index = torch.from_numpy(kind.members).to(outputs.device)
+                totals += kind.share * class_totals(of_rows(decided, index), outputs[index], kind.sample)
+            classes = sorted(np.argsort(-totals, kind="stable")[:LARGEST_CLASSES].tolist())
+        places = {number: place for place, number in enumerate(classes)}
+        of_outcomes = tuple(places.get(number, len(classes)) for number in decided.columns)
+        by_row = len(samples.rows) * features * (max(of_outcomes) + 1) <= MOST_OF_ROWS
+        return cls(of_outcomes, tuple(classes) if len(classes) < count else None, by_row)
 
     def names(self, names: Sequence[str]) -> tuple[str, ...]:
         """Of the columns, from those of all classes."""
@@ -71,20 +96,18 @@ def class_totals(
     decided: Decided, outputs: Float[Tensor, "data output"], sample: Sample
 ) -> Float[np.ndarray, " label"]:
     """What the currents of each class sum to: the rise of its own term of v."""
-    totals, columns = np.zeros(max(decided.columns) + 1), np.array(decided.columns)
-    backgrounds, log_weights = sample.backgrounds, torch.from_numpy(sample.backgrounds.log_weights)
-    few = max(1, CHUNK // (len(columns) * backgrounds.index.shape[1]))
-    for first in range(0, len(sample.rows), few):
-        part = slice(first, first + few)
-        rows = torch.from_numpy(sample.rows[part]).to(outputs.device)
-        outcomes = decided.outcomes(outputs[rows], rows)
-        own = own_log_likelihood(outcomes, outputs[rows])
-        there = sample.pool[torch.from_numpy(backgrounds.index[part]).to(sample.pool.device)]
-        itself = own + float(np.log(backgrounds.own)) if backgrounds.own > 0 else None
-        rise = own - information(outcomes, there, log_weights[part].to(outputs), itself)
-        terms = torch.where(outcomes.weight > 0, outcomes.weight * rise, 0.0).double().numpy(force=True)
-        np.add.at(totals, columns, sample.weights[part] @ terms)
+    totals = np.zeros(max(decided.columns) + 1)
+    for part, start, end in terms(decided, outputs, sample):
+        np.add.at(totals, np.array(decided.columns), sample.weights[part] @ (end - start).numpy(force=True))
     return totals
+
+
+def _of_all(count: int, chosen: Sequence[int] | None) -> list[int]:
+    """All classes, or those that are chosen."""
+    wrong = [number for number in chosen or () if not 0 <= number < count]
+    if wrong:
+        raise InputError(f"There is no class {wrong[0]}; expected numbers of classes from 0 to {count - 1}.")
+    return list(range(count)) if chosen is None else sorted(set(chosen))
 
 
 class ClassColumns:
@@ -93,15 +116,25 @@ class ClassColumns:
     Args:
         columns: Of each outcome.
         bounds: First pair of each group of backgrounds, and the number of pairs.
+        rows: Number of the row of each pair, and the number of rows.
         features: From currents of the inputs to those of the features, ``[pair, feature]``.
+
+    Attributes:
+        of_rows: Sums of each row, ``[label, row, feature]``, if they are kept.
     """
 
     def __init__(
-        self, columns: Sequence[int], bounds: Sequence[int], features: Callable[[Sequence[Tensor]], Tensor]
+        self,
+        columns: Columns,
+        bounds: Sequence[int],
+        rows: tuple[Tensor, int],
+        features: Callable[[Sequence[Tensor]], Tensor],
     ) -> None:
-        self._columns, self._bounds, self._features = torch.tensor(columns), bounds, features
-        self._count = max(columns) + 1
+        self._columns, self._bounds, self._features = torch.tensor(columns.of_outcomes), bounds, features
+        self._count = max(columns.of_outcomes) + 1
         self._sums: list[Tensor] = []
+        self._rows, self._by_row = rows, columns.by_row
+        self.of_rows: Tensor | None = None
 
     def begin(self, straight: frozenset[int]) -> None:
         """Begin to add steps; slopes at these values are added up, see `nif.measures.currents.straight`."""
@@ -157,3 +190,8 @@ class ClassColumns:
             if len(self._sums) <= group:
                 self._sums.append(current.new_zeros(self._count, current.shape[2]))
             self._sums[group][part] += current[:, first:last].sum(1)
+        if self._by_row:
+            index, rows = self._rows
+            if self.of_rows is None:
+                self.of_rows = current.new_zeros(self._count, rows, current.shape[2])
+            self.of_rows[part] = self.of_rows[part].index_add(1, index.to(current.device), current)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from numbers import Integral
@@ -16,11 +16,11 @@ from torch import Tensor
 
 from nif.core.errors import InputError
 from nif.core.types import Advance
-from nif.data.rows import Rows, read
+from nif.data.rows import Rows
 from nif.estimators.pairs import Resources
+from nif.measures.currents.asked import Asked
 from nif.measures.currents.block_sums import Sums
 from nif.measures.currents.class_columns import Columns
-from nif.measures.currents.decisions import decided_by
 from nif.measures.currents.information import Decided
 from nif.measures.currents.kinds import Samples
 from nif.measures.currents.links import measured_links
@@ -86,7 +86,8 @@ class Currents:
         orders: Random orders of each row for ``path="orders"``; all orders are averaged where they are no
             more work, as of 4 groups with 8.
         by_class: Whether features are shown for each class too, which takes a walk back for each; of more
-            than 20 classes for the ten with the largest totals, and for the rest together.
+            than 20 classes for the ten with the largest totals, and for the rest together. Or the numbers of
+            the classes to show, such as ``(281, 537)``.
         target: What decides, in place of the output: ``("output", t)``, position t of an output that has
             positions, such as the logits of a language model; or a unit of a layer, such as ``("relu2", 5)``,
             as a value behind noise (of a channel or token, as `reduce` of `nif.measure` says). If None,
@@ -95,6 +96,9 @@ class Currents:
         background: Rows that the backgrounds are drawn from, in place of the data: a pool in any form that
             data may have, or backgrounds of each row of data, ``[row, background, ...]``, in its order. The
             total is then a mean divergence of decisions. `nif.measure` has the same argument.
+        explain: Rows to explain in place of rows of data, in any form that data may have; backgrounds are
+            still those of data. The total is then the mean over these rows, each of which counts alike, and
+            errors are those of the backgrounds alone. `nif.measure` has the same argument.
 
     Raises:
         InputError: An option is out of range.
@@ -116,9 +120,10 @@ class Currents:
     noise: float = 0.2
     path: str = "straight"
     orders: int = 8
-    by_class: bool = True
+    by_class: bool | Sequence[int] = True
     target: tuple[str, int] | None = None
     background: Any = field(default=None, repr=False, compare=False)
+    explain: Any = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         known = self.decision is None or callable(self.decision) or self.decision in DECISIONS
@@ -133,6 +138,11 @@ class Currents:
             value = getattr(self, name)
             if not (isinstance(value, Integral) and int(value) >= 1):
                 raise InputError(f"{name} is {value!r}; expected a whole number of 1 or more.")
+        classes = () if isinstance(self.by_class, bool) else self.by_class
+        if not (isinstance(classes, Sequence) and all(isinstance(number, Integral) for number in classes)):
+            raise InputError(
+                f"by_class is {self.by_class!r}; expected True, False, or numbers of classes, such as (0, 2)."
+            )
         if self.steps != "auto" and not (isinstance(self.steps, Integral) and int(self.steps) >= 1):
             raise InputError(f"steps is {self.steps!r}; expected a whole number of 1 or more, or 'auto'.")
         if not (np.isfinite(self.noise) and self.noise > 0):
@@ -156,7 +166,8 @@ class Currents:
     def _pairs(self, rows: Rows, most_rows: int | None = None, most: int | None = None) -> float:
         """Pairs of as many rows and backgrounds as are expected, or of at most so many."""
         others = self.backgrounds if self.background is not None else max(1, len(rows) - 1)
-        count = min(self.rows, len(rows), most_rows or len(rows))
+        explained = min(self.rows, len(rows)) if self.explain is None else len(self.explain)
+        count = min(explained, most_rows or explained)
         return float(count * min(self.backgrounds, others, most or self.backgrounds))
 
     def measure(
@@ -171,16 +182,14 @@ class Currents:
             inputs = tuple(call.prepared(rows.inputs))
             moves = Moves.of(call, inputs, rows.inputs)
             target = Target.of(network, plan, moves, inputs, self.target)
-            outputs = target.outputs(inputs)
-            decision = target.decision(inputs, network.model)
-            decided = decided_by(decision, outputs, self.decision, self.noise, rows.labels)
-            given = self._given(network, rows, target)
-            kinds = _kinds(moves, inputs, given)
+            asked = Asked.of(target, network.signature, rows, self.background, self.explain)
+            decided = asked.decided(target.decision(inputs, network.model), self.decision, self.noise)
+            inputs, outputs, given = asked.inputs, asked.outputs, asked.given
+            kinds, most_rows = _kinds(moves, inputs, given), len(outputs) if asked.fixed else self.rows
             sample = Samples.of(
-                decided, outputs, self.rows, self.backgrounds, generator, given, kinds, moves.own
+                decided, outputs, most_rows, self.backgrounds, generator, given, kinds, moves.own
             )
             layers = target.places(plan, moves)
-            several = self.by_class and max(decided.columns) > 0
             path = PathIntegral(
                 target,
                 [plan.places[layer] for layer in layers],
@@ -190,7 +199,7 @@ class Currents:
                 outputs,
                 {**dict(network.module.named_parameters()), **dict(network.module.named_buffers())},
                 steps=1,
-                columns=Columns.of(decided, outputs, sample) if several else None,
+                columns=self._columns(decided, outputs, sample, moves, inputs),
                 background_inputs=None if given is None else given.inputs,
                 feature_groups=rows.groups,
                 orders=self._orders(moves, inputs, rows, generator),
@@ -206,13 +215,23 @@ class Currents:
                 sums = integrated(path, blocks, resources.n_jobs, lambda done: advance(done * scale))
         _warn_of_general_rule(sums)
         _warn_of_losses(sums, path.input_layers)
-        options = {**self._options(path, sample, given), "steps": path.steps, "step_error": change}
+        options = {**self._options(path, sample, asked), "steps": path.steps, "step_error": change}
         if sums.branches:
             options["missed_by_branches"] = _missed_by_branches(sums, path.steps)
         options["path"] = "straight" if path.orders is None else path.orders.name
         options["not_measured"] = not_measured(network, rows, by_weight=True)
         architecture = target.architecture(network.architecture(rows), layers)
-        return measured_links(network.module, architecture, path, sample, sums, options)
+        return asked.numbered(measured_links(network.module, architecture, path, sample, sums, options))
+
+    def _columns(
+        self, decided: Decided, outputs: Tensor, sample: Samples, moves: Moves, inputs: tuple[Tensor, ...]
+    ) -> Columns | None:
+        """The classes that the features are also shown for; None for none."""
+        if not self.by_class or max(decided.columns) == 0:
+            return None
+        features = sum(inputs[number][0].numel() for number in moves.moving)
+        chosen = None if isinstance(self.by_class, bool) else self.by_class
+        return Columns.of(decided, outputs, sample, chosen, features)
 
     def _orders(
         self, moves: Moves, inputs: tuple[Tensor, ...], rows: Rows, generator: np.random.Generator
@@ -227,42 +246,19 @@ class Currents:
             )
         return Orders.of([inputs[number] for number in moves.moving], rows.groups, self.orders, generator)
 
-    def _options(self, path: PathIntegral, sample: Samples, given: Given | None) -> dict[str, Any]:
+    def _options(self, path: PathIntegral, sample: Samples, asked: Asked) -> dict[str, Any]:
         """What was chosen, to be stored with the flow."""
         at = f", at {path.target.name}" if path.target.name else ""
         of_own = f", given {' and '.join(path.moves.own)}" if len(sample.kinds) > 1 else ""
         return {
             "decision": path.decided.name + at,
-            "total_is": _total_is(path.decided, given) + of_own,
+            "total_is": asked.total_is(path.decided) + of_own,
             "held": [path.moves.names[number] for number in path.moves.held],
             "backgrounds": sample.each,
             "explained": len(sample.rows),
             "noise": self.noise,
             "exact_total": sample.exact,
         }
-
-    def _given(self, network: Network, rows: Rows, target: Target) -> Given | None:
-        """The background rows that the user passes."""
-        if self.background is None:
-            return None
-        background = read(self.background, network.signature)
-        if background.names != rows.names:
-            raise InputError(
-                f"The background has the inputs {', '.join(background.names) or 'in order'} and the data "
-                f"{', '.join(rows.names) or 'in order'}; expected the same."
-            )
-        known, passed = ([list(values.shape) for values in some.inputs] for some in (rows, background))
-        paired = [shape[:1] + shape[2:] for shape in passed] == known
-        if not paired and [shape[1:] for shape in passed] != [shape[1:] for shape in known]:
-            raise InputError(
-                f"The background has shape {', '.join(map(str, passed))} for data of shape "
-                f"{', '.join(map(str, known))}; expected a pool of such rows, or [row, background, ...]."
-            )
-        if paired and len({shape[1] for shape in passed}) > 1:
-            raise InputError(f"The inputs have {passed} backgrounds a row; expected as many for each input.")
-        inputs = [values.flatten(0, 1) if paired else values for values in background.inputs]
-        prepared = tuple(target.call.prepared(inputs))
-        return Given(prepared, target.outputs(prepared), passed[0][1] if paired else None)
 
 
 def _kinds(
@@ -275,20 +271,6 @@ def _kinds(
     every = [torch.cat(both) for both in zip(inputs, given.inputs, strict=True)]
     kinds = moves.kinds(every)
     return kinds[: len(inputs[0])], kinds[len(inputs[0]) :]
-
-
-def _total_is(decided: Decided, given: Given | None) -> str:
-    """The total, in words."""
-    if given is None:
-        name = (
-            "mean information about the label" if getattr(decided, "labels", None) is not None else "I(X; Y)"
-        )
-    elif given.each is None:
-        name = "mean divergence from the mean decision of the background"
-    else:
-        name = "mean divergence from the decision at the backgrounds of each row"
-    several = max(decided.independent) + 1
-    return name if several == 1 else f"{name}, added up over {several} outputs"
 
 
 def _check_reduction(network: Network) -> None:

@@ -56,7 +56,7 @@ class Dependence:
         result: Group of each number of the result; -1 if it depends on none.
     """
 
-    source: Int[Tensor, " number"] | None
+    source: Int[Tensor, " given"] | None
     result: Int[Tensor, " number"]
 
 

@@ -172,7 +172,8 @@ def totals_without(
     """The total without each group of rows, in closed form: the mean over the kinds that are left."""
     totals: dict[int, float] = {}
     weights: dict[int, float] = {}
-    left_out = np.unique(samples.groups if len(samples.groups) > 1 else samples.pool_groups).tolist()
+    alone = len(np.unique(samples.groups)) == 1  # the backgrounds alone are left out
+    left_out = np.unique(samples.pool_groups if alone else samples.groups).tolist()
     slopes = torch.zeros(outputs.shape[1], device=outputs.device, dtype=torch.float64)
     for kind in samples.kinds:
         index = torch.from_numpy(kind.members).to(outputs.device)

@@ -96,20 +96,22 @@ class Samples:
         Raises:
             InputError: A row has no other of its kind.
         """
+        fixed = None if given is None else given.groups(len(outputs), generator)
         paired = given is not None and given.each is not None
         if paired:
             _check_paired(*kinds, own)
         if paired or len(np.unique(np.concatenate(kinds))) == 1:
-            sample = Sample.of(decided, outputs, most_rows, most, generator, given)
+            sample = Sample.of(decided, outputs, most_rows, most, generator, given, fixed)
             kind = Kind(sample, np.arange(len(outputs)), np.arange(len(sample.pool)))
             return cls((kind,), sample.groups, sample.pool_groups)
         groups = generator.permutation(len(outputs)) % GROUPS
         pool_groups = groups if given is None else generator.permutation(len(given.outputs)) % GROUPS
+        groups, pool_groups = fixed or (groups, pool_groups)
         found, fewest = [], 2 if given is None else 1
         for kind in np.unique(kinds[0]):
             members, pool = (np.flatnonzero(of == kind) for of in kinds)
             if len(pool) < fewest:
-                raise _alone(int(members[0]), own)
+                raise _alone(int(members[0]), own, given=fixed is not None)
             rows, those = (
                 torch.from_numpy(members).to(outputs.device),
                 torch.from_numpy(pool).to(outputs.device),
@@ -169,9 +171,10 @@ def _check_paired(kinds: np.ndarray, pool: np.ndarray, own: tuple[str, ...]) -> 
         )
 
 
-def _alone(row: int, own: tuple[str, ...]) -> InputError:
+def _alone(row: int, own: tuple[str, ...], *, given: bool) -> InputError:
+    name = "explain=" if given else "the data"
     return InputError(
-        f"Row {row} of the data has no background row with the same {_listed(own)}, which is the row's own "
+        f"Row {row} of {name} has no background row with the same {_listed(own)}, which is the row's own "
         "and stays as it is; pass rows of fewer lengths, several of each, or background= with the same."
     )
 

@@ -18,12 +18,10 @@ from nif.measures.currents.errors import Jackknife, spread, totals_without
 from nif.measures.currents.grouped_sums import GROUPS, GroupedSum
 from nif.measures.currents.kinds import Samples
 from nif.measures.currents.path_integral import PathIntegral, Sums
+from nif.measures.currents.row_values import MOST_OF_ROWS, features_of_rows, values_of_rows
 from nif.measures.currents.weight_currents import head_currents, weight_currents
 from nif.measures.measure import Measured
 from nif.network.network import Architecture
-
-MOST_OF_ROWS = 2**24
-"""Numbers of currents of rows that are kept; of more, those of the features alone."""
 
 CLOSE = 1e-3
 """Part of the absolute currents by which sums of links may differ from those of units."""
@@ -40,7 +38,9 @@ class _Sizes:
         """Currents of the units of a layer: those of a group of features are added up."""
         return sums.map(lambda values: self._in_groups(values, axis=0)) if self.grouped(layer) else sums
 
-    def of_rows(self, layer: int, values: Float[np.ndarray, "row unit"]) -> Float[np.ndarray, "row unit"]:
+    def of_rows(
+        self, layer: int, values: Float[np.ndarray, "row unit ..."]
+    ) -> Float[np.ndarray, "row grouped ..."]:
         """The same, row by row."""
         return self._in_groups(values, axis=1) if self.grouped(layer) else values
 
@@ -93,6 +93,7 @@ def measured_links(
             head_currents(sums, jackknife),
             rows,
             row_weights,
+            **_row_tables(path, sample, sums, sizes),
         ),
         samples=len(sample.rows),
         options={**options, "in_proportion": mixed},
@@ -111,6 +112,21 @@ def _row_currents(
             continue
         values = np.concatenate(sums.units[layer]) / weights[:, None]
         yield sizes.of_rows(layer, values).astype(np.float32)
+
+
+def _row_tables(path: PathIntegral, sample: Samples, sums: Sums, sizes: _Sizes) -> dict[str, Any]:
+    """What is known of each explained row beside the currents of its units."""
+    rows, weights = np.concatenate(sums.rows), np.concatenate(sums.row_weights)
+    columns = [0] * len(path.decided.columns) if path.columns is None else path.columns.of_outcomes
+    base, value = values_of_rows(path.decided, path.outputs, sample, rows, columns)
+    tables: dict[str, Any] = {"row_base": base, "row_value": value}
+    inputs = [path.inputs[number] for number in path.moves.moving]
+    if sum(values[0].numel() for values in inputs) * len(rows) <= MOST_OF_ROWS:
+        tables["row_features"] = features_of_rows(inputs, path.feature_groups, rows)
+    if sums.class_rows:
+        by_class = sizes.of_rows(0, np.concatenate(sums.class_rows)) / weights[:, None, None]
+        tables["row_attribution"] = by_class.astype(np.float32)
+    return tables
 
 
 def _all_links(

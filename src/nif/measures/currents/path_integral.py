@@ -159,7 +159,6 @@ class PathIntegral:
         of_block.finish(sums)
 
     def _sums_of(self, block: Block, sums: Sums) -> BlockSums:
-        of_outcomes = None if self.columns is None else self.columns.of_outcomes
         return BlockSums(
             block,
             self.way(block),
@@ -167,7 +166,7 @@ class PathIntegral:
             self.input_layers,
             self.feature_groups,
             sums.maps,
-            of_outcomes,
+            self.columns,
             sums.loose,
         )
 

@@ -34,11 +34,23 @@ class Given:
         inputs: Rows of the pool, one tensor for each input of the network.
         outputs: At these rows.
         each: Number of backgrounds of each row of data, which are in its order; None for a pool for all.
+        fixed: Whether the explained rows are chosen by the user: all of them count alike, and errors are
+            those of the pool alone.
     """
 
     inputs: tuple[Tensor, ...]
     outputs: Float[Tensor, "pool output"]
     each: int | None = None
+    fixed: bool = False
+
+    def groups(
+        self, rows: int, generator: np.random.Generator
+    ) -> tuple[Int64[np.ndarray, " data"], Int64[np.ndarray, " pool"]] | None:
+        """Groups by which the pool alone is left out, if the explained rows are fixed."""
+        if not self.fixed:
+            return None
+        of_pool = 1 + generator.permutation(len(self.outputs)) % (GROUPS - 1)
+        return np.zeros(rows, dtype=np.int64), of_pool
 
 
 @dataclass(frozen=True, eq=False)
