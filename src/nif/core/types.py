@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float, Int, Real
 from scipy.sparse import csr_array
 
 from nif.core.errors import InputError
-from nif.core.weights import HeadCurrents, StoredWeight
+from nif.core.weights import HeadCurrents, PathCurrents, StoredWeight
 
 Values = Float[Any, "..."]
 """A number for each pair: a numpy array, or one number of numpy's for a single pair."""
@@ -326,6 +326,7 @@ class CurrentTables:
         heads: Currents of the heads of attention.
         rows: Numbers of the explained rows among those that were read.
         row_weights: Of these rows; they sum to 1.
+        paths: Currents along the strongest paths; None if they were not evaluated.
     """
 
     total: Total
@@ -337,6 +338,7 @@ class CurrentTables:
     heads: tuple[HeadCurrents, ...] = ()
     rows: Int[np.ndarray, " row"] | None = None
     row_weights: Float[np.ndarray, " row"] | None = None
+    paths: PathCurrents | None = None
 
     @property
     def degrees(self) -> int:

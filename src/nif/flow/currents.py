@@ -11,7 +11,7 @@ from scipy import stats
 
 from nif.core.errors import InputError
 from nif.core.types import CurrentTables
-from nif.flow.current_views import p_values
+from nif.flow.significance import p_values
 
 CARRIES_NOTHING = 1e-3
 """Part of the total below which the absolute current of a unit counts as none."""

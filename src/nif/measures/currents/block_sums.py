@@ -42,6 +42,7 @@ class Sums:
             layer ahead.
         links: Currents between units where weights do not tell them, by the same place and layer.
         classes: Of each feature for each class.
+        paths: Of single paths, and last of the total, see `nif.measures.currents.path_sums`.
         structure: Of the tape.
         general: Uses of the general rule by operator.
         calls: Operations that ran in the last block.
@@ -59,6 +60,7 @@ class Sums:
     weights: dict[tuple[int, int], GroupedSum] = field(default_factory=dict)
     links: dict[tuple[int, int], GroupedSum] = field(default_factory=dict)
     classes: GroupedSum = field(default_factory=GroupedSum)
+    paths: GroupedSum = field(default_factory=GroupedSum)
     structure: Structure | None = None
     general: Counter[str] = field(default_factory=Counter)
     calls: Calls | None = None
@@ -79,6 +81,7 @@ class Sums:
             for key, part in of_block.items():
                 sums.setdefault(key, GroupedSum()).include(part)
         self.classes.include(block.classes)
+        self.paths.include(block.paths)
         self.structure = block.structure
         self.general.update(block.general)
         self.missed += block.missed

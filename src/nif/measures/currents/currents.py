@@ -15,12 +15,15 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from nif.core.errors import InputError
-from nif.core.types import Advance
+from nif.core.types import Advance, ignore
+from nif.core.weights import PathCurrents
 from nif.data.rows import Rows, read
 from nif.estimators.pairs import Resources
+from nif.flow.paths import Dag
 from nif.measures.currents.block_sums import Sums
 from nif.measures.currents.class_columns import Columns
 from nif.measures.currents.decisions import decided_by
+from nif.measures.currents.errors import Jackknife
 from nif.measures.currents.information import Decided
 from nif.measures.currents.kinds import Samples
 from nif.measures.currents.links import measured_links
@@ -28,6 +31,7 @@ from nif.measures.currents.moves import Moves
 from nif.measures.currents.orders import PATHS, Orders
 from nif.measures.currents.parallel import integrated
 from nif.measures.currents.path_integral import PathIntegral
+from nif.measures.currents.path_sums import currents_of_paths
 from nif.measures.currents.sample import Given
 from nif.measures.currents.steps import (
     LARGEST_CHANGE,
@@ -118,6 +122,7 @@ class Currents:
     orders: int = 8
     by_class: bool = True
     target: tuple[str, int] | None = None
+    paths: int = 50
     background: Any = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -212,7 +217,16 @@ class Currents:
         options["path"] = "straight" if path.orders is None else path.orders.name
         options["not_measured"] = not_measured(network, rows, by_weight=True)
         architecture = target.architecture(network.architecture(rows), layers)
-        return measured_links(network.module, architecture, path, sample, sums, options)
+
+        def along(graph: Dag, jackknife: Jackknife, total: float) -> PathCurrents | None:
+            with preserved(network.module), without_casts(call, inputs):
+                return currents_of_paths(
+                    path, sample, graph, jackknife, total, self.paths, resources.n_jobs, most_pairs, ignore
+                )
+
+        return measured_links(
+            network.module, architecture, path, sample, sums, options, along if self.paths else None
+        )
 
     def _orders(
         self, moves: Moves, inputs: tuple[Tensor, ...], rows: Rows, generator: np.random.Generator

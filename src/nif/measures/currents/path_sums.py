@@ -1,0 +1,353 @@
+r"""Currents along single paths, within every row, background and step.
+
+.. math:: \text{current}(i \to k \to \dots \to o) = \operatorname{E}_x \int
+    \frac{\partial v}{\partial h_o} \dots \frac{\partial h_l}{\partial h_k} \,
+    \frac{\partial h_k}{\partial x_i} \, dx_i
+
+where each derivative is the discrete gradient of the operations between two recorded layers, past no other.
+It is the current of the first link times, at each unit on the way, the share of its outflow that the next
+link carries; as a product of a move and slopes it divides by no outflow, which may be 0. All paths sum to the
+total in any network, with links that skip layers too.
+
+The paths walk back from the decision together. At a recorded layer the slopes of all units but one are set
+to 0, once for each end of a path from there; paths that end alike share their way until they part.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from jaxtyping import Int, Int64
+from torch import Tensor
+
+from nif.core.types import Advance
+from nif.core.weights import PathCurrents
+from nif.flow.path_currents import Places, proposed
+from nif.flow.paths import Dag
+from nif.measures.currents.block_sums import BlockSums, Sums
+from nif.measures.currents.blocks import Block, blocks
+from nif.measures.currents.errors import SMALLEST_SHARE, Jackknife
+from nif.measures.currents.grouped_sums import GROUPS
+from nif.measures.currents.kinds import Samples
+from nif.measures.currents.link_maps import units_of_numbers
+from nif.measures.currents.parallel import integrated
+from nif.measures.currents.path_integral import PathIntegral
+from nif.measures.currents.structure import Structure
+from nif.measures.currents.tape import Tape
+from nif.measures.currents.walk import DECISION, Walk
+
+MOST_ROWS, MOST_BACKGROUNDS = 64, 8
+"""Pairs that paths are evaluated on."""
+
+AT_ONCE = 2**23
+"""Numbers of the slopes of several paths at the largest value, beyond which fewer paths walk together."""
+
+LARGEST_LEFT = 2**26
+"""Numbers of the slopes that are kept over the steps of a block; more are walked back in every step."""
+
+
+@dataclass(frozen=True, eq=False)
+class Nodes:
+    """Ends of paths that begin in one layer.
+
+    Attributes:
+        units: Where each begins.
+        behind: For each layer ahead, which of its ends go on there; the ends stand in this order.
+    """
+
+    units: Int[Tensor, " node"]
+    behind: Mapping[int, Int[Tensor, " node"]]
+
+
+@dataclass(frozen=True, eq=False)
+class PathTree:
+    """Some paths, by their ends: they grow from the decision back to the features.
+
+    Attributes:
+        nodes: Of each layer that holds no features.
+        leaves: Feature and number of each path, by the layer of the feature, the layer ahead and the end
+            that the path goes on with.
+    """
+
+    nodes: Mapping[int, Nodes]
+    leaves: Mapping[int, Mapping[int, Mapping[int, list[tuple[int, int]]]]]
+
+    @classmethod
+    def of(cls, paths: Sequence[Places]) -> PathTree:
+        """The tree of paths, from features to outputs.
+
+        Example:
+            >>> tree = PathTree.of([((0, 3), (1, 5), (2, 0)), ((0, 4), (1, 5), (2, 0)), ((0, 4), (2, 0))])
+            >>> tree.nodes[1].units.tolist(), tree.leaves[0][1], tree.leaves[0][2]
+            ([5], {0: [(3, 0), (4, 1)]}, {0: [(4, 2)]})
+        """
+        ends = {path[place:] for path in paths for place in range(1, len(path))}
+        by_layer: dict[int, list[Places]] = defaultdict(list)
+        for end in sorted(ends, key=lambda end: (end[0][0], _ahead(end), end)):
+            by_layer[end[0][0]].append(end)
+        number = {end: place for of_layer in by_layer.values() for place, end in enumerate(of_layer)}
+        nodes = {}
+        for layer, of_layer in by_layer.items():
+            behind: dict[int, list[int]] = defaultdict(list)
+            for end in of_layer:
+                behind[_ahead(end)].append(number.get(end[1:], 0))
+            nodes[layer] = Nodes(
+                torch.tensor([end[0][1] for end in of_layer]),
+                {ahead: torch.tensor(those) for ahead, those in behind.items()},
+            )
+        leaves: dict[int, dict[int, dict[int, list[tuple[int, int]]]]] = {}
+        for place, path in enumerate(paths):
+            (layer, feature), (ahead, _) = path[:2]
+            of_ahead = leaves.setdefault(layer, {}).setdefault(ahead, {})
+            of_ahead.setdefault(number[path[1:]], []).append((feature, place))
+        return cls(nodes, leaves)
+
+
+def _ahead(end: Places) -> int:
+    """The layer that an end of a path leads to first."""
+    return end[1][0] if len(end) > 1 else DECISION
+
+
+@dataclass(eq=False)
+class PathWalk(Walk):
+    """The way back over one step, along some paths alone; all slopes have a leading axis, of ends of paths.
+
+    Attributes:
+        along: The paths.
+        units: Unit of each number of each layer that holds no features.
+        inputs: Number of the layers that hold features.
+        arrived: Slopes at the features, by layer, layer ahead and end of a path.
+        total: Current of the last layer of each pair.
+    """
+
+    along: PathTree = field(kw_only=True)
+    units: Mapping[int, Tensor] = field(kw_only=True)
+    inputs: int = field(kw_only=True)
+    arrived: dict[int, dict[int, Tensor]] = field(default_factory=dict)
+    total: Tensor | None = None
+
+    def _at(self, index: int, slopes: dict[int, Tensor] | None) -> dict[int, Tensor] | None:
+        """At a layer all slopes but those along the paths become 0."""
+        assert self.structure is not None
+        if not slopes or index not in self.structure.layers:
+            return slopes
+        layer = self.structure.layers[index]
+        if layer < self.inputs:
+            self.arrived[layer] = slopes
+            return {}
+        if DECISION in slopes:
+            step = self.end.values[index] - self.start.values[index]
+            self.total = (step * slopes[DECISION][0]).flatten(1).sum(1)
+        if layer not in self.along.nodes:
+            return {}
+        nodes, shape = self.along.nodes[layer], next(iter(slopes.values())).shape[1:]
+        parts = [
+            slopes[ahead].index_select(0, those.to(slopes[ahead].device))
+            if ahead in slopes
+            else next(iter(slopes.values())).new_zeros(len(those), *shape)
+            for ahead, those in nodes.behind.items()
+        ]
+        every = torch.cat(parts)
+        units = nodes.units.to(every.device).reshape(-1, *[1] * len(shape))
+        return {layer: torch.where(self.units[layer].to(every.device) == units, every, 0.0)}
+
+
+@dataclass(eq=False)
+class BlockPaths(BlockSums):
+    """The currents of paths in one block, over its steps.
+
+    Attributes:
+        paths: From features to outputs.
+        groups: Of all rows of data.
+    """
+
+    paths: Sequence[Places] = ()
+    groups: Int64[np.ndarray, " data"] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        pairs = self.block.backgrounds.size
+        self._currents = torch.zeros(pairs, len(self.paths) + 1, dtype=torch.float64)
+        self._trees: dict[int, list[tuple[int, PathTree]]] = {}
+
+    def begin(self, start: Tape, structure: Structure, straight: frozenset[int] = frozenset()) -> None:
+        """Begin to add steps of the same operations; see `BlockSums.begin`."""
+        super().begin(start, structure, straight)
+        largest = max(start.shape(index).numel() for index in start.moving)
+        few = max(1, AT_ONCE // largest)
+        if few not in self._trees:
+            self._trees[few] = [
+                (first, PathTree.of(self.paths[first : first + few]))
+                for first in range(0, len(self.paths), few)
+            ]
+        self._now = self._trees[few]
+        left = sum(start.shape(index).numel() for index in _last(start, straight))
+        self._stop = straight if left * len(self.paths) <= LARGEST_LEFT else frozenset()
+        self._slopes: list[dict[int, dict[int, Tensor]]] = [{} for _ in self._now]
+        of_layers = {layer: start.shape(index) for index, layer in structure.layers.items()}
+        self._units = {
+            layer: units_of_numbers(self._axes(layer), shape, self.bounds[-1])
+            for layer, shape in of_layers.items()
+            if layer >= self.inputs
+        }
+
+    def _axes(self, layer: int) -> object:
+        return None if layer == len(self.places) - 1 else self.places[layer].axes
+
+    def over(self, start: Tape, end: Tape, seeds: Tensor, general: Counter[str]) -> None:
+        """Add the currents over one step, as far as what moves in a straight line."""
+        self._steps += 1
+        for (first, tree), slopes in zip(self._now, self._slopes, strict=True):
+            walk = self._walk(start, end, tree, general, self._stop)
+            walk.back({start.outputs[0]: seeds[None]})
+            self._add_arrived(walk, first)
+            for index, by_ahead in walk.left.items():
+                before = slopes.setdefault(index, {})
+                for ahead, slope in by_ahead.items():
+                    before[ahead] = before[ahead] + slope if ahead in before else slope
+
+    def end(self, end: Tape, general: Counter[str]) -> None:
+        """Add the currents over all steps since `begin` of what moves in a straight line."""
+        for (first, tree), slopes in zip(self._now, self._slopes, strict=True):
+            walk = self._walk(self._first, end, tree, general, frozenset())
+            walk.on(
+                {i: {ahead: s / self._steps for ahead, s in of_one.items()} for i, of_one in slopes.items()}
+            )
+            self._add_arrived(walk, first)
+
+    def _walk(
+        self, start: Tape, end: Tape, tree: PathTree, general: Counter[str], stop: frozenset[int]
+    ) -> PathWalk:
+        return PathWalk(
+            start,
+            end,
+            self.structure,
+            general=general,
+            stop=stop,
+            stacked=True,
+            along=tree,
+            units=self._units,
+            inputs=self.inputs,
+        )
+
+    def _add_arrived(self, walk: PathWalk, first: int) -> None:
+        """Add the currents of what has arrived at the features, of paths from `first` on."""
+        if walk.total is not None and first == 0:
+            self._currents[:, -1] += walk.total.to(self._currents)
+        values = {layer: index for index, layer in self.structure.layers.items()}
+        for layer, slopes in walk.arrived.items():
+            step = walk.end.values[values[layer]] - walk.start.values[values[layer]]
+            for ahead, ends in walk.along.leaves.get(layer, {}).items():
+                for end, paths in ends.items() if ahead in slopes else ():
+                    features, places = (torch.tensor(side) for side in zip(*paths, strict=True))
+                    current = self._by_feature(layer, step * slopes[ahead][end])
+                    self._currents[:, first + places] += current[:, features].to(self._currents)
+
+    def _by_feature(self, layer: int, current: Tensor) -> Tensor:
+        by_feature = self.way.by_feature(layer, current)
+        if self.feature_groups is None:
+            return by_feature
+        index = torch.from_numpy(self.feature_groups.index).to(by_feature.device)
+        sums = by_feature.new_zeros(len(by_feature), len(self.feature_groups.names))
+        return sums.index_add_(1, index, by_feature)
+
+    def finish(self, sums: Sums) -> None:
+        """Add the sums of the block to those of all."""
+        assert self.groups is not None
+        order = self.block.order
+        rows = self.groups[self.block.rows[order // self.block.backgrounds.shape[1]]]
+        cells = torch.from_numpy(rows * GROUPS + self.block.background_groups.ravel()[order])
+        table = self._currents.new_zeros(GROUPS**2, self._currents.shape[1])
+        table = table.index_add_(0, cells, self._currents).reshape(GROUPS, GROUPS, -1)
+        for group in np.unique(rows).tolist():
+            sums.paths.add(group, list(table[group]))
+
+
+def _last(tape: Tape, straight: frozenset[int]) -> set[int]:
+    """The straight values that lead to others."""
+    return {
+        index
+        for operation in tape.operations
+        if straight.isdisjoint(index for index in operation.written if index is not None)
+        for index in straight.intersection(operation.read)
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class AlongPaths(PathIntegral):
+    """Integrates the currents along some paths.
+
+    Attributes:
+        along: The paths.
+        groups: Of all rows of data.
+    """
+
+    along: Sequence[Places] = ()
+    groups: Int64[np.ndarray, " data"] | None = None
+
+    def _sums_of(self, block: Block, sums: Sums) -> BlockSums:
+        way, groups = self.way(block), self.feature_groups
+        return BlockPaths(
+            block, way, self.places, self.input_layers, groups, None, None, True, self.along, self.groups
+        )
+
+
+def currents_of_paths(
+    path: PathIntegral,
+    samples: Samples,
+    graph: Dag,
+    jackknife: Jackknife,
+    total: float,
+    count: int,
+    n_jobs: int | None,
+    most_pairs: int,
+    advance: Advance,
+) -> PathCurrents | None:
+    """Evaluate the paths that the mean currents propose, on some rows; None if there are none.
+
+    Currents are those of these rows as shares of their total, times the total of all explained rows.
+
+    Args:
+        path: Of the measurement.
+        samples: Of which some rows and backgrounds are taken.
+        graph: Layers and links of the measurement.
+        jackknife: Of all rows.
+        total: Of all explained rows.
+        count: Number of paths.
+        n_jobs: See `nif.measures.currents.parallel`.
+        most_pairs: Of a block.
+        advance: Called with the pairs times steps that were done.
+    """
+    along = proposed(graph, count)
+    if not along:
+        return None
+    few = (
+        samples
+        if samples.pairs <= MOST_ROWS * MOST_BACKGROUNDS
+        else samples.pilot(MOST_ROWS, MOST_BACKGROUNDS)
+    )
+    known = {name: getattr(path, name) for name in PathIntegral.__dataclass_fields__}
+    integral = AlongPaths(**{**known, "columns": None}, along=along, groups=samples.groups)
+    sums = integrated(integral, _blocks_of(few, most_pairs), n_jobs, advance, with_weights=False).paths
+    own = float(sums.total[-1])
+    scale = total / own if abs(own) > SMALLEST_SHARE * abs(total) else 1.0
+    sums = sums.map(lambda values: values * scale)
+    if jackknife.known:
+        share = np.bincount(few.groups[few.rows], weights=few.weights, minlength=GROUPS)
+        jackknife = Jackknife.of(jackknife.totals, sums.map(lambda values: values[-1]), share)
+    units = np.full((len(along), len(graph.sizes)), -1, dtype=np.int64)
+    for number, places in enumerate(along):
+        units[number, [layer for layer, _ in places]] = [unit for _, unit in places]
+    of_paths = sums.map(lambda values: values[:-1])
+    return PathCurrents(units, of_paths.total, jackknife.deviations(of_paths), len(few.rows), few.each)
+
+
+def _blocks_of(samples: Samples, most_pairs: int) -> Iterator[Block]:
+    """Blocks of rows of any groups: the currents of few paths are kept pair by pair."""
+    for kind in samples.kinds:
+        groups = np.zeros_like(samples.groups)
+        yield from blocks(kind.rows, kind.weights, kind.backgrounds, groups, most_pairs, samples.pool_groups)
