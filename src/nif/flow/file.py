@@ -98,8 +98,7 @@ def arrays_of(flow: Flow) -> dict[str, np.ndarray]:
         arrays |= {f"currents/{name}": array for name, array in whole.items() if array is not None}
         several: dict[str, Sequence[Any]] = {"": tables.units, "weights/": tables.weights}
         if tables.paths is not None:
-            known = {name: getattr(tables.paths, name) for name in PATH_ARRAYS}
-            arrays |= {f"currents/paths/{name}": array for name, array in known.items()}
+            arrays |= {f"currents/paths/{name}": getattr(tables.paths, name) for name in PATH_ARRAYS}
         for kind, parts in {**several, "heads/": tables.heads}.items():
             for index, part in enumerate(parts):
                 fields_of = {
@@ -238,7 +237,6 @@ def _currents(
         HeadCurrents(layer, **known(HeadCurrents, f"heads/{index}"))
         for index, layer in enumerate(stored.get("heads", ()))
     ]
-    paths = [arrays[f"currents/paths/{name}"] for name in PATH_ARRAYS] if "paths" in stored else None
     whole: dict[str, Any] = {name: arrays.get(f"currents/{name}") for name in WHOLE_TABLES}
     return CurrentTables(
         Total(stored["nats"], stored["stderr"]),
@@ -246,9 +244,14 @@ def _currents(
         tuple(stored["classes"]),
         weights=tuple(weights),
         heads=tuple(heads),
-        paths=None if paths is None else PathCurrents(*paths, *stored["paths"]),
+        paths=_paths(arrays, *stored["paths"]) if "paths" in stored else None,
         **whole,
     )
+
+
+def _paths(arrays: Mapping[str, np.ndarray], rows: int, backgrounds: int) -> PathCurrents:
+    units, nats, deviations = (arrays[f"currents/paths/{name}"] for name in PATH_ARRAYS)
+    return PathCurrents(units, nats, deviations, rows, backgrounds)
 
 
 def _links(

@@ -30,6 +30,7 @@ from nif.core.types import CurrentTables, Layer, Links
 from nif.core.weights import PathCurrents
 from nif.flow.paths import Dag, Matrix, Path, between, signed, strongest_paths
 from nif.flow.significance import p_values
+from nif.flow.strongest import at_least
 from nif.flow.unit_names import Place
 
 Places = tuple[Place, ...]
@@ -47,6 +48,9 @@ ROUNDING = 1e-6
 MOST_NAMES = 5
 """Units that a sentence names."""
 
+MOST_LINKS = 2**20
+"""Links between two layers that may be part of a proposed path: of more, the strongest."""
+
 MEAN_GRAPH = "mean graph"
 """How paths are known that were not evaluated within rows."""
 
@@ -61,14 +65,25 @@ def proposed(dag: Dag, count: int) -> tuple[Places, ...]:
         dag: The layers, with links in nats.
         count: Number of paths; there may be fewer of currents other than 0.
     """
+    strong = Dag(dag.sizes, tuple(map(_strong, dag.links)), dag.features)
     parts = []
-    for layer, out in enumerate(_absolute_outflow(dag)):
+    for layer, out in enumerate(_absolute_outflow(strong)):
         scale = np.divide(1.0, out, out=np.zeros_like(out), where=out > 0)
         parts.append(np.ones_like(out) if layer in dag.features else scale)
-    shares = Dag(dag.sizes, tuple(_scaled(links, parts[links.source]) for links in dag.links), dag.features)
+    scaled = tuple(_scaled(links, parts[links.source]) for links in strong.links)
+    shares = Dag(dag.sizes, scaled, dag.features)
     sources = [(layer, unit) for layer in dag.features for unit in range(dag.sizes[layer])]
     targets = [(len(dag.sizes) - 1, unit) for unit in range(dag.sizes[-1])]
     return tuple(path.places for path in strongest_paths(shares, sources, targets, count, strength=np.abs))
+
+
+def _strong(links: Links) -> Links:
+    """The strongest of the links between two layers, if there are many."""
+    if links.count <= MOST_LINKS:
+        return links
+    sizes = np.abs(links.values("nats"))
+    sizes.partition(len(sizes) - MOST_LINKS)
+    return at_least(links, float(sizes[-MOST_LINKS]))
 
 
 def number_of_paths(dag: Dag, sources: Sequence[Place], targets: Sequence[Place]) -> float:
@@ -88,7 +103,7 @@ def strongest(
     targets: Sequence[Place],
     k: int,
 ) -> pd.DataFrame:
-    """The k strongest paths, of those that were evaluated; or by mean currents, if none lead between the units.
+    """The k strongest of the paths that were evaluated; or by mean currents, if none join these units.
 
     Args:
         layers: Their names.

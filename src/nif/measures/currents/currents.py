@@ -15,7 +15,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from nif.core.errors import InputError
-from nif.core.types import Advance, ignore
+from nif.core.types import Advance
 from nif.core.weights import PathCurrents
 from nif.data.rows import Rows, read
 from nif.estimators.pairs import Resources
@@ -31,7 +31,12 @@ from nif.measures.currents.moves import Moves
 from nif.measures.currents.orders import PATHS, Orders
 from nif.measures.currents.parallel import integrated
 from nif.measures.currents.path_integral import PathIntegral
-from nif.measures.currents.path_sums import currents_of_paths
+from nif.measures.currents.path_sums import (
+    MOST_BACKGROUNDS,
+    MOST_ROWS,
+    Effort,
+    currents_of_paths,
+)
 from nif.measures.currents.sample import Given
 from nif.measures.currents.steps import (
     LARGEST_CHANGE,
@@ -96,6 +101,9 @@ class Currents:
             as a value behind noise (of a channel or token, as `reduce` of `nif.measure` says). If None,
             an output with positions decides at the last of each row that is no padding, as a mask among the
             inputs says. Layers behind the target are not measured.
+        paths: Paths from features to outputs that are evaluated for `nif.Flow.paths`, within each of up to 64
+            rows, against 8 backgrounds: those that the mean currents of links propose. None: up to 50, as
+            many as add less than a fifth to the work. 0: none.
         background: Rows that the backgrounds are drawn from, in place of the data: a pool in any form that
             data may have, or backgrounds of each row of data, ``[row, background, ...]``, in its order. The
             total is then a mean divergence of decisions. `nif.measure` has the same argument.
@@ -122,7 +130,7 @@ class Currents:
     orders: int = 8
     by_class: bool = True
     target: tuple[str, int] | None = None
-    paths: int = 50
+    paths: int | None = None
     background: Any = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -134,6 +142,8 @@ class Currents:
             )
         if self.path not in PATHS:
             raise InputError(f"path is {self.path!r}; expected {' or '.join(map(repr, PATHS))}.")
+        if not (self.paths is None or (isinstance(self.paths, Integral) and self.paths >= 0)):
+            raise InputError(f"paths is {self.paths!r}; expected a number of paths, 0 for none, or None.")
         for name in ("backgrounds", "rows", "orders"):
             value = getattr(self, name)
             if not (isinstance(value, Integral) and int(value) >= 1):
@@ -151,12 +161,13 @@ class Currents:
         return POOL if self.background is None else None
 
     def work(self, network: Network, rows: Rows) -> float:
-        """Pairs of a row and a background, and of those that the number of steps is chosen on.
+        """Pairs of a row and a background, of those that the number of steps is chosen on, and of paths.
 
         The pilot of a number of steps is over twice as many: 4 + 8 + ... + S is nearly 2 S.
         """
         pilot = 2 * self._pairs(rows, PILOT_ROWS, PILOT_BACKGROUNDS) if self.steps == "auto" else 0.0
-        return self._pairs(rows) + pilot
+        along = 0.0 if self.paths == 0 else self._pairs(rows, MOST_ROWS, MOST_BACKGROUNDS)
+        return self._pairs(rows) + pilot + along
 
     def _pairs(self, rows: Rows, most_rows: int | None = None, most: int | None = None) -> float:
         """Pairs of as many rows and backgrounds as are expected, or of at most so many."""
@@ -219,14 +230,20 @@ class Currents:
         architecture = target.architecture(network.architecture(rows), layers)
 
         def along(graph: Dag, jackknife: Jackknife, total: float) -> PathCurrents | None:
-            with preserved(network.module), without_casts(call, inputs):
+            effort = Effort.of(self.paths, sample.pairs, small=small)
+            few = self._pairs(rows, MOST_ROWS, MOST_BACKGROUNDS)
+            report, jobs = (lambda part: advance(part * few)), resources.n_jobs
+            with (
+                preserved(network.module),
+                without_casts(call, inputs),
+                one_thread() if small else nullcontext(),
+            ):
                 return currents_of_paths(
-                    path, sample, graph, jackknife, total, self.paths, resources.n_jobs, most_pairs, ignore
+                    path, sample, graph, jackknife, total, effort, jobs, most_pairs, report
                 )
 
-        return measured_links(
-            network.module, architecture, path, sample, sums, options, along if self.paths else None
-        )
+        evaluate = None if self.paths == 0 else along
+        return measured_links(network.module, architecture, path, sample, sums, options, evaluate)
 
     def _orders(
         self, moves: Moves, inputs: tuple[Tensor, ...], rows: Rows, generator: np.random.Generator

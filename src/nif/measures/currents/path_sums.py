@@ -8,20 +8,17 @@ where each derivative is the discrete gradient of the operations between two rec
 It is the current of the first link times, at each unit on the way, the share of its outflow that the next
 link carries; as a product of a move and slopes it divides by no outflow, which may be 0. All paths sum to the
 total in any network, with links that skip layers too.
-
-The paths walk back from the decision together. At a recorded layer the slopes of all units but one are set
-to 0, once for each end of a path from there; paths that end alike share their way until they part.
 """
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Int, Int64
+from jaxtyping import Int64
 from torch import Tensor
 
 from nif.core.types import Advance
@@ -36,12 +33,22 @@ from nif.measures.currents.kinds import Samples
 from nif.measures.currents.link_maps import units_of_numbers
 from nif.measures.currents.parallel import integrated
 from nif.measures.currents.path_integral import PathIntegral
+from nif.measures.currents.path_walk import PathTree, PathWalk
 from nif.measures.currents.structure import Structure
 from nif.measures.currents.tape import Tape
-from nif.measures.currents.walk import DECISION, Walk
+from nif.network.axes import Axes
 
 MOST_ROWS, MOST_BACKGROUNDS = 64, 8
-"""Pairs that paths are evaluated on."""
+"""Rows that paths are evaluated on, and backgrounds of each."""
+
+MOST_PATHS = 50
+"""Paths that are evaluated if no number is given, where that adds less than a fifth to the work."""
+
+FEWEST_PATHS, FEWEST_ROWS = 10, 10
+"""Of a small sample of a large network."""
+
+OF_THE_PAIRS = 1.6
+"""Pairs times paths that are a fifth of the work, as a multiple of the pairs of the measurement."""
 
 AT_ONCE = 2**23
 """Numbers of the slopes of several paths at the largest value, beyond which fewer paths walk together."""
@@ -50,110 +57,36 @@ LARGEST_LEFT = 2**26
 """Numbers of the slopes that are kept over the steps of a block; more are walked back in every step."""
 
 
-@dataclass(frozen=True, eq=False)
-class Nodes:
-    """Ends of paths that begin in one layer.
+@dataclass(frozen=True)
+class Effort:
+    """How many paths are evaluated, on how many rows.
 
     Attributes:
-        units: Where each begins.
-        behind: For each layer ahead, which of its ends go on there; the ends stand in this order.
+        paths: At most.
+        rows: At most; each with up to `MOST_BACKGROUNDS` backgrounds.
     """
 
-    units: Int[Tensor, " node"]
-    behind: Mapping[int, Int[Tensor, " node"]]
-
-
-@dataclass(frozen=True, eq=False)
-class PathTree:
-    """Some paths, by their ends: they grow from the decision back to the features.
-
-    Attributes:
-        nodes: Of each layer that holds no features.
-        leaves: Feature and number of each path, by the layer of the feature, the layer ahead and the end
-            that the path goes on with.
-    """
-
-    nodes: Mapping[int, Nodes]
-    leaves: Mapping[int, Mapping[int, Mapping[int, list[tuple[int, int]]]]]
+    paths: int
+    rows: int = MOST_ROWS
 
     @classmethod
-    def of(cls, paths: Sequence[Places]) -> PathTree:
-        """The tree of paths, from features to outputs.
+    def of(cls, paths: int | None, pairs: int, *, small: bool) -> Effort:
+        """As many as are asked for; or those that add less than a fifth to the work.
+
+        Args:
+            paths: What is asked for; None if nothing is.
+            pairs: Of a row and a background in the measurement.
+            small: Whether a block is small, so that its work hardly depends on the number of paths.
 
         Example:
-            >>> tree = PathTree.of([((0, 3), (1, 5), (2, 0)), ((0, 4), (1, 5), (2, 0)), ((0, 4), (2, 0))])
-            >>> tree.nodes[1].units.tolist(), tree.leaves[0][1], tree.leaves[0][2]
-            ([5], {0: [(3, 0), (4, 1)]}, {0: [(4, 2)]})
+            >>> Effort.of(None, 16_384, small=False), Effort.of(None, 1_024, small=False)
+            (Effort(paths=50, rows=64), Effort(paths=10, rows=20))
         """
-        ends = {path[place:] for path in paths for place in range(1, len(path))}
-        by_layer: dict[int, list[Places]] = defaultdict(list)
-        for end in sorted(ends, key=lambda end: (end[0][0], _ahead(end), end)):
-            by_layer[end[0][0]].append(end)
-        number = {end: place for of_layer in by_layer.values() for place, end in enumerate(of_layer)}
-        nodes = {}
-        for layer, of_layer in by_layer.items():
-            behind: dict[int, list[int]] = defaultdict(list)
-            for end in of_layer:
-                behind[_ahead(end)].append(number.get(end[1:], 0))
-            nodes[layer] = Nodes(
-                torch.tensor([end[0][1] for end in of_layer]),
-                {ahead: torch.tensor(those) for ahead, those in behind.items()},
-            )
-        leaves: dict[int, dict[int, dict[int, list[tuple[int, int]]]]] = {}
-        for place, path in enumerate(paths):
-            (layer, feature), (ahead, _) = path[:2]
-            of_ahead = leaves.setdefault(layer, {}).setdefault(ahead, {})
-            of_ahead.setdefault(number[path[1:]], []).append((feature, place))
-        return cls(nodes, leaves)
-
-
-def _ahead(end: Places) -> int:
-    """The layer that an end of a path leads to first."""
-    return end[1][0] if len(end) > 1 else DECISION
-
-
-@dataclass(eq=False)
-class PathWalk(Walk):
-    """The way back over one step, along some paths alone; all slopes have a leading axis, of ends of paths.
-
-    Attributes:
-        along: The paths.
-        units: Unit of each number of each layer that holds no features.
-        inputs: Number of the layers that hold features.
-        arrived: Slopes at the features, by layer, layer ahead and end of a path.
-        total: Current of the last layer of each pair.
-    """
-
-    along: PathTree = field(kw_only=True)
-    units: Mapping[int, Tensor] = field(kw_only=True)
-    inputs: int = field(kw_only=True)
-    arrived: dict[int, dict[int, Tensor]] = field(default_factory=dict)
-    total: Tensor | None = None
-
-    def _at(self, index: int, slopes: dict[int, Tensor] | None) -> dict[int, Tensor] | None:
-        """At a layer all slopes but those along the paths become 0."""
-        assert self.structure is not None
-        if not slopes or index not in self.structure.layers:
-            return slopes
-        layer = self.structure.layers[index]
-        if layer < self.inputs:
-            self.arrived[layer] = slopes
-            return {}
-        if DECISION in slopes:
-            step = self.end.values[index] - self.start.values[index]
-            self.total = (step * slopes[DECISION][0]).flatten(1).sum(1)
-        if layer not in self.along.nodes:
-            return {}
-        nodes, shape = self.along.nodes[layer], next(iter(slopes.values())).shape[1:]
-        parts = [
-            slopes[ahead].index_select(0, those.to(slopes[ahead].device))
-            if ahead in slopes
-            else next(iter(slopes.values())).new_zeros(len(those), *shape)
-            for ahead, those in nodes.behind.items()
-        ]
-        every = torch.cat(parts)
-        units = nodes.units.to(every.device).reshape(-1, *[1] * len(shape))
-        return {layer: torch.where(self.units[layer].to(every.device) == units, every, 0.0)}
+        if paths is not None or small:
+            return cls(MOST_PATHS if paths is None else paths)
+        most = OF_THE_PAIRS * pairs / MOST_BACKGROUNDS
+        count = min(MOST_PATHS, max(FEWEST_PATHS, int(most / MOST_ROWS)))
+        return cls(count, min(MOST_ROWS, max(FEWEST_ROWS, int(most / count))))
 
 
 @dataclass(eq=False)
@@ -189,13 +122,13 @@ class BlockPaths(BlockSums):
         self._stop = straight if left * len(self.paths) <= LARGEST_LEFT else frozenset()
         self._slopes: list[dict[int, dict[int, Tensor]]] = [{} for _ in self._now]
         of_layers = {layer: start.shape(index) for index, layer in structure.layers.items()}
-        self._units = {
+        self._labels = {
             layer: units_of_numbers(self._axes(layer), shape, self.bounds[-1])
             for layer, shape in of_layers.items()
             if layer >= self.inputs
         }
 
-    def _axes(self, layer: int) -> object:
+    def _axes(self, layer: int) -> Axes | None:
         return None if layer == len(self.places) - 1 else self.places[layer].axes
 
     def over(self, start: Tape, end: Tape, seeds: Tensor, general: Counter[str]) -> None:
@@ -230,7 +163,7 @@ class BlockPaths(BlockSums):
             stop=stop,
             stacked=True,
             along=tree,
-            units=self._units,
+            units=self._labels,
             inputs=self.inputs,
         )
 
@@ -302,7 +235,7 @@ def currents_of_paths(
     graph: Dag,
     jackknife: Jackknife,
     total: float,
-    count: int,
+    effort: Effort,
     n_jobs: int | None,
     most_pairs: int,
     advance: Advance,
@@ -317,22 +250,20 @@ def currents_of_paths(
         graph: Layers and links of the measurement.
         jackknife: Of all rows.
         total: Of all explained rows.
-        count: Number of paths.
+        effort: Numbers of paths and of rows.
         n_jobs: See `nif.measures.currents.parallel`.
         most_pairs: Of a block.
-        advance: Called with the pairs times steps that were done.
+        advance: Called with the part of this work that was done since the last call.
     """
-    along = proposed(graph, count)
+    along = proposed(graph, effort.paths)
     if not along:
         return None
-    few = (
-        samples
-        if samples.pairs <= MOST_ROWS * MOST_BACKGROUNDS
-        else samples.pilot(MOST_ROWS, MOST_BACKGROUNDS)
-    )
+    whole = samples.pairs <= effort.rows * MOST_BACKGROUNDS
+    few = samples if whole else samples.pilot(effort.rows, MOST_BACKGROUNDS)
     known = {name: getattr(path, name) for name in PathIntegral.__dataclass_fields__}
     integral = AlongPaths(**{**known, "columns": None}, along=along, groups=samples.groups)
-    sums = integrated(integral, _blocks_of(few, most_pairs), n_jobs, advance, with_weights=False).paths
+    work, blocks = few.pairs * integral.runs, _blocks_of(few, most_pairs)
+    sums = integrated(integral, blocks, n_jobs, lambda done: advance(done / work), with_weights=False).paths
     own = float(sums.total[-1])
     scale = total / own if abs(own) > SMALLEST_SHARE * abs(total) else 1.0
     sums = sums.map(lambda values: values * scale)
