@@ -141,7 +141,7 @@ class HeadCurrents:
 
 @dataclass(frozen=True, eq=False)
 class PathCurrents:
-    """The currents along single paths, evaluated within every row, background and step.
+    """The strongest currents along single paths, evaluated within every row, background and step.
 
     Attributes:
         units: Unit of each layer that a path leads through; -1 where it passes the layer by.
@@ -150,6 +150,7 @@ class PathCurrents:
             covariance of the currents.
         rows: Number of explained rows that they were evaluated on.
         backgrounds: Of each of these rows.
+        evaluated: Number of paths that were evaluated, of which these are the strongest.
     """
 
     units: Int[np.ndarray, "path layer"]
@@ -157,6 +158,7 @@ class PathCurrents:
     deviations: Float[np.ndarray, "group path"]
     rows: int
     backgrounds: int
+    evaluated: int
 
     @property
     def stderr(self) -> Float[np.ndarray, " path"]:

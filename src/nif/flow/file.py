@@ -167,7 +167,7 @@ def described(flow: Flow) -> dict[str, str]:
         stored = {"nats": tables.total.nats, "stderr": tables.total.stderr, "classes": tables.classes}
         stored |= {"weights": weights, "heads": [heads.layer for heads in tables.heads]}
         if tables.paths is not None:
-            stored["paths"] = [tables.paths.rows, tables.paths.backgrounds]
+            stored["paths"] = [tables.paths.rows, tables.paths.backgrounds, tables.paths.evaluated]
         header["currents"] = json.dumps(stored)
     if flow.left_out is not None:
         header["left_out"] = json.dumps({"links": flow.left_out.links, "fraction": flow.left_out.fraction})
@@ -249,9 +249,9 @@ def _currents(
     )
 
 
-def _paths(arrays: Mapping[str, np.ndarray], rows: int, backgrounds: int) -> PathCurrents:
+def _paths(arrays: Mapping[str, np.ndarray], rows: int, backgrounds: int, evaluated: int) -> PathCurrents:
     units, nats, deviations = (arrays[f"currents/paths/{name}"] for name in PATH_ARRAYS)
-    return PathCurrents(units, nats, deviations, rows, backgrounds)
+    return PathCurrents(units, nats, deviations, rows, backgrounds, evaluated)
 
 
 def _links(

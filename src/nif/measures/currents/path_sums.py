@@ -23,7 +23,7 @@ from torch import Tensor
 
 from nif.core.types import Advance
 from nif.core.weights import PathCurrents
-from nif.flow.path_currents import Places, proposed
+from nif.flow.path_currents import Places, proposed, strongest_features
 from nif.flow.paths import Dag
 from nif.measures.currents.block_sums import BlockSums, Sums
 from nif.measures.currents.blocks import Block, blocks
@@ -42,7 +42,14 @@ MOST_ROWS, MOST_BACKGROUNDS = 64, 8
 """Rows that paths are evaluated on, and backgrounds of each."""
 
 MOST_PATHS = 50
-"""Paths that are evaluated if no number is given, where that adds less than a fifth to the work."""
+"""Paths that are evaluated if no number is given, each of all features: they add less than a fifth to the
+work."""
+
+MOST_EVALUATED = 2**16
+"""Paths of single features; of more features, those with the strongest links to the first unit are taken."""
+
+MOST_KEPT = 1000
+"""Paths of single features that are stored."""
 
 FEWEST_PATHS, FEWEST_ROWS = 10, 10
 """Of a small sample of a large network."""
@@ -62,7 +69,7 @@ class Effort:
     """How many paths are evaluated, on how many rows.
 
     Attributes:
-        paths: At most.
+        paths: At most, each of all features.
         rows: At most; each with up to `MOST_BACKGROUNDS` backgrounds.
     """
 
@@ -94,17 +101,23 @@ class BlockPaths(BlockSums):
     """The currents of paths in one block, over its steps.
 
     Attributes:
-        paths: From features to outputs.
+        paths: From the features of a layer to outputs.
+        wanted: Features of each path.
         groups: Of all rows of data.
     """
 
     paths: Sequence[Places] = ()
+    wanted: Sequence[Int64[np.ndarray, " feature"]] = ()
     groups: Int64[np.ndarray, " data"] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        pairs = self.block.backgrounds.size
-        self._currents = torch.zeros(pairs, len(self.paths) + 1, dtype=torch.float64)
+        assert self.groups is not None
+        order = self.block.order
+        self._rows = self.groups[self.block.rows[order // self.block.backgrounds.shape[1]]]
+        self._cells = torch.from_numpy(self._rows * GROUPS + self.block.background_groups.ravel()[order])
+        self._columns = np.cumsum([0, *map(len, self.wanted)]).tolist()
+        self._table = torch.zeros(GROUPS**2, self._columns[-1] + 1, dtype=torch.float64)
         self._trees: dict[int, list[tuple[int, PathTree]]] = {}
 
     def begin(self, start: Tape, structure: Structure, straight: frozenset[int] = frozenset()) -> None:
@@ -170,15 +183,16 @@ class BlockPaths(BlockSums):
     def _add_arrived(self, walk: PathWalk, first: int) -> None:
         """Add the currents of what has arrived at the features, of paths from `first` on."""
         if walk.total is not None and first == 0:
-            self._currents[:, -1] += walk.total.to(self._currents)
+            self._table[:, -1].index_add_(0, self._cells, walk.total.to(self._table))
         values = {layer: index for index, layer in self.structure.layers.items()}
         for layer, slopes in walk.arrived.items():
             step = walk.end.values[values[layer]] - walk.start.values[values[layer]]
             for ahead, ends in walk.along.leaves.get(layer, {}).items():
-                for end, paths in ends.items() if ahead in slopes else ():
-                    features, places = (torch.tensor(side) for side in zip(*paths, strict=True))
+                for end, place in ends.items() if ahead in slopes else ():
                     current = self._by_feature(layer, step * slopes[ahead][end])
-                    self._currents[:, first + places] += current[:, features].to(self._currents)
+                    some = current[:, torch.from_numpy(self.wanted[first + place])].to(self._table)
+                    columns = slice(*self._columns[first + place : first + place + 2])
+                    self._table[:, columns].index_add_(0, self._cells, some)
 
     def _by_feature(self, layer: int, current: Tensor) -> Tensor:
         by_feature = self.way.by_feature(layer, current)
@@ -190,13 +204,8 @@ class BlockPaths(BlockSums):
 
     def finish(self, sums: Sums) -> None:
         """Add the sums of the block to those of all."""
-        assert self.groups is not None
-        order = self.block.order
-        rows = self.groups[self.block.rows[order // self.block.backgrounds.shape[1]]]
-        cells = torch.from_numpy(rows * GROUPS + self.block.background_groups.ravel()[order])
-        table = self._currents.new_zeros(GROUPS**2, self._currents.shape[1])
-        table = table.index_add_(0, cells, self._currents).reshape(GROUPS, GROUPS, -1)
-        for group in np.unique(rows).tolist():
+        table = self._table.reshape(GROUPS, GROUPS, -1)
+        for group in np.unique(self._rows).tolist():
             sums.paths.add(group, list(table[group]))
 
 
@@ -216,17 +225,17 @@ class AlongPaths(PathIntegral):
 
     Attributes:
         along: The paths.
+        wanted: Features of each path.
         groups: Of all rows of data.
     """
 
     along: Sequence[Places] = ()
+    wanted: Sequence[Int64[np.ndarray, " feature"]] = ()
     groups: Int64[np.ndarray, " data"] | None = None
 
     def _sums_of(self, block: Block, sums: Sums) -> BlockSums:
-        way, groups = self.way(block), self.feature_groups
-        return BlockPaths(
-            block, way, self.places, self.input_layers, groups, None, None, True, self.along, self.groups
-        )
+        of_block = block, self.way(block), self.places, self.input_layers, self.feature_groups
+        return BlockPaths(*of_block, None, None, True, self.along, self.wanted, self.groups)
 
 
 def currents_of_paths(
@@ -255,13 +264,16 @@ def currents_of_paths(
         most_pairs: Of a block.
         advance: Called with the part of this work that was done since the last call.
     """
-    along = proposed(graph, effort.paths)
+    along = proposed(graph, effort.paths, len(samples.rows))
     if not along:
         return None
+    most = max(1, MOST_EVALUATED // len(along))
+    features = [strongest_features(graph, one[0][0], one[1], most, len(samples.rows)) for one in along]
     whole = samples.pairs <= effort.rows * MOST_BACKGROUNDS
     few = samples if whole else samples.pilot(effort.rows, MOST_BACKGROUNDS)
     known = {name: getattr(path, name) for name in PathIntegral.__dataclass_fields__}
-    integral = AlongPaths(**{**known, "columns": None}, along=along, groups=samples.groups)
+    known |= {"columns": None, "along": along, "wanted": features, "groups": samples.groups}
+    integral = AlongPaths(**known)
     work, blocks = few.pairs * integral.runs, _blocks_of(few, most_pairs)
     sums = integrated(integral, blocks, n_jobs, lambda done: advance(done / work), with_weights=False).paths
     own = float(sums.total[-1])
@@ -270,11 +282,25 @@ def currents_of_paths(
     if jackknife.known:
         share = np.bincount(few.groups[few.rows], weights=few.weights, minlength=GROUPS)
         jackknife = Jackknife.of(jackknife.totals, sums.map(lambda values: values[-1]), share)
-    units = np.full((len(along), len(graph.sizes)), -1, dtype=np.int64)
-    for number, places in enumerate(along):
-        units[number, [layer for layer, _ in places]] = [unit for _, unit in places]
     of_paths = sums.map(lambda values: values[:-1])
-    return PathCurrents(units, of_paths.total, jackknife.deviations(of_paths), len(few.rows), few.each)
+    kept = np.argsort(-np.abs(of_paths.total), kind="stable")[: max(MOST_KEPT, effort.paths)]
+    kept = kept[of_paths.total[kept] != 0]
+    deviations = np.ascontiguousarray(jackknife.deviations(of_paths)[:, kept])
+    units, counts = _units(along, features, len(graph.sizes)), (len(few.rows), few.each, len(of_paths.total))
+    return PathCurrents(units[kept], of_paths.total[kept], deviations, *counts)
+
+
+def _units(
+    along: Sequence[Places], features: Sequence[Int64[np.ndarray, " feature"]], layers: int
+) -> Int64[np.ndarray, "path layer"]:
+    """The unit of each layer, or -1, of every path of a single feature."""
+    parts = []
+    for places, of_path in zip(along, features, strict=True):
+        units = np.full((len(of_path), layers), -1, dtype=np.int64)
+        units[:, [layer for layer, _ in places]] = [unit for _, unit in places]
+        units[:, places[0][0]] = of_path
+        parts.append(units)
+    return np.concatenate(parts)
 
 
 def _blocks_of(samples: Samples, most_pairs: int) -> Iterator[Block]:

@@ -1,8 +1,8 @@
 """The way back from the decision along some paths alone.
 
-At a recorded layer the slopes of all units but one are set to 0, once for each end of a path from there. Paths
-that end alike share their way until they part, so that many paths cost little more than the ends that they
-do not share.
+At a recorded layer the slopes of all units but one are set to 0, once for each end of a path from there.
+Paths that end alike share their way until they part. What arrives at a layer of features is the slope of each
+of them, so a path is one of all features at a time.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ class PathTree:
 
     Attributes:
         nodes: Of each layer that holds no features.
-        leaves: Feature and number of each path, by the layer of the feature, the layer ahead and the end
-            that the path goes on with.
+        leaves: Number of each path, by the layer of its features, the layer ahead and the end that it goes
+            on with.
     """
 
     nodes: Mapping[int, Nodes]
-    leaves: Mapping[int, Mapping[int, Mapping[int, list[tuple[int, int]]]]]
+    leaves: Mapping[int, Mapping[int, Mapping[int, int]]]
 
     @classmethod
     def of(cls, paths: Sequence[Places]) -> PathTree:
-        """The tree of paths, from features to outputs.
+        """The tree of paths, from features to outputs; the first unit of each stands for all of its layer.
 
         Example:
-            >>> tree = PathTree.of([((0, 3), (1, 5), (2, 0)), ((0, 4), (1, 5), (2, 0)), ((0, 4), (2, 0))])
-            >>> tree.nodes[1].units.tolist(), tree.leaves[0][1], tree.leaves[0][2]
-            ([5], {0: [(3, 0), (4, 1)]}, {0: [(4, 2)]})
+            >>> tree = PathTree.of([((0, 0), (1, 5), (2, 0)), ((0, 0), (1, 3), (2, 0)), ((0, 0), (2, 0))])
+            >>> tree.nodes[1].units.tolist(), tree.nodes[2].units.tolist(), tree.leaves
+            ([3, 5], [0], {0: {1: {1: 0, 0: 1}, 2: {0: 2}}})
         """
         ends = {path[place:] for path in paths for place in range(1, len(path))}
         by_layer: dict[int, list[Places]] = defaultdict(list)
@@ -68,11 +68,10 @@ class PathTree:
                 torch.tensor([end[0][1] for end in of_layer]),
                 {ahead: torch.tensor(those) for ahead, those in behind.items()},
             )
-        leaves: dict[int, dict[int, dict[int, list[tuple[int, int]]]]] = {}
+        leaves: dict[int, dict[int, dict[int, int]]] = {}
         for place, path in enumerate(paths):
-            (layer, feature), (ahead, _) = path[:2]
-            of_ahead = leaves.setdefault(layer, {}).setdefault(ahead, {})
-            of_ahead.setdefault(number[path[1:]], []).append((feature, place))
+            (layer, _), (ahead, _) = path[:2]
+            leaves.setdefault(layer, {}).setdefault(ahead, {})[number[path[1:]]] = place
         return cls(nodes, leaves)
 
 
