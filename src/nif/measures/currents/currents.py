@@ -103,7 +103,7 @@ class Currents:
             inputs says. Layers behind the target are not measured.
         paths: Paths from the first hidden layer to the output that are evaluated for `nif.Flow.paths`, with
             all features in front of each, within up to 64 rows against 8 backgrounds: those that the mean
-            currents of links propose. None: up to 50, as many as add less than a fifth to the work. 0: none.
+            currents of links propose. None: up to 40, as many as add less than a fifth to the work. 0: none.
         background: Rows that the backgrounds are drawn from, in place of the data: a pool in any form that
             data may have, or backgrounds of each row of data, ``[row, background, ...]``, in its order. The
             total is then a mean divergence of decisions. `nif.measure` has the same argument.

@@ -41,7 +41,7 @@ from nif.network.axes import Axes
 MOST_ROWS, MOST_BACKGROUNDS = 64, 8
 """Rows that paths are evaluated on, and backgrounds of each."""
 
-MOST_PATHS = 50
+MOST_PATHS = 40
 """Paths that are evaluated if no number is given, each of all features: they add less than a fifth to the
 work."""
 
@@ -54,7 +54,7 @@ MOST_KEPT = 1000
 FEWEST_PATHS, FEWEST_ROWS = 10, 10
 """Of a small sample of a large network."""
 
-OF_THE_PAIRS = 1.6
+OF_THE_PAIRS = 1.25
 """Pairs times paths that are a fifth of the work, as a multiple of the pairs of the measurement."""
 
 AT_ONCE = 2**23
@@ -87,7 +87,7 @@ class Effort:
 
         Example:
             >>> Effort.of(None, 16_384, small=False), Effort.of(None, 1_024, small=False)
-            (Effort(paths=50, rows=64), Effort(paths=10, rows=20))
+            (Effort(paths=40, rows=64), Effort(paths=10, rows=16))
         """
         if paths is not None or small:
             return cls(MOST_PATHS if paths is None else paths)
