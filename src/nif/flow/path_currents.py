@@ -246,7 +246,7 @@ class Onward:
             near = np.abs(nats) < CANCELS * np.maximum(units.absolute, out[layer])
             scale = np.divide(1.0, nats, out=np.zeros(len(nats)), where=~near & (nats != 0))
             scales.append(np.ones(len(nats)) if layer in begin else scale)
-            cancelling.append(near & (out[layer] > 0) & (layer not in begin))
+            cancelling.append(near & (out[layer] > 0) & (layer > min(begin)) & (layer not in begin))
         links = tuple(_scaled(links, scales[links.source]) for links in dag.links)
         return cls(Dag(dag.sizes, links, dag.features), tuple(scales), tuple(cancelling), tuple(sources))
 

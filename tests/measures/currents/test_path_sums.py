@@ -152,8 +152,8 @@ def test_paths_of_a_model_with_branches_sum_to_what_its_inputs_carry() -> None:
 
 @pytest.mark.parametrize("activation", [nn.Tanh, nn.GELU])
 def test_paths_are_the_products_of_slopes_of_512_midpoint_steps(activation: type[nn.Module]) -> None:
-    net, x = chain(3, 4, 3, 2, activation=activation), X[:16]
-    result = measured(net, x, rows=16, backgrounds=15, paths=1000, steps=64)
+    net, x = chain(3, 4, 3, 2, activation=activation), X[:8]
+    result = measured(net, x, rows=8, backgrounds=7, paths=1000, steps=64)
     tables, twin = tables_of(result), by_products(net, x)
     assert tables.paths is not None and len(tables.paths.nats) == 3 * 4 * 3 * 2
     expected = twin[tuple(tables.paths.units.T)]
@@ -167,7 +167,7 @@ def by_products(net: nn.Sequential, x: Tensor, steps: int = 512) -> np.ndarray:
     net, x = net.double(), x.double()
     outputs = net(x).detach()
     decided = decided_by(Decision(Scale.LOGIT, 2, True), outputs, None, 0.2, None)
-    sample = Sample.of(decided, outputs, 16, 15, np.random.default_rng(0))
+    sample = Sample.of(decided, outputs, 8, 7, np.random.default_rng(0))
     value = value_on_the_way(sample, decided, outputs)
     here, there = x[torch.from_numpy(sample.rows)][:, None], x[torch.from_numpy(sample.backgrounds.index)]
     first, second, third = (net[place].weight.detach() for place in (0, 2, 4))

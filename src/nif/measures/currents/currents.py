@@ -26,17 +26,12 @@ from nif.measures.currents.decisions import decided_by
 from nif.measures.currents.errors import Jackknife
 from nif.measures.currents.information import Decided
 from nif.measures.currents.kinds import Samples
-from nif.measures.currents.links import measured_links
+from nif.measures.currents.links import Along, measured_links
 from nif.measures.currents.moves import Moves
 from nif.measures.currents.orders import PATHS, Orders
 from nif.measures.currents.parallel import integrated
 from nif.measures.currents.path_integral import PathIntegral
-from nif.measures.currents.path_sums import (
-    MOST_BACKGROUNDS,
-    MOST_ROWS,
-    Effort,
-    currents_of_paths,
-)
+from nif.measures.currents.path_sums import MOST_PAIRS, Effort, Evaluation
 from nif.measures.currents.sample import Given
 from nif.measures.currents.steps import (
     LARGEST_CHANGE,
@@ -166,7 +161,7 @@ class Currents:
         The pilot of a number of steps is over twice as many: 4 + 8 + ... + S is nearly 2 S.
         """
         pilot = 2 * self._pairs(rows, PILOT_ROWS, PILOT_BACKGROUNDS) if self.steps == "auto" else 0.0
-        along = 0.0 if self.paths == 0 else self._pairs(rows, MOST_ROWS, MOST_BACKGROUNDS)
+        along = 0.0 if self.paths == 0 else self._pairs(rows, *MOST_PAIRS)
         return self._pairs(rows) + pilot + along
 
     def _pairs(self, rows: Rows, most_rows: int | None = None, most: int | None = None) -> float:
@@ -229,21 +224,27 @@ class Currents:
         options["not_measured"] = not_measured(network, rows, by_weight=True)
         architecture = target.architecture(network.architecture(rows), layers)
 
-        def along(graph: Dag, jackknife: Jackknife, total: float) -> PathCurrents | None:
-            effort = Effort.of(self.paths, sample.pairs, small=small)
-            few = self._pairs(rows, MOST_ROWS, MOST_BACKGROUNDS)
-            report, jobs = (lambda part: advance(part * few)), resources.n_jobs
-            with (
-                preserved(network.module),
-                without_casts(call, inputs),
-                one_thread() if small else nullcontext(),
-            ):
-                return currents_of_paths(
-                    path, sample, graph, jackknife, total, effort, jobs, most_pairs, report
-                )
+        along = self._along(path, sample, resources, most_pairs, small, rows, advance)
+        return measured_links(network.module, architecture, path, sample, sums, options, along)
 
-        evaluate = None if self.paths == 0 else along
-        return measured_links(network.module, architecture, path, sample, sums, options, evaluate)
+    def _along(
+        self,
+        path: PathIntegral,
+        sample: Samples,
+        resources: Resources,
+        most_pairs: int,
+        small: bool,
+        rows: Rows,
+        advance: Advance,
+    ) -> Along | None:
+        """What evaluates paths from the links; None if it is not asked for."""
+        effort, few = Effort.of(self.paths, sample.pairs, small=small), self._pairs(rows, *MOST_PAIRS)
+
+        def along(graph: Dag, jackknife: Jackknife, total: float) -> PathCurrents | None:
+            evaluation = Evaluation(path, sample, effort, resources.n_jobs, most_pairs)
+            return evaluation.along(graph, jackknife, total, lambda part: advance(part * few))
+
+        return along if effort.paths else None
 
     def _orders(
         self, moves: Moves, inputs: tuple[Tensor, ...], rows: Rows, generator: np.random.Generator

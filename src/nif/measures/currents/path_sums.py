@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +29,7 @@ from nif.flow.paths import Dag
 from nif.measures.currents.block_sums import BlockSums, Sums
 from nif.measures.currents.blocks import Block, blocks
 from nif.measures.currents.errors import SMALLEST_SHARE, Jackknife
-from nif.measures.currents.grouped_sums import GROUPS
+from nif.measures.currents.grouped_sums import GROUPS, GroupedSum
 from nif.measures.currents.kinds import Samples
 from nif.measures.currents.link_maps import units_of_numbers
 from nif.measures.currents.parallel import integrated
@@ -37,8 +38,10 @@ from nif.measures.currents.path_walk import PathTree, PathWalk
 from nif.measures.currents.structure import Structure
 from nif.measures.currents.tape import Tape
 from nif.network.axes import Axes
+from nif.network.precision import without_casts
+from nif.network.preserve import one_thread, preserved
 
-MOST_ROWS, MOST_BACKGROUNDS = 64, 8
+MOST_PAIRS = MOST_ROWS, MOST_BACKGROUNDS = 64, 8
 """Rows that paths are evaluated on, and backgrounds of each."""
 
 MOST_PATHS = 40
@@ -71,10 +74,12 @@ class Effort:
     Attributes:
         paths: At most, each of all features.
         rows: At most; each with up to `MOST_BACKGROUNDS` backgrounds.
+        small: Whether one thread is faster than several.
     """
 
     paths: int
     rows: int = MOST_ROWS
+    small: bool = False
 
     @classmethod
     def of(cls, paths: int | None, pairs: int, *, small: bool) -> Effort:
@@ -87,10 +92,10 @@ class Effort:
 
         Example:
             >>> Effort.of(None, 16_384, small=False), Effort.of(None, 1_024, small=False)
-            (Effort(paths=40, rows=64), Effort(paths=10, rows=16))
+            (Effort(paths=40, rows=64, small=False), Effort(paths=10, rows=16, small=False))
         """
         if paths is not None or small:
-            return cls(MOST_PATHS if paths is None else paths)
+            return cls(MOST_PATHS if paths is None else paths, MOST_ROWS, small)
         most = OF_THE_PAIRS * pairs / MOST_BACKGROUNDS
         count = min(MOST_PATHS, max(FEWEST_PATHS, int(most / MOST_ROWS)))
         return cls(count, min(MOST_ROWS, max(FEWEST_ROWS, int(most / count))))
@@ -238,56 +243,77 @@ class AlongPaths(PathIntegral):
         return BlockPaths(*of_block, None, None, True, self.along, self.wanted, self.groups)
 
 
-def currents_of_paths(
-    path: PathIntegral,
-    samples: Samples,
-    graph: Dag,
-    jackknife: Jackknife,
-    total: float,
-    effort: Effort,
-    n_jobs: int | None,
-    most_pairs: int,
-    advance: Advance,
-) -> PathCurrents | None:
-    """Evaluate the paths that the mean currents propose, on some rows; None if there are none.
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """Evaluates the paths that the mean currents propose, on some of the explained rows.
 
-    Currents are those of these rows as shares of their total, times the total of all explained rows.
-
-    Args:
+    Attributes:
         path: Of the measurement.
         samples: Of which some rows and backgrounds are taken.
-        graph: Layers and links of the measurement.
-        jackknife: Of all rows.
-        total: Of all explained rows.
         effort: Numbers of paths and of rows.
         n_jobs: See `nif.measures.currents.parallel`.
         most_pairs: Of a block.
-        advance: Called with the part of this work that was done since the last call.
     """
-    along = proposed(graph, effort.paths, len(samples.rows))
-    if not along:
-        return None
-    most = max(1, MOST_EVALUATED // len(along))
-    features = [strongest_features(graph, one[0][0], one[1], most, len(samples.rows)) for one in along]
-    whole = samples.pairs <= effort.rows * MOST_BACKGROUNDS
-    few = samples if whole else samples.pilot(effort.rows, MOST_BACKGROUNDS)
-    known = {name: getattr(path, name) for name in PathIntegral.__dataclass_fields__}
-    known |= {"columns": None, "along": along, "wanted": features, "groups": samples.groups}
-    integral = AlongPaths(**known)
-    work, blocks = few.pairs * integral.runs, _blocks_of(few, most_pairs)
-    sums = integrated(integral, blocks, n_jobs, lambda done: advance(done / work), with_weights=False).paths
-    own = float(sums.total[-1])
-    scale = total / own if abs(own) > SMALLEST_SHARE * abs(total) else 1.0
-    sums = sums.map(lambda values: values * scale)
-    if jackknife.known:
-        share = np.bincount(few.groups[few.rows], weights=few.weights, minlength=GROUPS)
-        jackknife = Jackknife.of(jackknife.totals, sums.map(lambda values: values[-1]), share)
-    of_paths = sums.map(lambda values: values[:-1])
-    kept = np.argsort(-np.abs(of_paths.total), kind="stable")[: max(MOST_KEPT, effort.paths)]
-    kept = kept[of_paths.total[kept] != 0]
-    deviations = np.ascontiguousarray(jackknife.deviations(of_paths)[:, kept])
-    units, counts = _units(along, features, len(graph.sizes)), (len(few.rows), few.each, len(of_paths.total))
-    return PathCurrents(units[kept], of_paths.total[kept], deviations, *counts)
+
+    path: PathIntegral
+    samples: Samples
+    effort: Effort
+    n_jobs: int | None
+    most_pairs: int
+
+    def along(self, graph: Dag, jackknife: Jackknife, total: float, advance: Advance) -> PathCurrents | None:
+        """The currents along the strongest of the paths; None if none carries anything.
+
+        They are those of some rows as shares of their total, times the total of all explained rows.
+
+        Args:
+            graph: Layers and links of the measurement.
+            jackknife: Of all rows.
+            total: Of all explained rows.
+            advance: Called with the part of this work that was done since the last call.
+        """
+        count = len(self.samples.rows)
+        along = proposed(graph, self.effort.paths, count)
+        if not along:
+            return None
+        most = max(1, MOST_EVALUATED // len(along))
+        wanted = [strongest_features(graph, one[0][0], one[1], most, count) for one in along]
+        whole = self.samples.pairs <= self.effort.rows * MOST_BACKGROUNDS
+        few = self.samples if whole else self.samples.pilot(self.effort.rows, MOST_BACKGROUNDS)
+        sums = self._sums(few, along, wanted, advance)
+        own = float(sums.total[-1])
+        scale = total / own if abs(own) > SMALLEST_SHARE * abs(total) else 1.0
+        sums = sums.map(lambda values: values * scale)
+        if jackknife.known:
+            share = np.bincount(few.groups[few.rows], weights=few.weights, minlength=GROUPS)
+            jackknife = Jackknife.of(jackknife.totals, sums.map(lambda values: values[-1]), share)
+        of_paths = sums.map(lambda values: values[:-1])
+        kept = np.argsort(-np.abs(of_paths.total), kind="stable")[: max(MOST_KEPT, self.effort.paths)]
+        kept = kept[of_paths.total[kept] != 0]
+        deviations = np.ascontiguousarray(jackknife.deviations(of_paths)[:, kept])
+        units, counts = (
+            _units(along, wanted, len(graph.sizes)),
+            (len(few.rows), few.each, len(of_paths.total)),
+        )
+        return PathCurrents(units[kept], of_paths.total[kept], deviations, *counts) if len(kept) else None
+
+    def _sums(
+        self,
+        few: Samples,
+        along: Sequence[Places],
+        wanted: Sequence[Int64[np.ndarray, " feature"]],
+        advance: Advance,
+    ) -> GroupedSum:
+        """The sums along all paths, and last of the total."""
+        path, blocks = self.path, _blocks_of(few, self.most_pairs)
+        known = {name: getattr(path, name) for name in PathIntegral.__dataclass_fields__}
+        known |= {"columns": None, "along": along, "wanted": wanted, "groups": self.samples.groups}
+        integral, work = AlongPaths(**known), few.pairs * path.runs
+        call, threads = path.target.call, one_thread() if self.effort.small else nullcontext()
+        with preserved(call.model), without_casts(call, path.inputs), threads:
+            return integrated(
+                integral, blocks, self.n_jobs, lambda done: advance(done / work), with_weights=False
+            ).paths
 
 
 def _units(
