@@ -266,7 +266,7 @@ def test_paths_can_be_left_out_and_must_be_a_number() -> None:
         nif.Currents(paths=-1)
     with torch.no_grad():
         net[2].weight.zero_()
-    silent = measured(net, X, rows=8, backgrounds=4)
+    silent = measured(net, X, rows=8, backgrounds=4, paths=10)
     assert silent.currents is not None and (
         silent.currents.paths is None or not len(silent.currents.paths.nats)
     )
