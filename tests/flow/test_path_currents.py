@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 
 import nif
+from nif.core.types import Links
 from nif.flow.flow import Flow
-from nif.flow.path_currents import CANCELS
+from nif.flow.path_currents import CANCELS, proposed
 from support.flows import current_flow, flow_of, links_of, with_currents
 
 Place = tuple[int, int]
@@ -83,19 +86,97 @@ def test_all_paths_sum_to_the_total(sizes: list[int], skips: list[Place]) -> Non
     assert found["share"].sum() == pytest.approx(1, rel=1e-9)
 
 
-def test_paths_of_a_measured_network_sum_to_its_total() -> None:
+def small() -> Flow:
     torch.manual_seed(5)
     net = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 2))
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.mul_(3)
-    flow = nif.measure(net, torch.randn(60, 3), nif.Currents(backgrounds=8), progress=False)
+    return nif.measure(net, torch.randn(60, 3), nif.Currents(backgrounds=8), progress=False)
+
+
+def test_paths_of_a_measured_network_are_evaluated_and_sum_to_its_total(tmp_path: Path) -> None:
+    flow = small()
     found = flow.paths(k=1000)
-    assert found.attrs["left_out"] == "" and len(found) == 3 * 4 * 3 * 2
-    assert found["current"].sum() == pytest.approx(float(flow.total or 0), rel=1e-5)
-    of_one = flow.paths(("input", 0), k=1000)
+    assert list(found.columns) == ["current", "share", "stderr", "p_value", "q_value", "path"]
+    assert len(found) == found.attrs["paths"] == 3 * 4 * 3 * 2
+    assert found["current"].sum() == pytest.approx(float(flow.total or 0), abs=1e-6)
+    assert (found["current"].abs().diff().dropna() <= 0).all()
+    assert (found["p_value"] < 0.05).any() and (found["q_value"] >= found["p_value"]).all()
+    assert found.attrs["evaluated"] == "72 paths within 60 rows x 8 backgrounds"
+    few = flow.paths(k=2)
+    part = few["current"].sum() / float(flow.total or 1)
+    assert few.attrs["summary"] == (
+        f"The strongest 2 of 72 paths carry {part:.1%} of the total of {float(flow.total or 0):.3f} nats; "
+        "evaluated: 72 paths within 60 rows x 8 backgrounds."
+    )
+    assert few.attrs["shown_stderr"] > 0
+    flow.save(tmp_path / "flow.safetensors")
+    again = nif.load(tmp_path / "flow.safetensors")
+    assert again == flow
+    pd.testing.assert_frame_equal(again.paths(k=1000), found)
+
+
+def test_evaluated_paths_of_one_feature_or_output_are_those_with_its_ends() -> None:
+    flow = small()
     assert flow.currents is not None
-    assert of_one.attrs["all_paths"] == pytest.approx(flow.currents.units[0].nats[0], rel=1e-5)
+    for feature, nats in enumerate(flow.currents.units[0].nats):
+        of_one = flow.paths(("input", feature), k=1000)
+        assert {path[0] for path in of_one["path"]} == {("input", flow.layers[0].units[feature])}
+        assert of_one["current"].sum() == pytest.approx(nats, abs=1e-3) and of_one.attrs["paths"] == 24
+    of_both = flow.paths(("input", 1), ("output", 0), k=1000)
+    assert len(of_both) == 12 and {path[-1][0] for path in of_both["path"]} == {"output"}
+
+
+def test_without_evaluated_paths_the_table_is_of_the_mean_graph_and_says_so() -> None:
+    flow = small()
+    assert flow.currents is not None and flow.currents.paths is not None
+    between = flow.paths(("1", 2), k=100)  # a hidden unit: no evaluated path begins there
+    older = replace(flow, currents=replace(flow.currents, paths=None))
+    assert older != flow
+    for found in (between, older.paths(k=100)):
+        assert found.attrs["evaluated"] == "mean graph"
+        assert list(found.columns) == ["current", "share", "path"]
+        assert "evaluated: mean graph." in found.attrs["summary"]
+    assert older.paths(k=1000).attrs["all_paths"] == pytest.approx(float(flow.total or 0), rel=1e-5)
+    evaluated = dict(zip(flow.paths(k=1000)["path"], flow.paths(k=1000)["current"], strict=True))
+    by_mean = older.paths(k=1000)
+    apart = by_mean["current"] - by_mean["path"].map(evaluated)
+    assert apart.abs().max() > 0.01 * float(flow.total or 0)
+
+
+def test_q_values_count_the_paths_that_were_evaluated_and_not_kept() -> None:
+    flow = small()
+    assert flow.currents is not None and flow.currents.paths is not None
+    more = replace(flow.currents.paths, evaluated=144)
+    found = replace(flow, currents=replace(flow.currents, paths=more)).paths(k=5)
+    np.testing.assert_allclose(found["q_value"], np.minimum(2 * flow.paths(k=5)["q_value"], 1))
+
+
+@pytest.mark.parametrize(("sizes", "skips"), SHAPES.values(), ids=SHAPES.keys())
+def test_proposed_paths_are_the_strongest_by_definition(sizes: list[int], skips: list[Place]) -> None:
+    flow = current_flow(sizes, skips, seed=4)
+
+    def strength(links: Links) -> np.ndarray:
+        nats: np.ndarray = (np.abs(links.nats) + np.sqrt(links.nats**2 + 90 * links.stderr**2)) / 2
+        return nats
+
+    weights = {(links.source, links.target): strength(links) for links in flow.links}
+
+    def onward(product: float, places: tuple[Place, ...]) -> Iterator[tuple[float, tuple[Place, ...]]]:
+        if places[-1][0] == len(sizes) - 1:
+            yield product, places
+            return
+        out = {pair: table for pair, table in weights.items() if pair[0] == places[-1][0]}
+        alone = len(places) == 1
+        rows = {pair: table.sum(0) if alone else table[places[-1][1]] for pair, table in out.items()}
+        whole = 1.0 if alone else sum(row.sum() for row in rows.values())
+        for (_, target), row in rows.items():
+            for unit, nats in enumerate(row.tolist()):
+                yield from onward(product * nats / whole, (*places, (target, unit)))
+
+    known = sorted(onward(1.0, ((0, 0),)), key=lambda path: -path[0])[:7]
+    assert list(proposed(flow.graph, 7, rows=90)) == [places for _, places in known]
 
 
 def test_paths_between_two_units_are_those_that_lead_from_one_to_the_other() -> None:

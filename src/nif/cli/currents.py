@@ -59,11 +59,10 @@ def paths(flow: Flow) -> str:
     found = flow.paths(k=MOST_PATHS)
     names = [" > ".join(unit for _, unit in path) for path in found["path"]]
     columns = {"strongest paths": names, "nats": _nats(found["current"])}
+    if "stderr" in found:
+        columns["± stderr"] = _nats(found["stderr"])
     columns["share"] = numbers(found["share"], ".1%")
-    sums = found.attrs
-    return f"{table(columns)}\n" + paragraph(
-        f"Together {sums['shown']:.3f} of {sums['total']:.3f} nats. {sums['left_out']}"
-    )
+    return f"{table(columns)}\n" + paragraph(found.attrs["summary"])
 
 
 def _nats(values: Iterable[float]) -> list[str]:

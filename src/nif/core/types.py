@@ -21,7 +21,7 @@ from jaxtyping import Bool, Float, Int, Real, Shaped
 from scipy.sparse import csr_array
 
 from nif.core.errors import InputError
-from nif.core.weights import HeadCurrents, StoredWeight
+from nif.core.weights import HeadCurrents, PathCurrents, StoredWeight
 
 Values = Float[Any, "..."]
 """A number for each pair: a numpy array, or one number of numpy's for a single pair."""
@@ -330,6 +330,7 @@ class CurrentTables:
         row_base: Information at their backgrounds, the terms of each class.
         row_value: Information at the rows themselves: minus the entropy of their decision.
         row_features: What their features are. No file holds them.
+        paths: Currents along the strongest paths; None if they were not evaluated.
     """
 
     total: Total
@@ -345,6 +346,7 @@ class CurrentTables:
     row_base: Float[np.ndarray, "row label"] | None = None
     row_value: Float[np.ndarray, "row label"] | None = None
     row_features: Shaped[np.ndarray, "row feature"] | None = None
+    paths: PathCurrents | None = None
 
     @property
     def degrees(self) -> int:

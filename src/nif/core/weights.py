@@ -137,3 +137,31 @@ class HeadCurrents:
     layer: str
     nats: Float[np.ndarray, " head"]
     stderr: Float[np.ndarray, " head"]
+
+
+@dataclass(frozen=True, eq=False)
+class PathCurrents:
+    """The strongest currents along single paths, evaluated within every row, background and step.
+
+    Attributes:
+        units: Unit of each layer that a path leads through; -1 where it passes the layer by.
+        nats: Mean over rows.
+        deviations: Of estimates without each group of rows, so scaled that their products add up to the
+            covariance of the currents.
+        rows: Number of explained rows that they were evaluated on.
+        backgrounds: Of each of these rows.
+        evaluated: Number of paths that were evaluated, of which these are the strongest.
+    """
+
+    units: Int[np.ndarray, "path layer"]
+    nats: Float[np.ndarray, " path"]
+    deviations: Float[np.ndarray, "group path"]
+    rows: int
+    backgrounds: int
+    evaluated: int
+
+    @property
+    def stderr(self) -> Float[np.ndarray, " path"]:
+        """Standard errors of the currents."""
+        errors: np.ndarray = np.linalg.norm(self.deviations, axis=0)
+        return errors

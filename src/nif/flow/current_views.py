@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int64
-from scipy import stats
 from scipy.stats import false_discovery_control
 
 from nif.core.errors import InputError, nearest
 from nif.core.types import CurrentTables, Layer, Links
 from nif.core.weights import StoredWeight, WeightCurrents
+from nif.flow.significance import p_values
 from nif.flow.tables import unit_index
 from nif.flow.unit_names import Named, place_of
 
@@ -257,22 +257,6 @@ class CurrentViews:
                 "not; measure again."
             )
         return units.nats, units.deviations
-
-
-def p_values(
-    nats: Float[np.ndarray, "..."], stderr: Float[np.ndarray, "..."], degrees: int
-) -> Float[np.ndarray, "..."]:
-    """Two-sided p-values of a mean of 0, by Student's t; 1 where nothing flows or no error is known.
-
-    Example:
-        >>> p_values(np.array([0.0, 0.1, 0.1]), np.array([0.0, 0.0, 0.05]), 9).round(3).tolist()
-        [1.0, 0.0, 0.077]
-    """
-    if degrees < 1:
-        return np.ones_like(nats, dtype=np.float64)
-    t = np.divide(np.abs(nats), stderr, out=np.full(np.shape(nats), np.inf), where=stderr > 0)
-    p: np.ndarray = np.where(nats == 0, 1.0, 2 * stats.t.sf(t, degrees))
-    return p
 
 
 def _larger(

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 from scipy import stats
 
 from nif.core.types import CurrentTables
-from nif.flow.current_views import p_values
+from nif.flow.significance import p_values
 
 CARRIES_NOTHING = 1e-3
 """Part of the total below which the absolute current of a unit counts as none."""

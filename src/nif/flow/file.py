@@ -16,7 +16,7 @@ from scipy.sparse import csr_array
 from nif.core.errors import InputError
 from nif.core.files import whole_file
 from nif.core.types import LINK_ARRAYS, CurrentTables, Layer, Links, SumErrors, Total, UnitCurrents
-from nif.core.weights import HeadCurrents, StoredWeight
+from nif.core.weights import HeadCurrents, PathCurrents, StoredWeight
 from nif.flow.current_views import carrying_weights
 from nif.flow.flow import Flow
 from nif.flow.measurement import Measurement
@@ -43,6 +43,9 @@ MOST_LINKS = 10_000_000
 
 CARRIED = 0.999
 """Fraction of the absolute nats that the file of a larger flow holds."""
+
+PATH_ARRAYS = ("units", "nats", "deviations")
+"""Arrays of `nif.core.weights.PathCurrents`."""
 
 WHOLE_TABLES = (
     "attribution",
@@ -102,6 +105,8 @@ def arrays_of(flow: Flow) -> dict[str, np.ndarray]:
         whole = {name: getattr(tables, name) for name in WHOLE_TABLES}
         arrays |= {f"currents/{name}": array for name, array in whole.items() if array is not None}
         several: dict[str, Sequence[Any]] = {"": tables.units, "weights/": tables.weights}
+        if tables.paths is not None:
+            arrays |= {f"currents/paths/{name}": getattr(tables.paths, name) for name in PATH_ARRAYS}
         for kind, parts in {**several, "heads/": tables.heads}.items():
             for index, part in enumerate(parts):
                 fields_of = {
@@ -169,6 +174,8 @@ def described(flow: Flow) -> dict[str, str]:
         weights = [(w.names, w.shape, w.links, w.transposed) for w in tables.weights]
         stored = {"nats": tables.total.nats, "stderr": tables.total.stderr, "classes": tables.classes}
         stored |= {"weights": weights, "heads": [heads.layer for heads in tables.heads]}
+        if tables.paths is not None:
+            stored["paths"] = [tables.paths.rows, tables.paths.backgrounds, tables.paths.evaluated]
         header["currents"] = json.dumps(stored)
     if flow.left_out is not None:
         header["left_out"] = json.dumps({"links": flow.left_out.links, "fraction": flow.left_out.fraction})
@@ -245,8 +252,14 @@ def _currents(
         tuple(stored["classes"]),
         weights=tuple(weights),
         heads=tuple(heads),
+        paths=_paths(arrays, *stored["paths"]) if "paths" in stored else None,
         **whole,
     )
+
+
+def _paths(arrays: Mapping[str, np.ndarray], rows: int, backgrounds: int, evaluated: int) -> PathCurrents:
+    units, nats, deviations = (arrays[f"currents/paths/{name}"] for name in PATH_ARRAYS)
+    return PathCurrents(units, nats, deviations, rows, backgrounds, evaluated)
 
 
 def _links(

@@ -235,8 +235,8 @@ class Flow(CurrentViews):
 
         Returns:
             By rank from 1: product of the nats of the links, share of all paths between the two, units of the
-            path as ``(layer, unit)``. Of currents, the current along the path (`nif.flow.path_currents`) and
-            its share of the total; ``attrs`` has ``total``, ``all_paths``, ``shown`` and ``left_out``.
+            path as ``(layer, unit)``. Of currents, the current along the path, its share of the total, error,
+            p- and q-value, as far as the measurement evaluated paths; see `Currents`. ``attrs`` says how far.
 
         Raises:
             InputError: No such unit (the nearest name is suggested), or the target does not come later.

@@ -1,4 +1,4 @@
-"""Units through which information passes, and units that are silent."""
+"""Units through which information passes, units that are silent, and p-values of currents."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy import stats
 from scipy.stats import false_discovery_control
 
 from nif.core.statistics import simes
@@ -54,3 +55,19 @@ def unit_q_values(
     adjusted = np.ones(len(p_values))
     adjusted[~constant] = false_discovery_control(p_values[~constant])
     return adjusted
+
+
+def p_values(
+    nats: Float[np.ndarray, "..."], stderr: Float[np.ndarray, "..."], degrees: int
+) -> Float[np.ndarray, "..."]:
+    """Two-sided p-values of a mean of 0, by Student's t; 1 where nothing flows or no error is known.
+
+    Example:
+        >>> p_values(np.array([0.0, 0.1, 0.1]), np.array([0.0, 0.0, 0.05]), 9).round(3).tolist()
+        [1.0, 0.0, 0.077]
+    """
+    if degrees < 1:
+        return np.ones_like(nats, dtype=np.float64)
+    t = np.divide(np.abs(nats), stderr, out=np.full(np.shape(nats), np.inf), where=stderr > 0)
+    p: np.ndarray = np.where(nats == 0, 1.0, 2 * stats.t.sf(t, degrees))
+    return p

@@ -107,12 +107,12 @@ def carrying(links: Sequence[Links], fraction: float) -> tuple[tuple[Links, ...]
     last = min(int(np.searchsorted(sums, fraction * sums[-1] * (1 - 1e-12))), len(sizes) - 1)
     threshold, carried = sizes[last], sums[last] / sums[-1] if sums[-1] else 1.0
     del sizes, sums
-    kept = tuple(_at_least(between, threshold) for between in links)
+    kept = tuple(at_least(between, threshold) for between in links)
     left_out = sum(between.count for between in links) - sum(between.count for between in kept)
     return kept, left_out, float(1 - carried)
 
 
-def _at_least(links: Links, threshold: float) -> Links:
+def at_least(links: Links, threshold: float) -> Links:
     """The links of at least these absolute nats."""
     strong = np.abs(links.stored("nats")) >= threshold
     if not links.sparse:

@@ -11,8 +11,8 @@ from scipy.stats import false_discovery_control
 
 from nif.core.errors import InputError
 from nif.core.types import CurrentTables, Layer, Links
+from nif.flow import path_currents
 from nif.flow import paths as flow_paths
-from nif.flow.path_currents import Onward
 from nif.flow.paths import Dag, Path, between
 from nif.flow.strongest import with_largest
 from nif.flow.unit_names import Named, Place, place_of
@@ -127,12 +127,9 @@ def strongest_paths(
             "Exchange them?"
         )
     if currents is not None:
-        onward = Onward.of(graph, currents, begin)
-        table = paths(layers, onward.strongest(end, k), currents.total.nats, "current")
-        table.attrs.update(onward.summary(layers, currents, end, float(table["current"].sum())))
-        return table
+        return path_currents.strongest(layers, currents, graph, begin, end, k)
     found = flow_paths.strongest_paths(graph, begin, end, k)
-    return paths(layers, found, between(graph, begin, end), "product")
+    return paths(layers, found, between(graph, begin, end))
 
 
 def _places(layers: Sequence[Layer], unit: Named | None, among: Sequence[int]) -> list[Place]:
@@ -148,7 +145,7 @@ def unit_index(layers: Sequence[Layer]) -> pd.MultiIndex:
     return pd.MultiIndex.from_tuples(names, names=["layer", "unit"])
 
 
-def paths(layers: Sequence[Layer], strongest: Sequence[Path], whole: float, column: str) -> pd.DataFrame:
+def paths(layers: Sequence[Layer], strongest: Sequence[Path], whole: float) -> pd.DataFrame:
     """One row for each path, strongest first, with its share of the whole."""
     named = [
         tuple((layers[layer].name, layers[layer].units[unit]) for layer, unit in path.places)
@@ -158,4 +155,4 @@ def paths(layers: Sequence[Layer], strongest: Sequence[Path], whole: float, colu
     shares = products / whole if whole != 0 else np.zeros(len(products))
     rank = pd.RangeIndex(1, len(strongest) + 1, name="rank")
     path = pd.Series(named, index=rank, dtype=object)
-    return pd.DataFrame({column: products, "share": shares, "path": path}, index=rank)
+    return pd.DataFrame({"product": products, "share": shares, "path": path}, index=rank)

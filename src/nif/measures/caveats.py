@@ -27,6 +27,9 @@ MOST_COLUMNS = 64
 RARE = 0.1
 """Part of the rows of a feature that have another than its most common value, for it to be looked at."""
 
+FEW_VALUES = 10
+"""Distinct values of a feature that it must have: tables of a design list a few in a regular order."""
+
 MANY_VALUES = 20
 """Distinct values of a feature from which on it counts as continuous."""
 
@@ -58,8 +61,8 @@ def warn_of_order(rows: Rows, stacklevel: int) -> None:
 
 def _follow(column: Float[np.ndarray, " row"]) -> bool:
     """Whether neighbours are alike within most windows."""
-    common = np.unique(column, return_counts=True)[1].max()
-    if common > (1 - RARE) * len(column):
+    counts = np.unique(column, return_counts=True)[1]
+    if len(counts) < FEW_VALUES or counts.max() > (1 - RARE) * len(column):
         return False
     ranks = rankdata(column).reshape(-1, WINDOW)
     ranks = ranks - ranks.mean(1, keepdims=True)

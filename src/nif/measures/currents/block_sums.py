@@ -43,6 +43,7 @@ class Sums:
         links: Currents between units where weights do not tell them, by the same place and layer.
         classes: Of each feature for each class.
         class_rows: The same by row, a part for each block, if they are kept.
+        paths: Of single paths, and last of the total, see `nif.measures.currents.path_sums`.
         structure: Of the tape.
         general: Uses of the general rule by operator.
         calls: Operations that ran in the last block.
@@ -61,6 +62,7 @@ class Sums:
     links: dict[tuple[int, int], GroupedSum] = field(default_factory=dict)
     classes: GroupedSum = field(default_factory=GroupedSum)
     class_rows: list[np.ndarray] = field(default_factory=list)
+    paths: GroupedSum = field(default_factory=GroupedSum)
     structure: Structure | None = None
     general: Counter[str] = field(default_factory=Counter)
     calls: Calls | None = None
@@ -82,6 +84,7 @@ class Sums:
                 sums.setdefault(key, GroupedSum()).include(part)
         self.classes.include(block.classes)
         self.class_rows.extend(block.class_rows)
+        self.paths.include(block.paths)
         self.structure = block.structure
         self.general.update(block.general)
         self.missed += block.missed

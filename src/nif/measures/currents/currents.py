@@ -16,18 +16,22 @@ from torch import Tensor
 
 from nif.core.errors import InputError
 from nif.core.types import Advance
+from nif.core.weights import PathCurrents
 from nif.data.rows import Rows
 from nif.estimators.pairs import Resources
+from nif.flow.paths import Dag
 from nif.measures.currents.asked import Asked
 from nif.measures.currents.block_sums import Sums
 from nif.measures.currents.class_columns import Columns
+from nif.measures.currents.errors import Jackknife
 from nif.measures.currents.information import Decided
 from nif.measures.currents.kinds import Samples
-from nif.measures.currents.links import measured_links
+from nif.measures.currents.links import Along, measured_links
 from nif.measures.currents.moves import Moves
 from nif.measures.currents.orders import PATHS, Orders
 from nif.measures.currents.parallel import integrated
 from nif.measures.currents.path_integral import PathIntegral
+from nif.measures.currents.path_sums import MOST_PAIRS, Effort, Evaluation
 from nif.measures.currents.sample import Given
 from nif.measures.currents.steps import (
     LARGEST_CHANGE,
@@ -93,6 +97,9 @@ class Currents:
             as a value behind noise (of a channel or token, as `reduce` of `nif.measure` says). If None,
             an output with positions decides at the last of each row that is no padding, as a mask among the
             inputs says. Layers behind the target are not measured.
+        paths: Paths from the first hidden layer to the output that are evaluated for `nif.Flow.paths`, with
+            all features in front of each, within up to 64 rows against 8 backgrounds: those that the mean
+            currents of links propose. None: up to 40, as many as add less than a fifth to the work. 0: none.
         background: Rows that the backgrounds are drawn from, in place of the data: a pool in any form that
             data may have, or backgrounds of each row of data, ``[row, background, ...]``, in its order. The
             total is then a mean divergence of decisions. `nif.measure` has the same argument.
@@ -122,6 +129,7 @@ class Currents:
     orders: int = 8
     by_class: bool | Sequence[int] = True
     target: tuple[str, int] | None = None
+    paths: int | None = None
     background: Any = field(default=None, repr=False, compare=False)
     explain: Any = field(default=None, repr=False, compare=False)
 
@@ -134,6 +142,8 @@ class Currents:
             )
         if self.path not in PATHS:
             raise InputError(f"path is {self.path!r}; expected {' or '.join(map(repr, PATHS))}.")
+        if not (self.paths is None or (isinstance(self.paths, Integral) and self.paths >= 0)):
+            raise InputError(f"paths is {self.paths!r}; expected a number of paths, 0 for none, or None.")
         for name in ("backgrounds", "rows", "orders"):
             value = getattr(self, name)
             if not (isinstance(value, Integral) and int(value) >= 1):
@@ -156,12 +166,13 @@ class Currents:
         return POOL if self.background is None else None
 
     def work(self, network: Network, rows: Rows) -> float:
-        """Pairs of a row and a background, and of those that the number of steps is chosen on.
+        """Pairs of a row and a background, of those that the number of steps is chosen on, and of paths.
 
         The pilot of a number of steps is over twice as many: 4 + 8 + ... + S is nearly 2 S.
         """
         pilot = 2 * self._pairs(rows, PILOT_ROWS, PILOT_BACKGROUNDS) if self.steps == "auto" else 0.0
-        return self._pairs(rows) + pilot
+        along = 0.0 if self.paths == 0 else self._pairs(rows, *MOST_PAIRS)
+        return self._pairs(rows) + pilot + along
 
     def _pairs(self, rows: Rows, most_rows: int | None = None, most: int | None = None) -> float:
         """Pairs of as many rows and backgrounds as are expected, or of at most so many."""
@@ -221,7 +232,10 @@ class Currents:
         options["path"] = "straight" if path.orders is None else path.orders.name
         options["not_measured"] = not_measured(network, rows, by_weight=True)
         architecture = target.architecture(network.architecture(rows), layers)
-        return asked.numbered(measured_links(network.module, architecture, path, sample, sums, options))
+        along = self._along(path, sample, resources, most_pairs, small, rows, advance)
+        return asked.numbered(
+            measured_links(network.module, architecture, path, sample, sums, options, along)
+        )
 
     def _columns(
         self, decided: Decided, outputs: Tensor, sample: Samples, moves: Moves, inputs: tuple[Tensor, ...]
@@ -232,6 +246,25 @@ class Currents:
         features = sum(inputs[number][0].numel() for number in moves.moving)
         chosen = None if isinstance(self.by_class, bool) else self.by_class
         return Columns.of(decided, outputs, sample, chosen, features)
+
+    def _along(
+        self,
+        path: PathIntegral,
+        sample: Samples,
+        resources: Resources,
+        most_pairs: int,
+        small: bool,
+        rows: Rows,
+        advance: Advance,
+    ) -> Along | None:
+        """What evaluates paths from the links; None if it is not asked for."""
+        effort, few = Effort.of(self.paths, sample.pairs, small=small), self._pairs(rows, *MOST_PAIRS)
+
+        def along(graph: Dag, jackknife: Jackknife, total: float) -> PathCurrents | None:
+            evaluation = Evaluation(path, sample, effort, resources.n_jobs, most_pairs)
+            return evaluation.along(graph, jackknife, total, lambda part: advance(part * few))
+
+        return along if effort.paths else None
 
     def _orders(
         self, moves: Moves, inputs: tuple[Tensor, ...], rows: Rows, generator: np.random.Generator

@@ -20,7 +20,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from nif.flow.current_views import p_values
+from nif.flow.significance import p_values
 from nif.measures.currents.decisions import Values, of_rows, robust_deviation
 from nif.measures.currents.grouped_sums import GROUPS, LARGE, GroupedSum
 from nif.measures.currents.information import (

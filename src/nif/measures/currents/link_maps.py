@@ -118,12 +118,13 @@ class LinkMaps:
         return found
 
 
-def units_of_numbers(axes: Axes | None, shape: torch.Size) -> Int[Tensor, "..."]:
-    """The unit of each number of an activation at `PAIRS` pairs, in its shape.
+def units_of_numbers(axes: Axes | None, shape: torch.Size, pairs: int = PAIRS) -> Int[Tensor, "..."]:
+    """The unit of each number of an activation at some pairs, in its shape.
 
     Args:
         axes: Of the layer; None for an input, of which every number is a unit.
         shape: Of the activation.
+        pairs: Their number.
 
     Example:
         >>> units_of_numbers(None, torch.Size([2, 3])).tolist()
@@ -132,7 +133,7 @@ def units_of_numbers(axes: Axes | None, shape: torch.Size) -> Int[Tensor, "..."]
     places = torch.arange(shape.numel()).reshape(shape)
     if axes is None:
         return places % places[0].numel()
-    arranged = axes.arranged(places, PAIRS)
+    arranged = axes.arranged(places, pairs)
     units = torch.arange(arranged.shape[1]).reshape(1, -1, *[1] * (arranged.dim() - 2)).expand(arranged.shape)
     return torch.zeros_like(places.flatten()).scatter(0, arranged.flatten(), units.flatten()).reshape(shape)
 

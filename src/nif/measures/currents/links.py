@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,9 @@ from scipy.sparse import csr_array
 from torch import nn
 
 from nif.core.types import CurrentTables, Layer, Links, Total, UnitCurrents
+from nif.core.weights import PathCurrents
 from nif.data.groups import Groups
+from nif.flow.paths import Dag
 from nif.measures.currents.errors import Jackknife, spread, totals_without
 from nif.measures.currents.grouped_sums import GROUPS, GroupedSum
 from nif.measures.currents.kinds import Samples
@@ -25,6 +27,10 @@ from nif.network.network import Architecture
 
 CLOSE = 1e-3
 """Part of the absolute currents by which sums of links may differ from those of units."""
+
+
+Along = Callable[[Dag, Jackknife, float], PathCurrents | None]
+"""From the links, the errors and the total of a measurement to the currents along paths."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +68,9 @@ def measured_links(
     sample: Samples,
     sums: Sums,
     options: Mapping[str, Any],
+    along: Along | None = None,
 ) -> Measured:
-    """The result of a measurement."""
+    """The result of a measurement; `along` evaluates paths by its links."""
     layers = architecture.layers
     sizes = _Sizes(layers, path.feature_groups)
     row_share = np.bincount(sample.groups[sample.rows], weights=sample.weights, minlength=GROUPS)
@@ -94,6 +101,7 @@ def measured_links(
             rows,
             row_weights,
             **_row_tables(path, sample, sums, sizes),
+            paths=None if along is None else along(Dag.of(layers, links), jackknife, total.nats),
         ),
         samples=len(sample.rows),
         options={**options, "in_proportion": mixed},

@@ -69,7 +69,7 @@ function detail() {
   if (out.length) parts.push(element("h3", { text: `Strongest links out (of ${count(out.length)})` }), linkRows(out, link.target));
   for (const [inward, title] of [[true, "Strongest paths in"], [false, "Strongest paths out"]]) {
     const paths = strongestPaths(u, inward, 3);
-    if (paths.length) parts.push(element("h3", { text: title + (currents ? ", current in nats" : ", product of nats") }), pathRows(paths));
+    if (paths.length) parts.push(element("h3", { text: title + (currents ? ", by mean currents, in nats" : ", product of nats") }), pathRows(paths));
   }
   parts.push(element("p", {}, element("button", { type: "button", text: "Unpin", onclick: () => pin(-1) })));
   panel.replaceChildren(...parts);
