@@ -157,7 +157,8 @@ def measure(
         input_groups=input_groups,
         progress=progress,
     )
-    warn_of_order(rows, stacklevel=4)
+    if getattr(chosen, "blocks", None) is None:
+        warn_of_order(rows, stacklevel=4)
     with progress_bar("measuring", total=chosen.work(network, rows), shown=progress) as advance:
         measured = chosen.measure(network, rows, seed=seed, resources=resources, advance=advance)
     measurement = Measurement(

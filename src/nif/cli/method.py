@@ -20,7 +20,17 @@ DEFAULT = "currents"
 
 OF_METHOD = {
     "association": ("estimator", "noise", "rows"),
-    "currents": ("decision", "target", "background", "explain", "backgrounds", "noise", "rows", "steps"),
+    "currents": (
+        "decision",
+        "target",
+        "background",
+        "explain",
+        "backgrounds",
+        "noise",
+        "rows",
+        "steps",
+        "blocks",
+    ),
 }
 """Options that apply to each method; all others of `nif measure` apply to both."""
 
@@ -95,6 +105,12 @@ OPTIONS = (
         callback=_steps,
         metavar="NUMBER|auto",
         help="currents: steps of the way from a background to a row; auto if omitted.",
+    ),
+    click.option(
+        "--blocks",
+        type=click.IntRange(min=1),
+        help="currents: number of rows that follow each other and depend on each other, as in a time series, "
+        "for the errors; rows are independent if omitted.",
     ),
     click.option("--memory", default="1GB", show_default=True, help="Limit of a block in each process."),
     click.option("--jobs", type=int, help="Processes; one with its own threads if omitted."),

@@ -53,8 +53,9 @@ def warn_of_order(rows: Rows, stacklevel: int) -> None:
     first = repr(names[alike[0]]) if names is not None and len(names) == values.shape[1] else f"{alike[0]}"
     warnings.warn(
         f"Neighbouring rows are alike in {len(alike)} of {len(columns)} features (the first is {first}), as "
-        "in a time series. Standard errors and p-values assume independent rows and are then too small; if "
-        "the rows are only sorted, shuffle them.",
+        "in a time series. Standard errors and p-values assume independent rows and are then too small: pass "
+        "nif.Currents(blocks=), the number of rows that depend on each other; or shuffle rows that are only "
+        "sorted.",
         stacklevel=stacklevel,
     )
 

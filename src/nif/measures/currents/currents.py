@@ -23,6 +23,7 @@ from nif.flow.paths import Dag
 from nif.measures.currents.asked import Asked
 from nif.measures.currents.block_sums import Sums
 from nif.measures.currents.class_columns import Columns
+from nif.measures.currents.dependent_rows import groups_of_blocks
 from nif.measures.currents.errors import Jackknife
 from nif.measures.currents.information import Decided
 from nif.measures.currents.kinds import Samples
@@ -100,6 +101,9 @@ class Currents:
         paths: Paths from the first hidden layer to the output that are evaluated for `nif.Flow.paths`, with
             all features in front of each, within up to 64 rows against 8 backgrounds: those that the mean
             currents of links propose. None: up to 40, as many as add less than a fifth to the work. 0: none.
+        blocks: Rows that depend on each other, for errors and p-values that know it: how many that follow
+            each other, such as 50 of a time series, many times as many as it takes to forget; or a label for
+            each row, such as its patient or day. Errors then come from leaving out blocks, ten or more.
         background: Rows that the backgrounds are drawn from, in place of the data: a pool in any form that
             data may have, or backgrounds of each row of data, ``[row, background, ...]``, in its order. The
             total is then a mean divergence of decisions. `nif.measure` has the same argument.
@@ -130,6 +134,7 @@ class Currents:
     by_class: bool | Sequence[int] = True
     target: tuple[str, int] | None = None
     paths: int | None = None
+    blocks: Any = field(default=None, compare=False)
     background: Any = field(default=None, repr=False, compare=False)
     explain: Any = field(default=None, repr=False, compare=False)
 
@@ -197,8 +202,9 @@ class Currents:
             decided = asked.decided(target.decision(inputs, network.model), self.decision, self.noise)
             inputs, outputs, given = asked.inputs, asked.outputs, asked.given
             kinds, most_rows = _kinds(moves, inputs, given), len(outputs) if asked.fixed else self.rows
+            groups = None if self.blocks is None else groups_of_blocks(self.blocks, rows, given)
             sample = Samples.of(
-                decided, outputs, most_rows, self.backgrounds, generator, given, kinds, moves.own
+                decided, outputs, most_rows, self.backgrounds, generator, given, kinds, moves.own, groups
             )
             layers = target.places(plan, moves)
             path = PathIntegral(

@@ -80,6 +80,7 @@ class Samples:
         given: Given | None,
         kinds: tuple[np.ndarray, np.ndarray],
         own: tuple[str, ...] = (),
+        groups: Int64[np.ndarray, " data"] | None = None,
     ) -> Samples:
         """Draw them; see `Sample.of`.
 
@@ -92,11 +93,13 @@ class Samples:
             given: Background rows that come with the data.
             kinds: Of each row of data, and of each background row.
             own: Names of what differs between kinds.
+            groups: Of the rows, for the errors; drawn if None.
 
         Raises:
             InputError: A row has no other of its kind.
         """
         fixed = None if given is None else given.groups(len(outputs), generator)
+        fixed = fixed if groups is None else (groups, groups)
         paired = given is not None and given.each is not None
         if paired:
             _check_paired(*kinds, own)
