@@ -141,8 +141,8 @@ def test_noise_has_a_default_of_each_method(capsys: pytest.CaptureFixture[str]) 
 
 VALUES = {
     "estimator": "binned", "decision": "softmax", "target": "1:2",
-    "background": "background.csv", "explain": "background.csv", "backgrounds": "4", "steps": "4", "blocks": "4",
-    "noise": "0.1", "rows": "50",
+    "background": "background.csv", "explain": "background.csv", "backgrounds": "4", "steps": "4",
+    "blocks": "4", "noise": "0.1", "rows": "50",
 }  # fmt: skip
 FOREIGN = [
     (method, option)
