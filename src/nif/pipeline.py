@@ -106,7 +106,9 @@ def measure(
             may have: ``flow.local(i)`` is then of row i of these. Backgrounds are still drawn from the data.
         layers: Names of the modules whose outputs are measured; all non-linearities if None.
         output: The output to measure, by name or index, of a model that returns several.
-        input_groups: A patch size or an array of group numbers, to measure pixels in groups.
+        input_groups: Features to measure together: a patch size in pixels, the number or name of each
+            feature's group, or ``"one-hot"`` for columns such as ``sex_f`` and ``sex_m``. Of association, a
+            group of few distinct values is one category, and any other its mean.
         feature_names: One name for each input; a DataFrame's own if None.
         class_names: One name for each output.
         reduce: The value of a channel over its positions: ``"mean"``, ``"max"``, or ``"positions"``, where

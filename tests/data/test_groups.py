@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor, nn
 
+import nif
 from nif.core.errors import InputError
 from nif.data.groups import groups
+from nif.data.rows import read
 from nif.network.axes import axes_of
 from nif.network.operators import unit_map
 from nif.network.recording import record
@@ -179,3 +182,68 @@ def test_a_flattened_layer_can_be_measured_feature_by_feature() -> None:
     found = record(model, case.inputs(), layers=["4", "6"])
     assert [len(layer) for layer in found.layers] == [64, 6, 24, 3]
     assert found.connections == ((0, 1), (1, 2), (2, 3))
+
+
+# Groups of one-hot columns
+
+
+def passengers(rows: int) -> pd.DataFrame:
+    """Three classes and two sexes, as one-hot columns, and an age."""
+    generator = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "class": generator.choice(["first", "second", "third"], rows, p=[0.2, 0.3, 0.5]),
+            "sex": generator.choice(["f", "m"], rows),
+            "age": generator.normal(30, 10, rows),
+        }
+    )
+    return pd.get_dummies(frame, dtype=float)
+
+
+def test_one_hot_columns_whose_names_begin_alike_are_groups() -> None:
+    frame = passengers(100)
+    rows = read(frame, input_groups="one-hot")
+    assert list(frame) == ["age", "class_first", "class_second", "class_third", "sex_f", "sex_m"]
+    assert rows.groups is not None
+    assert rows.groups.names == ("age", "class", "sex")
+    dropped = read(frame.drop(columns=["sex_f", "class_first"]), input_groups="one-hot")
+    assert dropped.groups is not None
+    assert dropped.groups.names == ("age", "class", "sex_m")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [pd.DataFrame({"a_1": [0.0, 1.0] * 30, "a_2": [0.0, 1.0] * 30}), torch.zeros(60, 2)],
+    ids=["two at a time", "no names"],
+)
+def test_other_columns_are_refused_as_one_hot(data: pd.DataFrame | torch.Tensor) -> None:
+    with pytest.raises(nif.InputError, match="input_groups is 'one-hot'"):
+        read(data, input_groups="one-hot")
+
+
+def test_groups_have_names() -> None:
+    rows = read(torch.zeros(60, 3), input_groups=["sex", "age", "sex"])
+    assert rows.groups is not None
+    assert (rows.groups.names, rows.groups.index.tolist()) == (("sex", "age"), [0, 1, 0])
+
+
+@pytest.mark.parametrize("estimator", [nif.Binned(), nif.Mine()])
+def test_a_group_of_one_hot_columns_tells_what_its_category_tells(estimator: nif.Estimator) -> None:
+    frame = passengers(1000)
+    net = nn.Sequential(nn.Linear(6, 2), nn.Tanh(), nn.Linear(2, 1))
+    with torch.no_grad():
+        net[0].weight.zero_()
+        net[0].weight[0, 1:4] = torch.tensor([0.0, 0.7, -0.7])  # the second and third class
+        net[0].weight[1, 4:] = torch.tensor([0.5, -0.5])
+    method = nif.Association(estimator, beta=0)
+    with pytest.warns(UserWarning, match="are binary"):
+        links = nif.measure(net, frame, method, input_groups="one-hot", progress=False).edges()
+    nats = links.set_index(["source_unit", "target_unit"])["nats"]
+    for name, column in (("class", 0), ("sex", 1)):
+        counts = frame[[c for c in frame if c.startswith(name)]].mean().to_numpy()
+        entropy = -float((counts * np.log(counts)).sum())
+        assert abs(nats[name, f"1[{column}]"] - entropy) < 0.08 * entropy
+    currents = nif.Currents(rows=60, backgrounds=32, steps=4, paths=0)
+    shares = nif.measure(net, frame, currents, input_groups="one-hot", progress=False).shares()["share"]
+    assert shares["age"] == 0
+    assert abs(shares.sum() - 1) < 1e-5

@@ -1,17 +1,25 @@
-"""Groups of inputs, so that a unit is a patch of an image and not a pixel."""
+"""Groups of inputs, so that a unit is a patch of an image and not a pixel, or a category and not a column."""
 
 from __future__ import annotations
 
 import itertools
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
 from nif.core.errors import InputError
+
+FEWEST_ROWS = 5
+"""Rows of each distinct value of a group, on average, for it to count as a category."""
+
+SEPARATOR = r"[_=:.\[](?=[^_=:.\[]*$)"
+"""Last mark in the name of a one-hot column, behind which the category stands."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,22 +47,58 @@ class Groups:
         sums = inputs.new_zeros((len(inputs), len(self.names))).index_add_(1, index, inputs)
         return sums / torch.bincount(index, minlength=len(self.names)).to(inputs.dtype)
 
+    def numbers(self, inputs: Float[Tensor, "row feature"]) -> Float[Tensor, "row group"]:
+        """One number of each group in each row, which tells what the group is.
 
-def groups(given: Any, shape: tuple[int, ...]) -> Groups:
+        Of a group of few distinct values, such as one-hot columns, whose mean is constant, it is the number
+        of the value, in order of the means; of others, such as patches of an image, the mean.
+
+        Example:
+            >>> one_hot = groups([0, 0, 0, 1], (4,))
+            >>> rows = torch.tensor([[1.0, 0, 0, 5], [0, 1, 0, 5], [0, 0, 1, 7]] * 5)
+            >>> one_hot.numbers(rows)[:3].tolist()
+            [[2.0, 5.0], [1.0, 5.0], [0.0, 7.0]]
+        """
+        numbers, sizes = self.means(inputs), np.bincount(self.index)
+        for group in np.flatnonzero(sizes > 1):
+            values = inputs[:, torch.from_numpy(np.flatnonzero(self.index == group))].numpy()
+            some = values[:: max(1, len(values) // 1000)]  # to see quickly that there are many
+            if len(np.unique(some, axis=0)) > max(2, len(some) // FEWEST_ROWS):
+                continue
+            distinct, number = np.unique(values, axis=0, return_inverse=True)
+            if len(distinct) <= max(2, len(values) // FEWEST_ROWS):
+                rank = np.argsort(np.argsort(distinct.mean(1), kind="stable"))
+                numbers[:, group] = torch.from_numpy(rank[number.ravel()]).to(numbers.dtype)
+        return numbers
+
+
+def groups(
+    given: Any,
+    shape: tuple[int, ...],
+    names: Sequence[str] | None = None,
+    values: Shaped[Tensor, "row ..."] | None = None,
+) -> Groups:
     """Groups of the inputs.
 
     Args:
         given: The side of a square patch in pixels, the sides ``(rows, columns)``, or an array that holds the
-            number of the group of each input, from 0 up. All channels of a patch are one group.
+            number of the group of each input, from 0 up, or its name. All channels of a patch are one group.
+            ``"one-hot"``: columns of 0 and 1 whose names begin alike, such as ``sex_f`` and ``sex_m``, of
+            which at most one is 1 in a row; each other column is by itself.
         shape: Of one row of the data.
+        names: Of the columns, for ``"one-hot"``.
+        values: Rows of data, for ``"one-hot"``.
 
     Raises:
-        InputError: The patch does not fit the input, or the array is not as long as it, or skips a number.
+        InputError: The patch does not fit the input, or the array is not as long as it, or skips a number, or
+            the data have no named one-hot columns.
 
     Example:
         >>> groups((2, 2), (3, 4, 4)).names
         ('x[0:2,0:2]', 'x[0:2,2:4]', 'x[2:4,0:2]', 'x[2:4,2:4]')
     """
+    if isinstance(given, str):
+        return _one_hot(given, names, values)
     if isinstance(given, (int, np.integer)):
         given = (int(given),) * min(2, len(shape))
     if isinstance(given, tuple) and all(isinstance(side, (int, np.integer)) for side in given):
@@ -81,11 +125,14 @@ def _patches(sides: tuple[int, ...], shape: tuple[int, ...]) -> Groups:
 
 
 def _by_index(given: Any, shape: tuple[int, ...]) -> Groups:
-    index = np.asarray(given)
+    index, called = np.asarray(given), None
     features = int(np.prod(shape))
+    if index.dtype.kind in "UO" and all(isinstance(name, str) for name in index.flat):
+        called = tuple(dict.fromkeys(index.ravel().tolist()))
+        index = np.array([called.index(name) for name in index.flat]).reshape(index.shape)
     if index.dtype.kind not in "iu":
         raise InputError(
-            f"input_groups holds {index.dtype} values; expected whole numbers, or the side of a patch."
+            f"input_groups holds {index.dtype} values; expected whole numbers, names, or the side of a patch."
         )
     if index.size != features:
         if index.shape != shape[len(shape) - index.ndim :]:
@@ -97,4 +144,32 @@ def _by_index(given: Any, shape: tuple[int, ...]) -> Groups:
     count = int(index.max()) + 1
     if index.min() < 0 or len(np.unique(index)) != count:
         raise InputError("input_groups must number the groups 0, 1, 2, … without gaps.")
-    return Groups(index, tuple(f"group[{number}]" for number in range(count)))
+    return Groups(index, called or tuple(f"group[{number}]" for number in range(count)))
+
+
+def _one_hot(given: str, names: Sequence[str] | None, values: Tensor | None) -> Groups:
+    if given != "one-hot" or names is None or values is None or values.dim() != 2:
+        raise InputError(
+            f"input_groups is {given!r}; expected 'one-hot' with data whose columns have names, a patch, or "
+            "the number or name of each input's group."
+        )
+    begun: dict[str, list[int]] = {}
+    for column, name in enumerate(names):
+        begun.setdefault(re.split(SEPARATOR, name)[0], []).append(column)
+    one_hot = {start: columns for start, columns in begun.items() if _at_most_one(values, columns)}
+    whole = {column: start for start, columns in one_hot.items() for column in columns}
+    if not whole:
+        raise InputError(
+            "input_groups is 'one-hot', but no columns whose names begin alike have two values each, and at "
+            "most one of the larger in a row. Pass the name of each column's group."
+        )
+    return _by_index([whole.get(column, name) for column, name in enumerate(names)], (len(names),))
+
+
+def _at_most_one(values: Tensor, columns: list[int]) -> bool:
+    """Whether several columns have two values each, of which at most one in a row is the larger one."""
+    table = values[:, columns].detach().cpu().double().numpy()
+    if len(columns) < 2 or any(len(np.unique(column)) > 2 for column in table.T):
+        return False
+    large = (table > table.min(0)) & (table == table.max(0))
+    return bool((large.sum(1) <= 1).all())

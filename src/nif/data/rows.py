@@ -151,7 +151,8 @@ def read(
     if input_groups is not None:
         if len(rows.inputs) > 1:
             raise InputError("input_groups cannot be combined with several inputs.")
-        rows = replace(rows, groups=groups(input_groups, tuple(rows.first.shape[1:])), feature_names=None)
+        found = groups(input_groups, tuple(rows.first.shape[1:]), rows.feature_names, rows.first)
+        rows = replace(rows, groups=found, feature_names=None)
     if feature_names is None:
         return rows
     given = (feature_names,) if isinstance(feature_names, str) else tuple(map(str, feature_names))

@@ -80,7 +80,7 @@ class InputLayers:
             return self.reduction(self.plan.places[index].axes.arranged(values, len(values))).numpy()
         flat = values.flatten(1)
         if self._groups is not None:
-            flat = self._groups.means(flat)
+            flat = self._groups.numbers(flat)
         return self.reduction(flat).numpy()
 
     def _by_position(self, index: int) -> bool:
