@@ -91,3 +91,11 @@ def test_a_layer_without_a_link_above_zero_names_the_remedy() -> None:
         flow = nif.measure(net, x, nif.Association(nif.GaussianCopula(), beta=1.0), progress=False)
     with pytest.warns(UserWarning, match="36 are significant"):
         warn_of_redundancy(flow.layers, flow.links[:1], 1)
+
+
+def test_association_of_token_ids_points_to_currents() -> None:
+    torch.manual_seed(0)
+    ids = torch.randint(0, 10, (100, 4))
+    net = nn.Sequential(nn.Embedding(10, 3), nn.Flatten(), nn.Linear(12, 4), nn.Tanh(), nn.Linear(4, 2))
+    with pytest.warns(UserWarning, match="ids of categories, which association takes as ordered numbers"):
+        nif.measure(net, ids, nif.GaussianCopula(), progress=False)

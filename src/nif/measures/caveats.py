@@ -6,11 +6,14 @@ import warnings
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from scipy.stats import rankdata
+from torch import nn
 
 from nif.core.types import Layer, Links
 from nif.data.rows import Rows
+from nif.data.signature import EMBEDDINGS
 
 FEWEST_DISTINCT = 0.9
 """Part of the rows that are distinct below which a warning says that errors are too small."""
@@ -118,3 +121,15 @@ def warn_of_redundancy(layers: Sequence[Layer], links: Sequence[Links], stacklev
                 "beta, such as nif.Association(beta=0), or nif.Currents().",
                 stacklevel=stacklevel,
             )
+
+
+def warn_of_ids(rows: Rows, network: nn.Module, stacklevel: int) -> None:
+    """Warn of token ids, which association takes as numbers."""
+    whole = [values for values in rows.inputs if not values.is_floating_point()]
+    embeds = any(isinstance(module, EMBEDDINGS) for module in network.modules())
+    if embeds and any(len(torch.unique(values)) > 2 for values in whole):
+        warnings.warn(
+            "The inputs are ids of categories, which association takes as ordered numbers: other numbers for "
+            "the same tokens would give other links. nif.Currents() moves between their embeddings instead.",
+            stacklevel=stacklevel,
+        )
