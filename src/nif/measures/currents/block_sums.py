@@ -105,6 +105,8 @@ class BlockSums:
         feature_groups: Of the features that are measured together; None for each by itself.
         maps: What the weights are weights of.
         columns: The class of each column of the attribution, by outcome; None for none.
+        weight: Of the outcomes of each row.
+        apart: Whether columns are decisions of their own.
         loose: Whether no place on the tape stands for a weight.
     """
 
@@ -115,6 +117,8 @@ class BlockSums:
     feature_groups: Groups | None
     maps: LinkMaps | None
     columns: Sequence[int] | None
+    weight: Tensor
+    apart: bool
     loose: bool
 
     def __post_init__(self) -> None:
@@ -126,9 +130,12 @@ class BlockSums:
         self._links: dict[tuple[int, int], list[Tensor]] = {}
         self._late: dict[tuple[int, int], LateProducts] = {}
         self._products: dict[tuple[int, int], tuple[Ends, Weighted]] = {}
+        self._pairs = torch.from_numpy(np.divmod(self.block.order, self.block.backgrounds.shape[1])[0])
         self._classes = None
         if self.columns is not None:
-            self._classes = ClassColumns(self.columns, self.bounds, self.features)
+            self._classes = ClassColumns(
+                self.columns, self.weight, self._pairs, self.bounds, self.features, apart=self.apart
+            )
 
     def begin(self, start: Tape, structure: Structure, straight: frozenset[int] = frozenset()) -> None:
         """Begin to add steps of the same operations.
@@ -218,7 +225,7 @@ class BlockSums:
 
     def finish(self, sums: Sums) -> None:
         """Add the sums of the block to those of all."""
-        pairs = torch.from_numpy(np.divmod(self.block.order, self.block.backgrounds.shape[1])[0])
+        pairs = self._pairs
         sums.rows.append(self.block.rows)
         sums.row_weights.append(self.block.weights)
         by_layer: dict[int, Tensor] = {}
@@ -238,7 +245,8 @@ class BlockSums:
         sums.missed += float(self.missed.abs().sum())
         sums.structure = self.structure
         if self._classes is not None:
-            sums.classes.add(self.block.group, self._classes.sums)
+            whole = torch.cat([by_layer[layer] for layer in range(self.inputs)], 1)
+            sums.classes.add(self.block.group, self._classes.sums(whole))
 
     def _finish_weights(self, sums: Sums) -> None:
         """Add the currents of weights, and of units where these do not tell them."""

@@ -1,4 +1,4 @@
-"""The currents of the features for each class: slopes of all classes walk back together."""
+"""The currents of the features for each class: slopes of classes walk back together, a few for each row."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from nif.measures.currents.decisions import of_rows
@@ -24,6 +24,11 @@ AT_ONCE = 2**23
 LARGEST_LEFT = 2**26
 """Numbers of the slopes that are kept over the steps of a block; more are walked back in every step."""
 
+NEGLIGIBLE = 1e-4
+"""Part of the weight of all columns of a block whose currents need not be told apart."""
+
+TINY = 1e-30
+"""In place of a weight of 0 that nothing is divided by."""
 
 MOST_COLUMNS = 20
 """Classes up to which each has a column of its own."""
@@ -87,20 +92,72 @@ def class_totals(
     return totals
 
 
+@dataclass(frozen=True, eq=False)
+class Walks:
+    """Which column each walk back is of, row by row: the columns of the largest weight, and one for the rest.
+
+    A trained network gives most rows a few classes of any weight, so a few walks do for many classes. What the
+    walks leave of the currents of all classes is shared in proportion to the weight of the other columns; of
+    these all but the largest have no more than `NEGLIGIBLE` of the weight, so that this is as good as exact.
+    It is exact where one column is left. The columns add up to all in any case.
+
+    Attributes:
+        columns: Of each walk, the column at each row.
+        rest: Of what the walks leave of a row, the share of each column; None if each column has a walk.
+    """
+
+    columns: Int64[Tensor, "walk row"]
+    rest: Float[Tensor, "row column"] | None
+
+    @classmethod
+    def of(cls, weight: Float[Tensor, "row column"], *, all_walk: bool = False) -> Walks:
+        """As few as do for the weights of columns; or one for each column.
+
+        Example:
+            >>> walks = Walks.of(torch.tensor([[0.9, 0.1, 0.0], [0.0, 0.2, 0.8]]))
+            >>> walks.columns.tolist(), walks.rest.tolist()
+            ([[0, 2]], [[0.0, 1.0, 0.0], [0.0, 1.0, 0.0]])
+        """
+        order = weight.argsort(dim=1, descending=True, stable=True)
+        if all_walk:
+            return cls(order.T, None)
+        left = weight.gather(1, order).double().flip(1).cumsum(1).flip(1).sum(0)
+        walks = int((left[1:] > NEGLIGIBLE * left[0]).sum())
+        rest = weight.scatter(1, order[:, :walks], 0.0)
+        largest = torch.zeros_like(rest).scatter(1, order[:, :1], 1.0)  # of rows of which nothing is left
+        whole = rest.sum(1, keepdim=True)
+        return cls(order[:, :walks].T, torch.where(whole > 0, rest / whole.clamp_min(TINY), largest))
+
+
 class ClassColumns:
     """The class columns of one block, over its steps.
 
     Args:
         columns: Of each outcome.
+        weight: Of the outcomes of each row.
+        rows: Of each pair, its row in the block.
         bounds: First pair of each group of backgrounds, and the number of pairs.
         features: From currents of the inputs to those of the features, ``[pair, feature]``.
+        apart: Whether columns are independent decisions, so that a feature that one does not use must carry
+            exactly 0 there; each then has a walk.
     """
 
     def __init__(
-        self, columns: Sequence[int], bounds: Sequence[int], features: Callable[[Sequence[Tensor]], Tensor]
+        self,
+        columns: Sequence[int],
+        weight: Float[Tensor, "row outcome"],
+        rows: Int64[Tensor, " pair"],
+        bounds: Sequence[int],
+        features: Callable[[Sequence[Tensor]], Tensor],
+        *,
+        apart: bool,
     ) -> None:
-        self._columns, self._bounds, self._features = torch.tensor(columns), bounds, features
-        self._count = max(columns) + 1
+        self._columns = torch.tensor(columns, device=weight.device)
+        self._rows, self._bounds, self._features = rows.to(weight.device), bounds, features
+        of_columns = weight.new_zeros(len(weight), max(columns) + 1).index_add_(1, self._columns, weight.abs())
+        self._of = of_columns.shape[1]
+        self._walks = Walks.of(of_columns, all_walk=apart)
+        self._count = len(self._walks.columns)
         self._sums: list[Tensor] = []
 
     def begin(self, straight: frozenset[int]) -> None:
@@ -110,7 +167,6 @@ class ClassColumns:
 
     def add(self, start: Tape, end: Tape, seeds: Float[Tensor, "row outcome"]) -> None:
         """Add a step, by the slopes at the information of all outcomes."""
-        masks = (self._columns == torch.arange(self._count)[:, None]).to(seeds)[:, None]
         last = {
             index
             for operation in start.operations
@@ -121,8 +177,9 @@ class ClassColumns:
         left = self._count * sum(start.shape(index).numel() for index in last)
         kept = bool(self._straight) and left <= LARGEST_LEFT
         for part in self._parts(start):
+            masks = (self._walks.columns[part, :, None] == self._columns).to(seeds)
             walk = Walk(start, end, stop=self._straight if kept else frozenset(), stacked=True)
-            slopes = walk.back({start.outputs[0]: seeds * masks[part]})
+            slopes = walk.back({start.outputs[0]: seeds * masks})
             if not kept:
                 self._add_currents(start, end, slopes, part)
             for index, ahead in walk.left.items():
@@ -137,23 +194,31 @@ class ClassColumns:
             left = {i: {DECISION: slopes[DECISION][part] / self._steps} for i, slopes in self._left.items()}
             self._add_currents(start, end, Walk(start, end, stacked=True).on(left), part)
 
-    @property
-    def sums(self) -> list[Float[Tensor, "feature label"]]:
-        """The sums of each group of backgrounds."""
+    def sums(self, whole: Float[Tensor, "pair feature"]) -> list[Float[Tensor, "feature column"]]:
+        """The sums of each group of backgrounds, from the currents of all columns together."""
+        if self._walks.rest is not None:
+            self._add(whole, self._walks.rest[self._rows])
         return [group.T for group in self._sums]
 
     def _parts(self, tape: Tape) -> Iterator[slice]:
-        """Classes that walk together."""
+        """Columns that walk together."""
         largest = max(tape.shape(index).numel() for index in tape.moving)
         few = max(1, AT_ONCE // largest)
         return (slice(first, first + few) for first in range(0, self._count, few))
 
     def _add_currents(self, start: Tape, end: Tape, slopes: dict[int, Tensor], part: slice) -> None:
-        count = len(range(self._count)[part])
+        columns = self._walks.columns[part][:, self._rows]
         steps = [(index, end.values[index] - start.values[index]) for index in start.inputs]
-        currents = [(slopes[i] * step).expand(count, *step.shape) for i, step in steps]
-        current = torch.stack([self._features([moved[n] for moved in currents]) for n in range(count)])
+        currents = [(slopes[i] * step).expand(len(columns), *step.shape) for i, step in steps]
+        for number, of_walk in enumerate(columns):
+            share = torch.nn.functional.one_hot(of_walk, self._of).to(currents[0].dtype)
+            if self._walks.rest is not None:
+                share = share - self._walks.rest[self._rows]
+            self._add(self._features([moved[number] for moved in currents]), share)
+
+    def _add(self, current: Float[Tensor, "pair feature"], share: Float[Tensor, "pair column"]) -> None:
+        """Add currents to the columns, by their shares."""
         for group, (first, last) in enumerate(pairwise(self._bounds)):
             if len(self._sums) <= group:
-                self._sums.append(current.new_zeros(self._count, current.shape[2]))
-            self._sums[group][part] += current[:, first:last].sum(1)
+                self._sums.append(current.new_zeros(self._of, current.shape[1]))
+            self._sums[group] += share[first:last].to(current.dtype).T @ current[first:last]

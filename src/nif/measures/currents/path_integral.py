@@ -168,6 +168,8 @@ class PathIntegral:
             self.feature_groups,
             sums.maps,
             of_outcomes,
+            self._seeds(block),
+            max(self.decided.independent) > 0,
             sums.loose,
         )
 
