@@ -156,7 +156,10 @@ class BlockSums:
 
     def over(self, start: Tape, end: Tape, seeds: Tensor, general: Counter[str]) -> None:
         """Add the currents over one step, as far as what moves in a straight line."""
-        walk = Walk(start, end, self.structure, self._collect_weights, general, stop=self._straight)
+        known = None if self._classes is None else dict[int, Ends]()
+        walk = Walk(
+            start, end, self.structure, self._collect_weights, general, stop=self._straight, known=known
+        )
         walk.back({start.outputs[0]: seeds})
         self._add(walk)
         self._steps += 1
@@ -165,7 +168,7 @@ class BlockSums:
             for ahead, slope in slopes.items():
                 before[ahead] = before[ahead] + slope if ahead in before else slope
         if self._classes is not None:
-            self._classes.add(start, end, seeds)
+            self._classes.add(start, end, seeds, known)
 
     def end(self, end: Tape, general: Counter[str]) -> None:
         """Add the currents over all steps since `begin` of what moves in a straight line."""

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from nif.measures.currents.decisions import of_rows
+from nif.measures.currents.ends import Ends
 from nif.measures.currents.information import CHUNK, Decided, information, own_log_likelihood
 from nif.measures.currents.kinds import Samples
 from nif.measures.currents.sample import Sample
@@ -96,7 +97,7 @@ def class_totals(
 class Walks:
     """Which column each walk back is of, row by row: the columns of the largest weight, and one for the rest.
 
-    A trained network gives most rows a few classes of any weight, so a few walks do for many classes. What the
+    A trained network gives most rows few classes of any weight, so a few walks do for many classes. What the
     walks leave of the currents of all classes is shared in proportion to the weight of the other columns; of
     these all but the largest have no more than `NEGLIGIBLE` of the weight, so that this is as good as exact.
     It is exact where one column is left. The columns add up to all in any case.
@@ -154,7 +155,9 @@ class ClassColumns:
     ) -> None:
         self._columns = torch.tensor(columns, device=weight.device)
         self._rows, self._bounds, self._features = rows.to(weight.device), bounds, features
-        of_columns = weight.new_zeros(len(weight), max(columns) + 1).index_add_(1, self._columns, weight.abs())
+        of_columns = weight.new_zeros(len(weight), max(columns) + 1).index_add_(
+            1, self._columns, weight.abs()
+        )
         self._of = of_columns.shape[1]
         self._walks = Walks.of(of_columns, all_walk=apart)
         self._count = len(self._walks.columns)
@@ -165,8 +168,14 @@ class ClassColumns:
         self._straight, self._steps = straight, 0
         self._left: dict[int, dict[int, Tensor]] = {}
 
-    def add(self, start: Tape, end: Tape, seeds: Float[Tensor, "row outcome"]) -> None:
-        """Add a step, by the slopes at the information of all outcomes."""
+    def add(
+        self,
+        start: Tape,
+        end: Tape,
+        seeds: Float[Tensor, "row outcome"],
+        known: dict[int, Ends] | None = None,
+    ) -> None:
+        """Add a step, by the slopes at the information of all outcomes; `known` is that of another walk."""
         last = {
             index
             for operation in start.operations
@@ -178,7 +187,7 @@ class ClassColumns:
         kept = bool(self._straight) and left <= LARGEST_LEFT
         for part in self._parts(start):
             masks = (self._walks.columns[part, :, None] == self._columns).to(seeds)
-            walk = Walk(start, end, stop=self._straight if kept else frozenset(), stacked=True)
+            walk = Walk(start, end, stop=self._straight if kept else frozenset(), stacked=True, known=known)
             slopes = walk.back({start.outputs[0]: seeds * masks})
             if not kept:
                 self._add_currents(start, end, slopes, part)

@@ -115,17 +115,21 @@ def _data(operation: Operation) -> set[int]:
 
 def _elementwise(ends: Ends, slope: Tensor) -> Slopes:
     """The secant; of several sources the mean gradient, with the rest shared number by number."""
+    gradients = ends.once("elementwise", lambda: _gradients(ends))
+    return {i: summed_to(slope * g, ends.start.shape(i)) for i, g in gradients.items()}
+
+
+def _gradients(ends: Ends) -> Slopes:
+    """The slopes of an elementwise operation by its sources, of its own shape."""
     change = move(*ends.results())
     wide = {i: [as_number(value).expand(change.shape) for value in ends.values(i)] for i in ends.sources}
     if len(wide) == 1:
-        gradients = {index: _secant(ends, index, change, *values) for index, values in wide.items()}
-    else:
-        gradients = _mean_gradient(ends, _ones(ends, change), wide)
-        steps = {index: move(*values) for index, values in wide.items()}
-        rest = change - sum(_inner(gradients[index], step) for index, step in steps.items())
-        rest = torch.where(rest.abs() > _digits(ends, change), rest, torch.zeros_like(rest))
-        gradients = _with_rest(gradients, steps, rest, lambda values: values)
-    return {i: summed_to(slope * g, ends.start.shape(i)) for i, g in gradients.items()}
+        return {index: _secant(ends, index, change, *values) for index, values in wide.items()}
+    gradients = _mean_gradient(ends, _ones(ends, change), wide)
+    steps = {index: move(*values) for index, values in wide.items()}
+    rest = change - sum(_inner(gradients[index], step) for index, step in steps.items())
+    rest = torch.where(rest.abs() > _digits(ends, change), rest, torch.zeros_like(rest))
+    return _with_rest(gradients, steps, rest, lambda values: values)
 
 
 def _ones(ends: Ends, change: Tensor) -> list[Tensor | None]:

@@ -41,6 +41,7 @@ class Walk:
         layers: For each pair of layers, the step of the first times the slope that comes back from the
             second, in the shape of the activation.
         left: Slopes at the values to stop at, by layer ahead.
+        known: Both ends of each operation, by position, for another walk over the same step.
     """
 
     start: Tape
@@ -52,6 +53,7 @@ class Walk:
     stacked: bool = False
     layers: dict[tuple[int, int], Tensor] = field(default_factory=dict)
     left: dict[int, dict[int, Tensor]] = field(default_factory=dict)
+    known: dict[int, Ends] | None = None
 
     def back(self, seeds: Mapping[int, Tensor]) -> dict[int, Tensor]:
         """Walk back from slopes at some values.
@@ -70,7 +72,7 @@ class Walk:
             written = start.operations[position].written
             if not self.stop.isdisjoint(written) or slopes.keys().isdisjoint(written):
                 continue
-            ends = Ends(start, self.end, start.operations[position], self.end.operations[position])
+            ends = self._ends(position)
             given = [
                 None if index is None else self._at(index, slopes.pop(index, None))
                 for index in ends.operation.written
@@ -97,6 +99,14 @@ class Walk:
             at_input = self._at(index, slopes.pop(index, None)) or {}
             inputs[index] = sum(at_input.values(), torch.zeros((), device=start.values[index].device))
         return inputs
+
+    def _ends(self, position: int) -> Ends:
+        if self.known is not None and position in self.known:
+            return self.known[position]
+        ends = Ends(self.start, self.end, self.start.operations[position], self.end.operations[position])
+        if self.known is not None:
+            self.known[position] = ends
+        return ends
 
     def _gradient(self, ends: Ends, given: Sequence[Tensor | None]) -> Slopes:
         """The discrete gradient of an operation, for all slopes of a stack at once where that is possible."""
