@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from scipy import stats
+from scipy import special
 from scipy.stats import false_discovery_control
 
 from nif.core.errors import InputError, nearest
@@ -256,7 +256,7 @@ def p_values(
     if degrees < 1:
         return np.ones_like(nats, dtype=np.float64)
     t = np.divide(np.abs(nats), stderr, out=np.full(np.shape(nats), np.inf), where=stderr > 0)
-    p: np.ndarray = np.where(nats == 0, 1.0, 2 * stats.t.sf(t, degrees))
+    p: np.ndarray = np.where(nats == 0, 1.0, 2 * special.stdtr(degrees, -t))
     return p
 
 

@@ -126,8 +126,8 @@ class BlockSums:
         self.calls: Calls | None = None
         self.missed = torch.zeros(())
         self._units: dict[tuple[int, int], Tensor] = {}
-        self._weights: dict[tuple[int, int], list[Tensor]] = {}
-        self._links: dict[tuple[int, int], list[Tensor]] = {}
+        self._weights: dict[tuple[int, int], list[Tensor | None]] = {}
+        self._links: dict[tuple[int, int], list[Tensor | None]] = {}
         self._late: dict[tuple[int, int], LateProducts] = {}
         self._products: dict[tuple[int, int], tuple[Ends, Weighted]] = {}
         self._pairs = torch.from_numpy(np.divmod(self.block.order, self.block.backgrounds.shape[1])[0])
@@ -254,10 +254,9 @@ class BlockSums:
     def _finish_weights(self, sums: Sums) -> None:
         """Add the currents of weights, and of units where these do not tell them."""
         for key, late in self._late.items():
-            parts = (by_channel(late.ends, late.weighted, part) for part in late.parts(self.bounds))
-            sums.weights.setdefault(key, GroupedSum()).add(self.block.group, parts)
+            late.add_to(sums.weights.setdefault(key, GroupedSum()), self.block.group, self.bounds)
         for key, products in self._weights.items():
-            links = [by_channel(*self._products[key], part) for part in products]
+            links = [None if part is None else by_channel(*self._products[key], part) for part in products]
             sums.weights.setdefault(key, GroupedSum()).add(self.block.group, links)
         for key, links in self._links.items():
             sums.links.setdefault(key, GroupedSum()).add(self.block.group, links)
@@ -278,8 +277,11 @@ class BlockSums:
         return sizes.numpy(force=True)
 
 
-def _add_parts(sums: dict[tuple[int, int], list[Tensor]], key: tuple[int, int], parts: list[Tensor]) -> None:
+def _add_parts(
+    sums: dict[tuple[int, int], list[Tensor | None]], key: tuple[int, int], parts: Sequence[Tensor | None]
+) -> None:
     """Add to the parts of a sum in place."""
     for before, part in zip(sums.get(key, ()), parts, strict=False):
-        before.add_(part)
-    sums.setdefault(key, parts)
+        if before is not None and part is not None:
+            before.add_(part)
+    sums.setdefault(key, list(parts))
