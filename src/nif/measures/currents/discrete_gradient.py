@@ -144,11 +144,17 @@ def _secant(ends: Ends, source: int, change: Tensor, before: Tensor, after: Tens
     secant = change / torch.where(flat & (step == 0), torch.ones_like(step), step)
     if not flat.any():
         return secant.conj() if secant.is_complex() else secant
-    halfway = torch.where(before == after, before, (before + after) / 2)
-    gradient = _gradient_at(ends, ends.start, _ones(ends, change), {source: halfway})[source].nan_to_num()
-    digits = _digits(ends, change) + _digits_of(gradient.abs() * (before.abs() + after.abs()))
-    flat &= ~((change - _product(gradient, step)).abs() > digits)  # not where it jumps
-    return torch.where(flat | (step == 0), gradient, secant.conj() if secant.is_complex() else secant)
+    secant = secant.conj().resolve_conj() if secant.is_complex() else secant
+    alone = set(ends.operation.read) == {source}  # then the others need no gradient
+    places = flat if alone else torch.ones_like(flat)
+    before, after, step, change = (values[places] for values in (before, after, step, change))
+    halfway = torch.where(before == after, before, (before + after) / 2).reshape(-1 if alone else flat.shape)
+    ones = _ones(ends, change.reshape(halfway.shape))
+    gradient = _gradient_at(ends, ends.start, ones, {source: halfway})[source].nan_to_num().flatten()
+    results = sum((as_number(result)[places].abs() for result in ends.results()), torch.zeros(()))
+    digits = _digits_of(results) + _digits_of(gradient.abs() * (before.abs() + after.abs()))
+    near = flat[places] & ~((change - _product(gradient, step)).abs() > digits)  # not where it jumps
+    return secant.masked_scatter(places, torch.where(near | (step == 0), gradient, secant[places]))
 
 
 def _digits(ends: Ends, change: Tensor) -> Tensor:

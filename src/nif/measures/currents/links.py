@@ -123,9 +123,11 @@ def _all_links(
     for (source, target), exact in known.items():
         others = [part.total.sum(0) for pair, part in known.items() if pair[1] == target and part]
         rest = links_of.of_layer[target].total - sum(others)
-        shared = exact or _in_proportion(links_of.ahead[source, target], rest)
-        links.append(_links(source, target, shared, jackknife))
-        if exact is None:
+        if exact is not None:
+            links.append(_links(source, target, exact, jackknife))
+        else:
+            out = links_of.ahead[source, target]
+            links.append(_in_proportion(source, target, out, rest, jackknife))
             mixed.append(f"{architecture.layers[source].name} to {architecture.layers[target].name}")
     same = {id(part): number for number, part in enumerate(known.values())}
     return tuple(links), mixed, same
@@ -252,13 +254,18 @@ def _difference(whole: GroupedSum, known: GroupedSum) -> GroupedSum:
     return _added([whole, known.map(lambda links: -links.sum(1))])
 
 
-def _in_proportion(out: GroupedSum, into: Float[np.ndarray, " target"]) -> GroupedSum:
-    """Currents of two layers with several weights between: that of a unit is shared as all are."""
+def _in_proportion(
+    source: int, target: int, out: GroupedSum, into: Float[np.ndarray, " target"], jackknife: Jackknife
+) -> Links:
+    """Links of two layers with several weights between: the current of a unit is shared as all are."""
     whole, size = into.sum(), np.abs(into).sum()
     share = np.full(len(into), 1 / len(into))
     if size > 0:  # where signs cancel in the sum, parts of it have no bound
         share = into / whole if abs(whole) > 0.1 * size else np.abs(into) / size
-    return out.map(lambda units: units[:, None] * share)
+    errors = jackknife.stderr(out)
+    nats, stderr = np.outer(out.total, share), np.outer(errors, np.abs(share))
+    p_value = np.where(nats == 0, 1.0, jackknife.p_value(out.total, errors)[:, None])
+    return Links(source, target, nats, stderr, p_value, nats)
 
 
 def _links(source: int, target: int, sums: GroupedSum, jackknife: Jackknife) -> Links:
