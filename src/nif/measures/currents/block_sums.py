@@ -168,7 +168,7 @@ class BlockSums:
             for ahead, slope in slopes.items():
                 before[ahead] = before[ahead] + slope if ahead in before else slope
         if self._classes is not None:
-            self._classes.add(start, end, seeds, known)
+            self._classes.add(start, end, seeds, known or {})
 
     def end(self, end: Tape, general: Counter[str]) -> None:
         """Add the currents over all steps since `begin` of what moves in a straight line."""

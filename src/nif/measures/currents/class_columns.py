@@ -1,8 +1,8 @@
-"""The currents of the features for each class: slopes of classes walk back together, a few for each row."""
+"""The currents of the features for each class: a few walks back, each of one class in one row."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -18,9 +18,6 @@ from nif.measures.currents.kinds import Samples
 from nif.measures.currents.sample import Sample
 from nif.measures.currents.tape import Tape
 from nif.measures.currents.walk import DECISION, Walk
-
-AT_ONCE = 2**23
-"""Numbers of the slopes of several classes at the largest value, beyond which fewer classes walk together."""
 
 LARGEST_LEFT = 2**26
 """Numbers of the slopes that are kept over the steps of a block; more are walked back in every step."""
@@ -166,14 +163,10 @@ class ClassColumns:
     def begin(self, straight: frozenset[int]) -> None:
         """Begin to add steps; slopes at these values are added up, see `nif.measures.currents.straight`."""
         self._straight, self._steps = straight, 0
-        self._left: dict[int, dict[int, Tensor]] = {}
+        self._left: list[dict[int, dict[int, Tensor]]] = [{} for _ in range(self._count)]
 
     def add(
-        self,
-        start: Tape,
-        end: Tape,
-        seeds: Float[Tensor, "row outcome"],
-        known: dict[int, Ends] | None = None,
+        self, start: Tape, end: Tape, seeds: Float[Tensor, "row outcome"], known: dict[int, Ends]
     ) -> None:
         """Add a step, by the slopes at the information of all outcomes; `known` is that of another walk."""
         last = {
@@ -184,24 +177,25 @@ class ClassColumns:
         }
         self._steps += 1
         left = self._count * sum(start.shape(index).numel() for index in last)
-        kept = bool(self._straight) and left <= LARGEST_LEFT
-        for part in self._parts(start):
-            masks = (self._walks.columns[part, :, None] == self._columns).to(seeds)
-            walk = Walk(start, end, stop=self._straight if kept else frozenset(), stacked=True, known=known)
-            slopes = walk.back({start.outputs[0]: seeds * masks})
-            if not kept:
-                self._add_currents(start, end, slopes, part)
+        stop = self._straight if left <= LARGEST_LEFT else frozenset[int]()
+        for number, columns in enumerate(self._walks.columns):
+            walk = Walk(start, end, stop=stop, known=known)
+            mask = columns[:, None] == self._columns
+            slopes = walk.back({start.outputs[0]: torch.where(mask, seeds, 0.0)})
+            if not stop:
+                self._add_currents(start, end, slopes, number)
+            before = self._left[number]
             for index, ahead in walk.left.items():
-                if index not in self._left:
-                    shape = (self._count, *start.shape(index))
-                    self._left[index] = {DECISION: ahead[DECISION].new_zeros(shape)}
-                self._left[index][DECISION][part] += ahead[DECISION]
+                slope = ahead[DECISION]
+                before[index] = {DECISION: before[index][DECISION] + slope if index in before else slope}
 
     def end(self, start: Tape, end: Tape) -> None:
         """Add what is left at straight values, from the tapes of both ends of all steps."""
-        for part in self._parts(start) if self._left else ():
-            left = {i: {DECISION: slopes[DECISION][part] / self._steps} for i, slopes in self._left.items()}
-            self._add_currents(start, end, Walk(start, end, stacked=True).on(left), part)
+        known: dict[int, Ends] = {}
+        for number, slopes in enumerate(self._left):
+            if slopes:
+                left = {index: {DECISION: ahead[DECISION] / self._steps} for index, ahead in slopes.items()}
+                self._add_currents(start, end, Walk(start, end, known=known).on(left), number)
 
     def sums(self, whole: Float[Tensor, "pair feature"]) -> list[Float[Tensor, "feature column"]]:
         """The sums of each group of backgrounds, from the currents of all columns together."""
@@ -209,21 +203,13 @@ class ClassColumns:
             self._add(whole, self._walks.rest[self._rows])
         return [group.T for group in self._sums]
 
-    def _parts(self, tape: Tape) -> Iterator[slice]:
-        """Columns that walk together."""
-        largest = max(tape.shape(index).numel() for index in tape.moving)
-        few = max(1, AT_ONCE // largest)
-        return (slice(first, first + few) for first in range(0, self._count, few))
-
-    def _add_currents(self, start: Tape, end: Tape, slopes: dict[int, Tensor], part: slice) -> None:
-        columns = self._walks.columns[part][:, self._rows]
+    def _add_currents(self, start: Tape, end: Tape, slopes: dict[int, Tensor], number: int) -> None:
         steps = [(index, end.values[index] - start.values[index]) for index in start.inputs]
-        currents = [(slopes[i] * step).expand(len(columns), *step.shape) for i, step in steps]
-        for number, of_walk in enumerate(columns):
-            share = torch.nn.functional.one_hot(of_walk, self._of).to(currents[0].dtype)
-            if self._walks.rest is not None:
-                share = share - self._walks.rest[self._rows]
-            self._add(self._features([moved[number] for moved in currents]), share)
+        current = self._features([slopes[index] * step for index, step in steps])
+        of_pairs = self._walks.columns[number][self._rows]
+        share = torch.nn.functional.one_hot(of_pairs, self._of).to(current.dtype)
+        rest = self._walks.rest
+        self._add(current, share if rest is None else share - rest[self._rows])
 
     def _add(self, current: Float[Tensor, "pair feature"], share: Float[Tensor, "pair column"]) -> None:
         """Add currents to the columns, by their shares."""

@@ -74,7 +74,9 @@ class Ends:
 
     def middle(self, argument: Any) -> Any:
         """An argument in the middle of the step; what does not move, as it is."""
-        return middle(*self.both(argument)) if self.moves(argument) else as_number(self.start.value(argument))
+        if not self.moves(argument):
+            return as_number(self.start.value(argument))
+        return self.once(f"middle of {argument.index}", lambda: middle(*self.both(argument)))
 
     def values(self, index: int) -> tuple[Tensor, Tensor]:
         """A value at the start and at the end."""
@@ -88,7 +90,7 @@ class Ends:
 
     def moved(self, index: int) -> Tensor:
         """The step of a value."""
-        return move(*self.values(index))
+        return self.once(f"move of {index}", lambda: move(*self.values(index)))
 
 
 def as_number(value: Any) -> Any:

@@ -8,14 +8,14 @@ each layer that it feeds.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from nif.measures.currents.discrete_gradient import discrete_gradient
-from nif.measures.currents.ends import Ends, Slopes
+from nif.measures.currents.ends import Ends
 from nif.measures.currents.structure import Structure
 from nif.measures.currents.tape import Tape
 
@@ -37,7 +37,6 @@ class Walk:
         collect: Called for every weight; None for none.
         general: Counts the uses of the general rule by operator.
         stop: Numbers of values at which the slopes are left, see `nif.measures.currents.straight`.
-        stacked: Whether all slopes have a leading axis, such as that of classes.
         layers: For each pair of layers, the step of the first times the slope that comes back from the
             second, in the shape of the activation.
         left: Slopes at the values to stop at, by layer ahead.
@@ -50,7 +49,6 @@ class Walk:
     collect: Collect | None = None
     general: Counter[str] = field(default_factory=Counter)
     stop: Set[int] = frozenset()
-    stacked: bool = False
     layers: dict[tuple[int, int], Tensor] = field(default_factory=dict)
     left: dict[int, dict[int, Tensor]] = field(default_factory=dict)
     known: dict[int, Ends] | None = None
@@ -88,7 +86,7 @@ class Walk:
                     and some[0] is not None
                 ):
                     self.collect(position, ahead, some[0], ends)
-                for index, slope in self._gradient(ends, some).items():
+                for index, slope in discrete_gradient(ends, some, self.general).items():
                     here = slopes[index]
                     here[ahead] = here[ahead] + slope if ahead in here else slope
         if self.stop:
@@ -107,24 +105,6 @@ class Walk:
         if self.known is not None:
             self.known[position] = ends
         return ends
-
-    def _gradient(self, ends: Ends, given: Sequence[Tensor | None]) -> Slopes:
-        """The discrete gradient of an operation, for all slopes of a stack at once where that is possible."""
-        if not self.stacked:
-            return discrete_gradient(ends, given, self.general)
-        known = [place for place, slope in enumerate(given) if slope is not None]
-
-        def gradient(*slopes: Tensor) -> Slopes:
-            by_place = dict(zip(known, slopes, strict=True))
-            return discrete_gradient(ends, [by_place.get(place) for place in range(len(given))], self.general)
-
-        stacks = [slope for slope in given if slope is not None]
-        try:
-            result: Slopes = torch.vmap(gradient)(*stacks)
-        except RuntimeError:  # the rule asks for values of the slope
-            parts = [gradient(*slopes) for slopes in zip(*stacks, strict=True)]
-            result = {index: torch.stack([part[index] for part in parts]) for index in parts[0]}
-        return result
 
     def _at(self, index: int, slopes: dict[int, Tensor] | None) -> dict[int, Tensor] | None:
         """The slopes at a value that all who read it have added to; at a layer they begin anew."""
