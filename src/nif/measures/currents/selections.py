@@ -124,10 +124,11 @@ def _windows(ends: Ends, axes: int) -> tuple[int, ...] | None:
 def _shared(slope: Tensor, shares: Tensor, size: Sequence[int]) -> Tensor:
     """The slope at each window, shared among its numbers."""
     axes = len(size)
-    cut = [length for pair in zip(slope.shape[-axes:], size, strict=True) for length in pair]
-    for axis in range(axes):
-        slope = slope.unsqueeze(-1 - 2 * axis)
-    return (slope * shares.reshape(*shares.shape[:-axes], *cut)).reshape(shares.shape)
+    slope = slope.unsqueeze(-1).expand(*slope.shape, size[-1]).flatten(-2)  # a product by pairs is slow
+    cut = [length for pair in zip(slope.shape[-axes:-1], size[:-1], strict=True) for length in pair]
+    for axis in range(1, axes):
+        slope = slope.unsqueeze(-2 * axis)
+    return (slope * shares.reshape(*shares.shape[:-axes], *cut, slope.shape[-1])).reshape(shares.shape)
 
 
 def _shares(ends: Ends, axes: int) -> Tensor | None:
