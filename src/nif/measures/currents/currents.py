@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from numbers import Integral
@@ -15,7 +15,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from nif.core.errors import InputError
-from nif.core.types import Advance
+from nif.core.types import Advance, Layer
 from nif.data.rows import Rows, read
 from nif.estimators.pairs import Resources
 from nif.measures.currents.block_sums import Sums
@@ -34,6 +34,7 @@ from nif.measures.currents.steps import (
     PILOT_BACKGROUNDS,
     PILOT_ROWS,
     blocks_of,
+    check_links,
     pairs_a_block,
     with_steps,
 )
@@ -196,6 +197,8 @@ class Currents:
                 orders=self._orders(moves, inputs, rows, generator),
             )
             most_pairs, small = pairs_a_block(path, sample, resources.memory)
+            architecture = target.architecture(network.architecture(rows), layers)
+            check_links(path, sample, _units(architecture.layers, rows))
             with one_thread() if small else nullcontext():
                 pilot = self._pairs(rows, PILOT_ROWS, PILOT_BACKGROUNDS)
                 path, change = with_steps(
@@ -211,7 +214,6 @@ class Currents:
             options["missed_by_branches"] = _missed_by_branches(sums, path.steps)
         options["path"] = "straight" if path.orders is None else path.orders.name
         options["not_measured"] = not_measured(network, rows, by_weight=True)
-        architecture = target.architecture(network.architecture(rows), layers)
         return measured_links(network.module, architecture, path, sample, sums, options)
 
     def _orders(
@@ -263,6 +265,12 @@ class Currents:
         inputs = [values.flatten(0, 1) if paired else values for values in background.inputs]
         prepared = tuple(target.call.prepared(inputs))
         return Given(prepared, target.outputs(prepared), passed[0][1] if paired else None)
+
+
+def _units(layers: Sequence[Layer], rows: Rows) -> list[int]:
+    """Number of the units of each layer; features may be measured in groups."""
+    groups = None if rows.groups is None else len(rows.groups.names)
+    return [groups if groups is not None and layer.kind == "input" else len(layer.units) for layer in layers]
 
 
 def _kinds(
