@@ -130,5 +130,5 @@ def test_more_links_than_there_is_room_for_are_refused_at_once(monkeypatch: pyte
     monkeypatch.setattr("nif.measures.currents.steps.MOST_LINKS", 16 * 8 + 8 * 8 + 8 * 3)
     measured(net, X, **BASE)
     monkeypatch.setattr("nif.measures.currents.steps.MOST_LINKS", 16 * 8 + 8 * 8 + 8 * 3 - 1)
-    with pytest.raises(InputError, match="4 layers have 2.2e\\+02 links"):
+    with pytest.raises(InputError, match=r"4 layers have 2.2e\+02 links"):
         measured(net, X, **BASE)
