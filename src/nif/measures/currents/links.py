@@ -80,6 +80,7 @@ def measured_links(
     units = tuple(replace(part, rows=values) for part, values in zip(units, of_rows, strict=True))
     links, mixed, same = _all_links(architecture, _LinksOf(sums, sizes, ahead, of_layer), jackknife)
     total = Total(float(pairs.total), float(jackknife.total_stderr(sample.exact)))
+    heads = head_currents(sums, jackknife)  # before the sums of weights are freed
     return Measured(
         layers=layers,
         links=links,
@@ -90,7 +91,7 @@ def measured_links(
             units,
             *_classes(path, sums, sizes, layers, of_layer, jackknife),
             weight_currents(sums, module, jackknife, same),
-            head_currents(sums, jackknife),
+            heads,
             rows,
             row_weights,
         ),
