@@ -63,8 +63,7 @@ def softmax(ends: Ends, slope: Tensor) -> Slopes:
 
     def logarithmic_means() -> tuple[Tensor, Tensor]:
         (before, after), (p0, p1) = ends.both(source), ends.results()
-        log0, log1 = before - before.logsumexp(axis, True), after - after.logsumexp(axis, True)
-        means = logarithmic_mean(p0, p1, log1 - log0)
+        means = logarithmic_mean(p0, p1, after.log_softmax(axis) - before.log_softmax(axis))
         return means, means.sum(axis, True).clamp_min(torch.finfo(means.dtype).tiny)
 
     means, total = ends.once("means", logarithmic_means)
