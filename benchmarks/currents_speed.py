@@ -5,7 +5,8 @@
 A ratio of 1 is the time of a forward and a backward pass, with gradients of weights and inputs, for each row,
 background and step, in batches of the same size; both in one process, by turns, medians of several runs.
 Errors are included; columns for each class, which take a walk back each, are not, but in the rows "by class".
-With ``--large``: a network of 29 million links, a ResNet-18 shape and a GPT-2 shape on embeddings.
+"trained" has learnt labels, so that most rows have few classes of any weight. With ``--large``: a network of
+29 million links, a ResNet-18 shape, and a GPT-2 shape on embeddings, of which the blocks are the layers.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 import nif
 from environment import environment
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,10 @@ class Case:
     rows: int
     method: nif.Currents
     repeats: int = 3
+    trained: bool = False
+    layers: tuple[str, ...] | None = None
+    paired: bool = False  # rows have backgrounds of their own, so that there are no more than asked for
+    plain_batches: int | None = None  # as many are timed, and the time of all is taken to be in proportion
 
 
 def mlp() -> nn.Module:
@@ -115,11 +123,25 @@ CASES = {
     "cnn": Case(cnn, (1, 28, 28), 600, replace(FAST, rows=64)),
     "cnn by class": Case(cnn, (1, 28, 28), 600, replace(FAST, rows=64, by_class=True), 1),
     "transformer": Case(Transformer, (28, 28), 600, replace(FAST, rows=64)),
+    "mlp, defaults": Case(mlp, (784,), 1000, nif.Currents(), 1),
+    "mlp, trained": Case(mlp, (784,), 1000, nif.Currents(), 1, trained=True),
 }
+BLOCKS = tuple(f"layers.layers.{number}" for number in range(12))
 LARGE = {
-    "wide": Case(wide, (784,), 1000, replace(FAST, rows=128), 1),
-    "resnet": Case(resnet, (3, 64, 64), 100, replace(FAST, rows=64, backgrounds=8, steps=4), 1),
-    "gpt2": Case(Causal, (64, 768), 50, replace(FAST, rows=16, backgrounds=4, steps=4), 1),
+    "wide": Case(wide, (784,), 1000, replace(FAST, rows=128), 1, plain_batches=4),
+    "resnet": Case(
+        resnet, (3, 64, 64), 100, replace(FAST, rows=64, backgrounds=8, steps=4), 1, plain_batches=4
+    ),
+    "gpt2": Case(
+        Causal,
+        (64, 768),
+        16,
+        replace(FAST, rows=16, backgrounds=4, steps=4),
+        repeats=1,
+        layers=BLOCKS,
+        paired=True,
+        plain_batches=2,
+    ),
 }
 
 
@@ -140,32 +162,55 @@ def main() -> None:
 def row(name: str, case: Case) -> str:
     """Time one case."""
     torch.manual_seed(0)
-    network = case.network().eval()
-    x = torch.randn(case.rows, *case.shape)
+    network, x = case.network(), torch.randn(case.rows, *case.shape)
+    if case.trained:
+        _train(network, x)
+    network.eval()
+    background = torch.randn(case.rows, case.method.backgrounds, *case.shape) if case.paired else None
+    method = replace(case.method, background=background)
     before = _peak()
     plain, currents = [], []
-    pairs = case.method.rows * case.method.backgrounds
-    runs = pairs * int(case.method.steps)
     for _ in range(case.repeats):
-        currents.append(_seconds(lambda: nif.measure(network, x, case.method, progress=False)))
-        plain.append(_seconds(lambda: _plain(network, x, runs)))
+        seconds, flow = _timed(lambda: nif.measure(network, x, method, layers=case.layers, progress=False))
+        currents.append(seconds)
+        peak = _peak() - before
+        steps = int(flow.measurement.options["steps"])
+        pairs = int(flow.measurement.options["explained"]) * int(flow.measurement.options["backgrounds"])
+        plain.append(_plain(network, x, pairs * steps, case.plain_batches))
     ratio = statistics.median(a / b for a, b in zip(currents, plain, strict=True))
     times = f"{statistics.median(plain):>11.2f} {statistics.median(currents):>11.2f}"
-    return f"{name:<16} {pairs:>8} x {case.method.steps:<3} {times} {ratio:>7.2f} {_peak() - before:>12.0f}"
+    return f"{name:<16} {pairs:>8} x {steps:<3} {times} {ratio:>7.2f} {peak:>12.0f}"
 
 
-def _plain(network: nn.Module, x: Tensor, runs: int) -> None:
-    """Forward and backward passes of as many rows, in batches of 1,024 or as many as there are rows."""
+def _train(network: nn.Module, x: Tensor) -> None:
+    """Towards the largest of ten random linear functions of the rows."""
+    y = (x.flatten(1) @ torch.randn(x[0].numel(), 10)).argmax(1)
+    optimizer = torch.optim.Adam(network.parameters(), 1e-3)
+    for _ in range(10):
+        for batch in torch.randperm(len(x)).split(100):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(network(x[batch]), y[batch]).backward()
+            optimizer.step()
+
+
+def _plain(network: nn.Module, x: Tensor, runs: int, most: int | None) -> float:
+    """Seconds of forward and backward passes of as many rows, in batches of 1,024 or of all rows."""
     batch = x[: min(1024, len(x))].clone().requires_grad_()
-    for _ in range(max(1, round(runs / len(batch)))):
-        network(batch).log_softmax(1).sum().backward()
-        network.zero_grad()
+    batches = max(1, round(runs / len(batch)))
+    timed = batches if most is None else min(batches, most)
+
+    def passes() -> None:
+        for _ in range(timed):
+            network(batch).log_softmax(1).sum().backward()
+            network.zero_grad()
+
+    return _timed(passes)[0] * batches / timed
 
 
-def _seconds(job: Callable[[], object]) -> float:
+def _timed(job: Callable[[], T]) -> tuple[float, T]:
     begin = time.perf_counter()
-    job()
-    return time.perf_counter() - begin
+    result = job()
+    return time.perf_counter() - begin, result
 
 
 def _peak() -> float:

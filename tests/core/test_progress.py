@@ -83,3 +83,15 @@ def test_no_bar(
     screen = stderr(stream())
     work(shown=shown)
     assert screen.getvalue() == ""
+
+
+@pytest.mark.parametrize("seconds", [10, 300])
+def test_of_long_work_one_line_says_how_long_it_will_take(
+    seconds: float, stderr: Callable[[io.StringIO], io.StringIO], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = iter(range(0, 100 * seconds, seconds // 3))
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: float(next(now)))
+    screen = stderr(Terminal())
+    work()
+    assert screen.getvalue().count("minutes are expected") == (seconds == 300)
+    assert ("measuring: about 5 minutes are expected." in screen.getvalue()) == (seconds == 300)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -11,6 +12,9 @@ from nif.core.types import Advance
 
 SECONDS_BEFORE_SHOWN = 2.0
 
+SECONDS_WORTH_SAYING = 60.0
+"""Expected time of which a line says how long the work will take."""
+
 FORMAT = "{desc} {percentage:3.0f}% |{bar}| {elapsed} spent, {remaining} left"
 FORMAT_WITHOUT_END = "{desc} {n_fmt} | {elapsed} spent"
 
@@ -19,7 +23,8 @@ FORMAT_WITHOUT_END = "{desc} {n_fmt} | {elapsed} spent"
 def progress(label: str, total: float | int | None, *, shown: bool = True) -> Iterator[Advance]:
     """A bar on stderr while the block runs; yields the function to call with the work just done.
 
-    The bar appears after two seconds, only if stderr is a terminal, and is removed at the end.
+    The bar appears after two seconds, only if stderr is a terminal, and is removed at the end. Of work
+    that is expected to take more than a minute, a line that stays says how long.
 
     Args:
         label: Name of the work, for example ``"measuring"``.
@@ -34,4 +39,16 @@ def progress(label: str, total: float | int | None, *, shown: bool = True) -> It
         leave=False,
         disable=None if shown else True,  # None: off unless stderr is a terminal
     ) as bar:
-        yield bar.update
+        said, begin = False, time.perf_counter()
+
+        def advance(work: float | None = 1) -> None:
+            nonlocal said
+            bar.update(work)
+            spent = time.perf_counter() - begin
+            if not (said or bar.disable or total is None or spent < SECONDS_BEFORE_SHOWN) and bar.n > 0:
+                said = True  # once, by the first work that was done
+                left = spent / bar.n * (total - bar.n)
+                if left > SECONDS_WORTH_SAYING:
+                    bar.write(f"{label}: about {left / 60:.0f} minutes are expected.", file=bar.fp)
+
+        yield advance

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy import stats
+from scipy import special
 from scipy.stats import false_discovery_control
 
 from nif.core.statistics import simes
@@ -69,5 +69,5 @@ def p_values(
     if degrees < 1:
         return np.ones_like(nats, dtype=np.float64)
     t = np.divide(np.abs(nats), stderr, out=np.full(np.shape(nats), np.inf), where=stderr > 0)
-    p: np.ndarray = np.where(nats == 0, 1.0, 2 * stats.t.sf(t, degrees))
+    p: np.ndarray = np.where(nats == 0, 1.0, 2 * special.stdtr(degrees, -t))
     return p

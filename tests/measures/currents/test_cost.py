@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
+from nif.core.errors import InputError
 from nif.data.rows import read
 from nif.estimators.pairs import Resources
 from nif.measures.currents.currents import Currents
@@ -122,3 +123,12 @@ def test_progress_ends_at_the_whole_work(options: dict[str, Any]) -> None:
         currents.measure(network, rows, seed=0, resources=Resources(), advance=done.append)
     assert sum(done) == pytest.approx(currents.work(network, rows))
     assert min(done) > 0
+
+
+def test_more_links_than_there_is_room_for_are_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = chain(16, 8, 8, 3)
+    monkeypatch.setattr("nif.measures.currents.steps.MOST_LINKS", 16 * 8 + 8 * 8 + 8 * 3)
+    measured(net, X, **BASE)
+    monkeypatch.setattr("nif.measures.currents.steps.MOST_LINKS", 16 * 8 + 8 * 8 + 8 * 3 - 1)
+    with pytest.raises(InputError, match=r"4 layers have 2.2e\+02 links"):
+        measured(net, X, **BASE)

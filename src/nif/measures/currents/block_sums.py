@@ -111,6 +111,8 @@ class BlockSums:
         feature_groups: Of the features that are measured together; None for each by itself.
         maps: What the weights are weights of.
         columns: Of the attribution; None for none.
+        weight: Of the outcomes of each row.
+        apart: Whether columns are decisions of their own.
         loose: Whether no place on the tape stands for a weight.
     """
 
@@ -121,6 +123,8 @@ class BlockSums:
     feature_groups: Groups | None
     maps: LinkMaps | None
     columns: Columns | None
+    weight: Tensor
+    apart: bool
     loose: bool
 
     def __post_init__(self) -> None:
@@ -128,15 +132,16 @@ class BlockSums:
         self.calls: Calls | None = None
         self.missed = torch.zeros(())
         self._units: dict[tuple[int, int], Tensor] = {}
-        self._weights: dict[tuple[int, int], list[Tensor]] = {}
-        self._links: dict[tuple[int, int], list[Tensor]] = {}
+        self._weights: dict[tuple[int, int], list[Tensor | None]] = {}
+        self._links: dict[tuple[int, int], list[Tensor | None]] = {}
         self._late: dict[tuple[int, int], LateProducts] = {}
         self._products: dict[tuple[int, int], tuple[Ends, Weighted]] = {}
-        self._rows = torch.from_numpy(np.divmod(self.block.order, self.block.backgrounds.shape[1])[0])
+        self._pairs = torch.from_numpy(np.divmod(self.block.order, self.block.backgrounds.shape[1])[0])
         self._classes = None
         if self.columns is not None:
-            rows = self._rows, len(self.block.rows)
-            self._classes = ClassColumns(self.columns, self.bounds, rows, self.features)
+            self._classes = ClassColumns(
+                self.columns, self.weight, self._pairs, self.bounds, self.features, apart=self.apart
+            )
 
     def begin(self, start: Tape, structure: Structure, straight: frozenset[int] = frozenset()) -> None:
         """Begin to add steps of the same operations.
@@ -157,7 +162,10 @@ class BlockSums:
 
     def over(self, start: Tape, end: Tape, seeds: Tensor, general: Counter[str]) -> None:
         """Add the currents over one step, as far as what moves in a straight line."""
-        walk = Walk(start, end, self.structure, self._collect_weights, general, stop=self._straight)
+        known = None if self._classes is None else dict[int, Ends]()
+        walk = Walk(
+            start, end, self.structure, self._collect_weights, general, stop=self._straight, known=known
+        )
         walk.back({start.outputs[0]: seeds})
         self._add(walk)
         self._steps += 1
@@ -166,7 +174,7 @@ class BlockSums:
             for ahead, slope in slopes.items():
                 before[ahead] = before[ahead] + slope if ahead in before else slope
         if self._classes is not None:
-            self._classes.add(start, end, seeds)
+            self._classes.add(start, end, seeds, known or {})
 
     def end(self, end: Tape, general: Counter[str]) -> None:
         """Add the currents over all steps since `begin` of what moves in a straight line."""
@@ -235,9 +243,9 @@ class BlockSums:
             by_layer[layer] = by_layer[layer] + units if layer in by_layer else units
         for layer, units in by_layer.items():
             rows = units.new_zeros(len(self.block.rows), units.shape[1])
-            rows = rows.index_add_(0, self._rows.to(units.device), units)
+            rows = rows.index_add_(0, self._pairs.to(units.device), units)
             sums.units.setdefault(layer, []).append(rows.numpy(force=True))
-            absolute = self._absolute(layer, units, self._rows)
+            absolute = self._absolute(layer, units, self._pairs)
             sums.absolute[layer] = sums.absolute.get(layer, 0.0) + absolute
         sums.ran(self.calls, loose=self.loose)
         if not sums.loose:
@@ -245,17 +253,17 @@ class BlockSums:
         sums.missed += float(self.missed.abs().sum())
         sums.structure = self.structure
         if self._classes is not None:
-            sums.classes.add(self.block.group, self._classes.sums)
+            whole = torch.cat([by_layer[layer] for layer in range(self.inputs)], 1)
+            sums.classes.add(self.block.group, self._classes.sums(whole))
             if self._classes.of_rows is not None:
                 sums.class_rows.append(self._classes.of_rows.permute(1, 2, 0).numpy(force=True))
 
     def _finish_weights(self, sums: Sums) -> None:
         """Add the currents of weights, and of units where these do not tell them."""
         for key, late in self._late.items():
-            parts = (by_channel(late.ends, late.weighted, part) for part in late.parts(self.bounds))
-            sums.weights.setdefault(key, GroupedSum()).add(self.block.group, parts)
+            late.add_to(sums.weights.setdefault(key, GroupedSum()), self.block.group, self.bounds)
         for key, products in self._weights.items():
-            links = [by_channel(*self._products[key], part) for part in products]
+            links = [None if part is None else by_channel(*self._products[key], part) for part in products]
             sums.weights.setdefault(key, GroupedSum()).add(self.block.group, links)
         for key, links in self._links.items():
             sums.links.setdefault(key, GroupedSum()).add(self.block.group, links)
@@ -276,8 +284,11 @@ class BlockSums:
         return sizes.numpy(force=True)
 
 
-def _add_parts(sums: dict[tuple[int, int], list[Tensor]], key: tuple[int, int], parts: list[Tensor]) -> None:
+def _add_parts(
+    sums: dict[tuple[int, int], list[Tensor | None]], key: tuple[int, int], parts: Sequence[Tensor | None]
+) -> None:
     """Add to the parts of a sum in place."""
     for before, part in zip(sums.get(key, ()), parts, strict=False):
-        before.add_(part)
-    sums.setdefault(key, parts)
+        if before is not None and part is not None:
+            before.add_(part)
+    sums.setdefault(key, list(parts))

@@ -1,18 +1,19 @@
-"""The currents of the features for each class: slopes of all classes walk back together."""
+"""The currents of the features for each class: a few walks back, each of one class in one row."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from nif.core.errors import InputError
 from nif.measures.currents.decisions import of_rows
+from nif.measures.currents.ends import Ends
 from nif.measures.currents.information import Decided
 from nif.measures.currents.kinds import Samples
 from nif.measures.currents.row_values import MOST_OF_ROWS, terms
@@ -20,12 +21,15 @@ from nif.measures.currents.sample import Sample
 from nif.measures.currents.tape import Tape
 from nif.measures.currents.walk import DECISION, Walk
 
-AT_ONCE = 2**23
-"""Numbers of the slopes of several classes at the largest value, beyond which fewer classes walk together."""
-
 LARGEST_LEFT = 2**26
 """Numbers of the slopes that are kept over the steps of a block; more are walked back in every step."""
 
+NEGLIGIBLE = 1e-5
+"""Part of the weight of all columns of a block whose currents need not be told apart. Against a walk for each
+column they then differ by no more than about as small a part of the total."""
+
+TINY = 1e-30
+"""In place of a weight of 0 that nothing is divided by."""
 
 MOST_COLUMNS = 20
 """Classes up to which each has a column of its own."""
@@ -110,14 +114,54 @@ def _of_all(count: int, chosen: Sequence[int] | None) -> list[int]:
     return list(range(count)) if chosen is None else sorted(set(chosen))
 
 
+@dataclass(frozen=True, eq=False)
+class Walks:
+    """Which column each walk back is of, row by row: the columns of the largest weight, and one for the rest.
+
+    A trained network gives most rows few classes of any weight, so a few walks do for many classes. What the
+    walks leave of the currents of all classes is shared in proportion to the weight of the other columns; of
+    these all but the largest have no more than `NEGLIGIBLE` of the weight, so that this is as good as exact.
+    It is exact where one column is left. The columns add up to all in any case.
+
+    Attributes:
+        columns: Of each walk, the column at each row.
+        rest: Of what the walks leave of a row, the share of each column; None if each column has a walk.
+    """
+
+    columns: Int64[Tensor, "walk row"]
+    rest: Float[Tensor, "row column"] | None
+
+    @classmethod
+    def of(cls, weight: Float[Tensor, "row column"], *, all_walk: bool = False) -> Walks:
+        """As few as do for the weights of columns; or one for each column.
+
+        Example:
+            >>> walks = Walks.of(torch.tensor([[0.9, 0.1, 0.0], [0.0, 0.2, 0.8]]))
+            >>> walks.columns.tolist(), walks.rest.tolist()
+            ([[0, 2]], [[0.0, 1.0, 0.0], [0.0, 1.0, 0.0]])
+        """
+        order = weight.argsort(dim=1, descending=True, stable=True)
+        if all_walk:
+            return cls(order.T, None)
+        left = weight.gather(1, order).double().flip(1).cumsum(1).flip(1).sum(0)
+        walks = int((left[1:] > NEGLIGIBLE * left[0]).sum())
+        rest = weight.scatter(1, order[:, :walks], 0.0)
+        largest = torch.zeros_like(rest).scatter(1, order[:, :1], 1.0)  # of rows of which nothing is left
+        whole = rest.sum(1, keepdim=True)
+        return cls(order[:, :walks].T, torch.where(whole > 0, rest / whole.clamp_min(TINY), largest))
+
+
 class ClassColumns:
     """The class columns of one block, over its steps.
 
     Args:
         columns: Of each outcome.
+        weight: Of the outcomes of each row.
+        rows: Of each pair, its row in the block.
         bounds: First pair of each group of backgrounds, and the number of pairs.
-        rows: Number of the row of each pair, and the number of rows.
         features: From currents of the inputs to those of the features, ``[pair, feature]``.
+        apart: Whether columns are independent decisions, so that a feature that one does not use must carry
+            exactly 0 there; each then has a walk.
 
     Attributes:
         of_rows: Sums of each row, ``[label, row, feature]``, if they are kept.
@@ -126,24 +170,34 @@ class ClassColumns:
     def __init__(
         self,
         columns: Columns,
+        weight: Float[Tensor, "row outcome"],
+        rows: Int64[Tensor, " pair"],
         bounds: Sequence[int],
-        rows: tuple[Tensor, int],
         features: Callable[[Sequence[Tensor]], Tensor],
+        *,
+        apart: bool,
     ) -> None:
-        self._columns, self._bounds, self._features = torch.tensor(columns.of_outcomes), bounds, features
-        self._count = max(columns.of_outcomes) + 1
+        self._columns = torch.tensor(columns.of_outcomes, device=weight.device)
+        self._rows, self._bounds, self._features = rows.to(weight.device), bounds, features
+        of_columns = weight.new_zeros(len(weight), max(columns.of_outcomes) + 1).index_add_(
+            1, self._columns, weight.abs()
+        )
+        self._of = of_columns.shape[1]
+        self._walks = Walks.of(of_columns, all_walk=apart)
+        self._count = len(self._walks.columns)
         self._sums: list[Tensor] = []
-        self._rows, self._by_row = rows, columns.by_row
+        self._by_row, self._row_count = columns.by_row, len(weight)
         self.of_rows: Tensor | None = None
 
     def begin(self, straight: frozenset[int]) -> None:
         """Begin to add steps; slopes at these values are added up, see `nif.measures.currents.straight`."""
         self._straight, self._steps = straight, 0
-        self._left: dict[int, dict[int, Tensor]] = {}
+        self._left: list[dict[int, dict[int, Tensor]]] = [{} for _ in range(self._count)]
 
-    def add(self, start: Tape, end: Tape, seeds: Float[Tensor, "row outcome"]) -> None:
-        """Add a step, by the slopes at the information of all outcomes."""
-        masks = (self._columns == torch.arange(self._count)[:, None]).to(seeds)[:, None]
+    def add(
+        self, start: Tape, end: Tape, seeds: Float[Tensor, "row outcome"], known: dict[int, Ends]
+    ) -> None:
+        """Add a step, by the slopes at the information of all outcomes; `known` is that of another walk."""
         last = {
             index
             for operation in start.operations
@@ -152,46 +206,53 @@ class ClassColumns:
         }
         self._steps += 1
         left = self._count * sum(start.shape(index).numel() for index in last)
-        kept = bool(self._straight) and left <= LARGEST_LEFT
-        for part in self._parts(start):
-            walk = Walk(start, end, stop=self._straight if kept else frozenset(), stacked=True)
-            slopes = walk.back({start.outputs[0]: seeds * masks[part]})
-            if not kept:
-                self._add_currents(start, end, slopes, part)
+        stop = self._straight if left <= LARGEST_LEFT else frozenset[int]()
+        for number, columns in enumerate(self._walks.columns):
+            walk = Walk(start, end, stop=stop, known=known)
+            mask = columns[:, None] == self._columns
+            slopes = walk.back({start.outputs[0]: torch.where(mask, seeds, 0.0)})
+            if not stop:
+                self._add_currents(start, end, slopes, number)
+            before = self._left[number]
             for index, ahead in walk.left.items():
-                if index not in self._left:
-                    shape = (self._count, *start.shape(index))
-                    self._left[index] = {DECISION: ahead[DECISION].new_zeros(shape)}
-                self._left[index][DECISION][part] += ahead[DECISION]
+                slope = ahead[DECISION]
+                before[index] = {DECISION: before[index][DECISION] + slope if index in before else slope}
 
     def end(self, start: Tape, end: Tape) -> None:
         """Add what is left at straight values, from the tapes of both ends of all steps."""
-        for part in self._parts(start) if self._left else ():
-            left = {i: {DECISION: slopes[DECISION][part] / self._steps} for i, slopes in self._left.items()}
-            self._add_currents(start, end, Walk(start, end, stacked=True).on(left), part)
+        known: dict[int, Ends] = {}
+        for number, slopes in enumerate(self._left):
+            if slopes:
+                left = {index: {DECISION: ahead[DECISION] / self._steps} for index, ahead in slopes.items()}
+                self._add_currents(start, end, Walk(start, end, known=known).on(left), number)
 
-    @property
-    def sums(self) -> list[Float[Tensor, "feature label"]]:
-        """The sums of each group of backgrounds."""
+    def sums(self, whole: Float[Tensor, "pair feature"]) -> list[Float[Tensor, "feature column"]]:
+        """The sums of each group of backgrounds, from the currents of all columns together."""
+        if self._walks.rest is not None:
+            self._add(whole, self._walks.rest[self._rows])
         return [group.T for group in self._sums]
 
-    def _parts(self, tape: Tape) -> Iterator[slice]:
-        """Classes that walk together."""
-        largest = max(tape.shape(index).numel() for index in tape.moving)
-        few = max(1, AT_ONCE // largest)
-        return (slice(first, first + few) for first in range(0, self._count, few))
-
-    def _add_currents(self, start: Tape, end: Tape, slopes: dict[int, Tensor], part: slice) -> None:
-        count = len(range(self._count)[part])
+    def _add_currents(self, start: Tape, end: Tape, slopes: dict[int, Tensor], number: int) -> None:
         steps = [(index, end.values[index] - start.values[index]) for index in start.inputs]
-        currents = [(slopes[i] * step).expand(count, *step.shape) for i, step in steps]
-        current = torch.stack([self._features([moved[n] for moved in currents]) for n in range(count)])
+        current = self._features([slopes[index] * step for index, step in steps])
+        of_pairs = self._walks.columns[number][self._rows]
+        share = torch.nn.functional.one_hot(of_pairs, self._of).to(current.dtype)
+        rest = self._walks.rest
+        self._add(current, share if rest is None else share - rest[self._rows])
+
+    def _add(self, current: Float[Tensor, "pair feature"], share: Float[Tensor, "pair column"]) -> None:
+        """Add currents to the columns, by their shares."""
+        share = share.to(current.dtype)
         for group, (first, last) in enumerate(pairwise(self._bounds)):
             if len(self._sums) <= group:
-                self._sums.append(current.new_zeros(self._count, current.shape[2]))
-            self._sums[group][part] += current[:, first:last].sum(1)
+                self._sums.append(current.new_zeros(self._of, current.shape[1]))
+            self._sums[group] += share[first:last].T @ current[first:last]
         if self._by_row:
-            index, rows = self._rows
-            if self.of_rows is None:
-                self.of_rows = current.new_zeros(self._count, rows, current.shape[2])
-            self.of_rows[part] = self.of_rows[part].index_add(1, index.to(current.device), current)
+            self._add_rows(current, share)
+
+    def _add_rows(self, current: Float[Tensor, "pair feature"], share: Float[Tensor, "pair column"]) -> None:
+        """Add currents to the columns of each row."""
+        if self.of_rows is None:
+            self.of_rows = current.new_zeros(self._of, self._row_count, current.shape[1])
+        for column in torch.nonzero(share.any(0))[:, 0].tolist():
+            self.of_rows[column].index_add_(0, self._rows, share[:, column, None] * current)

@@ -15,7 +15,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from nif.core.errors import InputError
-from nif.core.types import Advance
+from nif.core.types import Advance, Layer
 from nif.core.weights import PathCurrents
 from nif.data.rows import Rows
 from nif.estimators.pairs import Resources
@@ -39,6 +39,7 @@ from nif.measures.currents.steps import (
     PILOT_BACKGROUNDS,
     PILOT_ROWS,
     blocks_of,
+    check_links,
     pairs_a_block,
     with_steps,
 )
@@ -222,6 +223,8 @@ class Currents:
                 orders=self._orders(moves, inputs, rows, generator),
             )
             most_pairs, small = pairs_a_block(path, sample, resources.memory)
+            architecture = target.architecture(network.architecture(rows), layers)
+            check_links(path, sample, _units(architecture.layers, rows))
             with one_thread() if small else nullcontext():
                 pilot = self._pairs(rows, PILOT_ROWS, PILOT_BACKGROUNDS)
                 path, change = with_steps(
@@ -237,7 +240,6 @@ class Currents:
             options["missed_by_branches"] = _missed_by_branches(sums, path.steps)
         options["path"] = "straight" if path.orders is None else path.orders.name
         options["not_measured"] = not_measured(network, rows, by_weight=True)
-        architecture = target.architecture(network.architecture(rows), layers)
         along = self._along(path, sample, resources, most_pairs, small, rows, advance)
         return asked.numbered(
             measured_links(network.module, architecture, path, sample, sums, options, along)
@@ -298,6 +300,12 @@ class Currents:
             "noise": self.noise,
             "exact_total": sample.exact,
         }
+
+
+def _units(layers: Sequence[Layer], rows: Rows) -> list[int]:
+    """Number of the units of each layer; features may be measured in groups."""
+    groups = None if rows.groups is None else len(rows.groups.names)
+    return [groups if groups is not None and layer.kind == "input" else len(layer.units) for layer in layers]
 
 
 def _kinds(

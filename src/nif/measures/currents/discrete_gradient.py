@@ -115,17 +115,21 @@ def _data(operation: Operation) -> set[int]:
 
 def _elementwise(ends: Ends, slope: Tensor) -> Slopes:
     """The secant; of several sources the mean gradient, with the rest shared number by number."""
+    gradients = ends.once("elementwise", lambda: _gradients(ends))
+    return {i: summed_to(slope * g, ends.start.shape(i)) for i, g in gradients.items()}
+
+
+def _gradients(ends: Ends) -> Slopes:
+    """The slopes of an elementwise operation by its sources, of its own shape."""
     change = move(*ends.results())
     wide = {i: [as_number(value).expand(change.shape) for value in ends.values(i)] for i in ends.sources}
     if len(wide) == 1:
-        gradients = {index: _secant(ends, index, change, *values) for index, values in wide.items()}
-    else:
-        gradients = _mean_gradient(ends, _ones(ends, change), wide)
-        steps = {index: move(*values) for index, values in wide.items()}
-        rest = change - sum(_inner(gradients[index], step) for index, step in steps.items())
-        rest = torch.where(rest.abs() > _digits(ends, change), rest, torch.zeros_like(rest))
-        gradients = _with_rest(gradients, steps, rest, lambda values: values)
-    return {i: summed_to(slope * g, ends.start.shape(i)) for i, g in gradients.items()}
+        return {index: _secant(ends, index, change, *values) for index, values in wide.items()}
+    gradients = _mean_gradient(ends, _ones(ends, change), wide)
+    steps = {index: move(*values) for index, values in wide.items()}
+    rest = change - sum(_inner(gradients[index], step) for index, step in steps.items())
+    rest = torch.where(rest.abs() > _digits(ends, change), rest, torch.zeros_like(rest))
+    return _with_rest(gradients, steps, rest, lambda values: values)
 
 
 def _ones(ends: Ends, change: Tensor) -> list[Tensor | None]:
@@ -140,11 +144,17 @@ def _secant(ends: Ends, source: int, change: Tensor, before: Tensor, after: Tens
     secant = change / torch.where(flat & (step == 0), torch.ones_like(step), step)
     if not flat.any():
         return secant.conj() if secant.is_complex() else secant
-    halfway = torch.where(before == after, before, (before + after) / 2)
-    gradient = _gradient_at(ends, ends.start, _ones(ends, change), {source: halfway})[source].nan_to_num()
-    digits = _digits(ends, change) + _digits_of(gradient.abs() * (before.abs() + after.abs()))
-    flat &= ~((change - _product(gradient, step)).abs() > digits)  # not where it jumps
-    return torch.where(flat | (step == 0), gradient, secant.conj() if secant.is_complex() else secant)
+    secant = secant.conj().resolve_conj() if secant.is_complex() else secant
+    alone = set(ends.operation.read) == {source}  # then the others need no gradient
+    places = flat if alone else torch.ones_like(flat)
+    before, after, step, change = (values[places] for values in (before, after, step, change))
+    halfway = torch.where(before == after, before, (before + after) / 2).reshape(-1 if alone else flat.shape)
+    ones = _ones(ends, change.reshape(halfway.shape))
+    gradient = _gradient_at(ends, ends.start, ones, {source: halfway})[source].nan_to_num().flatten()
+    results = sum((as_number(result)[places].abs() for result in ends.results()), torch.zeros(()))
+    digits = _digits_of(results) + _digits_of(gradient.abs() * (before.abs() + after.abs()))
+    near = flat[places] & ~((change - _product(gradient, step)).abs() > digits)  # not where it jumps
+    return secant.masked_scatter(places, torch.where(near | (step == 0), gradient, secant[places]))
 
 
 def _digits(ends: Ends, change: Tensor) -> Tensor:

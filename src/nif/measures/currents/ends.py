@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from nif.measures.currents.operation import Operation, Value
 from nif.measures.currents.tape import Tape
+
+T = TypeVar("T")
 
 Slopes = dict[int, Tensor]
 """A discrete gradient for each value, by its number."""
@@ -28,12 +31,14 @@ class Ends:
         end: Tape at its end.
         operation: The operation at the start.
         last: The same operation at the end; its arguments other than tensors may differ.
+        kept: What rules have computed of the values alone, for the next slope at the same results.
     """
 
     start: Tape
     end: Tape
     operation: Operation
     last: Operation
+    kept: dict[str, Any] = field(default_factory=dict)
 
     @cached_property
     def sources(self) -> list[int]:
@@ -50,6 +55,13 @@ class Ends:
             if index in self.start.dependent and not torch.equal(*self.values(index))
         ]
 
+    def once(self, name: str, compute: Callable[[], T]) -> T:
+        """What is computed of the values alone, the first time that it is asked for."""
+        if name not in self.kept:
+            self.kept[name] = compute()
+        result: T = self.kept[name]
+        return result
+
     def moves(self, argument: Any) -> bool:
         """Whether an argument is a value whose slope is needed."""
         if not isinstance(argument, Value):
@@ -62,7 +74,9 @@ class Ends:
 
     def middle(self, argument: Any) -> Any:
         """An argument in the middle of the step; what does not move, as it is."""
-        return middle(*self.both(argument)) if self.moves(argument) else as_number(self.start.value(argument))
+        if not self.moves(argument):
+            return as_number(self.start.value(argument))
+        return self.once(f"middle of {argument.index}", lambda: middle(*self.both(argument)))
 
     def values(self, index: int) -> tuple[Tensor, Tensor]:
         """A value at the start and at the end."""
@@ -76,7 +90,7 @@ class Ends:
 
     def moved(self, index: int) -> Tensor:
         """The step of a value."""
-        return move(*self.values(index))
+        return self.once(f"move of {index}", lambda: move(*self.values(index)))
 
 
 def as_number(value: Any) -> Any:

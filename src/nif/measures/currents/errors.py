@@ -22,7 +22,7 @@ from torch import Tensor
 
 from nif.flow.significance import p_values
 from nif.measures.currents.decisions import Values, of_rows, robust_deviation
-from nif.measures.currents.grouped_sums import GROUPS, LARGE, GroupedSum
+from nif.measures.currents.grouped_sums import GROUPS, GroupedSum
 from nif.measures.currents.information import (
     CHUNK,
     Decided,
@@ -32,6 +32,9 @@ from nif.measures.currents.information import (
 )
 from nif.measures.currents.kinds import Samples
 from nif.measures.currents.sample import Sample
+
+IN_CACHE = 2**16
+"""Numbers of a large array that are computed at a time."""
 
 SMALLEST_SHARE = 0.1
 """Part of the total that the remaining pairs must carry to be scaled to it."""
@@ -142,7 +145,7 @@ def _parts_of(values: np.ndarray) -> Iterator[Any]:
     if not values.ndim:
         yield ()
         return
-    few = max(1, LARGE // max(1, values[:1].size))
+    few = max(1, IN_CACHE // max(1, values[:1].size))
     yield from (slice(first, first + few) for first in range(0, len(values), few))
 
 

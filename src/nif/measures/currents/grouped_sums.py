@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from types import EllipsisType
 
 import numpy as np
 import torch
@@ -35,26 +36,41 @@ class GroupedSum:
     involving: dict[int, np.ndarray] = field(default_factory=dict)
     contrasts: dict[int, np.ndarray] = field(default_factory=dict)
 
-    def add(self, group: int, parts: Iterable[Tensor]) -> None:
-        """Add sums over the pairs of rows of a group and backgrounds of each group, one after the other."""
-        whole, contrasts = torch.zeros(()), {}
+    def add(
+        self,
+        group: int,
+        parts: Iterable[Tensor | None],
+        at: slice | EllipsisType = ...,
+        rows: int | None = None,
+    ) -> None:
+        """Add sums over the pairs of rows of a group and backgrounds of each group, one after the other.
+
+        Args:
+            group: Of the rows.
+            parts: The sums; None where there is no pair.
+            at: Rows of a large sum that these are the sums of.
+            rows: Of that sum; those of the parts if None.
+        """
+        table: _Table | None = None
         for other, part in enumerate(parts):
-            if other == 0:
-                several = part.numel() < FULL_CONTRASTS
-                whole = torch.zeros_like(part, dtype=torch.float32 if _is_large(part) else torch.float64)
-                contrasts = {number: torch.zeros_like(part) for number in range(1, GROUPS if several else 2)}
-            whole += part
+            if part is None:
+                continue
+            if table is None:
+                table = _Table.of(part, at, rows)
+            table.whole.add_(part)
             if other != group:
-                _increase(self.involving, other, part)
-            for number, contrast in contrasts.items():
+                table.increase(self.involving, other, part)
+            for number, contrast in table.contrasts.items():
                 angle = math.pi * number * ((group + other) % GROUPS + 0.5) / GROUPS
                 contrast.add_(part, alpha=math.sqrt(2 / GROUPS) * math.cos(angle))
-        _increase(self.involving, group, whole)
-        for number, contrast in contrasts.items():
-            _increase(self.contrasts, number, contrast)
-        if self.total.shape != whole.shape:
-            self.total = np.zeros(whole.shape)
-        self.total += whole.numpy(force=True)
+        if table is None:
+            return
+        table.increase(self.involving, group, table.whole)
+        for number, contrast in table.contrasts.items():
+            table.increase(self.contrasts, number, contrast)
+        if self.total.shape != table.shape:
+            self.total = np.zeros(table.shape)
+        self.total[at] += table.whole.numpy(force=True)
 
     def include(self, other: GroupedSum) -> None:
         """Add the sums of other pairs, with the same bits as `add` has for them."""
@@ -80,17 +96,36 @@ class GroupedSum:
         )
 
 
-def _is_large(part: Tensor) -> bool:
-    """Whether sums of it are kept in float32, but for the total of all."""
-    return part.numel() > LARGE
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """What the parts of a sum, or of some rows of it, add up to.
 
+    Attributes:
+        shape: Of the whole sum.
+        at: Where the parts are in it.
+        whole: Sum of the parts.
+        contrasts: See `GroupedSum`.
+    """
 
-def _increase(sums: dict[int, np.ndarray], key: int, part: Tensor) -> None:
-    array = part.numpy(force=True)
-    if key in sums:
-        sums[key] += array
-    else:
-        sums[key] = array.astype(np.float32 if _is_large(part) else np.float64)
+    shape: tuple[int, ...]
+    at: slice | EllipsisType
+    whole: Tensor
+    contrasts: dict[int, Tensor]
+
+    @classmethod
+    def of(cls, part: Tensor, at: slice | EllipsisType, rows: int | None) -> _Table:
+        """With nothing added yet."""
+        shape = tuple(part.shape) if rows is None else (rows, *part.shape[1:])
+        size = math.prod(shape)
+        whole = torch.zeros_like(part, dtype=torch.float32 if size > LARGE else torch.float64)
+        several = range(1, GROUPS if size < FULL_CONTRASTS else 2)
+        return cls(shape, at, whole, {number: torch.zeros_like(part) for number in several})
+
+    def increase(self, sums: dict[int, np.ndarray], key: int, part: Tensor) -> None:
+        """Add to one of some sums."""
+        if key not in sums:
+            sums[key] = np.zeros(self.shape, np.float32 if math.prod(self.shape) > LARGE else np.float64)
+        sums[key][self.at] += part.numpy(force=True)
 
 
 def _united(some: dict[int, np.ndarray], others: dict[int, np.ndarray]) -> dict[int, np.ndarray]:

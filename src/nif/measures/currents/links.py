@@ -87,6 +87,7 @@ def measured_links(
     units = tuple(replace(part, rows=values) for part, values in zip(units, of_rows, strict=True))
     links, mixed, same = _all_links(architecture, _LinksOf(sums, sizes, ahead, of_layer), jackknife)
     total = Total(float(pairs.total), float(jackknife.total_stderr(sample.exact)))
+    heads = head_currents(sums, jackknife)  # before the sums of weights are freed
     return Measured(
         layers=layers,
         links=links,
@@ -97,7 +98,7 @@ def measured_links(
             units,
             *_classes(path, sums, sizes, layers, of_layer, jackknife),
             weight_currents(sums, module, jackknife, same),
-            head_currents(sums, jackknife),
+            heads,
             rows,
             row_weights,
             **_row_tables(path, sample, sums, sizes),
@@ -145,9 +146,11 @@ def _all_links(
     known = {pair: links_of.between(*pair) for pair in on_tape}
     links, mixed = [], []
     for (source, target), exact in known.items():
-        shared = exact or _in_proportion(*links_of.unknown(source, target, known))
-        links.append(_links(source, target, shared, jackknife))
-        if exact is None:
+        if exact is not None:
+            links.append(_links(source, target, exact, jackknife))
+        else:
+            unknown = links_of.unknown(source, target, known)
+            links.append(_in_proportion(source, target, *unknown, jackknife))
             mixed.append(f"{architecture.layers[source].name} to {architecture.layers[target].name}")
     same = {id(part): number for number, part in enumerate(known.values())}
     return tuple(links), mixed, same
@@ -289,20 +292,28 @@ def _difference(whole: GroupedSum, known: GroupedSum) -> GroupedSum:
     return _added([whole, known.map(lambda links: -links.sum(1))])
 
 
-def _in_proportion(out: GroupedSum, into: GroupedSum, part: float) -> GroupedSum:
-    """Currents of two layers with several weights between, by what leaves and reaches each unit.
+def _in_proportion(
+    source: int, target: int, out: GroupedSum, into: GroupedSum, part: float, jackknife: Jackknife
+) -> Links:
+    """Links of two layers with several weights between, by what leaves and reaches each unit.
 
     If all signs are the same, a unit is divided as the whole layer is. What other signs leave over at a unit
-    of the target comes from all units by their size, so that both sums hold and no current is unbounded.
+    of the target comes from all units by their size, so that both sums hold and no current is unbounded. The
+    errors are those of the two parts, as if independent: tables of all groups would take ten times the room.
 
     Args:
+        source: Number of the layer.
+        target: Number of the later one.
         out: What leaves each unit for the target.
         into: What reaches each unit of the target from all layers that are divided so.
         part: Of it that comes from this layer.
+        jackknife: Of the errors.
     """
-    share, of_size = _shares(into.total), part * _shares(out.total)[:, None]
-    divided = out.map(lambda units: units[:, None] * share)
-    return divided.plus(into.map(lambda units: of_size * (units - units.sum() * share)))
+    share, of_size = _shares(into.total), part * _shares(out.total)
+    over = into.map(lambda units: units - units.sum() * share)
+    nats = np.outer(out.total, share) + np.outer(of_size, over.total)
+    stderr = np.hypot(np.outer(jackknife.stderr(out), share), np.outer(of_size, jackknife.stderr(over)))
+    return Links(source, target, nats, stderr, jackknife.p_value(nats, stderr), nats)
 
 
 def _shares(units: Float[np.ndarray, " unit"]) -> Float[np.ndarray, " unit"]:

@@ -47,33 +47,43 @@ def _axes(given: Sequence[int] | int | None, dims: int) -> list[int]:
 def log_softmax(ends: Ends, slope: Tensor) -> Slopes:
     r""":math:`g - \sum g \, L / \sum L`, with L the logarithmic means of the probabilities."""
     axis = ends.operation.args[1]
-    log0, log1 = ends.results()
-    means = logarithmic_mean(log0.exp(), log1.exp(), log1 - log0)
+
+    def shares() -> Tensor:
+        log0, log1 = ends.results()
+        means = logarithmic_mean(log0.exp(), log1.exp(), log1 - log0)
+        return means / means.sum(axis, True)
+
     source = ends.operation.args[0].index
-    return {source: slope - means / means.sum(axis, True) * slope.sum(axis, True)}
+    return {source: slope - ends.once("shares", shares) * slope.sum(axis, True)}
 
 
 def softmax(ends: Ends, slope: Tensor) -> Slopes:
     r""":math:`g L - L \sum g L / \sum L`."""
     source, axis = ends.operation.args[:2]
-    (before, after), (p0, p1) = ends.both(source), ends.results()
-    log0, log1 = before - before.logsumexp(axis, True), after - after.logsumexp(axis, True)
-    means = logarithmic_mean(p0, p1, log1 - log0)
+
+    def logarithmic_means() -> tuple[Tensor, Tensor]:
+        (before, after), (p0, p1) = ends.both(source), ends.results()
+        means = logarithmic_mean(p0, p1, after.log_softmax(axis) - before.log_softmax(axis))
+        return means, means.sum(axis, True).clamp_min(torch.finfo(means.dtype).tiny)
+
+    means, total = ends.once("means", logarithmic_means)
     weighted = slope * means
-    tiny = torch.finfo(means.dtype).tiny
-    return {
-        source.index: weighted - means * (weighted.sum(axis, True) / means.sum(axis, True).clamp_min(tiny))
-    }
+    return {source.index: weighted - means * (weighted.sum(axis, True) / total)}
 
 
 def logsumexp(ends: Ends, slope: Tensor) -> Slopes:
     r""":math:`g L / \sum L`."""
     source, axes = ends.operation.args[0], ends.operation.args[1]
-    before, after = ends.both(source)
-    log0, log1 = before - before.logsumexp(axes, True), after - after.logsumexp(axes, True)
-    means = logarithmic_mean(log0.exp(), log1.exp(), log1 - log0)
-    slope = _kept_axes(slope, axes, before.dim(), bool(ends.operation.argument(2, False)))
-    return {source.index: means / means.sum(axes, True) * slope}
+
+    def shares() -> Tensor:
+        before, after = ends.both(source)
+        log0, log1 = before - before.logsumexp(axes, True), after - after.logsumexp(axes, True)
+        means = logarithmic_mean(log0.exp(), log1.exp(), log1 - log0)
+        return means / means.sum(axes, True)
+
+    dims = len(ends.start.shape(source.index))
+    slope = _kept_axes(slope, axes, dims, bool(ends.operation.argument(2, False)))
+    return {source.index: ends.once("shares", shares) * slope}
 
 
 def _normalized(before: Tensor, after: Tensor, slope: Tensor, axes: Sequence[int], eps: float) -> Tensor:

@@ -167,6 +167,8 @@ class PathIntegral:
             self.feature_groups,
             sums.maps,
             self.columns,
+            self._seeds(block),
+            max(self.decided.independent) > 0,
             sums.loose,
         )
 

@@ -179,7 +179,6 @@ class BlockPaths(BlockSums):
             self.structure,
             general=general,
             stop=stop,
-            stacked=True,
             along=tree,
             units=self._labels,
             inputs=self.inputs,
@@ -240,7 +239,8 @@ class AlongPaths(PathIntegral):
 
     def _sums_of(self, block: Block, sums: Sums) -> BlockSums:
         of_block = block, self.way(block), self.places, self.input_layers, self.feature_groups
-        return BlockPaths(*of_block, None, None, True, self.along, self.wanted, self.groups)
+        nothing = None, None, torch.zeros(()), False  # of weights and classes
+        return BlockPaths(*of_block, *nothing, True, self.along, self.wanted, self.groups)
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,8 @@ from jaxtyping import Int
 from torch import Tensor
 
 from nif.flow.path_currents import Places
+from nif.measures.currents.discrete_gradient import discrete_gradient
+from nif.measures.currents.ends import Ends, Slopes
 from nif.measures.currents.walk import DECISION, Walk
 
 
@@ -97,6 +99,22 @@ class PathWalk(Walk):
     inputs: int = field(kw_only=True)
     arrived: dict[int, dict[int, Tensor]] = field(default_factory=dict)
     total: Tensor | None = None
+
+    def _gradient(self, ends: Ends, given: Sequence[Tensor | None]) -> Slopes:
+        """The discrete gradient of an operation, for all slopes of a stack at once where that is possible."""
+        known = [place for place, slope in enumerate(given) if slope is not None]
+
+        def gradient(*slopes: Tensor) -> Slopes:
+            by_place = dict(zip(known, slopes, strict=True))
+            return discrete_gradient(ends, [by_place.get(place) for place in range(len(given))], self.general)
+
+        stacks = [slope for slope in given if slope is not None]
+        try:
+            result: Slopes = torch.vmap(gradient)(*stacks)
+        except RuntimeError:  # the rule asks for values of the slope
+            parts = [gradient(*slopes) for slopes in zip(*stacks, strict=True)]
+            result = {index: torch.stack([part[index] for part in parts]) for index in parts[0]}
+        return result
 
     def _at(self, index: int, slopes: dict[int, Tensor] | None) -> dict[int, Tensor] | None:
         """At a layer all slopes but those along the paths become 0."""

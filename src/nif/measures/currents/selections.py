@@ -41,8 +41,7 @@ def _picked(
     result = torch.zeros_like(before)
     if torch.equal(first, last):
         return result if of_values is None else result.scatter_add(axis, first, of_values.to(result.dtype))
-    apart0 = before.gather(axis, last) - before.gather(axis, first)
-    apart1 = after.gather(axis, last) - after.gather(axis, first)
+    apart0, apart1 = _apart(before, after, picks, axis)
     jump = torch.zeros_like(apart0)  # of what the choice does, beside the half of each
     if of_values is not None:
         of_values = of_values.to(jump.dtype)
@@ -61,6 +60,13 @@ def _picked(
     step = step - step.mean(axis, True)  # a constant that is added to all changes no order
     length = step.square().sum(axis, True)
     return result + torch.where(length > 0, left / torch.where(length > 0, length, 1.0), 0.0) * step
+
+
+def _apart(before: Tensor, after: Tensor, picks: tuple[Tensor, Tensor], axis: int) -> tuple[Tensor, Tensor]:
+    """What the last pick is larger by than the first, at the start and at the end."""
+    first, last = picks
+    apart0, apart1 = (values.gather(axis, last) - values.gather(axis, first) for values in (before, after))
+    return apart0, apart1
 
 
 def with_indices(ends: Ends, given: Sequence[Tensor | None]) -> Slopes | None:
@@ -89,11 +95,54 @@ def _pooling(axes: int) -> Callable[[Ends, Sequence[Tensor | None]], Slopes]:
     def pool(ends: Ends, given: Sequence[Tensor | None]) -> Slopes:
         before, after = ends.both(ends.operation.args[0])
         first, last = (values.flatten(-axes) for values in ends.results(1))
+        size = _windows(ends, axes)
+        slope = given[0]
+        if size is not None and slope is not None and given[1] is None:
+            shares = ends.once("shares", lambda: _shares(ends, axes))
+            if shares is not None:
+                return {ends.operation.args[0].index: _shared(slope, shares, size)}
         flat = [None if slope is None else slope.flatten(-axes) for slope in given]
         result = _picked(before.flatten(-axes), after.flatten(-axes), (first, last), -1, *flat)
         return {ends.operation.args[0].index: result.reshape(before.shape)}
 
     return pool
+
+
+def _windows(ends: Ends, axes: int) -> tuple[int, ...] | None:
+    """The size of windows that share no number and leave none out; None of others."""
+    operation, shape = ends.operation, ends.start.shape(ends.operation.args[0].index)[-axes:]
+    if not operation.kind.startswith("max_pool"):
+        return None
+    given = [list(operation.argument(place) or [default]) for place, default in enumerate((1, 1, 0, 1), 1)]
+    size, stride, padding, dilation = (values * axes if len(values) == 1 else values for values in given)
+    stride = stride if operation.argument(2) else size
+    apart = stride == size and not any(padding) and set(dilation) == {1}
+    whole = all(length % width == 0 for length, width in zip(shape, size, strict=True))
+    return tuple(size) if apart and whole else None
+
+
+def _shared(slope: Tensor, shares: Tensor, size: Sequence[int]) -> Tensor:
+    """The slope at each window, shared among its numbers."""
+    axes = len(size)
+    slope = slope.unsqueeze(-1).expand(*slope.shape, size[-1]).flatten(-2)  # a product by pairs is slow
+    cut = [length for pair in zip(slope.shape[-axes:-1], size[:-1], strict=True) for length in pair]
+    for axis in range(1, axes):
+        slope = slope.unsqueeze(-2 * axis)
+    return (slope * shares.reshape(*shares.shape[:-axes], *cut, slope.shape[-1])).reshape(shares.shape)
+
+
+def _shares(ends: Ends, axes: int) -> Tensor | None:
+    """Of the slope at its window, the share of each number; None where a third number decides."""
+    before, after = (values.flatten(-axes) for values in ends.both(ends.operation.args[0]))
+    first, last = (values.flatten(-axes) for values in ends.results(1))
+    apart0, apart1 = _apart(before, after, (first, last), -1)
+    swapped = (apart0 * apart1 <= 0) & (apart0 != apart1)
+    if not (swapped | (first == last)).all():
+        return None
+    ratio = (apart0 + apart1) / 2 / torch.where(swapped, apart1 - apart0, 1.0)
+    ratio = torch.where(swapped, ratio, 0.0)
+    shares = torch.zeros_like(before).scatter_add(-1, first, 0.5 - ratio).scatter_add(-1, last, 0.5 + ratio)
+    return shares.reshape(ends.start.shape(ends.operation.args[0].index))
 
 
 def extreme(ends: Ends, given: Sequence[Tensor | None]) -> Slopes:

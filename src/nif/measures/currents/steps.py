@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -17,6 +17,7 @@ from nif.measures.currents.blocks import Block, blocks
 from nif.measures.currents.kinds import Samples
 from nif.measures.currents.parallel import integrated
 from nif.measures.currents.path_integral import PathIntegral
+from nif.measures.currents.structure import Structure
 
 LARGEST_CHANGE = 0.01
 """Part of the total that the current of a unit may change by when the steps are doubled."""
@@ -34,6 +35,12 @@ LARGEST_TAPE = 2**26
 
 BYTES_OF_A_NUMBER = 12
 """Of a number on the tape: at both ends of a step, and its slope."""
+
+MOST_LINKS = 2**28
+"""Links between all layers; more are refused."""
+
+BYTES_OF_A_LINK = 24
+"""Its current, standard error and p-value."""
 
 SMALL = 2**18
 """Numbers of the largest value of a block below which one thread is faster than several."""
@@ -95,6 +102,33 @@ def blocks_of(sample: Samples, most_pairs: int) -> Iterator[Block]:
     for kind in sample.kinds:
         yield from blocks(
             kind.rows, kind.weights, kind.backgrounds, sample.groups, most_pairs, sample.pool_groups
+        )
+
+
+def check_links(path: PathIntegral, sample: Samples, units: Sequence[int]) -> None:
+    """Refuse layers with more links between them than there is room for, before anything is integrated.
+
+    Args:
+        path: What is integrated.
+        sample: Of which two pairs are run.
+        units: Of each layer.
+
+    Raises:
+        InputError: There are more than `MOST_LINKS`.
+    """
+    tape = path.tape(next(blocks_of(sample.pilot(1, 2), 2)), 0.0)
+    structure = Structure.of(tape, path.layers_of(tape))
+    feeding = {
+        (source, layer)
+        for value, layer in structure.layers.items()
+        for source, _ in structure.origins.get(value, ())
+    }
+    links = sum(units[source] * units[target] for source, target in feeding)
+    if links > MOST_LINKS:
+        raise InputError(
+            f"The {len(units)} layers have {links:.2g} links between them, which take about "
+            f"{links * BYTES_OF_A_LINK / 2**30:.0f} GB; name fewer layers, such as the blocks of the "
+            "network, with layers=."
         )
 
 

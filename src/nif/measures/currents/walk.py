@@ -37,10 +37,10 @@ class Walk:
         collect: Called for every weight; None for none.
         general: Counts the uses of the general rule by operator.
         stop: Numbers of values at which the slopes are left, see `nif.measures.currents.straight`.
-        stacked: Whether all slopes have a leading axis, such as that of classes.
         layers: For each pair of layers, the step of the first times the slope that comes back from the
             second, in the shape of the activation.
         left: Slopes at the values to stop at, by layer ahead.
+        known: Both ends of each operation, by position, for another walk over the same step.
     """
 
     start: Tape
@@ -49,9 +49,9 @@ class Walk:
     collect: Collect | None = None
     general: Counter[str] = field(default_factory=Counter)
     stop: Set[int] = frozenset()
-    stacked: bool = False
     layers: dict[tuple[int, int], Tensor] = field(default_factory=dict)
     left: dict[int, dict[int, Tensor]] = field(default_factory=dict)
+    known: dict[int, Ends] | None = None
 
     def back(self, seeds: Mapping[int, Tensor]) -> dict[int, Tensor]:
         """Walk back from slopes at some values.
@@ -70,7 +70,7 @@ class Walk:
             written = start.operations[position].written
             if not self.stop.isdisjoint(written) or slopes.keys().isdisjoint(written):
                 continue
-            ends = Ends(start, self.end, start.operations[position], self.end.operations[position])
+            ends = self._ends(position)
             given = [
                 None if index is None else self._at(index, slopes.pop(index, None))
                 for index in ends.operation.written
@@ -99,22 +99,16 @@ class Walk:
         return inputs
 
     def _gradient(self, ends: Ends, given: Sequence[Tensor | None]) -> Slopes:
-        """The discrete gradient of an operation, for all slopes of a stack at once where that is possible."""
-        if not self.stacked:
-            return discrete_gradient(ends, given, self.general)
-        known = [place for place, slope in enumerate(given) if slope is not None]
+        """The slopes at what an operation reads, from those at its results."""
+        return discrete_gradient(ends, given, self.general)
 
-        def gradient(*slopes: Tensor) -> Slopes:
-            by_place = dict(zip(known, slopes, strict=True))
-            return discrete_gradient(ends, [by_place.get(place) for place in range(len(given))], self.general)
-
-        stacks = [slope for slope in given if slope is not None]
-        try:
-            result: Slopes = torch.vmap(gradient)(*stacks)
-        except RuntimeError:  # the rule asks for values of the slope
-            parts = [gradient(*slopes) for slopes in zip(*stacks, strict=True)]
-            result = {index: torch.stack([part[index] for part in parts]) for index in parts[0]}
-        return result
+    def _ends(self, position: int) -> Ends:
+        if self.known is not None and position in self.known:
+            return self.known[position]
+        ends = Ends(self.start, self.end, self.start.operations[position], self.end.operations[position])
+        if self.known is not None:
+            self.known[position] = ends
+        return ends
 
     def _at(self, index: int, slopes: dict[int, Tensor] | None) -> dict[int, Tensor] | None:
         """The slopes at a value that all who read it have added to; at a layer they begin anew."""

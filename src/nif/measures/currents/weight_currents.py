@@ -26,7 +26,7 @@ def weight_currents(
     """The currents of every parameter that is a weight.
 
     Args:
-        sums: Of all pairs.
+        sums: Of all pairs; those of weights that are no links are freed.
         module: Whose parameters they are.
         jackknife: Gives the errors.
         links: By the identity of a sum, the number of the links that have the same currents.
@@ -47,6 +47,8 @@ def weight_currents(
         if whole.total.size > SINGLE:
             values = values[0].astype(np.float32), values[1].astype(np.float32)
         found.append(StoredWeight.of(names[name], *values))
+        for key in keys:  # the sums of all large weights are most of the memory
+            del sums.weights[key]
     return tuple(found)
 
 

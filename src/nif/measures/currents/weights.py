@@ -6,7 +6,7 @@ weight, with the step of what it reads in place of what it reads. A bias moves n
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from nif.measures.currents.ends import Ends
-from nif.measures.currents.grouped_sums import LARGE
+from nif.measures.currents.grouped_sums import LARGE, GroupedSum
 from nif.measures.currents.operation import Value
 from nif.measures.currents.products import scaled_slope
 from nif.measures.currents.structure import Weighted
@@ -22,11 +22,16 @@ from nif.measures.currents.unit_cells import pair_major
 
 aten = torch.ops.aten
 
+STRIP = 2**19
+"""Numbers of a weight whose currents are summed at a time."""
+
 
 def weight_products(
     ends: Ends, weighted: Weighted, slope: Tensor, bounds: Sequence[int], outer: int = 1
-) -> list[Tensor]:
+) -> list[Tensor | None]:
     """For each group of backgrounds, the gradient of the operation by its weight at the step.
+
+    None of a group without pairs, unless a stack is the same for all.
 
     Args:
         ends: The operation.
@@ -39,14 +44,19 @@ def weight_products(
     step, slope = (pair_major(v, bounds[-1], outer, axis) for v in (ends.moved(weighted.moving), slope))
     slices = list(pairwise(bounds))
     if ends.operation.kind == "convolution":
-        return [_by_kernel(ends, weighted, *_rows([step, slope], 0, bounds[-1], part)) for part in slices]
+        return [
+            _by_kernel(ends, weighted, *_rows([step, slope], 0, bounds[-1], part))
+            if part[0] < part[1]
+            else None
+            for part in slices
+        ]
     slope = scaled_slope(ends, slope)
     if step.dim() == 3:
         return [_batched(step, slope, weighted.first, bounds[-1], part) for part in slices]
-    parts = [_rows([step, slope], axis, bounds[-1], part) for part in slices]
+    parts = [_rows([step, slope], axis, bounds[-1], part) if part[0] < part[1] else None for part in slices]
     if weighted.first:
-        return [before.mT @ after for before, after in parts]
-    return [after @ before.mT for before, after in parts]
+        return [None if part is None else part[0].mT @ part[1] for part in parts]
+    return [None if part is None else part[1] @ part[0].mT for part in parts]
 
 
 def read_by_row(ends: Ends, weighted: Weighted, pairs: int) -> bool:
@@ -81,12 +91,23 @@ class LateProducts:
         """Add a step."""
         self.factors.append((ends.moved(self.weighted.moving), scaled_slope(ends, slope)))
 
-    def parts(self, bounds: Sequence[int]) -> Iterator[Tensor]:
-        """As `weight_products` returns them."""
+    def add_to(self, sums: GroupedSum, group: int, bounds: Sequence[int]) -> None:
+        """Add the currents of the numbers of the weight, a strip at a time, which stays in the cache."""
+        weight = self.ends.start.value(Value(self.weighted.weight)).contiguous()
+        factors = []
         for part in pairwise(bounds):
-            rows = [_rows(factors, 0, bounds[-1], part) for factors in self.factors]
+            rows = [_rows(of_step, 0, bounds[-1], part) for of_step in self.factors]
             before, after = (torch.cat(side) for side in zip(*rows, strict=True))
-            yield before.mT @ after
+            factors.append((before, after) if len(before) else None)
+        self.factors.clear()
+        few = max(1, STRIP // weight.shape[1])
+        for first in range(0, len(weight), few):
+            strip = slice(first, first + few)
+            parts = (
+                None if pair is None else (pair[0][:, strip].mT @ pair[1]).mul_(weight[strip])
+                for pair in factors
+            )
+            sums.add(group, parts, strip, len(weight))
 
 
 def _rows(tensors: Sequence[Tensor], axis: int, pairs: int, part: tuple[int, int]) -> list[Tensor]:
@@ -100,8 +121,6 @@ def _rows(tensors: Sequence[Tensor], axis: int, pairs: int, part: tuple[int, int
 
 def _by_kernel(ends: Ends, weighted: Weighted, step: Tensor, slope: Tensor) -> Tensor:
     kernel = ends.start.value(ends.operation.args[1])
-    if not len(step):
-        return torch.zeros_like(kernel)
     args = ends.operation.args[3:9]
     gradient: Tensor = aten.convolution_backward(slope, step, kernel, None, *args, [False, True, False])[1]
     return gradient

@@ -1,0 +1,63 @@
+"""Sums of groups: parts that are missing, and sums that are added a few rows at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from nif.measures.currents.errors import Jackknife
+from nif.measures.currents.grouped_sums import GROUPS, GroupedSum
+
+TOTALS = {group: 1.0 + 0.01 * group for group in range(GROUPS)}
+
+
+def parts(seed: int) -> list[Tensor]:
+    return list(torch.randn(GROUPS, 6, 3, generator=torch.Generator().manual_seed(seed)))
+
+
+def assert_same(one: GroupedSum, other: GroupedSum) -> None:
+    np.testing.assert_array_equal(one.total, other.total)
+    assert one.contrasts.keys() == other.contrasts.keys()
+    for mine, others in ((one.involving, other.involving), (one.contrasts, other.contrasts)):
+        for key, part in mine.items():
+            np.testing.assert_array_equal(part, others.get(key, np.zeros_like(part)))
+
+
+@pytest.mark.parametrize("large", [True, False])
+def test_a_part_that_is_missing_is_one_of_zeros(large: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if large:
+        monkeypatch.setattr("nif.measures.currents.grouped_sums.LARGE", 10)
+    full, missing = GroupedSum(), GroupedSum()
+    for group in (4, 2):
+        of_group = [part * (number in (1, 4, 7)) for number, part in enumerate(parts(group))]
+        full.add(group, of_group)
+        missing.add(group, [part if part.any() else None for part in of_group])
+    assert sorted(missing.involving) == [1, 2, 4, 7]
+    assert_same(full, missing)
+
+
+@pytest.mark.parametrize("large", [True, False])
+def test_rows_that_are_added_a_few_at_a_time_have_the_same_bits(
+    large: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if large:
+        monkeypatch.setattr("nif.measures.currents.grouped_sums.LARGE", 10)
+    at_once, strips = GroupedSum(), GroupedSum()
+    for group in range(3):
+        at_once.add(group, parts(group))
+        for first in (0, 4):
+            strip = slice(first, first + 4)
+            strips.add(group, [part[strip] for part in parts(group)], strip, 6)
+    assert_same(at_once, strips)
+
+
+def test_the_errors_of_a_current_that_is_shared_are_its_own_times_the_share() -> None:
+    out, share = GroupedSum(), np.array([0.5, -0.25, 0.75])
+    for group in range(GROUPS):
+        out.add(group, [part.sum(1).abs() for part in parts(group)])
+    whole = out.map(lambda units: units.sum())
+    jackknife = Jackknife.of({g: t * float(whole.total) for g, t in TOTALS.items()}, whole, np.full(10, 0.1))
+    table = jackknife.stderr(out.map(lambda units: units[:, None] * share))
+    np.testing.assert_allclose(table, np.outer(jackknife.stderr(out), np.abs(share)), rtol=1e-10)
