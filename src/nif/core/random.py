@@ -43,6 +43,28 @@ def same_random_state() -> Iterator[None]:
 
 
 @contextmanager
+def usual_defaults() -> Iterator[None]:
+    """Inside, torch makes numbers in single precision on the CPU, whatever the defaults of the process are.
+
+    Example:
+        >>> torch.set_default_dtype(torch.float64)
+        >>> with usual_defaults():
+        ...     torch.zeros(1).dtype
+        torch.float32
+        >>> torch.zeros(1).dtype
+        torch.float64
+        >>> torch.set_default_dtype(torch.float32)
+    """
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.device("cpu"), torch.autocast("cpu", enabled=False):
+            yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+@contextmanager
 def same_generators(loader: DataLoader[Any]) -> Iterator[None]:
     """Restore the states of the generators of a loader and of its samplers at the end."""
     owners = (loader, loader.sampler, getattr(loader.batch_sampler, "sampler", None))

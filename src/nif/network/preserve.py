@@ -6,6 +6,7 @@ import contextlib
 import sys
 import threading
 from collections.abc import Iterator
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -46,13 +47,21 @@ def _preserved(model: nn.Module) -> Iterator[None]:
     saved = [(tensor, tensor.detach().clone()) for tensor in _tensors(model)]
     try:
         # Under torch.inference_mode tensors have no version, by which writes in place are noticed.
-        with same_random_state(), torch.inference_mode(False), torch.no_grad(), eager():
+        device, _ = device_and_dtype(model)
+        with same_random_state(), torch.inference_mode(False), torch.no_grad(), eager(), no_autocast(device):
             model.eval()
             yield
     finally:
         for module, flag in flags:
             module.training = flag
         _restore(saved)
+
+
+def no_autocast(device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """Inside, what runs on a device keeps its precision."""
+    if not torch.amp.is_autocast_available(device.type):
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, enabled=False)
 
 
 @contextlib.contextmanager
@@ -96,6 +105,11 @@ def check_supported(model: nn.Module) -> None:
         where = f"Module {scripted[0]!r} of the model" if scripted[0] else "The model"
         raise InputError(
             f"{where} is a TorchScript module, which cannot be traced. Pass the original nn.Module."
+        )
+    if torch.get_default_device().type == "meta":
+        raise InputError(
+            "The default device of torch is 'meta', on which tensors have no values; call "
+            "torch.set_default_device(None) before measuring."
         )
     if "eval" in vars(model):  # torch.export sets its own, which raises
         raise InputError(

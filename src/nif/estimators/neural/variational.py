@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from nif.core.errors import InputError
+from nif.core.random import usual_defaults
 from nif.core.types import Advance, ignore
 from nif.estimators.entropy import constant_pairs, with_constant_pairs
 from nif.estimators.estimate import Estimate, SidesX, SidesY
@@ -76,6 +77,10 @@ class Variational:
 
     def estimate(self, x: SidesX, y: SidesY, *, seed: int = 0, advance: Advance = ignore) -> Estimate:
         """Estimate I(X; Y) of each pair by cross-fitted critics; see `nif.estimators.estimate.Estimator`."""
+        with usual_defaults():
+            return self._estimate(x, y, seed, advance)
+
+    def _estimate(self, x: SidesX, y: SidesY, seed: int, advance: Advance) -> Estimate:
         degenerate = constant_pairs(x, y)
         varied = np.flatnonzero(~degenerate)
         advance(float(degenerate.sum()))

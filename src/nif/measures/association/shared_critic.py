@@ -24,6 +24,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nif.core.random import usual_defaults
 from nif.core.statistics import cauchy_combination
 from nif.core.types import Advance, Links, ignore
 from nif.estimators.neural.bounds import Bound, donsker_varadhan, independence_p_value, influence_of_ratio
@@ -75,6 +76,17 @@ class SharedMine:
         advance: Advance = ignore,
     ) -> tuple[Links, int]:
         """Links of one layer to the units of another, as of layers 0 and 1, and how many did not converge."""
+        with usual_defaults():
+            return self._links(layer, units, options, seed, advance)
+
+    def _links(
+        self,
+        layer: Float[np.ndarray, "sample unit"],
+        units: Float[np.ndarray, "sample target"],
+        options: Association,
+        seed: int,
+        advance: Advance,
+    ) -> tuple[Links, int]:
         terms = _Terms(_centred_scores(layer), _centred_scores(units), options)
         numbers_per_link = len(layer) * terms.count * terms.width
         size = max(1, WORKING_SET // (numbers_per_link * self.folds))

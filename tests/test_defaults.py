@@ -1,0 +1,62 @@
+"""The same bits under any default precision and autocast; a default device without values is refused."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import nn
+
+import nif
+
+METHODS = {
+    "currents": nif.Currents(rows=20, backgrounds=8, steps=2),
+    "Mine": nif.Mine(steps=20),
+    "Binned": nif.Binned(),
+    "published": nif.Association(
+        nif.SharedMine(steps=10), beta=1.0, relevance="layer", order="index", critic="joint", noise=0.1
+    ),
+    "decision information": nif.DecisionInformation(),
+}
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*backgrounds miss the total:UserWarning")
+
+
+@contextlib.contextmanager
+def precision(dtype: torch.dtype) -> Iterator[None]:
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def bits(name: str) -> bytes:
+    generator = torch.Generator().manual_seed(0)
+    net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)).float()
+    with torch.no_grad():
+        for values in net.parameters():
+            values.copy_(torch.randn(values.shape, generator=generator, dtype=torch.float32))
+    x = torch.randn(80, 3, generator=generator, dtype=torch.float32)
+    return nif.measure(net, x, METHODS[name], progress=False).edges()["nats"].to_numpy().tobytes()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_results_do_not_depend_on_what_the_process_has_chosen(name: str) -> None:
+    expected = bits(name)
+    for choice in (
+        precision(torch.float64),
+        precision(torch.float16),
+        torch.autocast("cpu", dtype=torch.bfloat16),
+    ):
+        with choice:
+            assert bits(name) == expected
+    assert torch.get_default_dtype() == torch.float32
+
+
+def test_a_default_device_without_values_is_refused() -> None:
+    net, x = nn.Linear(3, 2), torch.randn(80, 3)
+    with torch.device("meta"), pytest.raises(nif.InputError, match="default device of torch is 'meta'"):
+        nif.measure(net, x, progress=False)
