@@ -390,7 +390,7 @@ def test_label_that_is_no_class_is_refused(room: Path, capsys: pytest.CaptureFix
 
 
 def test_warning_is_one_line(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    np.save("twice.npy", np.repeat(np.random.default_rng(0).normal(size=(50, 3)), 4, axis=0))
+    np.save("twice.npy", np.tile(np.random.default_rng(0).normal(size=(50, 3)), (4, 1)))
     assert run("measure", "nets:net", "twice.npy", "--estimator", "binned", *OUT) == 0
     printed = capsys.readouterr().err
     assert printed.startswith("nif: warning: 75% of the rows")

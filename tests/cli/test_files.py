@@ -11,6 +11,7 @@ from torch import nn
 
 from nif.cli.data import columns, example, read
 from nif.cli.layers import layers
+from nif.cli.models import network
 from nif.core.errors import InputError
 from nif.core.files import writable
 
@@ -68,3 +69,39 @@ def test_shapes_that_do_not_fit_the_network_are_refused(shapes: list[str], messa
 def test_data_and_a_shape_exclude_each_other() -> None:
     with pytest.raises(InputError, match="not both"):
         layers.main(["nets:net", "data.npy", "--shape", "3"], standalone_mode=False)
+
+
+MODULE = """
+import sys
+from torch import nn
+def leaves(): sys.exit(3)
+def fails(): raise RuntimeError("no weights here")
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("users_nets:leaves", r"users_nets:leaves\(\) ended the program \(exit status 3\); it must return"),
+        ("users_nets:fails", r"failed \(RuntimeError: no weights here\)"),
+        ("users_nets.py:leaves", "a file; expected MODULE:FACTORY, as users_nets:leaves"),
+        ("users_nets:leaves:x", "expected MODULE:FACTORY"),
+        ("broken_nets:net", r"Importing broken_nets failed \(ZeroDivisionError"),
+    ],
+)
+def test_what_code_of_the_user_does_is_a_sentence(
+    path: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "users_nets.py").write_text(MODULE)
+    (tmp_path / "broken_nets.py").write_text("1 / 0")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(InputError, match=message):
+        network(path, None)
+
+
+def test_an_array_that_says_it_is_huge_is_refused(tmp_path: Path) -> None:
+    header = b"{'descr': '<f8', 'fortran_order': False, 'shape': (10000000000000, 1), }\n"
+    header = header.rjust(64 * 2 - 10)
+    (tmp_path / "huge.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    with pytest.raises(InputError, match=r"huge.npy (does not fit into memory|cannot)|Cannot read"):
+        read(tmp_path / "huge.npy")

@@ -101,6 +101,8 @@ def _reading(path: Path) -> Iterator[None]:
     with optional_import(f"Reading {path}", "parquet"):
         try:
             yield
+        except MemoryError as error:
+            raise InputError(f"{path} does not fit into memory ({error}).") from error
         except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise InputError(f"Cannot read {path} ({error}).") from error
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import pickle
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +41,19 @@ def network(path: str, weights: Path | None) -> nn.Module:
 
 def _built(path: str) -> Any:
     module_name, colon, name = path.partition(":")
-    if not (module_name and colon and name):
+    if module_name.endswith(".py"):
+        module_name = module_name.removesuffix(".py").replace("/", ".")
+        raise InputError(
+            f"The model is {path!r}, a file; expected MODULE:FACTORY, as {module_name}:{name or 'net'}."
+        )
+    if not (module_name and colon and name) or ":" in name:
         raise InputError(f"The model is {path!r}; expected MODULE:FACTORY, {EXAMPLE}.")
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
     try:
-        factory = importlib.import_module(module_name)
+        with _users_code(f"Importing {module_name}"):
+            factory = importlib.import_module(module_name)
     except ImportError as error:
         raise InputError(
             f"Cannot import {module_name!r} ({error}); run nif in the directory that contains it."
@@ -61,11 +69,25 @@ def _built(path: str) -> Any:
             f"{path} is a {type(factory).__name__}; expected a function that returns the network."
         )
     try:
-        return factory()
+        with _users_code(f"{path}()"):
+            return factory()
     except TypeError as error:
         raise InputError(
             f"{path} cannot be called without arguments ({error}); write a function that can."
         ) from error
+
+
+@contextlib.contextmanager
+def _users_code(what: str) -> Iterator[None]:
+    """Whatever code of the user raises becomes a sentence, but for what the caller has one of its own for."""
+    try:
+        yield
+    except SystemExit as error:
+        raise InputError(f"{what} ended the program (exit status {error.code}); it must return.") from error
+    except (ImportError, TypeError):
+        raise
+    except Exception as error:
+        raise InputError(f"{what} failed ({type(error).__name__}: {error}).") from error
 
 
 def _state_dict(path: Path) -> dict[str, Any]:
