@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 
 from nif.core import __version__
 from nif.core.errors import InputError
+from nif.core.parallel import checked_jobs
 from nif.core.progress import progress as progress_bar
 from nif.data.rows import read
 from nif.estimators.estimate import Estimator
-from nif.estimators.pairs import Resources, bytes_of, checked_jobs
+from nif.estimators.pairs import Resources, bytes_of
 from nif.flow.flow import Flow
 from nif.flow.measurement import Measurement
 from nif.measures.association.association import Association
@@ -119,8 +120,9 @@ def measure(
         memory: Limit of a block of pairs in each process, on top of activations and result: a number of bytes
             or a size such as ``"500MB"``. Blocks of currents have a fixed size; one that is larger is a
             warning.
-        n_jobs: Processes, through joblib, on the backend that `joblib.parallel_config` names. None is one
-            process, whose estimator may use several threads. Results have the same bits for any number.
+        n_jobs: Processes, through joblib, on the backend that `joblib.parallel_config` names. None is the
+            number that it names, or one process, whose estimator may use several threads. Results have the
+            same bits for any number.
         progress: Show a bar with the time left, in a terminal, after two seconds.
 
     Raises:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from nif.core.errors import InputError
+from nif.core.parallel import checked_jobs
 from nif.core.types import Advance, ignore
 from nif.estimators import ESTIMATORS
 from nif.estimators.entropy import entropy_and_stderr
@@ -21,7 +22,6 @@ from nif.estimators.pairs import (
     PairwiseRunner,
     Resources,
     bytes_of,
-    checked_jobs,
     columns_at_once,
     pairs_at_once,
 )

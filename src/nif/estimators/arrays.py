@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from nif.core.numbers import check_same_order
+from nif.core.parallel import checked_jobs
 from nif.core.progress import progress as progress_bar
 from nif.estimators.binned.estimator import Binned
 from nif.estimators.estimate import Estimate, Estimator
 from nif.estimators.inputs import checked_estimator, columns, same_length
 from nif.estimators.neural.methods import Mine
-from nif.estimators.pairs import PairwiseRunner, Resources, bytes_of, checked_jobs
+from nif.estimators.pairs import PairwiseRunner, Resources, bytes_of
 
 MOST_TERMS_FOR_MINE = 5_000
 """Mutual information terms up to which `Mine` is chosen; above, `Binned`."""

@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int
-from joblib import Parallel, delayed
+from joblib import delayed
 
 from nif.core.errors import InputError
+from nif.core.parallel import in_parallel
 from nif.core.types import Advance, ignore
 from nif.estimators.entropy import set_entropy
 from nif.estimators.estimate import ColumnsX, ColumnsY, Estimate, Estimator, PairwiseEstimator
@@ -98,13 +99,6 @@ def _at_least_one(count: int, memory: int, samples: int) -> int:
             f"{least:.2g} MB. Allow more memory, or pass fewer samples."
         )
     return count
-
-
-def checked_jobs(n_jobs: int | None) -> int | None:
-    """Return a number of processes that joblib accepts; raise `InputError` for 0."""
-    if n_jobs == 0:
-        raise InputError(f"n_jobs is {n_jobs!r}; expected None, a number of processes, or -1 for all cores.")
-    return n_jobs
 
 
 Index = tuple[Any, Any]
@@ -204,7 +198,7 @@ class PairwiseRunner:
                 yield index, work(advance=self.advance)
             return
         jobs = (delayed(_with_index)(index, work) for index, work in tasks)
-        for index, block in Parallel(n_jobs=self.limits.n_jobs, return_as="generator")(jobs):
+        for index, block in in_parallel(self.limits.n_jobs, jobs):
             self.advance(block.nats.size)
             yield index, block
 

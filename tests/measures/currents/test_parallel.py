@@ -12,6 +12,7 @@ from joblib import parallel_config
 from torch import nn
 
 import nif
+from nif.measures.currents import parallel
 from support.networks import chain
 
 X = torch.randn(90, 6, generator=torch.Generator().manual_seed(0))
@@ -47,11 +48,25 @@ def same_bits(one: nif.Flow, other: nif.Flow) -> None:
 
 
 @pytest.mark.parametrize(("net", "x"), [(chain(6, 9, 3), X), (conv(), IMAGES)], ids=["mlp", "cnn"])
-@pytest.mark.parametrize(("jobs", "backend"), [(1, "loky"), (2, "loky"), (2, "threading")])
+@pytest.mark.parametrize(
+    ("jobs", "backend"), [(1, "loky"), (2, "loky"), (2, "threading"), (2, "multiprocessing")]
+)
 def test_processes_change_no_bit(net: nn.Module, x: torch.Tensor, jobs: int, backend: str) -> None:
     alone = flow_of(net, x)
     with parallel_config(backend=backend):
         same_bits(flow_of(net, x, n_jobs=jobs), alone)
+
+
+def test_a_context_of_joblib_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = []
+    of_block = parallel._of_block
+    monkeypatch.setattr(parallel, "_of_block", lambda *given: (ran.append(1), of_block(*given))[1])
+    net = chain(6, 9, 3)
+    alone = flow_of(net, X)
+    assert not ran
+    with parallel_config(backend="threading", n_jobs=2):
+        same_bits(flow_of(net, X), alone)
+    assert ran
 
 
 def test_memory_changes_no_bit_and_too_little_is_said() -> None:

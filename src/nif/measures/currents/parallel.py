@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from itertools import chain
 
 import torch
-from joblib import Parallel, delayed
+from joblib import delayed
 
+from nif.core.parallel import in_parallel
 from nif.core.types import Advance, ignore
 from nif.measures.currents.block_sums import Sums
 from nif.measures.currents.blocks import Block
@@ -45,7 +46,7 @@ def integrated(
         return sums
     threads = torch.get_num_threads()
     tasks = (delayed(_of_block)(path, block, maps, threads) for block in blocks)
-    for pairs, of_block in Parallel(n_jobs=n_jobs, return_as="generator")(tasks):
+    for pairs, of_block in in_parallel(n_jobs, tasks):
         sums.include(of_block)
         advance(float(pairs * path.runs))
     return sums
