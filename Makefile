@@ -103,8 +103,8 @@ benchmark: $(VENV)/installed .venv-peers/installed chromium
 	$(BIN)/python benchmarks/architectures.py
 	$(BIN)/python benchmarks/currents.py totals
 	$(BIN)/python benchmarks/currents_errors.py
-	$(BIN)/python benchmarks/currents_faithfulness.py features
-	$(BIN)/python benchmarks/currents_faithfulness.py links
+	$(BIN)/python benchmarks/faithfulness.py features
+	$(BIN)/python benchmarks/faithfulness.py links
 
 clean:
 	rm -rf $(VENV) .venv-peers .venv-lowest $(addprefix .venv-,$(MATRIX)) build dist src/*.egg-info
