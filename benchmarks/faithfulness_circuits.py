@@ -25,7 +25,7 @@ from torch import Tensor, nn
 import nif
 from handmade import HAND_MADE, HandMade
 
-ROWS, SMALL_ROWS = 400, 120
+ROWS, SMALL_ROWS = 120, 60
 
 OTHERS, STEPS = 4, 16
 
