@@ -28,7 +28,7 @@ def differences(rows: pd.DataFrame, figures: Sequence[str], method: str = "curre
             difference = (wide[figure][method] - wide[figure][other]).dropna()
             of_data = difference.groupby("data").mean()
             row[figure] = (
-                f"{difference.mean():+.4f} ({_interval(difference, difference.mean())}) "
+                f"{difference.mean():+.3f} ({_interval(difference, difference.mean())}) "
                 f"[{_interval(of_data, difference.mean())}]"
             )
         found.append(row)
@@ -40,4 +40,4 @@ def _interval(values: pd.Series, centre: float) -> str:
     if len(values) < 2:
         return "one only"
     half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    return f"{centre - half:+.4f} {centre + half:+.4f}"
+    return f"{centre - half:+.3f} {centre + half:+.3f}"
