@@ -15,9 +15,9 @@ The parts, each of which is one file:
 - *pretrained*: networks that packages bring, against occlusion; packages that are absent are skipped;
 - *variants*: what might bring links ahead of EAP-IG by divergence.
 
-All but *circuits*, *pretrained* and *suppressors* take networks of 1, 2 and 4 hidden layers on the seventeen data
-sets of `faithfulness_data.py`, twelve of them with classes. ``--small`` is for a test of the scripts: it takes
-seconds and says nothing.
+All but *circuits*, *pretrained* and *suppressors* take networks of 1, 2 and 4 hidden layers on the seventeen
+data sets of `faithfulness_data.py`, twelve of them with classes. ``--small`` is for a test of the scripts: it
+takes seconds and says nothing.
 """
 
 from __future__ import annotations

@@ -1,15 +1,14 @@
 """Whether currents stay inside the circuit of a network whose circuit is known.
 
-The transformers of `handmade.py` have a few weights that do the work and many more that do nothing. The circuit is
-also found by force: a weight is in it if the output changes once it is set to 0. Printed for each way to rank the
-weights that are not 0:
+The transformers of `handmade.py` have a few weights that do the work and many more that do nothing. The
+circuit is also found by force: a weight is in it if the output changes once it is set to 0. Printed for each
+way to rank the weights that are not 0:
 
 - *mass*: the part of the sum of sizes that is on the circuit;
 - *AUC*: the probability that a weight of the circuit is ranked ahead of another one, ties counting half;
-- *AUC, moved*: the same, where of the circuit only those weights count whose input depends on the data. Others,
-  such as those that make a head attend to the position before, hold what the data cannot move, so that no
-  information flows through them.
-"""
+- *AUC, moved*: the same, where of the circuit only those weights count whose input depends on the data.
+  Others, such as those that make a head attend to the position before, hold what the data cannot move, so
+  that no information flows through them."""
 
 from __future__ import annotations
 

@@ -268,4 +268,3 @@ def _fit(net: nn.Sequential, x: Tensor, y: Tensor, ignored: list[int]) -> None:
         optimizer.step()
     with torch.no_grad():
         first.weight[:, ignored] = 0
-

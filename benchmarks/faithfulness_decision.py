@@ -1,9 +1,9 @@
 """The share of a decision that chosen links or units of a network of ReLU layers carry.
 
-The strongest share q of all is kept, or removed, for several q. What is not kept stands at its mean, or at its
-value in another row. *Kept* and *lost* are shares of the decision, between that with nothing, 0, and with all, 1,
-as averages over q: by *outcome*, the rows that are still given their class (for values, what is explained of the
-output); and by *divergence*, of the decision with all.
+The strongest share q of all is kept, or removed, for several q. What is not kept stands at its mean, or at
+its value in another row. *Kept* and *lost* are shares of the decision, between that with nothing, 0, and with
+all, 1, as averages over q: by *outcome*, the rows that are still given their class (for values, what is
+explained of the output); and by *divergence*, of the decision with all.
 """
 
 from __future__ import annotations
@@ -64,9 +64,7 @@ def strongest(ranked: Ranked, share: float, seed: int) -> list[Tensor]:
     chosen = np.zeros(len(strength), bool)
     chosen[np.lexsort((ties, -strength))[: max(1, round(share * len(strength)))]] = True
     parts = np.split(chosen, np.cumsum([values.size for values in ranked])[:-1])
-    return [
-        torch.from_numpy(part.reshape(values.shape)) for part, values in zip(parts, ranked, strict=True)
-    ]
+    return [torch.from_numpy(part.reshape(values.shape)) for part, values in zip(parts, ranked, strict=True)]
 
 
 def decision_left(network: Trained, outputs: Tensor, others: Tensor, nothing: Tensor) -> dict[str, float]:
@@ -81,9 +79,7 @@ def decision_left(network: Trained, outputs: Tensor, others: Tensor, nothing: Te
 
 
 @torch.no_grad()
-def figures(
-    network: Trained, ranked: Ranked, carried: Carried, shares: Sequence[float]
-) -> dict[str, float]:
+def figures(network: Trained, ranked: Ranked, carried: Carried, shares: Sequence[float]) -> dict[str, float]:
     """Share kept by the strongest, and lost without them, averaged over shares."""
     x, generator = network.test_x, torch.Generator().manual_seed(network.seed)
     outputs, at_rows = network.net(x), sources(network.net, x)

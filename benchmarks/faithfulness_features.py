@@ -1,9 +1,10 @@
 """How fast the score falls or rises with the features that an attribution names first.
 
-Areas under accuracy, or under R² for values, on rows that were held out, as features are replaced one by one, by
-their mean or by those of another row, the same one for all features. *Deletion* begins with the most important
-ones, and less is better; *insertion* ends with all in place, and more is better. *Precision* is the part of the
-strongest features that are informative, and *on ignored* the part of the mass on features whose weights are 0.
+Areas under accuracy, or under R² for values, on rows that were held out, as features are replaced one by one,
+by their mean or by those of another row, the same one for all features. *Deletion* begins with the most
+important ones, and less is better; *insertion* ends with all in place, and more is better. *Precision* is the
+part of the strongest features that are informative, and *on ignored* the part of the mass on features whose
+weights are 0.
 """
 
 from __future__ import annotations

@@ -86,8 +86,7 @@ def patching(network: Trained, stops: Sequence[float]) -> Ranked:
     with torch.no_grad():
         outputs = network.net(x)
         moved = [
-            here - there
-            for here, there in zip(sources(network.net, x), sources(network.net, z), strict=True)
+            here - there for here, there in zip(sources(network.net, x), sources(network.net, z), strict=True)
         ]
     weights = [module.weight.detach() for module in linears(network.net)]
     found = [torch.zeros_like(weight) for weight in weights]

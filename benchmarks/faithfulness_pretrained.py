@@ -1,8 +1,9 @@
 """Whether currents of pretrained networks agree with what happens when a patch is occluded.
 
-A patch of each row is replaced by that of another row, or by the mean of all; the effect is the divergence of the
-decision from that at the row. Printed is the rank correlation over patches with the sizes that a method states:
-*of all rows*, with the mean effect; and *of a row*, as the mean over rows of the correlation within a row.
+A patch of each row is replaced by that of another row, or by the mean of all; the effect is the divergence of
+the decision from that at the row. Printed is the rank correlation over patches with the sizes that a method
+states: *of all rows*, with the mean effect; and *of a row*, as the mean over rows of the correlation within a
+row.
 
 The networks are those of `pretrained.py`; packages that are absent are skipped.
 """
@@ -62,9 +63,7 @@ def occluded(each: Pretrained, other: Tensor) -> np.ndarray:
 def effects(each: Pretrained) -> dict[str, np.ndarray]:
     """By the values of other rows, and by the mean."""
     generator = torch.Generator().manual_seed(0)
-    drawn = [
-        occluded(each, each.x[torch.randperm(len(each.x), generator=generator)]) for _ in range(DRAWS)
-    ]
+    drawn = [occluded(each, each.x[torch.randperm(len(each.x), generator=generator)]) for _ in range(DRAWS)]
     return {
         "another row": np.mean(drawn, axis=0),
         "mean": occluded(each, each.x.mean(0).expand_as(each.x)),
@@ -119,7 +118,9 @@ def by_captum(each: Pretrained, name: str) -> np.ndarray:
         torch.manual_seed(0)
         found = getattr(attr, name)(net).attribute(each.x, target=target, **more)
     index = torch.from_numpy(patches(each))
-    sums = torch.zeros(len(each.x), int(index.max()) + 1).index_add_(1, index, found.detach().flatten(1).float())
+    sums = torch.zeros(len(each.x), int(index.max()) + 1).index_add_(
+        1, index, found.detach().flatten(1).float()
+    )
     return sums.double().numpy()
 
 
@@ -133,9 +134,7 @@ def attributions(each: Pretrained) -> Iterator[tuple[str, np.ndarray]]:
 
 def agreement(found: np.ndarray, effect: np.ndarray) -> dict[str, float]:
     """Rank correlations of sizes with effects: of all rows by the mean of sizes, and within rows."""
-    of_rows = [
-        spearmanr(np.abs(values), felt).statistic for values, felt in zip(found, effect, strict=True)
-    ]
+    of_rows = [spearmanr(np.abs(values), felt).statistic for values, felt in zip(found, effect, strict=True)]
     return {
         "of all rows": float(spearmanr(np.abs(found).mean(0), effect.mean(0)).statistic),
         "of a row": float(np.nanmean(of_rows)),

