@@ -27,7 +27,7 @@ FIGURES = tuple(
 )
 
 Ranked = list[np.ndarray]
-"""A number for each link ``[target, source]`` of each Linear module, or for each unit of each hidden layer."""
+"""A number for each link of each Linear module, ``[target, source]``, or for each unit of a hidden layer."""
 
 Carried = Callable[[nn.Sequential, Tensor, Sequence[Tensor], Sequence[Tensor]], Tensor]
 """The output where only what the masks choose is what it is; given are the net, rows, masks, and the other

@@ -73,7 +73,7 @@ def eap(network: Trained) -> Ranked:
 
 
 def patching(network: Trained, stops: Sequence[float]) -> Ranked:
-    """The change of the source from another row to the row, times the weight, times a mean gradient; its size.
+    """The size of: change of the source from another row to the row, times weight, times a mean gradient.
 
     The gradient is with respect to the target before its activation function, of the divergence from the
     decision at the row, at some stops of the straight way of the inputs from the other row. Summed over rows

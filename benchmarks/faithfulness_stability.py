@@ -91,7 +91,10 @@ def of_network(network: Trained) -> list[dict[str, object]]:
                 }
             )
     means = pd.DataFrame(found).groupby("of", sort=False).mean().reset_index()
-    return [{**network.kind, **row} for row in means.to_dict("records")]
+    return [
+        {**network.kind, **{str(key): value for key, value in row.items()}}
+        for row in means.to_dict("records")
+    ]
 
 
 def tables(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:

@@ -35,6 +35,8 @@ HIDDEN, SEEDS = (1, 2, 4), 1
 
 ROWS, BACKGROUNDS, STEPS, POOLS, NOISE = 256, 16, 16, 4, 0.2
 
+BOTH = ("inside, path", "outside, path")
+
 
 def mean_logarithm(likelihood: Tensor, power: float) -> Tensor:
     """The logarithm of the power mean over backgrounds, ``[row, background, outcome]``; power 0: of the
@@ -95,10 +97,8 @@ def variants(network: Trained) -> dict[str, Ranked]:
     pools = z.chunk(POOLS, dim=1)
     several = [_sizes(links_by(network, decided, x, pool.flatten(0, 1), 1.0)[0]) for pool in pools]
     found["inside, path, four pools"] = [np.mean(each, axis=0) for each in zip(*several, strict=True)]
-    found["both, path"] = [
-        sum(found[name][place] / _total(found[name]) for name in ("inside, path", "outside, path"))
-        for place in range(len(several[0]))
-    ]
+    inside, outside = ([each / _total(found[name]) for each in found[name]] for name in BOTH)
+    found["both, path"] = [first + second for first, second in zip(inside, outside, strict=True)]
     return found
 
 

@@ -9,6 +9,7 @@ reads, and *blind* ones read what is always 0 and write the answer.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +36,8 @@ class Head(nn.Module):
         """What the head adds to the stream."""
         scores = self.query(x) @ self.key(x).transpose(-1, -2)
         later = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).triu(1)
-        return self.out(scores.masked_fill(later, -torch.inf).softmax(-1) @ self.value(x))
+        added: Tensor = self.out(scores.masked_fill(later, -torch.inf).softmax(-1) @ self.value(x))
+        return added
 
 
 class Neurons(nn.Module):
@@ -47,7 +49,8 @@ class Neurons(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """What the neurons add to the stream."""
-        return self.out(self.into(x).relu())
+        added: Tensor = self.out(self.into(x).relu())
+        return added
 
 
 class Layer(nn.Module):
@@ -61,7 +64,13 @@ class Layer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The stream behind the layer."""
         x = x + sum(head(x) for head in self.heads)
-        return x + self.neurons(x)
+        behind: Tensor = x + self.neurons(x)
+        return behind
+
+    @property
+    def head(self) -> Head:
+        """That of the circuit; the first one."""
+        return cast(Head, self.heads[0])
 
 
 class Transformer(nn.Module):
@@ -115,8 +124,8 @@ class Transformer(nn.Module):
         self.positions[:, list(self.part["position"])] = torch.eye(len(self.positions))
         self.write(self.unembed, None, "answer", 4.0)
         generator = torch.Generator().manual_seed(1)
-        for layer in self.layers:
-            for number, head in enumerate(layer.heads[1:]):
+        for layer in cast(list[Layer], self.layers):
+            for number, head in enumerate(cast(list[Head], layer.heads[1:])):
                 reads, writes = ("token", "scratch") if number < IDLE else ("nothing", "answer")
                 for module in (head.query, head.key, head.value):
                     self._at_random(module, reads, None, generator)
@@ -127,6 +136,10 @@ class Transformer(nn.Module):
             blind = range(first + count, layer.neurons.into.out_features)
             self._at_random(layer.neurons.into, "nothing", blind, generator)
             self._at_random(layer.neurons.out, blind, "answer", generator)
+
+    def layer(self, number: int) -> Layer:
+        """One of the layers."""
+        return cast(Layer, self.layers[number])
 
     def _dims(self, part: str | range | None, count: int) -> list[int]:
         if part is None:
@@ -192,7 +205,7 @@ def previous_token(rows: int, generator: torch.Generator) -> HandMade:
     """Answers with the last token but one."""
     tokens, length = 5, 6
     net = Transformer(tokens, length, 1, tokens)
-    attend_to_previous(net, net.layers[0].heads[0])
+    attend_to_previous(net, net.layer(0).head)
     net.write(net.unembed, None, "previous", 4.0)
     ids = torch.randint(tokens, (rows, length), generator=generator)
     return HandMade("previous token", net.eval(), _one_hot(ids, tokens), ids[:, -2])
@@ -202,8 +215,8 @@ def induction(rows: int, generator: torch.Generator) -> HandMade:
     """Answers with the token that stood behind the earlier place of the last one, by two heads in a row."""
     tokens, length = 8, 7
     net = Transformer(tokens, length, 2, tokens)
-    attend_to_previous(net, net.layers[0].heads[0])
-    head, number = net.layers[1].heads[0], range(tokens)
+    attend_to_previous(net, net.layer(0).head)
+    head, number = net.layer(1).head, range(tokens)
     net.write(head.query, number, "token", SHARP)
     net.write(head.key, number, "previous")
     net.write(head.value, number, "token")
@@ -230,7 +243,7 @@ def majority(rows: int, generator: torch.Generator) -> HandMade:
     tokens, length = 3, 7
     net = Transformer(tokens, length, 1, 2)
     _count(net)
-    neurons = net.layers[0].neurons
+    neurons = net.layer(0).neurons
     with torch.no_grad():
         for number, sign in enumerate((-1.0, 1.0)):
             neurons.into.weight[number, net.part["count"][0]] = 6 * sign
@@ -242,7 +255,7 @@ def majority(rows: int, generator: torch.Generator) -> HandMade:
 
 def _count(net: Transformer) -> None:
     """The mean of the first token over all positions, into *count*."""
-    head = net.layers[0].heads[0]
+    head = net.layer(0).head
     net.write(head.value, range(1), range(1))
     net.write(head.out, "count", range(1))
 
