@@ -152,7 +152,7 @@ def tables(*, small: bool) -> dict[str, pd.DataFrame]:
             continue
         felt = effects(each)
         for method, values in attributions(each):
-            row: dict[str, object] = {"network": name, "right": each.right, "of": method}
+            row: dict[str, object] = {"network": name, "right": round(each.right, 2), "of": method}
             for by, effect in felt.items():
                 row |= {f"{by}, {what}": value for what, value in agreement(values, effect).items()}
             found.append(row)
