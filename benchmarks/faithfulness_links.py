@@ -28,7 +28,12 @@ EAP_ROWS, EAP_OTHERS, EAP_STEPS = 512, 8, 16
 
 def currents(network: Trained) -> Ranked:
     """Mean currents, by their size."""
-    flow = measured(network, nif.Currents(by_class=False))
+    return currents_by(network, nif.Currents(by_class=False))
+
+
+def currents_by(network: Trained, method: nif.Currents) -> Ranked:
+    """The same with other options."""
+    flow = measured(network, method)
     return [np.abs(links.nats.T) for links in flow.links]
 
 

@@ -10,21 +10,24 @@ in one choice each:
 - one *pool* of backgrounds, or the mean size over four pools of a quarter each;
 - *both*: the mean of the shares of all by inside and outside, along the path.
 
-*Measured* is `nif.Currents` at its defaults, whose backgrounds are chosen by similarity.
+*Measured* is `nif.Currents` at its defaults, whose backgrounds are chosen by similarity; with *four pools* of
+a quarter each, it is the mean size over four draws of them.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
 
+import nif
 from faithfulness_data import Trained
 from faithfulness_decision import FIGURES, Ranked, figures, linears, sources
-from faithfulness_links import SHARES, currents, eap_ig, targets_at, with_links
+from faithfulness_links import SHARES, currents, currents_by, eap_ig, targets_at, with_links
 from faithfulness_tables import differences
 from nif.measures.currents.decisions import decided_by
 from nif.measures.currents.information import Decided
@@ -80,6 +83,15 @@ def links_by(
     return path, whole
 
 
+def of_four_pools(network: Trained) -> Ranked:
+    """Mean size of the currents by four draws of a quarter of the backgrounds."""
+    method = nif.Currents(by_class=False, backgrounds=nif.Currents().backgrounds // POOLS)
+    several = [
+        currents_by(replace(network, seed=POOLS * network.seed + number), method) for number in range(POOLS)
+    ]
+    return [np.mean(each, axis=0) for each in zip(*several, strict=True)]
+
+
 def variants(network: Trained) -> dict[str, Ranked]:
     """All variants, and the two that are known."""
     outputs = network.net(network.x).detach()
@@ -88,7 +100,11 @@ def variants(network: Trained) -> dict[str, Ranked]:
     generator = torch.Generator().manual_seed(network.seed)
     x = network.x[torch.randperm(len(network.x), generator=generator)[:ROWS]]
     z = network.x[torch.randint(len(network.x), (len(x), BACKGROUNDS), generator=generator)]
-    found: dict[str, Ranked] = {"measured": currents(network), "EAP-IG": eap_ig(network)}
+    found: dict[str, Ranked] = {
+        "measured": currents(network),
+        "measured, four pools": of_four_pools(network),
+        "EAP-IG": eap_ig(network),
+    }
     for name, power in (("inside", 1.0), ("between", 0.5), ("outside", 0.0)):
         for change, links in zip(
             ("path", "whole"), links_by(network, decided, x, z.flatten(0, 1), power), strict=True
