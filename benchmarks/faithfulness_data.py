@@ -1,4 +1,4 @@
-"""Data sets with known roles of their features, and networks trained on them, for `currents_faithfulness.py`.
+"""Data sets with known roles of their features, and networks trained on them, for `faithfulness.py`.
 
 Planted data sets have *informative* features, which the label rests on, and *ignored* ones, such as copies of
 informative features, whose weights in the first layer are held at 0 during training: the network does not use
@@ -7,7 +7,7 @@ them, though they tell of the label. Data and networks depend on the seeds in th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -71,6 +71,16 @@ class Trained:
     y: Tensor = field(repr=False)
     test_x: Tensor = field(repr=False)
     test_y: Tensor = field(repr=False)
+
+    @property
+    def kind(self) -> dict[str, object]:
+        """What names the network, and whether it has classes."""
+        return {
+            "data": self.data.name,
+            "classes": self.classes,
+            "hidden": self.hidden,
+            "seed": self.seed,
+        }
 
     @property
     def classes(self) -> bool:
@@ -226,7 +236,8 @@ DATA = (
 
 def trained(data: DataSet, hidden: int, seed: int) -> Trained:
     """A network of ReLU layers, trained by Adam with a little weight decay on two thirds of the rows."""
-    place = [each.name for each in DATA].index(data.name)
+    names = [each.name for each in DATA]
+    place = names.index(data.name) if data.name in names else len(names)
     generator = np.random.default_rng([2026, place, seed])
     features, labels = data.draw(generator)
     shuffled = generator.permutation(len(features))
@@ -257,12 +268,3 @@ def _fit(net: nn.Sequential, x: Tensor, y: Tensor, ignored: list[int]) -> None:
         optimizer.step()
     with torch.no_grad():
         first.weight[:, ignored] = 0
-
-
-def networks(only: list[str] | None, hidden: list[int], seeds: int) -> Iterator[Trained]:
-    """All networks, or those of some data sets."""
-    for data in DATA:
-        if not only or data.name in only:
-            for depth in hidden:
-                for seed in range(seeds):
-                    yield trained(data, depth, seed)

@@ -1,0 +1,132 @@
+"""The scripts of the evidence: what they compute is what they say."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+import nif
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Iterator[object]:
+    """Imports a script of the folder, which is no package."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    before = set(sys.modules)
+
+    def imported(name: str) -> ModuleType:
+        return import_module(name)
+
+    yield imported
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(FOLDER)):
+            del sys.modules[name]
+
+
+def network(script, outputs: int = 3):
+    """Untrained, with data of two classes."""
+    data = script("faithfulness_data")
+    generator = torch.Generator().manual_seed(0)
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, outputs)).eval()
+    x, y = torch.randn(80, 4, generator=generator), torch.arange(80) % 2
+    return data.Trained(data.DATA[0], net, 1, 0, x[:60], y[:60], x[60:], y[60:])
+
+
+@torch.no_grad()
+def test_all_links_or_units_are_the_network_and_none_the_others(script) -> None:
+    links, units, decision = (script(f"faithfulness_{name}") for name in ("links", "units", "decision"))
+    known = network(script)
+    others = [values[torch.randperm(20)] for values in decision.sources(known.net, known.test_x)]
+    output = known.net(known.test_x)
+    for carried, ranked in (
+        (links.with_links, links.at_random(known)),
+        (units.with_units, units.at_random(known)),
+    ):
+        every = [torch.ones(values.shape, dtype=torch.bool) for values in ranked]
+        kept = carried(known.net, known.test_x, every, others)
+        assert torch.allclose(kept, output, atol=1e-6)
+        nothing = carried(known.net, known.test_x, [~mask for mask in every], others)
+        assert torch.allclose(nothing, known.net[2](others[1]), atol=1e-6)
+        figures = decision.figures(known, ranked, carried, (1.0,))
+        assert all(value == pytest.approx(1, abs=1e-5) for value in figures.values())
+
+
+def test_the_path_with_backgrounds_inside_the_logarithm_is_that_of_currents(script, monkeypatch) -> None:
+    variants = script("faithfulness_variants")
+    monkeypatch.setattr(variants, "STEPS", 256)
+    known, count = network(script), 12
+    x = known.x[:count]
+    z = known.x[torch.randint(60, (count, 5), generator=torch.Generator().manual_seed(1))]
+    method = nif.Currents(steps=256, by_class=False, rows=count, backgrounds=5)
+    flow = nif.measure(known.net, x, method, background=z, progress=False)
+    decision = variants.Decision.of(variants.Forward(known.net), (x,))
+    decided = variants.decided_by(decision, known.net(x).detach(), None, 0.2, None)
+    path, whole = variants.links_by(known, decided, x, z.flatten(0, 1), 1.0)
+    for links, mine in zip(flow.links, path, strict=True):
+        assert np.allclose(links.nats.T, mine.numpy() / count, atol=2e-4)
+    assert torch.allclose(path[0], whole[0], atol=1e-5)  # inputs move evenly
+    assert not torch.allclose(path[1], whole[1], atol=1e-3)
+
+
+def test_shapley_values_by_orders_of_a_linear_network(script) -> None:
+    attributions = script("faithfulness_attributions")
+    known = network(script)
+    net = nn.Sequential(nn.Linear(4, 2))
+    linear = type(known)(known.data, net, 1, 0, known.x, known.y, known.test_x, known.test_y)
+    mean = known.x.mean(0)
+    exact = ((known.x - mean)[:, :, None] * net[0].weight.T).abs().mean(dim=(0, 2))
+    found = attributions.shap_by_orders(linear)
+    assert np.allclose(found, exact.detach().numpy(), rtol=0.1)
+
+
+def test_currents_stay_on_the_circuit_of_a_network_written_by_hand(script) -> None:
+    circuits, handmade = script("faithfulness_circuits"), script("handmade")
+    made = handmade.fraction(60, torch.Generator().manual_seed(0))
+    assert torch.allclose(made.net(made.x), made.right, atol=1e-6)
+    felt, sizes = circuits.circuit(made), circuits.currents(made)
+    assert sum(int(values.sum()) for values in felt.values()) == 4
+    for name, values in sizes.items():
+        assert (values[felt[name]] > 0).all()
+        assert (values[~felt[name]] == 0).all()
+
+
+@pytest.mark.parametrize("name", ["previous_token", "induction", "majority"])
+def test_networks_written_by_hand_answer_right(script, name: str) -> None:
+    made = getattr(script("handmade"), name)(200, torch.Generator().manual_seed(0))
+    assert (made.net(made.x).argmax(1) == made.right).all()
+
+
+def test_paired_differences_with_their_intervals(script) -> None:
+    tables = script("faithfulness_tables")
+    rows = pd.DataFrame(
+        [
+            {"data": data, "hidden": 1, "seed": seed, "of": of, "figure": value}
+            for data, seed, first in (("a", 0, 0.1), ("a", 1, 0.3), ("b", 0, 0.5), ("b", 1, 0.7))
+            for of, value in (("currents", first), ("other", 0.0))
+        ]
+    )
+    found = tables.differences(rows, ["figure"]).loc["other", "figure"]
+    # 0.4 plus and minus 3.182 * 0.2582 / 2 over networks, and 12.706 * 0.2828 / sqrt(2) over data sets
+    assert found == "+0.400 (-0.011 +0.811) [-2.141 +2.941]"
+
+
+def test_layers_initialised_anew_are_those_at_the_top(script) -> None:
+    randomised = script("faithfulness_randomised")
+    known = network(script)
+    before = torch.random.get_rng_state()
+    other = randomised.initialised_from_top(known.net, 1, 5)
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert torch.equal(other[0].weight, known.net[0].weight)
+    assert not torch.equal(other[2].weight, known.net[2].weight)
