@@ -18,6 +18,8 @@ from nif.flow.flow import Flow
 from nif.pruning.problem import pruning_problem
 from support.pruning_cases import OF_ASSOCIATION, drawn, importance_of, measured, small_one
 
+pytestmark = pytest.mark.filterwarnings("ignore:The inputs are ids of categories:UserWarning")
+
 ROWS = 200
 
 
