@@ -223,12 +223,6 @@ def one_table(
         table = columns(x, "x")
         return OneTable(Forward(network, (), output), [table.shape[1:]]), table
     rows = read(x, arguments)
-    if len(rows.inputs) < arguments.required:
-        wanted = ", ".join(arguments.names[: arguments.required])
-        raise InputError(
-            f"The model takes {arguments.required} inputs ({wanted}) and x is one; pass x as a tuple or "
-            "mapping of them, as for nif.measure."
-        )
     shapes = [tuple(values.shape[1:]) for values in rows.inputs]
     together = torch.cat([values.flatten(1).double().cpu() for values in rows.inputs], dim=1)
-    return OneTable(Forward(network, rows.names, output), shapes), together.numpy()
+    return OneTable(Forward.of(network, rows, output), shapes), together.numpy()

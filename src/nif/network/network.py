@@ -115,11 +115,9 @@ class Network:
 
     def forward(self, rows: Rows) -> Forward:
         """How the module is called with such rows."""
-        key = rows.names, tuple(values.dtype for values in rows.inputs)
+        key = rows.names, rows.flat, tuple(values.dtype for values in rows.inputs), str(rows.constants)
         if key not in self._calls:
-            call = Forward(self.module, rows.names, self.output)
-            with preserved(self.module):
-                self._calls[key] = call.fitting(rows.inputs)
+            self._calls[key] = Forward.of(self.module, rows, self.output)
         return self._calls[key]
 
     def plan(self, rows: Rows) -> Plan:
@@ -128,7 +126,8 @@ class Network:
         Raises:
             InputError: The model fails on the rows, or a layer does not exist.
         """
-        key = rows.names, tuple((values.shape[1:], values.dtype) for values in rows.inputs)
+        shapes = tuple((values.shape[1:], values.dtype) for values in rows.inputs)
+        key = rows.names, rows.flat, shapes, str(rows.constants)
         if key not in self._plans:
             with preserved(self.module):
                 self._plans[key] = self._checked_plan(rows)

@@ -78,7 +78,7 @@ def pruning_problem(
         raise InputError(
             f"The data have {len(rows)} rows; pruning is judged on {FEWEST_SAMPLES} or more. Pass more."
         )
-    call = Forward(network, rows.names, output)
+    call = Forward.of(network, rows, output)
     criterion = criterion_for(call, rows.inputs, rows.labels, model)
     _same_output(flow, criterion)
     example = next(batches(call, rows.inputs, EXAMPLES))
