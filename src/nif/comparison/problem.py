@@ -117,11 +117,13 @@ def comparison_problem(
         )
     if currents is not None:
         check_currents(currents, flow)
-    frozen = copy.deepcopy(Network.of(model).module).to("cpu").eval().requires_grad_(False)
+    given = Network.of(model)
+    x, y = given.signature.prepared((x, y))
+    frozen = copy.deepcopy(given.module).to("cpu").eval().requires_grad_(False)
     network, table = one_table(frozen, x, output)
     features, labels = validated(table, y, flow)
-    decision = Decision.of(Forward(network), (torch.as_tensor(features),), model)
-    target = _target(decision, labels, classes_of(model, flow))
+    decision = Decision.of(Forward(network), (torch.as_tensor(features),), given.model)
+    target = _target(decision, labels, classes_of(given.model, flow))
     other = features[stream(seed, "replacement").permutation(len(features))]
     instead = other if replacement == "row" else np.broadcast_to(features.mean(axis=0), features.shape)
     known = currents or (flow if flow.currents is not None else None)

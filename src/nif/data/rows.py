@@ -68,9 +68,9 @@ def read(
     if max_samples is not None and not (isinstance(max_samples, Integral) and max_samples >= 1):
         raise InputError(f"max_samples is {max_samples!r}; expected 1 or more rows, or None for all.")
     signature = signature or Signature()
-    if signature.before is not None and not isinstance(data, Rows):
-        data = signature.before(data)
     rows = data
+    if not isinstance(data, Rows):
+        rows = data = signature.prepared(data)
     if not isinstance(data, Rows):
         # Loaders and augmentations draw from the random state.
         with torch.inference_mode(False), same_random_state():
@@ -110,13 +110,14 @@ def _drawn(source: Source, reservoir: Reservoir, progress: bool) -> Rows:
     ):
         rows = None
         for rows in batches:
-            parts.append(_columns(rows)) if source.indexed else pool.add(_columns(rows))
+            parts.append(rows) if source.indexed else pool.add(_columns(rows))
             advance(len(rows))
         if rows is None:
             raise InputError("The data yield no batch; expected at least one row.")
         if len(parts) == 1:
             return rows
-        columns = list(map(torch.cat, zip(*parts, strict=True))) if source.indexed else pool.columns()
+        joined = zip(*map(_columns, parts), strict=True)
+        columns = list(map(torch.cat, joined)) if source.indexed else pool.columns()
     inputs = tuple(columns[: len(rows.inputs)])
     return replace(rows, inputs=inputs, labels=None if rows.labels is None else columns[-1].numpy())
 

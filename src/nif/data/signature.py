@@ -50,6 +50,10 @@ class Signature:
         """The parameters without a default."""
         return self.names[: self.required]
 
+    def prepared(self, data: Any) -> Any:
+        """The data as the network takes them."""
+        return data if self.before is None else self.before(data)
+
     @classmethod
     def of(cls, model: nn.Module) -> Signature:
         """Read them from the signature.
