@@ -24,6 +24,7 @@ from nif.estimators.inputs import columns, same_length
 from nif.flow.flow import Flow
 from nif.network.decision import Decision, Scale
 from nif.network.forward import Forward
+from nif.network.labels import class_indices
 from nif.network.network import Network
 
 
@@ -152,7 +153,7 @@ def classes_of(model: Any, flow: Flow) -> np.ndarray:
 def _target(decision: Decision, labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """Indices of the classes, or the values of a regressor."""
     named = labels.dtype.kind not in "biuf" or classes.dtype.kind in "biuf"
-    index = decision.class_indices(labels, len(labels), classes if named else None)
+    index = class_indices(decision, labels, len(labels), classes if named else None)
     if index is not None and len(np.unique(index)) < 2:
         raise InputError("y contains a single class; expected at least two.")
     if index is not None:

@@ -81,7 +81,7 @@ def _memory_map(data: Any, signature: Signature) -> Source | None:
 def _tables(data: Any, signature: Signature) -> Source | None:
     """What is in memory: one table, several in a tuple or mapping, and labels."""
     if isinstance(data, list):
-        data = tuple(data) if _are_tables(data) else data
+        data = tuple(data) if _are_tables(data, signature) else data
         nested = isinstance(data, list) and not (data and isinstance(data[0], (Tensor, tuple, Mapping)))
         data = np.asarray(real_array(data, "The data")) if nested else data
     if hasattr(data, "toarray") or (isinstance(data, Tensor) and data.layout != torch.strided):
@@ -93,9 +93,10 @@ def _tables(data: Any, signature: Signature) -> Source | None:
     return None
 
 
-def _are_tables(data: list[Any]) -> bool:
+def _are_tables(data: list[Any], signature: Signature) -> bool:
     """Whether a list is short and of long tables, as ``[x, y]`` is, and not of rows."""
-    if not all(isinstance(part, TABLES) and part.ndim for part in data):
+    most = signature.required + len(signature.optional) + 1
+    if len(data) > most or not all(isinstance(part, TABLES) and part.ndim for part in data):
         return False
     lengths = {len(part) for part in data}
     return len(lengths) == 1 and min(lengths) >= FEWEST_SAMPLES > len(data)

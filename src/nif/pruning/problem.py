@@ -66,7 +66,12 @@ class PruningProblem:
 
 
 def pruning_problem(
-    model: Any, flow: Flow, data: Any, output: int | str | None = None, compensate: str | None = None
+    model: Any,
+    flow: Flow,
+    data: Any,
+    output: int | str | None = None,
+    compensate: str | None = None,
+    scorer: Any = None,
 ) -> PruningProblem:
     """Copy the network, follow its units, and check that network, flow and data belong together."""
     given = Network.of(model)
@@ -79,7 +84,7 @@ def pruning_problem(
             f"The data have {len(rows)} rows; pruning is judged on {FEWEST_SAMPLES} or more. Pass more."
         )
     call = Forward.of(network, rows, output)
-    criterion = criterion_for(call, rows.inputs, rows.labels, given.model)
+    criterion = criterion_for(call, rows.inputs, rows.labels, given.model, scorer)
     _same_output(flow, criterion)
     example = next(batches(call, rows.inputs, EXAMPLES))
     with preserved(network):
