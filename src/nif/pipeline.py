@@ -22,6 +22,7 @@ from nif.measures.association.shared_critic import SharedMine
 from nif.measures.caveats import warn_of_order
 from nif.measures.currents.currents import Currents
 from nif.measures.measure import Measure
+from nif.network.data_scale import warn_of_scale
 from nif.network.network import Network
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -152,6 +153,7 @@ def measure(
         progress=progress,
     )
     warn_of_order(rows, stacklevel=4)
+    warn_of_scale(network, rows, stacklevel=4)
     with progress_bar("measuring", total=chosen.work(network, rows), shown=progress) as advance:
         measured = chosen.measure(network, rows, seed=seed, resources=resources, advance=advance)
     measurement = Measurement(

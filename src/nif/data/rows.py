@@ -62,6 +62,7 @@ def read(
             their batches do not have one obvious input.
 
     Example:
+        >>> import pandas as pd
         >>> read(pd.DataFrame({"height": [1.7, 1.6], "weight": [64.0, 58.0]})).feature_names
         ('height', 'weight')
     """
