@@ -76,7 +76,7 @@ CALLS: dict[str, tuple[nn.Module, Any]] = {
     "mapping": (ByMapping(), {**PARTS, **LABELS}),
     "mapping, in batches": (
         ByMapping(),
-        ({k: v[at : at + 40] for k, v in PARTS.items()} for at in range(0, 150, 40)),
+        [{name: part[at : at + 40] for name, part in PARTS.items()} for at in range(0, 150, 40)],
     ),
     "keywords": (ByKeyword(), tuple(PARTS.values())),
     "any keywords": (ByAnyKeyword(), PARTS),
@@ -86,23 +86,34 @@ CALLS: dict[str, tuple[nn.Module, Any]] = {
 }
 
 
+def outputs(model: nn.Module, data: Any) -> tuple[Tensor, Network]:
+    network = Network.of(model)
+    rows = read(data, network.signature)
+    with torch.no_grad():
+        call = network.forward(rows)
+        return call(call.prepared(rows.inputs)), network
+
+
 @pytest.mark.parametrize("kind", CALLS)
-def test_currents_are_those_of_the_plain_call(kind: str) -> None:
+def test_outputs_are_those_of_the_plain_call(kind: str) -> None:
     model, data = CALLS[kind]
+    found, network = outputs(model, iter(data) if isinstance(data, list) else data)
+    torch.testing.assert_close(found, outputs(plain(), X)[0])
+    rows = read(iter(data) if isinstance(data, list) else data, network.signature)
+    names = [place.name for place in network.plan(rows).places]
+    assert names == ["input.left", "input.right", "net.1", "output"]
+
+
+def test_currents_are_those_of_the_plain_call() -> None:
     method = nif.Currents(rows=48, backgrounds=8)
-    flow = nif.measure(model, data, method, progress=False)
+    flow = nif.measure(ByMapping(), CALLS["mapping"][1], method, progress=False)
     known = nif.measure(plain(), X, method, progress=False)
-    assert [layer.name for layer in flow.layers] == ["input.left", "input.right", "net.1", "output"]
     np.testing.assert_allclose(flow.attribution().to_numpy(), known.attribution().to_numpy(), atol=1e-6)
 
 
 def test_an_argument_that_is_no_row_reaches_the_model() -> None:
-    model, both = Optional(), {**PARTS, "flip": True}
-    network = Network.of(model)
-    rows, other = read(both, network.signature), read(PARTS, network.signature)
-    calls = network.forward(rows), network.forward(other)
-    with torch.no_grad():
-        torch.testing.assert_close(calls[0](rows.inputs), -calls[1](other.inputs))
+    model = Optional()
+    torch.testing.assert_close(outputs(model, {**PARTS, "flip": True})[0], -outputs(model, PARTS)[0])
 
 
 class Ratings(nn.Module):
@@ -129,7 +140,7 @@ FRAME = pd.DataFrame({"user": USER, "item": ITEM, "day": ITEM})
 )  # fmt: skip
 def test_ids_of_one_axis(data: Any) -> None:
     """As those of a model that takes columns."""
-    method = nif.Currents(rows=48, backgrounds=8)
+    method = nif.Currents(rows=48)
     known = nif.measure(Columns(), (USER[:, None], ITEM[:, None]), method, progress=False)
     flow = nif.measure(Ratings(), data, method, progress=False)
     assert flow.total.nats == pytest.approx(known.total.nats, rel=1e-9)
@@ -141,7 +152,7 @@ def test_pruned_with_ids_of_one_axis() -> None:
     model = Ratings()
     with torch.no_grad():
         model.net[0].weight[2], model.net[0].bias[2] = 0, -1  # silent
-    flow = nif.measure(model, (USER, ITEM), nif.Currents(rows=48, backgrounds=8), progress=False)
+    flow = nif.measure(model, (USER, ITEM), nif.Currents(rows=48), progress=False)
     small = nif.prune(model, flow, (USER, ITEM), progress=False)
     assert small.model.net[0].out_features == 5 - len(small.removed) < 5
     with torch.no_grad():
@@ -179,13 +190,8 @@ def test_whole_columns_of_a_frame_and_whole_floats_are_ids() -> None:
             return self.net(self.table(ids).flatten(1))
 
     ids = torch.stack([USER, ITEM], 1)
-    known = (
-        nif.measure(Table(), ids, nif.Currents(rows=48, backgrounds=8), progress=False)
-        .attribution()
-        .to_numpy()
-    )
+    known = outputs(Table(), ids)[0]
     for data in (FRAME[["user", "item"]], FRAME[["user", "item"]].astype("Int16"), ids.double().numpy()):
-        flow = nif.measure(Table(), data, nif.Currents(rows=48, backgrounds=8), progress=False)
-        np.testing.assert_array_equal(flow.attribution().to_numpy(), known)
+        torch.testing.assert_close(outputs(Table(), data)[0], known)
     with pytest.raises(InputError, match="scalar types: Long, Int"):
         nif.measure(Table(), ids + 0.5, progress=False)
