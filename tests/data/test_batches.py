@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy.sparse import csr_array
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -159,6 +160,10 @@ def test_a_graph_is_refused_as_what_it_is(data: Any) -> None:
 
 
 def test_what_cannot_be_read() -> None:
+    with pytest.raises(InputError, match="csr_array, which is sparse"):
+        read((csr_array(X.numpy()), Y))
+    with pytest.raises(InputError, match="sparse or nested"):
+        read((X.to_sparse(), Y))
     with pytest.raises(InputError, match=r"takes 2 inputs \(a, b\) and the data are one"):
         read(X, Signature(("a", "b"), 2))
     with pytest.raises(InputError, match=r"shape \[4\]; expected batches"):

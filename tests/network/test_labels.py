@@ -86,7 +86,7 @@ def test_rows_without_a_label() -> None:
 
 @pytest.mark.parametrize("labels", [[0, 1, 255, 2], [-1, 0, 1, 2]], ids=str)
 def test_a_value_that_may_mark_rows_without_a_label_is_asked_back(labels: list[int]) -> None:
-    with pytest.raises(InputError, match=r"If (255|-1) stands for no label, leave out these 1 rows"):
+    with pytest.raises(InputError, match=r"if (255|-1) stands for no label, leave out these 1 rows"):
         labels_of(THREE, labels, 4)
 
 

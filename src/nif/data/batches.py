@@ -167,7 +167,7 @@ def _is_constant(value: Any) -> bool:
 
 
 def _is_part(value: Any) -> bool:
-    return isinstance(value, (*TABLES, list)) or _is_constant(value)
+    return isinstance(value, (*TABLES, list)) or hasattr(value, "toarray") or _is_constant(value)
 
 
 def _is_table(value: Any) -> bool:

@@ -97,6 +97,11 @@ class Forward:
                 other = replace(self, flat=flat, ids=ids, looks_up=looks_up)
                 if other._runs(inputs):
                     return other
+        if len(inputs) == 1 and self.flat:
+            raise InputError(
+                f"The data have shape [{len(inputs[0])}]; expected [sample, feature], as the model does not "
+                "run on one number a row. Of a single row, pass x[None]."
+            )
         return self
 
     def _runs(self, inputs: Sequence[Tensor]) -> bool:

@@ -149,14 +149,12 @@ def _check_range(index: Int64[np.ndarray, " sample"], count: int) -> None:
         return
     others = np.unique(index[outside])
     marks = (
-        f"If {others[0]} stands for no label, leave out these {outside.sum()} rows, or label them {IGNORED}."
+        f"if {others[0]} stands for no label, leave out these {outside.sum()} rows, or label them {IGNORED}"
     )
-    hint = (
-        marks if len(others) == 1 and not outside.all() else "Count them in the order of the model's outputs."
-    )
+    order = "count them in the order of the model's outputs"
     raise InputError(
         f"The labels are {index.min()} to {index.max()}; expected class indices 0 to {count - 1}, or 1 to "
-        f"{count}. {hint}"
+        f"{count}; {marks if len(others) == 1 and not outside.all() else order}."
     )
 
 
