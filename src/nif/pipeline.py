@@ -97,8 +97,8 @@ def measure(
             search or a TransformedTargetRegressor: the data then go through the steps before the network.
         data: Inputs as Tensor, ndarray, DataFrame, Dataset, DataLoader, iterable of batches or data module of
             Lightning, alone or as ``(x, y)``, or a mapping by the parameters of ``forward``, on the scale the
-            model was trained on. Association takes 50 rows or more. Labels that come with them are not used, but by
-            ``Currents(decision="labels")``.
+            model was trained on. Association takes 50 rows or more. Labels that come with them are not used,
+            but by ``Currents(decision="labels")``.
         method: `Currents`, what the decision uses; `Association`, what units tell of each other, or
             `DAVIS2019`, as published; or an estimator, which stands for ``Association(estimator)``. None is
             `Currents()`.
