@@ -162,6 +162,26 @@ def test_labels_that_fit_if_counted_from_zero_are_asked_back() -> None:
         criterion(LOGITS, right)
 
 
+def test_a_tolerance_of_real_labels_does_not_depend_on_their_units() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(300, 3)
+    removed = []
+    for unit in (1.0, 1000.0):
+        model = nn.Sequential(nn.Linear(3, 12), nn.Tanh(), nn.Linear(12, 1))
+        torch.manual_seed(1)
+        for values in model.parameters():
+            nn.init.normal_(values)
+        with torch.no_grad():
+            y = unit * model(x) * 1.01
+            model[2].weight *= unit
+            model[2].bias *= unit
+        flow = nif.measure(model, x, nif.Binned(), progress=False)
+        small = nif.prune(model, flow, (x, y[:, 0]), remove="most", tolerance=0.05, progress=False)
+        assert small.score == "R²" and small.score_before - small.score_after <= 0.05
+        removed.append(set(small.removed["unit"]))
+    assert removed[0] == removed[1] and 0 < len(removed[0]) < 12
+
+
 def test_pruned_by_a_scorer() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 12), nn.Tanh(), nn.Linear(12, 1))

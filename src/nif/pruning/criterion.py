@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from nif.core.errors import InputError
@@ -101,11 +101,13 @@ class Criterion:
         score: Of the selected output; None where the data have no labels.
         reference: Outputs of the network before pruning.
         precision: Relative size of the steps between numbers of the type of the weights.
+        labels: The class of each row, where labels are that; None otherwise.
     """
 
     score: Score | None
     reference: Outputs
     precision: float = 0.0
+    labels: Int64[np.ndarray, " sample"] | None = None
 
     @property
     def name(self) -> str:
@@ -199,18 +201,20 @@ def criterion_for(
     reference, classes = outputs(call, inputs), getattr(model, "classes_", None)
     decision = Decision.of(call, inputs, model)
     precision = torch.finfo(device_and_dtype(call.model)[1]).eps
-    score = None if labels is None else at_positions(decision, reference.shape, labels)
-    if score is None or scorer is not None:
-        known = labels_of(decision, labels, len(inputs[0]), classes)
-        _check_classes(decision, known, reference)
-        if scorer is not None:
-            right = labels if known is None else known
-            score = by_scorer(scorer, decision, right, reference.chosen, classes)
-        elif known is not None:
-            score = accuracy(decision, known)
-        elif labels is not None:
-            score = _explained(labels, reference.chosen)
-    return Criterion(score, reference, precision)
+    if labels is not None and scorer is None:
+        positions = at_positions(decision, reference.shape, labels)
+        if positions is not None:
+            return Criterion(positions, reference, precision)
+    known, score = labels_of(decision, labels, len(inputs[0]), classes), None
+    _check_classes(decision, known, reference)
+    if scorer is not None:
+        score = by_scorer(scorer, decision, labels if known is None else known, reference.chosen, classes)
+    elif known is not None:
+        score = accuracy(decision, known)
+    elif labels is not None:
+        score = _explained(labels, reference.chosen)
+    index = None if known is None or known.several or not known.known.all() else known.index
+    return Criterion(score, reference, precision, index)
 
 
 def _check_classes(decision: Decision, labels: Labels | None, reference: Outputs) -> None:
