@@ -124,6 +124,8 @@ def test_a_mapping_is_one_input_of_a_model_that_reads_it() -> None:
     assert rows.names == ("own", "other") and rows.labels is not None
     assert read(batch, Signature.of(Annotated())).names == ("own", "other", "id")
     assert read({"own": X, "y": Y}, Signature.of(AnyName())).names == ("own",)
+    # A model may take a mapping or a tensor.
+    assert read(X, Signature.of(Reads())).names == ()
     with pytest.raises(InputError, match="the model takes 'own', 'other'"):
         read({"own": X}, Signature.of(Reads()))
 

@@ -99,8 +99,7 @@ def _named(given: dict[str, Any], label: Any, signature: Signature) -> Split:
     names = tuple(name for name in given if name not in constants)
     if not names:
         raise InputError(f"The data have no rows: {', '.join(constants)} are single values.")
-    alone = len(given) == 1 and (names[0] in ("", *signature.names[:1])) and not signature.mapping
-    plain = alone and not signature.by_keyword
+    plain = [*given] in ([""], [*signature.names[:1]]) and not signature.by_keyword
     return Split([given[name] for name in names], label, () if plain else names, constants)
 
 
@@ -136,7 +135,9 @@ def _as_mapping(given: dict[Any, Any], signature: Signature) -> Split:
     )
     if not keys:
         raise _unknown_keys(given, signature)
-    return _named({key: given[key] for key in keys}, label, signature)
+    constants = {key: given[key] for key in keys if _is_constant(given[key])}
+    inputs = [key for key in keys if key not in constants]
+    return Split([given[key] for key in inputs], label, tuple(inputs), constants)
 
 
 def _unknown_keys(given: Mapping[Any, Any], signature: Signature) -> InputError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import textwrap
 from collections.abc import Callable, Iterator
@@ -69,7 +70,8 @@ class Signature:
         named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
         needed = [p for p in named if p.default is p.empty]
         further = [p for p in named if p.default is not p.empty]
-        keys = _keys(model, needed[0].name) if len(needed) == 1 else None
+        function = getattr(model.forward, "__func__", model.forward)
+        keys = _keys(function, needed[0].name) if len(needed) == 1 else None
         annotated = len(needed) == 1 and _is_mapping(needed[0].annotation)
         return cls(
             names=tuple(p.name for p in (*needed, *further)),
@@ -88,10 +90,11 @@ def _is_mapping(annotation: Any) -> bool:
     return kind.lower() in {"dict", "mapping", "mutablemapping", "ordereddict", "batchencoding"}
 
 
-def _keys(model: nn.Module, parameter: str) -> tuple[str, ...] | None:
+@functools.lru_cache(maxsize=64)
+def _keys(forward: Callable[..., Any], parameter: str) -> tuple[str, ...] | None:
     """The keys by which ``forward`` reads a parameter; None if it does not read it as a mapping."""
     try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(model.forward)))
+        tree = ast.parse(textwrap.dedent(inspect.getsource(forward)))
     except (OSError, TypeError, SyntaxError):
         return None
     found = list(dict.fromkeys(_read_by(tree, parameter)))
