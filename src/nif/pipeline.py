@@ -23,6 +23,7 @@ from nif.measures.association.shared_critic import SharedMine
 from nif.measures.caveats import warn_of_order
 from nif.measures.currents.currents import Currents
 from nif.measures.measure import Measure
+from nif.network.data_scale import warn_of_scale
 from nif.network.network import Network
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -94,10 +95,12 @@ def measure(
     through them to the decision of the network.
 
     Args:
-        model: A `torch.nn.Module`, or scikit-learn's MLPClassifier or MLPRegressor.
-        data: Inputs as Tensor, ndarray, DataFrame, Dataset or DataLoader, on the scale the model was trained
-            on. Association takes 50 rows or more. Labels that come with them are not used, but by
-            ``Currents(decision="labels")``.
+        model: A `torch.nn.Module`, or scikit-learn's MLPClassifier or MLPRegressor, also in a pipeline, a
+            search or a TransformedTargetRegressor: the data then go through the steps before the network.
+        data: Inputs as Tensor, ndarray, DataFrame, Dataset, DataLoader, iterable of batches or data module of
+            Lightning, alone or as ``(x, y)``, or a mapping by the parameters of ``forward``, on the scale the
+            model was trained on. Association takes 50 rows or more. Labels that come with them are not used,
+            but by ``Currents(decision="labels")``.
         method: `Currents`, what the decision uses; `Association`, what units tell of each other, or
             `DAVIS2019`, as published; or an estimator, which stands for ``Association(estimator)``. None is
             `Currents()`.
@@ -163,6 +166,7 @@ def measure(
     )
     if getattr(chosen, "blocks", None) is None:
         warn_of_order(rows, stacklevel=4)
+    warn_of_scale(network, rows, stacklevel=4)
     with progress_bar("measuring", total=chosen.work(network, rows), shown=progress) as advance:
         measured = chosen.measure(network, rows, seed=seed, resources=resources, advance=advance)
     measurement = Measurement(

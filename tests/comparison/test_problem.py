@@ -176,7 +176,7 @@ def test_several_inputs_are_compared_like_one_table_of_them() -> None:
     for method in ("raw MI", "SHAP", "integrated gradients"):
         assert np.allclose(table.loc[method].iloc[:3], one.loc[method].iloc[:3], atol=1e-5)
         assert table.loc[method, "deletion"] == one.loc[method, "deletion"]
-    with pytest.raises(InputError, match=r"takes 2 inputs \(first, others\) and x is one; pass x as a tuple"):
+    with pytest.raises(InputError, match=r"takes 2 inputs \(first, others\) and the data are one"):
         compare(model, flow, x, y, output="class")
     with pytest.raises(InputError, match="Choose one: output='class', output='sum'"):
         compare(model, flow, parts, y)

@@ -45,7 +45,31 @@ KINDS: dict[str, Any] = {
     "IterableDataset": lambda x, _: Yields(x),
     "DataLoader": lambda x, _: DataLoader(TensorDataset(x, torch.arange(len(x))), batch_size=7),
     "DataLoader of a stream": lambda x, _: DataLoader(Yields(x), batch_size=64),
+    "(x, y)": lambda x, _: (x.numpy(), np.arange(len(x))),
+    "[x, y]": lambda x, _: [pd.DataFrame(x.numpy()), pd.Series(np.arange(len(x)))],
+    "generator": lambda x, _: (rows for rows in x.split(50)),
+    "generator of pairs": lambda x, _: zip(x.split(70), torch.arange(len(x)).split(70), strict=True),
+    "data module": lambda x, _: Module(x),
 }
+
+LABELLED = {"mapping", "Dataset", "DataLoader", "(x, y)", "[x, y]", "generator of pairs", "data module"}
+
+
+class Module:
+    """Has the methods of a LightningDataModule; raises before it is set up."""
+
+    def __init__(self, x: Tensor) -> None:
+        self.x = x
+
+    def setup(self, stage: str) -> None:
+        assert stage == "fit"
+        self.known = TensorDataset(self.x, torch.arange(len(self.x)))
+
+    def train_dataloader(self) -> Any:
+        return DataLoader(TensorDataset(-self.x, torch.arange(len(self.x))), batch_size=64)
+
+    def val_dataloader(self) -> Any:
+        return [DataLoader(self.known, batch_size=64)]
 
 
 @pytest.mark.parametrize("most", [None, 300])
@@ -59,7 +83,7 @@ def test_every_kind_has_the_same_rows(kind: str, most: int | None, tmp_path: Pat
     assert len(rows) == (most or len(X))
     if rows.labels is not None:
         torch.testing.assert_close(X[rows.labels], rows.first, check_dtype=False)
-    assert (rows.labels is not None) == (kind in {"mapping", "Dataset", "DataLoader"})
+    assert (rows.labels is not None) == (kind in LABELLED)
 
 
 def test_there_is_a_case_for_every_reader() -> None:

@@ -236,18 +236,3 @@ def test_the_boundary_is_that_of_the_scale() -> None:
     assert Decision(LOG, 1).classes(outputs.log()).tolist() == [0, 0, 1]
     assert Decision(LOGIT, 1).classes(outputs).tolist() == [1, 1, 1]
     assert Decision(LOG, 1).classes(torch.tensor([[math.log(0.5)]])).tolist() == [0]
-
-
-def test_labels_become_indices() -> None:
-    three = Decision(LOGIT, 3, exclusive=True)
-    assert three.class_indices(None, 2) is None
-    assert three.class_indices(np.array([[2.0], [0.0]]), 2).tolist() == [2, 0]
-    assert three.class_indices(np.array([0.5, 1.0]), 2) is None
-    assert three.class_indices(["b", "a"], 2, class_values=["a", "b", "c"]).tolist() == [1, 0]
-    with pytest.raises(InputError, match="'d' is no class of this model"):
-        three.class_indices(["b", "d"], 2, class_values=["a", "b", "c"])
-    with pytest.raises(InputError, match="expected class indices 0 to 2"):
-        three.class_indices([3, 0], 2)
-    with pytest.raises(InputError, match="expected one class a row"):
-        three.class_indices([1, 0, 2], 2)
-    assert Decision(VALUE, 1).class_indices(np.array([100.0, 50.0, 70.0]), 3) is None

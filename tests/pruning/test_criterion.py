@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from nif.core.errors import InputError
-from nif.network.decision import Decision, Scale
 from nif.network.forward import Forward
 from nif.pruning.criterion import Criterion, Outputs, changes, criterion_for, outputs
 from nif.pruning.size import size_of
@@ -45,7 +44,7 @@ def test_without_labels_it_is_the_largest_change() -> None:
 
 def test_each_output_is_rounded_by_its_own_size() -> None:
     large, small = np.full((2, 2), 1e6), np.ones(2)
-    criterion = Criterion(None, Outputs(large, (small,)), Decision(Scale.LOGIT, 2))
+    criterion = Criterion(None, Outputs(large, (small,)))
     assert criterion.equal_outputs(Outputs(large + 5, (small,)), criterion.reference)
     assert not criterion.equal_outputs(Outputs(large, (small + 0.01,)), criterion.reference)
 
@@ -58,19 +57,20 @@ def test_a_number_that_is_none_before_and_after_has_not_changed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("outputs", "labels"),
-    [(3, [0.5, 1.0, 2.0]), (1, [25.0, 346.0, 90.0]), (3, [[0.5, 1.0], [2.0, 0.1], [0.3, 4.0]])],
+    ("outputs", "labels", "reason"),
+    [
+        (3, [0.5, 1.0, 2.0], "have shape"),
+        (1, [25.0, 346.0, 90.0], "explain nothing"),
+        (3, [[0.5, 1.0], [2.0, 0.1], [0.3, 4.0]], "have shape"),
+    ],
     ids=["numbers", "whole numbers", "several numbers a row"],
 )
-def test_real_labels_are_no_classes(outputs: int, labels: list[Any]) -> None:
-    criterion = criterion_for(Forward(nn.Identity()), (torch.eye(3)[:, :outputs],), np.array(labels))
-    assert criterion.labels is None
-
-
-@pytest.mark.parametrize("labels", [[-1.0, 1.0, 1.0], [[0.0, 1.0], [1.0, 0.0], [1.0, 0.0]]])
-def test_labels_that_seem_to_be_classes_are_not_taken_for_measured(labels: list[Any]) -> None:
-    with pytest.raises(InputError, match="expected"):
-        criterion_for(Forward(nn.Identity()), (torch.eye(3)[:, :1],), np.array(labels))
+def test_real_labels_that_do_not_fit_are_not_used_and_it_is_said(
+    outputs: int, labels: list[Any], reason: str
+) -> None:
+    with pytest.warns(UserWarning, match=f"{reason}.*criterion is the largest change of an output"):
+        found = criterion_for(Forward(nn.Identity()), (torch.eye(3)[:, :outputs],), np.array(labels))
+    assert found.score is None
 
 
 def test_labels_may_be_the_values_of_the_classes() -> None:

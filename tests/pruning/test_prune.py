@@ -225,7 +225,7 @@ def test_scikit_learn_models_become_smaller_torch_modules(kind: type) -> None:
     fitted.coefs_[0][:, 4] = 0
     fitted.intercepts_[0][4] = 1
     net = as_torch(fitted)
-    data = TensorDataset(torch.from_numpy(x), torch.from_numpy(y))
+    data = (x, y) if kind is MLPClassifier else x
     small = prune(fitted, flow_of(net, torch.from_numpy(x), ["relu1"]), data)
     assert ("relu1", 4) in places(small.removed)
     assert small.score_after == small.score_before if kind is MLPClassifier else small.score_after < 1e-5

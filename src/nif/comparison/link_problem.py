@@ -160,8 +160,9 @@ def link_problem(
             return known
         return measure(model, x, Currents(by_class=False), output=output, seed=seed, progress=False)
 
-    module = copy.deepcopy(Network.of(model).module).to("cpu").eval().requires_grad_(False)
-    network, table = one_table(module, x, output)
+    given = Network.of(model)
+    module = copy.deepcopy(given.module).to("cpu").eval().requires_grad_(False)
+    network, table = one_table(module, given.signature.prepared(x), output)
     measured = len(feature_names(flow))
     if table.shape[1] != measured:
         raise InputError(
@@ -169,7 +170,7 @@ def link_problem(
             "pass the features the model was trained on."
         )
     rows = torch.as_tensor(table).to(next(network.parameters(), torch.empty(0)).dtype)
-    decision = Decision.of(Forward(network), (rows,), model)
+    decision = Decision.of(Forward(network), (rows,), given.model)
     with torch.no_grad():
         outputs = network(rows).reshape(len(rows), -1)
     decided = decided_by(decision, outputs, None, 0.2, None)

@@ -24,6 +24,7 @@ from nif.estimators.inputs import columns, same_length
 from nif.flow.flow import Flow
 from nif.network.decision import Decision, Scale
 from nif.network.forward import Forward
+from nif.network.labels import class_indices
 from nif.network.network import Network
 
 
@@ -117,11 +118,13 @@ def comparison_problem(
         )
     if currents is not None:
         check_currents(currents, flow)
-    frozen = copy.deepcopy(Network.of(model).module).to("cpu").eval().requires_grad_(False)
+    given = Network.of(model)
+    x, y = given.signature.prepared((x, y))
+    frozen = copy.deepcopy(given.module).to("cpu").eval().requires_grad_(False)
     network, table = one_table(frozen, x, output)
     features, labels = validated(table, y, flow)
-    decision = Decision.of(Forward(network), (torch.as_tensor(features),), model)
-    target = _target(decision, labels, classes_of(model, flow))
+    decision = Decision.of(Forward(network), (torch.as_tensor(features),), given.model)
+    target = _target(decision, labels, classes_of(given.model, flow))
     other = features[stream(seed, "replacement").permutation(len(features))]
     instead = other if replacement == "row" else np.broadcast_to(features.mean(axis=0), features.shape)
     known = currents or (flow if flow.currents is not None else None)
@@ -150,7 +153,7 @@ def classes_of(model: Any, flow: Flow) -> np.ndarray:
 def _target(decision: Decision, labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """Indices of the classes, or the values of a regressor."""
     named = labels.dtype.kind not in "biuf" or classes.dtype.kind in "biuf"
-    index = decision.class_indices(labels, len(labels), classes if named else None)
+    index = class_indices(decision, labels, len(labels), classes if named else None)
     if index is not None and len(np.unique(index)) < 2:
         raise InputError("y contains a single class; expected at least two.")
     if index is not None:
@@ -223,12 +226,6 @@ def one_table(
         table = columns(x, "x")
         return OneTable(Forward(network, (), output), [table.shape[1:]]), table
     rows = read(x, arguments)
-    if len(rows.inputs) < arguments.required:
-        wanted = ", ".join(arguments.names[: arguments.required])
-        raise InputError(
-            f"The model takes {arguments.required} inputs ({wanted}) and x is one; pass x as a tuple or "
-            "mapping of them, as for nif.measure."
-        )
     shapes = [tuple(values.shape[1:]) for values in rows.inputs]
     together = torch.cat([values.flatten(1).double().cpu() for values in rows.inputs], dim=1)
-    return OneTable(Forward(network, rows.names, output), shapes), together.numpy()
+    return OneTable(Forward.of(network, rows, output), shapes), together.numpy()

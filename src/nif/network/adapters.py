@@ -54,7 +54,7 @@ def as_torch(model: Any) -> nn.Module:
     if not isinstance(model, (MLPClassifier, MLPRegressor)):
         raise InputError(
             f"The model is of type {type(model).__name__}; expected a torch.nn.Module or scikit-learn's "
-            "MLPClassifier or MLPRegressor. Of a pipeline, pass the last step, and the data that reach it."
+            "MLPClassifier or MLPRegressor, also as the last step of a pipeline."
         )
     if not hasattr(model, "coefs_"):
         raise InputError(f"The {type(model).__name__} has not been fitted; call its fit method first.")

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
@@ -151,48 +149,6 @@ class Decision:
             return self._with_classes(outputs)
         return self.probabilities(outputs).log()
 
-    def class_indices(
-        self, labels: Any, rows: int, class_values: Any = None
-    ) -> Int64[np.ndarray, " sample"] | None:
-        """Labels as indices of the classes; None where they are real numbers or missing.
-
-        Args:
-            labels: One for each row.
-            rows: Number of rows of data.
-            class_values: The labels of the classes in order, where they are not 0, 1, …
-
-        Raises:
-            InputError: Labels of another number of rows, or that are no class of this model.
-        """
-        if labels is None:
-            return None
-        values = np.asarray(labels).reshape(len(labels), -1)
-        if class_values is None and len(values) == rows and self._are_real(values):
-            return None
-        if values.shape != (rows, 1):
-            raise InputError(
-                f"The labels have shape {list(np.shape(labels))} for {rows} rows; expected one class a row."
-            )
-        index = values[:, 0] if class_values is None else _places(values[:, 0], np.asarray(class_values))
-        index, last = index.astype(np.int64), max(self.outputs, 2) - 1
-        if index.min() < 0 or index.max() > last:
-            raise InputError(
-                f"The labels are {index.min()} to {index.max()}; expected class indices 0 to {last}, in the "
-                "order of the model's outputs."
-            )
-        return index
-
-    def _are_real(self, values: np.ndarray) -> bool:
-        """Whether labels are real numbers and no classes.
-
-        One output distinguishes two classes: more than two labels of floating type, such as prices, are real
-        numbers even where all of them are whole.
-        """
-        if values.dtype.kind != "f":
-            return False
-        fractions = bool((values != np.floor(values)).any())
-        return fractions or (self.outputs == 1 and len(np.unique(values)) > 2)
-
     def _with_classes(self, outputs: Float[Tensor, "sample output"]) -> Float[Tensor, "sample output"]:
         if self.scale is Scale.VALUE:
             raise InputError(
@@ -283,13 +239,3 @@ def _is_regressor(model: Any) -> bool:
     from sklearn.base import RegressorMixin
 
     return isinstance(model, RegressorMixin)
-
-
-def _places(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    places: np.ndarray = pd.Index(known).get_indexer(pd.Index(values))
-    if (places < 0).any():
-        raise InputError(
-            f"The label {values[places < 0].tolist()[0]!r} is no class of this model; "
-            f"expected one of {known.tolist()}."
-        )
-    return places

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from nif.core.errors import InputError, unknown
-from nif.data.signature import EMBEDDINGS
-from nif.network.preserve import device_and_dtype
+from nif.data.rows import Rows
+from nif.data.signature import EMBEDDINGS, Signature
+from nif.network.preserve import device_and_dtype, preserved
 
 LOGITS = "logits"
 """The field of what models of transformers return that their decision is made of."""
@@ -27,12 +29,25 @@ class Forward:
         names: The parameter of ``forward`` that each input is for; none for a single input.
         output: The output to return, of a model that returns several: a position, key or field.
         looks_up: Whether the model looks up whole numbers in tables that are no modules.
+        constants: Arguments that are the same for all rows, by their parameter.
+        flat: Numbers of the inputs that the model takes as one number a row, ``[sample]``.
+        ids: Numbers of the inputs whose floating-point numbers are ids, which the model takes as whole ones.
     """
 
     model: nn.Module
     names: tuple[str, ...] = ()
     output: int | str | None = None
     looks_up: bool = False
+    constants: Mapping[str, Any] = field(default_factory=dict)
+    flat: tuple[int, ...] = ()
+    ids: tuple[int, ...] = ()
+
+    @classmethod
+    def of(cls, model: nn.Module, rows: Rows, output: int | str | None = None) -> Forward:
+        """How a model is called with such rows."""
+        call = cls(model, rows.names, output, constants=rows.constants, flat=rows.flat)
+        with preserved(model):
+            return call.fitting(rows.inputs)
 
     def with_model(self, model: nn.Module) -> Forward:
         """The same call of another network."""
@@ -45,14 +60,15 @@ class Forward:
         """
         device, kind, whole = self._takes
 
-        def cast(name: str, values: Tensor) -> Tensor:
+        def cast(number: int, name: str, values: Tensor) -> Tensor:
             if values.dtype == torch.bool and "mask" in name:
                 return values.to(device)
-            keep = whole and not values.is_floating_point()
+            keep = number in self.ids or (whole and not values.is_floating_point())
             return values.to(device=device, dtype=torch.int64 if keep else kind)
 
         names = self.names or ("",) * len(inputs)
-        return [cast(name, values) for name, values in zip(names, inputs, strict=True)]
+        numbered = zip(itertools.count(), names, inputs, strict=False)
+        return [cast(number, name, values) for number, name, values in numbered]
 
     @cached_property
     def _takes(self) -> tuple[torch.device, torch.dtype, bool]:
@@ -60,20 +76,42 @@ class Forward:
         embeds = any(isinstance(part, EMBEDDINGS) for part in self.model.modules())
         return *device_and_dtype(self.model), embeds or self.looks_up
 
+    @cached_property
+    def _takes_mapping(self) -> bool:
+        """Whether the model takes all inputs in one mapping."""
+        return Signature.of(self.model).mapping
+
     def fitting(self, inputs: Sequence[Tensor]) -> Forward:
-        """The same call with whole numbers as such, if the model runs on them and not on others."""
-        whole = any(not values.is_floating_point() for values in inputs)
-        if not whole or self._takes[2] or self._runs(inputs):
+        """The same call with whole numbers as such, and one number a row as a column, as the model runs.
+
+        How the data come is preferred; it is kept where the model runs on nothing else either.
+        """
+        embeds = self._takes[2]
+        whole = tuple(number for number, values in enumerate(inputs) if _holds_whole(values))
+        others = any(not values.is_floating_point() for values in inputs) and not embeds
+        floats = tuple(number for number in whole if inputs[number].is_floating_point()) if embeds else ()
+        if not (self.flat or others or floats) or self._runs(inputs):
             return self
-        other = replace(self, looks_up=True)
-        return other if other._runs(inputs) else self
+        for flat in dict.fromkeys((self.flat, ())):
+            for ids, looks_up in dict.fromkeys((((), False), ((), others), (floats, False))):
+                other = replace(self, flat=flat, ids=ids, looks_up=looks_up)
+                if other._runs(inputs):
+                    return other
+        if len(inputs) == 1 and self.flat:
+            raise InputError(
+                f"The data have shape [{len(inputs[0])}]; expected [sample, feature], as the model does not "
+                "run on one number a row. Of a single row, pass x[None]."
+            )
+        return self
 
     def _runs(self, inputs: Sequence[Tensor]) -> bool:
+        count = min(EXAMPLES, len(inputs[0]))
         try:
-            self.all_outputs(self.prepared([values[:2].clone() for values in inputs]))
+            returned = self.all_outputs(self.prepared([values[:count].clone() for values in inputs]))
         except Exception:  # the user's code, which may raise anything
             return False
-        return True
+        rows = [values for values in every_output(returned) if values.ndim and len(values) == count]
+        return bool(rows) or not self.flat
 
     def __call__(self, inputs: Sequence[Tensor]) -> Tensor:
         """Run the model, and return the selected output."""
@@ -81,9 +119,11 @@ class Forward:
 
     def all_outputs(self, inputs: Sequence[Tensor]) -> Any:
         """Run the model, and return its whole result."""
-        if self.names:
-            return self.model(**dict(zip(self.names, inputs, strict=True)))
-        return self.model(*inputs)
+        given = [values.squeeze(1) if n in self.flat else values for n, values in enumerate(inputs)]
+        if not self.names:
+            return self.model(*given)
+        named = {**dict(zip(self.names, given, strict=True)), **self.constants}
+        return self.model(named) if self._takes_mapping else self.model(**named)
 
 
 def chosen_output(returned: Any, output: int | str | None) -> Tensor:
@@ -96,12 +136,12 @@ def chosen_output(returned: Any, output: int | str | None) -> Tensor:
         if output not in (None, 0, -1):
             raise InputError(f"The model returns one tensor; there is no output {output!r}. Omit output=.")
         return returned
-    if not isinstance(returned, (tuple, list, Mapping)) and not hasattr(returned, "__dict__"):
+    outputs = _outputs(returned)
+    if not outputs and not isinstance(returned, (tuple, list, Mapping)) and not hasattr(returned, "__dict__"):
         raise InputError(
             f"The model returns a {type(returned).__name__}; expected a tensor, or several in a tuple, "
             "mapping or object."
         )
-    outputs = _outputs(returned)
     tensors = {key: value for key, value in outputs.items() if isinstance(value, Tensor)}
     if output is None and len(tensors) == 1:
         return next(iter(tensors.values()))
@@ -149,10 +189,19 @@ def _outputs(returned: Any) -> dict[int | str, Any]:
     if isinstance(returned, Mapping):
         return {str(key): value for key, value in returned.items()}
     if isinstance(returned, (tuple, list)):
-        fields = getattr(returned, "_fields", ())
-        return {**dict(enumerate(returned)), **dict(zip(fields, returned, strict=bool(fields)))}
+        known = getattr(returned, "_fields", ())
+        return {**dict(enumerate(returned)), **dict(zip(known, returned, strict=bool(known)))}
+    if is_dataclass(returned) and not isinstance(returned, type):  # maybe with slots
+        return {one.name: getattr(returned, one.name) for one in fields(returned)}
     return dict(vars(returned)) if hasattr(returned, "__dict__") else {}
 
+
+def _holds_whole(values: Tensor) -> bool:
+    return not values.is_floating_point() or bool((values == values.round()).all())
+
+
+EXAMPLES = 3
+"""Rows of a run that shows whether the model takes them."""
 
 BATCH = 1024
 

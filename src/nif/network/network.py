@@ -17,6 +17,7 @@ from nif.core.types import Layer
 from nif.data.rows import Rows, read
 from nif.data.signature import Signature
 from nif.network.adapters import as_torch, sklearn_names, unwrapped
+from nif.network.fitted import Fitted
 from nif.network.forward import Forward
 from nif.network.graph import graph_of
 from nif.network.inputs import InputLayers
@@ -64,7 +65,7 @@ class Network:
         reduce: ``"mean"`` or ``"max"`` of a unit over its positions, or ``"positions"``: each is a sample.
         feature_names: Names of the features that a scikit-learn model knows.
         class_names: One name for each output.
-        model: The object that the user passed, which may be no module.
+        model: What the user passed, without pipelines and searches; it may be no module.
     """
 
     module: nn.Module
@@ -93,12 +94,15 @@ class Network:
 
         Args:
             model: A `torch.nn.Module`, compiled, parallel or not, a skorch net, or scikit-learn's
-                MLPClassifier or MLPRegressor, whose own class names hold if none are passed.
+                MLPClassifier or MLPRegressor, whose own class names hold if none are passed; also in a
+                pipeline, whose steps are applied to the data, a search or a TransformedTargetRegressor.
             device: Where to run a copy of the model; where the model is if None.
 
         Raises:
             InputError: The model is of another type, cannot be traced, or cannot be moved to the device.
         """
+        fitted = Fitted.of(model)
+        model = fitted.estimator
         module = as_torch(unwrapped(model))
         check_supported(module)
         if device is not None:
@@ -106,7 +110,8 @@ class Network:
         features, classes = sklearn_names(model)
         names = first_given(class_names, classes)
         names = names if names is None or isinstance(names, str) else tuple(names)
-        return cls(module, Signature.of(module), layers, output, reduce, features, names, model)
+        signature = replace(Signature.of(module), before=fitted.before)
+        return cls(module, signature, layers, output, reduce, features, names, model)
 
     def in_full_precision(self) -> Network:
         """The same network with a copy of its module in float32 where it has half precision."""
@@ -115,11 +120,9 @@ class Network:
 
     def forward(self, rows: Rows) -> Forward:
         """How the module is called with such rows."""
-        key = rows.names, tuple(values.dtype for values in rows.inputs)
+        key = rows.names, rows.flat, tuple(values.dtype for values in rows.inputs), str(rows.constants)
         if key not in self._calls:
-            call = Forward(self.module, rows.names, self.output)
-            with preserved(self.module):
-                self._calls[key] = call.fitting(rows.inputs)
+            self._calls[key] = Forward.of(self.module, rows, self.output)
         return self._calls[key]
 
     def plan(self, rows: Rows) -> Plan:
@@ -128,7 +131,8 @@ class Network:
         Raises:
             InputError: The model fails on the rows, or a layer does not exist.
         """
-        key = rows.names, tuple((values.shape[1:], values.dtype) for values in rows.inputs)
+        shapes = tuple((values.shape[1:], values.dtype) for values in rows.inputs)
+        key = rows.names, rows.flat, shapes, str(rows.constants)
         if key not in self._plans:
             with preserved(self.module):
                 self._plans[key] = self._checked_plan(rows)

@@ -21,6 +21,7 @@ from torch.utils.hooks import RemovableHandle
 
 from nif.core.errors import InputError
 from nif.network.activations import hides_functions
+from nif.network.hints import hint
 from nif.network.operators import (
     NONLINEAR_MODULES,
     function_name,
@@ -119,12 +120,16 @@ class _Run(TorchFunctionMode):
         """One sentence on where and why the run broke off."""
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         where = self._inside[-1] if self._inside else None
+        given = [] if where is None else [part for part in where.args if isinstance(part, Tensor)]
+        advice = hint(where.module, given[0]) if where is not None and given else ""
         if where is None or where.module is self._root:
-            return f"The model failed on these data: {reason}. Pass inputs in the form it was trained on."
-        shapes = ", ".join(str(list(part.shape)) for part in where.args if isinstance(part, Tensor))
+            advice = advice or " Pass inputs in the form it was trained on."
+            return f"The model failed on these data: {reason}.{advice}"
+        shapes = ", ".join(str(list(part.shape)) for part in given)
+        advice = advice or " Pass inputs in the form the model was trained on."
         return (
             f"The model failed on these data: module {where.name!r}, {where.module}, was given "
-            f"{shapes or 'no tensor'}: {reason}. Pass inputs in the form the model was trained on."
+            f"{shapes or 'no tensor'}: {reason}.{advice}"
         )
 
     def _nonlinear_function(self, name: str, given: Any, returned: Any) -> None:

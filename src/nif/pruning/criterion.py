@@ -1,9 +1,11 @@
-"""The criterion that `tolerance` refers to: accuracy with labels, else the largest change of an output."""
+"""The criterion that `tolerance` refers to: a score with labels, else the largest change of an output."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,9 @@ from torch import Tensor
 from nif.core.errors import InputError
 from nif.network.decision import Decision
 from nif.network.forward import Forward, Inputs, batches, chosen_output, every_output
+from nif.network.labels import Labels, labels_of
 from nif.network.preserve import device_and_dtype, preserved
+from nif.pruning.scores import Score, accuracy, at_positions, by_scorer, explained
 
 ROUNDING = 1e-5
 """Change of an output that counts as none, relative to the largest output (to 1 where all are smaller)."""
@@ -22,7 +26,11 @@ ROUNDING = 1e-5
 STEPS = 4
 """The same for half precision, in steps between its numbers."""
 
-ACCURACY_ROUNDING = 1e-12
+SCORE_ROUNDING = 1e-12
+"""Fall of a score that counts as none."""
+
+SHIFTED = 0.1
+"""Gain of accuracy by labels that count from 0, from which on a warning asks for them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,10 +41,12 @@ class Outputs:
         chosen: The selected output, one column for each of its numbers.
         others: All numbers of every other tensor that the model returns; zeros for those that are not real
             numbers, such as an index, which are not compared by value.
+        shape: Of the selected output.
     """
 
     chosen: Float[np.ndarray, "sample output"]
     others: tuple[Float[np.ndarray, " _"], ...] = ()
+    shape: tuple[int, ...] = ()
 
     @property
     def every(self) -> tuple[np.ndarray, ...]:
@@ -66,7 +76,7 @@ def outputs(call: Forward, inputs: Inputs) -> Outputs:
             ) from error
     if not np.isfinite(selected).all():
         raise InputError("The model returns NaN or infinity on these data; check its weights and the inputs.")
-    return Outputs(selected.reshape(len(selected), -1), tuple(map(_flat, others)))
+    return Outputs(selected.reshape(len(selected), -1), tuple(map(_flat, others)), selected.shape)
 
 
 def _chosen_first(call: Forward, piece: Inputs) -> list[Tensor]:
@@ -85,41 +95,44 @@ def _flat(pieces: Sequence[Tensor]) -> Float[np.ndarray, " number"]:
 
 @dataclass(frozen=True, eq=False)
 class Criterion:
-    """Compares networks on one set of data: accuracy with labels, else the largest change of an output.
+    """Compares networks on one set of data: by a score with labels, else the largest change of an output.
 
     Attributes:
-        labels: Index of the right class of each row; None where the data have no classes.
+        score: Of the selected output; None where the data have no labels.
         reference: Outputs of the network before pruning.
-        decision: What the selected output stands for.
         precision: Relative size of the steps between numbers of the type of the weights.
+        labels: The class of each row, where labels are that; None otherwise.
     """
 
-    labels: Int64[np.ndarray, " sample"] | None
+    score: Score | None
     reference: Outputs
-    decision: Decision
     precision: float = 0.0
+    labels: Int64[np.ndarray, " sample"] | None = None
 
     @property
     def name(self) -> str:
         """Name of the number."""
-        return "accuracy" if self.labels is not None else "largest change of output"
+        return "largest change of output" if self.score is None else self.score.name
 
-    @property
+    @cached_property
     def before(self) -> float:
         """The value of the network before pruning."""
         return self.value(self.reference)
 
     def value(self, outputs: Outputs) -> float:
-        """The fraction of rows that are right, or the largest absolute change of any output."""
-        if self.labels is not None:
-            return self.decision.accuracy(torch.from_numpy(outputs.chosen), torch.from_numpy(self.labels))
+        """The score of the selected output, or the largest absolute change of any output."""
+        if self.score is not None:
+            return self.score.of(outputs.chosen)
         return max(changes(outputs, self.reference))
 
     def is_met(self, tolerance: float, outputs: Outputs) -> bool:
         """Whether the value has become worse by no more than `tolerance`, rounding aside."""
-        if self.labels is not None:
-            return self.before - self.value(outputs) <= tolerance + ACCURACY_ROUNDING
-        return self.equal_outputs(outputs, self.reference, tolerance)
+        if self.score is None:
+            return self.equal_outputs(outputs, self.reference, tolerance)
+        worse = self.before - self.value(outputs)
+        return worse <= tolerance + SCORE_ROUNDING or (
+            _change(outputs.chosen, self.reference.chosen) <= self.rounding(self.reference.chosen)
+        )
 
     def equal_outputs(self, outputs: Outputs, other: Outputs, tolerance: float = 0.0) -> bool:
         """Whether no output differs by more than `tolerance`, rounding aside."""
@@ -132,8 +145,8 @@ class Criterion:
         return relative * max(1.0, float(np.abs(values[np.isfinite(values)]).max(initial=0.0)))
 
     def change_of_other_outputs(self, outputs: Outputs) -> float:
-        """The largest change of an output that accuracy does not use; 0 where that is rounding."""
-        if self.labels is None:
+        """The largest change of an output that the score does not use; 0 where that is rounding."""
+        if self.score is None:
             return 0.0
         others = zip(changes(outputs, self.reference)[1:], self.reference.others, strict=True)
         return max((change for change, values in others if change > self.rounding(values)), default=0.0)
@@ -141,7 +154,7 @@ class Criterion:
     def differentiable(self, call: Forward, piece: Inputs) -> Float[Tensor, "sample output"]:
         """The outputs of one batch that the criterion uses, in a form that has gradients."""
         chosen, *others = _chosen_first(call, piece)
-        if self.labels is not None:
+        if self.score is not None:
             others = []
         rows = [
             values for values in others if values.requires_grad and values.ndim and len(values) == len(chosen)
@@ -164,11 +177,18 @@ def _change(values: np.ndarray, before: np.ndarray) -> float:
     return float(np.nan_to_num(moved, nan=np.inf, posinf=np.inf).max(initial=0.0))
 
 
-def criterion_for(call: Forward, inputs: Inputs, labels: Any, model: Any = None) -> Criterion:
-    """The criterion for this network and these data: accuracy where labels are classes of the model.
+def criterion_for(
+    call: Forward, inputs: Inputs, labels: Any, model: Any = None, scorer: Any = None
+) -> Criterion:
+    """The criterion for this network and these data: a score where there are labels that fit the model.
 
-    Labels are an index or one of the model's `classes_` for each row; None, or real numbers, for data without
-    classes. `model` is the object that the user passed, of which `classes_` of scikit-learn are read.
+    Args:
+        call: Runs the network.
+        inputs: Rows of data.
+        labels: Classes in any form of `nif.network.labels.labels_of`: their score is the accuracy of rows, of
+            answers or of positions. Real numbers: R². None: there is no score.
+        model: What the user passed, of which `classes_` of scikit-learn are read.
+        scorer: In place of these, see `nif.pruning.scores.by_scorer`.
 
     Raises:
         InputError: Labels of another length, of a single class, or that are no class of this model.
@@ -178,13 +198,57 @@ def criterion_for(call: Forward, inputs: Inputs, labels: Any, model: Any = None)
         >>> criterion.name, criterion.before
         ('accuracy', 1.0)
     """
-    reference = outputs(call, inputs)
+    reference, classes = outputs(call, inputs), getattr(model, "classes_", None)
     decision = Decision.of(call, inputs, model)
-    index = decision.class_indices(labels, len(inputs[0]), getattr(model, "classes_", None))
-    if index is not None and len(np.unique(index)) < 2:
+    precision = torch.finfo(device_and_dtype(call.model)[1]).eps
+    if labels is not None and scorer is None:
+        positions = at_positions(decision, reference.shape, labels)
+        if positions is not None:
+            return Criterion(positions, reference, precision)
+    known, score = labels_of(decision, labels, len(inputs[0]), classes), None
+    _check_classes(decision, known, reference)
+    if scorer is not None:
+        score = by_scorer(scorer, decision, labels if known is None else known, reference.chosen, classes)
+    elif known is not None:
+        score = accuracy(decision, known)
+    elif labels is not None:
+        score = _explained(labels, reference.chosen)
+    index = None if known is None or known.several or not known.known.all() else known.index
+    return Criterion(score, reference, precision, index)
+
+
+def _check_classes(decision: Decision, labels: Labels | None, reference: Outputs) -> None:
+    """Refuse labels of one class; ask back where they would fit better if counted from 0."""
+    if labels is None or labels.several:
+        return
+    index = labels.index[labels.known]
+    if len(np.unique(index)) < 2:
         raise InputError(
             "The labels contain a single class, so accuracy is uninformative. Pass rows of several classes, "
             "or data without labels."
         )
-    precision = torch.finfo(device_and_dtype(call.model)[1]).eps
-    return Criterion(index, reference, decision, precision)
+    shifted = replace(labels, index=labels.index - 1)
+    values = [accuracy(decision, some).of(reference.chosen) for some in (labels, shifted)]
+    if index.min() == 1 and values[1] > values[0] + SHIFTED:
+        warnings.warn(
+            f"The labels begin at 1, and the model is right in {values[0]:.0%} of the rows, but in "
+            f"{values[1]:.0%} if labels are counted from 0. If they count from 1, pass labels - 1.",
+            stacklevel=5,
+        )
+
+
+def _explained(labels: Any, outputs: Float[np.ndarray, "sample output"]) -> Score | None:
+    """R², where it says something."""
+    score = explained(labels, outputs)
+    if score is None:
+        reason = f"have shape {list(np.shape(labels))} and the outputs {list(outputs.shape)}"
+    elif (value := score.of(outputs)) <= 0 or not np.isfinite(value):
+        reason = f"are real numbers of which the outputs explain nothing (R² = {value:.2g})"
+    else:
+        return score
+    warnings.warn(
+        f"The labels {reason}, so they are not used, and the criterion is the largest change of an output. "
+        "Pass labels on the scale of the outputs, or choose a criterion.",
+        stacklevel=5,
+    )
+    return None

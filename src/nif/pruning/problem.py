@@ -12,7 +12,6 @@ from torch import nn
 from nif.core.errors import InputError
 from nif.core.types import FEWEST_SAMPLES, Layer
 from nif.data.rows import read
-from nif.data.signature import Signature
 from nif.flow.flow import Flow
 from nif.network.adapters import make_plain
 from nif.network.forward import Forward, Inputs, batches
@@ -67,19 +66,25 @@ class PruningProblem:
 
 
 def pruning_problem(
-    model: Any, flow: Flow, data: Any, output: int | str | None = None, compensate: str | None = None
+    model: Any,
+    flow: Flow,
+    data: Any,
+    output: int | str | None = None,
+    compensate: str | None = None,
+    scorer: Any = None,
 ) -> PruningProblem:
     """Copy the network, follow its units, and check that network, flow and data belong together."""
-    network = copied(model)
+    given = Network.of(model)
+    network = copied(given.model)
     flags = {name: module.training for name, module in network.named_modules()}
     network.eval()
-    rows = read(data, Signature.of(network))
+    rows = read(data, given.signature)
     if len(rows) < FEWEST_SAMPLES:
         raise InputError(
             f"The data have {len(rows)} rows; pruning is judged on {FEWEST_SAMPLES} or more. Pass more."
         )
-    call = Forward(network, rows.names, output)
-    criterion = criterion_for(call, rows.inputs, rows.labels, model)
+    call = Forward.of(network, rows, output)
+    criterion = criterion_for(call, rows.inputs, rows.labels, given.model, scorer)
     _same_output(flow, criterion)
     example = next(batches(call, rows.inputs, EXAMPLES))
     with preserved(network):

@@ -40,6 +40,7 @@ def prune(
     *,
     remove: Remove = "silent",
     tolerance: float | None = 0.0,
+    criterion: Any = None,
     alpha: float = 0.05,
     rule: str | Rule = "redundancy",
     compensate: str | None = "auto",
@@ -53,13 +54,16 @@ def prune(
     Args:
         model: The trained network, as for `nif.measure`; it is not changed.
         flow: The flow measured on it.
-        data: Rows to evaluate on, as for `nif.measure`. The criterion is the accuracy of the selected output
-            with labels, and the largest change of any number that the model returns without. 50 rows or more.
+        data: Rows to evaluate on, as for `nif.measure`, with labels or without. 50 rows or more.
         remove: ``"silent"``: units that no information is shown to flow through. A fraction between 0 and 1:
             of all hidden units. A dict: a fraction for each layer it names. ``"most"``: the largest number of
             units that `tolerance` allows.
         tolerance: The criterion on these data gets worse by no more: units are restored until that holds.
-            None sets no limit. Accuracy does not depend on further outputs; the notes give their change.
+            None sets no limit. Scores do not depend on further outputs; the notes give their change.
+        criterion: A scorer of scikit-learn, by name or as `sklearn.metrics.make_scorer` returns it; without
+            labels it compares with the network that is passed. None: the accuracy of the selected output, of
+            labels that are classes; its R², the share of the variance that it explains, of labels that are
+            real numbers; without labels the largest change of any number that the model returns.
         alpha: False discovery rate at which a unit counts as silent.
         rule: A name in `nif.pruning.rules.RULES`, or a function ``rule(problem, units, seed)`` that returns
             an importance for each unit; units of low importance are removed first. Not used for ``"silent"``.
@@ -89,7 +93,7 @@ def prune(
         >>> "1[1]" in set(small.removed["unit"])
         True
     """
-    problem = pruning_problem(model, flow, data, output, _compensation(compensate, remove))
+    problem = pruning_problem(model, flow, data, output, _compensation(compensate, remove), criterion)
     check_remove(problem, remove)
     importance = chosen_rule(rule)
     _check_options(remove, tolerance, alpha)
@@ -153,7 +157,7 @@ def _notes(
         yield "No units matched `remove`; nothing was removed."
     elif left:
         kept = "Nothing was removed" if left == count else f"{left} units were restored"
-        effect = "change an output" if criterion.labels is None else "lower accuracy"
+        effect = "change an output" if criterion.score is None else f"lower the {criterion.name}"
         yield (
             f"{kept}: removing them would {effect} by more than tolerance={tolerance}. A larger tolerance "
             "removes more; tolerance=None removes all."
@@ -161,8 +165,8 @@ def _notes(
     yield from smaller.notes
     if change := criterion.change_of_other_outputs(after):
         yield (
-            f"Outputs not used for the accuracy changed by up to {change:.3g}. Pass data without labels to "
-            "apply the tolerance to every output."
+            f"Outputs not used for the {criterion.name} changed by up to {change:.3g}. Pass data without "
+            "labels to apply the tolerance to every output."
         )
 
 

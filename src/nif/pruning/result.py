@@ -118,7 +118,7 @@ class Pruned(PruningRecord):
         restored: One row for each selected unit that was restored: layer, unit, index, reason.
         score_before: The criterion for the network passed in, on these data.
         score_after: The criterion for the pruned network on the same data.
-        score: Name of the criterion: ``"accuracy"`` or ``"largest change of output"``.
+        score: Name of the criterion, such as ``"accuracy"`` or ``"largest change of output"``.
         size_before: Parameters, operations, bytes and time of the network passed in.
         size_after: Those of the pruned network.
         notes: Remarks, for example why units were zeroed and not cut out.

@@ -15,6 +15,7 @@ from torch import Tensor
 from nif.core.errors import InputError
 from nif.measures.currents.information import Decided, Outcomes
 from nif.network.decision import SUM_ROUNDING, Decision, Scale
+from nif.network.labels import class_indices
 
 NODES = 9
 """Gauss-Hermite nodes of a value seen through noise."""
@@ -207,7 +208,7 @@ def _labels(decision: Decision, outputs: Tensor, labels: Any) -> Classes:
             "model that ends in a softmax or in one sigmoid."
         )
     kind = np.asarray(labels).dtype.kind
-    known = decision.class_indices(labels, len(outputs)) if kind in "buif" else None
+    known = class_indices(decision, labels, len(outputs)) if kind in "buif" else None
     if known is None:
         raise InputError(
             "decision='labels' needs labels that are classes, but they are "

@@ -1,0 +1,114 @@
+"""Labels in every form become the same classes, or are asked back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from nif.core.errors import InputError
+from nif.network.decision import Decision, Scale
+from nif.network.labels import class_indices, labels_of
+
+THREE, TWO = Decision(Scale.LOGIT, 3, exclusive=True), Decision(Scale.LOGIT, 2, exclusive=True)
+CHOICE = Decision(Scale.PROBABILITY, 3, exclusive=True)
+ANSWERS = Decision(Scale.PROBABILITY, 3)
+ONE, VALUE = Decision(Scale.PROBABILITY, 1), Decision(Scale.VALUE, 1)
+INDEX = np.array([2, 0, 1, 2])
+ONE_HOT = np.eye(3)[INDEX]
+
+FORMS = {
+    "index": (THREE, INDEX),
+    "column": (THREE, INDEX[:, None]),
+    "floats": (THREE, INDEX.astype(np.float32)),
+    "tensor": (THREE, torch.from_numpy(INDEX)),
+    "from one": (THREE, INDEX + 1),
+    "one-hot": (THREE, ONE_HOT),
+    "one-hot integers": (CHOICE, ONE_HOT.astype(int)),
+    "one-hot truth values": (ANSWERS, ONE_HOT.astype(bool)),
+    "probabilities": (CHOICE, 0.9 * ONE_HOT + 0.1 / 3),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_all_forms_are_the_same_classes(form: str) -> None:
+    decision, labels = FORMS[form]
+    found = class_indices(decision, labels, 4)
+    assert found is not None and found.dtype == np.int64 and found.tolist() == INDEX.tolist()
+
+
+@pytest.mark.parametrize("decision", [TWO, ONE, VALUE], ids=["two logits", "sigmoid", "value"])
+@pytest.mark.parametrize(
+    "labels", [[0, 1, 1], [-1, 1, 1], [1, 2, 2], [-1.0, 1.0, 1.0], [False, True, True]], ids=str
+)
+def test_two_classes(decision: Decision, labels: list[Any]) -> None:
+    found = class_indices(decision, labels, 3)
+    assert found is not None and found.tolist() == [0, 1, 1]
+
+
+def test_names_of_classes() -> None:
+    assert class_indices(THREE, ["b", "a"], 2, ["a", "b", "c"]).tolist() == [1, 0]  # type: ignore[union-attr]
+    with pytest.raises(InputError, match="'d' is no class of this model"):
+        class_indices(THREE, ["b", "d"], 2, ["a", "b", "c"])
+    with pytest.raises(InputError, match="labels are text, such as 'b'; expected the index"):
+        class_indices(THREE, ["b", "a"], 2)
+    # Values of classes are not read otherwise.
+    assert class_indices(TWO, [1, -1], 2, [-1, 1]).tolist() == [1, 0]  # type: ignore[union-attr]
+
+
+def test_several_answers_a_row() -> None:
+    labels = np.array([[1, 0, 1], [0, 0, 0], [1, 1, 1]])
+    for decision in (THREE, ANSWERS):
+        for form in (labels, labels.astype(float), labels.astype(bool), 2 * labels - 1):
+            found = labels_of(decision, form, 3)
+            assert found is not None and found.several and found.index.tolist() == labels.tolist()
+    with pytest.raises(InputError, match=r"several answers a row.* probabilities of 3 classes, of which one"):
+        labels_of(CHOICE, labels, 3)
+    with pytest.raises(InputError, match="expected one class a row"):
+        class_indices(THREE, labels, 3)
+
+
+def test_rows_without_a_label() -> None:
+    found = labels_of(THREE, [0, -100, 2, -100], 4)
+    assert found is not None and found.known.tolist() == [True, False, True, False]
+    assert found.index[found.known].tolist() == [0, 2]
+    shifted = labels_of(THREE, [1, -100, 3], 3)
+    assert shifted is not None and shifted.index[shifted.known].tolist() == [0, 2]
+    with pytest.raises(InputError, match="2 rows have the label -100, which is none"):
+        class_indices(THREE, [0, -100, 2, -100], 4)
+    with pytest.raises(InputError, match="All labels are -100"):
+        labels_of(THREE, [-100, -100], 2)
+    with pytest.raises(InputError, match="NaN in 1 rows, the first in row 1"):
+        labels_of(THREE, [0.0, np.nan], 2)
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 255, 2], [-1, 0, 1, 2]], ids=str)
+def test_a_value_that_may_mark_rows_without_a_label_is_asked_back(labels: list[int]) -> None:
+    with pytest.raises(InputError, match=r"if (255|-1) stands for no label, leave out these 1 rows"):
+        labels_of(THREE, labels, 4)
+
+
+def test_real_numbers_are_no_classes() -> None:
+    assert labels_of(THREE, None, 2) is None
+    for decision, labels in (
+        (THREE, [0.5, 1.0]),
+        (VALUE, [100.0, 50.0, 70.0]),
+        (VALUE, [100, 50, 70]),
+        (THREE, [[0.5, 1.0, 2.0], [1.0, 0.0, -3.0]]),
+        (THREE, [[0.5, 1.0], [1.0, 0.0]]),
+        (THREE, [[0.5, 0.5, 0.0], [1.0, 0.0, 0.0]]),  # logits are no probabilities
+    ):
+        assert labels_of(decision, labels, len(labels)) is None
+    with pytest.raises(InputError, match="expected class indices 0 to 1, or 1 to 2"):
+        labels_of(ONE, [0, 3, 5], 3)
+
+
+def test_other_shapes_are_refused() -> None:
+    with pytest.raises(InputError, match="expected one class a row"):
+        labels_of(THREE, [1, 0, 2], 2)
+    with pytest.raises(InputError, match="expected one class a row"):
+        labels_of(THREE, [[1, 0], [0, 1]], 2)
+    with pytest.raises(InputError, match="expected class indices 0 to 2"):
+        labels_of(THREE, [3, 0], 2)
