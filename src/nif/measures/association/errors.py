@@ -173,7 +173,7 @@ class _LayerInfluence:
         """Of each target."""
         units, targets = links.shape
         counts = [units] * targets if links.connected is None else links.connected.sum(axis=0)
-        return np.array([beta_for(self.terms.beta, int(count)) for count in counts])
+        return np.array([float(beta_for(self.terms.beta, int(count))) for count in counts])
 
     def onward(self, after: Sequence[Float[np.ndarray, "_ label"]]) -> Float[np.ndarray, "unit label+1 row"]:
         """Influence of each row on the paths from each unit to each label, and last on its links."""

@@ -31,7 +31,7 @@ class Nodes:
     """
 
     units: Int[Tensor, " node"]
-    behind: Mapping[int, Int[Tensor, " node"]]
+    behind: Mapping[int, Int[Tensor, " _"]]
 
 
 @dataclass(frozen=True, eq=False)
