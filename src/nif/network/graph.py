@@ -29,6 +29,15 @@ NOTHING: frozenset[int] = frozenset()
 ANY = mixed(0, None, 0)
 """The map where nothing is known of the units."""
 
+COUNTS = frozenset({"argwhere", "masked_select", "nonzero", "unique"})
+"""Calls whose results have as many rows as the data decide."""
+
+PLACED = frozenset({
+    "__setitem__", "setitem", "index_add", "index_copy", "index_put", "index_reduce", "masked_scatter",
+    "scatter", "scatter_add", "scatter_reduce",
+})  # fmt: skip
+"""Calls that put some rows back among all."""
+
 TO_NUMPY = frozenset({"numpy", "__array__", "tolist"})
 FROM_NUMPY = frozenset({"tensor", "as_tensor", "asarray"})
 """Calls by which activations leave torch, and by which they may come back; `torch.from_numpy` is not seen."""
@@ -183,6 +192,8 @@ class _Trace(Tracer):
         """Of each memory, at the end of the last call that used it."""
         self._axis: dict[int, int] = {}
         self._left = NOTHING
+        self._chosen: set[int] = set()
+        """Tensors of the rows that the data chose, such as those that are sent to an expert."""
         self._alive: list[Tensor] = []
 
     def read(self, name: str, values: Tensor) -> None:
@@ -197,7 +208,8 @@ class _Trace(Tracer):
         if not feeds or not written:
             return
         first = written[0]
-        axes = self.axes_of(first, heads=kind == "scaled_dot_product_attention")
+        some = id(first) in self._chosen
+        axes = None if some else self.axes_of(first, heads=kind == "scaled_dot_product_attention")
         maps = (
             self._own_activation(name, read, first) or self._passed_on(written) or dict.fromkeys(feeds, ANY)
         )
@@ -247,6 +259,8 @@ class _Trace(Tracer):
             feeds |= self._left
         if call.name in PYTHON_SCALARS and feeds and self.decided_in is None:
             self.decided_in = next((step.name for step in reversed(self.steps) if step.name), "input")
+        if self._chooses(call):
+            self._chosen.update(map(id, call.written))
         if not feeds or operator_of(call.name).effect is Effect.CONSTANT:
             self._keep(call.written, None)
         else:
@@ -255,6 +269,15 @@ class _Trace(Tracer):
                 self._add(step, [values])
         used = (*call.read, *call.written)
         self._versions.update({_storage(values): _version(values) for values in used})
+
+    def _chooses(self, call: Call) -> bool:
+        """Whether a call takes some of the rows, or goes on with them."""
+        if call.name in PLACED:
+            return False
+        mask = any(values.dtype == torch.bool and self._wrote([values]) for values in call.read[1:])
+        starts = call.name in COUNTS or (call.name == "getitem" and mask)
+        starts |= call.name == "where" and len(call.read) == 1
+        return starts or any(id(values) in self._chosen for values in call.read)
 
     def _step_of(self, call: Call, result: int, feeds: frozenset[int]) -> Step:
         """One result of a call, with the maps to it."""

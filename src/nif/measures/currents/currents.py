@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Integral
 from typing import Any
 
@@ -210,9 +210,12 @@ class Currents:
         if sums.branches:
             options["missed_by_branches"] = _missed_by_branches(sums, path.steps)
         options["path"] = "straight" if path.orders is None else path.orders.name
-        options["not_measured"] = not_measured(network, rows, by_weight=True)
         architecture = target.architecture(network.architecture(rows), layers)
-        return measured_links(network.module, architecture, path, sample, sums, options)
+        measured = measured_links(network.module, architecture, path, sample, sums, options)
+        assert measured.currents is not None
+        known = {name for weight in measured.currents.weights for name in weight.names}
+        left_out = not_measured(network, rows, by_weight=True, known=known)
+        return replace(measured, options={**measured.options, "not_measured": left_out})
 
     def _orders(
         self, moves: Moves, inputs: tuple[Tensor, ...], rows: Rows, generator: np.random.Generator
