@@ -2,9 +2,9 @@
 
 ``python benchmarks/zoo.py [NAME ...]`` runs each row of `zoo_tables.py`, `zoo_images.py`, `zoo_sequences.py`,
 `zoo_transformers.py` and `zoo_wrapped.py` through `nif.layers`, `nif.measure` by currents and by association,
-attribution, `nif.prune` and the report, and prints a table. Rows that are finished are kept in ``--save``, and a
-second run continues from them. Networks are small and trained for a few steps on data of which some features
-matter much and some little.
+attribution, `nif.prune` and the report, and prints a table. Rows that are finished are kept in ``--save``,
+and a second run continues from them. Networks are small and trained for a few steps on data of which some
+features matter much and some little.
 
 A row is *wrong* if
 
@@ -41,7 +41,7 @@ from torch import nn
 
 import nif
 from environment import environment, peak
-from zoo_cases import Case, Task, trained
+from zoo_cases import Case, trained
 from zoo_checks import (
     LARGEST_IMBALANCE,
     LOWEST_CORRELATION,
@@ -75,8 +75,8 @@ class Row:
     """What happens to one network."""
 
     def __init__(self, case: Case) -> None:
-        self.case, self.task = case, case.task()
-        self.model = trained(case, self.task)
+        data = case.task()
+        self.case, self.task, self.model = case, data.measured, trained(case, data)
         self.found: dict[str, Any] = {"network": case.name}
         self.wrong: list[str] = []
         self.refused: list[str] = []
@@ -168,7 +168,7 @@ class Row:
         names = [layer.name for layer in flow.layers]
         if layers is not None and names != layers["name"].tolist():
             self.wrong.append(f"nif.layers lists {layers['name'].tolist()} and the flow has {names}")
-        if missed := list(missing_layers(_module(self.model), self.task, names)):
+        if missed := list(missing_layers(_module(self.model), self.task, flow)):
             self.wrong.append(f"activations that are no layers: {', '.join(missed)}")
 
     def check_pruning(self, flow: nif.Flow) -> None:
@@ -200,8 +200,10 @@ class Row:
 
 def _module(model: Any) -> Any:
     """Without the wrappers of compiled and parallel modules, under whose names nothing is listed."""
+    if not isinstance(model, nn.Module):
+        return None
     for name in ("_orig_mod", "module"):
-        if isinstance(getattr(model, "_modules", {}).get(name), nn.Module):
+        if isinstance(model._modules.get(name), nn.Module):
             return getattr(model, name)
     return model
 
@@ -224,12 +226,25 @@ def table(rows: list[dict[str, Any]]) -> str:
     """The rows, how many of each verdict, and what was wrong or refused."""
     frame = pd.DataFrame(rows)
     frame["rank"] = frame["rank"].map(lambda value: "" if pd.isna(value) else f"{value:.2f}")
+    frame["association"] = np.where(frame["association"].isna(), "no", "yes")
     frame["prune"] = frame["prune"].map(lambda value: "no" if pd.isna(value) or len(value) > 4 else value)
-    shown = ["network", "verdict", "layers", "units", "nats", "imbalance", "rank", "prune", "seconds", "MB"]
+    shown = [
+        "network",
+        "verdict",
+        "layers",
+        "units",
+        "nats",
+        "imbalance",
+        "rank",
+        "association",
+        "prune",
+        "seconds",
+        "MB",
+    ]
     frame[["layers", "units"]] = frame[["layers", "units"]].astype("Int64")
     lines = [frame[shown].to_string(index=False, na_rep="", float_format=lambda value: f"{value:.3g}"), ""]
     counts = frame["verdict"].value_counts()
-    ranks = [row["rank"] for row in rows if row.get("rank") is not None]
+    ranks = [row["rank"] for row in rows if row.get("rank") is not None and row["rank"] == row["rank"]]
     lines += [
         f"{len(rows)} networks: " + ", ".join(f"{count} {name}" for name, count in counts.items()),
         f"{len(ranks)} held against occlusion: rank correlation {np.median(ranks):.2f} in the median, "

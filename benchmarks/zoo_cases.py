@@ -14,6 +14,11 @@ from torch.nn import functional as F
 
 ROWS, CLASSES, WORDS = 120, 3, 23
 
+TRAINED = 1200
+"""Rows of training, of which the first are measured."""
+
+BATCH = 60
+
 Inputs = dict[str, Tensor]
 """By the names of the parameters of `forward`; of one input the name is free."""
 
@@ -51,6 +56,16 @@ class Task:
         """As a user passes them."""
         return next(iter(self.inputs.values())) if len(self.inputs) == 1 else self.inputs
 
+    @property
+    def measured(self) -> Task:
+        """The rows that are measured."""
+        return self.part(0, ROWS)
+
+    def part(self, first: int, last: int) -> Task:
+        """Some of the rows."""
+        inputs = {name: values[first:last] for name, values in self.inputs.items()}
+        return Task(inputs, self.labels[first:last], self.groups)
+
     def features(self, name: str) -> np.ndarray:
         """The number of the feature or group of each number of a row of an input."""
         shape = tuple(self.inputs[name].shape[1:])
@@ -69,6 +84,7 @@ class Case:
         task: Builds its data.
         says: What the outputs are: ``"classes"``, ``"probabilities"``, ``"answers"`` or ``"value"``.
         steps: Of training; 0 for networks that come trained, or whose random weights depend strongly enough.
+        rate: Of learning.
         check: Whether currents are held against occlusion.
         finish: What becomes of the trained network before it is measured, such as a copy in half precision.
         options: Of `nif.measure`.
@@ -82,6 +98,7 @@ class Case:
     task: Callable[[], Task]
     says: str = "classes"
     steps: int = 60
+    rate: float = 2e-2
     check: bool = True
     finish: Callable[[Any], Any] = lambda model: model
     options: dict[str, Any] = field(default_factory=dict)
@@ -120,11 +137,11 @@ def numbers(
         generator = torch.Generator().manual_seed(1)
         groups = None if side is None else patches(shape, side)
         index = np.arange(math.prod(shape)).reshape(shape) if groups is None else groups
-        inputs, score = {}, torch.zeros(ROWS, classes or 1)
+        inputs, score = {}, torch.zeros(TRAINED, classes or 1)
         for number, name in enumerate(names):
             scales = graded(int(index.max()) + 1, number)
             each = scales[torch.from_numpy(np.broadcast_to(index, shape).copy())]
-            inputs[name] = torch.randn(ROWS, *shape, generator=generator) * each
+            inputs[name] = torch.randn(TRAINED, *shape, generator=generator) * each
             weights = torch.randn(math.prod(shape), classes or 1, generator=generator)
             score = score + inputs[name].flatten(1) @ weights
         return Task(inputs, score.argmax(1) if classes else score, groups)
@@ -147,9 +164,9 @@ def tokens(
     def made() -> Task:
         generator = torch.Generator().manual_seed(2)
         meaning = torch.randn(WORDS, CLASSES, generator=generator)
-        inputs, score = {}, torch.zeros(ROWS, CLASSES)
+        inputs, score = {}, torch.zeros(TRAINED, CLASSES)
         for number, (name, length) in enumerate(zip(names, lengths, strict=True)):
-            ids = torch.randint(1, WORDS, (ROWS, length), generator=generator)
+            ids = torch.randint(1, WORDS, (TRAINED, length), generator=generator)
             inputs[name] = ids
             score = score + (meaning[ids] * graded(length, number)[:, None]).sum(1)
         return Task({**inputs, **(more or {})}, score.argmax(1))
@@ -163,17 +180,14 @@ def trained(case: Case, task: Task) -> Any:
     model = case.make()
     if not isinstance(model, nn.Module):
         return case.finish(model)
-    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], 2e-2)
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], case.rate)
     loss_of = case.loss or _loss(case)
     for step in range(case.steps):
-        first = step * 40 % ROWS
-        part = Task(
-            {k: v[first : first + 40] for k, v in task.inputs.items()}, task.labels[first : first + 40]
-        )
+        first = step * BATCH % TRAINED
+        part = task.part(first, first + BATCH)
+        returned = model.train()(**part.inputs) if len(part.inputs) > 1 else model.train()(part.data)
         optimizer.zero_grad()
-        loss_of(
-            model.train()(**part.inputs) if len(part.inputs) > 1 else model.train()(part.data), part
-        ).backward()
+        loss_of(returned, part).backward()
         optimizer.step()
     return case.finish(model.eval().requires_grad_(True))
 

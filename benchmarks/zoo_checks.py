@@ -65,21 +65,25 @@ def unlisted(model: Any, task: Task, flow: nif.Flow) -> Iterator[str]:
             yield name
 
 
-def missing_layers(model: Any, task: Task, names: list[str]) -> Iterator[str]:
-    """Activations that ran, by their hooks, and that are no layer."""
+def missing_layers(model: Any, task: Task, flow: nif.Flow) -> Iterator[str]:
+    """Activations that ran, by their hooks, and that are neither a layer nor named as not measured."""
     if not isinstance(model, nn.Module):
         return
-    ran: list[str] = []
+    ran: dict[str, Tensor] = {}
     handles = [
-        module.register_forward_hook(lambda *_, name=name: ran.append(name))
+        module.register_forward_hook(lambda *call, name=name: ran.update({name: call[2]}))
         for name, module in model.named_modules()
         if isinstance(module, ACTIVATIONS)
     ]
-    called(model, task, 4)
+    returned = called(model, task, 4)
     for handle in handles:
         handle.remove()
-    known = {name.partition("#")[0] for name in names}
-    yield from (name for name in dict.fromkeys(ran) if name not in known)
+    known = {layer.name.partition("#")[0] for layer in flow.layers}
+    known |= {each.split(" ")[0].partition("#")[0] for each in flow.measurement.options["not_measured"]}
+    for name, result in ran.items():
+        output = isinstance(returned, Tensor) and torch.equal(result.flatten(), returned.flatten())
+        if name not in known and not output:
+            yield name
 
 
 def called(model: Any, task: Task, rows: int | None = None) -> Any:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from zoo_cases import WORDS, Case, Inputs, Net, Pair, numbers, tokens
+from zoo_cases import TRAINED, WORDS, Case, Inputs, Net, Pair, numbers, tokens
 
 SERIES, SET, TEXT = numbers(6, 4), numbers(5, 4), tokens(6)
 
@@ -236,7 +236,7 @@ def one(name: str, make: Callable[[], Any], task: Any = SERIES, **options: Any) 
     return Case(name, make, task, **options)
 
 
-MASK: Inputs = {"padding_mask": torch.tensor([[False] * 4 + [True] * 2]).expand(120, 6).contiguous()}
+MASK: Inputs = {"padding_mask": torch.tensor([[False] * 4 + [True] * 2]).expand(TRAINED, 6).contiguous()}
 ADJACENCY = torch.eye(5) + torch.eye(5).roll(1, 0) + torch.eye(5).roll(-1, 0)
 
 CASES: list[Case] = [

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from torch.nn.utils import parametrizations
 from torch.utils.checkpoint import checkpoint
 
-from zoo_cases import CLASSES, ROWS, WORDS, Case, Net, Pair, Task, numbers, tokens
+from zoo_cases import CLASSES, WORDS, Case, Net, Pair, Task, numbers, tokens
 
 TABLE, VALUES = numbers(8), numbers(8, classes=None)
 BOTH = numbers(6, names=("left", "right"))
@@ -263,7 +263,7 @@ CASES: list[Case] = [
     one(
         "residual MLP",
         lambda: Net(
-            lambda m, x: m.b(x + m.c((x + m.a(x).relu())).relu()),
+            lambda m, x: m.b(x + m.c(x + m.a(x).relu()).relu()),
             a=nn.Linear(8, 8),
             c=nn.Linear(8, 8),
             b=nn.Linear(8, 3),
@@ -483,4 +483,3 @@ CASES: list[Case] = [
     ),
     one("wide and deep, categories", Categories, task=mixed),
 ]
-assert ROWS >= 100

@@ -43,12 +43,16 @@ def text(config: str, *, kind: str = "ForSequenceClassification", **options: Any
     sizes = {"vocab_size": WORDS, "pad_token_id": 0, "bos_token_id": 0, "eos_token_id": 0, **options}
     if kind == "ForSequenceClassification":
         sizes["num_labels"] = 3
-    return Case(f"transformers {config}", made(config + kind, config, **sizes), TEXT, steps=40)
+    return Case(f"transformers {config}", made(config + kind, config, **sizes), TEXT, steps=150, rate=5e-3)
 
 
 def image(config: str, *, kind: str = "ForImageClassification", **options: Any) -> Case:
     return Case(
-        f"transformers {config}", made(config + kind, config, **{"num_labels": 3, **options}), IMAGE, steps=40
+        f"transformers {config}",
+        made(config + kind, config, **{"num_labels": 3, **options}),
+        IMAGE,
+        steps=60,
+        rate=5e-3,
     )
 
 
@@ -68,8 +72,9 @@ def clip() -> nn.Module:
     return spread(library.CLIPVisionModelWithProjection(config))
 
 
-WAVE = {**SMALL, "conv_dim": [8, 8], "conv_kernel": [4, 4], "conv_stride": [2, 2], "num_feat_extract_layers": 2,
-        "num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 2, "num_labels": 3,
+WAVE = {**SMALL, "conv_dim": [8, 8], "conv_kernel": [4, 4], "conv_stride": [2, 2],
+        "num_feat_extract_layers": 2, "num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 2,
+        "num_labels": 3,
         "classifier_proj_size": 8, "vocab_size": WORDS, "mask_time_prob": 0.0}  # fmt: skip
 SWIN = {
     "image_size": 16,
@@ -89,8 +94,8 @@ CASES: list[Case] = [
     text("DistilBert", dim=16, n_layers=2, n_heads=2, hidden_dim=24),
     text("Electra", **SMALL, embedding_size=8),
     text("Albert", **SMALL, embedding_size=8),
-    text("DebertaV2", **SMALL, relative_attention=True, pos_att_type=["p2c", "c2p"], max_position_embeddings=16,
-         position_buckets=4, norm_rel_ebd="layer_norm", share_att_key=True),
+    text("DebertaV2", **SMALL, relative_attention=True, pos_att_type=["p2c", "c2p"],
+         max_position_embeddings=16, position_buckets=4, norm_rel_ebd="layer_norm", share_att_key=True),
     text("Funnel", block_sizes=[1, 1], d_model=16, n_head=2, d_head=8, d_inner=24),
     text("XLNet", d_model=16, n_layer=1, n_head=2, d_inner=24),
     text("GPT2", kind="LMHeadModel", n_positions=16, n_embd=16, n_layer=2, n_head=2),
@@ -105,27 +110,31 @@ CASES: list[Case] = [
     text("Mamba", kind="ForCausalLM", hidden_size=16, num_hidden_layers=1, state_size=4, conv_kernel=2),
     Case("transformers T5, encoder and decoder", made(
         "T5ForConditionalGeneration", "T5", vocab_size=WORDS, d_model=16, d_kv=8, d_ff=24, num_layers=1,
-        num_heads=2, decoder_start_token_id=0, pad_token_id=0, eos_token_id=0), sequence_to_sequence, steps=40),
+        num_heads=2, decoder_start_token_id=0, pad_token_id=0, eos_token_id=0), sequence_to_sequence,
+        steps=150, rate=5e-3),
     Case("transformers Bart, encoder and decoder", made(
         "BartForConditionalGeneration", "Bart", vocab_size=WORDS, **BOTH, max_position_embeddings=16,
         pad_token_id=0, bos_token_id=0, eos_token_id=0, decoder_start_token_id=0, forced_eos_token_id=0),
-        sequence_to_sequence, steps=40),
+        sequence_to_sequence,
+        steps=150, rate=5e-3),
     Case("transformers Whisper", made(
         "WhisperForConditionalGeneration", "Whisper", vocab_size=WORDS, **BOTH, num_mel_bins=8,
         max_source_positions=6, max_target_positions=8, pad_token_id=0, bos_token_id=0, eos_token_id=0,
-        decoder_start_token_id=0), sound, steps=40),
+        decoder_start_token_id=0), sound, steps=60, rate=5e-3),
     Case("transformers Wav2Vec2", made("Wav2Vec2ForSequenceClassification", "Wav2Vec2", **WAVE),
-         numbers(48, names=("input_values",)), steps=40),
+         numbers(48, names=("input_values",)), steps=60, rate=5e-3),
     image("ViT", **VISION),
     image("DeiT", **VISION),
     image("Beit", **VISION),
-    Case("transformers CLIP, vision", clip, IMAGE, steps=40, decide=lambda out: out.image_embeds),
+    Case("transformers CLIP, vision", clip, IMAGE, steps=60, rate=5e-3, options={"output": "image_embeds"},
+         decide=lambda out: out.image_embeds),
     image("Swin", **SWIN),
     image("ConvNext", **STAGES, num_stages=2, layer_scale_init_value=1.0, patch_size=2),
     image("ResNet", embedding_size=8, **STAGES, layer_type="basic"),
     image("RegNet", embedding_size=8, **STAGES, groups_width=4),
     image("MobileNetV2", image_size=16, depth_multiplier=0.1, depth_divisible_by=4, min_depth=4),
-    Case("transformers MobileViT", made("MobileViTForImageClassification", "MobileViT", num_labels=3, **MOBILE_VIT),
-         numbers(3, 32, 32, side=8, names=("pixel_values",)), steps=20),
+    Case("transformers MobileViT", made(
+        "MobileViTForImageClassification", "MobileViT", num_labels=3, **MOBILE_VIT),
+         numbers(3, 32, 32, side=8, names=("pixel_values",)), steps=40, rate=3e-3),
     image("PoolFormer", **STAGES, patch_sizes=[4, 2], strides=[4, 2], padding=[0, 0], num_encoder_blocks=2),
 ]  # fmt: skip

@@ -23,7 +23,7 @@ def scikit(name: str, task: Any) -> Any:
     """A multilayer perceptron of scikit-learn, fitted."""
     data = task()
     library = importlib.import_module("sklearn.neural_network")
-    model = getattr(library, name)((10, 10), max_iter=300, random_state=0)
+    model = getattr(library, name)(hidden_layer_sizes=(10, 10), max_iter=300, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return model.fit(data.data.double().numpy(), data.labels.squeeze().numpy())
@@ -46,7 +46,13 @@ def skorch_net() -> Any:
     """A net of skorch, fitted."""
     data = TABLE()
     net = importlib.import_module("skorch").NeuralNetClassifier(
-        relu_net, criterion=nn.CrossEntropyLoss, max_epochs=20, lr=0.3, verbose=0, train_split=None
+        relu_net,
+        criterion=nn.CrossEntropyLoss,
+        max_epochs=20,
+        lr=0.02,
+        optimizer=torch.optim.Adam,
+        verbose=0,
+        train_split=None,
     )
     return net.fit(data.data.numpy(), data.labels.numpy())
 
