@@ -12,7 +12,8 @@ from nif.data.rows import Rows
 from nif.measures.currents.structure import Structure, repeated_for_each
 from nif.measures.currents.tape import Tape, record
 from nif.network.network import Network
-from nif.network.preserve import preserved
+from nif.network.preserve import preserved, recurrent
+from nif.network.tracing import CALL_SEPARATOR
 
 JOINS = frozenset(["add", "sub", "rsub", "cat"])
 """Operations by which a constant is added or placed beside what depends on the data."""
@@ -48,7 +49,15 @@ def not_measured(
     repeated = repeated_for_each(tape, other)
     places = set(Structure.of(tape, dict.fromkeys(tape.outputs, 0), repeated).weighted)
     leading = _leading(tape)
-    found = [f"{name} (rows are not those of the data)" for name in network.plan(rows).left_out]
+    plan = network.plan(rows)
+    found = [f"{name} (rows are not those of the data)" for name in plan.left_out]
+    if not by_weight:
+        layers = {place.name.partition(CALL_SEPARATOR)[0] for place in plan.places}
+        found += [
+            f"{name} (recurrent, links lead past it)"
+            for name in recurrent(network.module)
+            if name not in layers
+        ]
     for name, positions in _met(tape).items():
         kinds = {position: tape.operations[position].kind for position in positions}
         ahead = [p for p in positions if not leading.isdisjoint(tape.operations[p].written)]

@@ -111,8 +111,8 @@ def _without_rows(graph: Graph) -> list[str]:
     if names:
         shown = ", ".join(map(repr, names[:MOST_NAMES])) + ", …" * (len(names) > MOST_NAMES)
         warnings.warn(
-            f"Not measured as layers: {shown}. Their rows are not those of the data, such as those of an expert "
-            "to which only some are sent; what flows through them is part of the links past them.",
+            f"Not measured as layers: {shown}. Their rows are not those of the data, such as those of an "
+            "expert to which only some are sent; what flows through them is part of the links past them.",
             stacklevel=5,
         )
     return names
