@@ -51,8 +51,8 @@ def unlisted(model: Any, task: Task, flow: nif.Flow) -> Iterator[str]:
         return
     weights = {name: p for name, p in model.named_parameters() if p.dim() >= 2 and p.dtype.is_floating_point}
     with torch.enable_grad():
-        mixed = sum((values * torch.randn_like(values)).sum() for values in _floats(called(model, task, 16)))
-        gradients = torch.autograd.grad(mixed, list(weights.values()), allow_unused=True)
+        parts = [(values * torch.randn_like(values)).sum() for values in _floats(called(model, task, 16))]
+        gradients = torch.autograd.grad(torch.stack(parts).sum(), list(weights.values()), allow_unused=True)
     known = {*flow.weight_names, *(each.split(" ")[0] for each in flow.measurement.options["not_measured"])}
     same = {id(p): name for name, p in model.named_parameters(remove_duplicate=False) if name in known}
     for (name, weight), gradient in zip(weights.items(), gradients, strict=True):

@@ -121,7 +121,7 @@ class Messages(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.message, self.update, self.out = nn.Linear(8, 6), nn.Linear(10, 6), nn.Linear(6, 3)
-        self.register_buffer("edges", torch.tensor([[0, 1, 2, 3, 4, 0], [1, 2, 3, 4, 0, 2]]))
+        self.edges = nn.Buffer(torch.tensor([[0, 1, 2, 3, 4, 0], [1, 2, 3, 4, 0, 2]]))
 
     def forward(self, x: Tensor) -> Tensor:
         source, target = self.edges

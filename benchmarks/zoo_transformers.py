@@ -15,10 +15,15 @@ from zoo_cases import WORDS, Case, Task, numbers, tokens
 library: Any = importlib.import_module("transformers")
 
 TEXT, IMAGE = tokens(6), numbers(3, 16, 16, side=4, names=("pixel_values",))
-SMALL = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
-STAGES = {"hidden_sizes": [8, 16], "depths": [1, 1]}
-DECODER = {**SMALL, "num_key_value_heads": 1, "max_position_embeddings": 16, "head_dim": 8}
-BOTH = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2,
+SMALL: dict[str, Any] = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+}
+STAGES: dict[str, Any] = {"hidden_sizes": [8, 16], "depths": [1, 1]}
+DECODER: dict[str, Any] = {**SMALL, "num_key_value_heads": 1, "max_position_embeddings": 16, "head_dim": 8}
+BOTH: dict[str, Any] = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 2,
         "decoder_attention_heads": 2, "encoder_ffn_dim": 24, "decoder_ffn_dim": 24}  # fmt: skip
 
 
@@ -72,11 +77,11 @@ def clip() -> nn.Module:
     return spread(library.CLIPVisionModelWithProjection(config))
 
 
-WAVE = {**SMALL, "conv_dim": [8, 8], "conv_kernel": [4, 4], "conv_stride": [2, 2],
+WAVE: dict[str, Any] = {**SMALL, "conv_dim": [8, 8], "conv_kernel": [4, 4], "conv_stride": [2, 2],
         "num_feat_extract_layers": 2, "num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 2,
         "num_labels": 3,
         "classifier_proj_size": 8, "vocab_size": WORDS, "mask_time_prob": 0.0}  # fmt: skip
-SWIN = {
+SWIN: dict[str, Any] = {
     "image_size": 16,
     "patch_size": 2,
     "embed_dim": 8,
@@ -84,9 +89,10 @@ SWIN = {
     "num_heads": [1, 2],
     "window_size": 4,
 }
-VISION = {**SMALL, "image_size": 16, "patch_size": 4}
-MOBILE_VIT = {"image_size": 32, "hidden_sizes": [8, 8, 8], "neck_hidden_sizes": [4, 4, 6, 6, 8, 8, 16],
-              "num_attention_heads": 2, "expand_ratio": 2.0}  # fmt: skip
+VISION: dict[str, Any] = {**SMALL, "image_size": 16, "patch_size": 4}
+MOBILE_VIT: dict[str, Any] = {"image_size": 32, "hidden_sizes": [8, 8, 8],
+                              "neck_hidden_sizes": [4, 4, 6, 6, 8, 8, 16],
+                              "num_attention_heads": 2, "expand_ratio": 2.0}  # fmt: skip
 
 CASES: list[Case] = [
     text("Bert", **SMALL),
