@@ -1,10 +1,10 @@
 """Every kind of network that users bring: measured, refused in a sentence, or wrong.
 
 ``python benchmarks/zoo.py [NAME ...]`` runs each row of `zoo_tables.py`, `zoo_decisions.py`, `zoo_images.py`,
-`zoo_sequences.py`, `zoo_transformers.py` and `zoo_wrapped.py` through `nif.layers`, `nif.measure` by currents and
-by association, attribution, `nif.prune` and the report, and prints a table. Rows that are finished are kept in ``--save``,
-and a second run continues from them. Networks are small and trained for a few steps on data of which some
-features matter much and some little.
+`zoo_sequences.py`, `zoo_transformers.py` and `zoo_wrapped.py` through `nif.layers`, `nif.measure` by currents
+and by association, attribution, `nif.prune` and the report, and prints a table. Rows that are finished are
+kept in ``--save``, and a second run continues from them. Networks are small and trained for a few steps on
+data of which some features matter much and some little.
 
 A row is *wrong* if
 
