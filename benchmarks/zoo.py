@@ -11,7 +11,8 @@ A row is *wrong* if
 - a full cut carries another sum than the total, by more than 1e-4 of its absolute sum;
 - a weight that the output depends on is neither measured nor listed as not measured, or an activation that
   ran is no layer;
-- the rank correlation of absolute currents with occlusion is below .7 (column ``rank``);
+- the rank correlation of absolute currents with occlusion is below .7 (column ``rank``, empty where no
+  feature matters twice as much as another, so that ranks are noise);
 - attributions do not add up to the total, or are not finite;
 - a pruned network returns other numbers than the one in which its units are zeroed, or has more parameters;
 - the model is changed; or anything but `nif.InputError` is raised.
@@ -45,11 +46,13 @@ from zoo_cases import Case, trained
 from zoo_checks import (
     LARGEST_IMBALANCE,
     LOWEST_CORRELATION,
+    SMALLEST_SPREAD,
     called,
     correlation,
     imbalance,
     missing_layers,
     occlusion,
+    spread,
     unlisted,
 )
 
@@ -157,9 +160,12 @@ class Row:
         if missed := list(unlisted(_module(self.model), self.task, flow)):
             self.wrong.append(f"not listed: {', '.join(missed)}")
         if self.case.check:
-            self.found["rank"] = correlation(flow, occlusion(self.model, self.task, self.case))
-            if not self.found["rank"] >= LOWEST_CORRELATION:
-                self.wrong.append(f"rank correlation with occlusion {self.found['rank']:.2f}")
+            effects = occlusion(self.model, self.task, self.case)
+            rank = correlation(flow, effects)
+            differ = spread(effects) >= SMALLEST_SPREAD
+            self.found["rank" if differ else "rank of equals"] = rank
+            if differ and not rank >= LOWEST_CORRELATION:
+                self.wrong.append(f"rank correlation with occlusion {rank:.3f}")
 
     def check_association(self, flow: nif.Flow, layers: pd.DataFrame | None) -> None:
         values = flow.attribution().to_numpy()

@@ -20,6 +20,9 @@ LARGEST_IMBALANCE = 1e-4
 LOWEST_CORRELATION = 0.7
 """Rank correlation of absolute currents with occlusion."""
 
+SMALLEST_SPREAD = 2.0
+"""Effect of the most important feature in units of that of the least, from which on ranks are compared."""
+
 OTHERS = 8
 """Rows that take the place of a feature of each row."""
 
@@ -113,6 +116,12 @@ def occlusion(model: Any, task: Task, case: Case) -> dict[str, np.ndarray]:
             effects.append(float(np.mean([_divergence(case.says, before, a, scale) for a in after])))
         found[name] = np.array(effects)
     return found
+
+
+def spread(effects: dict[str, np.ndarray]) -> float:
+    """How many times the largest effect is the smallest."""
+    every = np.concatenate(list(effects.values()))
+    return float(every.max() / max(every.min(), 1e-12))
 
 
 def correlation(flow: nif.Flow, effects: dict[str, np.ndarray]) -> float:
