@@ -55,6 +55,7 @@ class Step:
         axes: Which axis of the result is the sample and which the unit; None if no axis is the sample.
         nonlinear: Whether its result is measured unless the user chooses other layers.
         storage: Identifies the memory that holds the result.
+        chosen: Whether its rows are some that the data chose.
     """
 
     kind: str
@@ -64,6 +65,7 @@ class Step:
     axes: Axes | None = None
     nonlinear: bool = False
     storage: int = 0
+    chosen: bool = False
 
     def measured(self, path: UnitMap, axis: int | None) -> UnitMap:
         """A map to or from this step, if the units that it follows, on this axis, are those measured here."""
@@ -213,7 +215,7 @@ class _Trace(Tracer):
         maps = (
             self._own_activation(name, read, first) or self._passed_on(written) or dict.fromkeys(feeds, ANY)
         )
-        self._add(Step(kind, tuple(first.shape), maps, name, axes, nonlinear, _storage(first)), written)
+        self._add(Step(kind, tuple(first.shape), maps, name, axes, nonlinear, _storage(first), some), written)
 
     def _passed_on(self, written: list[Tensor]) -> dict[int, UnitMap]:
         """The maps to a step from those that have written its results, the first of which are its units."""

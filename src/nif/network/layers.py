@@ -101,12 +101,12 @@ def _by_default(graph: Graph) -> list[int]:
 
 
 def _without_rows(graph: Graph) -> list[str]:
-    """Names of the non-linearities that have no axis of rows; warns of them."""
+    """Names of the non-linearities on rows that the data chose; warns of them."""
     leading = graph.leading_to_output()
     names = [
         step.name
         for index, step in enumerate(graph.steps)
-        if step.nonlinear and step.axes is None and index in leading
+        if step.nonlinear and step.chosen and index in leading
     ]
     if names:
         shown = ", ".join(map(repr, names[:MOST_NAMES])) + ", …" * (len(names) > MOST_NAMES)
