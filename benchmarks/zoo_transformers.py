@@ -56,8 +56,8 @@ def image(config: str, *, kind: str = "ForImageClassification", **options: Any) 
         f"transformers {config}",
         made(config + kind, config, **{"num_labels": 3, **options}),
         IMAGE,
-        steps=60,
-        rate=5e-3,
+        steps=200,
+        rate=1e-2,
     )
 
 
