@@ -25,6 +25,13 @@ def test_a_page_runs(page: Path) -> None:
     assert failed == 0
 
 
+def test_every_line_of_the_table_of_models_is_run_below_it() -> None:
+    page = (DOCS / "models.md").read_text("utf-8")
+    lines = re.findall(r"^\| .* \| `(.*)` \|$", page, re.MULTILINE)
+    assert len(lines) > 20
+    assert [line for line in lines if f">>> total({line})\nTrue\n" not in page] == []
+
+
 def test_every_public_name_is_in_the_reference() -> None:
     reference = "".join(path.read_text("utf-8") for path in (DOCS / "reference").glob("*.md"))
     lines = Path(nif.__file__).with_suffix(".pyi").read_text("utf-8").splitlines()

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import nif
 from nif.core.errors import InputError
 from nif.network.network import layers
 from nif.network.recording import Recording, record
@@ -155,10 +156,26 @@ def test_half_precision_is_close_to_single() -> None:
     assert recorded(CASES["float64"], CASES["float64"].model()).activations[1].dtype == np.float64
 
 
-def test_recurrent_layers_are_refused() -> None:
-    case = CASES["LSTM"]
-    with pytest.raises(InputError, match=r"LSTM.*recurrent layers are not supported"):
-        recorded(case, case.model())
+def test_links_lead_past_recurrent_layers() -> None:
+    model = nn.Sequential(nn.Linear(3, 5), nn.ReLU(), nn.LSTM(5, 4, batch_first=True))
+
+    class Last(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.head = model, nn.Linear(4, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.body(x)[0][:, -1])
+
+    net, x = Last(), torch.randn(ROWS, 6, 3)
+    found = record(net, x)
+    assert [layer.name for layer in found.layers] == ["input", "body.1", "output"]
+    assert found.connections == ((0, 1), (1, 2))
+    states = record(net, x, layers=["body.2"]).activations[1]
+    with torch.no_grad():
+        np.testing.assert_allclose(states, model(x)[0].mean(1), atol=1e-6)  # steps are positions
+    flow = nif.measure(net, x, nif.GaussianCopula(), progress=False)
+    assert "body.2 (recurrent, links lead past it)" in flow.measurement.options["not_measured"]
 
 
 @pytest.mark.parametrize("form", ["tuple", "mapping", "dataset", "dataset of mappings"])

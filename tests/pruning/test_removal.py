@@ -158,3 +158,46 @@ def test_whole_numbers_are_read_as_they_are_when_measured() -> None:
     model, x = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2)), torch.randint(0, 99, (ROWS, 4))
     flow = nif.measure(model, x, nif.Binned(), progress=False)
     assert len(prune(model, flow, x, remove=0.5, tolerance=None, progress=False).removed) == 4
+
+
+class Tied(nn.Module):
+    """Words are read and written by one table, as in T5."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.words, self.hidden = nn.Embedding(9, 6), nn.Linear(6, 20)
+        self.back, self.write = nn.Linear(20, 6, bias=False), nn.Linear(6, 9, bias=False)
+        self.write.weight = self.words.weight
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return self.write(self.back(self.hidden(self.words(ids).mean(1)).relu()))
+
+
+@pytest.mark.parametrize("compensate", ["linear", "mean", None])
+def test_tied_weights_stay_tied(compensate: str | None) -> None:
+    model, ids = Tied().eval(), torch.randint(0, 9, (ROWS, 4))
+    flow = nif.measure(model, ids, nif.GaussianCopula(), progress=False)
+    small = prune(model, flow, ids, remove=0.3, tolerance=None, compensate=compensate, progress=False)
+    assert small.model.write.weight is small.model.words.weight
+    assert torch.equal(small.model.words.weight, model.words.weight)
+    lost = 20 - small.model.hidden.out_features
+    assert lost > 0
+    biases = 0 if small.model.back.bias is None else 6
+    assert small.size_after.parameters == small.size_before.parameters - 13 * lost + biases
+
+
+def test_a_parameter_that_a_module_is_given_does_not_stop_the_count_of_operations() -> None:
+    class Start(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.start, self.first = nn.Parameter(torch.randn(1, 3)), nn.Linear(3, 6)
+            self.other, self.relu, self.head = nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.relu(self.first(self.start.expand(len(x), 3)) + self.other(x)))
+
+    model, x = Start(), torch.randn(ROWS, 4)
+    small = prune(model, flow_of(model, x, ["relu"]), x, remove=0.5, tolerance=None, progress=False)
+    assert small.size_before.flops == 2 * (3 * 6 + 4 * 6 + 6 * 2)
+    assert all(weight.requires_grad for weight in model.parameters())

@@ -235,6 +235,17 @@ PRODUCTS: dict[str, tuple[Callable[[Tensor], Any], Sequence[int]]] = {
     "prod": (lambda x: (x.prod(1), x.prod(0, True)), ROWS),
     "cumprod": (lambda x: x.cumprod(1), ROWS),
     "cdist": (lambda x: torch.cdist(x, constant(x, 3, 6)), ROWS),
+    "cdist, many rows": (lambda x: torch.cdist(x, constant(x, 30, 6)), ROWS),
+    "grid_sample, moving places": (
+        lambda x: F.grid_sample(
+            constant(x, 4, 1, 5, 5), x[:, :4].tanh().view(-1, 1, 2, 2), align_corners=False
+        ),
+        ROWS,
+    ),
+    "grid_sample, all moves": (
+        lambda x: F.grid_sample(x.view(-1, 1, 2, 3), x[:, :4].tanh().view(-1, 1, 2, 2), align_corners=False),
+        ROWS,
+    ),
     "glu": (F.glu, ROWS),
     "embedding_bag": (
         lambda x: F.embedding_bag(

@@ -382,7 +382,3 @@ class Views(nn.Module):
         filled = torch.zeros(len(x), 6)
         filled[:, :] = self.b(h)
         return self.c(torch.from_numpy(filled.tanh().numpy()))
-
-
-def lstm() -> nn.Module:
-    return nn.LSTM(3, 4, batch_first=True)

@@ -27,7 +27,6 @@ from support.networks import (
     custom_activation,
     in_place,
     lenet,
-    lstm,
     nested_chain,
 )
 
@@ -123,7 +122,6 @@ CASES = {
         chained("relu", "layer1.relu", "layer1.relu#2", "layer2.relu", "layer2.relu#2")
         | {("relu", "layer1.relu#2"), ("layer1.relu#2", "layer2.relu#2")},
     ),
-    "LSTM": Case(lstm, (5, 3), {}, set()),
     "two outputs": Case(
         TwoOutputs, (4,), {"input": 4, "act": 5, "output": 3}, chained("act"), options={"output": 0}
     ),

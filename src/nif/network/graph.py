@@ -29,6 +29,15 @@ NOTHING: frozenset[int] = frozenset()
 ANY = mixed(0, None, 0)
 """The map where nothing is known of the units."""
 
+COUNTS = frozenset({"argwhere", "masked_select", "nonzero", "unique"})
+"""Calls whose results have as many rows as the data decide."""
+
+PLACED = frozenset({
+    "__setitem__", "setitem", "index_add", "index_copy", "index_put", "index_reduce", "masked_scatter",
+    "scatter", "scatter_add", "scatter_reduce",
+})  # fmt: skip
+"""Calls that put some rows back among all."""
+
 TO_NUMPY = frozenset({"numpy", "__array__", "tolist"})
 FROM_NUMPY = frozenset({"tensor", "as_tensor", "asarray"})
 """Calls by which activations leave torch, and by which they may come back; `torch.from_numpy` is not seen."""
@@ -46,6 +55,7 @@ class Step:
         axes: Which axis of the result is the sample and which the unit; None if no axis is the sample.
         nonlinear: Whether its result is measured unless the user chooses other layers.
         storage: Identifies the memory that holds the result.
+        chosen: Whether its rows are some that the data chose.
     """
 
     kind: str
@@ -55,6 +65,7 @@ class Step:
     axes: Axes | None = None
     nonlinear: bool = False
     storage: int = 0
+    chosen: bool = False
 
     def measured(self, path: UnitMap, axis: int | None) -> UnitMap:
         """A map to or from this step, if the units that it follows, on this axis, are those measured here."""
@@ -183,6 +194,8 @@ class _Trace(Tracer):
         """Of each memory, at the end of the last call that used it."""
         self._axis: dict[int, int] = {}
         self._left = NOTHING
+        self._chosen: set[int] = set()
+        """Tensors of the rows that the data chose, such as those that are sent to an expert."""
         self._alive: list[Tensor] = []
 
     def read(self, name: str, values: Tensor) -> None:
@@ -197,11 +210,12 @@ class _Trace(Tracer):
         if not feeds or not written:
             return
         first = written[0]
-        axes = self.axes_of(first, heads=kind == "scaled_dot_product_attention")
+        some = id(first) in self._chosen
+        axes = None if some else self.axes_of(first, heads=kind == "scaled_dot_product_attention")
         maps = (
             self._own_activation(name, read, first) or self._passed_on(written) or dict.fromkeys(feeds, ANY)
         )
-        self._add(Step(kind, tuple(first.shape), maps, name, axes, nonlinear, _storage(first)), written)
+        self._add(Step(kind, tuple(first.shape), maps, name, axes, nonlinear, _storage(first), some), written)
 
     def _passed_on(self, written: list[Tensor]) -> dict[int, UnitMap]:
         """The maps to a step from those that have written its results, the first of which are its units."""
@@ -247,6 +261,8 @@ class _Trace(Tracer):
             feeds |= self._left
         if call.name in PYTHON_SCALARS and feeds and self.decided_in is None:
             self.decided_in = next((step.name for step in reversed(self.steps) if step.name), "input")
+        if self._chooses(call):
+            self._chosen.update(map(id, call.written))
         if not feeds or operator_of(call.name).effect is Effect.CONSTANT:
             self._keep(call.written, None)
         else:
@@ -255,6 +271,15 @@ class _Trace(Tracer):
                 self._add(step, [values])
         used = (*call.read, *call.written)
         self._versions.update({_storage(values): _version(values) for values in used})
+
+    def _chooses(self, call: Call) -> bool:
+        """Whether a call takes some of the rows, or goes on with them."""
+        if call.name in PLACED:
+            return False
+        mask = any(values.dtype == torch.bool and self._wrote([values]) for values in call.read[1:])
+        starts = call.name in COUNTS or (call.name == "getitem" and mask)
+        starts |= call.name == "where" and len(call.read) == 1
+        return starts or any(id(values) in self._chosen for values in call.read)
 
     def _step_of(self, call: Call, result: int, feeds: frozenset[int]) -> Step:
         """One result of a call, with the maps to it."""

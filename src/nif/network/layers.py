@@ -39,6 +39,8 @@ class Plan:
             are connected.
         largest: Values a row takes in the largest activation of the model.
         writes_input: Whether the model changes its inputs in place; it must then be given copies.
+        left_out: Names of non-linearities that lead to the output and are not measured, as their rows are not
+            those of the data.
     """
 
     places: tuple[Place, ...]
@@ -46,6 +48,7 @@ class Plan:
     connections: dict[tuple[int, int], UnitMap]
     largest: int
     writes_input: bool = False
+    left_out: tuple[str, ...] = ()
 
     @property
     def hidden(self) -> tuple[Place, ...]:
@@ -73,7 +76,8 @@ def plan_of(graph: Graph, layers: Sequence[str] | None = None, without: Collecti
     connections = graph.connections(steps)
     _warn_of_unknown(connections.values())
     largest = max(math.prod(step.shape[1:]) for step in graph.steps if step.name)
-    return Plan(places, graph.inputs, connections, largest, graph.writes_input)
+    left_out = (*without, *_without_rows(graph)) if layers is None else tuple(without)
+    return Plan(places, graph.inputs, connections, largest, graph.writes_input, left_out)
 
 
 def _warn_of_unknown(paths: Iterable[UnitMap]) -> None:
@@ -94,6 +98,24 @@ def _by_default(graph: Graph) -> list[int]:
         for index, step in enumerate(graph.steps)
         if step.nonlinear and step.axes is not None and index in leading and not _is_output(graph, step)
     ]
+
+
+def _without_rows(graph: Graph) -> list[str]:
+    """Names of the non-linearities on rows that the data chose; warns of them."""
+    leading = graph.leading_to_output()
+    names = [
+        step.name
+        for index, step in enumerate(graph.steps)
+        if step.nonlinear and step.chosen and index in leading
+    ]
+    if names:
+        shown = ", ".join(map(repr, names[:MOST_NAMES])) + ", …" * (len(names) > MOST_NAMES)
+        warnings.warn(
+            f"Not measured as layers: {shown}. Their rows are not those of the data, such as those of an "
+            "expert to which only some are sent; what flows through them is part of the links past them.",
+            stacklevel=5,
+        )
+    return names
 
 
 def _by_name(graph: Graph, layers: Sequence[str]) -> list[int]:

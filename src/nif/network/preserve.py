@@ -128,19 +128,14 @@ def check_supported(model: nn.Module) -> None:
             )
 
 
-def check_no_recurrence(model: nn.Module) -> None:
-    """Refuse a model with a recurrent part, where units must have one value or the same one at all positions.
+def recurrent(model: nn.Module) -> list[str]:
+    """Names of the recurrent parts of a model, whose units have another value at every step.
 
-    Raises:
-        InputError: It has one; names it.
+    Example:
+        >>> recurrent(nn.ModuleDict({"reader": nn.GRU(2, 3), "head": nn.Linear(3, 1)}))
+        ['reader']
     """
-    for name, module in model.named_modules():
-        if isinstance(module, RECURRENT):
-            raise InputError(
-                f"Module {name!r} is an {type(module).__name__}: recurrent layers are not supported here, "
-                "because a unit has another value at every step. Measure nif.Currents(), or the network from "
-                "its last state on."
-            )
+    return [name for name, module in model.named_modules() if isinstance(module, RECURRENT)]
 
 
 def device_and_dtype(model: nn.Module) -> tuple[torch.device, torch.dtype]:

@@ -20,7 +20,7 @@ from nif.network.forward import Forward
 from nif.network.inputs import kept_as
 from nif.network.layers import Place, Plan
 from nif.network.network import Architecture, Network
-from nif.network.preserve import check_no_recurrence, preserved
+from nif.network.preserve import preserved
 from nif.network.reduction import Reduction
 from nif.network.tracing import CALL_SEPARATOR, Tracer, traced_run
 from nif.network.unit_maps import tensors_in
@@ -60,7 +60,6 @@ class Recording(Architecture):
             raise InputError(
                 f"The data have {len(rows)} rows; mutual information needs at least {fewest}. Pass more rows."
             )
-        check_no_recurrence(network.module)
         plan, architecture, inputs = network.plan(rows), network.architecture(rows), network.inputs(rows)
         buffers = _ActivationBuffers(plan, inputs.reduction, len(rows))
         with preserved(network.module):

@@ -19,7 +19,6 @@ from nif.network.operators import (
     maps_to,
     operator_of,
 )
-from nif.network.preserve import check_no_recurrence
 from nif.network.tracing import CALL_SEPARATOR, Tracer, traced_run, unfused
 from nif.network.unit_groups import UnitGroups, UnitIds
 from nif.network.unit_maps import Call, UnitMap, aligned, reaches, tensors_in
@@ -63,7 +62,6 @@ def unit_weights(call: Forward, example: Inputs) -> UnitWeights:
         >>> weights.rows["0"].tolist() == weights.at["1"].tolist() == weights.columns["2"].tolist()
         True
     """
-    check_no_recurrence(call.model)
     tracer = _WeightTracer(call.model)
     with torch.no_grad(), same_random_state(), unfused(), traced_run(call.model, tracer):
         returned = call.all_outputs(example)

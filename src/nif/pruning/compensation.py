@@ -29,7 +29,7 @@ from nif.network.weights import (
 )
 from nif.pruning.least_squares import Moments
 from nif.pruning.problem import PruningProblem
-from nif.pruning.removal import lost, unshare_weights, zero_units
+from nif.pruning.removal import lost, share_again, shared_weights, unshare_weights, zero_units
 
 ROWS_PER_FEATURE = 60
 """Rows, for each feature, that a refit rests on where a convolution would give millions."""
@@ -72,8 +72,10 @@ def linear(problem: PruningProblem, pruned: nn.Module, removed: UnitIds) -> None
     from the kept ones; behind other refitted layers it also corrects their errors. The ridge, which the data
     choose, keeps V near the kept weights :math:`W_K` where they do not determine it.
     """
-    gone = _readers(problem, removed)
+    gone, shared = _readers(problem, removed), shared_weights(problem.model)
     for name in dropwhile(lambda name: name not in gone, columns := problem.weights.columns):
+        if name in shared and name not in gone:  # it stays shared
+            continue
         places = gone.get(name, removed[:0])
         _drop_columns(weighted(pruned, name), places)
         _refit(problem, pruned, name, np.setdiff1d(np.arange(len(columns[name])), places))
@@ -89,6 +91,7 @@ def compensate_removed(problem: PruningProblem, removed: UnitIds) -> nn.Module:
     unshare_weights(pruned)
     zero_units(pruned, problem.weights, removed)
     COMPENSATIONS[problem.compensate](problem, pruned, removed)
+    share_again(pruned, problem.model)
     return pruned
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from nif.core.errors import InputError
 from nif.core.files import whole_file
 from nif.pruning.problem import copied
-from nif.pruning.removal import Kept, shrink_to, unshare_weights
+from nif.pruning.removal import Kept, share_again, shrink_to, unshare_weights
 from nif.pruning.size import plain
 
 FORMAT, VERSION = "nif-pruned", 1
@@ -82,10 +82,12 @@ def shrink(model: Any, path: str | os.PathLike[str]) -> nn.Module:
     weights = {
         name.removeprefix(WEIGHTS): value for name, value in tensors.items() if name.startswith(WEIGHTS)
     }
+    whole = copied(network)
     unshare_weights(network)
     _add_missing_biases(network, weights)
     shrink_to(network, _kept(tensors))
     network.load_state_dict(weights)
+    share_again(network, whole)
     return network
 
 

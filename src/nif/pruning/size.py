@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from statistics import median
 
@@ -60,9 +62,23 @@ def plain(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _flops(call: Forward, row: Inputs) -> int:
-    with unfused(), FlopCounterMode(display=False) as counter:  # what a fused kernel does is not counted
+    # What a fused kernel does is not counted, and a parameter that a module is given has no gradient here.
+    with _without_gradients(call.model), unfused(), FlopCounterMode(display=False) as counter:
         call.all_outputs(row)
     return int(counter.get_total_flops())
+
+
+@contextmanager
+def _without_gradients(model: nn.Module) -> Iterator[None]:
+    """Inside, no parameter requires a gradient."""
+    requiring = [weight for weight in model.parameters() if weight.requires_grad]
+    for weight in requiring:
+        weight.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for weight in requiring:
+            weight.requires_grad_(True)
 
 
 def _seconds(call: Forward, piece: Inputs) -> float:

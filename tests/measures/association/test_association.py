@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import nif
 from nif.core.errors import InputError
@@ -89,3 +90,26 @@ def test_the_estimator_is_chosen_by_the_number_of_terms(monkeypatch: pytest.Monk
     flow = nif.measure(network(), X, nif.Association(), progress=False)
     assert flow.measurement.options["estimator"] == "Binned()"
     assert "Binned(), chosen automatically; 80 samples, 29 terms" in repr(flow)
+
+
+@pytest.mark.parametrize("estimator", [nif.GaussianCopula(), nif.Binned()])
+def test_layers_of_one_unit_beside_wide_ones(estimator: object) -> None:
+    """A block of units of which none leads to the label has no rows to influence."""
+
+    class Quantiles(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.middle = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 1))
+            self.up, self.down = nn.Linear(4, 1), nn.Linear(4, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            middle = self.middle(x)
+            up, down = nn.functional.softplus(self.up(x)), nn.functional.softplus(self.down(x))
+            return torch.cat([middle, middle + up, middle - down], 1)
+
+    x = torch.randn(120, 4, generator=torch.Generator().manual_seed(0))
+    flow = nif.measure(Quantiles(), x, estimator, progress=False)
+    errors = flow.attribution_stderr()
+    assert errors.shape == flow.attribution().shape == (4, 3)
+    assert np.isfinite(errors.to_numpy()).all() and (errors.to_numpy() > 0).all()

@@ -75,6 +75,19 @@ def test_a_layer_on_some_of_the_rows_is_refused_by_name() -> None:
         measured(Between(by_rows), X, rows=30, backgrounds=8, steps=2)
 
 
+def test_a_layer_whose_first_result_is_not_read_is_refused_by_name() -> None:
+    class Last(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lstm, self.head = nn.LSTM(1, 4, batch_first=True), nn.Linear(4, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.head(self.lstm(x[..., None])[1][0][-1])
+
+    with pytest.raises(nif.InputError, match=r"'lstm' returns first does not lead.*leave it out"):
+        measured(Last(), X, rows=20, backgrounds=8, steps=2, layers=["lstm"])
+
+
 def test_a_view_that_shows_numbers_twice_has_the_currents_of_its_copy() -> None:
     one, other = (
         measured(Between(function), X, rows=20, backgrounds=8, by_class=True)

@@ -134,7 +134,7 @@ def _product(
     weight: Float[np.ndarray, "unit label other"], values: Float[np.ndarray, "other row"]
 ) -> WeightedSum:
     """One product of two matrices, where numpy would make one for each unit."""
-    return (weight.reshape(-1, weight.shape[2]) @ values).reshape(*weight.shape[:2], -1)
+    return (weight.reshape(-1, weight.shape[2]) @ values).reshape(*weight.shape[:2], values.shape[1])
 
 
 def _scale(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Integral
 from typing import Any
 
@@ -239,11 +239,9 @@ class Currents:
         if sums.branches:
             options["missed_by_branches"] = _missed_by_branches(sums, path.steps)
         options["path"] = "straight" if path.orders is None else path.orders.name
-        options["not_measured"] = not_measured(network, rows, by_weight=True)
         along = self._along(path, sample, resources, most_pairs, small, rows, advance)
-        return asked.numbered(
-            measured_links(network.module, architecture, path, sample, sums, options, along)
-        )
+        measured = measured_links(network.module, architecture, path, sample, sums, options, along)
+        return asked.numbered(_with_not_measured(measured, network, rows))
 
     def _columns(
         self, decided: Decided, outputs: Tensor, sample: Samples, moves: Moves, inputs: tuple[Tensor, ...]
@@ -306,6 +304,14 @@ def _units(layers: Sequence[Layer], rows: Rows) -> list[int]:
     """Number of the units of each layer; features may be measured in groups."""
     groups = None if rows.groups is None else len(rows.groups.names)
     return [groups if groups is not None and layer.kind == "input" else len(layer.units) for layer in layers]
+
+
+def _with_not_measured(measured: Measured, network: Network, rows: Rows) -> Measured:
+    """With the names of what ran and has no currents."""
+    assert measured.currents is not None
+    known = {name for weight in measured.currents.weights for name in weight.names}
+    left_out = not_measured(network, rows, by_weight=True, known=known)
+    return replace(measured, options={**measured.options, "not_measured": left_out})
 
 
 def _kinds(

@@ -90,7 +90,7 @@ def _by_rule(ends: Ends, given: Sequence[Tensor | None]) -> Slopes | None:
     if slopes is None and (not ends.changed or set(ends.changed) <= _data(operation)):
         if rule is Rule.LINEAR:
             slopes = _gradient_at(ends, ends.start, given, {i: ends.start.tensor(i) for i in ends.sources})
-        elif rule is Rule.POLYNOMIAL:
+        elif rule is Rule.POLYNOMIAL and not _in_pieces(ends):
             slopes = _mean_gradient(ends, given, {i: ends.values(i) for i in ends.sources})
     return slopes
 
@@ -102,6 +102,12 @@ def rule_of(operation: Operation) -> Rule:
     dtype = operation.kwargs.get("dtype")
     rounded = operation.kind == "_to_copy" and dtype is not None and not _continuous(dtype)
     return Rule.SECANT if rounded else aten_operator(operation.kind).rule
+
+
+def _in_pieces(ends: Ends) -> bool:
+    """Whether an image is sampled at places that move, from one pixel to another."""
+    places = [value.index for value in values_among(ends.operation.args[1:2])]
+    return ends.operation.kind.startswith("grid_sampler") and not set(places).isdisjoint(ends.sources)
 
 
 def _continuous(dtype: torch.dtype) -> bool:

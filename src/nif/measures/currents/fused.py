@@ -97,8 +97,8 @@ def _deviation_and_mean(values: Tensor, *args: Any, **options: Any) -> tuple[Ten
     return variance.sqrt(), mean
 
 
-def _distances(first: Tensor, second: Tensor, order: float, mode: Any = None) -> Tensor:
-    """``cdist``."""
+def _distances(first: Tensor, second: Tensor, order: float = 2.0, mode: Any = None) -> Tensor:
+    """``cdist``, which is another operator for more than 25 rows."""
     return torch.linalg.vector_norm(first.unsqueeze(-2) - second.unsqueeze(-3), order, -1)
 
 
@@ -220,6 +220,7 @@ TAKEN_APART: dict[str, Callable[..., Any]] = {
     "std": _deviation,
     "std_mean": _deviation_and_mean,
     "_cdist_forward": _distances,
+    "_euclidean_dist": _distances,
     "aminmax": _aminmax,
     "prod": _prod,
     "cumprod": _scanned(torch.mul),

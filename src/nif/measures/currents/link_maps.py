@@ -43,6 +43,7 @@ class LinkMaps:
             it passes from several to one and from one to several.
         parameters: What each weight is made of.
         convolutions: Of those with a kernel, whether they are transposed, and their groups.
+        repeated: Positions of constants with a copy for each pair, which are no weights.
         heads: Head of attention that each number comes from that a weight reads; negative for none.
     """
 
@@ -54,6 +55,7 @@ class LinkMaps:
     parameters: Mapping[int, ParameterCells]
     convolutions: Mapping[int, tuple[bool, int]]
     heads: Mapping[int, Units]
+    repeated: frozenset[int] = frozenset()
 
     @classmethod
     def of(
@@ -64,6 +66,7 @@ class LinkMaps:
         units: Sequence[Int[Tensor, "..."]],
         counts: Sequence[int],
         parameters: Collection[str],
+        repeated: frozenset[int] = frozenset(),
     ) -> LinkMaps:
         """Follow the numbers of the layers back and forth.
 
@@ -74,8 +77,9 @@ class LinkMaps:
             units: Of each layer, the unit of each number, in the shape of its activation.
             counts: Units of each layer, of which some may have no number, as tokens that are not looked up.
             parameters: Their names.
+            repeated: See `LinkMaps.repeated`.
         """
-        structure = Structure.of(start, layers)
+        structure = Structure.of(start, layers, repeated)
         first = tuple(np.cumsum([0, *counts]).tolist())
         outer = {
             position: _outer(start.operations[position].kind, weighted, start, end)
@@ -94,6 +98,7 @@ class LinkMaps:
                 if position in structure.weighted and operation.kind == "convolution"
             },
             heads_of(start, structure, outer),
+            repeated,
         )
 
     def fits(self, tape: Tape) -> bool:

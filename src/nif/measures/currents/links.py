@@ -12,6 +12,7 @@ from jaxtyping import Float
 from scipy.sparse import csr_array
 from torch import nn
 
+from nif.core.errors import InputError
 from nif.core.types import CurrentTables, Layer, Links, Total, UnitCurrents
 from nif.core.weights import PathCurrents
 from nif.data.groups import Groups
@@ -77,6 +78,11 @@ def measured_links(
     totals = totals_without(path.decided, path.outputs, sample)
     ahead = {key: sizes.units(key[0], part) for key, part in sums.between.items()}
     of_layer = {layer: _added([p for key, p in ahead.items() if key[0] == layer]) for layer, _ in ahead}
+    if unreached := [layers[layer].name for layer in range(len(layers)) if layer not in of_layer]:
+        raise InputError(
+            f"What layer {unreached[0]!r} returns first does not lead to the decision, such as the steps of "
+            "an LSTM of which only the last state is read; leave it out of layers=."
+        )
     pairs = of_layer[len(layers) - 1].map(lambda units: units.sum())
     jackknife = Jackknife.of(totals, pairs, row_share)
     units = tuple(

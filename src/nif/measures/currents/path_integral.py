@@ -25,9 +25,10 @@ from nif.measures.currents.link_maps import LinkMaps, units_of_numbers
 from nif.measures.currents.moves import Moves, Way
 from nif.measures.currents.orders import Orders, Share, between, straight
 from nif.measures.currents.straight import straight_values
-from nif.measures.currents.structure import Structure
+from nif.measures.currents.structure import Structure, repeated_for_each
 from nif.measures.currents.tape import Tape, record
 from nif.measures.currents.targets import Found, Target
+from nif.measures.currents.unit_cells import PAIRS
 from nif.network.layers import Place
 from nif.network.tracing import traced_run
 from nif.network.unit_maps import tensors_in
@@ -195,8 +196,13 @@ class PathIntegral:
     def _begin(self, of_block: BlockSums, start: Tape) -> set[int]:
         """Begin with the operations of a tape; returns the numbers of the values that their rules read."""
         values = straight_values(start) if self.orders is None else frozenset()
-        of_block.begin(start, Structure.of(start, self.layers_of(start)), values)
+        of_block.begin(start, self._structure(of_block, start), values)
         return self._kept(start)
+
+    def _structure(self, of_block: BlockSums, start: Tape) -> Structure:
+        maps = of_block.maps
+        repeated = maps.repeated if maps is not None and maps.fits(start) else frozenset[int]()
+        return Structure.of(start, self.layers_of(start), repeated)
 
     def _by_both_ends(
         self,
@@ -214,7 +220,7 @@ class PathIntegral:
         of_block.loose = True
         parts, missed = by_both_ends(*ends, inputs, seeds)
         for start, end, slopes in parts:
-            of_block.begin(start, Structure.of(start, self.layers_of(start)))
+            of_block.begin(start, self._structure(of_block, start))
             of_block.over(start, end, slopes, sums.general)
             of_block.end(end, sums.general)
         of_block.missed = of_block.missed + missed.double().sum(1)
@@ -242,10 +248,12 @@ class PathIntegral:
         features = [math.prod(self.inputs[number].shape[1:]) for number in self.moves.moving]
         counts = [*features, *(int(labels.max()) + 1 for labels in units[self.input_layers :])]
         names = [name for name, value in self.parameters.items() if isinstance(value, nn.Parameter)]
-        return LinkMaps.of(start, end, layers, units, counts, names)
+        alone, more = self._pilot(block, PAIRS + 1)
+        repeated = repeated_for_each(start, alone.tape(more, 0.0, EVERYTHING))
+        return LinkMaps.of(start, end, layers, units, counts, names, repeated)
 
-    def _pilot(self, block: Block) -> tuple[PathIntegral, Block]:
-        """A row of a block with a background that differs from it, and with itself."""
+    def _pilot(self, block: Block, pairs: int = PAIRS) -> tuple[PathIntegral, Block]:
+        """A row of a block with a background that differs from it, and with itself, once or more."""
         here = int(block.rows[0])
         pool = self.inputs if self.background_inputs is None else self.background_inputs
         differs = [
@@ -257,16 +265,17 @@ class PathIntegral:
         ]
         there = int(block.backgrounds[0, int(np.argmax(differs))])
         both = tuple(
-            torch.stack([values[there], own[here]]) for values, own in zip(pool, self.inputs, strict=True)
+            torch.stack([values[there], *[own[here]] * (pairs - 1)])
+            for values, own in zip(pool, self.inputs, strict=True)
         )
         pilot = Block(
-            np.array([here, here]),
-            np.full(2, 0.5),
-            np.array([[0], [1]]),
-            np.zeros((2, 1)),
+            np.full(pairs, here),
+            np.full(pairs, 1 / pairs),
+            np.arange(pairs)[:, None],
+            np.zeros((pairs, 1)),
             block.own,
             0,
-            np.zeros((2, 1), dtype=np.int64),
+            np.zeros((pairs, 1), dtype=np.int64),
         )
         return replace(self, background_inputs=both), pilot
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -48,14 +48,20 @@ class Structure:
     origins: Mapping[int, Origins]
 
     @classmethod
-    def of(cls, tape: Tape, layers: Mapping[int, int]) -> Structure:
-        """Follow the tape back and forth."""
+    def of(cls, tape: Tape, layers: Mapping[int, int], repeated: Container[int] = frozenset()) -> Structure:
+        """Follow the tape back and forth.
+
+        Args:
+            tape: Of a run.
+            layers: Number of the layer by the number of the value.
+            repeated: Positions that have no weight, see `repeated_for_each`.
+        """
         targets = _targets(tape, layers)
         made = _made_of_parameters(tape)
         weighted = {}
         for position, operation in enumerate(tape.operations):
             numbers = _weighted(tape, operation, made)
-            if numbers is not None:
+            if numbers is not None and position not in repeated:
                 result = operation.written[0] or 0
                 ahead = {layers[result]} if result in layers else targets[result]
                 weighted[position] = Weighted(*numbers, frozenset(ahead))
@@ -81,6 +87,23 @@ class Structure:
             for position, weighted in self.weighted.items()
             if target in weighted.targets and (source, 0) in self.feeding(weighted.moving)
         ]
+
+
+def repeated_for_each(tape: Tape, other: Tape) -> frozenset[int]:
+    """Positions at which a constant that is made of parameters has a copy for each pair: it is no weight.
+
+    Such are learned queries, and embeddings of relative positions, that attention repeats for each row.
+
+    Args:
+        tape: Of some pairs.
+        other: Of another number of pairs.
+    """
+    if tape.calls != other.calls:
+        return frozenset()
+    weighted = Structure.of(tape, {}).weighted
+    return frozenset(
+        position for position, one in weighted.items() if tape.shape(one.weight) != other.shape(one.weight)
+    )
 
 
 def _targets(tape: Tape, layers: Mapping[int, int]) -> dict[int, set[int]]:
