@@ -174,6 +174,7 @@ class Tied(nn.Module):
         return self.write(self.back(self.hidden(self.words(ids).mean(1)).relu()))
 
 
+@pytest.mark.filterwarnings("ignore:The inputs are ids of categories:UserWarning")
 @pytest.mark.parametrize("compensate", ["linear", "mean", None])
 def test_tied_weights_stay_tied(compensate: str | None) -> None:
     model, ids = Tied().eval(), torch.randint(0, 9, (ROWS, 4))

@@ -278,7 +278,7 @@ class _Trace(Tracer):
             return False
         mask = any(values.dtype == torch.bool and self._wrote([values]) for values in call.read[1:])
         starts = call.name in COUNTS or (call.name == "getitem" and mask)
-        starts |= call.name == "where" and len(call.read) == 1
+        starts |= call.name == "where" and len(call.args) + len(call.kwargs) == 1
         return starts or any(id(values) in self._chosen for values in call.read)
 
     def _step_of(self, call: Call, result: int, feeds: frozenset[int]) -> Step:
