@@ -61,6 +61,8 @@ def test_labels_are_blocks_and_each_is_left_out_as_a_whole() -> None:
     words = np.array([f"day {label:02d}" for label in labels])
     assert (groups_of_blocks(words, rows, None) == groups).all()
     assert (groups_of_blocks(6, rows, None) == np.arange(60) // 6).all()
+    # Two blocks that follow each other are in one group, so that few neighbours are in two.
+    assert (groups_of_blocks(3, rows, None) == np.arange(60) // 6).all()
 
 
 def test_rows_that_were_drawn_keep_their_blocks() -> None:
