@@ -185,8 +185,11 @@ class ClassColumns:
         self._of = of_columns.shape[1]
         self._walks = Walks.of(of_columns, all_walk=apart)
         self._count = len(self._walks.columns)
-        self._sums: list[Tensor] = []
+        groups = torch.arange(len(bounds) - 1).repeat_interleave(torch.tensor(bounds).diff())
+        self._groups, self._group_count = groups.to(weight.device), len(bounds) - 1
         self._by_row, self._row_count = columns.by_row, len(weight)
+        self._walked: Tensor | None = None
+        self._sums: Tensor | None = None
         self.of_rows: Tensor | None = None
 
     def begin(self, straight: frozenset[int]) -> None:
@@ -229,30 +232,35 @@ class ClassColumns:
     def sums(self, whole: Float[Tensor, "pair feature"]) -> list[Float[Tensor, "feature column"]]:
         """The sums of each group of backgrounds, from the currents of all columns together."""
         if self._walks.rest is not None:
-            self._add(whole, self._walks.rest[self._rows])
+            self._share(whole if self._walked is None else whole - self._walked, self._walks.rest)
+        assert self._sums is not None
         return [group.T for group in self._sums]
 
     def _add_currents(self, start: Tape, end: Tape, slopes: dict[int, Tensor], number: int) -> None:
+        """Add currents to the column that a walk is of, row by row."""
         steps = [(index, end.values[index] - start.values[index]) for index in start.inputs]
         current = self._features([slopes[index] * step for index, step in steps])
-        of_pairs = self._walks.columns[number][self._rows]
-        share = torch.nn.functional.one_hot(of_pairs, self._of).to(current.dtype)
-        rest = self._walks.rest
-        self._add(current, share if rest is None else share - rest[self._rows])
+        columns = self._walks.columns[number][self._rows]
+        self._walked = current if self._walked is None else self._walked + current
+        sums, of_rows = self._tables(current)
+        sums.flatten(0, 1).index_add_(0, self._groups * self._of + columns, current)
+        if of_rows is not None:
+            of_rows.flatten(0, 1).index_add_(0, columns * self._row_count + self._rows, current)
 
-    def _add(self, current: Float[Tensor, "pair feature"], share: Float[Tensor, "pair column"]) -> None:
-        """Add currents to the columns, by their shares."""
-        share = share.to(current.dtype)
+    def _share(self, left: Float[Tensor, "pair feature"], shares: Float[Tensor, "row column"]) -> None:
+        """Add what the walks left, by the share of each column."""
+        sums, of_rows = self._tables(left)
+        by_pair = shares.to(left.dtype)[self._rows]
         for group, (first, last) in enumerate(pairwise(self._bounds)):
-            if len(self._sums) <= group:
-                self._sums.append(current.new_zeros(self._of, current.shape[1]))
-            self._sums[group] += share[first:last].T @ current[first:last]
-        if self._by_row:
-            self._add_rows(current, share)
+            sums[group] += by_pair[first:last].T @ left[first:last]
+        if of_rows is not None:
+            by_row = left.new_zeros(self._row_count, left.shape[1]).index_add_(0, self._rows, left)
+            of_rows += shares.to(left.dtype).T[:, :, None] * by_row
 
-    def _add_rows(self, current: Float[Tensor, "pair feature"], share: Float[Tensor, "pair column"]) -> None:
-        """Add currents to the columns of each row."""
-        if self.of_rows is None:
-            self.of_rows = current.new_zeros(self._of, self._row_count, current.shape[1])
-        for column in torch.nonzero(share.any(0))[:, 0].tolist():
-            self.of_rows[column].index_add_(0, self._rows, share[:, column, None] * current)
+    def _tables(self, like: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The sums of each group and column, and those of each column and row if they are kept."""
+        features = like.shape[1]
+        if self._sums is None:
+            self._sums = like.new_zeros(self._group_count, self._of, features)
+            self.of_rows = like.new_zeros(self._of, self._row_count, features) if self._by_row else None
+        return self._sums, self.of_rows

@@ -13,7 +13,7 @@ total in any network, with links that skip layers too.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 
@@ -27,7 +27,7 @@ from nif.core.weights import PathCurrents
 from nif.flow.path_currents import Places, proposed, strongest_features
 from nif.flow.paths import Dag
 from nif.measures.currents.block_sums import BlockSums, Sums
-from nif.measures.currents.blocks import Block, blocks
+from nif.measures.currents.blocks import Block
 from nif.measures.currents.errors import SMALLEST_SHARE, Jackknife
 from nif.measures.currents.grouped_sums import GROUPS, GroupedSum
 from nif.measures.currents.kinds import Samples
@@ -35,6 +35,7 @@ from nif.measures.currents.link_maps import units_of_numbers
 from nif.measures.currents.parallel import integrated
 from nif.measures.currents.path_integral import PathIntegral
 from nif.measures.currents.path_walk import PathTree, PathWalk
+from nif.measures.currents.steps import ungrouped_blocks
 from nif.measures.currents.structure import Structure
 from nif.measures.currents.tape import Tape
 from nif.network.axes import Axes
@@ -54,11 +55,15 @@ MOST_EVALUATED = 2**16
 MOST_KEPT = 1000
 """Paths of single features that are stored."""
 
-FEWEST_PATHS, FEWEST_ROWS = 10, 10
-"""Of a small sample of a large network."""
+FEWEST_PATHS, FEWEST_ROWS, FEWEST_BACKGROUNDS = 10, 10, 4
+"""Of a large network, before fewer paths, rows or backgrounds are a fifth of the work."""
 
-OF_THE_PAIRS = 1.25
-"""Pairs times paths that are a fifth of the work, as a multiple of the pairs of the measurement."""
+OF_A_PATH = 0.3
+"""Work of a path at a pair, as a part of that of the pair in the measurement, of a convolution; others take
+less."""
+
+OF_THE_WORK = 0.2
+"""Part of the work of the measurement that paths may add."""
 
 AT_ONCE = 2**23
 """Numbers of the slopes of several paths at the largest value, beyond which fewer paths walk together."""
@@ -69,36 +74,45 @@ LARGEST_LEFT = 2**26
 
 @dataclass(frozen=True)
 class Effort:
-    """How many paths are evaluated, on how many rows.
+    """How many paths are evaluated, and on how many pairs of a row and a background.
 
     Attributes:
         paths: At most, each of all features.
-        rows: At most; each with up to `MOST_BACKGROUNDS` backgrounds.
+        rows: At most.
+        backgrounds: Of each row, at most.
         small: Whether one thread is faster than several.
     """
 
     paths: int
     rows: int = MOST_ROWS
+    backgrounds: int = MOST_BACKGROUNDS
     small: bool = False
 
     @classmethod
     def of(cls, paths: int | None, pairs: int, *, small: bool) -> Effort:
-        """As many as are asked for; or those that add less than a fifth to the work.
+        """As many as are asked for; or those that add about a fifth to the work.
 
         Args:
             paths: What is asked for; None if nothing is.
-            pairs: Of a row and a background in the measurement.
+            pairs: Of the measurement.
             small: Whether a block is small, so that its work hardly depends on the number of paths.
 
         Example:
-            >>> Effort.of(None, 16_384, small=False), Effort.of(None, 1_024, small=False)
-            (Effort(paths=40, rows=64, small=False), Effort(paths=10, rows=16, small=False))
+            >>> Effort.of(None, 16_384, small=False)
+            Effort(paths=18, rows=64, backgrounds=8, small=False)
+            >>> Effort.of(None, 2_048, small=False)
+            Effort(paths=10, rows=25, backgrounds=4, small=False)
+            >>> Effort.of(None, 64, small=False)
+            Effort(paths=5, rows=10, backgrounds=1, small=False)
         """
         if paths is not None or small:
-            return cls(MOST_PATHS if paths is None else paths, MOST_ROWS, small)
-        most = OF_THE_PAIRS * pairs / MOST_BACKGROUNDS
-        count = min(MOST_PATHS, max(FEWEST_PATHS, int(most / MOST_ROWS)))
-        return cls(count, min(MOST_ROWS, max(FEWEST_ROWS, int(most / count))))
+            return cls(MOST_PATHS if paths is None else paths, small=small)
+        most = OF_THE_WORK * pairs
+        few = int(most / (1 + OF_A_PATH * FEWEST_PATHS))  # pairs of the fewest paths
+        rows = min(MOST_ROWS, max(FEWEST_ROWS, few // FEWEST_BACKGROUNDS))
+        backgrounds = min(MOST_BACKGROUNDS, max(1, few // rows))
+        count = int((most / (rows * backgrounds) - 1) / OF_A_PATH)
+        return cls(min(MOST_PATHS, max(FEWEST_PATHS // 2, count)), rows, backgrounds)
 
 
 @dataclass(eq=False)
@@ -278,8 +292,9 @@ class Evaluation:
             return None
         most = max(1, MOST_EVALUATED // len(along))
         wanted = [strongest_features(graph, one[0][0], one[1], most, count) for one in along]
-        whole = self.samples.pairs <= self.effort.rows * MOST_BACKGROUNDS
-        few = self.samples if whole else self.samples.pilot(self.effort.rows, MOST_BACKGROUNDS)
+        rows, backgrounds = self.effort.rows, self.effort.backgrounds
+        whole = self.samples.pairs <= rows * backgrounds
+        few = self.samples if whole else self.samples.pilot(rows, backgrounds)
         sums = self._sums(few, along, wanted, advance)
         own = float(sums.total[-1])
         scale = total / own if abs(own) > SMALLEST_SHARE * abs(total) else 1.0
@@ -305,7 +320,7 @@ class Evaluation:
         advance: Advance,
     ) -> GroupedSum:
         """The sums along all paths, and last of the total."""
-        path, blocks = self.path, _blocks_of(few, self.most_pairs)
+        path, blocks = self.path, ungrouped_blocks(few, self.most_pairs)
         known = {name: getattr(path, name) for name in PathIntegral.__dataclass_fields__}
         known |= {"columns": None, "along": along, "wanted": wanted, "groups": self.samples.groups}
         integral, work = AlongPaths(**known), few.pairs * path.runs
@@ -327,10 +342,3 @@ def _units(
         units[:, places[0][0]] = of_path
         parts.append(units)
     return np.concatenate(parts)
-
-
-def _blocks_of(samples: Samples, most_pairs: int) -> Iterator[Block]:
-    """Blocks of rows of any groups: the currents of few paths are kept pair by pair."""
-    for kind in samples.kinds:
-        groups = np.zeros_like(samples.groups)
-        yield from blocks(kind.rows, kind.weights, kind.backgrounds, groups, most_pairs, samples.pool_groups)

@@ -68,7 +68,8 @@ def with_steps(
         trial = replace(path, steps=count, columns=None)
         expected = count <= 2 * FEWEST_STEPS
         report = partial(_advance_by, advance if expected else ignore, 1 / (pilot.pairs * trial.runs))
-        sums = integrated(trial, blocks_of(pilot, most_pairs), None, report, with_weights=False)
+        some = ungrouped_blocks(pilot, most_pairs)
+        sums = integrated(trial, some, None, report, with_weights=False)
         now = {key: np.asarray(of_units.total) for key, of_units in sums.between.items()}
         total = max((float(np.abs(units.sum())) for units in now.values()), default=0.0)
         if before is not None:
@@ -103,6 +104,13 @@ def blocks_of(sample: Samples, most_pairs: int) -> Iterator[Block]:
         yield from blocks(
             kind.rows, kind.weights, kind.backgrounds, sample.groups, most_pairs, sample.pool_groups
         )
+
+
+def ungrouped_blocks(sample: Samples, most_pairs: int) -> Iterator[Block]:
+    """Fewer blocks, of rows of any groups, for what is not summed by group."""
+    for kind in sample.kinds:
+        together = np.zeros_like(sample.groups)
+        yield from blocks(kind.rows, kind.weights, kind.backgrounds, together, most_pairs, sample.pool_groups)
 
 
 def check_links(path: PathIntegral, sample: Samples, units: Sequence[int]) -> None:
