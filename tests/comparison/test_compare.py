@@ -27,7 +27,7 @@ def table() -> Comparison:
 
 def test_rows_and_columns(table: Comparison) -> None:
     assert list(table.index) == [
-        *("raw MI", "currents", "association"),
+        *("raw MI", "currents", "currents, for", "association"),
         *("SHAP", "integrated gradients", "SAGE", "random ranking"),
     ]
     assert list(table.columns) == [
@@ -105,6 +105,17 @@ def test_a_flow_of_currents_is_compared_without_association() -> None:
     np.testing.assert_allclose(table.loc["currents"].iloc[:3].astype(float), share / share.sum())
     with pytest.raises(InputError, match="the flow is one of currents; pass one measured with"):
         compare(linear(), flow, x, y, methods=["association"])
+
+
+def test_what_speaks_for_the_decision_is_the_positive_part_of_each_row() -> None:
+    x, y = data(200)
+    flow = measure(linear(), x, Currents(paths=0), progress=False)
+    found = compare(linear(), flow, x, y, methods=["currents, for"], repeats=2)
+    rows = flow.local()
+    assert (rows.to_numpy() < 0).any()
+    expected = rows.attrs["weights"] @ np.maximum(rows.to_numpy(), 0)
+    shares = found.loc["currents, for"].iloc[:3].astype(float)
+    np.testing.assert_allclose(shares, expected / expected.sum(), rtol=1e-4)
 
 
 def test_a_flow_of_currents_that_is_given_is_used_beside_association() -> None:

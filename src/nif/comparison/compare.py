@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,7 +13,16 @@ from scipy.stats import kendalltau, rankdata, spearmanr
 
 from nif.comparison.faithfulness import faithfulness
 from nif.comparison.kolmogorov_smirnov import kolmogorov_smirnov
-from nif.comparison.methods import ASSOCIATION, ATTRIBUTIONS, PUBLISHED, REFERENCE, SAGE
+from nif.comparison.methods import (
+    ASSOCIATION,
+    ATTRIBUTIONS,
+    FOR,
+    OF_CURRENTS,
+    PUBLISHED,
+    REFERENCE,
+    SAGE,
+    flow_of_currents,
+)
 from nif.comparison.problem import ComparisonProblem, comparison_problem, feature_names
 from nif.core.errors import InputError
 from nif.core.types import Advance, ignore
@@ -77,8 +87,9 @@ def compare(
         currents: The flow of currents, beside one of association; measured here if neither flow is one.
         published: The flow as published in 2019; measured here if it is named in `methods` and not passed.
         methods: Rows to compute, names out of `ATTRIBUTIONS`; raw mutual information is always among them.
-            None for all but two that take long: the flow as published, above 5,000 terms of mutual
-            information and unless it is passed, and SAGE, above 64 features.
+            None for all but ``"currents, for"``, what speaks for the decision alone, and two that take long:
+            the flow as published, above 5,000 terms of mutual information and unless it is passed, and SAGE,
+            above 64 features.
         estimator: For the information between feature and label; `Binned()` if None.
         output: The measured output (name or index), of a model that returns several.
         replacement: What features are replaced by in deletion and insertion: ``"mean"``, their mean, or
@@ -125,6 +136,8 @@ def compare(
         replacement=replacement,
         seed=seed,
     )
+    if not OF_CURRENTS.isdisjoint(chosen):
+        problem = replace(problem, currents=flow_of_currents(problem))
     attributions = {}
     for method in chosen:
         attributions[method] = scaled(ATTRIBUTIONS[method](problem))
@@ -157,7 +170,7 @@ def _chosen(methods: Sequence[str], flow: Flow) -> list[str]:
 
 def _affordable(flow: Flow, published: Flow | None) -> list[str]:
     """All rows, without those that are not passed and take too long, or that the flow has not."""
-    left_out = set()
+    left_out = {FOR}
     if published is None and flow.measurement.options.get("terms", 0) > MOST_TERMS_FOR_MINE:
         left_out.add(PUBLISHED)
     if len(feature_names(flow)) > MOST_FEATURES_FOR_SAGE:

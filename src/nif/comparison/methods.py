@@ -25,16 +25,30 @@ def association(problem: ComparisonProblem) -> Float[np.ndarray, " feature"]:
 
 def currents(problem: ComparisonProblem) -> Float[np.ndarray, " feature"]:
     """Absolute current of each feature, of the flow of currents that is given, or else measured here."""
-    flow = problem.currents
-    if flow is None:
-        flow = measure(
-            problem.model,
-            problem.tensor(problem.x),
-            Currents(by_class=False),
-            seed=problem.seed,
-            progress=False,
-        )
-    return np.abs(over_classes(flow))
+    return np.abs(over_classes(flow_of_currents(problem)))
+
+
+def currents_for(problem: ComparisonProblem) -> Float[np.ndarray, " feature"]:
+    r"""Mean over rows of the positive part of the current: what speaks for the decision alone.
+
+    A feature that removes the noise of another speaks for the decision on some rows and against it on
+    others; its signed current is near 0, and this one is not.
+
+    .. math:: A_i = \operatorname{E} \max\{0, c_i(X)\} = (\operatorname{E} c_i + \operatorname{E} |c_i|) / 2
+    """
+    units = flow_of_currents(problem).by_unit.of_units
+    assert units is not None
+    every: np.ndarray = (units.column("nats") + units.column("absolute")) / 2
+    return every[: problem.x.shape[1]]
+
+
+def flow_of_currents(problem: ComparisonProblem) -> Flow:
+    """The flow of currents that is given, or one measured here."""
+    if problem.currents is not None:
+        return problem.currents
+    return measure(
+        problem.model, problem.tensor(problem.x), Currents(by_class=False), seed=problem.seed, progress=False
+    )
 
 
 def over_classes(flow: Flow) -> Float[np.ndarray, " feature"]:
@@ -85,6 +99,12 @@ def random_ranking(problem: ComparisonProblem) -> Float[np.ndarray, " feature"]:
     return np.ones(problem.x.shape[1])
 
 
+FOR = "currents, for"
+"""The part of the currents that speaks for the decision."""
+
+OF_CURRENTS = frozenset(["currents", FOR])
+"""The attributions of a flow of currents."""
+
 Attribution = Callable[[ComparisonProblem], np.ndarray]
 """Returns one number for each feature, not negative, larger for a feature that matters more."""
 
@@ -103,6 +123,7 @@ SAGE = "SAGE"
 ATTRIBUTIONS: dict[str, Attribution] = {
     REFERENCE: raw_mi,
     "currents": currents,
+    FOR: currents_for,
     ASSOCIATION: association,
     PUBLISHED: davis2019,
     "SHAP": shapley,
