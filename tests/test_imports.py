@@ -33,7 +33,8 @@ MAY_IMPORT = {
 ANYTHING = {"cli", "__init__"}
 """The command line, and the public names."""
 
-BACKWARDS = {("nif.flow.flow", "nif.plots.network_graph"), ("nif.flow.flow", "nif.report.page")}
+VIEWS = "nif.flow.output_views"
+BACKWARDS = {(VIEWS, "nif.plots.network_graph"), (VIEWS, "nif.report.page")}
 """`Flow.plot`, and `Flow.report` and `Flow.show`: imported when they are called."""
 
 FILES = sorted(SOURCE.rglob("*.py"))

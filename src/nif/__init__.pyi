@@ -2,6 +2,7 @@
 
 from . import datasets as datasets
 from . import plots as plots
+from .comparison import across as across
 from .comparison import compare as compare
 from .comparison import compare_links as compare_links
 from .core import __version__ as __version__

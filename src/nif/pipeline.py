@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from nif.core import __version__
+from nif.core.arguments import replaced_arguments, whole_number
 from nif.core.errors import InputError
 from nif.core.parallel import checked_jobs
 from nif.core.progress import progress as progress_bar
@@ -18,15 +18,13 @@ from nif.estimators.estimate import Estimator
 from nif.estimators.pairs import Resources, bytes_of
 from nif.flow.flow import Flow
 from nif.flow.measurement import Measurement
-from nif.measures.association.association import Association
 from nif.measures.association.shared_critic import SharedMine
 from nif.measures.caveats import warn_of_order
+from nif.measures.chosen import chosen_measure
 from nif.measures.currents.currents import Currents
 from nif.measures.measure import Measure
 from nif.network.data_scale import warn_of_scale
 from nif.network.network import Network
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 OPTIONS_OF_ASSOCIATION = {
     "estimator": "pass nif.Association(estimator=nif.Binned()) as method.",
@@ -35,36 +33,32 @@ OPTIONS_OF_ASSOCIATION = {
 }
 """Arguments of nif 0.1 that are options of the method now, and how to pass them."""
 
+OPTIONS_OF_CURRENTS = {
+    name: f"it is an option of the method: pass nif.Currents({name}={example}) as method."
+    for name, example in {
+        "decision": "'softmax'",
+        "backgrounds": "32",
+        "rows": "512",
+        "steps": "'auto'",
+        "by_class": "True",
+        "target": "('relu2', 5)",
+        "paths": "40",
+        "blocks": "50",
+    }.items()
+}
 
-def replaced_arguments(instead: Mapping[str, str]) -> Callable[[Function], Function]:
-    """Refuse arguments of an earlier version with a sentence on what to write instead.
-
-    Args:
-        instead: The sentence for each argument.
-
-    Example:
-        >>> replaced_arguments({"old": "pass new."})(lambda new: new)(old=1)
-        Traceback (most recent call last):
-        TypeError: <lambda>() has no argument 'old' any more; pass new.
-    """
-
-    def decorated(function: Function) -> Function:
-        @functools.wraps(function)
-        def checked(*args: Any, **options: Any) -> Any:
-            for name in options:
-                if name in instead:
-                    called = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
-                    raise TypeError(f"{called}() has no argument {name!r} any more; {instead[name]}")
-            return function(*args, **options)
-
-        return checked  # type: ignore[return-value] # the same parameters and result
-
-    return decorated
+LABELS = dict.fromkeys(
+    ("labels", "y", "targets"),
+    "labels come with the data: pass (x, y) as data, and for information about them "
+    "nif.Currents(decision='labels') as method.",
+)
 
 
 @replaced_arguments(
     {
         **OPTIONS_OF_ASSOCIATION,
+        **OPTIONS_OF_CURRENTS,
+        **LABELS,
         "max_samples": "pass nif.Association(rows=100_000) as method.",
         "stream": "nif.Association(rows=100_000) draws rows at random from larger data.",
     }
@@ -72,7 +66,7 @@ def replaced_arguments(instead: Mapping[str, str]) -> Callable[[Function], Funct
 def measure(
     model: Any,
     data: Any,
-    method: Measure | Estimator | SharedMine | None = None,
+    method: Measure | Estimator | SharedMine | str | None = None,
     *,
     background: Any = None,
     explain: Any = None,
@@ -102,8 +96,8 @@ def measure(
             model was trained on. Association takes 50 rows or more. Labels that come with them are not used,
             but by ``Currents(decision="labels")``.
         method: `Currents`, what the decision uses; `Association`, what units tell of each other, or
-            `DAVIS2019`, as published; or an estimator, which stands for ``Association(estimator)``. None is
-            `Currents()`.
+            `DAVIS2019`, as published; or an estimator, which stands for ``Association(estimator)``. All with
+            their defaults by name, such as ``"association"`` or ``"binned"``. None is `Currents()`.
         background: Rows that stand for what is not known of a row, for `Currents`: a pool, or the backgrounds
             of each row, ``[row, background, ...]``; the other rows of data if None.
         explain: Rows to explain in place of rows drawn from the data, for `Currents`, in any form that data
@@ -143,6 +137,7 @@ def measure(
         >>> flow.attribution().shape
         (2, 2)
     """
+    whole_number("seed", seed, least=0)
     began, start = datetime.now(UTC), time.perf_counter()
     chosen, resources = chosen_measure(method), Resources(bytes_of(memory), checked_jobs(n_jobs))
     given = {"background": background, "explain": explain}
@@ -181,29 +176,4 @@ def measure(
     )
     return Flow(
         measured.layers, measured.links, measured.constant, measurement, measured.errors, measured.currents
-    )
-
-
-def chosen_measure(method: Any) -> Measure:
-    """The measure that a method stands for.
-
-    Raises:
-        InputError: It is neither a measure nor an estimator.
-
-    Example:
-        >>> from nif.estimators import Binned
-        >>> chosen_measure(Binned()) == Association(estimator=Binned())
-        True
-    """
-    if method is None:
-        return Currents()
-    if isinstance(method, SharedMine):
-        return Association(method, critic="shared")
-    if isinstance(method, Measure) and not isinstance(method, type):
-        return method
-    if isinstance(method, Estimator) and not isinstance(method, type):
-        return Association(method)
-    raise InputError(
-        f"method is {method!r}; expected nif.Currents(), nif.Association(), an estimator such as "
-        "nif.Binned(), or None."
     )

@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 from torch.utils.data import DataLoader, IterableDataset, Subset
 
+from nif.core.arguments import replaced_arguments
 from nif.core.errors import InputError, optional_import
 from nif.core.random import same_random_state
 from nif.data.rows import BATCH, Rows, read
@@ -26,10 +27,11 @@ from nif.flow.epochs import html_table, silent_since
 from nif.flow.flow import Flow
 from nif.flow.tables import unit_index
 from nif.measures.association.association import Association
+from nif.measures.chosen import chosen_measure
 from nif.measures.currents.currents import Currents
 from nif.measures.measure import Measure
 from nif.network.network import Network
-from nif.pipeline import OPTIONS_OF_ASSOCIATION, chosen_measure, measure, replaced_arguments
+from nif.pipeline import OPTIONS_OF_ASSOCIATION, measure
 from nif.plots.training_run import draw
 
 if TYPE_CHECKING:

@@ -279,10 +279,10 @@ def test_command_starts_without_the_slow_imports() -> None:
 def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--version") == 0
     assert nif.__version__ in capsys.readouterr().out
-    for command in ("demo", "layers", "measure", "prune", "report", "estimate"):
+    for command in ("demo", "layers", "measure", "show", "prune", "report", "estimate"):
         assert run(command, "--help") == 0
         assert f"nif {command}" in capsys.readouterr().out
-    assert set(group.commands) == {"demo", "layers", "measure", "prune", "report", "estimate"}
+    assert set(group.commands) == {"demo", "layers", "measure", "show", "prune", "report", "estimate"}
 
 
 def test_help_names_every_estimator(capsys: pytest.CaptureFixture[str]) -> None:
@@ -301,7 +301,7 @@ OUT = ("-o", "out.safetensors")
     [
         (("demo", "wine"), "There is no demo 'wine'"),
         (("demo", "iris", "--hidden", "ten"), "--hidden is 'ten'"),
-        (("demo", "iris", "--estimator", "guess"), "Unknown estimator 'guess'"),
+        (("demo", "iris", "--estimator", "guess"), "estimator names 'guess'"),
         (("demo", "iris", "--seed", "x"), "'x' is not a valid integer"),
         (("measure", "nets:net"), "Missing argument 'DATA'"),
         (("measure", "nets:net", "data.npy"), "Missing option '-o'"),

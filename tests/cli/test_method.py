@@ -93,7 +93,7 @@ def test_a_page_is_written_from_the_file(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_the_features_printed_sum_to_the_total(capsys: pytest.CaptureFixture[str]) -> None:
     found, said = measured(capsys, *NET, *FEW)
-    lines = said.split("\n\n")[1].splitlines()
+    lines = said.split("\n\n")[2].splitlines()
     assert lines[0].split() == ["feature", "no", "yes", "nats", "±", "stderr", "absolute", "share"]
     numbers = np.array([[float(cell) for cell in line.split()[1:4]] for line in lines[1:4]])
     np.testing.assert_allclose(numbers[:, 2].sum(), float(found.total or 0), atol=2e-3)

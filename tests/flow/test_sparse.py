@@ -57,9 +57,9 @@ def test_storage_changes_no_result(
     pd.testing.assert_frame_equal(sparse.edges(), dense.edges(), check_exact=True)
     pd.testing.assert_frame_equal(sparse.edges(top=5), dense.edges(top=5), check_exact=True)
     for clip in (True, False):
-        pd.testing.assert_frame_equal(sparse.attribution(clip), dense.attribution(clip), rtol=1e-12)
+        pd.testing.assert_frame_equal(sparse.attribution(clip=clip), dense.attribution(clip=clip), rtol=1e-12)
         pd.testing.assert_frame_equal(
-            sparse.attribution_stderr(clip), dense.attribution_stderr(clip), rtol=1e-12
+            sparse.attribution_stderr(clip=clip), dense.attribution_stderr(clip=clip), rtol=1e-12
         )
     pd.testing.assert_frame_equal(sparse.shares(), dense.shares(), rtol=1e-12)
     one, other = sparse.neurons(), dense.neurons()

@@ -16,6 +16,7 @@ from nif.cli.layers import layers
 from nif.cli.measure import measure
 from nif.cli.prune import prune
 from nif.cli.report import report
+from nif.cli.show import show
 from nif.core import __version__
 
 DEBUG = "--debug"
@@ -29,7 +30,7 @@ def nif(debug: bool) -> None:
     """Measure the information flow between the neurons of a trained network."""
 
 
-for command in (demo, layers, measure, prune, report, estimate):
+for command in (demo, layers, measure, show, prune, report, estimate):
     nif.add_command(command)
 
 

@@ -56,6 +56,7 @@ def measure(
     from nif.cli.data import read, with_labels
     from nif.cli.models import network
     from nif.core.files import writable
+    from nif.flow.headline import headline
     from nif.pipeline import measure as measured
 
     memory, jobs = given.pop("memory"), given.pop("jobs")
@@ -83,5 +84,5 @@ def measure(
         n_jobs=jobs,
     )
     flow.save(target)
-    for text in (repr(flow), *sections.measured(flow), f"Written: {target}"):
+    for text in (headline(flow), repr(flow), *sections.measured(flow), f"Written: {target}"):
         click.echo(f"{text}\n")

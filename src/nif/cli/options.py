@@ -58,11 +58,7 @@ def out(content: str) -> Callable[[Any], Any]:
 
 def chosen(estimator: str | None) -> Estimator | None:
     """The estimator of that name, or None."""
-    from nif.core.errors import InputError
-    from nif.estimators import ESTIMATORS
+    from nif.estimators.inputs import checked_estimator
 
-    if estimator is None:
-        return None
-    if estimator not in ESTIMATORS:
-        raise InputError(f"Unknown estimator {estimator!r}; expected one of {', '.join(ESTIMATORS)}.")
-    return ESTIMATORS[estimator]()
+    found: Estimator | None = checked_estimator(estimator)
+    return found

@@ -1,5 +1,6 @@
 """Attributions of several methods for one network: their agreement and their faithfulness."""
 
+from nif.comparison.across import across as across
 from nif.comparison.compare import Comparison as Comparison
 from nif.comparison.compare import compare as compare
 from nif.comparison.link_comparison import LinkComparison as LinkComparison

@@ -24,6 +24,7 @@ from nif.comparison.methods import (
     flow_of_currents,
 )
 from nif.comparison.problem import ComparisonProblem, comparison_problem, feature_names
+from nif.core.arguments import known_name
 from nif.core.errors import InputError
 from nif.core.types import Advance, ignore
 from nif.estimators.arrays import MOST_TERMS_FOR_MINE
@@ -31,6 +32,9 @@ from nif.estimators.estimate import Estimator
 from nif.flow.flow import Flow
 
 MOST_FEATURES_IN_TABLE = 20
+
+SHORT = {"IG": "integrated gradients", "MI": REFERENCE, "RANDOM": "random ranking"}
+"""What methods are also called."""
 
 MOST_FEATURES_FOR_SAGE = 64
 
@@ -54,7 +58,7 @@ def compare(
     *,
     currents: Flow | None = None,
     published: Flow | None = None,
-    methods: Sequence[str] | None = None,
+    methods: Sequence[str] | str | None = None,
     estimator: Estimator | None = None,
     output: int | str | None = None,
     replacement: str = "mean",
@@ -155,11 +159,10 @@ def scaled(attribution: Float[np.ndarray, " feature"]) -> Float[np.ndarray, " fe
     return attribution / total if total > 0 else np.zeros_like(attribution)
 
 
-def _chosen(methods: Sequence[str], flow: Flow) -> list[str]:
+def _chosen(methods: Sequence[str] | str, flow: Flow) -> list[str]:
     """The rows of the table in the order of the registry, the reference first."""
-    unknown = sorted(set(methods) - set(ATTRIBUTIONS))
-    if unknown:
-        raise InputError(f"Unknown attribution {unknown[0]!r}; expected one of {', '.join(ATTRIBUTIONS)}.")
+    given = [methods] if isinstance(methods, str) else methods
+    methods = [known_name("methods", SHORT.get(name.upper(), name), ATTRIBUTIONS) for name in given]
     if ASSOCIATION in methods and flow.currents is not None:
         raise InputError(
             "methods names 'association' and the flow is one of currents; pass one measured with "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from numbers import Integral
 from typing import Any
 
 from joblib import Parallel, delayed, wrap_non_picklable_objects
@@ -26,7 +27,8 @@ def checked_jobs(n_jobs: int | None) -> int | None:
         ...     checked_jobs(None), checked_jobs(3)
         (2, 3)
     """
-    if n_jobs == 0:
+    whole = isinstance(n_jobs, Integral) and not isinstance(n_jobs, bool)
+    if n_jobs is not None and (not whole or n_jobs == 0):
         raise InputError(f"n_jobs is {n_jobs!r}; expected None, a number of processes, or -1 for all cores.")
     if n_jobs is not None:
         return n_jobs

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from nif.core.arguments import known_name, shown
 from nif.core.errors import InputError
 from nif.core.numbers import real_array, real_tensor
 from nif.core.types import FEWEST_SAMPLES
@@ -53,16 +54,27 @@ def same_length(x: np.ndarray, y: np.ndarray) -> None:
 
 
 def checked_estimator(estimator: Any) -> Any:
-    """Return an estimator, or None for the automatic choice; raise `InputError` for anything else.
+    """An estimator, also by its name or its class; None for the automatic choice.
+
+    Raises:
+        InputError: It is none of these.
 
     Example:
         >>> checked_estimator("binned")
+        Binned()
+        >>> checked_estimator("bind")
         Traceback (most recent call last):
-        nif.InputError: estimator is 'binned'; expected one such as nif.Mine(), or None.
-    """
+        nif.InputError: estimator names 'bind'. Did you mean 'binned'? There are: mine, binned, gaussian_copula, ksg, info_nce, smile, nwj.
+    """  # noqa: E501 - one message
+    from nif.estimators import ESTIMATORS  # which imports this module
+
+    if isinstance(estimator, str):
+        return ESTIMATORS[known_name("estimator", estimator, ESTIMATORS)]()
+    if isinstance(estimator, type) and estimator in ESTIMATORS.values():
+        return estimator()
     if estimator is None or (isinstance(estimator, Estimator) and not isinstance(estimator, type)):
         return estimator
-    raise InputError(f"estimator is {estimator!r}; expected one such as nif.Mine(), or None.")
+    raise InputError(f"estimator is {shown(estimator)}; expected one such as nif.Mine(), or None.")
 
 
 def _numeric(data: Any, name: str) -> np.ndarray:

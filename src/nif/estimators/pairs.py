@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Int
 from joblib import delayed
 
+from nif.core.arguments import shown
 from nif.core.errors import InputError
 from nif.core.parallel import in_parallel
 from nif.core.types import Advance, ignore
@@ -53,6 +54,10 @@ class Resources:
 DEFAULT = Resources()
 
 
+LEAST_MEMORY = 1_000
+"""Bytes; what is less was meant in another unit."""
+
+
 def bytes_of(memory: Any) -> int:
     """Parse a size.
 
@@ -64,9 +69,10 @@ def bytes_of(memory: Any) -> int:
         (1610612736, 1000)
     """
     match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([KMGT]?)I?B?\s*", str(memory).upper())
-    if isinstance(memory, bool) or match is None:
-        raise InputError(f"memory is {memory!r}; expected a number of bytes or a size such as '1GB'.")
-    return int(float(match[1]) * UNITS[match[2]])
+    size = 0 if isinstance(memory, bool) or match is None else int(float(match[1]) * UNITS[match[2]])
+    if size < LEAST_MEMORY:
+        raise InputError(f"memory is {shown(memory)}; expected a number of bytes or a size such as '1GB'.")
+    return size
 
 
 def pairs_at_once(memory: int, samples: int) -> int:

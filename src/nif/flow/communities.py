@@ -105,6 +105,10 @@ class Communities:
     label: Int[np.ndarray, " unit"]
     modularity: float
 
+    def __call__(self) -> Communities:
+        """These, so that ``flow.communities()`` and ``flow.communities`` are the same."""
+        return self
+
 
 def communities(graph: Graph, seed: int = 0) -> Communities:
     """Leiden's grouping of the undirected graph, weighted by nats (of currents, without their sign).

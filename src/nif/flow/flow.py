@@ -2,39 +2,59 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from numbers import Real
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool
 
+from nif.core.arguments import shown
 from nif.core.errors import InputError
 from nif.core.types import CurrentTables, Layer, Links, SumErrors, Total
-from nif.flow import currents as of_currents
-from nif.flow import export, paths, summary, tables
+from nif.flow import flow_difference, paths, summary, tables
 from nif.flow.communities import Communities
 from nif.flow.current_views import CurrentViews
+from nif.flow.feature_views import FeatureViews
 from nif.flow.measurement import Measurement
 from nif.flow.neurons import ALPHA, Neurons
+from nif.flow.output_views import OutputViews
 from nif.flow.strongest import LeftOut
 from nif.flow.unit_names import Named
 from nif.flow.validation import check, check_currents, check_errors
 
-if TYPE_CHECKING:
-    import igraph
-    import networkx
-    import shap
-    from matplotlib.axes import Axes
+GUESSES = {
+    **dict.fromkeys(
+        ("to_dataframe", "to_pandas", "df", "frame"),
+        "flow.importance(), flow.neurons() and flow.edges() are data frames",
+    ),
+    **dict.fromkeys(("describe", "info"), "write print(flow.summary())"),
+    **dict.fromkeys(("features", "feature_importances_", "scores"), "write flow.importance()"),
+    **dict.fromkeys(("strongest", "top"), "write flow.edges(top=10) or flow.paths(k=10)"),
+    **dict.fromkeys(("betweenness", "units", "nodes"), "it is a column of flow.neurons()"),
+    "to_json": "flow.importance().to_json() and others of pandas write tables",
+    "to_html": "flow.report('flow.html') writes a page",
+    "prune": "write nif.prune(model, flow, x, y)",
+    "compare": "write nif.compare(model, flow, x, y)",
+    "explain": "write flow.local(row), for rows of nif.measure(..., explain=rows)",
+    "shap_values": "flow.to_shap() is an Explanation of shap",
+}
+"""What to write in place of a method that other libraries have."""
 
-    from nif.report.page import Embedded
-    from nif.report.pruning import Removal
+
+def checked_flow(flow: object) -> Flow:
+    """A flow; raises `InputError` for anything else."""
+    if isinstance(flow, Flow):
+        return flow
+    raise InputError(
+        f"flow is {shown(flow)}; expected the result of nif.measure(model, data), before the data."
+    )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Flow(CurrentViews):
+class Flow(FeatureViews, CurrentViews, OutputViews):
     """The information that flows between the units of a network, in nats.
 
     `nif.measure` makes one; `nif.load` reads one from a file. A flow does not change: slow results are kept.
@@ -76,70 +96,6 @@ class Flow(CurrentViews):
     def total(self) -> Total | None:
         """Information that reaches the decision, and its error; None of association."""
         return None if self.currents is None else self.currents.total
-
-    def attribution(self, clip: bool = True) -> pd.DataFrame:
-        r"""Attribution of each feature to each class, summed over all paths (eq. 4).
-
-        .. math:: A_{ij} = \sum_{\text{paths } i \to j} \; \prod_{\text{links on the path}} \text{nats}
-
-        By currents, the current of the feature for the class: in nats, signed; the table sums to `total`.
-
-        Args:
-            clip: Links of less than 0 nats (more redundant than relevant) count as 0. False keeps their sign;
-                then two such links on one path make a positive product, which has no meaning.
-
-        Returns:
-            Features x classes. By association a path of d links has the unit nats^d, so compare features and
-            classes of one network, not networks of different depth. ``attrs["shape"]`` is the shape of an
-            image whose pixels are the features: ``table["cat"].to_numpy().reshape(table.attrs["shape"])``.
-
-        References:
-            Davis et al. (2019), https://arxiv.org/abs/1901.08557
-
-        Example:
-            >>> example().attribution().round(3)
-            class   yes
-            feature
-            left    0.1
-            right   0.0
-        """
-        if self.currents is not None:
-            return tables.by_class(self.currents, self.layers, self.currents.attribution)
-        return tables.by_feature(self.graph.features, self.layers, paths.attribution(self.graph, clip=clip))
-
-    def attribution_stderr(self, clip: bool = True) -> pd.DataFrame:
-        r"""Standard error of `attribution`.
-
-        .. math:: \operatorname{Var} A_{ij} \approx \frac1N \sum_s
-            \Big( \sum_{u \to v} F_{iu} \, s_{uv} \, d_{uv}(s) \, B_{vj} \Big)^2
-
-        It sums the influence of each row of data on all links (`nif.measures.association.errors`), to first
-        order: accurate if errors are small compared with the links. With ``clip=False``, in a flow written by
-        hand, and for the relevance of whole layers, links are taken as independent: mostly too small.
-
-        Example:
-            >>> print(example().attribution_stderr().loc["left", "yes"].round(4))
-            0.0054
-        """
-        if self.currents is not None:
-            return tables.by_class(self.currents, self.layers, self.currents.attribution_stderr)
-        errors = self.sum_errors.attribution if clip else paths.attribution_stderr(self.graph, clip=False)
-        return tables.by_feature(self.graph.features, self.layers, errors)
-
-    def shares(self) -> pd.DataFrame:
-        r"""Share of each feature in the attribution to all classes, with its error; 0 if there is none.
-
-        .. math:: s_i = \frac{\sum_j A_{ij}}{\sum_i \sum_j A_{ij}}
-
-        Example:
-            >>> example().shares()["share"].to_dict()
-            {'left': 1.0, 'right': 0.0}
-        """
-        if self.currents is not None:
-            shares = of_currents.shares(self.currents, self.graph.feature_count)
-            return shares.set_index(self.attribution().index)
-        table = tables.by_feature(self.graph.features, self.layers, self.sum_errors.attribution)[[]]
-        return table.assign(share=paths.shares(self.graph)[0], stderr=self.sum_errors.shares)
 
     def edges(self, top: int | None = None) -> pd.DataFrame:
         """Every link: source, target, nats (may be negative), standard error, p-value (of no information).
@@ -195,8 +151,8 @@ class Flow(CurrentViews):
             h[0]     0.5      0.2         1.0   False
             h[1]     0.3      0.0         0.0   False
         """
-        if not 0 < alpha < 1:
-            raise InputError(f"alpha is {alpha}; expected a level between 0 and 1, such as 0.05.")
+        if not (isinstance(alpha, Real) and 0 < alpha < 1):
+            raise InputError(f"alpha is {shown(alpha)}; expected a level between 0 and 1, such as 0.05.")
         return self.by_unit.table(alpha)
 
     def silent(self, alpha: float = ALPHA) -> pd.DataFrame:
@@ -247,94 +203,6 @@ class Flow(CurrentViews):
         """
         return tables.strongest_paths(self.layers, self.graph, source, target, k, self.currents)
 
-    def save(self, path: str | os.PathLike[str], *, keep: float | None = None) -> None:
-        """Write the flow as one safetensors file; `nif.load` reads it. Nothing in it is code.
-
-        Args:
-            path: Of the file.
-            keep: Fraction of the absolute nats to write, by the strongest links and weights. None takes all
-                (1.0) up to 10 million and 0.999 above; the header, `repr` and the report say what is missing.
-                P-values and silent units stay those of all links.
-
-        Raises:
-            InputError: `keep` is no fraction, or the path cannot be written. An existing file is then
-                unchanged.
-        """
-        from nif.flow.file import save
-
-        save(self, path, keep)
-
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw the network: layers from left to right, links by their nats (see `nif.plots.network`).
-
-        Args:
-            ax: Axes to draw into; a new figure if None.
-
-        Raises:
-            InputError: matplotlib is not installed.
-        """
-        from nif.plots.network_graph import network
-
-        return network(self, ax)
-
-    def report(self, path: str | os.PathLike[str], *, pruned: Removal | None = None) -> None:
-        """Write a page to explore the flow in a browser: one HTML file, without server or network.
-
-        It holds up to 200,000 links, of more those that carry 99.9 % of the nats, and says what it left out.
-
-        Args:
-            path: Of the file, for example ``"flow.html"``.
-            pruned: The result of `nif.prune` for this flow; the page then shows removed units and their cost.
-
-        Raises:
-            InputError: The path cannot be written, or the pruning is of another network. An existing file is
-                then unchanged.
-        """
-        from nif.report.page import write
-
-        write(self, path, pruned)
-
-    def show(self, *, pruned: Removal | None = None, height: int = 700) -> Embedded:
-        """The page of `report` in a cell of a notebook, as the last expression of the cell.
-
-        Args:
-            pruned: As for `report`.
-            height: Pixels.
-
-        Raises:
-            InputError: `height` is less than 200, or the pruning is of another network.
-        """
-        from nif.report.page import embedded
-
-        return embedded(self, pruned, height)
-
-    def to_igraph(self) -> igraph.Graph:
-        """The links as an igraph graph; vertices have the columns of `neurons`, edges have ``nats``."""
-        return export.to_igraph(self)
-
-    def to_networkx(self) -> networkx.DiGraph:
-        """The links with information as a networkx graph; nodes are ``(layer, unit)``.
-
-        Nodes have the columns of `neurons`; edges have ``nats`` and ``distance`` (1 / nats). Equal names in
-        one layer have their index appended.
-
-        Raises:
-            InputError: networkx is not installed.
-        """
-        return export.to_networkx(self)
-
-    def to_shap(self, *, by_class: bool = True) -> shap.Explanation | dict[str, shap.Explanation]:
-        """The currents of explained rows for shap: base values plus currents are the information at a row.
-        Of association, one for each class, of all data, with 95 % intervals; see `nif.flow.export.to_shap`.
-
-        Args:
-            by_class: ``[row, feature, class]`` where the flow has classes; False for their sum.
-
-        Raises:
-            InputError: shap is not installed, or the flow is of an earlier version.
-        """
-        return export.to_shap(self, by_class=by_class)
-
     def __eq__(self, other: object) -> bool:
         """The same layers, measurement, and bits in every array."""
         if not isinstance(other, Flow):
@@ -342,6 +210,17 @@ class Flow(CurrentViews):
         from nif.flow.file import same
 
         return same(self, other)
+
+    def __sub__(self, other: object) -> pd.DataFrame:
+        """Current of each feature less that in a flow of the same rows, see `nif.flow.flow_difference`."""
+        return flow_difference.difference(self, other) if isinstance(other, Flow) else NotImplemented
+
+    if not TYPE_CHECKING:  # which then knows what a flow has
+
+        def __getattr__(self, name: str) -> NoReturn:
+            """Say what to write in place of a name that a flow does not have."""
+            hint = f"; {GUESSES[name]}" if name in GUESSES else ""
+            raise AttributeError(f"A flow has no {name!r}{hint}.", name=name, obj=self)
 
     __hash__ = None  # type: ignore[assignment] # arrays have no hash
 

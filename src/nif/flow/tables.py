@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 from scipy.stats import false_discovery_control
 
-from nif.core.errors import InputError
+from nif.core.errors import InputError, unknown
 from nif.core.types import CurrentTables, Layer, Links
 from nif.flow import path_currents
 from nif.flow import paths as flow_paths
@@ -156,3 +157,23 @@ def paths(layers: Sequence[Layer], strongest: Sequence[Path], whole: float) -> p
     rank = pd.RangeIndex(1, len(strongest) + 1, name="rank")
     path = pd.Series(named, index=rank, dtype=object)
     return pd.DataFrame({"product": products, "share": shares, "path": path}, index=rank)
+
+
+def of_class(table: pd.DataFrame, class_name: object) -> pd.DataFrame:
+    """The column of a class, by its name or number; the whole table if None.
+
+    Raises:
+        InputError: There is no such class.
+    """
+    if class_name is None:
+        return table
+    if isinstance(class_name, bool):
+        raise InputError(
+            f"class_name is {class_name}; expected the name of a class. clip is passed as clip=."
+        )
+    names = [str(name) for name in table.columns]
+    if str(class_name) in names:
+        return table.iloc[:, [names.index(str(class_name))]]
+    if isinstance(class_name, Integral) and 0 <= int(class_name) < len(names):
+        return table.iloc[:, [int(class_name)]]
+    raise unknown("class", str(class_name), names)

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 import torch
 
+from nif.core.arguments import replaced_arguments, whole_number
 from nif.core.errors import InputError
 from nif.core.progress import progress as progress_bar
-from nif.flow.flow import Flow
+from nif.flow.flow import Flow, checked_flow
 from nif.network.unit_groups import UnitIds
 from nif.pruning.compensation import COMPENSATIONS, compensate_removed
 from nif.pruning.criterion import Outputs
@@ -31,12 +32,19 @@ from nif.pruning.selection import (
 )
 from nif.pruning.size import size_of
 
+FRACTION = "pass remove=0.5, the fraction of all hidden units to remove."
 
+
+@replaced_arguments(
+    dict.fromkeys(("fraction", "amount", "ratio", "sparsity", "pruning_ratio"), FRACTION)
+    | {"y": "pass labels= or (x, y) as data.", "method": "pass rule=, such as rule='current'."}
+)
 @torch.inference_mode(False)
 def prune(
     model: Any,
     flow: Flow,
     data: Any,
+    labels: Any = None,
     *,
     remove: Remove = "silent",
     tolerance: float | None = 0.0,
@@ -54,7 +62,9 @@ def prune(
     Args:
         model: The trained network, as for `nif.measure`; it is not changed.
         flow: The flow measured on it.
-        data: Rows to evaluate on, as for `nif.measure`, with labels or without. 50 rows or more.
+        data: Rows to evaluate on, as for `nif.measure`, with labels, as ``(x, y)``, or without. 50 rows or
+            more.
+        labels: Of the rows, where they do not come with the data.
         remove: ``"silent"``: units that no information is shown to flow through. A fraction between 0 and 1:
             of all hidden units. A dict: a fraction for each layer it names. ``"most"``: the largest number of
             units that `tolerance` allows.
@@ -93,7 +103,11 @@ def prune(
         >>> "1[1]" in set(small.removed["unit"])
         True
     """
-    problem = pruning_problem(model, flow, data, output, _compensation(compensate, remove), criterion)
+    whole_number("seed", seed, least=0)
+    data = data if labels is None else (data, labels)
+    problem = pruning_problem(
+        model, checked_flow(flow), data, output, _compensation(compensate, remove), criterion
+    )
     check_remove(problem, remove)
     importance = chosen_rule(rule)
     _check_options(remove, tolerance, alpha)

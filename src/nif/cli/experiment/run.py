@@ -30,10 +30,11 @@ from nif.flow.known_and_used import known_and_used
 from nif.measures.association.association import DAVIS2019, Association
 from nif.measures.association.shared_critic import SharedMine
 from nif.measures.association.with_decision import DecisionInformation
+from nif.measures.chosen import chosen_measure
 from nif.measures.currents.currents import Currents
 from nif.measures.measure import Measure
 from nif.network.preserve import one_thread
-from nif.pipeline import chosen_measure, measure
+from nif.pipeline import measure
 from nif.pruning.prune import prune
 from nif.pruning.result import Pruned
 

@@ -200,7 +200,7 @@ class Association:
                 f"{fitting}, or None."
             )
         if separate:
-            checked_estimator(self.estimator)
+            object.__setattr__(self, "estimator", checked_estimator(self.estimator))
 
     def _check_finite(self) -> None:
         """Refuse infinite information, but in the published preset, which is there to be reproduced."""

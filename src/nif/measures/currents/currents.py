@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from nif.core.arguments import whole_number
 from nif.core.errors import InputError
 from nif.core.types import Advance, Layer
 from nif.core.weights import PathCurrents
@@ -151,9 +152,7 @@ class Currents:
         if not (self.paths is None or (isinstance(self.paths, Integral) and self.paths >= 0)):
             raise InputError(f"paths is {self.paths!r}; expected a number of paths, 0 for none, or None.")
         for name in ("backgrounds", "rows", "orders"):
-            value = getattr(self, name)
-            if not (isinstance(value, Integral) and int(value) >= 1):
-                raise InputError(f"{name} is {value!r}; expected a whole number of 1 or more.")
+            whole_number(name, getattr(self, name))
         classes = () if isinstance(self.by_class, bool) else self.by_class
         if not (isinstance(classes, Sequence) and all(isinstance(number, Integral) for number in classes)):
             raise InputError(
@@ -297,6 +296,7 @@ class Currents:
             "explained": len(sample.rows),
             "noise": self.noise,
             "exact_total": sample.exact,
+            "rows_key": sample.key(path.inputs),
         }
 
 

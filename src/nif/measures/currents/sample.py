@@ -106,8 +106,9 @@ class Sample:
             raise InputError("One row has no others to be compared with; pass more rows, or background=.")
         if len(outputs) == 1 and given is not None and given.each is not None:  # those of all rows
             given, most = replace(given, each=None), max(most, len(given.outputs))
-        rows, weights = explained_rows(known(decided, outputs, generator, given), most_rows, generator)
+        # first, so that they are the same for every network and its flows can be compared
         of_rows = generator.permutation(len(outputs)) % GROUPS if groups is None else groups[0]
+        rows, weights = explained_rows(known(decided, outputs, generator, given), most_rows, generator)
         if given is not None and given.each is not None:
             paired, backgrounds = _against(decided, outputs, rows, given.outputs), _own(rows, given.each)
             exact = float(weights @ paired.total(backgrounds))

@@ -1,0 +1,103 @@
+"""Checks of arguments that every function shares: the same sentence for the same mistake."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import re
+from collections.abc import Callable, Iterable, Mapping
+from numbers import Integral
+from typing import Any, TypeVar
+
+from nif.core.errors import InputError
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+FEWEST_LETTERS = 3
+"""Of the beginning of a name that stands for it."""
+
+
+def whole_number(name: str, value: Any, least: int = 1) -> int:
+    """A whole number of at least `least`.
+
+    Raises:
+        InputError: It is none.
+
+    Example:
+        >>> whole_number("seed", "0", least=0)
+        Traceback (most recent call last):
+        nif.InputError: seed is '0'; expected a whole number of 0 or more.
+    """
+    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
+        raise InputError(f"{name} is {shown(value)}; expected a whole number of {least} or more.")
+    return int(value)
+
+
+def known_name(name: str, value: str, known: Iterable[str]) -> str:
+    """The known name that is meant, whatever its case, hyphens and spaces; its beginning will do.
+
+    Raises:
+        InputError: There is none.
+
+    Example:
+        >>> known_name("methods", "shap", ["SHAP", "integrated gradients"])
+        'SHAP'
+        >>> known_name("methods", "shaq", ["SHAP", "SAGE"])
+        Traceback (most recent call last):
+        nif.InputError: methods names 'shaq'. Did you mean 'SHAP'? There are: SHAP, SAGE.
+    """
+    meant, by_letters = letters(value), {letters(each): each for each in known}
+    if meant in by_letters:
+        return by_letters[meant]
+    begin = [each for each in by_letters if len(meant) >= FEWEST_LETTERS and each.startswith(meant)]
+    if len(begin) == 1:
+        return by_letters[begin[0]]
+    near = difflib.get_close_matches(meant, by_letters, n=1)
+    hint = f" Did you mean {by_letters[near[0]]!r}?" if near else ""
+    raise InputError(f"{name} names {value!r}.{hint} There are: {', '.join(by_letters.values())}.")
+
+
+def letters(name: str) -> str:
+    """The letters and digits of a name, in lower case."""
+    return re.sub("[^a-z0-9]", "", name.lower())
+
+
+def shown(value: Any) -> str:
+    """A value as it is written in code; of arrays, frames and models only the type.
+
+    Example:
+        >>> import numpy as np
+        >>> shown("0"), shown(np.zeros(300)), shown(int)
+        ("'0'", 'of type ndarray', 'the class int')
+    """
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    text = repr(value)
+    simple = len(text) <= 80 and "\n" not in text and not hasattr(value, "shape")
+    return text if simple else f"of type {type(value).__name__}"
+
+
+def replaced_arguments(instead: Mapping[str, str]) -> Callable[[Function], Function]:
+    """Refuse arguments of an earlier version, and likely guesses, with a sentence on what to write instead.
+
+    Args:
+        instead: The sentence for each argument.
+
+    Example:
+        >>> replaced_arguments({"old": "pass new."})(lambda new: new)(old=1)
+        Traceback (most recent call last):
+        TypeError: <lambda>() has no argument 'old'; pass new.
+    """
+
+    def decorated(function: Function) -> Function:
+        @functools.wraps(function)
+        def checked(*args: Any, **options: Any) -> Any:
+            for name in options:
+                if name in instead:
+                    called = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
+                    raise TypeError(f"{called}() has no argument {name!r}; {instead[name]}")
+            return function(*args, **options)
+
+        return checked  # type: ignore[return-value] # the same parameters and result
+
+    return decorated

@@ -1,0 +1,133 @@
+"""What a flow says of the features: attributions, shares, and the answer in a sentence."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from nif.core.types import CurrentTables, Layer, SumErrors
+from nif.flow import currents as of_currents
+from nif.flow import headline, paths, tables
+
+
+class FeatureViews:
+    """Methods of `nif.Flow` on its features."""
+
+    layers: tuple[Layer, ...]
+    currents: CurrentTables | None
+    if TYPE_CHECKING:  # cached by a flow
+
+        @cached_property
+        def graph(self) -> paths.Dag: ...
+
+        @cached_property
+        def sum_errors(self) -> SumErrors: ...
+
+    def summary(self) -> str:
+        """The answer in a few lines of text: which features carry how much, and how it was measured.
+
+        Example:
+            >>> from nif.flow.flow import example
+            >>> print(example().summary().splitlines()[0])
+            left has 100 % ± 0 % of the attribution by association; none of 2 neurons is silent.
+        """
+        return headline.summary(self)  # type: ignore[arg-type] # a flow
+
+    def attribution(self, class_name: str | int | None = None, *, clip: bool = True) -> pd.DataFrame:
+        r"""Attribution of each feature to each class, summed over all paths (eq. 4).
+
+        .. math:: A_{ij} = \sum_{\text{paths } i \to j} \; \prod_{\text{links on the path}} \text{nats}
+
+        By currents, the current of the feature for the class: in nats, signed; the table sums to `total`.
+
+        Args:
+            class_name: A class, by name or number, whose column is returned; all if None.
+            clip: Links of less than 0 nats (more redundant than relevant) count as 0. False keeps their sign;
+                then two such links on one path make a positive product, which has no meaning.
+
+        Returns:
+            Features x classes. By association a path of d links has the unit nats^d, so compare features and
+            classes of one network, not networks of different depth. ``attrs["shape"]`` is the shape of an
+            image whose pixels are the features: ``table["cat"].to_numpy().reshape(table.attrs["shape"])``.
+
+        Raises:
+            InputError: There is no such class.
+
+        References:
+            Davis et al. (2019), https://arxiv.org/abs/1901.08557
+
+        Example:
+            >>> from nif.flow.flow import example
+            >>> example().attribution().round(3)
+            class   yes
+            feature
+            left    0.1
+            right   0.0
+        """
+        if self.currents is not None:
+            table = tables.by_class(self.currents, self.layers, self.currents.attribution)
+        else:
+            sums = paths.attribution(self.graph, clip=clip)
+            table = tables.by_feature(self.graph.features, self.layers, sums)
+        return tables.of_class(table, class_name)
+
+    def attribution_stderr(self, class_name: str | int | None = None, *, clip: bool = True) -> pd.DataFrame:
+        r"""Standard error of `attribution`.
+
+        .. math:: \operatorname{Var} A_{ij} \approx \frac1N \sum_s
+            \Big( \sum_{u \to v} F_{iu} \, s_{uv} \, d_{uv}(s) \, B_{vj} \Big)^2
+
+        It sums the influence of each row of data on all links (`nif.measures.association.errors`), to first
+        order: accurate if errors are small compared with the links. With ``clip=False``, in a flow written by
+        hand, and for the relevance of whole layers, links are taken as independent: mostly too small.
+
+        Example:
+            >>> from nif.flow.flow import example
+            >>> print(example().attribution_stderr().loc["left", "yes"].round(4))
+            0.0054
+        """
+        if self.currents is not None:
+            table = tables.by_class(self.currents, self.layers, self.currents.attribution_stderr)
+        else:
+            errors = self.sum_errors.attribution if clip else paths.attribution_stderr(self.graph, clip=False)
+            table = tables.by_feature(self.graph.features, self.layers, errors)
+        return tables.of_class(table, class_name)
+
+    def shares(self) -> pd.DataFrame:
+        r"""Share of each feature in the attribution to all classes, with its error; 0 if there is none.
+
+        .. math:: s_i = \frac{\sum_j A_{ij}}{\sum_i \sum_j A_{ij}}
+
+        Example:
+            >>> from nif.flow.flow import example
+            >>> example().shares()["share"].to_dict()
+            {'left': 1.0, 'right': 0.0}
+        """
+        if self.currents is not None:
+            shares = of_currents.shares(self.currents, self.graph.feature_count)
+            return shares.set_index(self.attribution().index)
+        table = tables.by_feature(self.graph.features, self.layers, self.sum_errors.attribution)[[]]
+        return table.assign(share=paths.shares(self.graph)[0], stderr=self.sum_errors.shares)
+
+    def importance(self) -> pd.DataFrame:
+        """The features from the largest share to the smallest, with 95 % intervals.
+
+        Returns:
+            By feature: ``share`` of the attribution to all classes (of currents: of the total, below 0 where
+            the feature speaks against the decision), ``low`` and ``high``. They are about other rows, not
+            about another training of the network.
+
+        Example:
+            >>> from nif.flow.flow import example
+            >>> example().importance().loc["left"].round(2).tolist()
+            [1.0, 1.0, 1.0]
+        """
+        shares = self.shares()
+        half = headline.quantile(self.currents) * shares["stderr"]
+        table = pd.DataFrame(
+            {"share": shares["share"], "low": shares["share"] - half, "high": shares["share"] + half}
+        )
+        return table.iloc[np.argsort(-shares["share"].abs().to_numpy(), kind="stable")]

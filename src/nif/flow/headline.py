@@ -1,0 +1,109 @@
+"""The answer of a flow in a sentence, and in a few lines of text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from nif.core.html import short
+from nif.core.types import CurrentTables
+
+if TYPE_CHECKING:
+    from nif.flow.flow import Flow
+
+MOST_NAMED = 3
+"""Features that the sentence names."""
+
+MUCH = 0.7
+"""Share of the whole that is enough for it."""
+
+SHOWN = 10
+"""Features of the summary."""
+
+
+def quantile(currents: CurrentTables | None, level: float = 0.95) -> float:
+    """Standard errors on each side of an interval; by Student's t of currents, which rest on few groups."""
+    if currents is None:
+        return float(stats.norm.ppf((1 + level) / 2))
+    return float(stats.t.ppf((1 + level) / 2, currents.degrees)) if currents.degrees > 0 else np.inf
+
+
+def headline(flow: Flow) -> str:
+    """Which features carry most, of how much, and how many neurons carry nothing.
+
+    Example:
+        >>> from nif.flow.flow import example
+        >>> headline(example())
+        'left has 100 % ± 0 % of the attribution by association; none of 2 neurons is silent.'
+    """
+    total = flow.total
+    if total is not None and abs(total.nats) <= quantile(flow.currents) * total.stderr:
+        return f"The total of {total} is not told apart from 0: no information is shown to decide."
+    importance = flow.importance()
+    if not importance["share"].any():
+        return "No path from a feature to an output carries information."
+    names = _leading(importance["share"])
+    share, stderr = _together(flow, names)
+    listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+    error = "" if stderr is None else f" ± {stderr * 100:.0f} %"
+    part, one = f"{share * 100:.0f} %{error}", len(names) == 1
+    if total is None:
+        return (
+            f"{listed} {'has' if one else 'have'} {part} of the attribution by association; {_silent(flow)}."
+        )
+    carry, nats = "carries" if one else "carry", f"{total.nats:.2f}"
+    return f"{listed} {carry} {part} of the {nats} nats that decide; {_silent(flow)}."
+
+
+def summary(flow: Flow) -> str:
+    """The sentence, the features with the largest shares, and how they were measured."""
+    table = flow.importance()[:SHOWN]
+    width = max([7, *(len(short(str(name), 32)) for name in table.index)])
+    rows = [
+        f"{short(str(name), 32):<{width}} {row['share']:>8.1%}   {row['low']:>7.1%} to {row['high']:.1%}"
+        for name, row in table.iterrows()
+    ]
+    head = f"{'feature':<{width}} {'share':>8}   95 % interval"
+    more = flow.graph.feature_count - len(table)
+    left_out = [f"… {more} more features: flow.importance()"] if more > 0 else []
+    return "\n".join([headline(flow), "", head, *rows, *left_out, "", repr(flow)])
+
+
+def _leading(shares: pd.Series) -> list[str]:
+    """The fewest features with much of the whole, as far as they are named."""
+    size = shares.abs().to_numpy()
+    count = int(np.searchsorted(np.cumsum(size), MUCH * size.sum())) + 1
+    return [short(str(name), 32) for name in shares.index[: min(count, MOST_NAMED)]]
+
+
+def _together(flow: Flow, names: list[str]) -> tuple[float, float | None]:
+    """The share of the leading features together and its standard error; None where it is not known."""
+    shares = flow.shares()
+    order = np.argsort(-shares["share"].abs().to_numpy(), kind="stable")[: len(names)]
+    share = float(shares["share"].to_numpy()[order].sum())
+    if len(names) == 1:
+        return share, float(shares["stderr"].to_numpy()[order[0]])
+    tables, inputs = (
+        flow.currents,
+        [place for place, layer in enumerate(flow.layers) if layer.kind == "input"],
+    )
+    parts = [] if tables is None else [tables.units[place].deviations for place in inputs]
+    known = [part for part in parts if part is not None]
+    if tables is None or len(known) < len(inputs) or tables.total.nats == 0:
+        return share, None
+    deviations = np.concatenate(known, axis=1)[:, order].sum(axis=1)
+    return share, float(np.linalg.norm(deviations)) / abs(tables.total.nats)
+
+
+def _silent(flow: Flow) -> str:
+    """How many hidden units carry nothing."""
+    hidden = [place for place, layer in enumerate(flow.layers[:-1]) if layer.kind != "input"]
+    by_layer = np.split(flow.by_unit.silent(), flow.by_unit.first[1:])
+    count = sum(int(by_layer[place].sum()) for place in hidden)
+    of = f"{sum(len(flow.layers[place]) for place in hidden)} neurons"
+    if not hidden:
+        return "it has no hidden neurons"
+    return f"{count} of {of} {'is' if count == 1 else 'are'} silent" if count else f"none of {of} is silent"

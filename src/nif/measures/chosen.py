@@ -1,0 +1,60 @@
+"""The measure that the argument `method` of `nif.measure` stands for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nif.core.arguments import known_name, shown
+from nif.core.errors import InputError
+from nif.estimators import ESTIMATORS
+from nif.estimators.estimate import Estimator
+from nif.measures.association.association import DAVIS2019, Association
+from nif.measures.association.shared_critic import SharedMine
+from nif.measures.currents.currents import Currents
+from nif.measures.measure import Measure
+
+CLASSES = (Currents, Association, SharedMine, *ESTIMATORS.values())
+"""What may also be passed without parentheses."""
+
+
+def chosen_measure(method: Any) -> Measure:
+    """The measure that a method stands for.
+
+    Raises:
+        InputError: It is neither a measure nor an estimator.
+
+    Example:
+        >>> from nif.estimators import Binned
+        >>> chosen_measure(Binned()) == Association(estimator=Binned()) == chosen_measure("binned")
+        True
+    """
+    if isinstance(method, str):
+        method = _named(method)
+    if isinstance(method, type) and issubclass(
+        method, (Currents, Association, SharedMine, *ESTIMATORS.values())
+    ):
+        method = method()
+    if method is None:
+        return Currents()
+    if isinstance(method, SharedMine):
+        return Association(method, critic="shared")
+    if isinstance(method, Measure) and not isinstance(method, type):
+        return method
+    if isinstance(method, Estimator) and not isinstance(method, type):
+        return Association(method)
+    labels = " Labels come with the data, as (x, y)." if hasattr(method, "__len__") else ""
+    raise InputError(
+        f"method is {shown(method)}; expected nif.Currents(), nif.Association(), an estimator such as "
+        f"nif.Binned(), or None.{labels}"
+    )
+
+
+def _named(method: str) -> Measure | Estimator:
+    """The measure or the estimator of a name, with its defaults."""
+    measures: dict[str, Measure] = {
+        "currents": Currents(),
+        "association": Association(),
+        "DAVIS2019": DAVIS2019,
+    }
+    name = known_name("method", method, [*measures, *ESTIMATORS])
+    return measures[name] if name in measures else ESTIMATORS[name]()

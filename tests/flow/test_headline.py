@@ -1,0 +1,87 @@
+"""The answer in a sentence, against values computed by hand."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import nif
+from nif.flow.headline import headline, summary
+
+
+def network(*weights: float) -> nn.Sequential:
+    """One output: the sum of ReLUs of features times weights; the last unit reads nothing."""
+    count = len(weights)
+    net = nn.Sequential(nn.Linear(count, count + 1), nn.ReLU(), nn.Linear(count + 1, 2))
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.zero_()
+        net[0].weight[:count] = torch.diag(torch.tensor(weights))
+        net[2].weight[1, :count] = 1.0
+    return net
+
+
+X = torch.randn(200, 3, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(scope="module")
+def flow() -> nif.Flow:
+    return nif.measure(network(4.0, 2.0, 0.0), X, nif.Currents(paths=0), progress=False)
+
+
+def test_the_sentence_names_what_carries_most_and_counts_silent_neurons(flow: nif.Flow) -> None:
+    text = headline(flow)
+    share, error = (float(number) for number in re.findall(r"(\d+) %", text))
+    deviations = flow.currents.units[0].deviations  # type: ignore[union-attr]
+    assert flow.total is not None and deviations is not None
+    together = flow.shares()["share"].iloc[[0, 1]].sum()
+    assert text.startswith("x1 and x2 carry" if share > 90 else "x1 carries")
+    named = [0, 1] if share > 90 else [0]
+    assert share == round(100 * (together if share > 90 else flow.shares()["share"].iloc[0]))
+    expected = 100 * np.linalg.norm(deviations[:, named].sum(1)) / flow.total.nats
+    assert error == round(expected)
+    assert f"of the {flow.total.nats:.2f} nats that decide" in text
+    assert text.endswith(
+        "2 of 4 neurons are silent."
+    )  # of the unused feature, and the one that reads nothing
+
+
+def test_features_together_have_an_error_of_their_own(flow: nif.Flow) -> None:
+    """All features together are the whole, without error, though each has one."""
+    wide = nif.measure(network(1.0, 1.0), X[:, :2], nif.Currents(paths=0), progress=False)
+    assert headline(wide).startswith("x1 and x2 carry 100 % ± ") or headline(wide).startswith("x2 and x1")
+    assert (wide.shares()["stderr"] > 0.01).all()
+
+
+def test_a_network_that_decides_nothing_says_so() -> None:
+    flow = nif.measure(network(0.0, 0.0), X[:, :2], nif.Currents(paths=0), progress=False)
+    assert (
+        headline(flow)
+        == "The total of 0.000 ± 0.000 nats is not told apart from 0: no information is shown to decide."
+    )
+
+
+def test_intervals_of_the_summary_are_those_of_importance(flow: nif.Flow) -> None:
+    table = flow.importance()
+    assert list(table.index[:2]) == ["x1", "x2"]
+    assert (table["low"] <= table["share"]).all() and (table["share"] <= table["high"]).all()
+    assert table.loc["x3"].tolist() == [0.0, 0.0, 0.0]
+    shares = flow.shares().loc["x1"]
+    degrees = flow.currents.degrees  # type: ignore[union-attr]
+    from scipy import stats
+
+    assert table.loc["x1", "high"] - table.loc["x1", "share"] == pytest.approx(
+        stats.t.ppf(0.975, degrees) * shares["stderr"]
+    )
+    lines = summary(flow).splitlines()
+    assert lines[0] == headline(flow)
+    assert lines[3].split()[:2] == ["x1", f"{table.loc['x1', 'share']:.1%}"]
+
+
+def test_many_features_are_cut_and_counted() -> None:
+    x = torch.randn(120, 14, generator=torch.Generator().manual_seed(1))
+    flow = nif.measure(nn.Linear(14, 2), x, nif.Currents(paths=0), progress=False)
+    assert "… 4 more features: flow.importance()" in summary(flow)
+    assert "it has no hidden neurons" in headline(flow)

@@ -1,0 +1,185 @@
+"""What people type who know other libraries: it works, or the answer is the line to write."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import nif
+
+X = torch.randn(120, 2, generator=torch.Generator().manual_seed(0))
+Y = (X[:, 0] > 0).long()
+NAMES = ["setosa", "virginica"]
+
+
+def network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 2))
+
+
+@pytest.fixture(scope="module")
+def flow() -> nif.Flow:
+    method = nif.Currents(paths=0, backgrounds=8)
+    return nif.measure(network(), X, method, class_names=NAMES, progress=False)
+
+
+def test_labels_of_pruning_in_every_place(flow: nif.Flow) -> None:
+    pairs: list[tuple[tuple[Any, ...], dict[str, Any]]] = [
+        ((X, Y), {}),
+        (((X, Y),), {}),
+        ((X,), {"labels": Y}),
+    ]
+    scores = [nif.prune(network(), flow, *rows, **options).score_before for rows, options in pairs]
+    assert len({float(score) for score in scores}) == 1
+    assert nif.prune(network(), flow, X, Y).score == "accuracy"
+
+
+@pytest.mark.parametrize(
+    ("options", "instead"),
+    [({"fraction": 0.5}, "pass remove=0.5"), ({"sparsity": 0.5}, "pass remove=0.5"), ({"y": Y}, "labels=")],
+)
+def test_options_of_pruning_by_other_names(flow: nif.Flow, options: dict[str, Any], instead: str) -> None:
+    with pytest.raises(TypeError, match=instead):
+        nif.prune(network(), flow, X, **options)
+
+
+def test_a_flow_in_the_wrong_place(flow: nif.Flow) -> None:
+    with pytest.raises(nif.InputError, match=r"flow is of type Tensor; expected the result of nif\.measure"):
+        nif.prune(network(), X, Y)
+
+
+@pytest.mark.parametrize("methods", ["IG", "integrated gradients", ["Integrated-Gradients"]])
+def test_methods_of_compare_in_any_case(flow: nif.Flow, methods: Any) -> None:
+    table = nif.compare(network(), flow, X, Y, methods=methods, repeats=2)
+    assert list(table.index) == ["raw MI", "integrated gradients"]
+
+
+def test_an_unknown_method_of_compare_is_answered_with_the_nearest(flow: nif.Flow) -> None:
+    with pytest.raises(nif.InputError, match=r"'shab'\. Did you mean 'SHAP'"):
+        nif.compare(network(), flow, X, Y, methods="shab")
+
+
+@pytest.mark.parametrize("given", ["setosa", 0, np.int64(0)])
+def test_the_attribution_of_one_class(flow: nif.Flow, given: Any) -> None:
+    one = flow.attribution(given)
+    np.testing.assert_array_equal(one, flow.attribution()[["setosa"]])
+    np.testing.assert_array_equal(
+        flow.attribution_stderr(class_name=given), flow.attribution_stderr()[["setosa"]]
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "message"), [("versicolor", "Did you mean"), (2, "no class '2'"), (True, "clip=")]
+)
+def test_a_class_that_does_not_exist_is_refused(flow: nif.Flow, given: Any, message: str) -> None:
+    with pytest.raises(nif.InputError, match=message):
+        flow.attribution(given)
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("to_dataframe", "importance"),
+        ("describe", "summary"),
+        ("shap_values", "to_shap"),
+        ("prune", "nif.prune"),
+    ],
+)
+def test_methods_of_other_libraries(flow: nif.Flow, name: str, instead: str) -> None:
+    with pytest.raises(AttributeError, match=instead):
+        getattr(flow, name)
+    assert not hasattr(flow, name)
+
+
+def test_communities_may_be_called(flow: nif.Flow) -> None:
+    assert flow.communities() is flow.communities
+
+
+def test_a_report_without_a_path_is_opened(
+    flow: nif.Flow, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    path = flow.report()
+    assert opened == [path.as_uri()] and path.parent == tmp_path
+    assert capsys.readouterr().out == f"Written: {path}\n"
+    assert "<html" in path.read_text("utf-8")
+    assert flow.report(tmp_path / "flow.html") == tmp_path / "flow.html"
+    assert len(opened) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("flow.pt", "flow.safetensors"),
+        ("flow.HTML", "flow.report"),
+        ("flow.csv", "flow.edges"),
+        ("a.png", "flow.plot"),
+    ],
+)
+def test_a_file_of_another_format_is_not_written(
+    flow: nif.Flow, tmp_path: Path, name: str, instead: str
+) -> None:
+    with pytest.raises(nif.InputError, match=instead):
+        flow.save(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        ("currents", nif.Currents()),
+        ("Association", nif.Association()),
+        ("davis2019", nif.DAVIS2019),
+        ("binned", nif.Association(nif.Binned())),
+        ("gaussian", nif.Association(nif.GaussianCopula())),
+        (nif.Currents, nif.Currents()),
+        (nif.Binned, nif.Association(nif.Binned())),
+    ],
+)
+def test_methods_by_name_and_without_parentheses(name: Any, method: Any) -> None:
+    from nif.measures.chosen import chosen_measure
+
+    assert chosen_measure(name) == method
+
+
+def test_estimators_by_name() -> None:
+    assert nif.Association("ksg").estimator == nif.Ksg()
+    assert repr(nif.estimate(X[:, 0], Y, "binned")) == repr(nif.estimate(X[:, 0], Y, nif.Binned()))
+    with pytest.raises(nif.InputError, match="Did you mean 'binned'"):
+        nif.estimate(X[:, 0], Y, "bined")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: nif.measure(network(), X, Y),
+            r"method is of type Tensor.*Labels come with the data, as \(x, y\)",
+        ),
+        (lambda: nif.measure(network(), X, seed="0"), "seed is '0'; expected a whole number of 0 or more"),
+        (lambda: nif.measure(network(), X, n_jobs="2"), "n_jobs is '2'"),
+        (lambda: nif.measure(network(), X, memory=1.5), "memory is 1.5; expected a number of bytes"),
+        (lambda: nif.Currents(rows="100"), "rows is '100'; expected a whole number"),
+    ],
+)
+def test_arguments_of_other_types(call: Any, message: str) -> None:
+    with pytest.raises(nif.InputError, match=message):
+        call()
+
+
+@pytest.mark.parametrize("name", ["labels", "y", "target", "decision", "rows"])
+def test_options_of_the_method_are_answered_with_the_line_to_write(name: str) -> None:
+    with pytest.raises(TypeError, match=r"pass (nif\.Currents\(|\(x, y\))|pass nif"):
+        nif.measure(network(), X, **{name: Y})
+
+
+def test_a_path_that_is_none(flow: nif.Flow) -> None:
+    with pytest.raises(nif.InputError, match="path is 3; expected the name of a file"):
+        flow.save(3)  # type: ignore[arg-type]
+    with pytest.raises(nif.InputError, match="alpha is 'relu1'"):
+        flow.neurons("relu1")  # type: ignore[arg-type]
