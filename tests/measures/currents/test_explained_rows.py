@@ -1,4 +1,4 @@
-"""Rows to explain: against 512 midpoint steps of each row's own v, and what is asked of them."""
+"""Rows to explain: against 512 midpoint steps of each row's own v, and what else is required of them."""
 
 from __future__ import annotations
 
