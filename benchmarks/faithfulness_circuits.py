@@ -12,8 +12,10 @@ way to rank the weights that are not 0:
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -23,6 +25,11 @@ from torch import Tensor, nn
 
 import nif
 from handmade import HAND_MADE, HandMade
+from nif.comparison.link_problem import LinkProblem
+from nif.comparison.link_rankings import patching
+from nif.measures.currents.decisions import decided_by
+from nif.network.decision import Decision
+from nif.network.forward import Forward
 
 ROWS, SMALL_ROWS = 120, 60
 
@@ -73,14 +80,6 @@ def observed(net: nn.Module, x: Tensor) -> tuple[dict[str, Tensor], dict[str, Te
     return inputs, outputs, output
 
 
-def divergence(made: HandMade, outputs: Tensor, others: Tensor) -> Tensor:
-    """Kullback-Leibler's, or the squared error."""
-    if made.right.dtype == torch.int64:
-        known = outputs.log_softmax(-1)
-        return (known.exp() * (known - others.log_softmax(-1))).sum(-1)
-    return (outputs - others).square().sum(-1)
-
-
 def currents(made: HandMade) -> Ranked:
     """The size of the current through each weight."""
     with warnings.catch_warnings():
@@ -95,21 +94,18 @@ def eap_ig(made: HandMade) -> Ranked:
     References:
         Hanna, Pezzelle & Belinkov (2024), https://arxiv.org/abs/2403.17806
     """
-    generator, net = torch.Generator().manual_seed(0), made.net
+    generator = torch.Generator().manual_seed(0)
     x = made.x.repeat(OTHERS, 1, 1)
     z = made.x[torch.randint(len(made.x), (len(x),), generator=generator)]
-    with torch.no_grad():
-        (here, _, outputs), (there, _, _) = observed(net, x), observed(net, z)
-    found = {name: torch.zeros_like(module.weight) for name, module in linears(net).items()}
-    for step in range(STEPS):
-        _, targets, output = observed(net, (z + (step + 0.5) / STEPS * (x - z)).requires_grad_())
-        slopes = torch.autograd.grad(divergence(made, outputs, output).sum(), list(targets.values()))
-        for name, slope in zip(targets, slopes, strict=True):
-            moved = (here[name] - there[name]).flatten(0, -2)
-            found[name] += slope.flatten(0, -2).T @ moved / STEPS
-    return {
-        name: (linears(net)[name].weight * slopes).abs().detach().numpy() for name, slopes in found.items()
-    }
+    return patching(problem(made), x, z, [(step + 0.5) / STEPS for step in range(STEPS)])
+
+
+def problem(made: HandMade) -> LinkProblem:
+    """For the rankings that NIF compares itself with; its flow is not read by those."""
+    net, unread = copy.deepcopy(made.net).requires_grad_(False), cast(Any, None)
+    decision = Decision.of(Forward(net), (made.x,))
+    decided = decided_by(decision, net(made.x), None, 0.2, None)
+    return LinkProblem(net, linears(net), decided, made.x, unread, unread, seed=0)
 
 
 def taylor(made: HandMade) -> Ranked:

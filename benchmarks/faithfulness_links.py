@@ -5,7 +5,9 @@ The strongest 2 to 50 % of all links are kept, or removed; see `faithfulness_dec
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,15 +17,18 @@ from torch import Tensor, nn
 import nif
 from faithfulness_attributions import measured
 from faithfulness_data import Trained
-from faithfulness_decision import FIGURES, Ranked, divergence, figures, linears, sources
+from faithfulness_decision import FIGURES, Ranked, figures, linears, sources
 from faithfulness_tables import differences
+from nif.comparison import link_rankings
+from nif.comparison.link_problem import LinkProblem
+from nif.measures.currents.decisions import decided_by
+from nif.network.decision import Decision
+from nif.network.forward import Forward
 
 HIDDEN, SEEDS = (1, 2, 4), 1
 
 SHARES = (0.02, 0.05, 0.1, 0.2, 0.5)
 """Of all links, kept or removed."""
-
-EAP_ROWS, EAP_OTHERS, EAP_STEPS = 512, 8, 16
 
 
 def currents(network: Trained) -> Ranked:
@@ -59,13 +64,19 @@ def at_random(network: Trained) -> Ranked:
     return [generator.random(module.weight.shape) for module in linears(network.net)]
 
 
-def eap_ig(network: Trained) -> Ranked:
-    """Edge attribution patching with integrated gradients.
+def problem(network: Trained) -> LinkProblem:
+    """For the rankings that NIF compares itself with; its flow is not read by those."""
+    net = copy.deepcopy(network.net).requires_grad_(False)
+    modules = {name: module for name, module in net.named_modules() if isinstance(module, nn.Linear)}
+    decision = Decision.of(Forward(net), (network.x,))
+    decided = decided_by(decision, net(network.x), None, 0.2, None)
+    unread: Any = None
+    return LinkProblem(net, modules, decided, network.x, unread, unread, network.seed)
 
-    References:
-        Hanna, Pezzelle & Belinkov (2024), "Have faith in faithfulness", https://arxiv.org/abs/2403.17806
-    """
-    return patching(network, [(step + 0.5) / EAP_STEPS for step in range(EAP_STEPS)])
+
+def eap_ig(network: Trained) -> Ranked:
+    """Edge attribution patching with integrated gradients, as in `nif.compare_links`."""
+    return list(link_rankings.eap_ig(problem(network)).values())
 
 
 def eap(network: Trained) -> Ranked:
@@ -74,43 +85,8 @@ def eap(network: Trained) -> Ranked:
     References:
         Syed, Rager & Conmy (2023), https://arxiv.org/abs/2310.10348
     """
-    return patching(network, [0.0])
-
-
-def patching(network: Trained, stops: Sequence[float]) -> Ranked:
-    """The size of: change of the source from another row to the row, times weight, times a mean gradient.
-
-    The gradient is with respect to the target before its activation function, of the divergence from the
-    decision at the row, at some stops of the straight way of the inputs from the other row. Summed over rows
-    and several others each.
-    """
-    generator = torch.Generator().manual_seed(network.seed)
-    rows = torch.randperm(len(network.x), generator=generator)[:EAP_ROWS].repeat(EAP_OTHERS)
-    x = network.x[rows]
-    z = network.x[torch.randint(len(network.x), (len(rows),), generator=generator)]
-    with torch.no_grad():
-        outputs = network.net(x)
-        moved = [
-            here - there for here, there in zip(sources(network.net, x), sources(network.net, z), strict=True)
-        ]
-    weights = [module.weight.detach() for module in linears(network.net)]
-    found = [torch.zeros_like(weight) for weight in weights]
-    for stop in stops:
-        targets, there = targets_at(network.net, z + stop * (x - z))
-        slopes = torch.autograd.grad(divergence(network, outputs, there).sum(), targets)
-        for place, (weight, slope, move) in enumerate(zip(weights, slopes, moved, strict=True)):
-            found[place] += weight * (slope.T @ move) / len(stops)
-    return [matrix.abs().numpy() for matrix in found]
-
-
-def targets_at(net: nn.Sequential, x: Tensor) -> tuple[list[Tensor], Tensor]:
-    """What each Linear module returns, and the output."""
-    found, x = [], x.clone().requires_grad_()
-    for module in net:
-        x = module(x)
-        if isinstance(module, nn.Linear):
-            found.append(x)
-    return found, x
+    links = problem(network)
+    return list(link_rankings.patching(links, *link_rankings.pairs(links), [0.0]).values())
 
 
 def with_links(net: nn.Sequential, x: Tensor, kept: Sequence[Tensor], others: Sequence[Tensor]) -> Tensor:

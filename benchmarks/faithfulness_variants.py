@@ -27,7 +27,7 @@ from torch import Tensor
 import nif
 from faithfulness_data import Trained
 from faithfulness_decision import FIGURES, Ranked, figures, linears, sources
-from faithfulness_links import SHARES, currents, currents_by, eap_ig, targets_at, with_links
+from faithfulness_links import SHARES, currents, currents_by, eap_ig, problem, with_links
 from faithfulness_tables import differences
 from nif.measures.currents.decisions import decided_by
 from nif.measures.currents.information import Decided
@@ -61,7 +61,7 @@ def links_by(
         z: Backgrounds, those of the first row first.
         power: Of the mean of likelihoods; 1 is inside, 0 outside the logarithm.
     """
-    count, each = len(x), len(z) // len(x)
+    count, each, links = len(x), len(z) // len(x), problem(network)
     start, end = z, x.repeat_interleave(each, 0)
     with torch.no_grad():
         outcomes = decided.outcomes(network.net(x), torch.arange(count))
@@ -70,10 +70,10 @@ def links_by(
     path, whole = ([torch.zeros_like(weight) for weight in weights] for _ in range(2))
     before = ends[0]
     for step in range(STEPS):
-        targets, outputs = targets_at(network.net, start + (step + 0.5) / STEPS * (end - start))
+        targets, outputs = links.targets(start + (step + 0.5) / STEPS * (end - start))
         likelihood = outcomes.log_likelihood(outputs.reshape(count, each, -1))
         v = (outcomes.weight * mean_logarithm(likelihood, power)).sum()
-        slopes = torch.autograd.grad(v, targets)
+        slopes = torch.autograd.grad(v, list(targets.values()))
         with torch.no_grad():
             after = sources(network.net, start + (step + 1) / STEPS * (end - start))
         for place, (weight, slope) in enumerate(zip(weights, slopes, strict=True)):

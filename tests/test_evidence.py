@@ -15,6 +15,8 @@ import torch
 from torch import nn
 
 import nif
+from nif.comparison import link_rankings
+from nif.comparison.link_problem import link_problem
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
@@ -78,6 +80,15 @@ def test_the_path_with_backgrounds_inside_the_logarithm_is_that_of_currents(scri
         assert np.allclose(links.nats.T, mine.numpy() / count, atol=2e-4)
     assert torch.allclose(path[0], whole[0], atol=1e-5)  # inputs move evenly
     assert not torch.allclose(path[1], whole[1], atol=1e-3)
+
+
+def test_links_are_patched_as_by_the_library(script) -> None:
+    links, known = script("faithfulness_links"), network(script)
+    flow = nif.measure(known.net, known.x, nif.Binned(), progress=False)
+    library = link_rankings.eap_ig(link_problem(known.net, flow, known.x, seed=known.seed))
+    for mine, other in zip(links.eap_ig(known), library.values(), strict=True):
+        assert np.array_equal(mine, other)
+    assert not np.allclose(links.eap(known)[1], links.eap_ig(known)[1], rtol=1e-3)
 
 
 def test_shapley_values_by_orders_of_a_linear_network(script) -> None:

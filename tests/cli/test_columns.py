@@ -10,7 +10,9 @@ import pytest
 
 from nif.cli.columns import csv, labels, numbers
 from nif.cli.data import columns, read
+from nif.cli.main import main
 from nif.core.errors import InputError
+from nif.estimators.estimate import BELOW_0, Estimate
 
 
 @pytest.mark.parametrize(
@@ -67,3 +69,17 @@ def test_words_and_categories_are_categories(tmp_path: Path) -> None:
     assert numbers(pd.Series([7, 3, 7]).astype("category")).tolist() == [1, 0, 1]
     pd.DataFrame({"a": range(60), "b": ["x", "y"] * 30}).to_csv(tmp_path / "data.csv", index=False)
     assert np.unique(columns(tmp_path / "data.csv", "a,b")[:, 1]).tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("sign", [1, -1], ids=["above 0", "below 0"])
+def test_it_is_said_why_an_estimate_is_below_its_interval(
+    sign: int, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "data.csv").write_text("a,b\n1,2\n3,4\n")
+    one = Estimate.of(0.005 * sign, stderr=0.006, p_value=0.7, samples=200, estimator="Ksg()")
+    monkeypatch.setattr("nif.estimators.arrays.estimate", lambda *_: one)
+    with pytest.raises(SystemExit, match="0"):
+        main(["estimate", str(tmp_path / "data.csv"), "--x", "a", "--y", "b"])
+    printed = capsys.readouterr().out
+    assert f"= {0.005 * sign:.4f} ± 0.0060 nats" in printed and "interval 0.0000 to 0.0" in printed
+    assert (BELOW_0 in printed) == (sign < 0)

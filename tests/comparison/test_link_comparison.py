@@ -15,7 +15,14 @@ from torch import nn
 import nif
 from nif.comparison.link_comparison import SHARES, carried, strongest
 from nif.comparison.link_problem import LinkProblem, link_problem
-from nif.comparison.link_rankings import EAP_STEPS, LINK_RANKINGS, eap_ig, weight_times_deviation
+from nif.comparison.link_rankings import (
+    EAP_STEPS,
+    LINK_RANKINGS,
+    eap_ig,
+    pairs,
+    patching,
+    weight_times_deviation,
+)
 from nif.core.errors import InputError
 from nif.flow.flow import Flow
 
@@ -42,28 +49,32 @@ def problem(net: nn.Module, x: torch.Tensor) -> LinkProblem:
     return link_problem(net, measured(net, x, nif.Binned()), x, currents=measured(net, x))
 
 
-def test_eap_ig_is_the_whole_change_times_the_mean_gradient() -> None:
+MIDPOINTS = [(step + 0.5) / EAP_STEPS for step in range(EAP_STEPS)]
+
+
+@pytest.mark.parametrize("stops", [MIDPOINTS, [0.0]], ids=["EAP-IG", "EAP"])
+def test_patching_is_the_whole_change_times_the_mean_gradient(stops: list[float]) -> None:
     """Row by row, with gradients with respect to each target by themselves."""
     net, x = mlp(3, 4, 2), normal(60, 3)
-    links = problem(net, x)
-    x = x[:10]
-    found = eap_ig(replace(links, x=x))
+    links = replace(problem(net, x), x=x[:10])
+    found = patching(links, *pairs(links), stops)
+    if stops == MIDPOINTS:
+        assert all(np.array_equal(values, found[name]) for name, values in eap_ig(links).items())
     generator = torch.Generator().manual_seed(0)
     rows = torch.randperm(10, generator=generator).repeat(8)
     others = torch.randint(10, (len(rows),), generator=generator)
     first, second = net[0], net[2]
     totals = [torch.zeros(4, 3), torch.zeros(2, 4)]
-    for row, other in zip(rows.tolist(), others.tolist(), strict=True):
-        a, b = x[row], x[other]
+    for a, b in zip(x[rows], x[others], strict=True):
         known = net(a).log_softmax(0).detach()
         change = [a - b, (first(a).relu() - first(b).relu()).detach()]
-        for step in range(EAP_STEPS):
-            inside = first(b + (step + 0.5) / EAP_STEPS * (a - b)).detach().requires_grad_()
+        for stop in stops:
+            inside = first(b + stop * (a - b)).detach().requires_grad_()
             outside = second(inside.relu())
             divergence = (known.exp() * (known - outside.log_softmax(0))).sum()
             slopes = torch.autograd.grad(divergence, [inside, outside])
             for place in range(2):
-                totals[place] += slopes[place][:, None] * change[place] / EAP_STEPS
+                totals[place] += slopes[place][:, None] * change[place] / len(stops)
     expected = [(first.weight * totals[0]).abs(), (second.weight * totals[1]).abs()]
     for name, values in zip(("0", "2"), expected, strict=True):
         np.testing.assert_allclose(found[name], values.detach(), rtol=2e-3, atol=1e-4 * values.max().item())

@@ -19,7 +19,7 @@ from torch.utils.data import TensorDataset
 import nif
 from nif.core.errors import InputError
 from nif.core.html import table
-from nif.estimators.estimate import Estimate, Outcome
+from nif.estimators.estimate import BELOW_0, Estimate, Outcome
 from support.browsing import FLOW
 from support.flows import flow_of, links_of, random_flow
 
@@ -101,6 +101,16 @@ def test_one_estimate_is_a_row() -> None:
         "outcome": "converged",
     }
     assert "500 samples; Ksg()" in one._repr_html_()
+
+
+def test_it_is_said_why_an_estimate_is_below_its_interval() -> None:
+    below = Estimate.of(-0.005, stderr=0.006, p_value=0.7, samples=500, estimator="Ksg()")
+    head, row = read(below._repr_html_())
+    shown = dict(zip(head, row, strict=True))
+    assert shown["nats"] == "-0.0050" and shown["95% interval"] == "0.000 – 0.007"
+    assert BELOW_0 in below._repr_html_() and BELOW_0 not in estimate((3,))._repr_html_()
+    several = Estimate.of([0.4, -0.005], stderr=0.006, p_value=0.7, samples=500, estimator="Ksg()")
+    assert several._repr_html_().count(BELOW_0) == 1
 
 
 def test_a_list_of_pairs_shows_the_first_and_says_how_many() -> None:

@@ -151,8 +151,6 @@ def test_memory_too_small_for_one_block(table: np.ndarray, estimator: Covariance
 FOREVER = """
 import signal
 import numpy as np
-from nif.estimators.estimate import Estimate
-from nif.estimators import ESTIMATORS
 from nif.estimators.pairs import PairwiseRunner, Resources
 
 class Sleeper:

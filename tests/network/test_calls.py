@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -134,15 +135,22 @@ class Columns(Ratings):
 FRAME = pd.DataFrame({"user": USER, "item": ITEM, "day": ITEM})
 
 
+FEW = nif.Currents(rows=48, steps=4, paths=0)
+
+
+@cache
+def of_columns() -> nif.Flow:
+    return nif.measure(Columns(), (USER[:, None], ITEM[:, None]), FEW, progress=False)
+
+
 @pytest.mark.parametrize(
     "data", [(USER, ITEM), {"user": USER, "item": ITEM}, FRAME, (USER.double(), ITEM.double())],
     ids=["tuple", "mapping", "frame", "floats"],
 )  # fmt: skip
 def test_ids_of_one_axis(data: Any) -> None:
     """As those of a model that takes columns."""
-    method = nif.Currents(rows=48)
-    known = nif.measure(Columns(), (USER[:, None], ITEM[:, None]), method, progress=False)
-    flow = nif.measure(Ratings(), data, method, progress=False)
+    known = of_columns()
+    flow = nif.measure(Ratings(), data, FEW, progress=False)
     assert flow.total.nats == pytest.approx(known.total.nats, rel=1e-9)
     np.testing.assert_allclose(flow.attribution().to_numpy(), known.attribution().to_numpy(), atol=1e-9)
     assert list(flow.attribution().index) == ["user", "item"]
@@ -152,7 +160,7 @@ def test_pruned_with_ids_of_one_axis() -> None:
     model = Ratings()
     with torch.no_grad():
         model.net[0].weight[2], model.net[0].bias[2] = 0, -1  # silent
-    flow = nif.measure(model, (USER, ITEM), nif.Currents(rows=48), progress=False)
+    flow = nif.measure(model, (USER, ITEM), FEW, progress=False)
     small = nif.prune(model, flow, (USER, ITEM), progress=False)
     assert small.model.net[0].out_features == 5 - len(small.removed) < 5
     with torch.no_grad():

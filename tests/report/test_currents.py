@@ -15,7 +15,7 @@ from nif.flow.flow import Flow
 from nif.report.caveats import caveats_of_currents
 from nif.report.content import content
 from support.browsing import VIEWS, facts, find, pixels_of, settled
-from support.flows import CURRENTS, current_flow
+from support.flows import CURRENTS, current_flow, with_currents
 
 T = float(stats.t.ppf(0.975, 9))
 
@@ -59,6 +59,24 @@ def test_the_page_holds_the_currents() -> None:
     np.testing.assert_allclose(found.arrays["attribution"][:, 3], TABLE["current"][:5])
     assert found.meta["links"]["all_nats"] == pytest.approx(edges["nats"].abs().sum())
     assert not {"inflow", "outflow", "throughput"} & found.arrays.keys()
+
+
+def test_numbers_beyond_32_bits_are_shown_as_they_are(show: Any) -> None:
+    """As of values on a scale of their own; the shares stay what they are."""
+    flow = current_flow([3, 4, 2], seed=1)
+    assert flow.currents is not None
+    large = with_currents(flow, [1e40 * units.nats for units in flow.currents.units])
+    found, known = content(large).arrays, content(flow).arrays
+    assert found["current"].dtype == "<f8" and known["current"].dtype == "<f4"
+    np.testing.assert_allclose(found["current"], large.neurons()["current"], rtol=1e-12)
+    np.testing.assert_allclose(found["current"] / 1e40, known["current"], rtol=1e-6)
+    page = show(large)
+    find(page, large.layers[0].units[0])
+    said = facts(page)
+    assert number(said["current, nats"]) == pytest.approx(large.neurons()["current"].iloc[0], rel=1e-3)
+    assert number(said["of the total"].rstrip(" %")) == pytest.approx(
+        100 * flow.currents.units[0].nats[0] / float(flow.total or 0), abs=0.06
+    )
 
 
 def test_the_summary_and_the_method_say_what_was_measured(show: Any) -> None:

@@ -93,24 +93,31 @@ def unit_currents(
     steps: int,
     decide: Callable[[Tensor], Tensor],
 ) -> Hidden:
-    """The current of every number of some modules' outputs, by row, along the straight line."""
-    totals: Hidden = {}
-    before: Tape | None = None
-    for step in range(steps + 1):
-        after = _marked(model, names, start + step / steps * (end - start), decide)
-        if before is not None:
-            assert before.like(after) and before.marks is not None
-            structure = Structure.of(before, {before.marks[name]: place for place, name in enumerate(names)})
-            walk = Walk(before, after, structure)
-            output = before.outputs[0]
-            walk.back({output: torch.ones_like(before.values[output])})
-            for (place, _), current in walk.layers.items():
-                totals[names[place]] = totals.get(names[place], 0) + current
-        before = after
-    return totals
+    """The current of every number of some modules' outputs, by row, along the straight line.
+
+    All steps are rows of one run; `decide` is given outputs ``[step, row, ...]``.
+    """
+    grid = _on_the_line(start, end, torch.arange(steps + 1) / steps)
+    before, after = (_marked(model, names, at, len(start), decide) for at in (grid[:-1], grid[1:]))
+    assert before.like(after) and before.marks is not None
+    structure = Structure.of(before, {before.marks[name]: place for place, name in enumerate(names)})
+    walk = Walk(before, after, structure)
+    output = before.outputs[0]
+    walk.back({output: torch.ones_like(before.values[output])})
+    return {
+        names[place]: current.unflatten(0, (steps, len(start))).sum(0)
+        for (place, _), current in walk.layers.items()
+    }
 
 
-def _marked(model: nn.Module, names: Sequence[str], at: Tensor, decide: Callable[[Tensor], Tensor]) -> Tape:
+def _on_the_line(start: Tensor, end: Tensor, shares: Tensor) -> Tensor:
+    """``[share, row, ...]``"""
+    return start + shares.to(start.dtype).reshape(-1, *[1] * start.dim()) * (end - start)
+
+
+def _marked(
+    model: nn.Module, names: Sequence[str], at: Tensor, rows: int, decide: Callable[[Tensor], Tensor]
+) -> Tape:
     modules = dict(model.named_modules())
 
     def run(mark: Callable[[str, Tensor], None], x: Tensor) -> list[Tensor]:
@@ -119,12 +126,12 @@ def _marked(model: nn.Module, names: Sequence[str], at: Tensor, decide: Callable
             for name in names
         ]
         try:
-            return [decide(model(x))]
+            return [decide(model(x).unflatten(0, (-1, rows)))]
         finally:
             for hook in hooks:
                 hook.remove()
 
-    tape = record(run, [at], dict(model.named_parameters()))
+    tape = record(run, [at.flatten(0, 1)], dict(model.named_parameters()))
     tape.forget(values_read_by_rules(tape) | set((tape.marks or {}).values()))
     return tape
 
@@ -141,8 +148,11 @@ def conductances(
     steps: int,
     decide: Callable[[Tensor], Tensor],
 ) -> Hidden:
-    """The slow twin: gradients by autograd in the middle of many steps, times moves of activations."""
-    modules, seen = dict(model.named_modules()), {}
+    """The slow twin: gradients by autograd in the middle of many steps, times moves of activations.
+
+    Some steps are rows of one run; `decide` is given outputs ``[step, row, ...]``.
+    """
+    modules, seen, at_once = dict(model.named_modules()), {}, 32
 
     def see(name: str) -> Callable[..., Any]:
         def hook(module: nn.Module, given: Any, output: Any) -> None:
@@ -150,17 +160,22 @@ def conductances(
 
         return hook
 
+    def at(places: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        rows = _on_the_line(start, end, places / steps).requires_grad_()
+        output = model(rows.flatten(0, 1)).unflatten(0, (len(places), len(start)))
+        return output, dict(seen)
+
     hooks = [modules[name].register_forward_hook(see(name)) for name in names]
     totals: Hidden = {}
-    for step in range(steps):
-        values = []
-        for place in (step, step + 1, step + 0.5):
-            at = (start + place / steps * (end - start)).requires_grad_()
-            result = decide(model(at)).sum()
-            values.append(dict(seen))
-        slopes = torch.autograd.grad(result, [seen[name] for name in names])
+    for first in range(0, steps, at_once):
+        places = torch.arange(first, min(first + at_once, steps), dtype=torch.float64)
+        with torch.no_grad():
+            before, after = (at(ends)[1] for ends in (places, places + 1))
+        output, middle = at(places + 0.5)
+        slopes = torch.autograd.grad(decide(output).sum(), [middle[name] for name in names])
         for name, slope in zip(names, slopes, strict=True):
-            totals[name] = totals.get(name, 0) + slope * (values[1][name] - values[0][name]).detach()
+            current = slope * (after[name] - before[name])
+            totals[name] = totals.get(name, 0) + current.unflatten(0, (len(places), len(start))).sum(0)
     for hook in hooks:
         hook.remove()
     return totals

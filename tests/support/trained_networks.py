@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -43,6 +45,11 @@ TRAINED: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], list[str]]] =
 
 def trained(name: str) -> tuple[nn.Sequential, Tensor, list[str]]:
     """A network trained on four classes that depend on a product and on a sum, its rows, and its layers."""
+    return copy.deepcopy(_trained(name))
+
+
+@cache
+def _trained(name: str) -> tuple[nn.Sequential, Tensor, list[str]]:
     build, shape, names = TRAINED[name]
     torch.manual_seed(0)
     model, rows = build(), torch.randn(400, *shape)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from torch import Tensor
 
 from nif.comparison.link_problem import LinkProblem
 from nif.core.errors import InputError
@@ -38,22 +39,36 @@ def eap_ig(problem: LinkProblem) -> Strengths:
     References:
         Hanna, Pezzelle & Belinkov (2024), "Have faith in faithfulness", https://arxiv.org/abs/2403.17806
     """
+    return patching(problem, *pairs(problem), [(step + 0.5) / EAP_STEPS for step in range(EAP_STEPS)])
+
+
+def pairs(problem: LinkProblem) -> tuple[Tensor, Tensor]:
+    """Rows that edge attribution patching explains, and another row of each."""
     generator = torch.Generator().manual_seed(problem.seed)
     rows = torch.randperm(len(problem.x), generator=generator)[:EAP_ROWS].repeat(EAP_OTHERS)
-    x = problem.x[rows]
-    z = problem.x[torch.randint(len(problem.x), (len(rows),), generator=generator)]
+    others = torch.randint(len(problem.x), (len(rows),), generator=generator)
+    return problem.x[rows], problem.x[others]
+
+
+def patching(problem: LinkProblem, x: Tensor, z: Tensor, stops: Sequence[float]) -> Strengths:
+    """The absolute value of: change of the source from z to x, times the weight, times a mean gradient.
+
+    Args:
+        problem: The network.
+        x: Rows that are explained.
+        z: Another row of each.
+        stops: Where on the straight way from z to x the gradient is taken: 0 at z, 1 at x.
+    """
     with torch.no_grad():
         outputs = problem.outputs(x)
     ends = problem.sources(x), problem.sources(z)
-    moved = {name: ends[0][name] - ends[1][name] for name in problem.linears}
     found = {name: torch.zeros_like(module.weight) for name, module in problem.linears.items()}
-    for step in range(EAP_STEPS):
-        targets, there = problem.targets(z + (step + 0.5) / EAP_STEPS * (x - z))
-        names = list(targets)
+    for stop in stops:
+        targets, there = problem.targets(z + stop * (x - z))
         slopes = torch.autograd.grad(problem.divergence(outputs, there).sum(), list(targets.values()))
-        for name, slope in zip(names, slopes, strict=True):
-            product = slope.flatten(0, -2).T @ moved[name].flatten(0, -2)
-            found[name] += problem.linears[name].weight * product / EAP_STEPS
+        for name, slope in zip(targets, slopes, strict=True):
+            moved = (ends[0][name] - ends[1][name]).flatten(0, -2)
+            found[name] += problem.linears[name].weight * (slope.flatten(0, -2).T @ moved) / len(stops)
     return {name: values.abs().numpy() for name, values in found.items()}
 
 

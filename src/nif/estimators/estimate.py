@@ -157,6 +157,9 @@ class PairwiseEstimator(Protocol):
         ...
 
 
+BELOW_0 = "Mutual information is at least 0; where it is 0, about half of all estimates are below it."
+"""Said wherever a negative estimate is shown beside an interval that begins at 0."""
+
 MOST_SHOWN = 12
 """Rows and columns of pairs that a notebook shows; how many there are is said."""
 
@@ -181,12 +184,13 @@ def _list(estimate: Estimate) -> str:
         }
     )
     title, how = "Mutual information", _how(estimate)
+    below_0 = [BELOW_0] if (nats < 0).any() else []
     if estimate.nats.ndim == 0:
-        return table(cells.drop(columns="pair"), title=title, below=[how], names=0)
+        return table(cells.drop(columns="pair"), title=title, below=[how, *below_0], names=0)
     total = estimate.nats.size
     rest = f"the first {MOST_SHOWN} of {total:,} pairs; " if total > MOST_SHOWN else ""
     bars = {"nats": nats / max(float(estimate.nats.max(initial=0.0)), 1e-300)}
-    return table(cells, title=title, below=[rest + how], bars=bars)
+    return table(cells, title=title, below=[rest + how, *below_0], bars=bars)
 
 
 def _matrix(estimate: Estimate) -> str:

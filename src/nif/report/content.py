@@ -69,25 +69,35 @@ def content(flow: Flow, pruned: Removal | None = None) -> Content:
     links = strongest(flow.links, dag.sizes, MOST_LINKS, CARRIED, strength)
     last = len(dag.sizes) - 1
     places = heights(dag.sizes, flow.links, [*dag.features, last], strength)
+    arrays = {
+        **_units(neurons, np.concatenate(places)),
+        "source": links.source.astype("<u4"),
+        "target": links.target.astype("<u4"),
+        "nats": links.nats,
+        "stderr": links.stderr,
+        "link_p_value": links.p_value,
+        **(_sums_over_paths(flow, dag) if tables is None else currents.arrays(flow, tables)),
+    }
     return Content(
         {**_meta(flow, dag, neurons, links), "pruning": pruned and pruning_content(pruned, flow.layers)},
-        {
-            **_units(neurons, np.concatenate(places)),
-            "source": links.source.astype("<u4"),
-            "target": links.target.astype("<u4"),
-            "nats": links.nats.astype("<f4"),
-            "stderr": links.stderr.astype("<f4"),
-            "link_p_value": links.p_value.astype("<f4"),
-            **(_sums_over_paths(flow, dag) if tables is None else currents.arrays(flow, tables)),
-        },
+        {name: _compact(name, values) for name, values in arrays.items()},
     )
+
+
+def _compact(name: str, values: np.ndarray) -> np.ndarray:
+    """Real numbers in 32 bits, where none is too large for them."""
+    if values.dtype.kind != "f":
+        return values
+    # A product over many layers can leave the range of 32 bits at either end.
+    fits = not name.startswith("attribution") and not (np.abs(values) > np.finfo(np.float32).max).any()
+    return values.astype("<f4" if fits else "<f8")
 
 
 def _units(neurons: pd.DataFrame, places: np.ndarray) -> dict[str, np.ndarray]:
     real = ["betweenness", "p_value", "q_value"]
     return {
-        "y": places.astype("<f4"),
-        **{name: neurons[name].to_numpy().astype("<f4") for name in real},
+        "y": places,
+        **{name: neurons[name].to_numpy() for name in real},
         "community": neurons["community"].to_numpy().astype("<i4"),
         "silent": neurons["silent"].to_numpy().astype("u1"),
     }
@@ -100,14 +110,13 @@ def _sums_over_paths(flow: Flow, dag: Dag) -> dict[str, np.ndarray]:
     labels = dag.sizes[-1]
     of = np.concatenate([np.eye(labels), np.ones((labels, 1))], axis=1)
     return {
-        "throughput": units.throughput.astype("<f4"),
-        "inflow": units.inflow.astype("<f4"),
-        "outflow": units.outflow.astype("<f4"),
-        "inflow_stderr": into.astype("<f4"),
-        "outflow_stderr": out.astype("<f4"),
-        # A product over many layers can leave the range of 32 bits at either end.
-        "attribution": attribution(dag, of=of).astype("<f8"),
-        "attribution_stderr": np.column_stack([errors.attribution, errors.attribution_total]).astype("<f8"),
+        "throughput": units.throughput,
+        "inflow": units.inflow,
+        "outflow": units.outflow,
+        "inflow_stderr": into,
+        "outflow_stderr": out,
+        "attribution": attribution(dag, of=of),
+        "attribution_stderr": np.column_stack([errors.attribution, errors.attribution_total]),
     }
 
 

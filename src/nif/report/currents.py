@@ -34,10 +34,10 @@ def arrays(flow: Flow, tables: CurrentTables) -> dict[str, np.ndarray]:
     by_class = tables.attribution if several else tables.attribution[:, :0]
     errors = tables.attribution_stderr if several else tables.attribution_stderr[:, :0]
     return {
-        **{name: units.column(column).astype("<f4") for name, column in names.items()},
-        "onward": np.concatenate(_onward(flow, tables).scales).astype("<f4"),
-        "attribution": np.column_stack([by_class, of_all]).astype("<f8"),
-        "attribution_stderr": np.column_stack([errors, error]).astype("<f8"),
+        **{name: units.column(column) for name, column in names.items()},
+        "onward": np.concatenate(_onward(flow, tables).scales),
+        "attribution": np.column_stack([by_class, of_all]),
+        "attribution_stderr": np.column_stack([errors, error]),
     }
 
 

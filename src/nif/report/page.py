@@ -48,7 +48,8 @@ def pieces(shown: Content) -> Iterator[str]:
     meta = json.dumps(shown.meta, allow_nan=False).replace("<", "\\u003c")
     yield f'<script type="application/json" id="meta">{meta}</script>\n'
     for name, values in shown.arrays.items():
-        yield f'<script type="text/plain" id="data-{name}">{_base64(values.tobytes())}</script>\n'
+        kind, stored = f"{values.dtype.kind}{values.itemsize}", _base64(values.tobytes())
+        yield f'<script type="text/plain" data-type="{kind}" id="data-{name}">{stored}</script>\n'
     yield after.replace("{{script}}", script)
 
 

@@ -245,7 +245,7 @@ def test_intervals_cover_the_attribution_of_a_linear_network(
 def units_inside(flow: Flow, truth: Flow, side: str) -> np.ndarray:
     """Whether the intervals of what flows into, or out of, each unit hold the truth."""
     errors = getattr(flow.errors, side)
-    off = np.abs(flow.neurons()[side] - truth.neurons()[side]).to_numpy()
+    off = np.abs(getattr(flow.by_unit, side) - getattr(truth.by_unit, side))
     ends = slice(len(flow.layers[0]), None) if side == "inflow" else slice(-len(flow.layers[-1]))
     return (off <= 1.96 * errors)[ends]
 

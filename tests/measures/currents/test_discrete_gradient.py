@@ -162,7 +162,7 @@ def in_one(probe: Probe) -> tuple[Callable[[Tensor], Any], Tensor, Tensor]:
     sizes = [values.numel() for values in drawn[0]]
 
     def run(x: Tensor) -> Any:
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)
         parts = zip(x.split(sizes), drawn[0], strict=True)
         return probe.run(*[part.reshape(values.shape) * 1.0 for part, values in parts])
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:.*backgrounds miss the total:UserWarning", "ignore:The model chooses its path:UserWarning"
 )
 
-FAST: dict[str, Any] = {"steps": 2, "rows": 12, "backgrounds": 4, "by_class": False}
+FAST: dict[str, Any] = {"steps": 2, "rows": 12, "backgrounds": 4, "by_class": False, "paths": 0}
 
 CUTS = {
     "gpt2": ["transformer.h.0", "transformer.ln_f"],
@@ -55,7 +55,7 @@ def features(flow: Flow) -> np.ndarray:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_cut_carries_the_total(name: str) -> None:
-    flow = measured(model_of(name), data_of(name), layers=CUTS.get(name))
+    flow = measured(model_of(name), data_of(name), layers=CUTS.get(name), paths=None)
     assert flow.currents is not None
     total = flow.currents.total.nats
     cuts = [features(flow)] + [
@@ -77,15 +77,16 @@ def by_midpoints(
 ) -> tuple[list[np.ndarray], np.ndarray]:
     """Currents of the tokens of each input and of the units of a layer: 512 midpoint gradients in float64.
 
-    The model is run with hooks on its tables, whose names are those of the inputs.
+    The model is run with hooks on its tables, whose names are those of the inputs; many steps at once.
     """
-    modules = dict(model.named_modules())
+    modules, at_once = dict(model.named_modules()), 64
     rows, index = torch.from_numpy(sample.rows), torch.from_numpy(sample.backgrounds.index)
     here = {name: ids[rows].repeat_interleave(index.shape[1], 0) for name, ids in data.items()}
     ends = {
         name: (modules[table](data[name][index.flatten()]).detach(), modules[table](here[name]).detach())
         for name, table in tables.items()
     }
+    here = {name: ids.repeat(at_once, 1) for name, ids in here.items()}
     fed: dict[str, Tensor] = {}
     hooks = [
         modules[table].register_forward_hook(lambda *_, name=name: fed[name])
@@ -93,20 +94,23 @@ def by_midpoints(
     ]
     hooks.append(modules[layer].register_forward_hook(lambda *given: fed.__setitem__("", given[-1])))
 
-    def run(share: float) -> tuple[Tensor, list[Tensor]]:
-        fed.update({name: (a + share * (b - a)).requires_grad_() for name, (a, b) in ends.items()})
+    def run(shares: Tensor) -> tuple[Tensor, list[Tensor]]:
+        stops = shares[:, None, None, None]
+        fed.update(
+            {name: (a + stops * (b - a)).flatten(0, 1).requires_grad_() for name, (a, b) in ends.items()}
+        )
         logits = model(**here).logits[:, -1]
-        return logits.unflatten(0, index.shape), list(fed.values())
+        return logits.unflatten(0, (at_once, *index.shape)), list(fed.values())
 
-    sums, before = [torch.zeros(())] * (len(tables) + 1), run(0.0)[1]
-    for step in range(512):
-        output, middle = run((step + 0.5) / 512)
-        slopes = torch.autograd.grad(value(output), middle)
+    sums = [torch.zeros(())] * (len(tables) + 1)
+    for first in range(0, 512, at_once):
+        steps = torch.arange(first, first + at_once, dtype=torch.float64)
+        output, middle = run((steps + 0.5) / 512)
+        slopes = torch.autograd.grad(sum(map(value, output)), middle)
         with torch.no_grad():
-            after = run((step + 1) / 512)[1]
+            before, after = (run(stops / 512)[1] for stops in (steps, steps + 1))
         moves = [b.detach() - a.detach() for a, b in zip(before, after, strict=True)]
         sums = [whole + (slope * move).sum(0) for whole, slope, move in zip(sums, slopes, moves, strict=True)]
-        before = after
     for hook in hooks:
         hook.remove()
     return [of_input.sum(-1).numpy() for of_input in sums[:-1]], sums[-1].sum(0).numpy()
@@ -135,7 +139,7 @@ def test_tokens_and_units_share_as_by_many_midpoint_gradients(
     tokens, units = by_midpoints(
         double, tables, data, sample, value_on_the_way(sample, decided, outputs), layer
     )
-    flow = measured(model, data, layers=[layer], steps="auto")
+    flow = measured(model, data, layers=[layer], steps=8)
     assert flow.currents is not None
     total = flow.currents.total.nats
     assert np.concatenate(tokens).sum() == pytest.approx(total, rel=1e-3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from typing import Any
 
@@ -47,11 +48,19 @@ def same_bits(one: nif.Flow, other: nif.Flow) -> None:
         np.testing.assert_array_equal(some.stderr, others.stderr)
 
 
-@pytest.mark.parametrize(("net", "x"), [(chain(6, 9, 3), X), (conv(), IMAGES)], ids=["mlp", "cnn"])
+NETWORKS = {"mlp": (chain(6, 9, 3), X), "cnn": (conv(), IMAGES)}
+
+
 @pytest.mark.parametrize(
-    ("jobs", "backend"), [(1, "loky"), (2, "loky"), (2, "threading"), (2, "multiprocessing")]
+    ("name", "jobs", "backend"),
+    [
+        *itertools.product(NETWORKS, (1, 2), ["loky"]),
+        ("mlp", 2, "threading"),
+        ("cnn", 2, "multiprocessing"),  # starts its processes anew each time
+    ],
 )
-def test_processes_change_no_bit(net: nn.Module, x: torch.Tensor, jobs: int, backend: str) -> None:
+def test_processes_change_no_bit(name: str, jobs: int, backend: str) -> None:
+    net, x = NETWORKS[name]
     alone = flow_of(net, x)
     with parallel_config(backend=backend):
         same_bits(flow_of(net, x, n_jobs=jobs), alone)

@@ -42,7 +42,7 @@ def test_every_operation_gives_its_results_again(name: str) -> None:
 @pytest.mark.filterwarnings("ignore:LSTM with projections:UserWarning")
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_network_on_the_tape_returns_what_it_returns(name: str) -> None:
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)
     model, shape = ARCHITECTURES[name]()
     values = torch.randn(3, *shape)
     tape = tape_of(model.eval(), values)

@@ -21,11 +21,11 @@ from nif.core.weights import PathCurrents
 from nif.data.rows import Rows
 from nif.estimators.pairs import Resources
 from nif.flow.paths import Dag
-from nif.measures.currents.asked import Asked
 from nif.measures.currents.block_sums import Sums
 from nif.measures.currents.class_columns import Columns
 from nif.measures.currents.dependent_rows import groups_of_blocks
 from nif.measures.currents.errors import Jackknife
+from nif.measures.currents.explained_rows import ExplainedRows
 from nif.measures.currents.information import Decided
 from nif.measures.currents.kinds import Samples
 from nif.measures.currents.links import Along, measured_links
@@ -198,10 +198,10 @@ class Currents:
             inputs = tuple(call.prepared(rows.inputs))
             moves = Moves.of(call, inputs, rows.inputs)
             target = Target.of(network, plan, moves, inputs, self.target)
-            asked = Asked.of(target, network.signature, rows, self.background, self.explain)
-            decided = asked.decided(target.decision(inputs, network.model), self.decision, self.noise)
-            inputs, outputs, given = asked.inputs, asked.outputs, asked.given
-            kinds, most_rows = _kinds(moves, inputs, given), len(outputs) if asked.fixed else self.rows
+            explained = ExplainedRows.of(target, network.signature, rows, self.background, self.explain)
+            decided = explained.decided(target.decision(inputs, network.model), self.decision, self.noise)
+            inputs, outputs, given = explained.inputs, explained.outputs, explained.given
+            kinds, most_rows = _kinds(moves, inputs, given), len(outputs) if explained.fixed else self.rows
             groups = None if self.blocks is None else groups_of_blocks(self.blocks, rows, given)
             sample = Samples.of(
                 decided, outputs, most_rows, self.backgrounds, generator, given, kinds, moves.own, groups
@@ -234,13 +234,13 @@ class Currents:
                 sums = integrated(path, blocks, resources.n_jobs, lambda done: advance(done * scale))
         _warn_of_general_rule(sums)
         _warn_of_losses(sums, path.input_layers)
-        options = {**self._options(path, sample, asked), "steps": path.steps, "step_error": change}
+        options = {**self._options(path, sample, explained), "steps": path.steps, "step_error": change}
         if sums.branches:
             options["missed_by_branches"] = _missed_by_branches(sums, path.steps)
         options["path"] = "straight" if path.orders is None else path.orders.name
         along = self._along(path, sample, resources, most_pairs, small, rows, advance)
         measured = measured_links(network.module, architecture, path, sample, sums, options, along)
-        return asked.numbered(_with_not_measured(measured, network, rows))
+        return explained.numbered(_with_not_measured(measured, network, rows))
 
     def _columns(
         self, decided: Decided, outputs: Tensor, sample: Samples, moves: Moves, inputs: tuple[Tensor, ...]
@@ -284,13 +284,13 @@ class Currents:
             )
         return Orders.of([inputs[number] for number in moves.moving], rows.groups, self.orders, generator)
 
-    def _options(self, path: PathIntegral, sample: Samples, asked: Asked) -> dict[str, Any]:
+    def _options(self, path: PathIntegral, sample: Samples, explained: ExplainedRows) -> dict[str, Any]:
         """What was chosen, to be stored with the flow."""
         at = f", at {path.target.name}" if path.target.name else ""
         of_own = f", given {' and '.join(path.moves.own)}" if len(sample.kinds) > 1 else ""
         return {
             "decision": path.decided.name + at,
-            "total_is": asked.total_is(path.decided) + of_own,
+            "total_is": explained.total_is(path.decided) + of_own,
             "held": [path.moves.names[number] for number in path.moves.held],
             "backgrounds": sample.each,
             "explained": len(sample.rows),

@@ -1,11 +1,13 @@
 // The data of the page: `meta` (names and options) and typed arrays, one value for each unit or link.
 const meta = JSON.parse(document.getElementById("meta").textContent);
 
+const TYPES = { f4: Float32Array, f8: Float64Array, i4: Int32Array, u4: Uint32Array, u1: Uint8Array };
+
 // Null if this kind of flow has no such numbers.
-function array(name, type) {
+function array(name) {
   const stored = document.getElementById("data-" + name);
   if (!stored) return null;
-  const text = stored.textContent.trim();
+  const type = TYPES[stored.dataset.type], text = stored.textContent.trim();
   if (Uint8Array.fromBase64) return new type(Uint8Array.fromBase64(text).buffer);
   const raw = atob(text), bytes = new Uint8Array(raw.length);
   for (let i = 0; i < raw.length; i++) bytes[i] = raw.charCodeAt(i);
@@ -13,23 +15,23 @@ function array(name, type) {
 }
 
 const unit = {
-  y: array("y", Float32Array), community: array("community", Int32Array), silent: array("silent", Uint8Array),
-  betweenness: array("betweenness", Float32Array), throughput: array("throughput", Float32Array),
-  inflow: array("inflow", Float32Array), outflow: array("outflow", Float32Array),
-  inflowError: array("inflow_stderr", Float32Array), outflowError: array("outflow_stderr", Float32Array),
-  p: array("p_value", Float32Array), q: array("q_value", Float32Array),
-  current: array("current", Float32Array), currentError: array("current_stderr", Float32Array),
-  absolute: array("absolute", Float32Array), onward: array("onward", Float32Array),
+  y: array("y"), community: array("community"), silent: array("silent"),
+  betweenness: array("betweenness"), throughput: array("throughput"),
+  inflow: array("inflow"), outflow: array("outflow"),
+  inflowError: array("inflow_stderr"), outflowError: array("outflow_stderr"),
+  p: array("p_value"), q: array("q_value"),
+  current: array("current"), currentError: array("current_stderr"),
+  absolute: array("absolute"), onward: array("onward"),
 };
 // What a flow of currents has beside its links; null of association.
 const currents = meta.currents;
 // Links are sorted: the strongest comes first. Currents are signed.
 const link = {
-  source: array("source", Uint32Array), target: array("target", Uint32Array), nats: array("nats", Float32Array),
-  error: array("stderr", Float32Array), p: array("link_p_value", Float32Array),
+  source: array("source"), target: array("target"), nats: array("nats"),
+  error: array("stderr"), p: array("link_p_value"),
 };
 link.size = currents ? link.nats.map(Math.abs) : link.nats;
-const attribution = { value: array("attribution", Float64Array), error: array("attribution_stderr", Float64Array) };
+const attribution = { value: array("attribution"), error: array("attribution_stderr") };
 
 const layers = meta.layers, units = unit.y.length, linkCount = link.nats.length;
 const layerOf = new Uint16Array(units);

@@ -1,4 +1,4 @@
-"""What is asked: which rows are explained, against which backgrounds, and what is decided there."""
+"""Which rows are explained, against which backgrounds, and what is decided there."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from nif.network.decision import Decision
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class ExplainedRows:
     """The rows that are explained or drawn from, and their backgrounds.
 
     Attributes:
@@ -42,7 +42,7 @@ class Asked:
     @classmethod
     def of(
         cls, target: Target, signature: Signature, data: Rows, background: Any = None, explain: Any = None
-    ) -> Asked:
+    ) -> ExplainedRows:
         """Of data, or of rows to explain in place of rows of data.
 
         Args:

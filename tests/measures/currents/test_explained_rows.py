@@ -1,4 +1,4 @@
-"""Rows to explain: against 512 midpoint steps of each row's own v, and what is asked of them."""
+"""Rows to explain: against 512 midpoint steps of each row's own v, and what else is required of them."""
 
 from __future__ import annotations
 
@@ -64,7 +64,8 @@ def data(*shape: int, count: int = POOL, seed: int = 0) -> Tensor:
 
 def every(**options: object) -> nif.Currents:
     """Each row is compared with all of the pool, which weigh alike."""
-    return nif.Currents(backgrounds=POOL, steps=64, **options)  # type: ignore[arg-type]
+    chosen = {"backgrounds": POOL, "steps": 64, "paths": 0, **options}
+    return nif.Currents(**chosen)  # type: ignore[arg-type]
 
 
 def midpoints(
@@ -74,13 +75,16 @@ def midpoints(
     terms: Callable[[Tensor, Tensor], Tensor],
     steps: int = 512,
 ) -> tuple[Tensor, Tensor]:
-    """Currents ``[term, number]`` and rises of the terms of v of one row, in float64."""
+    """Currents ``[term, number]`` and rises of the terms of v of one row, in float64; some steps at once."""
     at_row, currents = outputs(row[None]).detach(), 0.0
-    for step in range(steps):
-        there = (pool + (step + 0.5) / steps * (row - pool)).requires_grad_()
-        of_terms = terms(outputs(there), at_row)
+    for some in ((torch.arange(steps, dtype=torch.float64) + 0.5) / steps).split(64):
+        stops = some.reshape(-1, *[1] * pool.dim())
+        there = (pool + stops * (row - pool)).flatten(0, 1).requires_grad_()
+        at_stops = outputs(there).unflatten(0, (len(some), len(pool)))
+        of_terms = sum(terms(of_pool, at_row) for of_pool in at_stops)
         slopes = torch.stack([torch.autograd.grad(term, there, retain_graph=True)[0] for term in of_terms])
-        currents = currents + (slopes * (row - pool)).sum(1) / steps
+        moves = slopes.unflatten(1, (len(some), len(pool))) * (row - pool)
+        currents = currents + moves.sum((1, 2)) / steps
     rise = terms(outputs(row[None]), at_row) - terms(outputs(pool), at_row)
     return torch.as_tensor(currents), rise.detach()
 
@@ -229,18 +233,18 @@ def test_a_pool_of_backgrounds_takes_the_place_of_data_and_one_row_is_a_baseline
 
 
 def test_rows_are_given_in_any_form_and_columns_are_compared() -> None:
-    net, names = mlp(), ["a", "b", "c", "d"]
+    net, names, few = mlp(), ["a", "b", "c", "d"], every(steps=2)
     frame = pd.DataFrame(data(4).numpy(), columns=names)
     rows = pd.DataFrame(data(4, count=ROWS, seed=1).numpy(), columns=names)
-    expected = nif.measure(net, frame, every(), explain=rows.to_numpy(), progress=False)
+    expected = nif.measure(net, frame, few, explain=rows.to_numpy(), progress=False)
     tensor = data(4, count=ROWS, seed=1)
     for given in (rows, torch.utils.data.DataLoader(tensor, batch_size=2), tensor, read(rows)):
-        found = nif.measure(net, frame, every(), explain=given, progress=False)
+        found = nif.measure(net, frame, few, explain=given, progress=False)
         pd.testing.assert_frame_equal(found.local(), expected.local())
     with pytest.raises(InputError, match="in another order: b, a, c, d and a, b, c, d"):
-        nif.measure(net, frame, every(), explain=rows[["b", "a", "c", "d"]], progress=False)
+        nif.measure(net, frame, few, explain=rows[["b", "a", "c", "d"]], progress=False)
     with pytest.raises(InputError, match="background are those of data in another order"):
-        nif.measure(net, frame, every(), background=rows[["b", "a", "c", "d"]], progress=False)
+        nif.measure(net, frame, few, background=rows[["b", "a", "c", "d"]], progress=False)
 
 
 def test_what_cannot_be_explained_is_refused() -> None:
