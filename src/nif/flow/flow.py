@@ -21,7 +21,7 @@ from nif.flow.measurement import Measurement
 from nif.flow.neurons import ALPHA, Neurons
 from nif.flow.strongest import LeftOut
 from nif.flow.unit_names import Named
-from nif.flow.validation import check, check_currents, check_errors
+from nif.flow.validation import check, check_tables
 
 if TYPE_CHECKING:
     import igraph
@@ -69,8 +69,7 @@ class Flow(CurrentViews):
 
     def __post_init__(self) -> None:
         check(self.layers, self.links, self.constant)
-        check_errors(self.graph.sizes, self.graph.feature_count, self.errors)
-        check_currents(self.graph.sizes, self.graph.feature_count, self.currents)
+        check_tables(self)
 
     @property
     def total(self) -> Total | None:

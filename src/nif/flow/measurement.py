@@ -47,8 +47,9 @@ class Measurement:
             'Association(estimator=Binned(), beta=None, noise=0.0)'
         """
         if "method" in stored:
-            return cls(**stored)
-        now = dict(stored)
+            return cls(**{name: value for name, value in stored.items() if name in cls.__dataclass_fields__})
+        old = ("estimator", "decomposition", "noise", "automatic", "terms")
+        now = {name: value for name, value in stored.items() if name in (*old, *cls.__dataclass_fields__)}
         options = {"estimator": now.pop("estimator"), **now.pop("decomposition"), "noise": now.pop("noise")}
         automatic, terms = now.pop("automatic"), now.pop("terms")
         known = {name: repr(value) for name, value in options.items()}
