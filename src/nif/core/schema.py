@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -53,6 +54,16 @@ def read_json(entry: str, form: Form, where: str) -> Any:
     except (ValueError, RecursionError) as error:  # of JSON, too many digits, too deep
         raise InputError(f"{where} is no JSON that can be read: {error}") from error
     return form(read, where)
+
+
+def is_version(written: str, newest: int) -> bool:
+    """Whether a version is one that this library reads.
+
+    Example:
+        >>> is_version("2", 2), is_version("3", 2), is_version("\u00b2", 2)
+        (True, False, False)
+    """
+    return re.fullmatch("[0-9]{1,9}", written) is not None and int(written) <= newest
 
 
 def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

@@ -15,12 +15,12 @@ from scipy.sparse import csr_array
 
 from nif.core.errors import InputError
 from nif.core.files import whole_file
-from nif.core.schema import Array
+from nif.core.schema import Array, is_version
 from nif.core.types import LINK_ARRAYS, CurrentTables, Layer, Links, SumErrors, Total, UnitCurrents
 from nif.core.weights import HeadCurrents, PathCurrents, StoredWeight
 from nif.flow.current_views import carrying_weights
 from nif.flow.flow import Flow
-from nif.flow.header import FORMAT, VERSION, entries_of, is_version
+from nif.flow.header import FORMAT, VERSION, entries_of
 from nif.flow.measurement import Measurement
 from nif.flow.significance import unit_p_values
 from nif.flow.strongest import LeftOut, carrying

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,8 +13,6 @@ FORMAT = "nif-flow"
 VERSION = 2
 """Of the layout of the file; a reader refuses newer versions. Files of nif 0.1 have version 1: they hold
 dense arrays only, and other names in `OLD_NAMES`."""
-
-NUMBER = re.compile("[0-9]{1,9}")
 
 SIZES = items(whole(1, 2**31))
 
@@ -96,8 +93,3 @@ def _measurement(value: Any, where: str) -> dict[str, Any]:
     checked: dict[str, Any] = record({})(value, where)
     (MEASUREMENT if "method" in checked else OLD_MEASUREMENT)(value, where)
     return checked
-
-
-def is_version(written: str, newest: int) -> bool:
-    """Whether a version is one that this library reads."""
-    return NUMBER.fullmatch(written) is not None and int(written) <= newest
