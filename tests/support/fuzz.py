@@ -35,6 +35,7 @@ import nif
 from nif.core.errors import InputError
 from nif.flow.flow import Flow
 from nif.pruning.prune import prune
+from nif.pruning.result import Pruned
 from support import tensor_files
 from support.flows import current_flow, random_flow
 from support.read_everything import READERS, made, place, rows, use
@@ -84,16 +85,15 @@ def seeds() -> dict[str, list[bytes]]:
     """Valid files of each kind."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        flows = list(_flows())
-        small = prune(made(), flows[1], rows(), remove=0.3, tolerance=None, rule="magnitude")
-        zeroed = prune(made(), flows[1], rows(), remove=0.3, tolerance=None, rule="magnitude", cut=False)
+        flows = [replace(flow, measurement=replace(flow.measurement, **TIMES)) for flow in _flows()]
+        small, zeroed = (_pruned(flows[1], cut) for cut in (True, False))
     old = Path(__file__).with_name("flow-0.1.safetensors").read_bytes()
     saved = io.BytesIO()
     torch.save(made().state_dict(), saved)
     kept = [_bytes_of(lambda path, flow=flow: flow.save(path, keep=0.8)) for flow in flows[2:4]]
     return {
-        "flow": [*(_bytes_of(flow.save) for flow in flows), *kept, old],
-        "pruned": [_bytes_of(small.save), _bytes_of(zeroed.save)],
+        "flow": list(map(_in_order, [*(_bytes_of(flow.save) for flow in flows), *kept, old])),
+        "pruned": list(map(_in_order, [_bytes_of(small.save), _bytes_of(zeroed.save)])),
         "csv": [
             b"a,b,word\n" + b"".join(b"%d,%.3f,w%d\n" % (n, n / 7, n % 3) for n in range(12)),
             b"a;b;word\n1,5;2;x\n3,5;4;y\n5;6;x\n",
@@ -110,6 +110,23 @@ def seeds() -> dict[str, list[bytes]]:
         "pt": [saved.getvalue()],
         "weights": [serialised(made().state_dict())],
     }
+
+
+TIMES = {"began": "2026-01-01T00:00:00+00:00", "seconds": 1.0}
+"""So that the same case is the same file."""
+
+
+def _pruned(flow: Flow, cut: bool) -> Pruned:
+    small = prune(made(), flow, rows(), remove=0.3, tolerance=None, rule="magnitude", cut=cut)
+    sizes = (replace(size, milliseconds=1.0) for size in (small.size_before, small.size_after))
+    return replace(small, **dict(zip(("size_before", "size_after"), sizes, strict=True)))
+
+
+def _in_order(content: bytes) -> bytes:
+    """With entries in the order of their names: safetensors writes them in any."""
+    file = tensor_files.TensorFile.read(content)
+    header, tensors = (dict(sorted(entries.items())) for entries in (file.header, file.tensors))
+    return tensor_files.TensorFile(header, tensors).write()
 
 
 def _npy(values: np.ndarray) -> bytes:
@@ -199,7 +216,7 @@ def _at_most(seconds: int) -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-def _chunk(begin: int, end: int, valid: dict[str, list[bytes]], at: Any, found: Any) -> None:
+def _chunk(begin: int, end: int, valid: dict[str, list[bytes]], share: int, at: Any, found: Any) -> None:
     """Run cases in a process of its own, which may die."""
     torch.set_num_threads(1)
     room = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + MEGABYTES * 1000
@@ -208,7 +225,7 @@ def _chunk(begin: int, end: int, valid: dict[str, list[bytes]], at: Any, found: 
     with tempfile.TemporaryDirectory() as folder:
         for case in range(begin, end):
             at.value = case
-            outcome = run(case, valid, Path(folder))
+            outcome = run(case, valid, Path(folder), share)
             if resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > room:
                 outcome = Finding(f"{file_of(case, valid)[0]}: more than {MEGABYTES} MB", case)
                 room *= 2
@@ -228,14 +245,14 @@ class State:
     seconds: float = 0.0
 
 
-def go_on(state: State, cases: int, valid: dict[str, list[bytes]]) -> State:
+def go_on(state: State, cases: int, valid: dict[str, list[bytes]], share: int = SHARE_USED) -> State:
     """Run the next chunk."""
     state = copy.deepcopy(state)
     counts, found = Counter(state.counts or {}), state.found or {}
     begin, end, start = state.next, min(state.next + CHUNK, cases), time.monotonic()
     context = multiprocessing.get_context("fork")
     at, (receive, send) = context.Value("q", begin), context.Pipe(duplex=False)
-    child = context.Process(target=_chunk, args=(begin, end, valid, at, send), daemon=True)
+    child = context.Process(target=_chunk, args=(begin, end, valid, share, at, send), daemon=True)
     child.start()
     send.close()
     last, since, done = begin, time.monotonic(), False
@@ -272,6 +289,7 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=1_000_000)
     parser.add_argument("--begin", type=int, default=0)
     parser.add_argument("--state", type=Path, default=Path("build/fuzz.json"))
+    parser.add_argument("--share", type=int, default=SHARE_USED)
     parser.add_argument("--only", type=int)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -284,7 +302,7 @@ def main() -> None:
     if options.state.exists():
         state = State(**json.loads(options.state.read_text()))
     while state.next < options.cases:
-        state = go_on(state, options.cases, valid)
+        state = go_on(state, options.cases, valid, options.share)
         beside = options.state.with_suffix(".new")
         beside.write_text(json.dumps(vars(state), indent=1))
         beside.replace(options.state)

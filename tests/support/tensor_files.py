@@ -78,7 +78,7 @@ class Tensor:
 
     def array(self) -> np.ndarray | None:
         """The numbers, where they can be read."""
-        if self.kind not in TYPES:
+        if self.kind not in TYPES or len(self.content) % WIDTHS[self.kind]:
             return None
         values = np.frombuffer(self.content, TYPES[self.kind])
         return values.reshape(self.shape) if values.size == np.prod(self.shape, dtype=object) else None
@@ -240,7 +240,9 @@ def change_numbers(tensor: Tensor, random: Random) -> None:
             flat[:] = new
         elif kind == 1:
             flat = (
-                flat * flat.dtype.type(random.choice([-1, 0, 2, 100])) if flat.dtype.kind in "fi" else ~flat
+                flat * flat.dtype.type(random.choice([-1, 0, 2, 100]))
+                if flat.dtype.kind in "fi"
+                else flat[::-1]
             )
         elif kind == 2:
             random.shuffle(order := list(range(len(flat))))

@@ -9,10 +9,15 @@ from typing import Any
 
 import pandas as pd
 
+from nif.flow.unit_names import distinct
+
 WIDTH = 100
 INDENT = "  "
 UNBROKEN = "\N{NO-BREAK SPACE}"
 """Keeps a name on one line."""
+
+OTHERS = ("feature", "nats", "± stderr", "absolute", "share")
+"""Columns of tables of features that stand beside those of the classes."""
 
 LONGEST = 60
 """Characters of all names in a row of a table."""
@@ -41,6 +46,17 @@ def table(columns: Mapping[Any, Iterable[object]], *, left: int = 1) -> str:
     gaps = [1 + max(map(len, [name, *values[name]])) for name in values.columns]
     text = values.to_string(line_width=WIDTH - len(INDENT), col_space=gaps)
     return "\n".join((INDENT + line.removesuffix("\\")).rstrip() for line in text.splitlines())
+
+
+def by_label(labels: Iterable[object], columns: Iterable[list[str]]) -> dict[str, list[str]]:
+    """Columns under names of classes, which are told from one another and from the other columns.
+
+    Example:
+        >>> list(by_label(["cat", "share", "cat"], [[], [], []]))
+        ['cat #0', 'class share', 'cat #2']
+    """
+    named = [f"class {name}" if name in OTHERS else name for name in map(str, labels)]
+    return dict(zip(distinct(named), columns, strict=True))
 
 
 def paragraph(text: str, *, first: str = INDENT) -> str:

@@ -282,12 +282,12 @@ def _links(arrays: _Arrays, prefix: str, source: int, target: int, layers: Seque
 
 def _sparse(begin: np.ndarray, indices: np.ndarray, shape: tuple[int, int], prefix: str) -> csr_array:
     """A compressed sparse row (CSR) structure: columns of each row, in order, and where the rows begin."""
+    Array("i", ("link",), 0, shape[1] - 1).check(indices, f"{prefix}/indices")
     Array("i", (shape[0] + 1,), 0, len(indices)).check(begin, f"{prefix}/indptr")
-    Array("i", (len(indices),), 0, shape[1] - 1).check(indices, f"{prefix}/indices")
-    flags = csr_array((np.ones(len(indices), dtype=bool), indices, begin), shape=shape)
-    if begin[0] or begin[-1] != len(indices) or (np.diff(begin) < 0).any() or not flags.has_canonical_format:
+    rows = np.repeat(np.arange(shape[0]), np.diff(begin)) if (np.diff(begin) >= 0).all() else begin
+    if begin[0] or begin[-1] != len(indices) or (np.diff(rows * shape[1] + indices) <= 0).any():
         raise InputError(f"{prefix}/indptr and {prefix}/indices are no compressed sparse rows")
-    return flags
+    return csr_array((np.ones(len(indices), dtype=bool), indices, begin), shape=shape)
 
 
 def _named(arrays: _Arrays, prefix: str, name: str) -> np.ndarray | None:

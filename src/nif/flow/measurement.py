@@ -66,9 +66,8 @@ class Measurement:
             ['Association(estimator=None)',
              'Mine(), chosen automatically; 105 samples, 85 terms, 2 not converged; seed 0; nif 0.1']
         """
-        chosen = (
-            f"{self.options['estimator']}, chosen automatically; " if self.options.get("automatic") else ""
-        )
+        automatic = self.options.get("automatic") and "estimator" in self.options
+        chosen = f"{self.options['estimator']}, chosen automatically; " if automatic else ""
         terms = f", {self.options['terms']} terms" if "terms" in self.options else ""
         failed = f", {self.not_converged} not converged" if self.not_converged else ""
         counts = f"{self.samples} samples{terms}{failed}"
