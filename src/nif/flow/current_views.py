@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -54,7 +55,10 @@ class CurrentViews:
     layers: tuple[Layer, ...]
     links: tuple[Links, ...]
     currents: CurrentTables | None
-    graph: cached_property[Dag]
+    if TYPE_CHECKING:
+
+        @cached_property
+        def graph(self) -> Dag: ...
 
     def weights(self, name: str) -> WeightCurrents:
         r"""The current through every number of a weight, as the parameter lies.
@@ -306,6 +310,6 @@ def _features_of_rows(
     names = [unit for layer in features for unit in layers[layer].units]
     index = pd.Index(np.asarray(tables.rows), name="row")
     order = np.argsort(index, kind="stable")
-    features = pd.DataFrame(values, index=index, columns=names).iloc[order]
-    features.attrs["weights"] = np.asarray(tables.row_weights)[order]
-    return features
+    table = pd.DataFrame(values, index=index, columns=names).iloc[order]
+    table.attrs["weights"] = np.asarray(tables.row_weights)[order]
+    return table
