@@ -84,4 +84,4 @@ def measure(
     )
     flow.save(target)
     for text in (repr(flow), *sections.measured(flow), f"Written: {target}"):
-        click.echo(f"{text}\n")
+        options.echo(f"{text}\n")

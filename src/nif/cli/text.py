@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from nif.core.text import visible
 from nif.flow.unit_names import distinct
 
 WIDTH = 100
@@ -37,7 +38,8 @@ def table(columns: Mapping[Any, Iterable[object]], *, left: int = 1) -> str:
           relu1[0]   0.31
           relu1[1]  -0.02
     """
-    frame = pd.DataFrame({name: list(map(str, cells)) for name, cells in columns.items()}, dtype=object)
+    cells_of = {_line(name): list(map(_line, cells)) for name, cells in columns.items()}
+    frame = pd.DataFrame(cells_of, dtype=object)
     padded = [_padded([name, *frame[name]], LONGEST // left) for name in frame.columns[:left]]
     heading, *labels = map(INDENT.join, zip(*padded, strict=True))
     values = frame.iloc[:, left:].set_axis(labels).rename_axis(columns=heading)
@@ -95,6 +97,11 @@ def p_values(values: Iterable[float]) -> list[str]:
         ['<.001', '.040']
     """
     return ["<.001" if value < 0.001 else f"{value:.3f}".removeprefix("0") for value in values]
+
+
+def _line(cell: object) -> str:
+    """A cell on one line."""
+    return visible(" ".join(str(cell).splitlines()))
 
 
 def _padded(cells: Sequence[str], most: int) -> list[str]:

@@ -284,8 +284,9 @@ def _sparse(begin: np.ndarray, indices: np.ndarray, shape: tuple[int, int], pref
     """A compressed sparse row (CSR) structure: columns of each row, in order, and where the rows begin."""
     Array("i", ("link",), 0, shape[1] - 1).check(indices, f"{prefix}/indices")
     Array("i", (shape[0] + 1,), 0, len(indices)).check(begin, f"{prefix}/indptr")
-    rows = np.repeat(np.arange(shape[0]), np.diff(begin)) if (np.diff(begin) >= 0).all() else begin
-    if begin[0] or begin[-1] != len(indices) or (np.diff(rows * shape[1] + indices) <= 0).any():
+    counts = np.diff(begin)
+    whole = begin[0] == 0 and begin[-1] == len(indices) and (counts >= 0).all()
+    if not whole or (np.diff(np.repeat(np.arange(shape[0]), counts) * shape[1] + indices) <= 0).any():
         raise InputError(f"{prefix}/indptr and {prefix}/indices are no compressed sparse rows")
     return csr_array((np.ones(len(indices), dtype=bool), indices, begin), shape=shape)
 

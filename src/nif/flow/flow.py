@@ -12,6 +12,7 @@ import pandas as pd
 from jaxtyping import Bool
 
 from nif.core.errors import InputError
+from nif.core.text import visible
 from nif.core.types import CurrentTables, Layer, Links, SumErrors, Total
 from nif.flow import currents as of_currents
 from nif.flow import export, paths, summary, tables
@@ -345,7 +346,7 @@ class Flow(CurrentViews):
     __hash__ = None  # type: ignore[assignment] # arrays have no hash
 
     def __repr__(self) -> str:
-        return "\n  ".join([summary.first_line(self), *self.notes()])
+        return "\n  ".join(map(visible, [summary.first_line(self), *self.notes()]))
 
     def _repr_html_(self) -> str:
         return summary.html_table(self)

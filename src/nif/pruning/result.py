@@ -17,6 +17,7 @@ from nif.core import schema
 from nif.core.errors import InputError
 from nif.core.html import short, table
 from nif.core.schema import items, number, read_json, real, record, row, whole
+from nif.core.text import visible
 from nif.pruning.file import Shapes, opened, save_pruned
 from nif.pruning.removal import Kept
 from nif.pruning.size import Size
@@ -100,7 +101,7 @@ class PruningRecord:
             f"file {before.bytes:,} -> {after.bytes:,} bytes, "
             f"batch {before.milliseconds:.3g} -> {after.milliseconds:.3g} ms",
         ]
-        return "\n  ".join([*lines, *self.notes])
+        return "\n  ".join(map(visible, [*lines, *self.notes]))
 
     def _repr_html_(self) -> str:
         change = f"{self.score_after - self.score_before:+.2g}"
