@@ -76,7 +76,7 @@ def test_errors_of_the_command_show_names_as_text(capsys: pytest.CaptureFixture[
 def test_a_spreadsheet_calculates_no_name_and_every_number_stays() -> None:
     frame = pd.DataFrame({"name": FORMULAS, "=nats": [-1.5] * len(FORMULAS), "whole": -3})
     written = io.StringIO()
-    _guarded(frame).to_csv(written, index=False)
+    _guarded(frame).to_csv(written, index=False, quoting=csv.QUOTE_NONNUMERIC)
     header, *rows = csv.reader(io.StringIO(written.getvalue(), newline=""))
     assert header == ["name", "'=nats", "whole"]
     assert [row[0] for row in rows] == [f"'{name}" for name in FORMULAS]

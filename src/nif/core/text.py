@@ -41,7 +41,7 @@ def visible(text: str, keep: str = "") -> str:
 
 
 def guarded(cells: Iterable[object]) -> list[object]:
-    """Cells of a .csv file: an apostrophe before text that a spreadsheet would calculate; numbers as they are.
+    """Cells of a .csv file: an apostrophe before text that a spreadsheet would calculate; no number changes.
 
     References:
         OWASP, CSV injection, https://owasp.org/www-community/attacks/CSV_Injection

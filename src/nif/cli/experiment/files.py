@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from csv import QUOTE_NONNUMERIC
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,7 @@ def write(run: Run, out: Path) -> list[Path]:
         tables[f"{name}_attribution"] = flow.attribution().reset_index()
         tables[f"{name}_attribution_stderr"] = flow.attribution_stderr().reset_index()
     for name, frame in tables.items():
-        _guarded(frame).to_csv(out / f"{name}.csv", index=False)
+        _guarded(frame).to_csv(out / f"{name}.csv", index=False, quoting=QUOTE_NONNUMERIC)
     files = [f"{name}.{ending}" for name in flows for ending in ("safetensors", "html", "png")]
     files += ["known_and_used.png", "pruned.safetensors", "summary.txt"]
     return [out / name for name in (*files, *(f"{name}.csv" for name in tables))]
