@@ -95,11 +95,11 @@ def test_a_difference_has_the_error_of_what_varies_together(flow: Flow) -> None:
 def with_features(nats: list[float], deviations: np.ndarray) -> Flow:
     flow = example()
     layer = replace(flow.layers[0], units=tuple("abcdefgh"[: len(nats)]))
-    values = np.ones((len(nats), 2))
+    values, still = np.ones((len(nats), 2)), np.zeros_like(deviations)
     links = (replace_links(flow, values), flow.links[1])
     tables = CurrentTables(
         Total(1.0, 0.1),
-        (units(nats, deviations), units([0.5, 0.5]), units([1.0])),
+        (units(nats, deviations), units([0.5, 0.5], still[:, :2]), units([1.0], still[:, :1])),
         ("decision",),
         np.array(nats)[:, None],
         np.zeros((len(nats), 1)),

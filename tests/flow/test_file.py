@@ -139,9 +139,9 @@ FOREIGN = {
     "of a newer version": ({"version": str(VERSION + 1)}, "upgrade neural-information-flow"),
     "without layers": ({"layers": None}, "is not a complete flow"),
     "with broken layers": ({"layers": "[{"}, "is not a complete flow"),
-    "with fewer layers": ({"layers": '[{"name": "a", "kind": "b", "units": ["c"]}]'}, "given 1 layers"),
+    "with fewer layers": ({"layers": '[{"name": "a", "kind": "b", "units": ["c"]}]'}, "of 1 layers"),
     "with odd options": ({"measurement": '{"estimator": "x"}'}, "is not a complete flow"),
-    "with links to nowhere": ({"links": "[[0, 1], [1, 2], [2, 3], [1, 9]]"}, "from layer 1 to layer 9"),
+    "with links to nowhere": ({"links": "[[0, 1], [1, 2], [2, 3], [1, 9]]"}, "from layer 1 to layer 9 of 4"),
 }
 
 

@@ -39,9 +39,10 @@ def _read(path: Path, separator: str, decimal: str) -> pd.DataFrame:
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)
         try:
-            return read("utf-8")
-        except UnicodeDecodeError:
-            return read("latin-1")
+            try:
+                return read("utf-8")
+            except UnicodeDecodeError:
+                return read("latin-1")
         except pd.errors.ParserWarning as error:
             raise InputError(
                 f"{path} has rows of more values than its first line has names; name every column."

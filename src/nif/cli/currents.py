@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from nif.cli.text import numbers, paragraph, table
+from nif.cli.text import by_label, numbers, paragraph, table
 from nif.flow.flow import Flow
 
 STRONGEST, MOST_PATHS = 10, 5
@@ -21,7 +21,7 @@ def features(flow: Flow) -> str:
     order = np.argsort(-np.abs(nats), kind="stable")[:STRONGEST]
     columns: dict[str, list[str]] = {"feature": [str(name) for name in by_class.index[order]]}
     if by_class.shape[1] > 1:
-        columns |= {str(name): _nats(by_class[name].to_numpy()[order]) for name in by_class}
+        columns |= by_label(by_class.columns, [_nats(values) for values in by_class.to_numpy()[order].T])
     columns["nats"] = _nats(nats[order])
     columns["± stderr"] = _nats(units["stderr"].to_numpy()[order])
     columns["absolute"] = _nats(units["absolute"].to_numpy()[order])

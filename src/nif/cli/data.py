@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import zipfile
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -73,9 +73,17 @@ def table(path: Path) -> pd.DataFrame | np.ndarray:
         raise InputError(f"{path} ends in {path.suffix!r}; expected a .csv, .npy, .npz or .parquet file.")
     with _reading(path):
         content = READERS[path.suffix](path)
-    if isinstance(content, np.ndarray) and content.ndim > 2:
+    if isinstance(content, np.ndarray) and _checked(content, path).ndim > 2:
         return content
     return pd.DataFrame(content).rename(columns=str)
+
+
+def _checked(values: Any, path: Path) -> np.ndarray:
+    """An array with a row for each sample, of numbers or words."""
+    if not isinstance(values, np.ndarray) or values.ndim == 0 or values.dtype.kind not in "biufcUS":
+        kind = f"of {values.dtype}, {values.ndim} axes" if isinstance(values, np.ndarray) else "of no array"
+        raise InputError(f"{path} has content {kind}; expected arrays of numbers or words with rows.")
+    return values
 
 
 def columns(path: Path, names: str) -> np.ndarray:
@@ -101,15 +109,17 @@ def _reading(path: Path) -> Iterator[None]:
     with optional_import(f"Reading {path}", "parquet"):
         try:
             yield
+        except (InputError, ImportError):
+            raise
         except MemoryError as error:
             raise InputError(f"{path} does not fit into memory ({error}).") from error
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        except Exception as error:  # a damaged file makes other libraries raise anything
             raise InputError(f"Cannot read {path} ({error}).") from error
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
     with _reading(path), np.load(path, allow_pickle=False) as archive:
-        arrays = dict(archive)
+        arrays = {name: _checked(values, path) for name, values in archive.items()}
     if not arrays:
         raise InputError(f"{path} contains no array.")
     return arrays
@@ -119,7 +129,7 @@ def _frame_of_arrays(path: Path) -> pd.DataFrame:
     """Columns called as the arrays of one axis, and name[0], name[1], ... for arrays of several axes."""
     frames = []
     for name, values in _arrays(path).items():
-        wide = values.reshape(len(values), -1) if values.ndim else values.reshape(1, 1)
+        wide = values.reshape(len(values), math.prod(values.shape[1:]))
         names = [name] if values.ndim < 2 else [f"{name}[{index}]" for index in range(wide.shape[1])]
         frames.append(pd.DataFrame(wide, columns=names))
     return pd.concat(frames, axis=1)

@@ -42,7 +42,7 @@ def demo(
         out=out,
         estimator=options.chosen(estimator),
         tolerance=tolerance,
-        echo=click.echo,
+        echo=options.echo,
     )
 
 

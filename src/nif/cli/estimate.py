@@ -27,8 +27,10 @@ def estimate(*, data: Path, left: str, right: str, estimator: str | None, seed: 
     information = estimated(columns(data, left), columns(data, right), options.chosen(estimator), seed)
     low, high = information.interval()
     nats = f"{information.nats:.4f} ± {information.stderr:.4f} nats"
-    click.echo(f"I({left}; {right}) = {nats} ({information.bits:.4f} bits)")
-    click.echo(f"  95 % interval {low:.4f} to {high:.4f} nats, p {p_values([float(information.p_value)])[0]}")
+    options.echo(f"I({left}; {right}) = {nats} ({information.bits:.4f} bits)")
+    options.echo(
+        f"  95 % interval {low:.4f} to {high:.4f} nats, p {p_values([float(information.p_value)])[0]}"
+    )
     if information.nats < 0:
-        click.echo(f"  {BELOW_0}")
-    click.echo(f"  {information.samples} samples, {information.estimator}")
+        options.echo(f"  {BELOW_0}")
+    options.echo(f"  {information.samples} samples, {information.estimator}")

@@ -48,4 +48,4 @@ def layers(
     frame = layers_of(net, rows, output=output)
     frame["shape"] = ["x".join(map(str, shape)) for shape in frame["shape"]]
     frame["feeds"] = [", ".join(names) for names in frame["feeds"]]
-    click.echo(table(frame.to_dict("list"), left=2))
+    options.echo(table(frame.to_dict("list"), left=2))

@@ -18,6 +18,7 @@ from nif.cli.prune import prune
 from nif.cli.report import report
 from nif.cli.show import show
 from nif.core import __version__
+from nif.core.text import visible
 
 DEBUG = "--debug"
 INTERRUPTED = 130
@@ -63,7 +64,7 @@ def _sentence(error: Exception) -> str:
         text = str(error)
     else:
         text = f"{type(error).__name__}: {error} ({DEBUG} shows where)"
-    return " ".join(text.split())
+    return visible(" ".join(text.split()))
 
 
 @contextmanager
@@ -71,7 +72,7 @@ def _warnings_in_one_line() -> Iterator[None]:
     """Show warnings of nif as a line on stderr; hide those of other libraries."""
 
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
-        click.echo(f"nif: warning: {' '.join(str(message).split())}", err=True)
+        click.echo(f"nif: warning: {visible(' '.join(str(message).split()))}", err=True)
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -85,4 +85,4 @@ def measure(
     )
     flow.save(target)
     for text in (headline(flow), repr(flow), *sections.measured(flow), f"Written: {target}"):
-        click.echo(f"{text}\n")
+        options.echo(f"{text}\n")

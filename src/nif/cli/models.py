@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from torch import nn
 
 from nif.core.errors import InputError
@@ -32,11 +31,21 @@ def network(path: str, weights: Path | None) -> nn.Module:
     if not isinstance(model, nn.Module):
         raise InputError(f"{path} returned a {type(model).__name__}; expected a torch.nn.Module.")
     if weights is not None:
-        try:
-            model.load_state_dict(_state_dict(weights))
-        except RuntimeError as error:
-            raise InputError(f"The weights in {weights} do not fit the network: {error}") from error
+        _load(model, _state_dict(weights), weights)
     return model
+
+
+def _load(model: nn.Module, state: dict[str, Any], path: Path) -> None:
+    kinds = {name: value.is_complex() for name, value in model.state_dict().items()}
+    turned = [
+        name for name, value in state.items() if kinds.get(name, value.is_complex()) != value.is_complex()
+    ]
+    if turned:
+        raise InputError(f"The weight {turned[0]!r} in {path} is complex, or that of the network only.")
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        raise InputError(f"The weights in {path} do not fit the network: {error}") from error
 
 
 def _built(path: str) -> Any:
@@ -103,10 +112,18 @@ def _state_dict(path: Path) -> dict[str, Any]:
             f"{path} contains more than tensors and was not loaded, because a pickle can execute code; "
             "save model.state_dict() instead of the model."
         ) from error
-    except (OSError, SafetensorError, RuntimeError, EOFError, ValueError) as error:
+    except MemoryError as error:
+        raise InputError(f"{path} does not fit into memory ({error}).") from error
+    except Exception as error:  # a damaged file makes torch raise anything
         raise InputError(f"Cannot read weights from {path} ({error}).") from error
     if not isinstance(state, dict):
         raise InputError(
             f"{path} contains a {type(state).__name__}; expected a dict saved from model.state_dict()."
+        )
+    odd = [name for name, value in state.items() if not isinstance(value, torch.Tensor)]
+    if odd:
+        raise InputError(
+            f"{path} contains {odd[0]!r}, a {type(state[odd[0]]).__name__}; expected the tensors of "
+            "model.state_dict() by their names and nothing else."
         )
     return state

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nif.core.text import visible
+
 if TYPE_CHECKING:
     from nif.estimators.estimate import Estimator
 
@@ -49,6 +51,11 @@ ESTIMATOR = click.option(
 )
 
 SEED = click.option("--seed", type=int, default=0, show_default=True, help="Random seed.")
+
+
+def echo(text: str) -> None:
+    """Print lines; what a terminal would act on becomes its escape."""
+    click.echo(visible(text, keep="\n"))
 
 
 def out(content: str) -> Callable[[Any], Any]:

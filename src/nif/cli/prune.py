@@ -83,11 +83,11 @@ def prune(
         seed=seed,
     )
     small.save(target)
-    click.echo(repr(small))
+    options.echo(repr(small))
     for name, frame in (("Removed", small.removed), ("Restored", small.restored)):
         if len(frame):
-            click.echo(f"\n{name}:\n{frame.to_string(index=False)}")
-    click.echo(f"\nWritten: {target}")
+            options.echo(f"\n{name}:\n{frame.to_string(index=False)}")
+    options.echo(f"\nWritten: {target}")
 
 
 def _which(remove: str) -> str | float:

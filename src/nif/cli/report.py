@@ -25,4 +25,4 @@ def report(*, flow: Path, out: Path, pruned: Path | None) -> None:
 
     target = writable(out, ending=".html")
     load(flow).report(target, pruned=None if pruned is None else read_record(pruned))
-    click.echo(f"Written: {target}")
+    options.echo(f"Written: {target}")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from nif.cli import currents
-from nif.cli.text import INDENT, WIDTH, names, numbers, p_values, paragraph, table
+from nif.cli.text import INDENT, WIDTH, by_label, names, numbers, p_values, paragraph, table
 from nif.comparison.compare import Comparison
 from nif.flow.flow import Flow
 from nif.flow.known_and_used import IGNORED, SYNERGY
@@ -66,11 +66,10 @@ def attribution(flow: Flow) -> str:
     bits = flow.attribution() * (BITS**depth if in_a_chain else 1)
     total = bits.sum(axis=1)
     share = total / total.sum() if total.sum() > 0 else total
-    order = share.sort_values(ascending=False, kind="stable").index[:STRONGEST]
-    columns: dict[str, list[str]] = {"feature": list(order)}
-    for name in bits.columns:
-        columns[str(name)] = numbers(bits.loc[order, name], ".3f")
-    columns["share"] = numbers(share[order], ".1%")
+    order = np.argsort(-share.to_numpy(), kind="stable")[:STRONGEST]
+    columns: dict[str, list[str]] = {"feature": list(share.index[order])}
+    columns |= by_label(bits.columns, [numbers(values, ".3f") for values in bits.to_numpy()[order].T])
+    columns["share"] = numbers(share.to_numpy()[order], ".1%")
     product = f"the {depth} links on it, each in bits" if in_a_chain else "the links on it, each in nats"
     return f"{table(columns)}\n" + paragraph(
         f"Sum over all paths from feature to class of the product of {product}."

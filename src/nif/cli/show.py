@@ -30,7 +30,7 @@ def show(*, flow: Path, as_json: bool) -> None:
         click.echo(json.dumps(as_object(found), allow_nan=False))
         return
     for text in (found.summary(), *sections.measured(found)):
-        click.echo(f"{text}\n")
+        options.echo(f"{text}\n")
 
 
 def as_object(flow: Flow) -> dict[str, Any]:

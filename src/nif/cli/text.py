@@ -9,10 +9,16 @@ from typing import Any
 
 import pandas as pd
 
+from nif.core.text import visible
+from nif.flow.unit_names import distinct
+
 WIDTH = 100
 INDENT = "  "
 UNBROKEN = "\N{NO-BREAK SPACE}"
 """Keeps a name on one line."""
+
+OTHERS = ("feature", "nats", "± stderr", "absolute", "share")
+"""Columns of tables of features that stand beside those of the classes."""
 
 LONGEST = 60
 """Characters of all names in a row of a table."""
@@ -32,7 +38,8 @@ def table(columns: Mapping[Any, Iterable[object]], *, left: int = 1) -> str:
           relu1[0]   0.31
           relu1[1]  -0.02
     """
-    frame = pd.DataFrame({name: list(map(str, cells)) for name, cells in columns.items()}, dtype=object)
+    cells_of = {_line(name): list(map(_line, cells)) for name, cells in columns.items()}
+    frame = pd.DataFrame(cells_of, dtype=object)
     padded = [_padded([name, *frame[name]], LONGEST // left) for name in frame.columns[:left]]
     heading, *labels = map(INDENT.join, zip(*padded, strict=True))
     values = frame.iloc[:, left:].set_axis(labels).rename_axis(columns=heading)
@@ -41,6 +48,17 @@ def table(columns: Mapping[Any, Iterable[object]], *, left: int = 1) -> str:
     gaps = [1 + max(map(len, [name, *values[name]])) for name in values.columns]
     text = values.to_string(line_width=WIDTH - len(INDENT), col_space=gaps)
     return "\n".join((INDENT + line.removesuffix("\\")).rstrip() for line in text.splitlines())
+
+
+def by_label(labels: Iterable[object], columns: Iterable[list[str]]) -> dict[str, list[str]]:
+    """Columns under names of classes, which are told from one another and from the other columns.
+
+    Example:
+        >>> list(by_label(["cat", "share", "cat"], [[], [], []]))
+        ['cat #0', 'class share', 'cat #2']
+    """
+    named = [f"class {name}" if name in OTHERS else name for name in map(str, labels)]
+    return dict(zip(distinct(named), columns, strict=True))
 
 
 def paragraph(text: str, *, first: str = INDENT) -> str:
@@ -79,6 +97,11 @@ def p_values(values: Iterable[float]) -> list[str]:
         ['<.001', '.040']
     """
     return ["<.001" if value < 0.001 else f"{value:.3f}".removeprefix("0") for value in values]
+
+
+def _line(cell: object) -> str:
+    """A cell on one line."""
+    return visible(" ".join(str(cell).splitlines()))
 
 
 def _padded(cells: Sequence[str], most: int) -> list[str]:

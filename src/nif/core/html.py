@@ -8,6 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from nif.core.text import visible
+
 TINT = "0,114,178"
 """Red, green and blue of bars and shades, through which the ground of the notebook shows."""
 
@@ -35,6 +37,8 @@ def table(
         >>> "<b>" in table(pd.DataFrame({"name": ["<b>"]}))
         False
     """
+    cells = cells.map(lambda cell: visible(cell) if isinstance(cell, str) else cell)
+    cells.columns = [visible(str(name)) for name in cells.columns]
     style = cells.style.hide(axis="index").format(escape="html").format_index(escape="html", axis="columns")
     style = style.set_table_attributes("style='border:0;margin:0;font-variant-numeric:tabular-nums'")
     text_columns = ",".join(f".col{column}" for column in range(names))
@@ -49,8 +53,8 @@ def table(
         for column, fractions in (tints or {}).items():
             values = list(map(css, fractions))
             style = style.apply(lambda _, values=values: values, subset=[column])
-    caption = style.set_caption(html.escape(title)) if title else style
-    lines = "<br>".join(map(html.escape, below))
+    caption = style.set_caption(html.escape(visible(title))) if title else style
+    lines = "<br>".join(html.escape(visible(line)) for line in below)
     foot = f"<div style='opacity:.8;font-size:.9em;margin-top:.4em'>{lines}</div>" if below else ""
     return f"<div>{caption.to_html()}{foot}</div>"
 
@@ -74,7 +78,7 @@ def short(name: str, longest: int = 40) -> str:
         >>> short("petal  width", 7)
         'petal …'
     """
-    line = " ".join(name[: 4 * longest].split())
+    line = visible(" ".join(name[: 4 * longest].split()))
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 

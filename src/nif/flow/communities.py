@@ -177,6 +177,9 @@ def layer_stderr(
     return np.sqrt(np.add.reduceat(into**2, first)), np.sqrt(np.add.reduceat(out**2, first))
 
 
+WEAKEST = 1e-100
+"""Of the strongest link; a path through a weaker one is no longer."""
+
 MOST_WORK = 3e8
 """Up to here betweenness is exact: a few seconds. See `betweenness`."""
 
@@ -219,7 +222,8 @@ def betweenness(graph: Graph, seed: int = 0, most_work: float = MOST_WORK) -> Be
         return Betweenness(np.zeros(units), units)
     ahead = (graph.ends[:, 0] + 1).sum() / units  # links, of a unit on average
     starts = _starts(units, max(1, int(most_work / ahead)), seed)
-    counted = graph.to_igraph().betweenness(weights=(1 / graph.absolute).tolist(), sources=starts.tolist())
+    strength = np.maximum(graph.absolute / graph.absolute.max(), WEAKEST)
+    counted = graph.to_igraph().betweenness(weights=(1 / strength).tolist(), sources=starts.tolist())
     return Betweenness(np.array(counted) * (units / len(starts)), len(starts))
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -13,6 +15,7 @@ from scipy.stats import false_discovery_control
 from nif.core.errors import InputError, nearest
 from nif.core.types import CurrentTables, Layer, Links
 from nif.core.weights import StoredWeight, WeightCurrents
+from nif.flow.paths import Dag
 from nif.flow.significance import p_values
 from nif.flow.tables import unit_index
 from nif.flow.unit_names import Named, place_of
@@ -52,6 +55,10 @@ class CurrentViews:
     layers: tuple[Layer, ...]
     links: tuple[Links, ...]
     currents: CurrentTables | None
+    if TYPE_CHECKING:
+
+        @cached_property
+        def graph(self) -> Dag: ...
 
     def weights(self, name: str) -> WeightCurrents:
         r"""The current through every number of a weight, as the parameter lies.
@@ -158,7 +165,7 @@ class CurrentViews:
         numbers, _ = self._row_tables()
         tables = self._of_currents("currents of rows")
         if row is None:
-            return _features_of_rows(self.layers, tables)
+            return _features_of_rows(self.layers, self.graph.features, tables)
         place = np.flatnonzero(numbers == row)
         if not len(place):
             raise InputError(
@@ -184,7 +191,7 @@ class CurrentViews:
         Raises:
             InputError: The flow is one of association, or there is no such unit.
         """
-        features = [index for index, layer in enumerate(self.layers) if layer.kind == "input"]
+        features = self.graph.features
         places = [place_of(self.layers, unit, features) for unit in (first, second)]
         (one, before), (other, after) = [self._with_deviations(layer) for layer, _ in places]
         units = [unit for _, unit in places]
@@ -213,7 +220,7 @@ class CurrentViews:
         if not 0 < alpha < 1:
             raise InputError(f"alpha is {alpha}; expected a level between 0 and 1, such as 0.05.")
         tables = self._of_currents("ranks")
-        features = [index for index, layer in enumerate(self.layers) if layer.kind == "input"]
+        features = self.graph.features
         known = [self._with_deviations(layer) for layer in features]
         nats = np.concatenate([values for values, _ in known])
         deviations = np.concatenate([values for _, values in known], axis=1)
@@ -237,7 +244,11 @@ class CurrentViews:
     def _row_tables(self) -> tuple[np.ndarray, np.ndarray]:
         """Numbers and weights of the explained rows."""
         tables = self._of_currents("currents of rows")
-        if tables.rows is None or tables.row_weights is None or tables.units[0].rows is None:
+        if (
+            tables.rows is None
+            or tables.row_weights is None
+            or tables.units[self.graph.features[0]].rows is None
+        ):
             raise InputError("The flow holds no currents of rows; measure the network again.")
         return tables.rows, tables.row_weights
 
@@ -290,17 +301,15 @@ def carrying_weights(weights: Sequence[StoredWeight], fraction: float) -> tuple[
     return tuple(weight.at_least(float(sizes[last])) for weight in weights)
 
 
-def _features_of_rows(layers: Sequence[Layer], tables: CurrentTables) -> pd.DataFrame:
+def _features_of_rows(
+    layers: Sequence[Layer], features: Sequence[int], tables: CurrentTables
+) -> pd.DataFrame:
     """The currents of the features of all explained rows, in the order of the rows."""
-    inputs = [
-        (layer.units, units.rows)
-        for layer, units in zip(layers, tables.units, strict=True)
-        if layer.kind == "input"
-    ]
-    values = np.concatenate([rows for _, rows in inputs if rows is not None], axis=1)
-    names = [unit for units, _ in inputs for unit in units]
+    known = [tables.units[layer].rows for layer in features]
+    values = np.concatenate([rows for rows in known if rows is not None], axis=1)
+    names = [unit for layer in features for unit in layers[layer].units]
     index = pd.Index(np.asarray(tables.rows), name="row")
     order = np.argsort(index, kind="stable")
-    features = pd.DataFrame(values, index=index, columns=names).iloc[order]
-    features.attrs["weights"] = np.asarray(tables.row_weights)[order]
-    return features
+    table = pd.DataFrame(values, index=index, columns=names).iloc[order]
+    table.attrs["weights"] = np.asarray(tables.row_weights)[order]
+    return table

@@ -15,19 +15,16 @@ from scipy.sparse import csr_array
 
 from nif.core.errors import InputError
 from nif.core.files import whole_file
+from nif.core.schema import Array, is_version
 from nif.core.types import LINK_ARRAYS, CurrentTables, Layer, Links, SumErrors, Total, UnitCurrents
 from nif.core.weights import HeadCurrents, PathCurrents, StoredWeight
 from nif.flow.current_views import carrying_weights
 from nif.flow.flow import Flow
+from nif.flow.header import FORMAT, VERSION, entries_of
 from nif.flow.measurement import Measurement
 from nif.flow.significance import unit_p_values
 from nif.flow.strongest import LeftOut, carrying
-
-FORMAT = "nif-flow"
-
-VERSION = 2
-"""Of the layout of the file; a reader refuses newer versions. Files of nif 0.1 have version 1: they hold
-dense arrays only, and other names in `OLD_NAMES`."""
+from nif.flow.validation import HEADS, OPTIONAL, UNITS
 
 OLD_NAMES = {
     "connected": "joined",
@@ -43,6 +40,9 @@ MOST_LINKS = 10_000_000
 
 CARRIED = 0.999
 """Fraction of the absolute nats that the file of a larger flow holds."""
+
+TYPES = ("F32", "F64", "I32", "I64", "BOOL")
+"""Of the arrays of flows, as safetensors names them."""
 
 PATH_ARRAYS = ("units", "nats", "deviations")
 """Arrays of `nif.core.weights.PathCurrents`."""
@@ -153,17 +153,26 @@ def load(path: str | os.PathLike[str]) -> Flow:
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
             _check_format(header, path)
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+            known = [name for name in file.keys() if file.get_slice(name).get_dtype() in TYPES]  # noqa: SIM118
+            arrays = _Arrays({name: file.get_tensor(name) for name in known})
     except (OSError, SafetensorError) as error:
         raise InputError(
             f"{os.fspath(path)} cannot be read as a flow ({error}); pass a complete file of flow.save."
         ) from error
     try:
-        return _flow(header, arrays)
-    except (KeyError, TypeError, ValueError) as error:
+        return _flow(entries_of(header), arrays)
+    except InputError as error:
         raise InputError(
-            f"{os.fspath(path)} is not a complete flow ({error}); measure the network again and save it."
+            f"{os.fspath(path)} is not a complete flow ({str(error).rstrip('.')}); measure the network again "
+            "and save it."
         ) from error
+
+
+class _Arrays(dict[str, np.ndarray]):
+    """Arrays by their names in the file."""
+
+    def __missing__(self, name: str) -> np.ndarray:
+        raise InputError(f"it has no array {name!r} of the types {', '.join(TYPES)}")
 
 
 def described(flow: Flow) -> dict[str, str]:
@@ -196,49 +205,45 @@ def _check_format(header: Mapping[str, str], path: str | os.PathLike[str]) -> No
     if header.get("format") != FORMAT:
         raise InputError(f"{os.fspath(path)} holds tensors but no flow; pass a file written by flow.save.")
     version = header.get("version", "")
-    if not version.isdigit() or int(version) > VERSION:
+    if not is_version(version, VERSION):
         raise InputError(
-            f"{os.fspath(path)} has the flow format {version!r} and this nif reads up to {VERSION}; "
+            f"{os.fspath(path)} has the flow format {version[:20]!r} and this nif reads up to {VERSION}; "
             "upgrade neural-information-flow."
         )
 
 
-def _flow(header: Mapping[str, str], arrays: dict[str, np.ndarray]) -> Flow:
-    layers = tuple(
-        Layer(layer["name"], layer["kind"], tuple(layer["units"]), tuple(layer.get("shape", ())))
-        for layer in json.loads(header["layers"])
-    )
-    ends = json.loads(header["links"])
+def _flow(entries: Mapping[str, Any], arrays: _Arrays) -> Flow:
+    layers = tuple(Layer(**{"shape": (), **_fields(Layer, entry)}) for entry in entries["layers"])
     links = tuple(
-        _links(arrays, f"links/{index}", int(source), int(target), layers)
-        for index, (source, target) in enumerate(ends)
+        _links(arrays, f"links/{index}", source, target, layers)
+        for index, (source, target) in enumerate(entries["links"])
     )
     constant = tuple(arrays[f"constant/{index}"] for index in range(len(layers)))
-    measurement = Measurement.read(json.loads(header["measurement"]))
     left_out = (
-        LeftOut(**json.loads(header["left_out"]), p_value=arrays["left_out/p_value"])
-        if "left_out" in header
+        LeftOut(**_fields(LeftOut, entries["left_out"]), p_value=arrays["left_out/p_value"])
+        if "left_out" in entries
         else None
     )
     errors: dict[str, Any] = {field.name: _named(arrays, "errors", field.name) for field in fields(SumErrors)}
     known = None if errors["attribution"] is None else SumErrors(**errors)
-    return Flow(layers, links, constant, measurement, known, _currents(header, arrays, len(layers)), left_out)
+    tables = _currents(entries["currents"], arrays, len(layers)) if "currents" in entries else None
+    return Flow(layers, links, constant, Measurement.read(entries["measurement"]), known, tables, left_out)
 
 
-def _currents(
-    header: Mapping[str, str], arrays: Mapping[str, np.ndarray], layers: int
-) -> CurrentTables | None:
-    if "currents" not in header:
-        return None
-    stored = json.loads(header["currents"])
+def _fields(kind: type, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of an entry that a class has; a later version may write more."""
+    return {name: value for name, value in entry.items() if name in kind.__dataclass_fields__}  # type: ignore[attr-defined]
 
+
+def _currents(stored: Mapping[str, Any], arrays: _Arrays, layers: int) -> CurrentTables:
     def known(kind: type, prefix: str) -> dict[str, np.ndarray]:
-        names = {name: f"currents/{prefix}/{name}" for name in kind.__dataclass_fields__}  # type: ignore[attr-defined]
-        return {name: arrays[stored] for name, stored in names.items() if stored in arrays}
+        names = {field.name: f"currents/{prefix}/{field.name}" for field in fields(kind)}
+        forms = {UnitCurrents: UNITS, HeadCurrents: HEADS}.get(kind, {})
+        required = {name for name in forms if name not in OPTIONAL}
+        return {name: arrays[where] for name, where in names.items() if where in arrays or name in required}
 
-    units = [UnitCurrents(**known(UnitCurrents, str(index))) for index in range(layers)]
     weights = [
-        StoredWeight(tuple(names), tuple(shape), links, transposed, **known(StoredWeight, f"weights/{index}"))
+        StoredWeight(names, shape, links, transposed, **known(StoredWeight, f"weights/{index}"))
         for index, (names, shape, links, transposed) in enumerate(stored.get("weights", ()))
     ]
     heads = [
@@ -248,8 +253,8 @@ def _currents(
     whole: dict[str, Any] = {name: arrays.get(f"currents/{name}") for name in WHOLE_TABLES}
     return CurrentTables(
         Total(stored["nats"], stored["stderr"]),
-        tuple(units),
-        tuple(stored["classes"]),
+        tuple(UnitCurrents(**known(UnitCurrents, str(index))) for index in range(layers)),
+        stored["classes"],
         weights=tuple(weights),
         heads=tuple(heads),
         paths=_paths(arrays, *stored["paths"]) if "paths" in stored else None,
@@ -257,23 +262,35 @@ def _currents(
     )
 
 
-def _paths(arrays: Mapping[str, np.ndarray], rows: int, backgrounds: int, evaluated: int) -> PathCurrents:
+def _paths(arrays: _Arrays, rows: int, backgrounds: int, evaluated: int) -> PathCurrents:
     units, nats, deviations = (arrays[f"currents/paths/{name}"] for name in PATH_ARRAYS)
     return PathCurrents(units, nats, deviations, rows, backgrounds, evaluated)
 
 
-def _links(
-    arrays: Mapping[str, np.ndarray], prefix: str, source: int, target: int, layers: Sequence[Layer]
-) -> Links:
+def _links(arrays: _Arrays, prefix: str, source: int, target: int, layers: Sequence[Layer]) -> Links:
+    if not source < target < len(layers):
+        raise InputError(f"links lead from layer {source} to layer {target} of {len(layers)} layers")
     values = {name: arrays[f"{prefix}/{name}"] for name in LINK_ARRAYS}
     connected: np.ndarray | csr_array | None = _named(arrays, prefix, "connected")
+    shape = len(layers[source]), len(layers[target])
     if f"{prefix}/indptr" in arrays:
-        indices, begin = arrays[f"{prefix}/indices"], arrays[f"{prefix}/indptr"]
-        shape = len(layers[source]), len(layers[target])
-        connected = csr_array((np.ones(len(indices), dtype=bool), indices, begin), shape=shape)
+        connected = _sparse(arrays[f"{prefix}/indptr"], arrays[f"{prefix}/indices"], shape, prefix)
+    elif connected is not None:
+        Array("b", shape).check(connected, f"{prefix}/connected")
     return Links(source, target, **values, connected=connected)
 
 
-def _named(arrays: Mapping[str, np.ndarray], prefix: str, name: str) -> np.ndarray | None:
+def _sparse(begin: np.ndarray, indices: np.ndarray, shape: tuple[int, int], prefix: str) -> csr_array:
+    """A compressed sparse row (CSR) structure: columns of each row, in order, and where the rows begin."""
+    Array("i", ("link",), 0, shape[1] - 1).check(indices, f"{prefix}/indices")
+    Array("i", (shape[0] + 1,), 0, len(indices)).check(begin, f"{prefix}/indptr")
+    counts = np.diff(begin)
+    whole = begin[0] == 0 and begin[-1] == len(indices) and (counts >= 0).all()
+    if not whole or (np.diff(np.repeat(np.arange(shape[0]), counts) * shape[1] + indices) <= 0).any():
+        raise InputError(f"{prefix}/indptr and {prefix}/indices are no compressed sparse rows")
+    return csr_array((np.ones(len(indices), dtype=bool), indices, begin), shape=shape)
+
+
+def _named(arrays: _Arrays, prefix: str, name: str) -> np.ndarray | None:
     """An array under its name, or under the one that it has in files of version 1."""
     return arrays.get(f"{prefix}/{name}", arrays.get(f"{prefix}/{OLD_NAMES.get(name, name)}"))

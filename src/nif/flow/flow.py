@@ -13,6 +13,7 @@ from jaxtyping import Bool
 
 from nif.core.arguments import shown
 from nif.core.errors import InputError
+from nif.core.text import visible
 from nif.core.types import CurrentTables, Layer, Links, SumErrors, Total
 from nif.flow import flow_difference, paths, summary, tables
 from nif.flow.communities import Communities
@@ -23,7 +24,7 @@ from nif.flow.neurons import ALPHA, Neurons
 from nif.flow.output_views import OutputViews
 from nif.flow.strongest import LeftOut
 from nif.flow.unit_names import Named
-from nif.flow.validation import check, check_currents, check_errors
+from nif.flow.validation import check, check_tables
 
 GUESSES = {
     **dict.fromkeys(
@@ -89,8 +90,7 @@ class Flow(FeatureViews, CurrentViews, OutputViews):
 
     def __post_init__(self) -> None:
         check(self.layers, self.links, self.constant)
-        check_errors(self.graph.sizes, self.graph.feature_count, self.errors)
-        check_currents(self.graph.sizes, self.graph.feature_count, self.currents)
+        check_tables(self)
 
     @property
     def total(self) -> Total | None:
@@ -225,7 +225,7 @@ class Flow(FeatureViews, CurrentViews, OutputViews):
     __hash__ = None  # type: ignore[assignment] # arrays have no hash
 
     def __repr__(self) -> str:
-        return "\n  ".join([summary.first_line(self), *self.notes()])
+        return "\n  ".join(map(visible, [summary.first_line(self), *self.notes()]))
 
     def _repr_html_(self) -> str:
         return summary.html_table(self)

@@ -47,8 +47,9 @@ class Measurement:
             'Association(estimator=Binned(), beta=None, noise=0.0)'
         """
         if "method" in stored:
-            return cls(**stored)
-        now = dict(stored)
+            return cls(**{name: value for name, value in stored.items() if name in cls.__dataclass_fields__})
+        old = ("estimator", "decomposition", "noise", "automatic", "terms")
+        now = {name: value for name, value in stored.items() if name in (*old, *cls.__dataclass_fields__)}
         options = {"estimator": now.pop("estimator"), **now.pop("decomposition"), "noise": now.pop("noise")}
         automatic, terms = now.pop("automatic"), now.pop("terms")
         known = {name: repr(value) for name, value in options.items()}
@@ -65,9 +66,8 @@ class Measurement:
             ['Association(estimator=None)',
              'Mine(), chosen automatically; 105 samples, 85 terms, 2 not converged; seed 0; nif 0.1']
         """
-        chosen = (
-            f"{self.options['estimator']}, chosen automatically; " if self.options.get("automatic") else ""
-        )
+        automatic = self.options.get("automatic") and "estimator" in self.options
+        chosen = f"{self.options['estimator']}, chosen automatically; " if automatic else ""
         terms = f", {self.options['terms']} terms" if "terms" in self.options else ""
         failed = f", {self.not_converged} not converged" if self.not_converged else ""
         counts = f"{self.samples} samples{terms}{failed}"

@@ -249,6 +249,7 @@ def strongest_paths(
     begin = set(best)
     for layer in range(min(begin) + 1, end + 1):
         into = [links for links in dag.links if links.target == layer and links.source in best]
+        into = [links for links in into if links.count]
         if into and layer not in begin:
             best[layer] = _extended(best, sorted(into, key=lambda links: links.source), k, strength)
     if end not in best:

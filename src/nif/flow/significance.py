@@ -68,6 +68,7 @@ def p_values(
     """
     if degrees < 1:
         return np.ones_like(nats, dtype=np.float64)
-    t = np.divide(np.abs(nats), stderr, out=np.full(np.shape(nats), np.inf), where=stderr > 0)
+    with np.errstate(over="ignore"):
+        t = np.divide(np.abs(nats), stderr, out=np.full(np.shape(nats), np.inf), where=stderr > 0)
     p: np.ndarray = np.where(nats == 0, 1.0, 2 * special.stdtr(degrees, -t))
     return p

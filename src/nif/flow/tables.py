@@ -104,7 +104,7 @@ def by_class(
     currents: CurrentTables, layers: Sequence[Layer], values: Float[np.ndarray, "feature label"]
 ) -> pd.DataFrame:
     """Features x classes of the decision, of a flow of currents."""
-    features = [index for index, layer in enumerate(layers) if layer.kind == "input"] or [0]
+    features = [index for index, layer in enumerate(layers[:-1]) if layer.kind == "input"] or [0]
     return by_feature(features, layers, values, currents.classes)
 
 

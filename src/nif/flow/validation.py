@@ -1,23 +1,88 @@
-"""Check that layers and links form a flow; the first problem is raised."""
+"""Check that layers, links and currents form a flow; the first problem is raised."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nif.core.errors import InputError
-from nif.core.types import LINK_ARRAYS, CurrentTables, Layer, Links, SumErrors
+from nif.core.schema import Array
+from nif.core.types import CurrentTables, Layer, Links
+from nif.core.weights import PathCurrents, StoredWeight
+
+if TYPE_CHECKING:
+    from nif.flow.flow import Flow
+
+CHANCE = {"low": 0.0, "high": 1.0}
+
+LINKS = {
+    "nats": Array("f", ("source", "target")),
+    "stderr": Array("f", ("source", "target"), low=0),
+    "p_value": Array("f", ("source", "target"), **CHANCE),
+    "relevance": Array("f", ("source", "target")),
+}
+
+ERRORS = {
+    "attribution": Array("f", ("feature", "output"), low=0),
+    "attribution_total": Array("f", ("feature",), low=0),
+    "shares": Array("f", ("feature",), low=0),
+    "inflow": Array("f", ("unit",), low=0),
+    "outflow": Array("f", ("unit",), low=0),
+    "layer_inflow": Array("f", ("layer",), low=0),
+    "layer_outflow": Array("f", ("layer",), low=0),
+}
+
+CURRENTS = {
+    "attribution": Array("f", ("feature", "class")),
+    "attribution_stderr": Array("f", ("feature", "class"), low=0),
+    "rows": Array("i", ("row",), low=0),
+    "row_weights": Array("f", ("row",), low=0),
+    "row_attribution": Array("f", ("row", "feature", "class")),
+    "row_base": Array("f", ("row", "class")),
+    "row_value": Array("f", ("row", "class")),
+}
+
+UNITS = {
+    "nats": Array("f", ("unit",)),
+    "stderr": Array("f", ("unit",), low=0),
+    "absolute": Array("f", ("unit",), low=0),
+    "absolute_stderr": Array("f", ("unit",), low=0),
+    "deviations": Array("f", ("group", "unit")),
+    "rows": Array("f", ("row", "unit")),
+}
+
+HEADS = {"nats": Array("f", ("head",)), "stderr": Array("f", ("head",), low=0)}
+
+PATHS = {
+    "units": Array("i", ("path", "layer"), low=-1),
+    "nats": Array("f", ("path",)),
+    "deviations": Array("f", ("group", "path")),
+}
+
+TOTAL = {"nats": Array("f", ()), "stderr": Array("f", (), low=0)}
+
+LEFT_OUT = {"p_value": Array("f", ("unit",), **CHANCE)}
+
+OPTIONAL = {
+    *("inflow", "outflow", "layer_inflow", "layer_outflow", "deviations"),
+    *("rows", "row_weights", "row_attribution", "row_base", "row_value"),
+}
+"""Arrays that may be missing."""
+
+LARGEST_WEIGHT = 2**31
+"""Numbers of a parameter."""
 
 
 def check(layers: Sequence[Layer], links: Sequence[Links], constant: Sequence[np.ndarray]) -> None:
     """Refuse what is empty, does not fit together, or is not a number.
 
     Raises:
-        InputError: Fewer than two layers, no links, links that lead backward or nowhere, arrays of the wrong
-            shape, NaN or infinite values.
+        InputError: Fewer than two layers, no links, links that lead backward or nowhere, arrays of another
+            type or shape, NaN or infinite values.
     """
     if len(layers) < 2 or not links:
         raise InputError(
@@ -31,8 +96,7 @@ def check(layers: Sequence[Layer], links: Sequence[Links], constant: Sequence[np
                 f"Links lead from layer {between.source} to layer {between.target}; expected an earlier "
                 f"and a later one of the {len(layers)} layers, counted from 0 in order of execution."
             )
-        for name in LINK_ARRAYS:
-            _check_values(layers, between, name)
+        _check_links(layers[between.source], layers[between.target], between)
     pairs = Counter((between.source, between.target) for between in links)
     twice = [ends for ends, count in pairs.items() if count > 1]
     if twice:
@@ -60,77 +124,93 @@ def _check_layers(layers: Sequence[Layer], constant: Sequence[np.ndarray]) -> No
             f"constant has shapes {widths}; expected one flag for each unit of the layers, which have "
             f"{[len(layer) for layer in layers]}."
         )
+    for layer, flags in zip(layers, constant, strict=True):
+        Array("b", (len(layer),)).check(flags, f"constant of layer {layer.name!r}")
 
 
-def _check_values(layers: Sequence[Layer], links: Links, name: str) -> None:
-    values = links.stored(name)
-    ends = f"from {layers[links.source].name!r} to {layers[links.target].name!r}"
-    expected = (len(layers[links.source]), len(layers[links.target]))
-    shape = links.shape if links.connected is not None else values.shape
-    if shape != expected:
-        raise InputError(f"{name} of the links {ends} has shape {shape}; expected {expected}.")
-    if not np.isfinite(values).all():
-        bad = int((~np.isfinite(values)).sum())
+def _check_links(source: Layer, target: Layer, links: Links) -> None:
+    sizes = {"source": len(source), "target": len(target)}
+    ends = f"of the links from {source.name!r} to {target.name!r}"
+    if links.connected is not None:
+        Array("b", ("source", "target")).check(np.empty(links.shape, bool), f"connected {ends}", sizes)
+    for name, form in LINKS.items():
+        stored = links.stored(name)
+        form = Array(form.kind, (links.count,), form.low, form.high) if links.sparse else form  # noqa: PLW2901
+        form.check(stored, f"{name} {ends}", sizes)
+
+
+def check_tables(flow: Flow) -> None:
+    """Check the types, shapes and values of what a flow holds beside its links.
+
+    Raises:
+        InputError: An array of the wrong type or shape, NaN or infinite values.
+    """
+    sizes = flow.graph.sizes
+    lengths = {"feature": flow.graph.feature_count, "output": sizes[-1], "layer": len(sizes)}
+    lengths["unit"] = sum(sizes)
+    if flow.errors is not None:
+        _check(flow.errors, ERRORS, "of the errors", lengths)
+    if flow.left_out is not None:
+        _check(flow.left_out, LEFT_OUT, "of the links that are left out", lengths)
+    if flow.currents is not None:
+        _check_currents(flow.layers, flow.links, flow.graph.features, flow.currents)
+
+
+def _check_currents(
+    layers: Sequence[Layer], links: Sequence[Links], features: Sequence[int], currents: CurrentTables
+) -> None:
+    sizes = {"feature": sum(len(layers[layer]) for layer in features), "layer": len(layers)}
+    sizes["class"] = len(currents.classes)
+    _check(currents.total, TOTAL, "of the total", {})
+    if currents.rows is None:
+        sizes["row"] = 0
+    _check(currents, CURRENTS, "of the currents", sizes)
+    if len(currents.units) != len(layers):
+        raise InputError(f"There are currents of {len(currents.units)} layers; expected {len(layers)}.")
+    for layer, units in zip(layers, currents.units, strict=True):
+        lengths = {**sizes, "unit": len(layer)}
+        _check(units, UNITS, f"of layer {layer.name!r} of the currents", lengths)
+        sizes |= {name: lengths[name] for name in ("group",) if name in lengths}
+    if len({currents.units[layer].rows is None for layer in features}) > 1:
+        raise InputError("Some features have currents of rows and others none; expected all or none.")
+    for weight in currents.weights:
+        _check_weight(weight, links)
+    for heads in currents.heads:
+        _check(heads, HEADS, f"of the heads of {heads.layer!r}", {})
+    if currents.paths is not None:
+        _check_paths(currents.paths, layers, sizes)
+
+
+def _check(holder: Any, forms: dict[str, Array], where: str, sizes: dict[str, int]) -> None:
+    for name, form in forms.items():
+        values = getattr(holder, name)
+        if values is not None or name not in OPTIONAL:
+            form.check(values, f"{name} {where}", sizes)
+
+
+def _check_weight(weight: StoredWeight, links: Sequence[Links]) -> None:
+    where = f"of the weight {', '.join(weight.names)!r}"
+    if not weight.names or math.prod(weight.shape) > LARGEST_WEIGHT:
+        raise InputError(f"The shape {where} is {weight.shape}; expected up to {LARGEST_WEIGHT:,} numbers.")
+    if weight.links is not None:
+        if not 0 <= weight.links < len(links):
+            raise InputError(f"The links {where} are number {weight.links}; there are {len(links)}.")
+        return
+    shape: tuple[str | int, ...] = weight.shape
+    if weight.cells is not None:
+        shape = (len(np.ravel(weight.cells)),)
+        Array("i", shape, low=0, high=math.prod(weight.shape) - 1).check(weight.cells, f"cells {where}")
+        if (np.diff(weight.cells) <= 0).any():
+            raise InputError(f"cells {where} are in another order; expected each once, in order.")
+    Array("f", shape).check(weight.nats, f"nats {where}")
+    Array("f", shape, low=0).check(weight.stderr, f"stderr {where}")
+
+
+def _check_paths(paths: PathCurrents, layers: Sequence[Layer], sizes: dict[str, int]) -> None:
+    _check(paths, PATHS, "of the paths", sizes)
+    beyond = (paths.units >= [len(layer) for layer in layers]).any()
+    if beyond or ((paths.units >= 0).sum(1) < 2).any() or paths.evaluated < len(paths.nats):
         raise InputError(
-            f"{name} of the links {ends} has {bad} NaN or infinite values; set links that were not measured "
-            "to 0."
+            "The paths have units that are not in the layers, lead through fewer than two, or are more than "
+            "were evaluated."
         )
-    if values.size == 0:
-        return
-    if name == "stderr" and np.min(values) < 0:
-        raise InputError(f"stderr of the links {ends} has negative values; a standard error is 0 or more.")
-    if name == "p_value" and (np.min(values) < 0 or np.max(values) > 1):
-        raise InputError(f"p_value of the links {ends} leaves the range from 0 to 1.")
-
-
-def check_errors(sizes: Sequence[int], features: int, errors: SumErrors | None) -> None:
-    """Check the shapes and values of standard errors of sums.
-
-    Raises:
-        InputError: An array of the wrong shape, NaN, infinite or negative values.
-    """
-    if errors is None:
-        return
-    required = {"attribution": (features, sizes[-1]), "attribution_total": (features,), "shares": (features,)}
-    expected = required | dict.fromkeys(("inflow", "outflow"), (sum(sizes),))
-    expected |= dict.fromkeys(("layer_inflow", "layer_outflow"), (len(sizes),))
-    for name, shape in expected.items():
-        values = getattr(errors, name)
-        if values is None and name not in required:
-            continue
-        if np.shape(values) != shape:
-            raise InputError(f"{name} of the errors has shape {np.shape(values)}; expected {shape}.")
-        if not np.isfinite(values).all() or np.min(values) < 0:
-            raise InputError(
-                f"{name} of the errors has NaN, infinite or negative values; a standard error is 0 or more."
-            )
-
-
-def check_currents(sizes: Sequence[int], features: int, currents: CurrentTables | None) -> None:
-    """Check the shapes and values of currents.
-
-    Raises:
-        InputError: An array of the wrong shape, NaN or infinite values.
-    """
-    if currents is None:
-        return
-    shapes: dict[str, tuple[int, ...]] = {"attribution": (features, len(currents.classes))}
-    shapes["attribution_stderr"] = shapes["attribution"]
-    arrays: dict[str, tuple[np.ndarray, tuple[int, ...]]] = {
-        name: (getattr(currents, name), shape) for name, shape in shapes.items()
-    }
-    count, classes = 0 if currents.rows is None else len(currents.rows), len(currents.classes)
-    of_rows = {"row_attribution": (count, features, classes), "row_base": (count, classes)}
-    for name, shape in (of_rows | {"row_value": (count, classes)}).items():
-        if getattr(currents, name) is not None:
-            arrays[name] = getattr(currents, name), shape
-    for index, (units, size) in enumerate(zip(currents.units, sizes, strict=True)):
-        known = {name: values for name, values in vars(units).items() if name not in ("deviations", "rows")}
-        arrays |= {f"{name} of layer {index}": (values, (size,)) for name, values in known.items()}
-        if units.rows is not None:
-            arrays[f"rows of layer {index}"] = units.rows, (count, size)
-    for name, (values, shape) in arrays.items():
-        if np.shape(values) != shape:
-            raise InputError(f"{name} of the currents has shape {np.shape(values)}; expected {shape}.")
-        if not np.isfinite(values).all():
-            raise InputError(f"{name} of the currents has NaN or infinite values.")

@@ -14,6 +14,7 @@ from nif.core.errors import optional_import
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.legend import Legend
 
 INK, SOFT, FAINT = "#22252B", "#6B7079", "#E3E5E9"
 """Of names, of explanations, of rules and empty tracks."""
@@ -86,7 +87,7 @@ def whiskers(
 def above(ax: Axes) -> None:
     """Draw the legend above the axes, in the number of columns that fit, where it hides nothing."""
     handles, labels = ax.get_legend_handles_labels()
-    ax.legend(
+    legend = ax.legend(
         handles,
         labels,
         loc="lower left",
@@ -98,6 +99,13 @@ def above(ax: Axes) -> None:
         handlelength=1.4,
         columnspacing=1.2,
     )
+    as_text(legend)
+
+
+def as_text(legend: Legend) -> None:
+    """Names in a legend are no formulas, whatever signs of mathematics they contain."""
+    for text in legend.get_texts():
+        text.set_parse_math(False)
 
 
 def legend_columns(ax: Axes, labels: Sequence[str]) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from nif.core.errors import InputError
-from nif.plots.axes import INK, SMALL, SOFT, TEXT, new_axes, plain, short
+from nif.plots.axes import INK, SMALL, SOFT, TEXT, as_text, new_axes, plain, short
 from nif.plots.palette import COMMUNITIES, OTHER
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def pruning(results: pd.DataFrame, *, before: float | None = None, ax: Axes | No
     ax.xaxis.set_major_formatter(lambda fraction, _: f"{fraction:.0%}")
     ax.set_xlabel("hidden neurons removed", fontsize=TEXT, color=INK)
     ax.set_ylabel("score", fontsize=TEXT, color=INK)
-    ax.legend(frameon=False, fontsize=SMALL + 0.5)
+    as_text(ax.legend(frameon=False, fontsize=SMALL + 0.5))
     return ax
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialised
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from nif.core.errors import InputError
 from nif.core.files import whole_file
+from nif.core.schema import Array, is_version, items, mapping, read_json, whole
 from nif.pruning.problem import copied
 from nif.pruning.removal import Kept, share_again, shrink_to, unshare_weights
 from nif.pruning.size import plain
@@ -25,6 +27,11 @@ WEIGHTS, KEPT = "weights/", "kept/"
 
 Shapes = dict[str, list[int]]
 """The shape of every tensor of a state dict, which identifies a network."""
+
+_SHAPE = items(whole())
+
+ORIGINAL = mapping(lambda value, where: list(_SHAPE(value, where)))
+"""The form of `Shapes`."""
 
 
 def shapes_of(model: nn.Module) -> Shapes:
@@ -84,8 +91,15 @@ def shrink(model: Any, path: str | os.PathLike[str]) -> nn.Module:
     }
     whole = copied(network)
     unshare_weights(network)
-    _add_missing_biases(network, weights)
-    shrink_to(network, _kept(tensors))
+    try:
+        _add_missing_biases(network, weights)
+        shrink_to(network, _kept(tensors, shapes_of(network)))
+        _check_weights(network.state_dict(), weights)
+    except InputError as error:
+        raise InputError(
+            f"{path} is not a complete pruned network ({str(error).rstrip('.')}); prune the network again "
+            "and save it."
+        ) from error
     network.load_state_dict(weights)
     share_again(network, whole)
     return network
@@ -109,9 +123,13 @@ def _read(path: Path) -> tuple[dict[str, Tensor], Shapes]:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     if header.get("format") != FORMAT:
         raise InputError(f"{path} contains no pruned network; expected a file written by Pruned.save.")
-    if int(header["version"]) > VERSION:
-        raise InputError(f"{path} was written by a newer version of nif; install that version.")
-    return tensors, json.loads(header["original"])
+    version = header.get("version", "")
+    if not is_version(version, VERSION):
+        raise InputError(
+            f"{path} has the format {version[:20]!r} and this nif reads up to {VERSION}; it was written by a "
+            "newer version of nif, install that version."
+        )
+    return tensors, read_json(header.get("original", ""), ORIGINAL, f"{path}: original")
 
 
 def _same_network(given: Shapes, wanted: Shapes, path: object) -> None:
@@ -125,21 +143,49 @@ def _same_network(given: Shapes, wanted: Shapes, path: object) -> None:
     )
 
 
-def _kept(tensors: Mapping[str, Tensor]) -> Kept:
+def _kept(tensors: Mapping[str, Tensor], full: Shapes) -> Kept:
     """Indices by tensor, from names of the form ``kept/<axis>/<tensor>``."""
-    axes_of: dict[str, dict[int, Any]] = {}
+    axes_of: dict[str, dict[str, np.ndarray]] = {}
     for name, index in tensors.items():
         if name.startswith(KEPT):
             axis, _, tensor = name.removeprefix(KEPT).partition("/")
-            axes_of.setdefault(tensor, {})[int(axis)] = index.numpy()
-    return {tensor: tuple(axes[axis] for axis in sorted(axes)) for tensor, axes in axes_of.items()}
+            if index.dtype != torch.int64:
+                raise InputError(f"{name} has the type {index.dtype}; expected torch.int64")
+            axes_of.setdefault(tensor, {})[axis] = index.numpy()
+    kept = {}
+    for tensor, axes in axes_of.items():
+        shape = full.get(tensor, ())
+        if axes.keys() != set(map(str, range(len(axes)))) or len(axes) > len(shape):
+            raise InputError(f"the axes {', '.join(axes)} of {tensor!r} were kept, of the shape {shape}")
+        kept[tensor] = tuple(axes[str(axis)] for axis in range(len(axes)))
+        for places, size in zip(kept[tensor], shape, strict=False):
+            Array("i", ("kept",), 0, size - 1).check(places, f"kept of {tensor!r}")
+            if not len(places) or (np.diff(places) <= 0).any():
+                raise InputError(f"the indices kept of {tensor!r} are none, or not each once in order")
+    return kept
 
 
 def _add_missing_biases(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """A layer without a bias has one after its removed units were folded into it."""
     known = network.state_dict()
     for name in weights:
-        if name not in known and name.endswith("bias"):
-            module = network.get_submodule(name.rpartition(".")[0])
+        owner = name.rpartition(".")[0]
+        if name not in known and name == f"{owner}.bias" and f"{owner}.weight" in known:
+            module = network.get_submodule(owner)
             weight = module.get_parameter("weight")
             module.bias = nn.Parameter(weight.new_zeros(len(weight)))
+
+
+def _check_weights(expected: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
+    """Each tensor of the smaller network, in its shape and of its kind of number, and no other."""
+    for name in [*expected, *(name for name in weights if name not in expected)]:
+        kinds = [None if one is None else _kind(one) for one in (weights.get(name), expected.get(name))]
+        if kinds[0] != kinds[1]:
+            raise InputError(f"the weight {name!r} is {kinds[0] or 'missing'}; expected {kinds[1] or 'none'}")
+
+
+def _kind(tensor: Tensor) -> str:
+    numbers = (
+        "complex" if tensor.is_complex() else "real" if tensor.is_floating_point() else str(tensor.dtype)
+    )
+    return f"{numbers} of shape {list(tensor.shape)}"

@@ -13,8 +13,11 @@ from typing import Any
 import pandas as pd
 from torch import nn
 
+from nif.core import schema
 from nif.core.errors import InputError
 from nif.core.html import short, table
+from nif.core.schema import items, number, read_json, real, record, row, whole
+from nif.core.text import visible
 from nif.pruning.file import Shapes, opened, save_pruned
 from nif.pruning.removal import Kept
 from nif.pruning.size import Size
@@ -23,6 +26,21 @@ KEY, OLD_KEY = "record", "told"
 """Of the record in the header of the file; the old one is that of nif 0.1."""
 
 REMOVED, RESTORED = ["layer", "unit", "index", "how"], ["layer", "unit", "index", "reason"]
+
+_UNITS = items(row(schema.text, schema.text, whole(), schema.text))
+
+SIZE = {"parameters": whole(), "flops": whole(), "bytes": whole(), "milliseconds": real(0)}
+
+RECORD = record(
+    {
+        "removed": _UNITS,
+        "score": row(schema.text, number, number),
+        "sizes": row(record(SIZE), record(SIZE)),
+        "notes": items(schema.text),
+    },
+    {"restored": _UNITS, "put_back": _UNITS},
+)
+"""The form of the record in the header; `put_back` is the name of `restored` in nif 0.1."""
 
 MOST_LAYERS = 8
 
@@ -83,7 +101,7 @@ class PruningRecord:
             f"file {before.bytes:,} -> {after.bytes:,} bytes, "
             f"batch {before.milliseconds:.3g} -> {after.milliseconds:.3g} ms",
         ]
-        return "\n  ".join([*lines, *self.notes])
+        return "\n  ".join(map(visible, [*lines, *self.notes]))
 
     def _repr_html_(self) -> str:
         change = f"{self.score_after - self.score_before:+.2g}"
@@ -160,8 +178,8 @@ def read_record(path: str | os.PathLike[str]) -> PruningRecord:
             f"{Path(path)} has no pruning record; expected a file written by Pruned.save of nif 0.1 or later."
         )
     try:
-        return _record(json.loads(text))
-    except (KeyError, TypeError, ValueError) as error:
+        return _record(read_json(text, RECORD, "record"))
+    except InputError as error:
         raise InputError(
             f"The pruning record of {Path(path)} is incomplete ({error}); prune the network again and "
             "save it."
@@ -170,14 +188,14 @@ def read_record(path: str | os.PathLike[str]) -> PruningRecord:
 
 def _record(entries: Mapping[str, Any]) -> PruningRecord:
     score, before, after = entries["score"]
-    restored = entries["restored"] if "restored" in entries else entries["put_back"]
+    restored = entries["restored"] if "restored" in entries else entries.get("put_back", ())
     return PruningRecord(
         removed=pd.DataFrame(entries["removed"], columns=REMOVED),
         restored=pd.DataFrame(restored, columns=RESTORED),
         score_before=before,
         score_after=after,
         score=score,
-        size_before=Size(**entries["sizes"][0]),
-        size_after=Size(**entries["sizes"][1]),
-        notes=tuple(entries["notes"]),
+        size_before=Size(**{name: entries["sizes"][0][name] for name in SIZE}),
+        size_after=Size(**{name: entries["sizes"][1][name] for name in SIZE}),
+        notes=entries["notes"],
     )

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from csv import QUOTE_NONNUMERIC
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pandas.api.types import is_numeric_dtype
+
 from nif import plots
+from nif.core.text import guarded
 from nif.flow.known_and_used import known_and_used
 
 if TYPE_CHECKING:
@@ -45,7 +49,13 @@ def write(run: Run, out: Path) -> list[Path]:
         tables[f"{name}_attribution"] = flow.attribution().reset_index()
         tables[f"{name}_attribution_stderr"] = flow.attribution_stderr().reset_index()
     for name, frame in tables.items():
-        frame.to_csv(out / f"{name}.csv", index=False)
+        _guarded(frame).to_csv(out / f"{name}.csv", index=False, quoting=QUOTE_NONNUMERIC)
     files = [f"{name}.{ending}" for name in flows for ending in ("safetensors", "html", "png")]
     files += ["known_and_used.png", "pruned.safetensors", "summary.txt"]
     return [out / name for name in (*files, *(f"{name}.csv" for name in tables))]
+
+
+def _guarded(frame: pd.DataFrame) -> pd.DataFrame:
+    """A table whose names no spreadsheet calculates."""
+    safe = frame.apply(lambda column: column if is_numeric_dtype(column) else guarded(column))
+    return safe.set_axis(guarded(map(str, frame.columns)), axis=1)

@@ -29,7 +29,7 @@ function table(section, columns, length, file) {
   render();
 }
 // A spreadsheet would run a cell that begins with one of these.
-const guarded = (text) => (/^[=+\-@\t\r]/.test(text) ? "'" + text : text);
+const guarded = (text) => (/^[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]/.test(text) ? "'" + text : text);
 async function copied(text) {
   try { await navigator.clipboard.writeText(text); } catch {
     const area = element("textarea", { class: "unseen" });

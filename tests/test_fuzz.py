@@ -1,0 +1,20 @@
+"""Files that were changed at random are refused in a sentence, or can be used by everything.
+
+`make fuzz` runs a million; what it finds is added here.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from support.fuzz import Finding, run, seeds
+
+CASES, SHARE = 2000, 25
+
+
+def test_changed_files_are_refused_or_can_be_used(tmp_path: Path) -> None:
+    valid = seeds()
+    outcomes = [run(case, valid, tmp_path, SHARE) for case in range(CASES)]
+    assert [outcome for outcome in outcomes if isinstance(outcome, Finding)] == []
+    assert min(Counter(outcomes)[known] for known in ("refused", "read", "used")) >= 5
