@@ -52,8 +52,8 @@ def test_features_that_the_output_does_not_rest_on_are_not_significant() -> None
     net = network()
     with torch.no_grad():
         net[0].weight[:, 2] = 0.0
-    method, wrong = nif.Association(nif.Binned(), blocks=50), []
-    for seed in range(25):
+    method, wrong = nif.Association(nif.GaussianCopula(), blocks=50), []
+    for seed in range(60):
         flow = nif.measure(net, series(seed), method, progress=False)
         wrong.append(flow.links[0].dense("p_value")[2] < 0.05)
     assert np.mean(wrong) < 0.12
@@ -101,8 +101,8 @@ def test_whole_blocks_are_drawn_of_many_rows() -> None:
 
 def test_positions_of_a_row_are_in_its_block() -> None:
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Conv1d(1, 2, 3), nn.ReLU(), nn.Conv1d(2, 1, 1))
-    rows = torch.randn(60, 1, 1) * torch.ones(60, 1, 12) + 0.1 * torch.randn(60, 1, 12)
+    net = nn.Sequential(nn.Conv1d(2, 2, 1), nn.Tanh(), nn.Conv1d(2, 1, 1))
+    rows = torch.randn(60, 2, 1) * torch.ones(60, 2, 12) + 0.1 * torch.randn(60, 2, 12)
 
     def links(**options: int) -> np.ndarray:
         method = nif.Association(nif.GaussianCopula(), **options)
@@ -118,6 +118,7 @@ def test_options_of_the_flow_say_how_many_blocks(tmp_path: object) -> None:
     assert flow.measurement.options["blocks"] == 25
     flow.save(f"{tmp_path}/flow.safetensors")
     assert nif.load(f"{tmp_path}/flow.safetensors") == flow
+    assert "1000 samples in 25 blocks, " in repr(flow) and "array" not in repr(flow)
     assert measured(series(0), blocks=40) == flow
 
 

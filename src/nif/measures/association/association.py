@@ -97,7 +97,7 @@ class Association:
     critic: str = "separate"
     noise: float = 0.0
     rows: int | None = MOST_SAMPLES
-    blocks: Any = field(default=None, compare=False)
+    blocks: Any = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for option, known in CHOICES.items():
@@ -128,7 +128,7 @@ class Association:
 
     def work(self, network: Network, rows: Rows) -> float:
         """Rows to record, and pairs of units to estimate."""
-        architecture = network.architecture(rows)
+        architecture = replace(network, recurrent=True).architecture(rows)
         return len(rows) + number_of_terms(architecture, self.relevance) + architecture.number_unconnected
 
     def measure(
@@ -136,6 +136,7 @@ class Association:
     ) -> Measured:
         """Record the network on the rows, and estimate every term of its links; see `Measure`."""
         self._check_finite()
+        network = replace(network, recurrent=True)
         recording = Recording.of(network, rows, advance=advance)
         warn_of_ids(rows, network.module, stacklevel=5)
         warn_of_duplicates(recording.activations[0], stacklevel=5)
@@ -171,7 +172,7 @@ class Association:
             not_converged=network_links.not_converged,
             # As they are stored with a flow, and what was chosen.
             options=asdict(replace(self, estimator=None, blocks=None))
-            | ({} if block is None else {"blocks": int(block.max()) + 1})
+            | {"blocks": None if block is None else int(block.max()) + 1}
             | {"estimator": repr(estimator), "automatic": self.estimator is None, "terms": terms}
             | {"not_measured": not_measured(network, rows, by_weight=False)},
         )
