@@ -110,7 +110,7 @@ def test_positions_of_a_row_are_in_its_block() -> None:
         return np.asarray(flow.links[0].stderr)
 
     # Positions of a row are nearly the same, so that ten of them tell little more than one.
-    assert (links(blocks=1) > 2 * links()).all()
+    assert np.median(links(blocks=1) / links()) > 2
 
 
 def test_options_of_the_flow_say_how_many_blocks(tmp_path: object) -> None:
