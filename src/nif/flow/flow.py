@@ -89,9 +89,8 @@ class Flow(CurrentViews):
                 then two such links on one path make a positive product, which has no meaning.
 
         Returns:
-            Features x classes. By association a path of d links has the unit nats^d, so compare features and
-            classes of one network, not networks of different depth. ``attrs["shape"]`` is the shape of an
-            image whose pixels are the features: ``table["cat"].to_numpy().reshape(table.attrs["shape"])``.
+            Features x classes. By association a path of d links has the unit nats^d: show `shares`.
+            ``attrs["shape"]`` is that of an image of features: ``table["cat"].to_numpy().reshape(shape)``.
 
         References:
             Davis et al. (2019), https://arxiv.org/abs/1901.08557
@@ -126,15 +125,19 @@ class Flow(CurrentViews):
         errors = self.sum_errors.attribution if clip else paths.attribution_stderr(self.graph, clip=False)
         return tables.by_feature(self.graph.features, self.layers, errors)
 
-    def shares(self) -> pd.DataFrame:
+    def shares(self, *, by_class: bool = False) -> pd.DataFrame:
         r"""Share of each feature in the attribution to all classes, with its error; 0 if there is none.
 
         .. math:: s_i = \frac{\sum_j A_{ij}}{\sum_i \sum_j A_{ij}}
+
+        ``by_class=True`` is a table of features x classes that adds up to 1, without errors.
 
         Example:
             >>> example().shares()["share"].to_dict()
             {'left': 1.0, 'right': 0.0}
         """
+        if by_class:
+            return self.attribution() / (self.attribution().to_numpy().sum() or 1.0)
         if self.currents is not None:
             shares = of_currents.shares(self.currents, self.graph.feature_count)
             return shares.set_index(self.attribution().index)
@@ -234,9 +237,9 @@ class Flow(CurrentViews):
             k: The number of paths; fewer are returned if fewer carry information.
 
         Returns:
-            By rank from 1: product of the nats of the links, share of all paths between the two, units of the
-            path as ``(layer, unit)``. Of currents, the current along the path, its share of the total, error,
-            p- and q-value, as far as the measurement evaluated paths; see `Currents`. ``attrs`` says how far.
+            By rank from 1: share of all paths between the two, units of the path as ``(layer, unit)``;
+            ``attrs["products"]`` of nats. Of currents, the current along the path, its share of the total,
+            error, p- and q-value, as far as the measurement evaluated paths; see `Currents`.
 
         Raises:
             InputError: No such unit (the nearest name is suggested), or the target does not come later.
@@ -257,8 +260,7 @@ class Flow(CurrentViews):
                 P-values and silent units stay those of all links.
 
         Raises:
-            InputError: `keep` is no fraction, or the path cannot be written. An existing file is then
-                unchanged.
+            InputError: `keep` is no fraction, or the path cannot be written; no file changes.
         """
         from nif.flow.file import save
 
@@ -280,15 +282,14 @@ class Flow(CurrentViews):
     def report(self, path: str | os.PathLike[str], *, pruned: Removal | None = None) -> None:
         """Write a page to explore the flow in a browser: one HTML file, without server or network.
 
-        It holds up to 200,000 links, of more those that carry 99.9 % of the nats, and says what it left out.
+        It holds up to 200,000 links, of more those that carry 99.9 % of the nats; what is left out is said.
 
         Args:
             path: Of the file, for example ``"flow.html"``.
             pruned: The result of `nif.prune` for this flow; the page then shows removed units and their cost.
 
         Raises:
-            InputError: The path cannot be written, or the pruning is of another network. An existing file is
-                then unchanged.
+            InputError: The path cannot be written, or the pruning is of another network; no file changes.
         """
         from nif.report.page import write
 
@@ -313,10 +314,9 @@ class Flow(CurrentViews):
         return export.to_igraph(self)
 
     def to_networkx(self) -> networkx.DiGraph:
-        """The links with information as a networkx graph; nodes are ``(layer, unit)``.
+        """The links with information as a networkx graph; nodes are ``(layer, unit)``, numbered if equal.
 
-        Nodes have the columns of `neurons`; edges have ``nats`` and ``distance`` (1 / nats). Equal names in
-        one layer have their index appended.
+        Nodes have the columns of `neurons`; edges have ``nats`` and ``distance`` (1 / nats).
 
         Raises:
             InputError: networkx is not installed.

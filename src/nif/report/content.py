@@ -98,6 +98,7 @@ def _sums_over_paths(flow: Flow, dag: Dag) -> dict[str, np.ndarray]:
     into, out = structure.flow_stderr(dag.sizes, flow.links, flow.errors)
     units, errors = flow.by_unit, flow.sum_errors
     labels = dag.sizes[-1]
+    whole = float(attribution(dag).sum())
     of = np.concatenate([np.eye(labels), np.ones((labels, 1))], axis=1)
     return {
         "throughput": units.throughput.astype("<f4"),
@@ -107,7 +108,8 @@ def _sums_over_paths(flow: Flow, dag: Dag) -> dict[str, np.ndarray]:
         "outflow_stderr": out.astype("<f4"),
         # A product over many layers can leave the range of 32 bits at either end.
         "attribution": attribution(dag, of=of).astype("<f8"),
-        "attribution_stderr": np.column_stack([errors.attribution, errors.attribution_total]).astype("<f8"),
+        # The page shows shares of the whole: the errors of all classes together are those of shares.
+        "attribution_stderr": np.column_stack([errors.attribution, errors.shares * whole]).astype("<f8"),
     }
 
 
