@@ -136,23 +136,22 @@ def test_links_are_shown_in_bits_strongest_first(iris: Run) -> None:
     assert first["target_unit"] in shown[-4]
 
 
-def test_attribution_is_in_bits_along_every_link(iris: Run) -> None:
-    bits = iris.association.attribution() / math.log(2) ** 2
-    best = bits.sum(axis=1).idxmax()
+def test_attribution_is_shown_as_shares(iris: Run) -> None:
+    nats = iris.association.attribution()
+    best, whole = nats.sum(axis=1).idxmax(), nats.to_numpy().sum()
     shown = sections.attribution(iris.association).splitlines()[1]
     assert shown.split()[:2] == best.split()
-    assert f"{bits.loc[best, 'setosa']:.3f}" in shown
-    assert f"{bits.loc[best].sum() / bits.to_numpy().sum():.1%}" in shown
+    expected = [*nats.loc[best] / whole, nats.loc[best].sum() / whole]
+    assert shown.split()[2:] == [f"{share:.1%}" for share in expected]
 
 
-def test_attribution_over_skips_is_in_nats() -> None:
-    """Paths of different length have no unit in common that a factor could turn into bits."""
+def test_attribution_over_skips_is_a_share_too() -> None:
+    """Paths of different length have no unit in common."""
     chain = example()
     skip = Links(0, 2, *(np.full((2, 1), value) for value in (0.7, 0.01, 0.001, 0.7)))
     flow = Flow(chain.layers, (*chain.links, skip), chain.constant, chain.measurement)
-    text = sections.attribution(flow)
-    assert "each in nats" in text
-    assert f"{flow.attribution().loc['left', 'yes']:.3f}" in text
+    share = flow.attribution().loc["left", "yes"] / flow.attribution().to_numpy().sum()
+    assert sections.attribution(flow).splitlines()[1].split() == ["left", f"{share:.1%}", f"{share:.1%}"]
 
 
 def test_flow_without_information_has_no_share() -> None:

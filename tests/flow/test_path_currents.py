@@ -242,6 +242,6 @@ def test_sparse_links_give_the_same_paths() -> None:
 def test_without_a_source_and_a_target_association_takes_all_of_them() -> None:
     flow = flow_of([links_of([[0.5, 0.1], [0.2, 0.4]]), links_of([[0.3], [0.6]], 1, 2)], [2, 2, 1])
     found = flow.paths(k=2)
-    assert list(found.columns) == ["product", "share", "path"]
-    np.testing.assert_allclose(found["product"], [0.24, 0.15])
+    assert list(found.columns) == ["share", "path"]
+    np.testing.assert_allclose(found.attrs["products"], [0.24, 0.15])
     np.testing.assert_allclose(found["share"], [0.24 / 0.51, 0.15 / 0.51])

@@ -157,7 +157,7 @@ def test_strongest_paths_are_the_first_of_all_paths(flow: Flow, k: int) -> None:
             expected = all_paths(flow, (0, feature), (last, label))
             found = flow.paths(name, other, k=k)
             assert len(found) == min(k, len(expected))
-            assert found["product"].tolist() == [product for product, _ in expected[:k]]
+            assert found.attrs["products"] == [product for product, _ in expected[:k]]
             assert found["path"].tolist() == [named(flow, places) for _, places in expected[:k]]
 
 

@@ -136,10 +136,11 @@ def test_bars_are_the_shares_of_the_flow_sorted(flow: Flow) -> None:
 def test_one_class_is_drawn_with_the_interval_of_its_errors() -> None:
     flow = NETWORKS["4-10-3"]
     ax = plots.attribution(flow, label="output[1]", level=0.6827)
-    table = flow.attribution()["output[1]"].sort_values(ascending=False)
+    whole = flow.attribution().to_numpy().sum()
+    table = flow.attribution()["output[1]"].sort_values(ascending=False) / whole
     np.testing.assert_allclose(widths(ax.containers[0]), table)
     ends = [segment[1, 0] for segment in ax.containers[1].lines[2][0].get_segments()]
-    half = flow.attribution_stderr()["output[1]"][table.index]
+    half = flow.attribution_stderr()["output[1]"][table.index] / whole
     np.testing.assert_allclose(ends, table + half, rtol=1e-3)
 
 

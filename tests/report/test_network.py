@@ -52,13 +52,11 @@ def test_search_pins_a_neuron_with_its_numbers_links_and_paths(show: Any) -> Non
     value = into.first.locator(".value").inner_text()
     assert value.startswith(f"{strongest['nats'].iloc[0]:.3f} ± {1.96 * strongest['stderr'].iloc[0]:.3f}, p")
 
-    best = max(
-        (FLOW.paths(feature, ("relu2", 3), k=1) for feature in FLOW.layers[0].units),
-        key=lambda found: found["product"].iloc[0] if len(found) else 0.0,
-    ).iloc[0]
+    best = FLOW.paths(None, ("relu2", 3), k=1).iloc[0]
     first = page.locator("#detail .paths").first.locator("li").first
     assert first.locator(".name").inner_text() == " → ".join(unit for _, unit in best["path"])
-    assert float(first.locator(".value").inner_text()) == pytest.approx(best["product"], abs=5e-4)
+    said = first.locator(".value").inner_text().removesuffix(" %")
+    assert float(said) / 100 == pytest.approx(best["share"], abs=5e-4)
 
 
 def test_search_lists_what_it_finds_and_says_when_there_is_nothing(show: Any) -> None:

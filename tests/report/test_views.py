@@ -29,15 +29,16 @@ def test_choosing_a_class_shows_its_attribution_with_intervals(show: Any) -> Non
     page.select_option("#class", "2")
     assert "of this class" in page.inner_text("#shown")
     page.click("#tab-attribution")
-    expected = FLOW.attribution()["virginica"].sort_values(ascending=False)
-    errors = FLOW.attribution_stderr()["virginica"][expected.index]
+    whole = FLOW.attribution().to_numpy().sum()
+    expected = FLOW.attribution()["virginica"].sort_values(ascending=False) / whole
+    errors = FLOW.attribution_stderr()["virginica"][expected.index] / whole
     assert page.locator(".bars .name").all_inner_texts() == expected.index.tolist()
     for said, value, error in zip(
         page.locator(".bars .value").all_inner_texts(), expected, errors, strict=True
     ):
-        numbers = [float(number) for number in re.findall(r"[\d.]+(?:e-\d+)?", said)]
+        numbers = [float(number) / 100 for number in re.findall(r"[\d.]+", said)]
         wanted = [value, max(value - 1.96 * error, 0), value + 1.96 * error]
-        np.testing.assert_allclose(numbers, wanted, rtol=0.06, atol=1e-9)
+        np.testing.assert_allclose(numbers, wanted, rtol=0.01, atol=6e-5)
     widths = page.evaluate("Array.from(document.querySelectorAll('.bar'), (bar) => bar.offsetWidth)")
     np.testing.assert_allclose(np.array(widths) / widths[0], expected / expected.iloc[0], atol=0.02)
 

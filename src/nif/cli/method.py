@@ -19,7 +19,7 @@ DEFAULT = "currents"
 """The method where none is named, and no option of the other is given."""
 
 OF_METHOD = {
-    "association": ("estimator", "noise", "rows"),
+    "association": ("estimator", "noise", "rows", "blocks"),
     "currents": (
         "decision",
         "target",
@@ -109,8 +109,8 @@ OPTIONS = (
     click.option(
         "--blocks",
         type=click.IntRange(min=1),
-        help="currents: number of rows that follow each other and depend on each other, as in a time series, "
-        "for the errors; rows are independent if omitted.",
+        help="Number of rows that follow each other and depend on each other, as in a time series, for the "
+        "errors; rows are independent if omitted.",
     ),
     click.option("--memory", default="1GB", show_default=True, help="Limit of a block in each process."),
     click.option("--jobs", type=int, help="Processes; one with its own threads if omitted."),
@@ -140,7 +140,7 @@ def method(name: str | None, given: Mapping[str, Any]) -> Measure:
             other = next(other for other in OF_METHOD if option in OF_METHOD[other])
             raise click.UsageError(f"--{option} applies to --method {other}, and the method is {name}.")
     if name == "association":
-        chosen_options = {option: known[option] for option in ("noise", "rows") if option in known}
+        chosen_options = {option: known[option] for option in ("noise", "rows", "blocks") if option in known}
         return Association(chosen(known.get("estimator")), **chosen_options)
     files = ("background", "explain")
     return Currents(**{option: value for option, value in known.items() if option not in files})

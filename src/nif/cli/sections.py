@@ -61,18 +61,14 @@ def links(flow: Flow) -> str:
 
 def attribution(flow: Flow) -> str:
     """Features from the most to the least important, one column for each class."""
-    depth = len(flow.layers) - 1
-    in_a_chain = [(part.source, part.target) for part in flow.links] == [(n, n + 1) for n in range(depth)]
-    bits = flow.attribution() * (BITS**depth if in_a_chain else 1)
-    total = bits.sum(axis=1)
-    share = total / total.sum() if total.sum() > 0 else total
+    parts = flow.shares(by_class=True)
+    share = parts.sum(axis=1)
     order = np.argsort(-share.to_numpy(), kind="stable")[:STRONGEST]
     columns: dict[str, list[str]] = {"feature": list(share.index[order])}
-    columns |= by_label(bits.columns, [numbers(values, ".3f") for values in bits.to_numpy()[order].T])
+    columns |= by_label(parts.columns, [numbers(values, ".1%") for values in parts.to_numpy()[order].T])
     columns["share"] = numbers(share.to_numpy()[order], ".1%")
-    product = f"the {depth} links on it, each in bits" if in_a_chain else "the links on it, each in nats"
     return f"{table(columns)}\n" + paragraph(
-        f"Sum over all paths from feature to class of the product of {product}."
+        "Shares of the sum over all paths from features to classes of the product of the links on it."
     )
 
 

@@ -8,13 +8,16 @@ from jaxtyping import Float
 from nif.core.types import Values
 
 
-def cauchy_combination(p_values: Float[np.ndarray, "... test"]) -> Values:
+def cauchy_combination(
+    p_values: Float[np.ndarray, "... test"], weights: Float[np.ndarray, "... test"] | None = None
+) -> Values:
     r"""One p-value from several of unknown dependence.
 
     .. math:: p = \tfrac12 - \tfrac1\pi \arctan \operatorname{mean}_k \tan\{(\tfrac12 - p_k)\pi\}
 
     A mean of Cauchy variables is Cauchy both when they are independent and when they are equal, so the
-    result is calibrated at both ends and close to it between.
+    result is calibrated at both ends and close to it between. `weights` of the tests sum to 1; they are
+    equal if None.
 
     References:
         Liu & Xie (2020), Cauchy combination test, https://arxiv.org/abs/1808.09011
@@ -24,7 +27,8 @@ def cauchy_combination(p_values: Float[np.ndarray, "... test"]) -> Values:
         0.03
     """
     inside = np.clip(p_values, 1e-15, 1 - 1e-15)
-    mean = np.tan((0.5 - inside) * np.pi).mean(axis=-1)
+    tangents = np.tan((0.5 - inside) * np.pi)
+    mean = tangents.mean(axis=-1) if weights is None else (weights * tangents).sum(axis=-1)
     return 0.5 - np.arctan(mean) / np.pi
 
 

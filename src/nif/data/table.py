@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Int64, Shaped
 from torch import Tensor
 
+from nif.core.blocks import block_of_rows
 from nif.core.errors import InputError
 from nif.data.groups import Groups
 
@@ -64,6 +65,11 @@ class Rows:
     def first(self) -> Shaped[Tensor, "sample ..."]:
         """The rows of the first input."""
         return self.inputs[0]
+
+    def blocks(self, blocks: Any) -> Int64[np.ndarray, " sample"]:
+        """The block of each row; see `nif.core.blocks.block_of_rows`."""
+        numbers = np.arange(len(self)) if self.numbers is None else self.numbers
+        return block_of_rows(blocks, numbers, len(self) if self.numbers is None else None)
 
     def at(self, index: Int64[np.ndarray, " kept"]) -> Rows:
         """The rows at these indices.

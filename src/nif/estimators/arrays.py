@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from jaxtyping import Int64
+
+from nif.core.blocks import block_of_rows
 from nif.core.numbers import check_same_order
 from nif.core.parallel import checked_jobs
 from nif.core.progress import progress as progress_bar
 from nif.estimators.binned.estimator import Binned
+from nif.estimators.dependent_rows import of_dependent_rows
 from nif.estimators.estimate import Estimate, Estimator
 from nif.estimators.inputs import checked_estimator, columns, same_length
 from nif.estimators.neural.methods import Mine
@@ -27,7 +32,9 @@ def automatic(terms: int) -> Estimator:
     return Mine() if terms <= MOST_TERMS_FOR_MINE else Binned()
 
 
-def estimate(x: Any, y: Any, estimator: Estimator | None = None, seed: int = 0) -> Estimate:
+def estimate(
+    x: Any, y: Any, estimator: Estimator | None = None, seed: int = 0, *, blocks: Any = None
+) -> Estimate:
     r"""Mutual information of two arrays.
 
     .. math:: I(X; Y) = E\left[\log \frac{p(x, y)}{p(x) p(y)}\right]
@@ -37,6 +44,9 @@ def estimate(x: Any, y: Any, estimator: Estimator | None = None, seed: int = 0) 
         y: The same number of rows.
         estimator: `Mine()` if None.
         seed: Random seed.
+        blocks: Of two columns whose rows depend on each other: how many follow each other, such as 50 of a
+            time series, many times as many as it takes to forget; or a label for each row. The standard error
+            and the p-value are then those of blocks, ten or more; see `nif.estimators.dependent_rows`.
 
     Returns:
         One number with its standard error and p-value, in nats.
@@ -55,7 +65,7 @@ def estimate(x: Any, y: Any, estimator: Estimator | None = None, seed: int = 0) 
     left, right = columns(x, "x"), columns(y, "y")
     same_length(left, right)
     check_same_order({"x": x, "y": y})
-    method = checked_estimator(estimator) or Mine()
+    method = of_dependent_rows(checked_estimator(estimator) or Mine(), _block_of(blocks, len(left)))
     return method.estimate(left[None], right[None], seed=seed).map(lambda values: values[0])
 
 
@@ -65,6 +75,7 @@ def pairwise(
     estimator: Estimator | None = None,
     seed: int = 0,
     *,
+    blocks: Any = None,
     memory: int | str = "1GB",
     n_jobs: int | None = None,
     progress: bool = True,
@@ -76,6 +87,7 @@ def pairwise(
         y: ``[sample, b]``; x itself if None. The diagonal then holds the entropy of each column's values.
         estimator: `Mine()` up to 5,000 pairs and `Binned()` above if None.
         seed: Random seed.
+        blocks: Of rows that depend on each other; see `estimate`.
         memory: Limit for a block of pairs in each process, on top of data and result.
         n_jobs: Processes, through joblib; see `measure`.
         progress: Show a progress bar with the remaining time, in a terminal, after two seconds.
@@ -97,8 +109,12 @@ def pairwise(
     same_length(left, right)
     check_same_order({"x": x, "y": y})
     count = left.shape[1] * (left.shape[1] - 1) // 2 if y is None else left.shape[1] * right.shape[1]
-    method = checked_estimator(estimator) or automatic(count)
+    method = of_dependent_rows(checked_estimator(estimator) or automatic(count), _block_of(blocks, len(left)))
     limits = Resources(bytes_of(memory), checked_jobs(n_jobs))
     with progress_bar("estimating", total=count, shown=progress) as advance:
         runner = PairwiseRunner(method, seed=seed, limits=limits, advance=advance)
         return runner.within(left) if y is None else runner.between(left, right)
+
+
+def _block_of(blocks: Any, count: int) -> Int64[np.ndarray, " row"] | None:
+    return None if blocks is None else block_of_rows(blocks, np.arange(count), count)

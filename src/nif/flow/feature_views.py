@@ -49,9 +49,8 @@ class FeatureViews:
                 then two such links on one path make a positive product, which has no meaning.
 
         Returns:
-            Features x classes. By association a path of d links has the unit nats^d, so compare features and
-            classes of one network, not networks of different depth. ``attrs["shape"]`` is the shape of an
-            image whose pixels are the features: ``table["cat"].to_numpy().reshape(table.attrs["shape"])``.
+            Features x classes. By association a path of d links has the unit nats^d: show `shares`.
+            ``attrs["shape"]`` is that of an image of features: ``table["cat"].to_numpy().reshape(shape)``.
 
         Raises:
             InputError: There is no such class.
@@ -96,16 +95,20 @@ class FeatureViews:
             table = tables.by_feature(self.graph.features, self.layers, errors)
         return tables.of_class(table, class_name)
 
-    def shares(self) -> pd.DataFrame:
+    def shares(self, *, by_class: bool = False) -> pd.DataFrame:
         r"""Share of each feature in the attribution to all classes, with its error; 0 if there is none.
 
         .. math:: s_i = \frac{\sum_j A_{ij}}{\sum_i \sum_j A_{ij}}
+
+        ``by_class=True`` is a table of features x classes that adds up to 1, without errors.
 
         Example:
             >>> from nif.flow.flow import example
             >>> example().shares()["share"].to_dict()
             {'left': 1.0, 'right': 0.0}
         """
+        if by_class:
+            return self.attribution() / (self.attribution().to_numpy().sum() or 1.0)
         if self.currents is not None:
             shares = of_currents.shares(self.currents, self.graph.feature_count)
             return shares.set_index(self.attribution().index)

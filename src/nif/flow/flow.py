@@ -190,9 +190,9 @@ class Flow(FeatureViews, CurrentViews, OutputViews):
             k: The number of paths; fewer are returned if fewer carry information.
 
         Returns:
-            By rank from 1: product of the nats of the links, share of all paths between the two, units of the
-            path as ``(layer, unit)``. Of currents, the current along the path, its share of the total, error,
-            p- and q-value, as far as the measurement evaluated paths; see `Currents`. ``attrs`` says how far.
+            By rank from 1: share of all paths between the two, units of the path as ``(layer, unit)``;
+            ``attrs["products"]`` of nats. Of currents, the current along the path, its share of the total,
+            error, p- and q-value, as far as the measurement evaluated paths; see `Currents`.
 
         Raises:
             InputError: No such unit (the nearest name is suggested), or the target does not come later.

@@ -70,7 +70,8 @@ class Measurement:
         chosen = f"{self.options['estimator']}, chosen automatically; " if automatic else ""
         terms = f", {self.options['terms']} terms" if "terms" in self.options else ""
         failed = f", {self.not_converged} not converged" if self.not_converged else ""
-        counts = f"{self.samples} samples{terms}{failed}"
+        blocks = f" in {self.options['blocks']} blocks" if self.options.get("blocks") else ""
+        counts = f"{self.samples} samples{blocks}{terms}{failed}"
         lines = [self.method, f"{chosen}{counts}; seed {self.seed}; nif {self.version}"]
         return [*lines, *self._steps(), *self._not_measured()]
 

@@ -147,7 +147,7 @@ def unit_index(layers: Sequence[Layer]) -> pd.MultiIndex:
 
 
 def paths(layers: Sequence[Layer], strongest: Sequence[Path], whole: float) -> pd.DataFrame:
-    """One row for each path, strongest first, with its share of the whole."""
+    """One row for each path, strongest first, with its share of the whole; products of nats are not shown."""
     named = [
         tuple((layers[layer].name, layers[layer].units[unit]) for layer, unit in path.places)
         for path in strongest
@@ -156,7 +156,9 @@ def paths(layers: Sequence[Layer], strongest: Sequence[Path], whole: float) -> p
     shares = products / whole if whole != 0 else np.zeros(len(products))
     rank = pd.RangeIndex(1, len(strongest) + 1, name="rank")
     path = pd.Series(named, index=rank, dtype=object)
-    return pd.DataFrame({"product": products, "share": shares, "path": path}, index=rank)
+    table = pd.DataFrame({"share": shares, "path": path}, index=rank)
+    table.attrs["products"] = products.tolist()
+    return table
 
 
 def of_class(table: pd.DataFrame, class_name: object) -> pd.DataFrame:

@@ -57,8 +57,8 @@ def warn_of_order(rows: Rows, stacklevel: int) -> None:
     warnings.warn(
         f"Neighbouring rows are alike in {len(alike)} of {len(columns)} features (the first is {first}), as "
         "in a time series. Standard errors and p-values assume independent rows and are then too small: pass "
-        "nif.Currents(blocks=), the number of rows that depend on each other; or shuffle rows that are only "
-        "sorted.",
+        "blocks= to the method, as in nif.Currents(blocks=50), the number of rows that depend on each other; "
+        "or shuffle rows that are only sorted.",
         stacklevel=stacklevel,
     )
 

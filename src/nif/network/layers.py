@@ -5,14 +5,19 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from torch import Tensor
 
 from nif.core.errors import InputError, unknown
 from nif.network.axes import Axes
 from nif.network.graph import Graph, Step
+from nif.network.last_state import LastState
 from nif.network.tracing import CALL_SEPARATOR
-from nif.network.unit_maps import UnitMap
+from nif.network.unit_maps import UnitMap, tensors_in
 
 MOST_NAMES = 5
 """Unknown operators that a warning names."""
@@ -20,12 +25,20 @@ MOST_NAMES = 5
 
 @dataclass(frozen=True)
 class Place:
-    """A step whose result is recorded, as the layer of this name; its shape is without the sample."""
+    """A step whose result is recorded, as the layer of this name; its shape is without the sample.
+
+    Of a recurrent module of which only the last state is read, that is the result.
+    """
 
     name: str
     kind: str
     axes: Axes
     shape: tuple[int, ...]
+    state: LastState | None = None
+
+    def result(self, returned: Any) -> Tensor:
+        """The activation, from what the step returned."""
+        return tensors_in(returned)[0] if self.state is None else self.state.of(returned)
 
 
 @dataclass(frozen=True)
@@ -56,8 +69,19 @@ class Plan:
         return self.places[self.inputs : -1]
 
 
-def plan_of(graph: Graph, layers: Sequence[str] | None = None, without: Collection[str] = ()) -> Plan:
+def plan_of(
+    graph: Graph,
+    layers: Sequence[str] | None = None,
+    without: Collection[str] = (),
+    states: Mapping[str, LastState | None] = MappingProxyType({}),
+) -> Plan:
     """Choose the steps to record: all non-linearities, or those named, without those of some names.
+
+    Args:
+        graph: Of the model.
+        layers: Names of the steps; all non-linearities if None.
+        without: Names of those that are left out.
+        states: Recurrent modules, which are layers too, and what is read of them; None for all steps.
 
     Raises:
         InputError: A name does not exist, did not run, or does not lead to the output.
@@ -69,10 +93,10 @@ def plan_of(graph: Graph, layers: Sequence[str] | None = None, without: Collecti
             "of execution.",
             stacklevel=3,
         )
-    chosen = _by_default(graph) if layers is None else _by_name(graph, layers)
+    chosen = _by_default(graph, states) if layers is None else _by_name(graph, layers)
     chosen = [step for step in chosen if graph.steps[step].name not in without]
     steps = [*range(graph.inputs), *chosen, graph.output]
-    places = tuple(_place(graph, step) for step in steps)
+    places = tuple(_place(graph, step, states.get(graph.steps[step].name)) for step in steps)
     connections = graph.connections(steps)
     _warn_of_unknown(connections.values())
     largest = max(math.prod(step.shape[1:]) for step in graph.steps if step.name)
@@ -91,12 +115,15 @@ def _warn_of_unknown(paths: Iterable[UnitMap]) -> None:
         )
 
 
-def _by_default(graph: Graph) -> list[int]:
+def _by_default(graph: Graph, states: Collection[str]) -> list[int]:
     leading = graph.leading_to_output()
     return [
         index
         for index, step in enumerate(graph.steps)
-        if step.nonlinear and step.axes is not None and index in leading and not _is_output(graph, step)
+        if (step.nonlinear or step.name in states)
+        and step.axes is not None
+        and index in leading
+        and not _is_output(graph, step)
     ]
 
 
@@ -150,7 +177,7 @@ def _is_output(graph: Graph, step: Step) -> bool:
     return step.storage == last.storage and math.prod(step.shape) == math.prod(last.shape)
 
 
-def _place(graph: Graph, index: int) -> Place:
+def _place(graph: Graph, index: int, state: LastState | None) -> Place:
     step = graph.steps[index]
     name, kind = step.name, step.kind
     if index < graph.inputs and graph.inputs > 1:
@@ -166,4 +193,4 @@ def _place(graph: Graph, index: int) -> Place:
             "data; expected one axis to be the rows."
         )
     shape = tuple(length for axis, length in enumerate(step.shape) if axis != step.axes.sample)
-    return Place(name, kind, step.axes, shape)
+    return Place(name, kind, step.axes, shape if state is None else (state.units,), state)

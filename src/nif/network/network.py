@@ -21,6 +21,7 @@ from nif.network.fitted import Fitted
 from nif.network.forward import Forward
 from nif.network.graph import graph_of
 from nif.network.inputs import InputLayers
+from nif.network.last_state import recurrent_layers, with_last_states
 from nif.network.layers import Plan, plan_of
 from nif.network.names import class_units, first_given, numbered
 from nif.network.precision import in_full_precision
@@ -66,6 +67,7 @@ class Network:
         feature_names: Names of the features that a scikit-learn model knows.
         class_names: One name for each output.
         model: What the user passed, without pipelines and searches; it may be no module.
+        recurrent: Whether recurrent modules are layers: their last state, or all steps if those are read.
     """
 
     module: nn.Module
@@ -76,6 +78,7 @@ class Network:
     feature_names: Sequence[str] | None = None
     class_names: Iterable[Any] | None = None
     model: Any = field(default=None, repr=False)
+    recurrent: bool = False
     _plans: dict[Any, Plan] = field(default_factory=dict, repr=False)
     _calls: dict[Any, Forward] = field(default_factory=dict, repr=False)
 
@@ -132,7 +135,7 @@ class Network:
             InputError: The model fails on the rows, or a layer does not exist.
         """
         shapes = tuple((values.shape[1:], values.dtype) for values in rows.inputs)
-        key = rows.names, rows.flat, shapes, str(rows.constants)
+        key = rows.names, rows.flat, shapes, str(rows.constants), self.recurrent
         if key not in self._plans:
             with preserved(self.module):
                 self._plans[key] = self._checked_plan(rows)
@@ -141,14 +144,16 @@ class Network:
     def _checked_plan(self, rows: Rows) -> Plan:
         """The plan, without the layers whose rows are not those of the data."""
         graph = graph_of(self.forward(rows), rows.inputs)
-        plan = plan_of(graph, self.layers)
+        states = recurrent_layers(self.forward(rows), rows.inputs) if self.recurrent else {}
+        graph = with_last_states(graph, states)
+        plan = plan_of(graph, self.layers, states=states)
         places = {
             place.name: place
             for place in checked_places(self.forward(rows), plan.places, rows.inputs, plan.inputs)
         }
         left_out = {place.name for place in plan.places} - places.keys()
         if left_out:
-            plan = plan_of(graph, self.layers, left_out)
+            plan = plan_of(graph, self.layers, left_out, states)
         return replace(plan, places=tuple(places[place.name] for place in plan.places))
 
     def inputs(self, rows: Rows) -> InputLayers:
@@ -186,6 +191,9 @@ def layers(
 ) -> pd.DataFrame:
     """The layers of a model that are measured, and the layers that each feeds.
 
+    Recurrent modules are layers of association: their last state, if the model reads no more of them.
+    Currents lead through them, and are those of their weights; they are layers of currents if named.
+
     Args:
         model: As for `nif.measure`.
         example: One row of inputs, or more.
@@ -208,7 +216,7 @@ def layers(
         1       1    ReLU      3  (3,) (output,)
         2  output  Linear      1  (1,)        ()
     """
-    network = Network.of(model, layers=layers, output=output)
+    network = replace(Network.of(model, layers=layers, output=output), recurrent=True)
     rows = read(example, network.signature)
     plan = network.plan(rows)
     names = [place.name for place in plan.places]

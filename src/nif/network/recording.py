@@ -23,7 +23,6 @@ from nif.network.network import Architecture, Network
 from nif.network.preserve import preserved
 from nif.network.reduction import Reduction
 from nif.network.tracing import CALL_SEPARATOR, Tracer, traced_run
-from nif.network.unit_maps import tensors_in
 
 MOST_SAMPLES = 100_000
 """Rows that are recorded of data that have more, unless the user chooses another number."""
@@ -153,7 +152,7 @@ class _ActivationBuffers(Tracer):
     def step(self, name: str, kind: str, given: Any, returned: Any, *, nonlinear: bool) -> None:
         if name in self._missing:
             self._missing.remove(name)
-            self._keep(self._places[name], tensors_in(returned)[0])
+            self._keep(self._places[name], self._places[name].result(returned))
 
     def end(self) -> None:
         """All places must have been passed."""

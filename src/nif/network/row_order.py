@@ -20,7 +20,7 @@ from nif.network.axes import Axes
 from nif.network.forward import Forward
 from nif.network.layers import Place
 from nif.network.tracing import Tracer, traced_run
-from nif.network.unit_maps import Call, tensors_in
+from nif.network.unit_maps import Call
 
 EXAMPLES = 7
 """Rows of the runs, spread over the data, which may be sorted."""
@@ -146,13 +146,13 @@ class _Activations(Tracer):
     """Keeps the activations of some places, and what was called."""
 
     def __init__(self, places: Sequence[Place]) -> None:
-        self._names = {place.name for place in places[:-1]}
+        self._places = {place.name: place for place in places[:-1]}
         self.values: dict[str, Tensor] = {}
         self.calls: list[_Called] = []
 
     def step(self, name: str, kind: str, given: Any, returned: Any, *, nonlinear: bool) -> None:
-        if name in self._names and name not in self.values:
-            self.values[name] = tensors_in(returned)[0].detach().clone()
+        if name in self._places and name not in self.values:
+            self.values[name] = self._places[name].result(returned).detach().clone()
 
     def called(self, call: Call) -> None:
         floats = [values.detach() for values in call.written if values.is_floating_point()]

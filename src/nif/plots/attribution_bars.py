@@ -54,9 +54,9 @@ def attribution(
 ) -> Axes:
     """Draw the attribution of each feature as a bar, the largest on top.
 
-    All classes together are drawn as shares of the whole, which compare with other methods; one class in nats
-    to the power of the number of links on a path. Currents are signed: shares of the total, or the current
-    for one class in nats; the largest without their sign are on top.
+    All classes together are drawn as shares of the whole, which compare with other methods; one class too,
+    with intervals that take the whole as known. Currents are signed: shares of the total, or the current for
+    one class in nats; the largest without their sign are on top.
 
     Args:
         flow: The measured flow.
@@ -106,7 +106,9 @@ def _ours(flow: Flow, label: str | None) -> Bars:
     if label not in table.columns:
         known = [str(name) for name in table.columns]
         raise InputError(f"There is no class {label!r}.{nearest(label, known)} There are {', '.join(known)}.")
-    return Bars(_method(flow), table[label].to_numpy(), flow.attribution_stderr()[label].to_numpy())
+    whole = 1.0 if flow.currents is not None else float(table.to_numpy().sum()) or 1.0
+    stderr = flow.attribution_stderr()[label].to_numpy()
+    return Bars(_method(flow), table[label].to_numpy() / whole, stderr / whole)
 
 
 def _others(
@@ -181,6 +183,4 @@ def _axis(flow: Flow, label: str | None) -> str:
     """What the bars show, and in which unit."""
     if flow.currents is not None:
         return "current (nats)" if label is not None else f"share of the total of {flow.currents.total}"
-    links = len(flow.layers) - 1
-    unit = "nats" if links == 1 else f"nats$^{{{links}}}$"
-    return "share of the attribution to all classes" if label is None else f"attribution, {unit}"
+    return "share of the attribution to all classes"

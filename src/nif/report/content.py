@@ -108,6 +108,7 @@ def _sums_over_paths(flow: Flow, dag: Dag) -> dict[str, np.ndarray]:
     into, out = structure.flow_stderr(dag.sizes, flow.links, flow.errors)
     units, errors = flow.by_unit, flow.sum_errors
     labels = dag.sizes[-1]
+    whole = float(attribution(dag).sum())
     of = np.concatenate([np.eye(labels), np.ones((labels, 1))], axis=1)
     return {
         "throughput": units.throughput,
@@ -116,7 +117,8 @@ def _sums_over_paths(flow: Flow, dag: Dag) -> dict[str, np.ndarray]:
         "inflow_stderr": into,
         "outflow_stderr": out,
         "attribution": attribution(dag, of=of),
-        "attribution_stderr": np.column_stack([errors.attribution, errors.attribution_total]),
+        # The page shows shares of the whole: the errors of all classes together are those of shares.
+        "attribution_stderr": np.column_stack([errors.attribution, errors.shares * whole]),
     }
 
 

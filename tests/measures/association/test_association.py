@@ -72,6 +72,7 @@ def test_the_flow_states_the_method_with_all_its_options() -> None:
         "critic": "separate",
         "noise": 0.1,
         "rows": 60,
+        "blocks": None,
         "automatic": False,
         "terms": 3 * 4 + 4 * 2 + 3 + 6,
         "not_measured": [],

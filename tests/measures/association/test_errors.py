@@ -13,19 +13,14 @@ from torch import Tensor, nn
 
 import nif
 from nif.core.types import Links, SumErrors
+from nif.estimators.pointwise import BINS, bins_of
 from nif.estimators.ranks import normal_scores
 from nif.flow.communities import flow_stderr, layer_stderr
 from nif.flow.flow import Flow
 from nif.flow.paths import Dag, attribution, independent_errors
 from nif.measures.association.decomposition import beta_for, redundancy_weights
 from nif.measures.association.errors import ROWS, Terms, attribution_errors
-from nif.measures.association.row_influence import (
-    BINS,
-    BinnedInfluence,
-    CopulaInfluence,
-    RowInfluence,
-    bins_of,
-)
+from nif.measures.association.row_influence import BinnedInfluence, CopulaInfluence, RowInfluence
 
 GENERATOR, ROWS_OF_TERMS = np.random.default_rng(0), 90
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from numbers import Integral
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int64
 
 from nif.core.errors import InputError
 from nif.core.types import Advance
 from nif.data.rows import Rows
 from nif.estimators.arrays import automatic
+from nif.estimators.dependent_rows import of_dependent_rows
 from nif.estimators.estimate import Estimate, Estimator
 from nif.estimators.gaussian_copula import GaussianCopula
 from nif.estimators.inputs import checked_estimator
@@ -68,6 +73,10 @@ class Association:
             critic could be pushed. For study.
         noise: Standard deviation of the Gaussian channel behind every unit, in deviations of that unit.
         rows: Rows of data above this number are sampled at random; None measures all.
+        blocks: Rows that depend on each other, for errors and p-values that know it: how many that follow
+            each other, such as 50 of a time series, many times as many as it takes to forget; or a label for
+            each row, such as its patient or day. Ten blocks or more. Values stay as they are: of units that
+            change slowly they are a little too high (`nif.estimators.dependent_rows`).
 
     Raises:
         InputError: An option is unknown, out of range, or does not fit the others.
@@ -88,6 +97,7 @@ class Association:
     critic: str = "separate"
     noise: float = 0.0
     rows: int | None = MOST_SAMPLES
+    blocks: Any = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for option, known in CHOICES.items():
@@ -104,6 +114,11 @@ class Association:
             )
         if self.rows is not None and not (isinstance(self.rows, Integral) and self.rows >= 1):
             raise InputError(f"rows is {self.rows!r}; expected 1 or more rows, or None for all.")
+        if self.blocks is not None and (self.critic, self.relevance) != ("separate", "unit"):
+            raise InputError(
+                "blocks cannot be combined with relevance='layer' or a critic that is not 'separate', whose "
+                "errors are not those of single rows. Omit blocks."
+            )
         self._check_estimator()
 
     @property
@@ -113,7 +128,7 @@ class Association:
 
     def work(self, network: Network, rows: Rows) -> float:
         """Rows to record, and pairs of units to estimate."""
-        architecture = network.architecture(rows)
+        architecture = replace(network, recurrent=True).architecture(rows)
         return len(rows) + number_of_terms(architecture, self.relevance) + architecture.number_unconnected
 
     def measure(
@@ -121,17 +136,19 @@ class Association:
     ) -> Measured:
         """Record the network on the rows, and estimate every term of its links; see `Measure`."""
         self._check_finite()
+        network = replace(network, recurrent=True)
         recording = Recording.of(network, rows, advance=advance)
         warn_of_ids(rows, network.module, stacklevel=5)
         warn_of_duplicates(recording.activations[0], stacklevel=5)
         warn_of_few_values(recording.activations[0], recording.layers[0].units, stacklevel=5)
-        terms = number_of_terms(recording, self.relevance)
+        terms, block = number_of_terms(recording, self.relevance), self._block(rows, recording)
         estimator = self.estimator or (automatic(terms) if self.critic == "separate" else SharedMine())
         activations = observed(recording, self.noise, seed)
         if isinstance(estimator, SharedMine):
             network_links = self._by_shared_critic(recording, activations, estimator, seed, advance)
         else:
-            pairs = PairwiseRunner(estimator, seed=seed, limits=resources, advance=advance)
+            fitting = of_dependent_rows(estimator, block)
+            pairs = PairwiseRunner(fitting, seed=seed, limits=resources, advance=advance)
             network_links = self._by_pairs(recording, activations, pairs)
         constant, connected = recording.constant(), recording.connected_between
         links = tuple(
@@ -143,7 +160,7 @@ class Association:
         if self.critic == "separate" and self.relevance == "unit":  # then the influence of a row is known
             influence = CopulaInfluence if isinstance(estimator, GaussianCopula) else BinnedInfluence
             within, between = network_links.within, network_links.between
-            made_of = Terms(activations, within, between, self.beta, self.order, influence)
+            made_of = Terms(activations, within, between, self.beta, self.order, influence, block)
             errors = attribution_errors(Dag.of(recording.layers, links), made_of, seed)
         return Measured(
             layers=recording.layers,
@@ -154,10 +171,17 @@ class Association:
             samples=recording.samples,
             not_converged=network_links.not_converged,
             # As they are stored with a flow, and what was chosen.
-            options=asdict(replace(self, estimator=None))
+            options=asdict(replace(self, estimator=None, blocks=None))
+            | {"blocks": None if block is None else int(block.max()) + 1}
             | {"estimator": repr(estimator), "automatic": self.estimator is None, "terms": terms}
             | {"not_measured": not_measured(network, rows, by_weight=False)},
         )
+
+    def _block(self, rows: Rows, recording: Recording) -> Int64[np.ndarray, " sample"] | None:
+        """The block of each sample: of a row, with all its positions."""
+        if self.blocks is None:
+            return None
+        return np.repeat(rows.blocks(self.blocks), recording.samples // len(rows))
 
     def _by_pairs(self, recording: Recording, observed: Activations, pairs: PairwiseRunner) -> NetworkLinks:
         """Every term is estimated by itself."""

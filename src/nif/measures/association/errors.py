@@ -22,17 +22,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.sparse import csr_array, issparse
 
 from nif.core.random import stream
 from nif.core.types import Links, SumErrors
+from nif.estimators.block_test import Groups
 from nif.flow.paths import Dag, attribution, clipped
 from nif.measures.association.decomposition import beta_for, redundancy_weights
 from nif.measures.association.row_influence import BinnedInfluence, RowInfluence, Units
 
 ROWS = 1_000
 """Rows whose influence is computed: enough for a standard error within some 4 %."""
+
+ROWS_OF_BLOCKS, FEWEST_BLOCKS = 4_000, 40
+"""The same where rows depend on each other: whole blocks of so many rows, or so many long blocks."""
 
 LARGEST = 2**25
 """Influences that are held at a time, of some rows on some classes; they take eight bytes each."""
@@ -54,6 +58,7 @@ class Terms:
         beta: Factor of redundancy; see `nif.Association`.
         order: In which redundancy is counted.
         influence: Of a row on the information, as the estimator sees it.
+        block: Of each row, where rows of a block depend on each other.
     """
 
     activations: Sequence[Float[np.ndarray, "sample _"]]
@@ -62,6 +67,20 @@ class Terms:
     beta: float | None = None
     order: str = "average"
     influence: type[RowInfluence] = BinnedInfluence
+    block: Int[np.ndarray, " sample"] | None = None
+
+    def drawn(self, seed: int) -> tuple[Int[np.ndarray, " row"], Int[np.ndarray, " group"] | None]:
+        """Rows whose influence is computed, and where groups of them begin if they depend on each other."""
+        rows, generator = np.arange(len(self.activations[0])), stream(seed, "rows of influence")
+        if self.block is None:
+            drawn = len(rows) > ROWS
+            return (np.sort(generator.choice(len(rows), ROWS, replace=False)) if drawn else rows), None
+        names, sizes = np.unique(self.block, return_counts=True)
+        order = generator.permutation(len(names))
+        many = max(FEWEST_BLOCKS, int(np.searchsorted(np.cumsum(sizes[order]), ROWS_OF_BLOCKS)) + 1)
+        kept = rows[np.isin(self.block, names[order[:many]])]
+        groups = Groups.of(self.block[kept])
+        return kept[groups.order], groups.starts
 
 
 def attribution_errors(dag: Dag, terms: Terms, seed: int = 0) -> SumErrors:
@@ -72,29 +91,28 @@ def attribution_errors(dag: Dag, terms: Terms, seed: int = 0) -> SumErrors:
     Args:
         dag: The layers and their links.
         terms: Of the links.
-        seed: Random seed of the draw of rows, if there are more than `ROWS`.
+        seed: Random seed of the draw of rows, if there are more than `ROWS`, or of blocks of them.
     """
-    rows = np.arange(len(terms.activations[0]))
-    if len(rows) > ROWS:
-        rows = np.sort(stream(seed, "rows of influence").choice(len(rows), ROWS, replace=False))
-    influence = terms.influence.of([values[rows] for values in terms.activations], _pairs(dag))
+    rows, starts = terms.drawn(seed)
+    draws = len(rows if starts is None else starts)
+    influence = terms.influence.of([values[rows] for values in terms.activations], _pairs(dag), starts)
     added = [
         _LayerInfluence.of([links for links in dag.links if links.source == source], terms, influence)
         for source in sorted({links.source for links in dag.links})
     ]
     before = dag.forward_sums(clipped, np.eye(dag.feature_count))
     by_class = np.empty((dag.feature_count, dag.sizes[-1]))
-    whole, out = np.zeros((dag.feature_count, len(rows))), _StandardErrors.none(dag)
-    step = max(1, LARGEST // (len(rows) * max(*dag.sizes[:-1], dag.feature_count)))
+    whole, out = np.zeros((dag.feature_count, draws)), _StandardErrors.none(dag)
+    step = max(1, LARGEST // (draws * max(*dag.sizes[:-1], dag.feature_count)))
     for start in range(0, dag.sizes[-1], step):  # blocks of classes that fit into memory
         labels = slice(start, start + step)
         after = [sums[:, labels] for sums in dag.backward_sums(clipped, np.eye(dag.sizes[-1]))]
-        moved = np.zeros((dag.feature_count, after[-1].shape[1] * len(rows)))
+        moved = np.zeros((dag.feature_count, after[-1].shape[1] * draws))
         for layer in added:
             onward = layer.onward(after)
             out.set(layer.source, onward[:, -1])
             moved += before[layer.source] @ onward[:, :-1].reshape(len(onward), -1)
-        moved = moved.reshape(dag.feature_count, -1, len(rows))
+        moved = moved.reshape(dag.feature_count, -1, draws)
         by_class[:, labels] = _root_mean_square(moved)
         whole += moved.sum(axis=1)
     of_shares, into = _of_shares(dag, whole), _inflow(dag, added)

@@ -12,10 +12,11 @@ function linkRows(list, other) {
   return element("ul", { class: "rows" }, ...Array.from(list.slice(0, 8), (e) => element("li", {}, goTo(other[e]),
     element("span", { class: "value", text: `${nats(link.nats[e])} ± ${nats(meta.deviations * link.error[e])}, p ${chance(link.p[e])}` }))));
 }
-function pathRows(paths) {
+// Of association shares of all paths to or from the unit: a product of nats has no size of its own.
+function pathRows(paths, whole) {
   return element("ul", { class: "rows paths" }, ...paths.map((path) => element("li", {},
     element("span", { class: "name", text: path.units.map((u) => clipped(nameOf(u), 24)).join(" → ") }),
-    element("span", { class: "value", text: nats(path.product) }))));
+    element("span", { class: "value", text: currents ? nats(path.product) : share(path.product / whole) }))));
 }
 function facts(rows) {
   return element("dl", {}, ...rows.flatMap(([term, text]) => [element("dt", { text: term }), element("dd", { text })]));
@@ -69,7 +70,8 @@ function detail() {
   if (out.length) parts.push(element("h3", { text: `Strongest links out (of ${count(out.length)})` }), linkRows(out, link.target));
   for (const [inward, title] of [[true, "Strongest paths in"], [false, "Strongest paths out"]]) {
     const paths = strongestPaths(u, inward, 3);
-    if (paths.length) parts.push(element("h3", { text: title + (currents ? ", by mean currents, in nats" : ", product of nats") }), pathRows(paths));
+    const whole = currents ? 1 : (inward ? fromFeatures() : toClass(state.chosen))[u];
+    if (paths.length) parts.push(element("h3", { text: title + (currents ? ", by mean currents, in nats" : `, share of all ${inward ? "to" : "from"} it`) }), pathRows(paths, whole));
   }
   parts.push(element("p", {}, element("button", { type: "button", text: "Unpin", onclick: () => pin(-1) })));
   panel.replaceChildren(...parts);
@@ -78,8 +80,9 @@ function detail() {
 // Attribution of every feature to the chosen class, or summed over all.
 function attributionRows() {
   const columns = labels.length + 1, column = state.chosen < 0 ? labels.length : state.chosen;
+  const whole = currents ? 1 : features.reduce((sum, _, row) => sum + attribution.value[(row + 1) * columns - 1], 0) || 1;
   return features.map((u, row) => ({
-    u, row, value: attribution.value[row * columns + column], error: attribution.error[row * columns + column],
+    u, row, value: attribution.value[row * columns + column] / whole, error: attribution.error[row * columns + column] / whole,
   }));
 }
 function classSelect(id) {
@@ -90,7 +93,7 @@ function classSelect(id) {
   return select;
 }
 function attributionNote() {
-  if (!currents) return `Sum over all paths from the feature to the class of the product of the nats of their links, with a 95 % interval ${meta.interval}.`;
+  if (!currents) return `Share of the feature${state.chosen < 0 ? "" : " and the class"} in the sum over all paths from features to classes of the product of the nats of their links, with a 95 % interval ${meta.interval}.`;
   const what = state.chosen < 0 ? "the decision" : `the class ${clipped(labels[state.chosen], 40)}`;
   const sum = state.chosen < 0 ? ` The features sum to the total of ${nats(currents.total)} ± ${nats(currents.stderr)} nats.` : "";
   return `Current of each feature for ${what} in nats, with a 95 % interval, and its share of the total; below 0 it speaks against.${sum}`;
@@ -110,7 +113,7 @@ function attributionView() {
       element("span", { class: "track" }, element("span", { class: value < 0 ? "bar against" : "bar", style: { left: at(Math.min(0, value)), width: wide(Math.abs(value)) } }),
         ...(bottom < 0 ? [element("span", { class: "zero", style: { left: at(0) } })] : []),
         element("span", { class: "whisker", style: { left: at(low), width: wide(high - low) } })),
-      element("span", { class: "value", text: withInterval(value, low, high) + (currents ? ` · ${ofTotal(value)}` : "") })));
+      element("span", { class: "value", text: currents ? `${withInterval(value, low, high)} · ${ofTotal(value)}` : `${share(value)} (${share(low)} to ${share(high)})` })));
   }
   const tools = labels.length ? [element("div", { class: "tools" }, element("label", { text: currents ? "Currents for " : "Information to " }, classSelect()))] : [];
   const parts = [...tools, element("p", { class: "note", text: attributionNote() }),

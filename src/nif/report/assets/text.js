@@ -36,9 +36,7 @@ const interval = (value, error) => ends(value, error).map(nats).join(" to ");
 // Three digits of the upper end, and as many decimals for the others.
 function withInterval(value, low, high) {
   const most = Math.max(Math.abs(low), Math.abs(high));
-  const digits = most > 0 ? Math.min(20, Math.max(0, 2 - Math.floor(Math.log10(most)))) : 0;
-  const decimals = currents ? Math.min(4, digits) : digits;
-  if (decimals > 6 || most >= 1e7) return `${value.toExponential(1)} (${low.toExponential(1)} to ${high.toExponential(1)})`;
+  const decimals = most > 0 ? Math.min(4, Math.max(0, 2 - Math.floor(Math.log10(most)))) : 0;
   const [a, b, c] = [value, low, high].map((number) => minus(number.toFixed(decimals)));
   return `${a} (${b} to ${c})`;
 }
