@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -10,10 +11,11 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from nif.core import __version__
+from nif.core.checkpoint import Checkpoint, opened
 from nif.core.errors import InputError
 from nif.core.parallel import checked_jobs
 from nif.core.progress import progress as progress_bar
-from nif.data.rows import read
+from nif.data.rows import Rows, read
 from nif.estimators.estimate import Estimator
 from nif.estimators.pairs import Resources, bytes_of
 from nif.flow.flow import Flow
@@ -22,7 +24,8 @@ from nif.measures.association.association import Association
 from nif.measures.association.shared_critic import SharedMine
 from nif.measures.caveats import warn_of_order
 from nif.measures.currents.currents import Currents
-from nif.measures.measure import Measure
+from nif.measures.measure import Measure, Measured
+from nif.measures.same_work import work_of
 from nif.network.data_scale import warn_of_scale
 from nif.network.network import Network
 
@@ -86,6 +89,7 @@ def measure(
     device: Any = None,
     memory: int | str = "1GB",
     n_jobs: int | None = None,
+    checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
     progress: bool = True,
 ) -> Flow:
     """Measure the information flow of a trained network.
@@ -126,6 +130,9 @@ def measure(
         n_jobs: Processes, through joblib, on the backend that `joblib.parallel_config` names. None is the
             number that it names, or one process, whose estimator may use several threads. Results have the
             same bits for any number.
+        checkpoint: A file that keeps the blocks that are finished, such as ``"run.nif-part"``. The same call
+            goes on there after a crash, with the same bits, and removes the file when the flow is complete.
+            If the model, the data, an option, the seed or the version is another one, it is an error.
         progress: Show a bar with the time left, in a terminal, after two seconds.
 
     Raises:
@@ -145,43 +152,61 @@ def measure(
     """
     began, start = datetime.now(UTC), time.perf_counter()
     chosen, resources = chosen_measure(method), Resources(bytes_of(memory), checked_jobs(n_jobs))
-    given = {"background": background, "explain": explain}
-    for name in [name for name, rows_given in given.items() if rows_given is not None]:
-        if not isinstance(chosen, Currents):
-            raise InputError(f"{name} is for currents, not {chosen!r}; pass nif.Currents() as method.")
-        chosen = replace(chosen, **{name: given[name]})
+    chosen = _with_rows(chosen, {"background": background, "explain": explain})
     network = Network.of(
         model, layers=layers, output=output, reduce=reduce, device=device, class_names=class_names
     )
-    if isinstance(chosen, Currents) and chosen.explain is not None:
-        chosen = replace(chosen, explain=read(chosen.explain, network.signature, progress=progress))
-    rows = read(
-        data,
-        network.signature,
-        max_samples=chosen.rows_read,
-        seed=seed,
-        feature_names=feature_names,
-        input_groups=input_groups,
-        progress=progress,
-    )
+    with opened(checkpoint) as kept:
+        for name in ("explain",) if kept is None else ("explain", "background"):
+            if getattr(chosen, name, None) is not None:
+                given = read(getattr(chosen, name), network.signature, progress=progress)
+                chosen = replace(chosen, **{name: given})  # type: ignore[type-var]
+        rows = read(
+            data,
+            network.signature,
+            max_samples=chosen.rows_read,
+            seed=seed,
+            feature_names=feature_names,
+            input_groups=input_groups,
+            progress=progress,
+        )
+        if kept is not None:
+            kept.check(work_of(network, rows, chosen, seed))
+        measured = _measured(chosen, network, rows, seed, replace(resources, checkpoint=kept), progress)
+        measurement = Measurement(
+            method=repr(chosen),
+            options=dict(measured.options),
+            samples=measured.samples,
+            not_converged=measured.not_converged,
+            seed=seed,
+            version=__version__,
+            began=began.isoformat(timespec="seconds"),
+            seconds=time.perf_counter() - start,
+        )
+        of_layers = measured.layers, measured.links, measured.constant
+        flow = Flow(*of_layers, measurement, measured.errors, measured.currents)
+        if kept is not None and kept is not checkpoint:
+            kept.remove()
+    return flow
+
+
+def _with_rows(chosen: Measure, given: Mapping[str, Any]) -> Measure:
+    """Currents of the rows that are given beside the data."""
+    given = {name: rows for name, rows in given.items() if rows is not None}
+    for name in given:
+        if not isinstance(chosen, Currents):
+            raise InputError(f"{name} is for currents, not {chosen!r}; pass nif.Currents() as method.")
+    return replace(chosen, **given) if isinstance(chosen, Currents) else chosen
+
+
+def _measured(
+    chosen: Measure, network: Network, rows: Rows, seed: int, resources: Resources, progress: bool
+) -> Measured:
     if getattr(chosen, "blocks", None) is None:
-        warn_of_order(rows, stacklevel=4)
-    warn_of_scale(network, rows, stacklevel=4)
+        warn_of_order(rows, stacklevel=5)
+    warn_of_scale(network, rows, stacklevel=5)
     with progress_bar("measuring", total=chosen.work(network, rows), shown=progress) as advance:
-        measured = chosen.measure(network, rows, seed=seed, resources=resources, advance=advance)
-    measurement = Measurement(
-        method=repr(chosen),
-        options=dict(measured.options),
-        samples=measured.samples,
-        not_converged=measured.not_converged,
-        seed=seed,
-        version=__version__,
-        began=began.isoformat(timespec="seconds"),
-        seconds=time.perf_counter() - start,
-    )
-    return Flow(
-        measured.layers, measured.links, measured.constant, measurement, measured.errors, measured.currents
-    )
+        return chosen.measure(network, rows, seed=seed, resources=resources, advance=advance)
 
 
 def chosen_measure(method: Any) -> Measure:

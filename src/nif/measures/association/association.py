@@ -7,6 +7,7 @@ import warnings
 from dataclasses import asdict, dataclass, replace
 from numbers import Integral
 
+from nif.core.checkpoint import Checkpoint
 from nif.core.errors import InputError
 from nif.core.types import Advance
 from nif.data.rows import Rows
@@ -129,7 +130,9 @@ class Association:
         estimator = self.estimator or (automatic(terms) if self.critic == "separate" else SharedMine())
         activations = observed(recording, self.noise, seed)
         if isinstance(estimator, SharedMine):
-            network_links = self._by_shared_critic(recording, activations, estimator, seed, advance)
+            network_links = self._by_shared_critic(
+                recording, activations, estimator, seed, advance, resources.checkpoint
+            )
         else:
             pairs = PairwiseRunner(estimator, seed=seed, limits=resources, advance=advance)
             network_links = self._by_pairs(recording, activations, pairs)
@@ -174,7 +177,13 @@ class Association:
         )
 
     def _by_shared_critic(
-        self, recording: Recording, observed: Activations, critics: SharedMine, seed: int, advance: Advance
+        self,
+        recording: Recording,
+        observed: Activations,
+        critics: SharedMine,
+        seed: int,
+        advance: Advance,
+        checkpoint: Checkpoint | None,
     ) -> NetworkLinks:
         """The terms of a link share one critic (eq. 3)."""
         terms = number_of_terms(recording, self.relevance)
@@ -186,6 +195,7 @@ class Association:
                 self,
                 seed=seed,
                 advance=lambda fraction: advance(fraction * terms / len(recording.connections)),
+                stage=None if checkpoint is None else checkpoint.stage("links"),
             )
             links.append(replace(between, source=source, target=target))
             not_converged += failed
