@@ -99,13 +99,13 @@ class Checkpoint:
         self._file.seek(place.arrays)
         try:
             arrays = load(self._file.read(place.end - place.arrays))
-        except (SafetensorError, KeyError, ValueError) as error:
+            return {key: arrays[key] for key in place.facts["arrays"]}, place.facts
+        except (SafetensorError, KeyError, TypeError, ValueError) as error:
             raise _unusable(self.path, str(error)) from error
-        return arrays, place.facts
 
     def put(self, name: str, arrays: Arrays, facts: Facts | None = None) -> None:
-        """Append a record; it is on the disk when this returns."""
-        self._append({**(facts or {}), "name": name}, _safetensors(arrays))
+        """Append a record, whose arrays keep their order; it is on the disk when this returns."""
+        self._append({**(facts or {}), "name": name, "arrays": list(arrays)}, _safetensors(arrays))
         replaced = self._file.tell() - len(MARK) - sum(p.end - p.first for p in self._places.values())
         if replaced > max(LITTLE, self._file.tell() // 2):
             self._write_anew()

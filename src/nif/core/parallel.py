@@ -132,10 +132,10 @@ class _Waiting:
 
 
 def _results(n_jobs: int, tasks: Iterator[Any]) -> Iterator[Any]:
-    (backend, _), home, options = get_active_backend(), os.getpid(), {}
+    (backend, _), home, options = get_active_backend(), os.getpid(), dict[str, Any]()
     of_backend = getattr(backend, "backend_kwargs", None)  # joblib before 1.5 takes no initializer
     if type(backend).__name__ in PROCESSES and of_backend is not None and "initializer" not in of_backend:
-        options["initializer"] = end_with_parent
+        options |= {"initializer": end_with_parent, "initargs": (home,)}
     if getattr(backend, "supports_return_generator", False):
         # Copy on write: of a file that all workers map, none has to make a copy that it could write to.
         parallel = Parallel(n_jobs=n_jobs, return_as="generator", mmap_mode="c", **options)
@@ -148,7 +148,7 @@ def _results(n_jobs: int, tasks: Iterator[Any]) -> Iterator[Any]:
 def _called(task: Any, home: int) -> Any:
     """Run a task of the process `home`; its own work has one thread."""
     if os.getppid() == home:
-        end_with_parent()
+        end_with_parent(home)
     function, arguments, named = task
     before, _thread.is_job = getattr(_thread, "is_job", False), True
     try:
@@ -157,18 +157,17 @@ def _called(task: Any, home: int) -> Any:
         _thread.is_job = before
 
 
-def end_with_parent() -> None:
+def end_with_parent(parent: int) -> None:
     """End this process soon after its parent, whatever ended that: workers wait for minutes otherwise.
 
     On Windows a process does not see that its parent has ended.
     """
-    parent, process = os.getppid(), os.getpid()
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(SECONDS_TO_NOTICE)
         os._exit(1)
 
-    if os.name == "posix" and process not in _watching:
-        _watching.add(process)
+    if os.name == "posix" and os.getpid() not in _watching:
+        _watching.add(os.getpid())
         threading.Thread(target=watch, daemon=True).start()
