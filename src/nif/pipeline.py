@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from nif.core import __version__
 from nif.core.checkpoint import Checkpoint, opened
-from nif.core.errors import InputError
+from nif.core.errors import InputError, memory_named
 from nif.core.parallel import checked_jobs
 from nif.core.progress import progress as progress_bar
 from nif.data.rows import Rows, read
@@ -37,6 +37,15 @@ OPTIONS_OF_ASSOCIATION = {
     "noise": "pass nif.Association(noise=0.1) as method.",
 }
 """Arguments of nif 0.1 that are options of the method now, and how to pass them."""
+
+
+LOWER = {
+    Currents: "fewer rows, backgrounds or layers, such as nif.Currents(rows=128, backgrounds=16) and "
+    "layers=, or a smaller n_jobs=",
+    Association: "fewer rows or layers, such as nif.Association(rows=10_000) and layers=, or a smaller memory= "
+    "or n_jobs=",
+}
+"""What takes the memory of each method."""
 
 
 def replaced_arguments(instead: Mapping[str, str]) -> Callable[[Function], Function]:
@@ -156,7 +165,7 @@ def measure(
     network = Network.of(
         model, layers=layers, output=output, reduce=reduce, device=device, class_names=class_names
     )
-    with opened(checkpoint) as kept:
+    with opened(checkpoint) as kept, memory_named(LOWER.get(type(chosen), "fewer rows")):
         for name in ("explain",) if kept is None else ("explain", "background"):
             if getattr(chosen, name, None) is not None:
                 given = read(getattr(chosen, name), network.signature, progress=progress)

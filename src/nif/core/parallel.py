@@ -11,7 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 import joblib
-from joblib import Parallel, delayed, wrap_non_picklable_objects
+from joblib import Parallel, delayed
 from joblib.parallel import get_active_backend
 
 from nif.core.errors import InputError
@@ -99,8 +99,8 @@ def in_parallel(n_jobs: int, tasks: Iterable[Any]) -> Iterator[Any]:
             failures += 1
             if failures == FAILURES:
                 raise InputError(
-                    f"Worker processes were killed {FAILURES} times in a row ({error}), most likely because "
-                    "memory ran out; pass a smaller n_jobs, or less memory= or rows= for each."
+                    f"Worker processes were killed {FAILURES} times in a row, most likely because memory ran "
+                    "out; pass a smaller n_jobs=, or less memory= or fewer rows= for each."
                 ) from error
 
 
@@ -136,13 +136,10 @@ def _results(n_jobs: int, tasks: Iterator[Any]) -> Iterator[Any]:
     of_backend = getattr(backend, "backend_kwargs", None)  # joblib before 1.5 takes no initializer
     if type(backend).__name__ in PROCESSES and of_backend is not None and "initializer" not in of_backend:
         options |= {"initializer": end_with_parent, "initargs": (home,)}
-    if getattr(backend, "supports_return_generator", False):
-        # Copy on write: of a file that all workers map, none has to make a copy that it could write to.
-        parallel = Parallel(n_jobs=n_jobs, return_as="generator", mmap_mode="c", **options)
-        yield from parallel(delayed(_called)(task, home) for task in tasks)
-    else:  # such as multiprocessing, whose own pickles hold no local functions
-        whole = (wrap_non_picklable_objects(task, keep_wrapper=False) for task in tasks)
-        yield from Parallel(n_jobs=n_jobs, **options)(delayed(_called)(task, home) for task in whole)
+    as_they_come = getattr(backend, "supports_return_generator", False)
+    # Copy on write: of a file that all workers map, none has to make a copy that it could write to.
+    options |= {"mmap_mode": "c", "return_as": "generator" if as_they_come else "list"}
+    yield from Parallel(n_jobs=n_jobs, **options)(delayed(_called)(task, home) for task in tasks)
 
 
 def _called(task: Any, home: int) -> Any:

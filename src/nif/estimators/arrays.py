@@ -99,6 +99,7 @@ def pairwise(
     count = left.shape[1] * (left.shape[1] - 1) // 2 if y is None else left.shape[1] * right.shape[1]
     method = checked_estimator(estimator) or automatic(count)
     limits = Resources(bytes_of(memory), checked_jobs(n_jobs))
-    with progress_bar("estimating", total=count, shown=progress) as advance:
+    bar = progress_bar("estimating", total=count, shown=progress)
+    with memory_named("fewer samples, or a smaller memory= or n_jobs="), bar as advance:
         runner = PairwiseRunner(method, seed=seed, limits=limits, advance=advance)
         return runner.within(left) if y is None else runner.between(left, right)
