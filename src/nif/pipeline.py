@@ -42,8 +42,8 @@ OPTIONS_OF_ASSOCIATION = {
 LOWER = {
     Currents: "fewer rows, backgrounds or layers, such as nif.Currents(rows=128, backgrounds=16) and "
     "layers=, or a smaller n_jobs=",
-    Association: "fewer rows or layers, such as nif.Association(rows=10_000) and layers=, or a smaller memory= "
-    "or n_jobs=",
+    Association: "fewer rows or layers, such as nif.Association(rows=10_000) and layers=, or a smaller "
+    "memory= or n_jobs=",
 }
 """What takes the memory of each method."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from nif.core.errors import memory_named
 from nif.core.numbers import check_same_order
 from nif.core.parallel import checked_jobs
 from nif.core.progress import progress as progress_bar
