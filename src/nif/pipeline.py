@@ -214,7 +214,9 @@ def _measured(
     if getattr(chosen, "blocks", None) is None:
         warn_of_order(rows, stacklevel=5)
     warn_of_scale(network, rows, stacklevel=5)
-    with progress_bar("measuring", total=chosen.work(network, rows), shown=progress) as advance:
+    total, in_words = chosen.work(network, rows), getattr(chosen, "in_words", None)  # not all have it
+    what = "" if in_words is None else in_words(network, rows)
+    with progress_bar("measuring", total=total, shown=progress, what=what) as advance:
         return chosen.measure(network, rows, seed=seed, resources=resources, advance=advance)
 
 

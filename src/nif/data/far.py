@@ -71,7 +71,7 @@ def rows_of(data: Any, index: Int64[np.ndarray, " kept"] | None) -> Any:
 def _taken(data: Any, index: Int64[np.ndarray, " kept"] | None) -> np.ndarray:
     if isinstance(data, np.memmap) and index is not None:
         return np.array(data[index])  # the system reads no other pages
-    count = len(data) if index is None else len(index)
+    count = int(data.shape[0]) if index is None else len(index)
     taken = np.empty((count, *map(int, data.shape[1:])), dtype=data.dtype)
     for first, last in _chunks(data):
         begin, end = (first, last) if index is None else np.searchsorted(index, [first, last])

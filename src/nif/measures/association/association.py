@@ -117,6 +117,11 @@ class Association:
         architecture = network.architecture(rows)
         return len(rows) + number_of_terms(architecture, self.relevance) + architecture.number_unconnected
 
+    def in_words(self, network: Network, rows: Rows) -> str:
+        """The work, for who waits for it."""
+        terms = number_of_terms(network.architecture(rows), self.relevance)
+        return f"{terms:,} terms of {len(rows):,} rows"
+
     def measure(
         self, network: Network, rows: Rows, *, seed: int, resources: Resources, advance: Advance
     ) -> Measured:

@@ -180,6 +180,14 @@ class Currents:
         along = 0.0 if self.paths == 0 else self._pairs(rows, *MOST_PAIRS)
         return self._pairs(rows) + pilot + along
 
+    def in_words(self, network: Network, rows: Rows) -> str:
+        """The work, for who waits for it."""
+        count = min(self.rows, len(rows)) if self.explain is None else len(self.explain)
+        layers = network.architecture(rows).layers
+        return (
+            f"{count:,} rows against {self._pairs(rows) / count:.0f} backgrounds through {len(layers)} layers"
+        )
+
     def _pairs(self, rows: Rows, most_rows: int | None = None, most: int | None = None) -> float:
         """Pairs of as many rows and backgrounds as are expected, or of at most so many."""
         others = self.backgrounds if self.background is not None else max(1, len(rows) - 1)
