@@ -2,67 +2,44 @@
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from nif.core import __version__
 from nif.core.arguments import replaced_arguments, whole_number
-from nif.core.errors import InputError
+from nif.core.checkpoint import Checkpoint, opened
+from nif.core.errors import InputError, memory_named
 from nif.core.parallel import checked_jobs
 from nif.core.progress import progress as progress_bar
-from nif.data.rows import read
+from nif.data.rows import Rows, read
 from nif.estimators.estimate import Estimator
 from nif.estimators.pairs import Resources, bytes_of
 from nif.flow.flow import Flow
 from nif.flow.measurement import Measurement
+from nif.measures.association.association import Association
 from nif.measures.association.shared_critic import SharedMine
 from nif.measures.caveats import warn_of_order
-from nif.measures.chosen import chosen_measure
+from nif.measures.chosen import ANSWERS, chosen_measure
 from nif.measures.currents.currents import Currents
-from nif.measures.measure import Measure
+from nif.measures.measure import Measure, Measured
+from nif.measures.same_work import work_of
 from nif.network.data_scale import warn_of_scale
 from nif.network.network import Network
 
-OPTIONS_OF_ASSOCIATION = {
-    "estimator": "pass nif.Association(estimator=nif.Binned()) as method.",
-    "decomposition": "pass nif.Association(order='index') or nif.DAVIS2019 as method.",
-    "noise": "pass nif.Association(noise=0.1) as method.",
+LOWER = {
+    Currents: "fewer rows, backgrounds or layers, such as nif.Currents(rows=128, backgrounds=16) and "
+    "layers=, or a smaller n_jobs=",
+    Association: "fewer rows or layers, such as nif.Association(rows=10_000) and layers=, or a smaller "
+    "memory= or n_jobs=",
 }
-"""Arguments of nif 0.1 that are options of the method now, and how to pass them."""
-
-OPTIONS_OF_CURRENTS = {
-    name: f"it is an option of the method: pass nif.Currents({name}={example}) as method."
-    for name, example in {
-        "decision": "'softmax'",
-        "backgrounds": "32",
-        "rows": "512",
-        "steps": "'auto'",
-        "by_class": "True",
-        "target": "('relu2', 5)",
-        "paths": "40",
-        "blocks": "50",
-    }.items()
-}
-
-LABELS = dict.fromkeys(
-    ("labels", "y", "targets"),
-    "labels come with the data: pass (x, y) as data, and for information about them "
-    "nif.Currents(decision='labels') as method.",
-)
+"""What takes the memory of each method."""
 
 
-@replaced_arguments(
-    {
-        **OPTIONS_OF_ASSOCIATION,
-        **OPTIONS_OF_CURRENTS,
-        **LABELS,
-        "max_samples": "pass nif.Association(rows=100_000) as method.",
-        "stream": "nif.Association(rows=100_000) draws rows at random from larger data.",
-    }
-)
+@replaced_arguments(ANSWERS)
 def measure(
     model: Any,
     data: Any,
@@ -80,6 +57,7 @@ def measure(
     device: Any = None,
     memory: int | str = "1GB",
     n_jobs: int | None = None,
+    checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
     progress: bool = True,
 ) -> Flow:
     """Measure the information flow of a trained network.
@@ -120,6 +98,9 @@ def measure(
         n_jobs: Processes, through joblib, on the backend that `joblib.parallel_config` names. None is the
             number that it names, or one process, whose estimator may use several threads. Results have the
             same bits for any number.
+        checkpoint: A file that keeps the blocks that are finished, such as ``"run.nif-part"``. The same call
+            goes on there after a crash, with the same bits, and removes the file when the flow is complete.
+            If the model, the data, an option, the seed or the version is another one, it is an error.
         progress: Show a bar with the time left, in a terminal, after two seconds.
 
     Raises:
@@ -140,40 +121,60 @@ def measure(
     whole_number("seed", seed, least=0)
     began, start = datetime.now(UTC), time.perf_counter()
     chosen, resources = chosen_measure(method), Resources(bytes_of(memory), checked_jobs(n_jobs))
-    given = {"background": background, "explain": explain}
-    for name in [name for name, rows_given in given.items() if rows_given is not None]:
-        if not isinstance(chosen, Currents):
-            raise InputError(f"{name} is for currents, not {chosen!r}; pass nif.Currents() as method.")
-        chosen = replace(chosen, **{name: given[name]})
+    chosen = _with_rows(chosen, {"background": background, "explain": explain})
     network = Network.of(
         model, layers=layers, output=output, reduce=reduce, device=device, class_names=class_names
     )
-    if isinstance(chosen, Currents) and chosen.explain is not None:
-        chosen = replace(chosen, explain=read(chosen.explain, network.signature, progress=progress))
-    rows = read(
-        data,
-        network.signature,
-        max_samples=chosen.rows_read,
-        seed=seed,
-        feature_names=feature_names,
-        input_groups=input_groups,
-        progress=progress,
-    )
+    with opened(checkpoint) as kept, memory_named(LOWER.get(type(chosen), "fewer rows")):
+        for name in ("explain",) if kept is None else ("explain", "background"):
+            if getattr(chosen, name, None) is not None:
+                given = read(getattr(chosen, name), network.signature, progress=progress)
+                chosen = replace(chosen, **{name: given})  # type: ignore[type-var]
+        rows = read(
+            data,
+            network.signature,
+            max_samples=chosen.rows_read,
+            seed=seed,
+            feature_names=feature_names,
+            input_groups=input_groups,
+            progress=progress,
+        )
+        if kept is not None:
+            kept.check(work_of(network, rows, chosen, seed))
+        measured = _measured(chosen, network, rows, seed, replace(resources, checkpoint=kept), progress)
+        measurement = Measurement(
+            method=repr(chosen),
+            options=dict(measured.options),
+            samples=measured.samples,
+            not_converged=measured.not_converged,
+            seed=seed,
+            version=__version__,
+            began=began.isoformat(timespec="seconds"),
+            seconds=time.perf_counter() - start,
+        )
+        of_layers = measured.layers, measured.links, measured.constant
+        flow = Flow(*of_layers, measurement, measured.errors, measured.currents)
+        if kept is not None and kept is not checkpoint:
+            kept.remove()
+    return flow
+
+
+def _with_rows(chosen: Measure, given: Mapping[str, Any]) -> Measure:
+    """Currents of the rows that are given beside the data."""
+    given = {name: rows for name, rows in given.items() if rows is not None}
+    for name in given:
+        if not isinstance(chosen, Currents):
+            raise InputError(f"{name} is for currents, not {chosen!r}; pass nif.Currents() as method.")
+    return replace(chosen, **given) if isinstance(chosen, Currents) else chosen
+
+
+def _measured(
+    chosen: Measure, network: Network, rows: Rows, seed: int, resources: Resources, progress: bool
+) -> Measured:
     if getattr(chosen, "blocks", None) is None:
-        warn_of_order(rows, stacklevel=4)
-    warn_of_scale(network, rows, stacklevel=4)
-    with progress_bar("measuring", total=chosen.work(network, rows), shown=progress) as advance:
-        measured = chosen.measure(network, rows, seed=seed, resources=resources, advance=advance)
-    measurement = Measurement(
-        method=repr(chosen),
-        options=dict(measured.options),
-        samples=measured.samples,
-        not_converged=measured.not_converged,
-        seed=seed,
-        version=__version__,
-        began=began.isoformat(timespec="seconds"),
-        seconds=time.perf_counter() - start,
-    )
-    return Flow(
-        measured.layers, measured.links, measured.constant, measurement, measured.errors, measured.currents
-    )
+        warn_of_order(rows, stacklevel=5)
+    warn_of_scale(network, rows, stacklevel=5)
+    total, in_words = chosen.work(network, rows), getattr(chosen, "in_words", None)  # not all have it
+    what = "" if in_words is None else in_words(network, rows)
+    with progress_bar("measuring", total=total, shown=progress, what=what) as advance:
+        return chosen.measure(network, rows, seed=seed, resources=resources, advance=advance)

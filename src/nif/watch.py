@@ -27,11 +27,11 @@ from nif.flow.epochs import html_table, silent_since
 from nif.flow.flow import Flow
 from nif.flow.tables import unit_index
 from nif.measures.association.association import Association
-from nif.measures.chosen import chosen_measure
+from nif.measures.chosen import OPTIONS_OF_ASSOCIATION, chosen_measure
 from nif.measures.currents.currents import Currents
 from nif.measures.measure import Measure
 from nif.network.network import Network
-from nif.pipeline import OPTIONS_OF_ASSOCIATION, measure
+from nif.pipeline import measure
 from nif.plots.training_run import draw
 
 if TYPE_CHECKING:

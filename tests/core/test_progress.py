@@ -7,8 +7,11 @@ import time
 from collections.abc import Callable
 
 import pytest
+import torch
 
+import nif
 from nif.core import progress
+from support.networks import chain
 
 
 class Terminal(io.StringIO):
@@ -95,3 +98,36 @@ def test_of_long_work_one_line_says_how_long_it_will_take(
     work()
     assert screen.getvalue().count("minutes are expected") == (seconds == 300)
     assert ("measuring: about 5 minutes are expected." in screen.getvalue()) == (seconds == 300)
+
+
+def test_what_is_done_at_once_says_nothing_of_the_rest(
+    stderr: Callable[[io.StringIO], io.StringIO], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a crash: 900 of 1,000 steps are there, and each of the others takes three seconds."""
+    times = iter([0.0, 0.1, *(3.0 * step for step in range(1, 200))])
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: next(times))
+    screen = stderr(Terminal())
+    with progress.progress("measuring", total=1000.0, what="300 terms of 90 rows") as advance:
+        advance(900.0)
+        for _ in range(100):
+            advance(1.0)
+    assert screen.getvalue().count("expected") == 1
+    assert "measuring: 300 terms of 90 rows, about 5 minutes are expected." in screen.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [
+        (nif.Currents(rows=30, backgrounds=4, steps=2), "30 rows against 4 backgrounds through 3 layers"),
+        (nif.Binned(), "48 terms of 200 rows"),  # 3 x 6 and 6 x 2 of links, 3 and 15 within
+    ],
+)
+def test_both_measures_say_what_they_will_do(
+    stderr: Callable[[io.StringIO], io.StringIO], monkeypatch: pytest.MonkeyPatch, method: object, words: str
+) -> None:
+    now = iter(range(0, 10**9, 1000))
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: float(next(now)))
+    screen = stderr(Terminal())
+    x = torch.randn(200, 3, generator=torch.Generator().manual_seed(0))
+    nif.measure(chain(3, 6, 2), x, method)  # type: ignore[arg-type]
+    assert f"measuring: {words}, about " in screen.getvalue()

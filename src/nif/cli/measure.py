@@ -30,6 +30,12 @@ from nif.cli import options
     help="The value of a channel over its positions: mean, max, or positions, each a sample.",
 )
 @options.SEED
+@click.option(
+    "--checkpoint",
+    type=options.PATH,
+    metavar="FILE",
+    help="Keep finished blocks in this file; the same command goes on there after a crash, and removes it.",
+)
 @options.out("The flow, as .safetensors.")
 def measure(
     *,
@@ -45,6 +51,7 @@ def measure(
     layers: str | None,
     reduce: str,
     seed: int,
+    checkpoint: Path | None,
     out: Path,
     **given: Any,
 ) -> None:
@@ -55,6 +62,7 @@ def measure(
     from nif.cli import sections
     from nif.cli.data import read, with_labels
     from nif.cli.models import network
+    from nif.core.checkpoint import opened
     from nif.core.files import writable
     from nif.flow.headline import headline
     from nif.pipeline import measure as measured
@@ -69,20 +77,24 @@ def measure(
         )
     target = writable(out, ending=".safetensors")
     rows, model_of_file = read(data, features, label), network(model, weights)
-    flow = measured(
-        model_of_file,
-        with_labels(rows, model_of_file) if given["decision"] == "labels" else rows.x,
-        chosen,
-        background=methods.rows_like(background, features, rows.x),
-        explain=methods.rows_like(explain, features, rows.x),
-        layers=None if layers is None else layers.split(","),
-        class_names=rows.classes,
-        output=output,
-        reduce=reduce,
-        seed=seed,
-        memory=memory,
-        n_jobs=jobs,
-    )
-    flow.save(target)
+    with opened(checkpoint) as kept:
+        flow = measured(
+            model_of_file,
+            with_labels(rows, model_of_file) if given["decision"] == "labels" else rows.x,
+            chosen,
+            background=methods.rows_like(background, features, rows.x),
+            explain=methods.rows_like(explain, features, rows.x),
+            layers=None if layers is None else layers.split(","),
+            class_names=rows.classes,
+            output=output,
+            reduce=reduce,
+            seed=seed,
+            memory=memory,
+            n_jobs=jobs,
+            checkpoint=kept,
+        )
+        flow.save(target)
+        if kept is not None:  # not before the flow is in its file
+            kept.remove()
     for text in (headline(flow), repr(flow), *sections.measured(flow), f"Written: {target}"):
         options.echo(f"{text}\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,53 @@ class InputError(ValueError):
     """An argument cannot be used; the message says what was expected and what to try."""
 
     __module__ = "nif"  # tracebacks show the name that users import
+
+
+class OutOfMemory(InputError, MemoryError):
+    """Memory ran out; the message says what to lower."""
+
+    __module__ = "nif"
+
+
+NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "alloc_failed", "bad_alloc")
+"""How libraries say so: torch on every device and CUDA's own, in lower case."""
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out.
+
+    Example:
+        >>> ran_out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 8 TB"))
+        True
+    """
+    text = str(error).lower()
+    said = isinstance(error, (RuntimeError, OSError)) and any(phrase in text for phrase in NO_MEMORY)
+    return said or isinstance(error, MemoryError) or getattr(error, "errno", None) == errno.ENOMEM
+
+
+@contextmanager
+def memory_named(lower: str) -> Iterator[None]:
+    """Say what to lower if memory runs out inside.
+
+    Args:
+        lower: What takes the memory, behind "pass".
+
+    Raises:
+        OutOfMemory: It did.
+
+    Example:
+        >>> with memory_named("fewer rows"):
+        ...     raise MemoryError("Unable to allocate 8 TiB")
+        Traceback (most recent call last):
+        nif.OutOfMemory: Memory ran out (Unable to allocate 8 TiB); pass fewer rows.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, OutOfMemory) or not ran_out_of_memory(error):
+            raise
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise OutOfMemory(f"Memory ran out ({reason}); pass {lower}.") from error
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:

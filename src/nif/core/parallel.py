@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+import os
+import threading
+import time
+from collections import deque
 from collections.abc import Iterable, Iterator
+from concurrent.futures.process import BrokenProcessPool
 from numbers import Integral
 from typing import Any
 
-from joblib import Parallel, delayed, wrap_non_picklable_objects
+import joblib
+from joblib import Parallel, delayed
 from joblib.parallel import get_active_backend
 
 from nif.core.errors import InputError
 
 CLUSTERS = ("DaskDistributedBackend", "RayBackend")
 """Backends whose number of workers is theirs: who chooses one wants the work to run there."""
+
+PROCESSES = ("LokyBackend", "MultiprocessingBackend")
+"""Backends whose workers are children of this process."""
+
+THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
+"""What limits the threads of a process."""
+
+FAILURES = 3
+"""Times in a row that workers may be killed before a task is finished."""
+
+SECONDS_TO_NOTICE = 0.5
+"""In which a worker sees that its parent has ended."""
+
+_thread = threading.local()
+
+_watching: set[int] = set()
+"""Processes that watch their parent: this one, or that which it was forked from."""
 
 
 def checked_jobs(n_jobs: int | None) -> int | None:
@@ -37,22 +60,113 @@ def checked_jobs(n_jobs: int | None) -> int | None:
     return chosen
 
 
+def allowed_threads() -> int:
+    """Threads that work of this thread may start: the cores of the process, as far as the user's limits go.
+
+    The cores are those that affinity and the quota of a container leave; the limits are `THREADS`. A task of
+    `in_parallel` has one.
+
+    Example:
+        >>> list(in_parallel(1, [delayed(allowed_threads)()]))
+        [1]
+    """
+    if getattr(_thread, "is_job", False):
+        return 1
+    limits = [os.environ.get(name, "").partition(",")[0].strip() for name in THREADS]
+    return max(1, min([joblib.cpu_count(), *(int(limit) for limit in limits if limit.isdigit())]))
+
+
 def in_parallel(n_jobs: int, tasks: Iterable[Any]) -> Iterator[Any]:
     """The results of delayed calls, in their order; as they come, if the backend can do that.
+
+    Tasks of workers that are killed are repeated.
+
+    Raises:
+        InputError: Workers were killed three times in a row before a task was finished.
 
     Example:
         >>> from joblib import delayed
         >>> list(in_parallel(1, (delayed(abs)(number) for number in (-2, 3))))
         [2, 3]
     """
-    backend, _ = get_active_backend()
-    if getattr(backend, "supports_return_generator", False):
-        yield from Parallel(n_jobs=n_jobs, return_as="generator")(tasks)
-    else:  # such as multiprocessing, whose own pickles hold no local functions
-        whole = (wrap_non_picklable_objects(task, keep_wrapper=False) for task in tasks)
-        yield from Parallel(n_jobs=n_jobs)(delayed(_called)(task) for task in whole)
+    waiting, failures = _Waiting(tasks), 0
+    while True:
+        try:
+            for result in _results(n_jobs, waiting.again()):
+                waiting.finish_first()
+                failures = 0
+                yield result
+            return
+        except BrokenProcessPool as error:
+            failures += 1
+            if failures == FAILURES:
+                raise InputError(
+                    f"Worker processes were killed {FAILURES} times in a row, most likely because memory ran "
+                    "out; pass a smaller n_jobs=, or less memory= or fewer rows= for each."
+                ) from error
 
 
-def _called(task: Any) -> Any:
+class _Waiting:
+    """Tasks whose results have not come yet; backends take them from threads of their own."""
+
+    def __init__(self, tasks: Iterable[Any]) -> None:
+        self._tasks = iter(tasks)
+        self._begun: deque[Any] = deque()
+        self._lock = threading.Lock()
+
+    def again(self) -> Iterator[Any]:
+        """All that wait, from the first that is not finished."""
+        with self._lock:
+            begun = list(self._begun)
+        yield from begun
+        while True:
+            with self._lock:
+                task = next(self._tasks, None)
+                if task is None:
+                    return
+                self._begun.append(task)
+            yield task
+
+    def finish_first(self) -> None:
+        """The result of the first task has come."""
+        with self._lock:
+            self._begun.popleft()
+
+
+def _results(n_jobs: int, tasks: Iterator[Any]) -> Iterator[Any]:
+    (backend, _), home, options = get_active_backend(), os.getpid(), dict[str, Any]()
+    of_backend = getattr(backend, "backend_kwargs", None)  # joblib before 1.5 takes no initializer
+    if type(backend).__name__ in PROCESSES and of_backend is not None and "initializer" not in of_backend:
+        options |= {"initializer": end_with_parent, "initargs": (home,)}
+    as_they_come = getattr(backend, "supports_return_generator", False)
+    # Copy on write: of a file that all workers map, none has to make a copy that it could write to.
+    options |= {"mmap_mode": "c", "return_as": "generator" if as_they_come else "list"}
+    yield from Parallel(n_jobs=n_jobs, **options)(delayed(_called)(task, home) for task in tasks)
+
+
+def _called(task: Any, home: int) -> Any:
+    """Run a task of the process `home`; its own work has one thread."""
+    if os.getppid() == home:
+        end_with_parent(home)
     function, arguments, named = task
-    return function(*arguments, **named)
+    before, _thread.is_job = getattr(_thread, "is_job", False), True
+    try:
+        return function(*arguments, **named)
+    finally:
+        _thread.is_job = before
+
+
+def end_with_parent(parent: int) -> None:
+    """End this process soon after its parent, whatever ended that: workers wait for minutes otherwise.
+
+    On Windows a process does not see that its parent has ended.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(SECONDS_TO_NOTICE)
+        os._exit(1)
+
+    if os.name == "posix" and os.getpid() not in _watching:
+        _watching.add(os.getpid())
+        threading.Thread(target=watch, daemon=True).start()

@@ -20,16 +20,19 @@ FORMAT_WITHOUT_END = "{desc} {n_fmt} | {elapsed} spent"
 
 
 @contextmanager
-def progress(label: str, total: float | int | None, *, shown: bool = True) -> Iterator[Advance]:
+def progress(
+    label: str, total: float | int | None, *, shown: bool = True, what: str = ""
+) -> Iterator[Advance]:
     """A bar on stderr while the block runs; yields the function to call with the work just done.
 
-    The bar appears after two seconds, only if stderr is a terminal, and is removed at the end. Of work
-    that is expected to take more than a minute, a line that stays says how long.
+    The bar appears after two seconds, only if stderr is a terminal, and is removed at the end. Of work that
+    will take more than a minute, as its first part shows, a line that stays says how long, and what it is.
 
     Args:
         label: Name of the work, for example ``"measuring"``.
         total: The work to do, in the unit of the calls to `Advance`; None if unknown.
         shown: False for no bar at all.
+        what: The work in words, for example ``"300 terms of 1,000 rows"``.
     """
     with tqdm(
         desc=label,
@@ -39,16 +42,38 @@ def progress(label: str, total: float | int | None, *, shown: bool = True) -> It
         leave=False,
         disable=None if shown else True,  # None: off unless stderr is a terminal
     ) as bar:
-        said, begin = False, time.perf_counter()
+        pace = _Pace(total)
 
         def advance(work: float | None = 1) -> None:
-            nonlocal said
             bar.update(work)
-            spent = time.perf_counter() - begin
-            if not (said or bar.disable or total is None or spent < SECONDS_BEFORE_SHOWN) and bar.n > 0:
-                said = True  # once, by the first work that was done
-                left = spent / bar.n * (total - bar.n)
-                if left > SECONDS_WORTH_SAYING:
-                    bar.write(f"{label}: about {left / 60:.0f} minutes are expected.", file=bar.fp)
+            if bar.disable:
+                return
+            left = pace.left(bar.n)
+            if left > SECONDS_WORTH_SAYING:
+                words = f"{what}, " if what else ""
+                bar.write(f"{label}: {words}about {left / 60:.0f} minutes are expected.", file=bar.fp)
 
         yield advance
+
+
+class _Pace:
+    """How long the rest of the work takes, at the pace of its last part of two seconds or more.
+
+    What is done at once, such as blocks that a checkpoint holds, says nothing of the rest.
+    """
+
+    def __init__(self, total: float | None) -> None:
+        self._total, self._said = total, total is None
+        self._begin = time.perf_counter()
+        self._from = self._begin, 0.0
+
+    def left(self, done: float) -> float:
+        """Seconds, once: as soon as they are known to be worth saying; 0 otherwise."""
+        (since, before), now = self._from, time.perf_counter()
+        at_once = now - self._begin < SECONDS_BEFORE_SHOWN / 2
+        if self._said or done <= before or (now - since < SECONDS_BEFORE_SHOWN and not at_once):
+            return 0.0
+        self._from = now, done
+        left = 0.0 if at_once else (now - since) / (done - before) * ((self._total or 0.0) - done)
+        self._said = left > SECONDS_WORTH_SAYING
+        return left

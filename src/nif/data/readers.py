@@ -18,6 +18,7 @@ from nif.core.numbers import check_same_order, real_array, real_tensor
 from nif.core.random import same_generators
 from nif.core.types import FEWEST_SAMPLES
 from nif.data.batches import GRAPH, TABLES, Split, split
+from nif.data.far import is_far, rows_of
 from nif.data.signature import Signature
 from nif.data.table import Rows, Source
 
@@ -67,15 +68,23 @@ def _data_module(data: Any, signature: Signature) -> Source | None:
     )
 
 
-def _memory_map(data: Any, signature: Signature) -> Source | None:
-    """A file, of which no other rows are read than those drawn."""
-    if not isinstance(data, np.memmap) or data.ndim < 2:
+def _in_chunks(data: Any, signature: Signature) -> Source | None:
+    """Arrays in files or on a cluster, alone or beside others: no other rows are kept than those drawn."""
+    parts = dict(data) if isinstance(data, Mapping) else {0: data}
+    if isinstance(data, (tuple, list)):  # of rows, it is longer
+        parts = dict(enumerate(data[: signature.required + len(signature.optional) + 1]))
+    if not any(map(is_far, parts.values())):
         return None
 
     def batches(index: Any) -> Generator[Rows]:
-        yield _rows(Split([np.array(data if index is None else data[index])]))
+        taken = {key: rows_of(part, index) for key, part in parts.items()}
+        in_order = taken[0] if is_far(data) else tuple(taken.values())
+        yield _rows(split(taken if isinstance(data, Mapping) else in_order, signature))
 
-    return Source(len(data), batches)
+    lengths = {part.shape[0] for part in parts.values() if isinstance(part, TABLES) or is_far(part)}
+    if len(lengths) > 1:
+        raise InputError(f"Inputs and labels have {sorted(lengths)} rows; expected one row of each.")
+    return Source(int(lengths.pop()), batches)
 
 
 def _tables(data: Any, signature: Signature) -> Source | None:
@@ -142,7 +151,7 @@ def _iterable(data: Any, signature: Signature) -> Source | None:
 READERS: tuple[Callable[[Any, Signature], Source | None], ...] = (
     _loader,
     _data_module,
-    _memory_map,
+    _in_chunks,
     _tables,
     _dataset,
     _iterable,

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Int64
 
 from nif.core.blocks import block_of_rows
+from nif.core.errors import memory_named
 from nif.core.numbers import check_same_order
 from nif.core.parallel import checked_jobs
 from nif.core.progress import progress as progress_bar
@@ -111,7 +112,8 @@ def pairwise(
     count = left.shape[1] * (left.shape[1] - 1) // 2 if y is None else left.shape[1] * right.shape[1]
     method = of_dependent_rows(checked_estimator(estimator) or automatic(count), _block_of(blocks, len(left)))
     limits = Resources(bytes_of(memory), checked_jobs(n_jobs))
-    with progress_bar("estimating", total=count, shown=progress) as advance:
+    bar = progress_bar("estimating", total=count, shown=progress)
+    with memory_named("fewer samples, or a smaller memory= or n_jobs="), bar as advance:
         runner = PairwiseRunner(method, seed=seed, limits=limits, advance=advance)
         return runner.within(left) if y is None else runner.between(left, right)
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,10 @@ from jaxtyping import Bool, Int
 from joblib import delayed
 
 from nif.core.arguments import shown
+from nif.core.checkpoint import Checkpoint, Stage
 from nif.core.errors import InputError
 from nif.core.parallel import in_parallel
+from nif.core.shared import Shared
 from nif.core.types import Advance, ignore
 from nif.estimators.entropy import set_entropy
 from nif.estimators.estimate import ColumnsX, ColumnsY, Estimate, Estimator, PairwiseEstimator
@@ -45,10 +46,12 @@ class Resources:
         memory: Bytes for a block of pairs in each process, on top of data and results.
         n_jobs: Processes, through joblib, which uses the backend chosen by the caller. None computes in this
             process, where an estimator may use threads.
+        checkpoint: Where finished blocks are kept; None for nowhere.
     """
 
     memory: int = GIGABYTE
     n_jobs: int | None = None
+    checkpoint: Checkpoint | None = None
 
 
 DEFAULT = Resources()
@@ -110,8 +113,34 @@ def _at_least_one(count: int, memory: int, samples: int) -> int:
 Index = tuple[Any, Any]
 """Rows and columns of a block's results: two slices for a rectangle, two arrays for a list of pairs."""
 
-Task = tuple[Index, Callable[..., Estimate]]
-"""A block of pairs: the index of its results, and the call that computes them."""
+
+@dataclass(frozen=True, eq=False)
+class Tables:
+    """The columns whose pairs are estimated, and how.
+
+    Attributes:
+        estimator: Estimates each block.
+        seed: Random seed.
+        x: Columns.
+        y: Columns of the other side; those of x if None.
+    """
+
+    estimator: Estimator
+    seed: int
+    x: ColumnsX
+    y: ColumnsY | None
+
+    def estimate(self, index: Index, advance: Advance = ignore) -> Estimate:
+        """Of the pairs of a block."""
+        rows, columns = index
+        y = self.x if self.y is None else self.y
+        if not isinstance(rows, slice):
+            sides = self.x.T[rows, :, None], y.T[columns, :, None]
+            return self.estimator.estimate(*sides, seed=self.seed, advance=advance)
+        assert isinstance(self.estimator, PairwiseEstimator)
+        left = self.x[:, rows]
+        right = left if self.y is None and rows == columns else y[:, columns]
+        return self.estimator.pairwise(left, right, seed=self.seed, advance=advance)
 
 
 @dataclass(frozen=True)
@@ -121,7 +150,7 @@ class PairwiseRunner:
     Args:
         estimator: Estimates each block.
         seed: Random seed; a pair's result depends neither on its block nor on the job.
-        limits: Memory of a block of pairs, and processes.
+        limits: Memory of a block of pairs, processes, and where finished blocks are kept.
         advance: Called with the number of pairs done since the last call.
     """
 
@@ -141,11 +170,13 @@ class PairwiseRunner:
         """
         shape = x.shape[1], y.shape[1]
         wanted = np.ones(shape, dtype=bool) if wanted is None else wanted
+        tables = Tables(self.estimator, self.seed, x, y)
         # With fewer pairs than columns, most of the time is spent on preparing the columns.
         if isinstance(self.estimator, PairwiseEstimator) and wanted.sum() > sum(shape):
-            return self._collect(self._rectangles(self.estimator, x, y), self._empty(shape, len(x)))
+            return self._collect(tables, self._rectangles(tables), self._empty(shape, len(x)))
         self.advance(int((~wanted).sum()))
-        return self._collect(self._lists(x, y, *np.nonzero(wanted)), self._empty(shape, len(x)))
+        blocks = self._lists(*np.nonzero(wanted), samples=len(x))
+        return self._collect(tables, blocks, self._empty(shape, len(x)))
 
     def within(self, x: ColumnsX) -> Estimate:
         """I(X_a; X_b) of all columns of one array, ``[a, a]``; the diagonal holds the entropy of each column.
@@ -153,11 +184,12 @@ class PairwiseRunner:
         See `entropy_and_stderr` for the entropy.
         """
         result = self._empty((x.shape[1], x.shape[1]), len(x))
+        tables = Tables(self.estimator, self.seed, x, None)
         if isinstance(self.estimator, PairwiseEstimator):
-            tasks = self._rectangles(self.estimator, x, None)
+            blocks = self._rectangles(tables)
         else:
-            tasks = self._lists(x, x, *np.triu_indices(x.shape[1], k=1))
-        self._collect(tasks, result, symmetric=True)
+            blocks = self._lists(*np.triu_indices(x.shape[1], k=1), samples=len(x))
+        self._collect(tables, blocks, result, symmetric=True)
         set_entropy(result, x)
         return result
 
@@ -168,51 +200,89 @@ class PairwiseRunner:
         )
 
     def _lists(
-        self, x: np.ndarray, y: np.ndarray, a: Int[np.ndarray, " pair"], b: Int[np.ndarray, " pair"]
-    ) -> Iterator[Task]:
+        self, a: Int[np.ndarray, " pair"], b: Int[np.ndarray, " pair"], *, samples: int
+    ) -> Iterator[Index]:
         """The pairs (a, b) of columns, in blocks that fit into memory."""
-        step = pairs_at_once(self.limits.memory, len(x))
+        step = pairs_at_once(self.limits.memory, samples)
         for start in range(0, len(a), step):
-            rows, columns = a[start : start + step], b[start : start + step]
-            sides = x.T[rows, :, None], y.T[columns, :, None]
-            yield (rows, columns), partial(self.estimator.estimate, *sides, seed=self.seed)
+            yield a[start : start + step], b[start : start + step]
 
-    def _rectangles(
-        self, estimator: PairwiseEstimator, x: np.ndarray, y: np.ndarray | None
-    ) -> Iterator[Task]:
-        """Blocks of columns of x and of y; if y is None, of x alone, on and above the diagonal only."""
-        step = columns_at_once(self.limits.memory, len(x))
-        blocks_x, blocks_y = (_column_blocks(side, step) for side in (x, x if y is None else y))
-        for i, (rows, left) in enumerate(blocks_x):
-            for columns, right in blocks_y[i:] if y is None else blocks_y:
-                other = left if y is None and rows == columns else right
-                yield (rows, columns), partial(estimator.pairwise, left, other, seed=self.seed)
+    def _rectangles(self, tables: Tables) -> Iterator[Index]:
+        """Blocks of columns of x and of y; of x alone, on and above the diagonal only."""
+        step = columns_at_once(self.limits.memory, len(tables.x))
+        of_x, of_y = (
+            [slice(start, start + step) for start in range(0, side.shape[1], step)]
+            for side in (tables.x, tables.x if tables.y is None else tables.y)
+        )
+        for place, rows in enumerate(of_x):
+            for columns in of_y[place:] if tables.y is None else of_y:
+                yield rows, columns
 
-    def _collect(self, tasks: Iterable[Task], result: Estimate, symmetric: bool = False) -> Estimate:
-        """Write the results of all tasks into their places; nothing else is kept."""
-        for (rows, columns), block in self._computed(tasks):
-            for name in ("nats", "stderr", "p_value", "outcome"):
-                array, values = getattr(result, name), getattr(block, name)
-                if symmetric:
-                    array[columns, rows] = values.T
-                array[rows, columns] = values
+    def _collect(
+        self, tables: Tables, blocks: Iterable[Index], result: Estimate, *, symmetric: bool = False
+    ) -> Estimate:
+        """Write the results of all blocks into their places; nothing else is kept."""
+        checkpoint, known, count = self.limits.checkpoint, np.zeros(result.nats.shape, dtype=bool), 0
+        stage = None if checkpoint is None else checkpoint.stage("pairs")
+        for index, arrays in () if stage is None else _stored(stage):
+            _write(result, index, arrays, symmetric=symmetric)
+            known[index] = True
+            count += 1
+            self.advance(arrays["nats"].size)
+        # Those of a run with another limit of memory may be in part among these.
+        left = (index for index in blocks if not known[index].all())
+        for number, (index, block) in enumerate(self._computed(tables, left), count):
+            arrays = {name: getattr(block, name) for name in RESULTS}
+            _write(result, index, arrays, symmetric=symmetric)
+            if stage is not None:
+                _store(stage, number, index, arrays)
         return result
 
-    def _computed(self, tasks: Iterable[Task]) -> Iterator[tuple[Index, Estimate]]:
+    def _computed(self, tables: Tables, blocks: Iterable[Index]) -> Iterator[tuple[Index, Estimate]]:
         if self.limits.n_jobs is None:
-            for index, work in tasks:
-                yield index, work(advance=self.advance)
+            for index in blocks:
+                yield index, tables.estimate(index, self.advance)
             return
-        jobs = (delayed(_with_index)(index, work) for index, work in tasks)
-        for index, block in in_parallel(self.limits.n_jobs, jobs):
+        shared = Shared(tables)
+        tasks = (delayed(_with_index)(shared, index) for index in blocks)
+        for index, block in in_parallel(self.limits.n_jobs, tasks):
             self.advance(block.nats.size)
             yield index, block
 
 
-def _column_blocks(table: np.ndarray, step: int) -> list[tuple[slice, np.ndarray]]:
-    starts = range(0, table.shape[1], step)
-    return [(slice(start, start + step), table[:, start : start + step]) for start in starts]
+RESULTS = ("nats", "stderr", "p_value", "outcome")
+"""Arrays of an estimate."""
 
 
-def _with_index(index: Index, work: Callable[..., Estimate]) -> tuple[Index, Estimate]:
-    return index, work(advance=ignore)
+def _with_index(shared: Shared[Tables], index: Index) -> tuple[Index, Estimate]:
+    return index, shared.value.estimate(index)
+
+
+def _write(result: Estimate, index: Index, arrays: Mapping[str, np.ndarray], *, symmetric: bool) -> None:
+    rows, columns = index
+    for name in RESULTS:
+        if symmetric:
+            getattr(result, name)[columns, rows] = arrays[name].T
+        getattr(result, name)[rows, columns] = arrays[name]
+
+
+def _store(stage: Stage, number: int, index: Index, arrays: Mapping[str, np.ndarray]) -> None:
+    """Append a finished block to the checkpoint."""
+    rectangle = isinstance(index[0], slice)
+    sides = [np.array([one.start, one.stop]) for one in index] if rectangle else index
+    of_pairs = dict(zip(SIDES, sides, strict=True))
+    stage.put(str(number), {**arrays, **of_pairs}, {"rectangle": rectangle})
+
+
+def _stored(stage: Stage) -> Iterator[tuple[Index, dict[str, np.ndarray]]]:
+    """The blocks of the checkpoint."""
+    for name in stage.names():
+        arrays, facts = stage.get(name)
+        rows, columns = (arrays.pop(side) for side in SIDES)
+        if facts["rectangle"]:
+            yield (slice(*rows.tolist()), slice(*columns.tolist())), arrays
+        else:
+            yield (rows, columns), arrays
+
+
+SIDES = ("rows", "columns")

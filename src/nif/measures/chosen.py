@@ -13,6 +13,42 @@ from nif.measures.association.shared_critic import SharedMine
 from nif.measures.currents.currents import Currents
 from nif.measures.measure import Measure
 
+OPTIONS_OF_ASSOCIATION = {
+    "estimator": "pass nif.Association(estimator=nif.Binned()) as method.",
+    "decomposition": "pass nif.Association(order='index') or nif.DAVIS2019 as method.",
+    "noise": "pass nif.Association(noise=0.1) as method.",
+}
+"""Arguments of nif 0.1 that are options of the method now, and how to pass them."""
+
+OPTIONS_OF_CURRENTS = {
+    name: f"it is an option of the method: pass nif.Currents({name}={example}) as method."
+    for name, example in {
+        "decision": "'softmax'",
+        "backgrounds": "32",
+        "rows": "512",
+        "steps": "'auto'",
+        "by_class": "True",
+        "target": "('relu2', 5)",
+        "paths": "40",
+        "blocks": "50",
+    }.items()
+}
+
+LABELS = dict.fromkeys(
+    ("labels", "y", "targets"),
+    "labels come with the data: pass (x, y) as data, and for information about them "
+    "nif.Currents(decision='labels') as method.",
+)
+
+ANSWERS = {
+    **OPTIONS_OF_ASSOCIATION,
+    **OPTIONS_OF_CURRENTS,
+    **LABELS,
+    "max_samples": "pass nif.Association(rows=100_000) as method.",
+    "stream": "nif.Association(rows=100_000) draws rows at random from larger data.",
+}
+"""What to write in place of arguments that `nif.measure` does not have."""
+
 CLASSES = (Currents, Association, SharedMine, *ESTIMATORS.values())
 """What may also be passed without parentheses."""
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nif.core.errors import InputError, unknown
+from nif.core.errors import InputError, ran_out_of_memory, unknown
 from nif.data.rows import Rows
 from nif.data.signature import EMBEDDINGS, Signature
 from nif.network.preserve import device_and_dtype, preserved
@@ -108,7 +108,9 @@ class Forward:
         count = min(EXAMPLES, len(inputs[0]))
         try:
             returned = self.all_outputs(self.prepared([values[:count].clone() for values in inputs]))
-        except Exception:  # the user's code, which may raise anything
+        except Exception as error:  # the user's code, which may raise anything
+            if ran_out_of_memory(error):
+                raise
             return False
         rows = [values for values in every_output(returned) if values.ndim and len(values) == count]
         return bool(rows) or not self.flat

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.hooks import RemovableHandle
 
-from nif.core.errors import InputError
+from nif.core.errors import InputError, ran_out_of_memory
 from nif.network.activations import hides_functions
 from nif.network.hints import hint
 from nif.network.operators import (
@@ -68,6 +68,8 @@ def traced_run(model: nn.Module, watcher: Tracer, *, only: Collection[str] | Non
         except InputError:
             raise
         except Exception as error:
+            if ran_out_of_memory(error):
+                raise
             raise InputError(run.failed(error)) from error
 
 

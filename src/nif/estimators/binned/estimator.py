@@ -21,7 +21,6 @@ or not at all.
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -30,6 +29,7 @@ import numpy as np
 from jaxtyping import Float
 
 from nif.core.errors import InputError
+from nif.core.parallel import allowed_threads
 from nif.core.random import stream
 from nif.core.types import Advance, ignore
 from nif.estimators.binned.independence import Margins, Pairs, independence
@@ -75,7 +75,8 @@ class Binned:
     .8 too low there, .2 too low at 2,000, within .03 at 10,000.
 
     Args:
-        threads: Threads that share the pairs; None is one per core. The result does not depend on it.
+        threads: Threads that share the pairs; None is one for each core that affinity, ``OMP_NUM_THREADS``
+            and ``NUMBA_NUM_THREADS`` allow, and one under ``n_jobs``. The result does not depend on it.
 
     References:
         Darbellay & Vajda (1999), Estimation of the information by an adaptive partitioning of the observation
@@ -93,7 +94,7 @@ class Binned:
 
     def __post_init__(self) -> None:
         if self.threads is not None and self.threads < 1:
-            raise InputError(f"threads is {self.threads}; expected 1 or more, or None for one per core.")
+            raise InputError(f"threads is {self.threads}; expected 1 or more, or None for one for each core.")
 
     def __repr__(self) -> str:
         return "Binned()" if self.threads is None else f"Binned(threads={self.threads})"
@@ -135,7 +136,7 @@ class Binned:
                 f"The data have {len(x)} samples; Binned needs at least {FEWEST_SAMPLES}. Pass more."
             )
         results = np.empty((3, len(a)))
-        with ThreadPoolExecutor(self.threads or os.cpu_count()) as pool:
+        with ThreadPoolExecutor(self.threads or allowed_threads()) as pool:
             sides = list(pool.map(lambda side: PreparedColumns.of(side, seed), [x] if y is x else [x, y]))
             left, right = sides[0], sides[-1]
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
+from nif.core.checkpoint import Checkpoint
 from nif.core.errors import InputError
 from nif.core.types import Advance
 from nif.data.rows import Rows
@@ -131,6 +132,11 @@ class Association:
         architecture = replace(network, recurrent=True).architecture(rows)
         return len(rows) + number_of_terms(architecture, self.relevance) + architecture.number_unconnected
 
+    def in_words(self, network: Network, rows: Rows) -> str:
+        """The work, for who waits for it."""
+        terms = number_of_terms(network.architecture(rows), self.relevance)
+        return f"{terms:,} terms of {len(rows):,} rows"
+
     def measure(
         self, network: Network, rows: Rows, *, seed: int, resources: Resources, advance: Advance
     ) -> Measured:
@@ -145,7 +151,9 @@ class Association:
         estimator = self.estimator or (automatic(terms) if self.critic == "separate" else SharedMine())
         activations = observed(recording, self.noise, seed)
         if isinstance(estimator, SharedMine):
-            network_links = self._by_shared_critic(recording, activations, estimator, seed, advance)
+            network_links = self._by_shared_critic(
+                recording, activations, estimator, seed, advance, resources.checkpoint
+            )
         else:
             fitting = of_dependent_rows(estimator, block)
             pairs = PairwiseRunner(fitting, seed=seed, limits=resources, advance=advance)
@@ -198,7 +206,13 @@ class Association:
         )
 
     def _by_shared_critic(
-        self, recording: Recording, observed: Activations, critics: SharedMine, seed: int, advance: Advance
+        self,
+        recording: Recording,
+        observed: Activations,
+        critics: SharedMine,
+        seed: int,
+        advance: Advance,
+        checkpoint: Checkpoint | None,
     ) -> NetworkLinks:
         """The terms of a link share one critic (eq. 3)."""
         terms = number_of_terms(recording, self.relevance)
@@ -210,6 +224,7 @@ class Association:
                 self,
                 seed=seed,
                 advance=lambda fraction: advance(fraction * terms / len(recording.connections)),
+                stage=None if checkpoint is None else checkpoint.stage("links"),
             )
             links.append(replace(between, source=source, target=target))
             not_converged += failed

@@ -16,7 +16,6 @@ with F and B of 1.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.sparse import csr_array, issparse
 
+from nif.core.parallel import allowed_threads
 from nif.core.random import stream
 from nif.core.types import Links, SumErrors
 from nif.estimators.block_test import Groups
@@ -240,8 +240,8 @@ class _LayerInfluence:
 def _in_blocks(
     units: int, work: Callable[[Units], Float[np.ndarray, "unit label row"]]
 ) -> Float[np.ndarray, "unit label row"]:
-    """Blocks of units, on all cores."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    """Blocks of units, on all cores that are allowed."""
+    with ThreadPoolExecutor(allowed_threads()) as pool:
         return np.concatenate(list(pool.map(work, np.array_split(np.arange(units), -(-units // UNITS)))))
 
 

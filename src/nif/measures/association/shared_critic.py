@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +25,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nif.core.checkpoint import Stage, kept
 from nif.core.random import usual_defaults
 from nif.core.statistics import cauchy_combination
 from nif.core.types import Advance, Links, ignore
@@ -74,10 +76,14 @@ class SharedMine:
         *,
         seed: int = 0,
         advance: Advance = ignore,
+        stage: Stage | None = None,
     ) -> tuple[Links, int]:
-        """Links of one layer to the units of another, as of layers 0 and 1, and how many did not converge."""
+        """Links of one layer to the units of another, as of layers 0 and 1, and how many did not converge.
+
+        Blocks of links that are finished are kept in a stage of a checkpoint, if there is one.
+        """
         with usual_defaults():
-            return self._links(layer, units, options, seed, advance)
+            return self._links(layer, units, options, seed, advance, stage)
 
     def _links(
         self,
@@ -86,6 +92,7 @@ class SharedMine:
         options: Association,
         seed: int,
         advance: Advance,
+        stage: Stage | None,
     ) -> tuple[Links, int]:
         terms = _Terms(_centred_scores(layer), _centred_scores(units), options)
         numbers_per_link = len(layer) * terms.count * terms.width
@@ -93,7 +100,8 @@ class SharedMine:
         pairs = np.indices((layer.shape[1], units.shape[1])).reshape(2, -1).T
         parts = []
         for start in range(0, len(pairs), size):
-            parts.append(self._block(terms, pairs[start : start + size], seed))
+            some = pairs[start : start + size]
+            parts.append(kept(stage, str(start), partial(self._block, terms, some, seed)))
             advance(min(size, len(pairs) - start) / len(pairs))
         columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
         *numbers, converged = (column.reshape(layer.shape[1], units.shape[1]) for column in columns)

@@ -179,6 +179,14 @@ class Currents:
         along = 0.0 if self.paths == 0 else self._pairs(rows, *MOST_PAIRS)
         return self._pairs(rows) + pilot + along
 
+    def in_words(self, network: Network, rows: Rows) -> str:
+        """The work, for who waits for it."""
+        count = min(self.rows, len(rows)) if self.explain is None else len(self.explain)
+        layers = network.architecture(rows).layers
+        return (
+            f"{count:,} rows against {self._pairs(rows) / count:.0f} backgrounds through {len(layers)} layers"
+        )
+
     def _pairs(self, rows: Rows, most_rows: int | None = None, most: int | None = None) -> float:
         """Pairs of as many rows and backgrounds as are expected, or of at most so many."""
         others = self.backgrounds if self.background is not None else max(1, len(rows) - 1)
@@ -226,12 +234,16 @@ class Currents:
             check_links(path, sample, _units(architecture.layers, rows))
             with one_thread() if small else nullcontext():
                 pilot = self._pairs(rows, PILOT_ROWS, PILOT_BACKGROUNDS)
+                checkpoint = resources.checkpoint
                 path, change = with_steps(
-                    path, sample, most_pairs, self.steps, lambda part: advance(part * pilot)
+                    path, sample, most_pairs, self.steps, lambda part: advance(part * pilot), checkpoint
                 )
                 scale = self._pairs(rows) / (sample.pairs * path.runs)
                 blocks = blocks_of(sample, most_pairs)
-                sums = integrated(path, blocks, resources.n_jobs, lambda done: advance(done * scale))
+                stage = None if checkpoint is None else checkpoint.stage("currents")
+                sums = integrated(
+                    path, blocks, resources.n_jobs, lambda done: advance(done * scale), stage=stage
+                )
         _warn_of_general_rule(sums)
         _warn_of_losses(sums, path.input_layers)
         options = {**self._options(path, sample, explained), "steps": path.steps, "step_error": change}
@@ -266,7 +278,8 @@ class Currents:
         effort, few = Effort.of(self.paths, sample.pairs, small=small), self._pairs(rows, *MOST_PAIRS)
 
         def along(graph: Dag, jackknife: Jackknife, total: float) -> PathCurrents | None:
-            evaluation = Evaluation(path, sample, effort, resources.n_jobs, most_pairs)
+            stage = None if resources.checkpoint is None else resources.checkpoint.stage("paths")
+            evaluation = Evaluation(path, sample, effort, resources.n_jobs, most_pairs, stage)
             return evaluation.along(graph, jackknife, total, lambda part: advance(part * few))
 
         return along if effort.paths else None

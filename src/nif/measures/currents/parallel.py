@@ -7,17 +7,20 @@ the blocks, so results depend neither on the number of processes nor on the back
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, islice
 
 import torch
 from joblib import delayed
 
+from nif.core.checkpoint import Stage
 from nif.core.parallel import in_parallel
+from nif.core.shared import Shared
 from nif.core.types import Advance, ignore
 from nif.measures.currents.block_sums import Sums
 from nif.measures.currents.blocks import Block
 from nif.measures.currents.link_maps import LinkMaps
 from nif.measures.currents.path_integral import PathIntegral
+from nif.measures.currents.stored_sums import put, restore
 
 
 def integrated(
@@ -27,6 +30,7 @@ def integrated(
     advance: Advance,
     *,
     with_weights: bool = True,
+    stage: Stage | None = None,
 ) -> Sums:
     """The sums over all blocks.
 
@@ -36,24 +40,40 @@ def integrated(
         n_jobs: Processes, through joblib; None for this one.
         advance: Called with the pairs times steps that were done since the last call.
         with_weights: Whether the currents of weights are summed too.
+        stage: Of a checkpoint, which holds the blocks that are finished.
     """
     first = next(blocks)
     maps = path.maps(first) if with_weights else None
     sums, blocks = Sums(maps, loose=maps is None), chain([first], blocks)
-    if n_jobs is None:
-        for block in blocks:
-            path.add(block, sums, advance)
-        return sums
-    threads = torch.get_num_threads()
-    tasks = (delayed(_of_block)(path, block, maps, threads) for block in blocks)
-    for pairs, of_block in in_parallel(n_jobs, tasks):
-        sums.include(of_block)
-        advance(float(pairs * path.runs))
+    done = 0 if stage is None else restore(stage, sums)
+    for block in islice(blocks, done):
+        advance(float(block.backgrounds.size * path.runs))
+    for number, _ in enumerate(_added(path, blocks, sums, n_jobs, advance), done):
+        if stage is not None:
+            put(stage, sums, number)
     return sums
 
 
-def _of_block(path: PathIntegral, block: Block, maps: LinkMaps | None, threads: int) -> tuple[int, Sums]:
+def _added(
+    path: PathIntegral, blocks: Iterator[Block], sums: Sums, n_jobs: int | None, advance: Advance
+) -> Iterator[None]:
+    """Add one block after the other."""
+    if n_jobs is None:
+        for block in blocks:
+            path.add(block, sums, advance)
+            yield
+        return
+    given = Shared((path, sums.maps, torch.get_num_threads()))
+    tasks = (delayed(_of_block)(given, block) for block in blocks)
+    for pairs, of_block in in_parallel(n_jobs, tasks):
+        sums.include(of_block)
+        advance(float(pairs * path.runs))
+        yield
+
+
+def _of_block(given: Shared[tuple[PathIntegral, LinkMaps | None, int]], block: Block) -> tuple[int, Sums]:
     """Number of pairs and sums of one block."""
+    path, maps, threads = given.value
     before, sums = torch.get_num_threads(), Sums(maps, loose=maps is None)
     torch.set_num_threads(threads)
     try:
@@ -61,4 +81,5 @@ def _of_block(path: PathIntegral, block: Block, maps: LinkMaps | None, threads: 
             path.add(block, sums, ignore)
     finally:
         torch.set_num_threads(before)
+    sums.maps = None  # known, and not to be sent back with each block
     return block.backgrounds.size, sums

@@ -22,6 +22,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from nif.core.checkpoint import Stage
 from nif.core.types import Advance
 from nif.core.weights import PathCurrents
 from nif.flow.path_currents import Places, proposed, strongest_features
@@ -267,6 +268,7 @@ class Evaluation:
         effort: Numbers of paths and of rows.
         n_jobs: See `nif.measures.currents.parallel`.
         most_pairs: Of a block.
+        stage: Of a checkpoint, if there is one.
     """
 
     path: PathIntegral
@@ -274,6 +276,7 @@ class Evaluation:
     effort: Effort
     n_jobs: int | None
     most_pairs: int
+    stage: Stage | None = None
 
     def along(self, graph: Dag, jackknife: Jackknife, total: float, advance: Advance) -> PathCurrents | None:
         """The currents along the strongest of the paths; None if none carries anything.
@@ -327,7 +330,12 @@ class Evaluation:
         call, threads = path.target.call, one_thread() if self.effort.small else nullcontext()
         with preserved(call.model), without_casts(call, path.inputs), threads:
             return integrated(
-                integral, blocks, self.n_jobs, lambda done: advance(done / work), with_weights=False
+                integral,
+                blocks,
+                self.n_jobs,
+                lambda done: advance(done / work),
+                with_weights=False,
+                stage=self.stage,
             ).paths
 
 

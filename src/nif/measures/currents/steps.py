@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 from torch import Tensor
 
+from nif.core.checkpoint import Checkpoint
 from nif.core.errors import InputError
 from nif.core.types import Advance, ignore
 from nif.measures.currents.block_sums import Sums
@@ -47,7 +48,12 @@ SMALL = 2**18
 
 
 def with_steps(
-    path: PathIntegral, sample: Samples, most_pairs: int, steps: int | str, advance: Advance
+    path: PathIntegral,
+    sample: Samples,
+    most_pairs: int,
+    steps: int | str,
+    advance: Advance,
+    checkpoint: Checkpoint | None = None,
 ) -> tuple[PathIntegral, float | None]:
     """The path with its number of steps, and the largest change of a unit when they were doubled.
 
@@ -59,6 +65,7 @@ def with_steps(
         most_pairs: Of a block.
         steps: Their number; ``"auto"`` to double it until no unit changes by more than 1 % of the total.
         advance: Called with the trials that were done since the last call.
+        checkpoint: Holds the trials that are finished.
     """
     if not isinstance(steps, str):
         return replace(path, steps=int(steps)), None
@@ -69,7 +76,8 @@ def with_steps(
         expected = count <= 2 * FEWEST_STEPS
         report = partial(_advance_by, advance if expected else ignore, 1 / (pilot.pairs * trial.runs))
         some = ungrouped_blocks(pilot, most_pairs)
-        sums = integrated(trial, some, None, report, with_weights=False)
+        stage = None if checkpoint is None else checkpoint.stage(f"{count} steps")
+        sums = integrated(trial, some, None, report, with_weights=False, stage=stage)
         now = {key: np.asarray(of_units.total) for key, of_units in sums.between.items()}
         total = max((float(np.abs(units.sum())) for units in now.values()), default=0.0)
         if before is not None:

@@ -11,6 +11,7 @@ from jaxtyping import Float, Float32
 from scipy.stats import pearson3
 from torch import Tensor
 
+from nif.core.parallel import allowed_threads
 from nif.core.types import Advance, ignore
 from nif.estimators.neural.compiled.evaluation import evaluate
 from nif.estimators.neural.compiled.fit import Plan, fit
@@ -93,7 +94,7 @@ def _in_threads(
     work: Callable[[int], tuple[float, ...]], count: int, advance: Advance
 ) -> Iterator[tuple[float, ...]]:
     """Results in order; an interrupt cancels the remaining work."""
-    pool = ThreadPoolExecutor(max_workers=torch.get_num_threads())
+    pool = ThreadPoolExecutor(max_workers=min(torch.get_num_threads(), allowed_threads()))
     try:
         for result in pool.map(work, range(count)):
             advance(1.0)

@@ -1,0 +1,131 @@
+"""Tasks of killed workers are repeated, workers end with their parent, and threads are those allowed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from joblib import delayed, parallel_config
+
+from nif.core.errors import InputError
+from nif.core.parallel import THREADS, allowed_threads, in_parallel
+
+POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals are those of POSIX")
+
+
+def square_or_die(number: int, deaths: Path, times: int) -> int:
+    """The square; at 3 the process is killed, so many times."""
+    if number == 3:
+        died = len(list(deaths.iterdir()))
+        if died < times:
+            (deaths / str(died)).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+    return number**2
+
+
+@POSIX
+def test_the_tasks_of_killed_workers_are_repeated_in_their_order(tmp_path: Path) -> None:
+    begun = []
+
+    def tasks() -> Iterator[object]:
+        for number in range(12):
+            begun.append(number)
+            yield delayed(square_or_die)(number, tmp_path, 2)
+
+    assert list(in_parallel(2, tasks())) == [number**2 for number in range(12)]
+    assert begun == list(range(12))
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@POSIX
+def test_workers_that_are_killed_again_and_again_are_a_sentence(tmp_path: Path) -> None:
+    found = []
+    with pytest.raises(
+        InputError, match=r"killed 3 times in a row, .*memory ran out; pass a smaller n_jobs="
+    ):
+        for result in in_parallel(2, [delayed(square_or_die)(n, tmp_path, 99) for n in range(6)]):
+            found.append(result)
+    assert found in ([], [0], [0, 1], [0, 1, 4])
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_an_error_of_a_task_is_raised_and_not_repeated() -> None:
+    with pytest.raises(ZeroDivisionError):
+        list(in_parallel(2, [delayed(divmod)(number, 0) for number in range(3)]))
+
+
+FOREVER = """
+import os, sys, time
+import numpy as np
+from joblib import delayed, parallel_config
+from nif.core.parallel import in_parallel
+from nif.core.shared import Shared
+
+def rest(shared, first):
+    os.write(1, f"{os.getpid()}\\n".encode())  # in one piece
+    time.sleep(60)
+
+large = Shared(np.zeros(2**18))
+with parallel_config(backend=sys.argv[1]):
+    list(in_parallel(2, [delayed(rest)(large, first) for first in range(4)]))
+"""
+
+
+@POSIX
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=["term", "int", "kill"]
+)
+@pytest.mark.parametrize("backend", ["loky", "multiprocessing"])
+def test_no_process_and_no_file_stays_when_the_parent_is_ended(
+    number: signal.Signals, backend: str, tmp_path: Path
+) -> None:
+    folders = {"JOBLIB_TEMP_FOLDER": str(tmp_path), "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-c", FOREVER, backend]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | folders
+    ) as program:
+        assert program.stdout is not None
+        workers = {int(program.stdout.readline()) for _ in range(2)}
+        assert len(workers) == 2
+        assert any(tmp_path.rglob("*.pkl")) or backend == "multiprocessing"
+        program.send_signal(number)
+        program.communicate(timeout=50)  # the work itself takes 120 s; workers hold the pipes open
+    deadline = time.monotonic() + 30
+    while (_running(workers) or any(tmp_path.rglob("*.pkl"))) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not _running(workers)
+    assert not any(tmp_path.rglob("*.pkl"))
+
+
+def _running(processes: set[int]) -> set[int]:
+    return {one for one in processes if Path(f"/proc/{one}").exists()}
+
+
+@pytest.mark.parametrize("name", THREADS)
+def test_threads_are_those_that_the_user_allows(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    for other in THREADS:
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+    assert allowed_threads() == 1
+    monkeypatch.setattr("joblib.cpu_count", lambda: 16)
+    assert allowed_threads() == 16
+    monkeypatch.setenv(name, "4,2")
+    assert allowed_threads() == 4
+    monkeypatch.setenv(name, "all")
+    assert allowed_threads() == 16
+
+
+@pytest.mark.parametrize("backend", ["threading", "loky", "multiprocessing"])
+def test_a_task_has_one_thread(monkeypatch: pytest.MonkeyPatch, backend: str) -> None:
+    monkeypatch.setattr("joblib.cpu_count", lambda: 16)
+    for name in THREADS:
+        monkeypatch.delenv(name, raising=False)
+    with parallel_config(backend=backend):
+        assert list(in_parallel(2, [delayed(allowed_threads)() for _ in range(3)])) == [1, 1, 1]
+    assert allowed_threads() == 16

@@ -1,0 +1,89 @@
+"""What tasks share comes back as it was, and is pickled once."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from joblib import delayed, parallel_config
+from torch import nn
+
+from nif.core import shared as module
+from nif.core.parallel import in_parallel
+from nif.core.shared import LARGE, Shared
+
+COUNT = 2 * LARGE // 4
+
+
+def received(value: object) -> object:
+    """The value in a process that has never seen it."""
+    text = pickle.dumps(Shared(value))
+    module._known.clear()
+    return pickle.loads(text).value
+
+
+def test_arrays_and_tensors_large_and_small_come_back() -> None:
+    value = {
+        "large": np.arange(COUNT, dtype=np.float32),
+        "turned": np.arange(COUNT, dtype=np.float64).reshape(2, -1).T,
+        "small": np.arange(3),
+        "half": torch.arange(2 * COUNT).to(torch.bfloat16),
+        "number": torch.tensor(2.0),
+        "words": np.array(["a", None], dtype=object),
+        "flags": torch.ones(LARGE, dtype=torch.bool),
+    }
+    found = received(value)
+    assert isinstance(found, dict)
+    for name, values in value.items():
+        assert found[name].dtype == values.dtype
+        assert (found[name] == values).all()
+    found["half"].add_(1)
+    assert value["half"][0] == 0
+
+
+def test_weights_that_are_one_stay_one_and_views_stay_views() -> None:
+    net = nn.Sequential(nn.Linear(600, 600, bias=False), nn.Linear(600, 600, bias=False))
+    net[1].weight = net[0].weight
+    whole = torch.arange(float(COUNT))
+    back, whole_back, part = received((net, whole, whole[10:20]))  # type: ignore[misc]
+    assert back[1].weight is back[0].weight
+    assert isinstance(back[0].weight, nn.Parameter)
+    assert torch.equal(back[0].weight, net[0].weight)
+    whole_back[12] = -1.0
+    assert part[2] == -1.0
+
+
+def test_a_function_of_the_main_module_comes_back() -> None:
+    offset = 3
+    assert received(lambda number: number + offset)(4) == 7  # type: ignore[operator]
+
+
+def sum_and_file(shared: Shared[tuple[np.ndarray, torch.Tensor]], number: int) -> tuple[float, str | None]:
+    array, tensor = shared.value
+    return float(array.sum() + tensor.sum()) + number, getattr(array, "filename", None)
+
+
+@pytest.mark.parametrize("backend", ["loky", "multiprocessing", "threading"])
+def test_it_is_pickled_once_and_its_arrays_are_in_one_file(
+    monkeypatch: pytest.MonkeyPatch, backend: str
+) -> None:
+    pickled, parts_of = [], module._parts_of
+    monkeypatch.setattr(module, "_parts_of", lambda value: (pickled.append(1), parts_of(value))[1])
+    shared = Shared((np.ones(COUNT), torch.ones(COUNT)))
+    with parallel_config(backend=backend):
+        results = list(in_parallel(2, (delayed(sum_and_file)(shared, number) for number in range(20))))
+    assert [total for total, _ in results] == [2 * COUNT + number for number in range(20)]
+    files = {file for _, file in results}
+    assert len(files) == 1
+    assert (files == {None}) == (backend == "threading")
+    assert len(pickled) == (0 if backend == "threading" else 1)
+
+
+def test_tasks_of_the_same_value_find_it_there() -> None:
+    text = pickle.dumps(Shared(np.zeros(5)))
+    assert pickle.loads(text).value is pickle.loads(text).value
+    for _ in range(5):
+        pickle.loads(pickle.dumps(Shared(np.zeros(5))))
+    assert len(module._known) <= module.MOST_KNOWN
