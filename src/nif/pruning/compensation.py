@@ -28,8 +28,8 @@ from nif.network.weights import (
     weighted,
 )
 from nif.pruning.least_squares import Moments
-from nif.pruning.problem import PruningProblem
-from nif.pruning.removal import lost, share_again, shared_weights, unshare_weights, zero_units
+from nif.pruning.problem import PruningProblem, shared_weights
+from nif.pruning.removal import lost, zero_units
 
 ROWS_PER_FEATURE = 60
 """Rows, for each feature, that a refit rests on where a convolution would give millions."""
@@ -74,7 +74,7 @@ def linear(problem: PruningProblem, pruned: nn.Module, removed: UnitIds) -> None
     """
     gone, shared = _readers(problem, removed), shared_weights(problem.model)
     for name in dropwhile(lambda name: name not in gone, columns := problem.weights.columns):
-        if name in shared and name not in gone:  # it stays shared
+        if name in shared:  # it stays shared
             continue
         places = gone.get(name, removed[:0])
         _drop_columns(weighted(pruned, name), places)
@@ -88,10 +88,8 @@ COMPENSATIONS: dict[str | None, Compensation] = {"mean": mean, "linear": linear,
 def compensate_removed(problem: PruningProblem, removed: UnitIds) -> nn.Module:
     """A copy of the network with the removed units zeroed and compensated for, its tensors still whole."""
     pruned = copy.deepcopy(problem.model)
-    unshare_weights(pruned)
     zero_units(pruned, problem.weights, removed)
     COMPENSATIONS[problem.compensate](problem, pruned, removed)
-    share_again(pruned, problem.model)
     return pruned
 
 
@@ -127,11 +125,14 @@ def _refit(problem: PruningProblem, pruned: nn.Module, name: str, stays: UnitIds
     """Fit the weights of one layer to its former outputs, from the channels that stay."""
     module = weighted(pruned, name)
     columns = columns_of(stays, taps(module))
-    change, shift = _moments(problem, pruned, name, stays).solve()
+    # A layer without a bias is given one only where it lost inputs: parameters never rise.
+    centred = module.bias is not None or len(stays) < len(problem.weights.columns[name])
+    change, shift = _moments(problem, pruned, name, stays).solve(centred=centred)
     weight = module.weight.flatten(1).double()
     weight[:, columns] += change.T.to(weight.device)
     module.weight.copy_(weight.reshape(module.weight.shape))
-    _add_bias(module, shift)
+    if centred:
+        _add_bias(module, shift)
 
 
 def _moments(problem: PruningProblem, pruned: nn.Module, name: str, stays: UnitIds) -> Moments:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from nif.core.errors import InputError
 from nif.core.files import whole_file
+from nif.pruning.equivalent import from_linear, to_linear
 from nif.pruning.problem import copied
 from nif.pruning.removal import Kept, share_again, shrink_to, unshare_weights
 from nif.pruning.size import plain
@@ -83,9 +84,11 @@ def shrink(model: Any, path: str | os.PathLike[str]) -> nn.Module:
         name.removeprefix(WEIGHTS): value for name, value in tensors.items() if name.startswith(WEIGHTS)
     }
     whole = copied(network)
+    to_linear(network)
     unshare_weights(network)
     _add_missing_biases(network, weights)
     shrink_to(network, _kept(tensors))
+    from_linear(network)
     network.load_state_dict(weights)
     share_again(network, whole)
     return network
@@ -139,7 +142,8 @@ def _add_missing_biases(network: nn.Module, weights: Mapping[str, Tensor]) -> No
     """A layer without a bias has one after its removed units were folded into it."""
     known = network.state_dict()
     for name in weights:
-        if name not in known and name.endswith("bias"):
-            module = network.get_submodule(name.rpartition(".")[0])
+        owner, _, attribute = name.rpartition(".")
+        if name not in known and attribute == "bias":
+            module = network.get_submodule(owner)
             weight = module.get_parameter("weight")
             module.bias = nn.Parameter(weight.new_zeros(len(weight)))

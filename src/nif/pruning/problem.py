@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from nif.network.preserve import preserved
 from nif.network.unit_groups import UnitIds
 from nif.network.units import UnitWeights, unit_weights
 from nif.pruning.criterion import Criterion, Outputs, criterion_for, outputs
+from nif.pruning.equivalent import to_linear
 
 EXAMPLES = 2
 """Rows that are run to follow the units of the network."""
@@ -38,6 +40,7 @@ class PruningProblem:
         criterion: Of any network on these rows.
         flags: Which modules of the user's network were in training mode.
         whole: Why layers of the flow cannot be pruned, by the layer's name.
+        uncut: Why units of layers can only be zeroed, by the layer's name.
         compensate: How removed units will be compensated for; rules may weigh by it.
     """
 
@@ -49,6 +52,7 @@ class PruningProblem:
     criterion: Criterion
     flags: dict[str, bool]
     whole: dict[str, str]
+    uncut: dict[str, str]
     compensate: str | None = None
 
     @property
@@ -76,6 +80,7 @@ def pruning_problem(
     """Copy the network, follow its units, and check that network, flow and data belong together."""
     given = Network.of(model)
     network = copied(given.model)
+    to_linear(network)
     flags = {name: module.training for name, module in network.named_modules()}
     network.eval()
     rows = read(data, given.signature)
@@ -89,8 +94,11 @@ def pruning_problem(
     example = next(batches(call, rows.inputs, EXAMPLES))
     with preserved(network):
         weights = unit_weights(call, example)
-    hidden, whole = _hidden(flow, weights)
-    return PruningProblem(call, weights, flow, hidden, rows.inputs, criterion, flags, whole, compensate)
+    hidden, whole = _hidden(flow, weights, shared_weights(network))
+    uncut = _uncut(network, weights, hidden)
+    return PruningProblem(
+        call, weights, flow, hidden, rows.inputs, criterion, flags, whole, uncut, compensate
+    )
 
 
 def _same_output(flow: Flow, criterion: Criterion) -> None:
@@ -103,6 +111,15 @@ def _same_output(flow: Flow, criterion: Criterion) -> None:
         )
 
 
+def shared_weights(model: nn.Module) -> set[str]:
+    """Names of the modules that share a parameter with another module."""
+    owners: dict[int, list[str]] = defaultdict(list)
+    for name, module in model.named_modules():  # a module with two names counts once
+        for weight in module.parameters(recurse=False):
+            owners[id(weight)].append(name)
+    return {name for several in owners.values() if len(several) > 1 for name in several}
+
+
 def copied(model: Any) -> nn.Module:
     """A copy of the module of a model, in which every layer holds the weights that it computes with."""
     try:
@@ -113,9 +130,10 @@ def copied(model: Any) -> nn.Module:
     return module
 
 
-def _hidden(flow: Flow, weights: UnitWeights) -> tuple[dict[str, UnitIds], dict[str, str]]:
+def _hidden(flow: Flow, weights: UnitWeights, shared: set[str]) -> tuple[dict[str, UnitIds], dict[str, str]]:
     """Labels of the units of the hidden layers that can be pruned; why others cannot be."""
     hidden, whole = {}, {}
+    held = [weights.groups.of(part[name]) for part in _parts(weights) for name in part if name in shared]
     layers = [layer for layer in flow.layers[:-1] if layer.kind != "input"]
     for layer in layers:
         labels = weights.groups.of(_units(layer, weights)) if layer.name in weights.at else None
@@ -123,6 +141,8 @@ def _hidden(flow: Flow, weights: UnitWeights) -> tuple[dict[str, UnitIds], dict[
             whole[layer.name] = "its units cannot be traced to their weights"
         elif weights.groups.is_output(labels).any():
             whole[layer.name] = "the model returns its units"
+        elif any(np.isin(labels, units).any() for units in held):
+            whole[layer.name] = "a weight that several modules share makes or reads its units"
         else:
             hidden[layer.name] = labels
     if layers and not any(layer.name in weights.at for layer in layers):
@@ -133,6 +153,25 @@ def _hidden(flow: Flow, weights: UnitWeights) -> tuple[dict[str, UnitIds], dict[
             "be pruned."
         )
     return hidden, {name: f"Layer {name!r} is left whole: {why}." for name, why in whole.items()}
+
+
+def _parts(weights: UnitWeights) -> tuple[dict[str, UnitIds], ...]:
+    """All that the modules of a network do with units."""
+    return weights.rows, weights.columns, weights.per_channel
+
+
+def _uncut(network: nn.Module, weights: UnitWeights, hidden: dict[str, UnitIds]) -> dict[str, str]:
+    """For layers of which no unit can be cut out, which module needs all of them."""
+    uncut = {}
+    for name, labels in hidden.items():
+        if weights.groups.has_fixed_width(labels).all():
+            held = dict.fromkeys(
+                where for where, units in weights.held if np.isin(weights.groups.of(units), labels).any()
+            )
+            kinds = [f"{where!r} ({type(network.get_submodule(where)).__name__})" for where in held if where]
+            by = f"{kinds[0]} needs" if kinds else "an operation of the model needs"
+            uncut[name] = f"Layer {name!r} is left whole: {by} all of its units."
+    return uncut
 
 
 def _units(layer: Layer, weights: UnitWeights) -> UnitIds:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from numbers import Real
 from typing import Any
@@ -16,6 +17,7 @@ from nif.flow.flow import Flow
 from nif.network.unit_groups import UnitIds
 from nif.pruning.compensation import COMPENSATIONS, compensate_removed
 from nif.pruning.criterion import Outputs
+from nif.pruning.equivalent import from_linear
 from nif.pruning.file import shapes_of
 from nif.pruning.problem import PruningProblem, pruning_problem
 from nif.pruning.removal import Cut, cut_out
@@ -97,7 +99,7 @@ def prune(
     check_remove(problem, remove)
     importance = chosen_rule(rule)
     _check_options(remove, tolerance, alpha)
-    chosen = candidates(problem, remove, importance, alpha, seed)
+    chosen = candidates(problem, remove, importance, alpha, seed, cut)
     silent = isinstance(remove, str) and remove == "silent"
     search = largest_harmless_subset if silent else longest_harmless_prefix
 
@@ -119,8 +121,11 @@ def prune(
 def _result(
     problem: PruningProblem, chosen: Candidates, units: UnitIds, smaller: Cut, tolerance: float | None
 ) -> Pruned:
-    for name, module in smaller.model.named_modules():
-        module.training = problem.flags[name]
+    whole = copy.deepcopy(problem.model)
+    for model in (whole, smaller.model):
+        for name, module in model.named_modules():
+            module.training = problem.flags[name]
+        from_linear(model)
     removed = _rows(problem, units)
     removed["how"] = np.where(np.isin(removed.pop("label"), smaller.zeroed), "zeroed", "cut")
     restored = _rows(problem, np.setdiff1d(np.concatenate([chosen.ordered, chosen.last]), units))
@@ -134,11 +139,11 @@ def _result(
         score_before=criterion.before,
         score_after=criterion.value(after),
         score=criterion.name,
-        size_before=size_of(problem.call, problem.inputs),
+        size_before=size_of(problem.call.with_model(whole), problem.inputs),
         size_after=size_of(problem.call.with_model(smaller.model), problem.inputs),
         notes=tuple(_notes(problem, chosen, smaller, len(chosen.ordered) - len(units), after, tolerance)),
         kept=smaller.kept,
-        original=shapes_of(problem.model),
+        original=shapes_of(whole),
     )
 
 
@@ -153,6 +158,7 @@ def _notes(
     """Layers that are left whole, units that are restored or zeroed, and changes outside of the criterion."""
     criterion, count = problem.criterion, len(chosen.ordered)
     yield from problem.whole.values()
+    yield from _left_whole(problem, chosen)
     if not count:
         yield "No units matched `remove`; nothing was removed."
     elif left:
@@ -168,6 +174,13 @@ def _notes(
             f"Outputs not used for the {criterion.name} changed by up to {change:.3g}. Pass data without "
             "labels to apply the tolerance to every output."
         )
+
+
+def _left_whole(problem: PruningProblem, chosen: Candidates) -> Iterator[str]:
+    """Why layers of which units can only be zeroed lose none."""
+    for name, reason in problem.uncut.items():
+        if not np.isin(problem.hidden[name], chosen.ordered).any():
+            yield reason
 
 
 def _rows(problem: PruningProblem, units: UnitIds) -> pd.DataFrame:

@@ -27,11 +27,19 @@ class Candidates:
     last: UnitIds
 
 
-def candidates(problem: PruningProblem, remove: Remove, rule: Rule, alpha: float, seed: int) -> Candidates:
-    """The units that `remove` asks for, ordered by the rule or, for ``"silent"`` ones, by their q-value."""
+def candidates(
+    problem: PruningProblem, remove: Remove, rule: Rule, alpha: float, seed: int, cut: bool = True
+) -> Candidates:
+    """The units that `remove` asks for, ordered by the rule or, for ``"silent"`` ones, by their q-value.
+
+    A fraction of the network, and ``"most"``, mean units that can be cut; where none can, all of them if they
+    are only to be zeroed, else none.
+    """
     if isinstance(remove, str) and remove == "silent":
         return _keep_one_per_layer(problem, silent_units(problem, alpha))
-    units = all_labels(problem.hidden) if isinstance(remove, Mapping) else cuttable(problem)
+    units = cuttable(problem)
+    if isinstance(remove, Mapping) or not (cut or len(units)):
+        units = all_labels(problem.hidden)
     if not len(units):  # such as in a network without hidden layers
         return Candidates(units, units)
     ordered = units[np.argsort(rule(problem, units, seed), kind="stable")]
@@ -77,15 +85,16 @@ def _check_fraction(fraction: object) -> None:
 
 
 def cuttable(problem: PruningProblem) -> UnitIds:
-    """The hidden units that can be cut out; all of them where none can."""
+    """The hidden units that can be cut out."""
     units = all_labels(problem.hidden)
-    free = units[~problem.weights.groups.has_fixed_width(units)]
-    return free if len(free) else units
+    return units[~problem.weights.groups.has_fixed_width(units)]
 
 
 def _by_layer(problem: PruningProblem, ordered: UnitIds, fractions: Mapping[str, float]) -> UnitIds:
     chosen = [
-        ordered[np.isin(ordered, problem.hidden[layer])][: round(fraction * len(problem.hidden[layer]))]
+        ordered[np.isin(ordered, problem.hidden[layer])][
+            : round(fraction * len(np.unique(problem.hidden[layer])))
+        ]
         for layer, fraction in fractions.items()
     ]
     together = np.unique(np.concatenate(chosen)) if chosen else ordered[:0]
