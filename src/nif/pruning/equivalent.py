@@ -57,7 +57,7 @@ def from_linear(model: nn.Module) -> None:
 
 
 def _is_conv1d(module: Any) -> bool:
-    """Whether a module is ``transformers.pytorch_utils.Conv1D``, which holds the transpose of a Linear's weight."""
+    """Whether a module is ``Conv1D`` of `transformers`, which holds the transpose of a Linear's weight."""
     weight = getattr(module, "weight", None)
     named = type(module).__name__ == "Conv1D" and type(module).__module__.startswith("transformers.")
     return named and weight is not None and tuple(weight.shape) == (module.nx, module.nf)
@@ -67,7 +67,7 @@ def _transposed(module: Any) -> None:
     """The sizes of the other class, and the weight the other way round."""
     old = module.weight
     module.weight = nn.Parameter(old.detach().T.contiguous(), requires_grad=old.requires_grad)
-    if isinstance(module, nn.Linear):
+    if type(module) is nn.Linear:
         module.nx, module.nf = module.in_features, module.out_features
         del module.in_features, module.out_features
     else:

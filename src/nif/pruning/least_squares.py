@@ -46,7 +46,9 @@ class Moments:
         """Of the features."""
         return self.xx / self.rows - torch.outer(self.x, self.x) / self.rows**2
 
-    def solve(self, *, centred: bool = True) -> tuple[Float[Tensor, "feature output"], Float[Tensor, " output"]]:
+    def solve(
+        self, *, centred: bool = True
+    ) -> tuple[Float[Tensor, "feature output"], Float[Tensor, " output"]]:
         r"""Slopes and intercepts of a ridge regression of y on x, the ridge by generalized cross-validation.
 
         .. math:: V = (\Sigma_{xx} + \lambda I)^{-1} \Sigma_{xy}, \qquad c = E[y] - V^T E[x]

@@ -92,7 +92,7 @@ def _added(mask: Tensor, like: Tensor) -> Tensor:
     return torch.zeros_like(mask, dtype=like.dtype).masked_fill(mask, -torch.inf)
 
 
-def separate(module: nn.MultiheadAttention) -> bool:
+def separate(module: Any) -> bool:
     """Give torch's attention, in place, a layer for each of its weights; False where that is not possible."""
     if type(module) is not nn.MultiheadAttention or module.bias_k is not None or module.add_zero_attn:
         return False
@@ -103,11 +103,11 @@ def separate(module: nn.MultiheadAttention) -> bool:
     for name, weight, bias, grad in zip(SEPARATE, weights, biases, trained, strict=True):
         setattr(module, name, linear(weight, bias, grad).train(module.training))
         setattr(module, f"{name}_weight", None)
-    module.in_proj_weight = module.in_proj_bias = None  # type: ignore[assignment]
+    module.in_proj_weight = module.in_proj_bias = None
     module.out_proj.__class__ = nn.Linear
     module._qkv_same_embed_dim = False  # no fused kernel
-    module.scaling = module.head_dim**-0.5  # type: ignore[assignment]
-    module.__class__ = MultiheadAttention  # type: ignore[assignment]
+    module.scaling = module.head_dim**-0.5
+    module.__class__ = MultiheadAttention
     return True
 
 

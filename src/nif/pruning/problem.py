@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,14 @@ from nif.network.unit_groups import UnitIds
 from nif.network.units import UnitWeights, unit_weights
 from nif.pruning.criterion import Criterion, Outputs, criterion_for, outputs
 from nif.pruning.equivalent import to_linear
+
+ATTENTION = ("scaled_dot_product_attention", "MultiheadAttention")
+"""Kinds of layers of a flow whose units belong to heads."""
+
+HEADS_ONLY = "of attention, `heads=` removes heads, and nothing removes single units"
+
+MOST_NAMES = 3
+"""Layers that a sentence names."""
 
 EXAMPLES = 2
 """Rows that are run to follow the units of the network."""
@@ -64,6 +73,11 @@ class PruningProblem:
         """Of another network, on the rows."""
         return outputs(self.call.with_model(model), self.inputs)
 
+    def on(self, model: nn.Module) -> PruningProblem:
+        """The same problem on another network of the same modules."""
+        call = self.call.with_model(model)
+        return _traced(call, self.flow, self.inputs, self.criterion, self.flags, self.compensate)
+
     def is_within(self, tolerance: float | None, model: nn.Module) -> bool:
         """Whether the criterion of another network is within the tolerance."""
         return tolerance is None or self.criterion.is_met(tolerance, self.outputs(model))
@@ -91,14 +105,24 @@ def pruning_problem(
     call = Forward.of(network, rows, output)
     criterion = criterion_for(call, rows.inputs, rows.labels, given.model, scorer)
     _same_output(flow, criterion)
-    example = next(batches(call, rows.inputs, EXAMPLES))
-    with preserved(network):
+    return _traced(call, flow, rows.inputs, criterion, flags, compensate)
+
+
+def _traced(
+    call: Forward,
+    flow: Flow,
+    inputs: Inputs,
+    criterion: Criterion,
+    flags: dict[str, bool],
+    compensate: str | None,
+) -> PruningProblem:
+    """With the units of the network that `call` runs."""
+    example = next(batches(call, inputs, EXAMPLES))
+    with preserved(call.model):
         weights = unit_weights(call, example)
-    hidden, whole = _hidden(flow, weights, shared_weights(network))
-    uncut = _uncut(network, weights, hidden)
-    return PruningProblem(
-        call, weights, flow, hidden, rows.inputs, criterion, flags, whole, uncut, compensate
-    )
+    hidden, whole = _hidden(flow, weights, shared_weights(call.model))
+    uncut = _uncut(call.model, weights, hidden)
+    return PruningProblem(call, weights, flow, hidden, inputs, criterion, flags, whole, uncut, compensate)
 
 
 def _same_output(flow: Flow, criterion: Criterion) -> None:
@@ -137,7 +161,9 @@ def _hidden(flow: Flow, weights: UnitWeights, shared: set[str]) -> tuple[dict[st
     layers = [layer for layer in flow.layers[:-1] if layer.kind != "input"]
     for layer in layers:
         labels = weights.groups.of(_units(layer, weights)) if layer.name in weights.at else None
-        if labels is None:
+        if labels is None and layer.kind in ATTENTION:
+            whole[layer.name] = HEADS_ONLY
+        elif labels is None:
             whole[layer.name] = "its units cannot be traced to their weights"
         elif weights.groups.is_output(labels).any():
             whole[layer.name] = "the model returns its units"
@@ -152,7 +178,23 @@ def _hidden(flow: Flow, weights: UnitWeights, shared: set[str]) -> tuple[dict[st
             "make its units. Pass the model that the flow was measured on; if this is it, no layer of it can "
             "be pruned."
         )
-    return hidden, {name: f"Layer {name!r} is left whole: {why}." for name, why in whole.items()}
+    return hidden, whole
+
+
+def left_whole(reasons: Mapping[str, str]) -> Iterator[str]:
+    """One sentence for all layers that are left whole for the same reason.
+
+    Example:
+        >>> list(left_whole({"a": "the model returns its units", "b": "the model returns its units"}))
+        ["Layers 'a', 'b' are left whole: the model returns its units."]
+    """
+    for reason in dict.fromkeys(reasons.values()):
+        names = [repr(name) for name, why in reasons.items() if why == reason]
+        more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+        which = (
+            f"Layer {names[0]} is" if len(names) == 1 else f"Layers {', '.join(names[:MOST_NAMES])}{more} are"
+        )
+        yield f"{which} left whole: {reason}."
 
 
 def _parts(weights: UnitWeights) -> tuple[dict[str, UnitIds], ...]:
@@ -170,7 +212,7 @@ def _uncut(network: nn.Module, weights: UnitWeights, hidden: dict[str, UnitIds])
             )
             kinds = [f"{where!r} ({type(network.get_submodule(where)).__name__})" for where in held if where]
             by = f"{kinds[0]} needs" if kinds else "an operation of the model needs"
-            uncut[name] = f"Layer {name!r} is left whole: {by} all of its units."
+            uncut[name] = f"{by} all of its units"
     return uncut
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from nif.core.errors import InputError
 from nif.network.unit_groups import UnitIds
 from nif.network.units import UnitWeights
+from nif.pruning.attention import state_heads
 from nif.pruning.problem import PruningProblem
 
 Kept = dict[str, tuple[UnitIds, ...]]
@@ -109,6 +110,7 @@ def shrink_to(model: nn.Module, kept: Kept) -> None:
         _replace(module, attribute, smaller.clone())
     for owner in dict.fromkeys(name.rpartition(".")[0] for name in kept):
         _state_sizes(model.get_submodule(owner))
+    state_heads(model, {name.rpartition(".")[0] for name in kept})
 
 
 def _replace(module: nn.Module, attribute: str, values: Tensor) -> None:

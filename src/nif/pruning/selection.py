@@ -12,7 +12,7 @@ from torch import nn
 from nif.core.errors import InputError, unknown
 from nif.core.types import Advance, ignore
 from nif.network.unit_groups import UnitIds
-from nif.pruning.problem import PruningProblem, all_labels
+from nif.pruning.problem import PruningProblem, all_labels, left_whole
 from nif.pruning.rules.information import silent_units
 from nif.pruning.rules.rule import Rule
 
@@ -25,6 +25,9 @@ class Candidates:
 
     ordered: UnitIds
     last: UnitIds
+
+
+NO_CANDIDATES = Candidates(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
 
 
 def candidates(
@@ -61,10 +64,11 @@ def check_remove(problem: PruningProblem, remove: Remove) -> None:
             )
         for layer, fraction in remove.items():
             if layer in problem.whole:
-                raise InputError(f"{problem.whole[layer]} Choose other layers.")
+                (sentence,) = left_whole({layer: problem.whole[layer]})
+                raise InputError(f"{sentence} Choose other layers.")
             if layer not in problem.hidden:
                 raise unknown("hidden layer", str(layer), problem.hidden)
-            _check_fraction(fraction)
+            check_fraction(fraction)
     elif isinstance(remove, str):
         if remove not in {"silent", "most"}:
             raise InputError(
@@ -72,15 +76,16 @@ def check_remove(problem: PruningProblem, remove: Remove) -> None:
                 "0.5, or a fraction for each layer such as {'relu1': 0.3}."
             )
     else:
-        _check_fraction(remove)
+        check_fraction(remove)
 
 
-def _check_fraction(fraction: object) -> None:
+def check_fraction(fraction: object, of: str = "units") -> None:
+    """Refuse what is no number between 0 and 1."""
     number = isinstance(fraction, (int, float, np.floating)) and not isinstance(fraction, bool)
     if not number or not 0 < float(fraction) < 1:  # type: ignore[arg-type]
         raise InputError(
-            f"The fraction of units to remove is {fraction!r}; expected a number between 0 and 1, such as "
-            "0.5. One unit of each layer always stays."
+            f"The fraction of {of} to remove is {fraction!r}; expected a number between 0 and 1, such as "
+            f"0.5. One of the {of} of each layer always stays."
         )
 
 
