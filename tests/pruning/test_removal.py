@@ -62,7 +62,9 @@ def mixed(name: str) -> tuple[nn.Module, Tensor]:
 
 @pytest.mark.parametrize("remove", [0.4, "most"])
 @pytest.mark.parametrize("name", mixing())
-def test_where_nothing_can_be_cut_nothing_is_zeroed_and_the_module_is_named(name: str, remove: object) -> None:
+def test_where_nothing_can_be_cut_nothing_is_zeroed_and_the_module_is_named(
+    name: str, remove: object
+) -> None:
     model, x = mixed(name)
     small = pruned(model, x, ["2"], remove=remove, tolerance=10.0)
     held = "'1' (Conv2d)" if name == "groups" else f"'1' ({type(model[1]).__name__})"
@@ -125,7 +127,9 @@ def tied() -> nn.Sequential:
 
 
 @pytest.mark.parametrize("remove", ["silent", 0.4, "most"])
-def test_units_of_a_weight_that_is_shared_stay_so_that_it_stays_shared(remove: object, tmp_path: Path) -> None:
+def test_units_of_a_weight_that_is_shared_stay_so_that_it_stays_shared(
+    remove: object, tmp_path: Path
+) -> None:
     torch.manual_seed(0)
     model, x = nn.Sequential(*tied()[:4], nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3)), torch.randn(ROWS, 6)
     flow = flow_of(model, x, ["1", "3", "5"], silent=[("1", 2), ("3", 1), ("5", 4)])

@@ -67,7 +67,7 @@ def _transposed(module: Any) -> None:
     """The sizes of the other class, and the weight the other way round."""
     old = module.weight
     module.weight = nn.Parameter(old.detach().T.contiguous(), requires_grad=old.requires_grad)
-    if type(module) is nn.Linear:
+    if hasattr(module, "in_features"):
         module.nx, module.nf = module.in_features, module.out_features
         del module.in_features, module.out_features
     else:

@@ -103,11 +103,12 @@ def separate(module: Any) -> bool:
     for name, weight, bias, grad in zip(SEPARATE, weights, biases, trained, strict=True):
         setattr(module, name, linear(weight, bias, grad).train(module.training))
         setattr(module, f"{name}_weight", None)
-    module.in_proj_weight = module.in_proj_bias = None
-    module.out_proj.__class__ = nn.Linear
-    module._qkv_same_embed_dim = False  # no fused kernel
-    module.scaling = module.head_dim**-0.5
-    module.__class__ = MultiheadAttention
+    held: Any = module
+    held.in_proj_weight = held.in_proj_bias = None
+    held.out_proj.__class__ = nn.Linear
+    held._qkv_same_embed_dim = False  # no fused kernel
+    held.scaling = module.head_dim**-0.5
+    held.__class__ = MultiheadAttention
     return True
 
 

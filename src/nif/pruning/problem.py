@@ -171,8 +171,9 @@ def _hidden(flow: Flow, weights: UnitWeights, shared: set[str]) -> tuple[dict[st
             whole[layer.name] = "a weight that several modules share makes or reads its units"
         else:
             hidden[layer.name] = labels
-    if layers and not any(layer.name in weights.at for layer in layers):
-        names = ", ".join(layer.name for layer in layers)
+    followed = [layer for layer in layers if layer.kind not in ATTENTION]
+    if followed and not any(layer.name in weights.at for layer in followed):
+        names = ", ".join(layer.name for layer in followed)
         raise InputError(
             f"None of the hidden layers of the flow ({names}) can be followed to weights of this model that "
             "make its units. Pass the model that the flow was measured on; if this is it, no layer of it can "

@@ -198,8 +198,8 @@ def _result(
     criterion, after = problem.criterion, problem.outputs(smaller.model)
     return Pruned(
         model=smaller.model,
-        removed=pd.concat([plan.first.removed, removed], ignore_index=True),
-        restored=pd.concat([plan.first.restored, restored], ignore_index=True),
+        removed=_joined(plan.first.removed, removed),
+        restored=_joined(plan.first.restored, restored),
         score_before=criterion.before,
         score_after=criterion.value(after),
         score=criterion.name,
@@ -246,6 +246,12 @@ def _reasons(problem: PruningProblem, plan: _Plan) -> dict[str, str]:
         for name, reason in whole.items()
         if not any(name == other or name.startswith(f"{other}.") for other in heads)
     }
+
+
+def _joined(first: pd.DataFrame, then: pd.DataFrame) -> pd.DataFrame:
+    """The rows of both; a table without rows has no types to keep."""
+    tables = [table for table in (first, then) if len(table)]
+    return pd.concat(tables, ignore_index=True) if tables else then
 
 
 def _rows(problem: PruningProblem, plan: _Plan, units: UnitIds) -> pd.DataFrame:
