@@ -13,7 +13,7 @@ from nif.core.errors import InputError, unknown
 from nif.network.unit_groups import UnitIds
 from nif.network.units import UnitWeights
 from nif.pruning.attention import Attention, attentions
-from nif.pruning.compensation import COMPENSATIONS
+from nif.pruning.compensation import nothing
 from nif.pruning.criterion import outputs
 from nif.pruning.problem import ATTENTION, PruningProblem, shared_weights
 from nif.pruning.removal import cut
@@ -97,7 +97,7 @@ def _join(weights: UnitWeights, attention: Attention) -> UnitIds:
 def _can_go(problem: PruningProblem, some: UnitIds) -> bool:
     """Whether a network without some heads computes what it does when their output is not read."""
     unread = copy.deepcopy(problem.model)
-    COMPENSATIONS[None](problem, unread, some)
+    nothing(problem, unread, some)
     smaller = copy.deepcopy(unread)
     rows = tuple(values[:TRIAL] for values in problem.inputs)
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,7 @@ class PruningProblem:
         whole: Why layers of the flow cannot be pruned, by the layer's name.
         uncut: Why units of layers can only be zeroed, by the layer's name.
         compensate: How removed units will be compensated for; rules may weigh by it.
+        noted: What layers of the network read and return, which every trial is compared with.
     """
 
     call: Forward
@@ -63,6 +64,7 @@ class PruningProblem:
     whole: dict[str, str]
     uncut: dict[str, str]
     compensate: str | None = None
+    noted: dict[str, list[Any]] = field(default_factory=dict)
 
     @property
     def model(self) -> nn.Module:

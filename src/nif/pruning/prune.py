@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 from nif.core.errors import InputError
 from nif.core.progress import progress as progress_bar
@@ -23,7 +25,7 @@ from nif.pruning.equivalent import from_linear
 from nif.pruning.file import shapes_of
 from nif.pruning.heads import Heads, chosen_heads, with_heads
 from nif.pruning.key_dims import KeyDims, with_fewer_key_dims
-from nif.pruning.problem import PruningProblem, left_whole, pruning_problem
+from nif.pruning.problem import PruningProblem, all_labels, left_whole, pruning_problem
 from nif.pruning.removal import Cut, cut_out
 from nif.pruning.result import Pruned
 from nif.pruning.rules import Rule, chosen_rule, head_rule
@@ -115,19 +117,14 @@ def prune(
     _check_options(remove, tolerance, alpha)
     first = with_fewer_key_dims(start, key_dims, tolerance) if key_dims is not None else KeyDims(start)
     problem, found = with_heads(first.problem) if heads is not None else (first.problem, Heads())
-    plan = _Plan(
-        candidates(problem, remove, importance, alpha, seed, cut) if remove is not None else NO_CANDIDATES,
-        chosen_heads(problem, found, heads, head_rule(rule), seed) if heads is not None else NO_CANDIDATES,
-        found,
-        first,
-        tolerance,
-    )
-    silent = isinstance(remove, str) and remove == "silent"
-    with progress_bar("pruning", total=plan.work, shown=progress) as advance:
-        removed = _search(
-            problem, plan, largest_harmless_subset if silent else longest_harmless_prefix, advance
-        )
-    zeroed = compensate_removed(problem, removed)
+    layers, none = len(problem.weights.columns), NO_CANDIDATES
+    with progress_bar("pruning", total=layers * _trials(problem, tolerance), shown=progress) as advance:
+        units = none if remove is None else candidates(problem, remove, importance, alpha, seed, cut)
+        chosen = none if heads is None else chosen_heads(problem, found, heads, head_rule(rule), seed)
+        advance(layers)
+        plan = _Plan(units, chosen, found, first, tolerance)
+        silent = isinstance(remove, str) and remove == "silent"
+        removed, zeroed = _search(problem, plan, silent, advance)
     smaller = cut_out(problem, zeroed, removed) if cut else Cut(zeroed, removed, {})
     if not problem.is_within(tolerance, smaller.model):
         note = (
@@ -167,19 +164,33 @@ class _Plan:
         return np.concatenate(parts)
 
 
+def _trials(problem: PruningProblem, tolerance: float | None) -> int:
+    """How many networks are refitted at most, in a bisection of all units; the rule takes as long as one."""
+    count = len(all_labels(problem.hidden))
+    return 2 if tolerance is None else 3 + math.ceil(math.log2(max(1, count)))
+
+
 def _search(
-    problem: PruningProblem, plan: _Plan, search: Callable[..., UnitIds], advance: Advance
-) -> UnitIds:
-    """Heads that can go within the tolerance, then units that can go with them."""
+    problem: PruningProblem, plan: _Plan, silent: bool, advance: Advance
+) -> tuple[UnitIds, nn.Module]:
+    """Heads that can go within the tolerance, then units that can go with them; the network without them."""
+    last: list[tuple[UnitIds, nn.Module]] = []
 
     def satisfies(units: UnitIds) -> bool:
         if plan.tolerance is None:
             return True
-        return problem.is_within(plan.tolerance, compensate_removed(problem, units))
+        model = compensate_removed(problem, units, advance)
+        if within := problem.is_within(plan.tolerance, model):
+            last[:] = [(units, model)]
+        return within
 
-    heads = longest_harmless_prefix(plan.heads.ordered, satisfies, advance)
-    units = search(plan.units.ordered, lambda some: satisfies(np.concatenate([heads, some])), advance)
-    return np.concatenate([heads, units])
+    search = largest_harmless_subset if silent else longest_harmless_prefix
+    heads = longest_harmless_prefix(plan.heads.ordered, satisfies)
+    units = search(plan.units.ordered, lambda some: satisfies(np.concatenate([heads, some])))
+    removed = np.concatenate([heads, units])
+    if last and np.array_equal(last[0][0], removed):
+        return last[0]
+    return removed, compensate_removed(problem, removed, advance)
 
 
 def _result(

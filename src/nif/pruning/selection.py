@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -10,7 +9,6 @@ import numpy as np
 from torch import nn
 
 from nif.core.errors import InputError, unknown
-from nif.core.types import Advance, ignore
 from nif.network.unit_groups import UnitIds
 from nif.pruning.problem import PruningProblem, all_labels, left_whole
 from nif.pruning.rules.information import silent_units
@@ -131,7 +129,7 @@ Satisfies = Callable[[UnitIds], bool]
 """Whether the network without these units is within the tolerance."""
 
 
-def largest_harmless_subset(candidates: UnitIds, satisfies: Satisfies, advance: Advance = ignore) -> UnitIds:
+def largest_harmless_subset(candidates: UnitIds, satisfies: Satisfies) -> UnitIds:
     """Candidates that can be removed together, by recursive halving: all at once where none does harm.
 
     A batch that does harm is split, and each half is tried in addition to the units removed so far. With b
@@ -150,16 +148,13 @@ def largest_harmless_subset(candidates: UnitIds, satisfies: Satisfies, advance: 
             continue
         if satisfies(together):
             removed = together
-            advance(float(len(batch)))
         elif len(batch) > 1:
             half = (len(batch) + 1) // 2
             waiting += [batch[half:], batch[:half]]
-        else:
-            advance(1.0)
     return removed
 
 
-def longest_harmless_prefix(ordered: UnitIds, satisfies: Satisfies, advance: Advance = ignore) -> UnitIds:
+def longest_harmless_prefix(ordered: UnitIds, satisfies: Satisfies) -> UnitIds:
     """The longest prefix of `ordered` within the tolerance, by bisection; the prefix itself has been tried.
 
     Where the criterion is not monotone in the number of units this is one of several such prefixes.
@@ -174,5 +169,4 @@ def longest_harmless_prefix(ordered: UnitIds, satisfies: Satisfies, advance: Adv
     while bad - good > 1:
         middle = (good + bad) // 2
         good, bad = (middle, bad) if satisfies(ordered[:middle]) else (good, middle)
-        advance(len(ordered) / math.log2(len(ordered)))  # every halving takes about as long
     return ordered[:good]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from nif.network.unit_groups import UnitIds
 from nif.network.weights import taps, weighted
+from nif.pruning.channels import with_taps
 from nif.pruning.problem import PruningProblem
 from nif.pruning.rules.rule import ranks, sum_over_layers
 from nif.pruning.sensitivity import covariances, readout
@@ -121,13 +122,16 @@ def _readers(problem: PruningProblem, units: UnitIds) -> list[Reader]:
     scales, labels = readout(problem), problem.weights.groups
     read = {name: labels.of(reads) for name, reads in problem.weights.columns.items()}
     names = [name for name in read if name in scales and np.isin(read[name], units).any()]
-    readers = []
-    for name, covariance in covariances(problem, names).items():
+    readers, (found, products) = [], covariances(problem, names)
+    for name, covariance in found.items():
         module = weighted(problem.model, name)
         ridge = RIDGE * covariance.diagonal().mean() + torch.finfo(torch.float64).tiny
         inverse = torch.linalg.inv(covariance + ridge * torch.eye(len(covariance), dtype=torch.float64))
-        weight = _root(scales[name]) @ module.weight.flatten(1).detach().double().cpu()
-        readers.append(Reader(inverse, weight, np.repeat(read[name], taps(module))))
+        weight = torch.tensordot(_root(scales[name]), module.weight.detach().double().cpu(), 1)
+        if name in products:
+            readers.append(Reader(inverse, with_taps(weight.flatten(2), products[name]), read[name]))
+        else:
+            readers.append(Reader(inverse, weight.flatten(1), np.repeat(read[name], taps(module))))
     return readers
 
 
