@@ -137,7 +137,7 @@ def test_units_of_a_weight_that_is_shared_stay_so_that_it_stays_shared(
     assert set(small.removed["layer"]) == {"5"}
     assert small.model[0].weight is small.model[2].weight
     assert small.size_after.parameters == small.size_before.parameters - 10 * len(small.removed)
-    assert "Layer '1' is left whole: a weight that several modules share" in small.notes[0]
+    assert "Layers '1', '3' are left whole: a weight that several modules share" in small.notes[0]
     small.save(tmp_path / "small")
     again = shrink(model, tmp_path / "small")
     assert again[0].weight is again[2].weight

@@ -7,24 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
-import torch
 
-from nif.core.errors import InputError, unknown
+from nif.core.errors import unknown
 from nif.network.unit_groups import UnitIds
 from nif.network.units import UnitWeights
 from nif.pruning.attention import Attention, attentions
-from nif.pruning.compensation import nothing
-from nif.pruning.criterion import outputs
 from nif.pruning.problem import ATTENTION, PruningProblem, shared_weights
-from nif.pruning.removal import cut
 from nif.pruning.rules import Rule
 from nif.pruning.selection import Candidates, check_fraction
-
-TRIAL = 4
-"""Rows on which a network without some heads is compared with one that does not read them."""
-
-CLOSE = 1e-4
-"""Difference of the two, relative to the largest output, that rounding can make."""
+from nif.pruning.trial import can_be_cut
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +56,7 @@ def with_heads(problem: PruningProblem) -> tuple[PruningProblem, Heads]:
         joined = copy.deepcopy(weights)
         heads = _join(joined, attention)
         tried = replace(problem, weights=joined)
-        if _can_go(tried, joined.groups.of(heads)[::2]):
+        if can_be_cut(tried, joined.groups.of(heads)[::2], zeroed=False):
             problem, labels[attention.name] = tried, heads
     labels = {name: problem.weights.groups.of(heads) for name, heads in labels.items()}
     left = {
@@ -91,25 +82,6 @@ def _join(weights: UnitWeights, attention: Attention) -> UnitIds:
     weights.columns[attention.output] = read
     weights.groups.join(read, np.repeat(first, len(columns) // attention.heads))
     return first
-
-
-@torch.no_grad()
-def _can_go(problem: PruningProblem, some: UnitIds) -> bool:
-    """Whether a network without some heads computes what it does when their output is not read."""
-    unread = copy.deepcopy(problem.model)
-    nothing(problem, unread, some)
-    smaller = copy.deepcopy(unread)
-    rows = tuple(values[:TRIAL] for values in problem.inputs)
-    try:
-        cut(smaller, problem.weights, some)
-        pair = [outputs(problem.call.with_model(model), rows).every for model in (unread, smaller)]
-    except (InputError, RuntimeError, IndexError, ValueError, TypeError, AttributeError):
-        return False
-    return all(
-        one.shape == other.shape and np.allclose(one, other, rtol=0, atol=CLOSE * max(1.0, abs(one).max()))
-        for one, other in zip(*pair, strict=True)
-        if one.size
-    )
 
 
 def chosen_heads(

@@ -26,7 +26,7 @@ from nif.pruning.file import shapes_of
 from nif.pruning.heads import Heads, chosen_heads, with_heads
 from nif.pruning.key_dims import KeyDims, with_fewer_key_dims
 from nif.pruning.problem import PruningProblem, all_labels, left_whole, pruning_problem
-from nif.pruning.removal import Cut, cut_out
+from nif.pruning.removal import ZEROED, Cut, cut_out
 from nif.pruning.result import Pruned
 from nif.pruning.rules import Rule, chosen_rule, head_rule
 from nif.pruning.selection import (
@@ -39,6 +39,7 @@ from nif.pruning.selection import (
     longest_harmless_prefix,
 )
 from nif.pruning.size import size_of
+from nif.pruning.trial import keep_what_cannot_be_cut
 
 
 @torch.inference_mode(False)
@@ -54,6 +55,7 @@ def prune(
     criterion: Any = None,
     alpha: float = 0.05,
     rule: str | Rule = "redundancy",
+    exchanges: int = 20,
     compensate: str | None = "auto",
     output: int | str | None = None,
     cut: bool = True,
@@ -83,6 +85,8 @@ def prune(
         rule: A name in `nif.pruning.rules.RULES`, or a function ``rule(problem, units, seed)`` that returns
             an importance for each unit; units of low importance are removed first. Not used for ``"silent"``.
             Heads are ordered by redundancy where it is a rule for units of the flow.
+        exchanges: After the rule ``"redundancy"`` has chosen a fraction, exchange up to so many removed units
+            for kept ones that cost less together; 0 for none.
         compensate: ``"mean"`` folds the mean of a removed unit into the next bias, exact for constant units;
             ``"linear"`` folds its least-squares prediction from the remaining units into the next weights;
             None does neither. ``"auto"``: mean for ``"silent"`` without heads, else linear.
@@ -111,21 +115,30 @@ def prune(
     """
     how = _compensation(compensate, remove, heads)
     start = pruning_problem(model, flow, data, output, how, criterion)
+    if cut:
+        keep_what_cannot_be_cut(start)
     if remove is not None:
         check_remove(start, remove)
     importance = chosen_rule(rule)
-    _check_options(remove, tolerance, alpha)
+    _check_options(remove, tolerance, alpha, exchanges)
     first = with_fewer_key_dims(start, key_dims, tolerance) if key_dims is not None else KeyDims(start)
     problem, found = with_heads(first.problem) if heads is not None else (first.problem, Heads())
     layers, none = len(problem.weights.columns), NO_CANDIDATES
     with progress_bar("pruning", total=layers * _trials(problem, tolerance), shown=progress) as advance:
-        units = none if remove is None else candidates(problem, remove, importance, alpha, seed, cut)
+        units = (
+            none if remove is None else candidates(problem, remove, importance, alpha, seed, cut, exchanges)
+        )
         chosen = none if heads is None else chosen_heads(problem, found, heads, head_rule(rule), seed)
         advance(layers)
         plan = _Plan(units, chosen, found, first, tolerance)
         silent = isinstance(remove, str) and remove == "silent"
         removed, zeroed = _search(problem, plan, silent, advance)
     smaller = cut_out(problem, zeroed, removed) if cut else Cut(zeroed, removed, {})
+    if cut and not smaller.kept and len(removed) and not (silent or isinstance(remove, Mapping)):
+        notes = tuple(
+            note.replace(ZEROED, "nothing was removed; cut=False zeroes units") for note in smaller.notes
+        )
+        removed, smaller = removed[:0], Cut(copy.deepcopy(problem.model), removed[:0], {}, notes)
     if not problem.is_within(tolerance, smaller.model):
         note = (
             "Cutting changed the result by rounding; units were zeroed instead to stay within the tolerance."
@@ -287,7 +300,9 @@ def _compensation(compensate: str | None, remove: Remove | None, heads: object) 
     return compensate
 
 
-def _check_options(remove: Remove | None, tolerance: float | None, alpha: float) -> None:
+def _check_options(remove: Remove | None, tolerance: float | None, alpha: float, exchanges: int) -> None:
+    if not (isinstance(exchanges, int) and exchanges >= 0):
+        raise InputError(f"exchanges is {exchanges!r}; expected a number of exchanges, or 0 for none.")
     if not (isinstance(alpha, Real) and 0 < alpha < 1):
         raise InputError(f"alpha is {alpha!r}; expected a number between 0 and 1, such as 0.05.")
     if tolerance is not None and not (isinstance(tolerance, Real) and 0 <= tolerance < float("inf")):

@@ -12,7 +12,9 @@ from nif.core.errors import InputError, unknown
 from nif.network.unit_groups import UnitIds
 from nif.pruning.problem import PruningProblem, all_labels, left_whole
 from nif.pruning.rules.information import silent_units
+from nif.pruning.rules.redundancy import redundancy
 from nif.pruning.rules.rule import Rule
+from nif.pruning.rules.swaps import with_exchanges
 
 Remove = str | float | Mapping[str, float]
 
@@ -29,12 +31,19 @@ NO_CANDIDATES = Candidates(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int
 
 
 def candidates(
-    problem: PruningProblem, remove: Remove, rule: Rule, alpha: float, seed: int, cut: bool = True
+    problem: PruningProblem,
+    remove: Remove,
+    rule: Rule,
+    alpha: float,
+    seed: int,
+    cut: bool = True,
+    exchanges: int = 0,
 ) -> Candidates:
     """The units that `remove` asks for, ordered by the rule or, for ``"silent"`` ones, by their q-value.
 
     A fraction of the network, and ``"most"``, mean units that can be cut; where none can, all of them if they
-    are only to be zeroed, else none.
+    are only to be zeroed, else none. Of a fraction that redundancy chose, up to `exchanges` removed units are
+    exchanged for others that cost less together.
     """
     if isinstance(remove, str) and remove == "silent":
         return _keep_one_per_layer(problem, silent_units(problem, alpha))
@@ -50,7 +59,10 @@ def candidates(
     if isinstance(remove, str):
         return selected
     count = round(float(remove) * len(units))
-    return Candidates(selected.ordered[:count], selected.last[: max(0, count - len(selected.ordered))])
+    chosen, free = selected.ordered[:count], selected.ordered
+    if rule is redundancy and exchanges and 0 < count < len(free):
+        chosen = with_exchanges(problem, chosen, free, exchanges)
+    return Candidates(chosen, selected.last[: max(0, count - len(free))])
 
 
 def check_remove(problem: PruningProblem, remove: Remove) -> None:

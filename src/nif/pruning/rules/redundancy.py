@@ -58,6 +58,20 @@ class Reader:
         weights = self.weight[:, places].permute(1, 2, 0)  # unit, feature, output
         return (weights * torch.linalg.solve(own, weights)).sum((1, 2))
 
+    def cost_of(self, units: UnitIds) -> float:
+        """What the removal of several units together costs."""
+        gone = [place for unit, place in zip(self.units, self.places, strict=True) if unit in units]
+        return float(self._costs_together(torch.cat(gone)[None])[0]) if gone else 0.0
+
+    def without(self, units: UnitIds) -> Reader:
+        """The same layer after several units are removed together."""
+        gone = np.isin(self.unit, units)
+        stays, away = (torch.from_numpy(np.flatnonzero(flags)) for flags in (~gone, gone))
+        across = self.inverse[stays][:, away]
+        share = torch.linalg.solve(self.inverse[away][:, away], across.T)
+        weight = self.weight[:, stays] - self.weight[:, away] @ share
+        return Reader(self.inverse[stays][:, stays] - across @ share, weight, self.unit[~gone])
+
     def remove(self, unit: int) -> None:
         """Take a unit away: the others take over what they know of it."""
         at = int(np.searchsorted(self.units, unit))
@@ -113,11 +127,11 @@ def redundancy(problem: PruningProblem, units: UnitIds, seed: int) -> Float[np.n
     References:
         Optimal Brain Surgeon (Hassibi & Stork, 1992), here for units and their covariance.
     """
-    order, _ = elimination_order(_readers(problem, units), units)
+    order, _ = elimination_order(readers_of(problem, units), units)
     return ranks(units, order)
 
 
-def _readers(problem: PruningProblem, units: UnitIds) -> list[Reader]:
+def readers_of(problem: PruningProblem, units: UnitIds) -> list[Reader]:
     """Every layer that reads some of these units and that the outputs depend on."""
     scales, labels = readout(problem), problem.weights.groups
     read = {name: labels.of(reads) for name, reads in problem.weights.columns.items()}
