@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 import nif
+from nif.core.errors import InputError
 from nif.pruning.file import shrink
 from nif.pruning.prune import prune
 from nif.pruning.result import Pruned
@@ -53,13 +54,33 @@ def mixing() -> dict[str, nn.Module]:
     }
 
 
-@pytest.mark.parametrize("rule", OF_ASSOCIATION)
-@pytest.mark.parametrize("name", mixing())
-def test_units_behind_what_can_not_be_cut_are_zeroed_and_it_is_said(name: str, rule: str) -> None:
+def mixed(name: str) -> tuple[nn.Module, Tensor]:
     torch.manual_seed(0)
     model = mixing()[name].eval()
-    x = torch.randn(ROWS, 4) if "Linear" in str(model[0]) else torch.randn(ROWS, 2, 8, 8)
-    small = pruned(model, x, ["2"], rule=rule)
+    return model, torch.randn(ROWS, 4) if "Linear" in str(model[0]) else torch.randn(ROWS, 2, 8, 8)
+
+
+@pytest.mark.parametrize("remove", [0.4, "most"])
+@pytest.mark.parametrize("name", mixing())
+def test_where_nothing_can_be_cut_nothing_is_zeroed_and_the_module_is_named(
+    name: str, remove: object
+) -> None:
+    model, x = mixed(name)
+    small = pruned(model, x, ["2"], remove=remove, tolerance=10.0)
+    held = "'1' (Conv2d)" if name == "groups" else f"'1' ({type(model[1]).__name__})"
+    assert len(small.removed) == 0
+    assert small.notes[0] == f"Layer '2' is left whole: {held} needs all of its units."
+    with torch.no_grad():
+        assert torch.equal(small.model(x), model(x))
+    zeroed = pruned(model, x, ["2"], remove=remove, tolerance=10.0, cut=False)
+    assert len(zeroed.removed) > 0
+
+
+@pytest.mark.parametrize("rule", OF_ASSOCIATION)
+@pytest.mark.parametrize("name", mixing())
+def test_units_behind_what_can_not_be_cut_are_zeroed_where_their_layer_is_named(name: str, rule: str) -> None:
+    model, x = mixed(name)
+    small = pruned(model, x, ["2"], rule=rule, remove={"2": 0.4})
     assert len(small.removed) == 3
     assert (small.removed["how"] == "zeroed").all()
     assert "zeroed and not cut" in small.notes[0]
@@ -105,18 +126,25 @@ def tied() -> nn.Sequential:
     return net
 
 
-@pytest.mark.parametrize("cut", [True, False])
-def test_a_shared_weight_loses_a_unit_only_where_it_is_removed(cut: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize("remove", ["silent", 0.4, "most"])
+def test_units_of_a_weight_that_is_shared_stay_so_that_it_stays_shared(
+    remove: object, tmp_path: Path
+) -> None:
     torch.manual_seed(0)
-    model, x = tied(), torch.randn(ROWS, 6)
-    small = pruned(model, x, ["1", "3"], cut=cut)
+    model, x = nn.Sequential(*tied()[:4], nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 3)), torch.randn(ROWS, 6)
+    flow = flow_of(model, x, ["1", "3", "5"], silent=[("1", 2), ("3", 1), ("5", 4)])
+    small = prune(model, flow, x, remove=remove, tolerance=10.0, progress=False)
+    assert set(small.removed["layer"]) == {"5"}
+    assert small.model[0].weight is small.model[2].weight
+    assert small.size_after.parameters == small.size_before.parameters - 10 * len(small.removed)
+    assert "Layers '1', '3' are left whole: a weight that several modules share" in small.notes[0]
     small.save(tmp_path / "small")
-    again = shrink(tied(), tmp_path / "small")
+    again = shrink(model, tmp_path / "small")
+    assert again[0].weight is again[2].weight
     with torch.no_grad():
-        expected = masked(model, x, small)
-        assert torch.allclose(small.model(x), expected, atol=1e-6)
-        assert torch.allclose(again(x), expected, atol=1e-6)
-    assert model[2].weight is model[0].weight
+        assert torch.equal(again(x), small.model(x))
+    with pytest.raises(InputError, match="several modules share"):
+        prune(model, flow, x, remove={"1": 0.4}, progress=False)
 
 
 NORMS = {

@@ -40,6 +40,7 @@ class UnitWeights:
             They can be cut with the units, unless the width of these is fixed.
         at: Units at the output of every step; named as a recording names them.
         positions: How many numbers each of those has in one row, for channels of an image.
+        held: Units whose number is fixed, each with the module in which it is.
     """
 
     groups: UnitGroups = field(default_factory=UnitGroups)
@@ -48,6 +49,7 @@ class UnitWeights:
     per_channel: dict[str, UnitIds] = field(default_factory=dict)
     at: dict[str, UnitIds] = field(default_factory=dict)
     positions: dict[str, int] = field(default_factory=dict)
+    held: list[tuple[str, UnitIds]] = field(default_factory=list)
 
 
 def unit_weights(call: Forward, example: Inputs) -> UnitWeights:
@@ -121,11 +123,11 @@ class _WeightTracer(Tracer):
     def finished(self, outputs: list[Tensor]) -> UnitWeights:
         """All that was noted, with the outputs of the network, which stay."""
         weights, groups = self.weights, self.weights.groups
-        for _, units in self._kept:
-            groups.keep_width(units)
+        weights.held.extend(self._kept)
         for held in (weights.rows, weights.columns, weights.per_channel):
-            for name in self._used & held.keys():
-                groups.keep_width(held[name])
+            weights.held.extend((name, held[name]) for name in sorted(self._used & held.keys()))
+        for _, units in weights.held:
+            groups.keep_width(units)
         for values in outputs:
             if id(values) in self._units:
                 groups.keep_width(self._units[id(values)][1])

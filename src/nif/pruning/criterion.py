@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -31,6 +31,10 @@ SCORE_ROUNDING = 1e-12
 
 SHIFTED = 0.1
 """Gain of accuracy by labels that count from 0, from which on a warning asks for them."""
+
+
+CACHES = ("cache", "past_key_values")
+"""Outputs of `transformers` with the keys and values of all heads, for the next call: no answers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +86,8 @@ def outputs(call: Forward, inputs: Inputs) -> Outputs:
 def _chosen_first(call: Forward, piece: Inputs) -> list[Tensor]:
     returned = call.all_outputs(piece)
     chosen = chosen_output(returned, call.output)
+    if isinstance(returned, Mapping):
+        returned = {name: values for name, values in returned.items() if name not in CACHES}
     return [chosen, *(values for values in every_output(returned) if values is not chosen)]
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from nif.core.errors import InputError
 from nif.core.files import whole_file
 from nif.core.schema import Array, is_version, items, mapping, read_json, whole
+from nif.pruning.equivalent import from_linear, to_linear
 from nif.pruning.problem import copied
 from nif.pruning.removal import Kept, share_again, shrink_to, unshare_weights
 from nif.pruning.size import plain
@@ -90,10 +91,12 @@ def shrink(model: Any, path: str | os.PathLike[str]) -> nn.Module:
         name.removeprefix(WEIGHTS): value for name, value in tensors.items() if name.startswith(WEIGHTS)
     }
     whole = copied(network)
+    to_linear(network)
     unshare_weights(network)
     try:
         _add_missing_biases(network, weights)
         shrink_to(network, _kept(tensors, shapes_of(network)))
+        from_linear(network)
         _check_weights(network.state_dict(), weights)
     except InputError as error:
         raise InputError(
@@ -169,8 +172,8 @@ def _add_missing_biases(network: nn.Module, weights: Mapping[str, Tensor]) -> No
     """A layer without a bias has one after its removed units were folded into it."""
     known = network.state_dict()
     for name in weights:
-        owner = name.rpartition(".")[0]
-        if name not in known and name == f"{owner}.bias" and f"{owner}.weight" in known:
+        owner, _, attribute = name.rpartition(".")
+        if name not in known and attribute == "bias" and f"{owner}.weight" in known:
             module = network.get_submodule(owner)
             weight = module.get_parameter("weight")
             module.bias = nn.Parameter(weight.new_zeros(len(weight)))

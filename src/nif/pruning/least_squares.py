@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -46,18 +46,22 @@ class Moments:
         """Of the features."""
         return self.xx / self.rows - torch.outer(self.x, self.x) / self.rows**2
 
-    def solve(self) -> tuple[Float[Tensor, "feature output"], Float[Tensor, " output"]]:
+    def solve(
+        self, *, centred: bool = True
+    ) -> tuple[Float[Tensor, "feature output"], Float[Tensor, " output"]]:
         r"""Slopes and intercepts of a ridge regression of y on x, the ridge by generalized cross-validation.
 
         .. math:: V = (\Sigma_{xx} + \lambda I)^{-1} \Sigma_{xy}, \qquad c = E[y] - V^T E[x]
 
         The criterion is the mean square left on these rows, divided by the squared fraction of them that the
-        fit does not use up.
+        fit does not use up. Without `centred`, moments about 0 take the place of covariances, and c is 0.
 
         References:
             Golub, Heath & Wahba (1979), Generalized cross-validation as a method for choosing a good ridge
             parameter, Technometrics 21.
         """
+        if not centred:
+            return replace(self, x=0 * self.x, y=0 * self.y).solve()
         variances, axes = torch.linalg.eigh(self.covariance())
         variances = variances.clamp_min(0)
         along = axes.T @ (self.xy / self.rows - torch.outer(self.x, self.y) / self.rows**2)

@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import copy
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from torch import nn
 
 from nif.core.arguments import replaced_arguments, whole_number
 from nif.core.errors import InputError
 from nif.core.progress import progress as progress_bar
+from nif.core.types import Advance
 from nif.flow.flow import Flow, checked_flow
 from nif.network.unit_groups import UnitIds
 from nif.pruning.compensation import COMPENSATIONS, compensate_removed
 from nif.pruning.criterion import Outputs
+from nif.pruning.equivalent import from_linear
 from nif.pruning.file import shapes_of
-from nif.pruning.problem import PruningProblem, pruning_problem
-from nif.pruning.removal import Cut, cut_out
+from nif.pruning.heads import Heads, chosen_heads, with_heads
+from nif.pruning.key_dims import KeyDims, with_fewer_key_dims
+from nif.pruning.problem import PruningProblem, all_labels, left_whole, pruning_problem
+from nif.pruning.removal import ZEROED, Cut, cut_out
 from nif.pruning.result import Pruned
-from nif.pruning.rules import Rule, chosen_rule
+from nif.pruning.rules import Rule, chosen_rule, head_rule
 from nif.pruning.selection import (
+    NO_CANDIDATES,
     Candidates,
     Remove,
     candidates,
@@ -31,6 +40,7 @@ from nif.pruning.selection import (
     longest_harmless_prefix,
 )
 from nif.pruning.size import size_of
+from nif.pruning.trial import keep_what_cannot_be_cut
 
 FRACTION = "pass remove=0.5, the fraction of all hidden units to remove."
 
@@ -46,11 +56,14 @@ def prune(
     data: Any,
     labels: Any = None,
     *,
-    remove: Remove = "silent",
+    remove: Remove | None = "silent",
+    heads: float | Mapping[str, float] | None = None,
+    key_dims: float | None = None,
     tolerance: float | None = 0.0,
     criterion: Any = None,
     alpha: float = 0.05,
     rule: str | Rule = "redundancy",
+    exchanges: int = 20,
     compensate: str | None = "auto",
     output: int | str | None = None,
     cut: bool = True,
@@ -67,7 +80,11 @@ def prune(
         labels: Of the rows, where they do not come with the data.
         remove: ``"silent"``: units that no information is shown to flow through. A fraction between 0 and 1:
             of all hidden units. A dict: a fraction for each layer it names. ``"most"``: the largest number of
-            units that `tolerance` allows.
+            units that `tolerance` allows. None: no units.
+        heads: A fraction of all heads of attention, or for each module of attention that a dict names. Their
+            weights are cut; what reads them compensates. One head of each module stays.
+        key_dims: A fraction of the dimensions of keys and queries in `torch.nn.MultiheadAttention`, of which
+            the products of the best rank stay, see `nif.pruning.key_dims`.
         tolerance: The criterion on these data gets worse by no more: units are restored until that holds.
             None sets no limit. Scores do not depend on further outputs; the notes give their change.
         criterion: A scorer of scikit-learn, by name or as `sklearn.metrics.make_scorer` returns it; without
@@ -77,9 +94,12 @@ def prune(
         alpha: False discovery rate at which a unit counts as silent.
         rule: A name in `nif.pruning.rules.RULES`, or a function ``rule(problem, units, seed)`` that returns
             an importance for each unit; units of low importance are removed first. Not used for ``"silent"``.
+            Heads are ordered by redundancy where it is a rule for units of the flow.
+        exchanges: After the rule ``"redundancy"`` has chosen a fraction, exchange up to so many removed units
+            for kept ones that cost less together; 0 for none.
         compensate: ``"mean"`` folds the mean of a removed unit into the next bias, exact for constant units;
             ``"linear"`` folds its least-squares prediction from the remaining units into the next weights;
-            None does neither. ``"auto"``: mean for ``"silent"``, else linear.
+            None does neither. ``"auto"``: mean for ``"silent"`` without heads, else linear.
         output: The measured output (name or index), of a model that returns several. Units that the model
             returns, in any output, stay.
         cut: Make the tensors smaller; False zeroes weights and biases, as published.
@@ -104,70 +124,136 @@ def prune(
         True
     """
     whole_number("seed", seed, least=0)
-    data = data if labels is None else (data, labels)
-    problem = pruning_problem(
-        model, checked_flow(flow), data, output, _compensation(compensate, remove), criterion
-    )
-    check_remove(problem, remove)
+    how = _compensation(compensate, remove, heads)
+    rows = data if labels is None else (data, labels)
+    start = pruning_problem(model, checked_flow(flow), rows, output, how, criterion)
+    if cut:
+        keep_what_cannot_be_cut(start)
+    if remove is not None:
+        check_remove(start, remove)
     importance = chosen_rule(rule)
-    _check_options(remove, tolerance, alpha)
-    chosen = candidates(problem, remove, importance, alpha, seed)
-    silent = isinstance(remove, str) and remove == "silent"
-    search = largest_harmless_subset if silent else longest_harmless_prefix
-
-    def satisfies(units: UnitIds) -> bool:
-        return tolerance is None or problem.is_within(tolerance, compensate_removed(problem, units))
-
-    with progress_bar("pruning", total=float(len(chosen.ordered)), shown=progress) as advance:
-        removed = search(chosen.ordered, satisfies, advance)
-    zeroed = compensate_removed(problem, removed)
+    _check_options(remove, tolerance, alpha, exchanges)
+    first = with_fewer_key_dims(start, key_dims, tolerance) if key_dims is not None else KeyDims(start)
+    problem, found = with_heads(first.problem) if heads is not None else (first.problem, Heads())
+    layers, none = len(problem.weights.columns), NO_CANDIDATES
+    with progress_bar("pruning", total=layers * _trials(problem, tolerance), shown=progress) as advance:
+        units = (
+            none if remove is None else candidates(problem, remove, importance, alpha, seed, cut, exchanges)
+        )
+        chosen = none if heads is None else chosen_heads(problem, found, heads, head_rule(rule), seed)
+        advance(layers)
+        plan = _Plan(units, chosen, found, first, tolerance)
+        silent = isinstance(remove, str) and remove == "silent"
+        removed, zeroed = _search(problem, plan, silent, advance)
     smaller = cut_out(problem, zeroed, removed) if cut else Cut(zeroed, removed, {})
+    if cut and not smaller.kept and len(removed) and not (silent or isinstance(remove, Mapping)):
+        notes = tuple(
+            note.replace(ZEROED, "nothing was removed; cut=False zeroes units") for note in smaller.notes
+        )
+        removed, smaller = removed[:0], Cut(copy.deepcopy(problem.model), removed[:0], {}, notes)
     if not problem.is_within(tolerance, smaller.model):
         note = (
             "Cutting changed the result by rounding; units were zeroed instead to stay within the tolerance."
         )
         smaller = Cut(zeroed, removed, {}, (note,))
-    return _result(problem, chosen, removed, smaller, tolerance)
+    return _result(start, problem, plan, removed, smaller)
+
+
+@dataclass(frozen=True, eq=False)
+class _Plan:
+    """What is to be removed, each kind the least important first.
+
+    Attributes:
+        units: Of the layers of the flow.
+        heads: Of attention.
+        found: The heads that there are.
+        first: Dimensions of keys that have been removed.
+        tolerance: Of the criterion.
+    """
+
+    units: Candidates
+    heads: Candidates
+    found: Heads
+    first: KeyDims
+    tolerance: float | None
+
+    @property
+    def work(self) -> float:
+        """Units and heads to try."""
+        return float(len(self.units.ordered) + len(self.heads.ordered))
+
+    @property
+    def all(self) -> UnitIds:
+        """All units and heads that are selected, those that stay as the last of their layer included."""
+        parts = (self.heads.ordered, self.heads.last, self.units.ordered, self.units.last)
+        return np.concatenate(parts)
+
+
+def _trials(problem: PruningProblem, tolerance: float | None) -> int:
+    """How many networks are refitted at most, in a bisection of all units; the rule takes as long as one."""
+    count = len(all_labels(problem.hidden))
+    return 2 if tolerance is None else 3 + math.ceil(math.log2(max(1, count)))
+
+
+def _search(
+    problem: PruningProblem, plan: _Plan, silent: bool, advance: Advance
+) -> tuple[UnitIds, nn.Module]:
+    """Heads that can go within the tolerance, then units that can go with them; the network without them."""
+    last: list[tuple[UnitIds, nn.Module]] = []
+
+    def satisfies(units: UnitIds) -> bool:
+        if plan.tolerance is None:
+            return True
+        model = compensate_removed(problem, units, advance)
+        if within := problem.is_within(plan.tolerance, model):
+            last[:] = [(units, model)]
+        return within
+
+    search = largest_harmless_subset if silent else longest_harmless_prefix
+    heads = longest_harmless_prefix(plan.heads.ordered, satisfies)
+    units = search(plan.units.ordered, lambda some: satisfies(np.concatenate([heads, some])))
+    removed = np.concatenate([heads, units])
+    if last and np.array_equal(last[0][0], removed):
+        return last[0]
+    return removed, compensate_removed(problem, removed, advance)
 
 
 def _result(
-    problem: PruningProblem, chosen: Candidates, units: UnitIds, smaller: Cut, tolerance: float | None
+    start: PruningProblem, problem: PruningProblem, plan: _Plan, units: UnitIds, smaller: Cut
 ) -> Pruned:
-    for name, module in smaller.model.named_modules():
-        module.training = problem.flags[name]
-    removed = _rows(problem, units)
+    whole = copy.deepcopy(start.model)
+    for model in (whole, smaller.model):
+        for name, module in model.named_modules():
+            module.training = problem.flags[name]
+        from_linear(model)
+    removed = _rows(problem, plan, units)
     removed["how"] = np.where(np.isin(removed.pop("label"), smaller.zeroed), "zeroed", "cut")
-    restored = _rows(problem, np.setdiff1d(np.concatenate([chosen.ordered, chosen.last]), units))
-    last = np.isin(restored.pop("label"), chosen.last)
+    restored = _rows(problem, plan, np.setdiff1d(plan.all, units))
+    last = np.isin(restored.pop("label"), np.concatenate([plan.units.last, plan.heads.last]))
     restored["reason"] = np.where(last, "last unit of its layer", "exceeds the tolerance")
     criterion, after = problem.criterion, problem.outputs(smaller.model)
     return Pruned(
         model=smaller.model,
-        removed=removed,
-        restored=restored,
+        removed=_joined(plan.first.removed, removed),
+        restored=_joined(plan.first.restored, restored),
         score_before=criterion.before,
         score_after=criterion.value(after),
         score=criterion.name,
-        size_before=size_of(problem.call, problem.inputs),
+        size_before=size_of(problem.call.with_model(whole), problem.inputs),
         size_after=size_of(problem.call.with_model(smaller.model), problem.inputs),
-        notes=tuple(_notes(problem, chosen, smaller, len(chosen.ordered) - len(units), after, tolerance)),
-        kept=smaller.kept,
-        original=shapes_of(problem.model),
+        notes=tuple(_notes(problem, plan, smaller, len(units), after)),
+        kept=plan.first.then(smaller.kept),
+        original=shapes_of(whole),
     )
 
 
-def _notes(
-    problem: PruningProblem,
-    chosen: Candidates,
-    smaller: Cut,
-    left: int,
-    after: Outputs,
-    tolerance: float | None,
-) -> Iterator[str]:
+def _notes(problem: PruningProblem, plan: _Plan, smaller: Cut, removed: int, after: Outputs) -> Iterator[str]:
     """Layers that are left whole, units that are restored or zeroed, and changes outside of the criterion."""
-    criterion, count = problem.criterion, len(chosen.ordered)
-    yield from problem.whole.values()
-    if not count:
+    criterion, count, tolerance = problem.criterion, int(plan.work), plan.tolerance
+    left = count - removed
+    yield from left_whole(_reasons(problem, plan))
+    yield from plan.first.left
+    if not count and plan.first.removed.empty:
         yield "No units matched `remove`; nothing was removed."
     elif left:
         kept = "Nothing was removed" if left == count else f"{left} units were restored"
@@ -184,8 +270,28 @@ def _notes(
         )
 
 
-def _rows(problem: PruningProblem, units: UnitIds) -> pd.DataFrame:
-    """One row for every place in which the flow shows one of these units."""
+def _reasons(problem: PruningProblem, plan: _Plan) -> dict[str, str]:
+    """Why layers lose nothing: they cannot be pruned, or their units can only be zeroed."""
+    whole = {**problem.whole, **plan.found.left}
+    for name, reason in problem.uncut.items():
+        if not np.isin(problem.hidden[name], plan.units.ordered).any():
+            whole[name] = reason
+    heads = [name for name, labels in plan.found.labels.items() if np.isin(labels, plan.all).any()]
+    return {
+        name: reason
+        for name, reason in whole.items()
+        if not any(name == other or name.startswith(f"{other}.") for other in heads)
+    }
+
+
+def _joined(first: pd.DataFrame, then: pd.DataFrame) -> pd.DataFrame:
+    """The rows of both; a table without rows has no types to keep."""
+    tables = [table for table in (first, then) if len(table)]
+    return pd.concat(tables, ignore_index=True) if tables else then
+
+
+def _rows(problem: PruningProblem, plan: _Plan, units: UnitIds) -> pd.DataFrame:
+    """One row for every place in which the flow shows one of these units, and for every head."""
     wanted = set(units.tolist())
     rows = [
         (layer.name, layer.units[index], index, label)
@@ -194,18 +300,21 @@ def _rows(problem: PruningProblem, units: UnitIds) -> pd.DataFrame:
         for index, label in enumerate(problem.hidden[layer.name].tolist())
         if label in wanted
     ]
+    rows += plan.found.rows(units)
     return pd.DataFrame(rows, columns=["layer", "unit", "index", "label"])
 
 
-def _compensation(compensate: str | None, remove: Remove) -> str | None:
+def _compensation(compensate: str | None, remove: Remove | None, heads: object) -> str | None:
     if compensate == "auto":
-        return "mean" if isinstance(remove, str) and remove == "silent" else "linear"
+        return "mean" if isinstance(remove, str) and remove == "silent" and heads is None else "linear"
     if compensate not in COMPENSATIONS:
         raise InputError(f"compensate is {compensate!r}; expected 'linear', 'mean', None or 'auto'.")
     return compensate
 
 
-def _check_options(remove: Remove, tolerance: float | None, alpha: float) -> None:
+def _check_options(remove: Remove | None, tolerance: float | None, alpha: float, exchanges: int) -> None:
+    if not (isinstance(exchanges, int) and exchanges >= 0):
+        raise InputError(f"exchanges is {exchanges!r}; expected a number of exchanges, or 0 for none.")
     if not (isinstance(alpha, Real) and 0 < alpha < 1):
         raise InputError(f"alpha is {alpha!r}; expected a number between 0 and 1, such as 0.05.")
     if tolerance is not None and not (isinstance(tolerance, Real) and 0 <= tolerance < float("inf")):

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from nif.core.errors import InputError
 from nif.network.unit_groups import UnitIds
 from nif.network.units import UnitWeights
+from nif.pruning.attention import state_heads
 from nif.pruning.problem import PruningProblem
 
 Kept = dict[str, tuple[UnitIds, ...]]
@@ -57,24 +58,19 @@ def share_again(model: nn.Module, other: nn.Module) -> None:
     names: dict[int, list[str]] = defaultdict(list)
     for name, weight in other.named_parameters(remove_duplicate=False):
         names[id(weight)].append(name)
+    here = dict(model.named_parameters(remove_duplicate=False))
     for shared in names.values():
         kept: list[nn.Parameter] = []
         for name in shared:
             owner, _, attribute = name.rpartition(".")
-            module, weight = model.get_submodule(owner), model.get_parameter(name)
+            if name not in here:  # it is part of another, or apart
+                continue
+            module, weight = model.get_submodule(owner), here[name]
             same = next((one for one in kept if torch.equal(one, weight)), None)
             if same is None:
                 kept.append(weight)
             else:
                 setattr(module, attribute, same)
-
-
-def shared_weights(model: nn.Module) -> set[str]:
-    """Names of the modules that share a parameter with another."""
-    owners: dict[int, list[str]] = defaultdict(list)
-    for name, weight in model.named_parameters(remove_duplicate=False):
-        owners[id(weight)].append(name.rpartition(".")[0])
-    return {name for several in owners.values() if len(several) > 1 for name in several}
 
 
 def cut(model: nn.Module, weights: UnitWeights, removed: UnitIds) -> Kept:
@@ -114,6 +110,7 @@ def shrink_to(model: nn.Module, kept: Kept) -> None:
         _replace(module, attribute, smaller.clone())
     for owner in dict.fromkeys(name.rpartition(".")[0] for name in kept):
         _state_sizes(model.get_submodule(owner))
+    state_heads(model, {name.rpartition(".")[0] for name in kept})
 
 
 def _replace(module: nn.Module, attribute: str, values: Tensor) -> None:
@@ -164,7 +161,6 @@ def cut_out(problem: PruningProblem, zeroed: nn.Module, removed: UnitIds) -> Cut
     smaller = copy.deepcopy(zeroed)
     try:
         kept = cut(smaller, problem.weights, removed)
-        share_again(smaller, problem.model)
         same = problem.criterion.equal_outputs(problem.outputs(smaller), problem.outputs(zeroed))
     except (InputError, RuntimeError, IndexError, ValueError) as error:
         return Cut(zeroed, removed, {}, (f"Nothing can be cut out of this network ({error}): {ZEROED}.",))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -10,11 +9,12 @@ import numpy as np
 from torch import nn
 
 from nif.core.errors import InputError, unknown
-from nif.core.types import Advance, ignore
 from nif.network.unit_groups import UnitIds
-from nif.pruning.problem import PruningProblem, all_labels
+from nif.pruning.problem import PruningProblem, all_labels, left_whole
 from nif.pruning.rules.information import silent_units
+from nif.pruning.rules.redundancy import redundancy
 from nif.pruning.rules.rule import Rule
+from nif.pruning.rules.swaps import with_exchanges
 
 Remove = str | float | Mapping[str, float]
 
@@ -27,11 +27,29 @@ class Candidates:
     last: UnitIds
 
 
-def candidates(problem: PruningProblem, remove: Remove, rule: Rule, alpha: float, seed: int) -> Candidates:
-    """The units that `remove` asks for, ordered by the rule or, for ``"silent"`` ones, by their q-value."""
+NO_CANDIDATES = Candidates(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+
+
+def candidates(
+    problem: PruningProblem,
+    remove: Remove,
+    rule: Rule,
+    alpha: float,
+    seed: int,
+    cut: bool = True,
+    exchanges: int = 0,
+) -> Candidates:
+    """The units that `remove` asks for, ordered by the rule or, for ``"silent"`` ones, by their q-value.
+
+    A fraction of the network, and ``"most"``, mean units that can be cut; where none can, all of them if they
+    are only to be zeroed, else none. Of a fraction that redundancy chose, up to `exchanges` removed units are
+    exchanged for others that cost less together.
+    """
     if isinstance(remove, str) and remove == "silent":
         return _keep_one_per_layer(problem, silent_units(problem, alpha))
-    units = all_labels(problem.hidden) if isinstance(remove, Mapping) else cuttable(problem)
+    units = cuttable(problem)
+    if isinstance(remove, Mapping) or not (cut or len(units)):
+        units = all_labels(problem.hidden)
     if not len(units):  # such as in a network without hidden layers
         return Candidates(units, units)
     ordered = units[np.argsort(rule(problem, units, seed), kind="stable")]
@@ -41,7 +59,10 @@ def candidates(problem: PruningProblem, remove: Remove, rule: Rule, alpha: float
     if isinstance(remove, str):
         return selected
     count = round(float(remove) * len(units))
-    return Candidates(selected.ordered[:count], selected.last[: max(0, count - len(selected.ordered))])
+    chosen, free = selected.ordered[:count], selected.ordered
+    if rule is redundancy and exchanges and 0 < count < len(free):
+        chosen = with_exchanges(problem, chosen, free, exchanges)
+    return Candidates(chosen, selected.last[: max(0, count - len(free))])
 
 
 def check_remove(problem: PruningProblem, remove: Remove) -> None:
@@ -53,10 +74,11 @@ def check_remove(problem: PruningProblem, remove: Remove) -> None:
             )
         for layer, fraction in remove.items():
             if layer in problem.whole:
-                raise InputError(f"{problem.whole[layer]} Choose other layers.")
+                (sentence,) = left_whole({layer: problem.whole[layer]})
+                raise InputError(f"{sentence} Choose other layers.")
             if layer not in problem.hidden:
                 raise unknown("hidden layer", str(layer), problem.hidden)
-            _check_fraction(fraction)
+            check_fraction(fraction)
     elif isinstance(remove, str):
         if remove not in {"silent", "most"}:
             raise InputError(
@@ -64,28 +86,30 @@ def check_remove(problem: PruningProblem, remove: Remove) -> None:
                 "0.5, or a fraction for each layer such as {'relu1': 0.3}."
             )
     else:
-        _check_fraction(remove)
+        check_fraction(remove)
 
 
-def _check_fraction(fraction: object) -> None:
+def check_fraction(fraction: object, of: str = "units") -> None:
+    """Refuse what is no number between 0 and 1."""
     number = isinstance(fraction, (int, float, np.floating)) and not isinstance(fraction, bool)
     if not number or not 0 < float(fraction) < 1:  # type: ignore[arg-type]
         raise InputError(
-            f"The fraction of units to remove is {fraction!r}; expected a number between 0 and 1, such as "
-            "0.5. One unit of each layer always stays."
+            f"The fraction of {of} to remove is {fraction!r}; expected a number between 0 and 1, such as "
+            f"0.5. One of the {of} of each layer always stays."
         )
 
 
 def cuttable(problem: PruningProblem) -> UnitIds:
-    """The hidden units that can be cut out; all of them where none can."""
+    """The hidden units that can be cut out."""
     units = all_labels(problem.hidden)
-    free = units[~problem.weights.groups.has_fixed_width(units)]
-    return free if len(free) else units
+    return units[~problem.weights.groups.has_fixed_width(units)]
 
 
 def _by_layer(problem: PruningProblem, ordered: UnitIds, fractions: Mapping[str, float]) -> UnitIds:
     chosen = [
-        ordered[np.isin(ordered, problem.hidden[layer])][: round(fraction * len(problem.hidden[layer]))]
+        ordered[np.isin(ordered, problem.hidden[layer])][
+            : round(fraction * len(np.unique(problem.hidden[layer])))
+        ]
         for layer, fraction in fractions.items()
     ]
     together = np.unique(np.concatenate(chosen)) if chosen else ordered[:0]
@@ -117,7 +141,7 @@ Satisfies = Callable[[UnitIds], bool]
 """Whether the network without these units is within the tolerance."""
 
 
-def largest_harmless_subset(candidates: UnitIds, satisfies: Satisfies, advance: Advance = ignore) -> UnitIds:
+def largest_harmless_subset(candidates: UnitIds, satisfies: Satisfies) -> UnitIds:
     """Candidates that can be removed together, by recursive halving: all at once where none does harm.
 
     A batch that does harm is split, and each half is tried in addition to the units removed so far. With b
@@ -136,16 +160,13 @@ def largest_harmless_subset(candidates: UnitIds, satisfies: Satisfies, advance: 
             continue
         if satisfies(together):
             removed = together
-            advance(float(len(batch)))
         elif len(batch) > 1:
             half = (len(batch) + 1) // 2
             waiting += [batch[half:], batch[:half]]
-        else:
-            advance(1.0)
     return removed
 
 
-def longest_harmless_prefix(ordered: UnitIds, satisfies: Satisfies, advance: Advance = ignore) -> UnitIds:
+def longest_harmless_prefix(ordered: UnitIds, satisfies: Satisfies) -> UnitIds:
     """The longest prefix of `ordered` within the tolerance, by bisection; the prefix itself has been tried.
 
     Where the criterion is not monotone in the number of units this is one of several such prefixes.
@@ -160,5 +181,4 @@ def longest_harmless_prefix(ordered: UnitIds, satisfies: Satisfies, advance: Adv
     while bad - good > 1:
         middle = (good + bad) // 2
         good, bad = (middle, bad) if satisfies(ordered[:middle]) else (good, middle)
-        advance(len(ordered) / math.log2(len(ordered)))  # every halving takes about as long
     return ordered[:good]

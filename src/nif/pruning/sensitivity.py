@@ -11,6 +11,7 @@ from torch import Tensor
 
 from nif.network.forward import Inputs, batches
 from nif.network.weights import calls, channel_rows, features, some_of, weighted
+from nif.pruning.channels import by_channel, padded_channels, tap_products
 from nif.pruning.least_squares import Moments
 from nif.pruning.problem import PruningProblem
 
@@ -90,9 +91,14 @@ ROWS = 20_000
 
 
 @torch.no_grad()
-def covariances(problem: PruningProblem, names: list[str]) -> dict[str, Float[Tensor, "feature feature"]]:
-    """Of the features of each layer, over samples and positions."""
-    moments = {name: Moments() for name in names}
+def covariances(
+    problem: PruningProblem, names: list[str]
+) -> tuple[dict[str, Float[Tensor, "feature feature"]], dict[str, Float[Tensor, "tap tap"]]]:
+    """Of the features of each layer, over samples and positions.
+
+    Of convolutions with many features it is that of channels, and sums of products of taps come with it.
+    """
+    moments, products = {name: Moments() for name in names}, dict[str, Tensor]()
     inputs, drawn = some_of(problem.model, problem.inputs), torch.Generator().manual_seed(0)
     with calls(problem.model, names) as noted:
         for piece in batches(problem.call, inputs, size=256):
@@ -100,9 +106,13 @@ def covariances(problem: PruningProblem, names: list[str]) -> dict[str, Float[Te
             most = math.ceil(ROWS * len(piece[0]) / len(inputs[0]))
             for name, seen in noted.items():
                 channels = torch.arange(len(problem.weights.columns[name]))
+                module = weighted(problem.model, name)
+                coarse = by_channel(module, len(channels))
                 for given, _ in seen:
-                    rows = features(weighted(problem.model, name), given, channels)
+                    rows = padded_channels(module, given) if coarse else features(module, given, channels)
+                    if coarse:
+                        products[name] = products.get(name, torch.zeros(())) + tap_products(module, given)
                     x = rows[torch.randperm(len(rows), generator=drawn)[:most]].double().cpu()
                     moments[name].add(x, x[:, :0])
                 seen.clear()
-    return {name: sums.covariance() for name, sums in moments.items()}
+    return {name: sums.covariance() for name, sums in moments.items()}, products

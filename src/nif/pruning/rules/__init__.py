@@ -31,3 +31,12 @@ def chosen_rule(rule: str | Rule) -> Rule:
     if rule not in RULES:
         raise InputError(f"Unknown rule {rule!r}; expected one of {', '.join(RULES)}, or a function.")
     return RULES[rule]
+
+
+OF_WEIGHTS = frozenset({"redundancy", "contribution", "magnitude"})
+"""Rules that need no flow, and order heads of attention as they do units."""
+
+
+def head_rule(rule: str | Rule) -> Rule:
+    """The rule for heads: redundancy in place of those that look units up in the flow."""
+    return chosen_rule(rule if callable(rule) or rule in OF_WEIGHTS else "redundancy")

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from nif.network.unit_groups import UnitIds
 from nif.network.weights import taps, weighted
+from nif.pruning.channels import with_taps
 from nif.pruning.problem import PruningProblem
 from nif.pruning.rules.rule import ranks, sum_over_layers
 from nif.pruning.sensitivity import covariances, readout
@@ -56,6 +57,20 @@ class Reader:
         own = self.inverse[places[:, :, None], places[:, None, :]]
         weights = self.weight[:, places].permute(1, 2, 0)  # unit, feature, output
         return (weights * torch.linalg.solve(own, weights)).sum((1, 2))
+
+    def cost_of(self, units: UnitIds) -> float:
+        """What the removal of several units together costs."""
+        gone = [place for unit, place in zip(self.units, self.places, strict=True) if unit in units]
+        return float(self._costs_together(torch.cat(gone)[None])[0]) if gone else 0.0
+
+    def without(self, units: UnitIds) -> Reader:
+        """The same layer after several units are removed together."""
+        gone = np.isin(self.unit, units)
+        stays, away = (torch.from_numpy(np.flatnonzero(flags)) for flags in (~gone, gone))
+        across = self.inverse[stays][:, away]
+        share = torch.linalg.solve(self.inverse[away][:, away], across.T)
+        weight = self.weight[:, stays] - self.weight[:, away] @ share
+        return Reader(self.inverse[stays][:, stays] - across @ share, weight, self.unit[~gone])
 
     def remove(self, unit: int) -> None:
         """Take a unit away: the others take over what they know of it."""
@@ -112,22 +127,25 @@ def redundancy(problem: PruningProblem, units: UnitIds, seed: int) -> Float[np.n
     References:
         Optimal Brain Surgeon (Hassibi & Stork, 1992), here for units and their covariance.
     """
-    order, _ = elimination_order(_readers(problem, units), units)
+    order, _ = elimination_order(readers_of(problem, units), units)
     return ranks(units, order)
 
 
-def _readers(problem: PruningProblem, units: UnitIds) -> list[Reader]:
+def readers_of(problem: PruningProblem, units: UnitIds) -> list[Reader]:
     """Every layer that reads some of these units and that the outputs depend on."""
     scales, labels = readout(problem), problem.weights.groups
     read = {name: labels.of(reads) for name, reads in problem.weights.columns.items()}
     names = [name for name in read if name in scales and np.isin(read[name], units).any()]
-    readers = []
-    for name, covariance in covariances(problem, names).items():
+    readers, (found, products) = [], covariances(problem, names)
+    for name, covariance in found.items():
         module = weighted(problem.model, name)
         ridge = RIDGE * covariance.diagonal().mean() + torch.finfo(torch.float64).tiny
         inverse = torch.linalg.inv(covariance + ridge * torch.eye(len(covariance), dtype=torch.float64))
-        weight = _root(scales[name]) @ module.weight.flatten(1).detach().double().cpu()
-        readers.append(Reader(inverse, weight, np.repeat(read[name], taps(module))))
+        weight = torch.tensordot(_root(scales[name]), module.weight.detach().double().cpu(), 1)
+        if name in products:
+            readers.append(Reader(inverse, with_taps(weight.flatten(2), products[name]), read[name]))
+        else:
+            readers.append(Reader(inverse, weight.flatten(1), np.repeat(read[name], taps(module))))
     return readers
 
 

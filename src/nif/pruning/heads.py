@@ -1,0 +1,111 @@
+"""Heads of attention as units that are removed: their weights, a trial that they can go, and their choice."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from nif.core.errors import unknown
+from nif.network.unit_groups import UnitIds
+from nif.network.units import UnitWeights
+from nif.pruning.attention import Attention, attentions
+from nif.pruning.problem import ATTENTION, PruningProblem, shared_weights
+from nif.pruning.rules import Rule
+from nif.pruning.selection import Candidates, check_fraction
+from nif.pruning.trial import can_be_cut
+
+
+@dataclass(frozen=True, eq=False)
+class Heads:
+    """The heads of a network that can be removed.
+
+    Attributes:
+        labels: Of the heads of each module of attention, by its name.
+        left: Why other layers of attention are left whole.
+    """
+
+    labels: dict[str, UnitIds] = field(default_factory=dict)
+    left: dict[str, str] = field(default_factory=dict)
+
+    def rows(self, labels: UnitIds) -> list[tuple[str, str, int, int]]:
+        """Module, name, index and label of those heads that are among some labels."""
+        return [
+            (name, f"head {index}", index, label)
+            for name, heads in self.labels.items()
+            for index, label in enumerate(heads.tolist())
+            if label in labels
+        ]
+
+
+def with_heads(problem: PruningProblem) -> tuple[PruningProblem, Heads]:
+    """The problem with a unit for each head, of all attention that a trial finds to lose heads safely.
+
+    In the trial every second head of a module is removed, on a few rows: the outputs must be those of the
+    network in which the output layer does not read these heads.
+    """
+    shared, labels = shared_weights(problem.model), {}
+    for attention in attentions(problem.model):
+        layers = {attention.output, *(layer for layer, _ in attention.blocks)}
+        weights = problem.weights
+        known = layers <= weights.rows.keys() & weights.columns.keys() and not layers & shared
+        if attention.heads < 2 or not known:
+            continue
+        joined = copy.deepcopy(weights)
+        heads = _join(joined, attention)
+        tried = replace(problem, weights=joined)
+        if can_be_cut(tried, joined.groups.of(heads)[::2], zeroed=False):
+            problem, labels[attention.name] = tried, heads
+    labels = {name: problem.weights.groups.of(heads) for name, heads in labels.items()}
+    left = {
+        layer.name: "its module does not work with fewer heads"
+        for layer in problem.flow.layers
+        if layer.kind in ATTENTION
+        and not any(layer.name == name or layer.name.startswith(f"{name}.") for name in labels)
+    }
+    return problem, Heads(labels, left)
+
+
+def _join(weights: UnitWeights, attention: Attention) -> UnitIds:
+    """Make one unit of all weights of a head; one of the numbers of each."""
+    columns = weights.columns[attention.output]
+    first = weights.groups.new(attention.heads)
+    for layer, places in attention.blocks:
+        units = weights.groups.new(places.size)
+        rows = weights.rows[layer].copy()
+        rows[places.flatten()] = units
+        weights.rows[layer] = rows
+        weights.groups.join(units, np.repeat(first, places.shape[1]))
+    read = weights.groups.new(len(columns))
+    weights.columns[attention.output] = read
+    weights.groups.join(read, np.repeat(first, len(columns) // attention.heads))
+    return first
+
+
+def chosen_heads(
+    problem: PruningProblem, heads: Heads, fraction: float | Mapping[str, float], rule: Rule, seed: int
+) -> Candidates:
+    """The heads to remove, those of the least importance first; one of each module stays."""
+    units = np.concatenate([np.zeros(0, dtype=np.int64), *heads.labels.values()])
+    if isinstance(fraction, Mapping):
+        for name in fraction:
+            if name not in heads.labels:
+                raise unknown("attention that can lose heads", str(name), heads.labels)
+        units = np.concatenate([heads.labels[name] for name in fraction])
+    for share in fraction.values() if isinstance(fraction, Mapping) else [fraction]:
+        check_fraction(share, "heads")
+    if not len(units):
+        return Candidates(units, units)
+    ordered = units[np.argsort(rule(problem, units, seed), kind="stable")]
+    last = [ordered[np.isin(ordered, labels)][-1:] for labels in heads.labels.values()]
+    stays = np.isin(ordered, np.concatenate(last))
+    if isinstance(fraction, Mapping):
+        wanted = [
+            ordered[np.isin(ordered, heads.labels[name])][: round(share * len(heads.labels[name]))]
+            for name, share in fraction.items()
+        ]
+        chosen = np.isin(ordered, np.concatenate(wanted))
+        return Candidates(ordered[chosen & ~stays], ordered[chosen & stays])
+    return Candidates(ordered[~stays][: round(float(fraction) * len(units))], ordered[:0])

@@ -1,0 +1,210 @@
+"""Fewer dimensions of queries and keys: the products that matter most stay, in closed form."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from nif.network.forward import batches
+from nif.network.unit_groups import UnitIds
+from nif.network.weights import calls, some_of
+from nif.pruning.attention import Attention, attentions
+from nif.pruning.multihead import MultiheadAttention
+from nif.pruning.problem import ATTENTION, PruningProblem
+from nif.pruning.removal import Kept, shrink_to
+from nif.pruning.selection import check_fraction, longest_harmless_prefix
+
+RIDGE = 1e-9
+"""Added to moments of keys, as a fraction of their mean square, so that they have an inverse."""
+
+ONE_WIDTH = (
+    "key_dims= removes dimensions of keys of torch.nn.MultiheadAttention; other attention keeps them, "
+    "because its modules have one width for keys and values."
+)
+
+REMOVED, RESTORED = ["layer", "unit", "index", "how"], ["layer", "unit", "index", "reason"]
+
+
+@dataclass(frozen=True, eq=False)
+class KeyDims:
+    """A problem whose network has fewer dimensions of queries and keys.
+
+    Attributes:
+        problem: On the smaller network.
+        kept: What was kept of each tensor that is smaller.
+        removed: One row for each removed dimension.
+        restored: One row for each that was to be removed.
+        left: Why attention is left whole.
+    """
+
+    problem: PruningProblem
+    kept: Kept = field(default_factory=dict)
+    removed: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=REMOVED))
+    restored: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=RESTORED))
+    left: tuple[str, ...] = ()
+
+    def then(self, kept: Kept) -> Kept:
+        """What is kept of each tensor after a second cut."""
+        both = {
+            name: tuple(before[after] for before, after in zip(self.kept[name], kept[name], strict=True))
+            for name in self.kept.keys() & kept.keys()
+        }
+        return {**self.kept, **kept, **both}
+
+
+def low_rank_products(
+    queries: Float[Tensor, "dim dim"], keys: Float[Tensor, "dim dim"]
+) -> tuple[Float[Tensor, "rank dim"], Float[Tensor, "rank dim"], Float[Tensor, " rank"]]:
+    r"""Maps of queries and of keys whose first r rows give the products of rank r that differ least.
+
+    .. math:: \min_{A, B} \; E \big( q^\top k - (A q)^\top (B k) \big)^2
+        = \sum_{j > r} s_j^2, \qquad U \operatorname{diag}(s) V^\top = C_q^{1/2} C_k^{1/2}
+
+    by :math:`A = V_r^\top C_k^{1/2}`, :math:`B = V_r^\top C_k^{-1/2}`, for queries and keys that are
+    independent with moments :math:`C_q = E q q^\top` and :math:`C_k`. With all rows the products are the
+    same. Because softmax does not see what is the same for all keys, :math:`C_k` is their covariance.
+
+    Args:
+        queries: :math:`C_q`.
+        keys: :math:`C_k`.
+
+    Returns:
+        A, B and the squares of s, from the largest on.
+
+    References:
+        Eckart & Young (1936), The approximation of one matrix by another of lower rank, Psychometrika 1.
+
+    Example:
+        >>> eye = torch.eye(2, dtype=torch.float64)
+        >>> a, b, squares = low_rank_products(torch.diag(torch.tensor([4.0, 9.0])).double(), eye)
+        >>> [round(value, 3) for value in squares.tolist()]
+        [9.0, 4.0]
+        >>> torch.allclose(a.T @ b, eye)
+        True
+    """
+    small = RIDGE * keys.diagonal().mean() + torch.finfo(keys.dtype).tiny
+    variances, axes = torch.linalg.eigh(keys + small * torch.eye(len(keys)).to(keys))
+    deviations = variances.clamp_min(small).sqrt()
+    root, inverse = (axes * deviations) @ axes.T, (axes / deviations) @ axes.T
+    powers, directions = torch.linalg.eigh(queries)
+    half = powers.clamp_min(0).sqrt()[:, None] * directions.T  # its square is C_q; U is not needed
+    _, singular, right = torch.linalg.svd(half @ root)
+    return right @ root, right @ inverse, singular.square()
+
+
+def with_fewer_key_dims(problem: PruningProblem, fraction: float, tolerance: float | None) -> KeyDims:
+    """Remove this fraction of all dimensions of keys and queries, or as many as the tolerance allows.
+
+    Of `torch.nn.MultiheadAttention` alone: modules of `transformers` have one width for keys and values.
+    """
+    check_fraction(fraction, "dimensions of keys")
+    known = {found.name: found for found in attentions(problem.model) if _can_shrink(problem, found)}
+    others = [layer for layer in problem.flow.layers if layer.kind in ATTENTION and layer.name not in known]
+    left = (ONE_WIDTH,) if others or not known else ()
+    if not known:
+        return KeyDims(problem, left=left)
+    turned, energies = _turned(problem, known)
+    order = _order(energies)
+    wanted = np.arange(min(len(order), round(fraction * sum(map(len, energies.values())))))
+
+    def without(count: int) -> tuple[nn.Module, Kept]:
+        smaller = copy.deepcopy(turned)
+        kept = _kept(smaller, known, order[:count])
+        shrink_to(smaller, kept)
+        return smaller, kept
+
+    def satisfies(some: UnitIds) -> bool:
+        return tolerance is None or problem.is_within(tolerance, without(len(some))[0])
+
+    gone = len(longest_harmless_prefix(wanted, satisfies))
+    restored = _table(order[gone : len(wanted)], RESTORED, "exceeds the tolerance")
+    if not gone:
+        return KeyDims(problem, restored=restored, left=left)
+    smaller, kept = without(gone)
+    return KeyDims(problem.on(smaller), kept, _table(order[:gone], REMOVED, "cut"), restored, left)
+
+
+def _can_shrink(problem: PruningProblem, attention: Attention) -> bool:
+    module = problem.model.get_submodule(attention.name)
+    return isinstance(module, MultiheadAttention) and attention.output in problem.weights.columns
+
+
+@torch.no_grad()
+def _turned(
+    problem: PruningProblem, known: dict[str, Attention]
+) -> tuple[nn.Module, dict[str, Float[np.ndarray, " dim"]]]:
+    """The same network with the most important products first in every head, and how much each one is."""
+    turned, energies = copy.deepcopy(problem.model), {}
+    moments = _moments(problem, known)
+    for name, found in known.items():
+        energies[name] = np.zeros(found.blocks[0][1].shape[1])
+        for head in range(found.heads):
+            maps = low_rank_products(moments[name, "query"][head], moments[name, "key"][head])
+            for (layer, places), turn in zip(found.blocks, maps[:2], strict=False):
+                module: Any = turned.get_submodule(layer)
+                rows = torch.from_numpy(places[head])
+                for tensor in (module.weight, module.bias):
+                    if tensor is not None:
+                        tensor[rows] = (turn.to(tensor.device) @ tensor[rows].double()).to(tensor)
+            energies[name] += maps[2].numpy()
+    return turned, energies
+
+
+def _moments(problem: PruningProblem, known: dict[str, Attention]) -> dict[tuple[str, str], Tensor]:
+    """Of the queries and keys of each head: mean products of queries, covariances of keys."""
+    sums: dict[str, list[Any]] = {}
+    names = [layer for found in known.values() for layer, _ in found.blocks[:2]]
+    with calls(problem.model, names) as noted:
+        for piece in batches(problem.call, some_of(problem.model, problem.inputs)):
+            problem.call.all_outputs(piece)
+            for found in known.values():
+                for layer, places in found.blocks[:2]:
+                    for _, returned in noted[layer]:
+                        x = returned.double().cpu().reshape(-1, *places.shape)
+                        products = torch.einsum("rhi,rhj->hij", x, x)
+                        before = sums.get(layer, [0, 0.0, 0.0])
+                        sums[layer] = [before[0] + len(x), before[1] + x.sum(0), before[2] + products]
+                    noted[layer].clear()
+    moments = {}
+    for name, found in known.items():
+        count, _, products = sums[found.blocks[0][0]]
+        moments[name, "query"] = products / count
+        count, total, products = sums[found.blocks[1][0]]
+        mean = total / count
+        moments[name, "key"] = products / count - mean[:, :, None] * mean[:, None]
+    return moments
+
+
+def _order(energies: dict[str, Float[np.ndarray, " dim"]]) -> list[tuple[str, int]]:
+    """Modules and dimensions, those first that are the smallest share of the products of their module."""
+    rows = [
+        (energy[dim] / max(energy.sum(), np.finfo(np.float64).tiny), -dim, name)
+        for name, energy in energies.items()
+        for dim in range(1, len(energy))
+    ]
+    return [(name, -dim) for _, dim, name in sorted(rows)]
+
+
+def _kept(model: nn.Module, known: dict[str, Attention], gone: list[tuple[str, int]]) -> Kept:
+    """The rows that stay of every layer that computes queries or keys."""
+    kept: Kept = {}
+    for name, found in known.items():
+        count = sum(module == name for module, _ in gone)
+        for layer, places in found.blocks[:2] if count else ():
+            stays: UnitIds = places[:, : places.shape[1] - count].flatten()
+            module: Any = model.get_submodule(layer)
+            kept[f"{layer}.weight"] = stays, np.arange(module.in_features)
+            if module.bias is not None:
+                kept[f"{layer}.bias"] = (stays,)
+    return kept
+
+
+def _table(rows: list[tuple[str, int]], columns: list[str], why: str) -> pd.DataFrame:
+    return pd.DataFrame([(name, f"key {dim}", dim, why) for name, dim in rows], columns=columns)
