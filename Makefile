@@ -14,7 +14,7 @@ $(VENV)/installed: pyproject.toml $(CONSTRAINTS)
 	touch $@
 
 demo: $(VENV)/installed
-	$(BIN)/nif demo iris
+	$(BIN)/nif demo iris --out demo-iris
 
 # Types and documentation are checked side by side, as each takes one core; the tests take all.
 test: $(VENV)/installed chromium

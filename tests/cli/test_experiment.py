@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import math
 import pickle
-from dataclasses import replace
+import re
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +25,12 @@ from nif.comparison.compare import Comparison
 from nif.core.errors import InputError
 from nif.core.types import Layer, Links
 from nif.flow.flow import Flow, example
+from nif.flow.headline import headline
 from nif.network.preserve import one_thread
 from support.flows import current_flow
 from support.known_flows import known_flow
 
-IRIS = replace(EXPERIMENTS["iris"], epochs=100)
+DOCS = Path(__file__).parents[2] / "docs"
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,7 @@ SAID: list[str] = []
 @pytest.fixture(scope="module")
 def iris(folder: Path) -> Run:
     """The whole demo once, with the quick estimator."""
-    return run(IRIS, out=folder, estimator=nif.Binned(), progress=False, echo=SAID.append)
+    return run(EXPERIMENTS["iris"], out=folder, estimator=nif.Binned(), progress=False, echo=SAID.append)
 
 
 # The network
@@ -220,6 +222,35 @@ def test_both_measures_stand_side_by_side(iris: Run) -> None:
         assert f"{row['deletion']:.3f} ± " in shown and f"{row['insertion']:.3f} ± " in shown
 
 
+# The README
+
+
+def test_the_readme_shows_what_the_demo_prints(iris: Run) -> None:
+    """To the digits that hold on every processor: a percent or two, and a unit of the last digit."""
+    readme = importlib.util.spec_from_file_location("readme_demo", DOCS / "site" / "readme_demo.py")
+    assert readme is not None and readme.loader is not None
+    module = importlib.util.module_from_spec(readme)
+    readme.loader.exec_module(module)
+    shown, printed = (
+        text.split() for text in (module.block(module.README.read_text("utf-8")), module.excerpt(iris.text))
+    )
+    assert len(shown) > 100 and len(shown) == len(printed)
+    for there, here in zip(shown, printed, strict=True):
+        numbers = [re.sub(r"[^0-9.-]", "", word) for word in (there, here)]
+        if re.fullmatch(r"[(-]*[0-9.]+[%),.;]*", there):
+            assert float(numbers[1].strip(".")) == pytest.approx(
+                float(numbers[0].strip(".")), rel=0.03, abs=0.006
+            )
+        else:
+            assert there == here
+
+
+def test_the_demo_ends_with_the_page_to_open(iris: Run, folder: Path) -> None:
+    assert SAID[-1] == f"\nOpen {folder / 'currents.html'} in a browser."
+    words = " ".join(iris.text.split())
+    assert headline(iris.currents) in words and "In short petal" in words
+
+
 # The published table
 
 
@@ -280,7 +311,7 @@ def test_pruning_costs_no_more_than_asked(iris: Run) -> None:
 
 
 def test_every_file_is_there_and_can_be_read(iris: Run, folder: Path) -> None:
-    written = [line.strip() for line in SAID[-1].split("Written\n")[1].splitlines()]
+    written = [line.strip() for line in SAID[-2].split("Written\n")[1].splitlines()]
     assert sorted(written) == sorted(map(str, folder.iterdir()))
     for name, flow in (("association", iris.association), ("currents", iris.currents)):
         assert nif.load(folder / f"{name}.safetensors") == flow
@@ -299,7 +330,7 @@ def test_every_file_is_there_and_can_be_read(iris: Run, folder: Path) -> None:
 def test_same_seed_same_text_and_no_global_draw(iris: Run) -> None:
     before = torch.random.get_rng_state(), pickle.dumps(np.random.get_state())  # noqa: NPY002
     printed: list[str] = []
-    again = run(IRIS, estimator=nif.Binned(), progress=False, echo=printed.append)
+    again = run(EXPERIMENTS["iris"], estimator=nif.Binned(), progress=False, echo=printed.append)
     assert "\n".join(printed) + "\n" == again.text
     assert torch.equal(before[0], torch.random.get_rng_state())
     assert before[1] == pickle.dumps(np.random.get_state())  # noqa: NPY002
@@ -313,7 +344,7 @@ def test_same_seed_same_text_and_no_global_draw(iris: Run) -> None:
 @pytest.mark.parametrize("hidden", [[], [0], [4, -1]])
 def test_impossible_network_is_refused(hidden: list[int]) -> None:
     with pytest.raises(InputError, match="The hidden layers are"):
-        run(IRIS, hidden=hidden, echo=lambda text: None)
+        run(EXPERIMENTS["iris"], hidden=hidden, echo=lambda text: None)
 
 
 def test_unwritable_directory_is_refused_before_the_work(tmp_path: Path) -> None:
@@ -321,7 +352,7 @@ def test_unwritable_directory_is_refused_before_the_work(tmp_path: Path) -> None
     blocked.write_text("")
     said: list[str] = []
     with pytest.raises(InputError, match="Cannot write to"):
-        run(IRIS, out=blocked / "below", echo=said.append)
+        run(EXPERIMENTS["iris"], out=blocked / "below", echo=said.append)
     assert said == []
 
 

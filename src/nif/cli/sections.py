@@ -12,6 +12,7 @@ from nif.cli import currents
 from nif.cli.text import INDENT, WIDTH, by_label, names, numbers, p_values, paragraph, table
 from nif.comparison.compare import Comparison
 from nif.flow.flow import Flow
+from nif.flow.headline import headline
 from nif.flow.known_and_used import IGNORED, SYNERGY
 from nif.pruning.result import Pruned
 
@@ -155,6 +156,16 @@ def pruning(pruned: Pruned, before: float, after: float) -> str:
         units = _unit(pruned.removed["layer"], pruned.removed["unit"])
         lines.append(paragraph(f"removed: {names(units, most=STRONGEST)}", first=INDENT * 2))
     return "\n".join(lines)
+
+
+def in_short(currents: Flow, pruned: Pruned) -> str:
+    """The answers in two sentences: what the network uses, and what can go."""
+    count, before, after = len(pruned.removed), pruned.size_before.parameters, pruned.size_after.parameters
+    units = "1 neuron" if count == 1 else f"{count} neurons"
+    scores = [f"{score:.3f}" for score in (pruned.score_before, pruned.score_after)]
+    changed = f"stays {scores[0]}" if scores[0] == scores[1] else f"is {scores[1]} in place of {scores[0]}"
+    gone = f"Without {units}, {1 - after / before:.0%} of the parameters, the {pruned.score} {changed}."
+    return "\n".join(paragraph(text) for text in (headline(currents), gone if count else "No neuron can go."))
 
 
 def shares(comparison: Comparison) -> str:

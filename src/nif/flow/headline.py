@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MOST_NAMED = 3
 """Features that the sentence names."""
 
-MUCH = 0.7
+MUCH = 2 / 3
 """Share of the whole that is enough for it."""
 
 SHOWN = 10

@@ -146,10 +146,12 @@ def run(
         comparison = steps.compared(model, association, currents)
     if experiment.has_published_table:
         steps.section("The published table", beside_published(comparison))
+    steps.section("In short", sections.in_short(currents, pruned))
     text = "".join(f"{part}\n" for part in steps.texts)
     done = Run(split, model, association, currents, known, pruned, comparison, text)
     if out is not None:
         steps.section("Written", "\n".join(f"  {path}" for path in write(done, out)))
+        steps.show(f"\nOpen {out / 'currents.html'} in a browser.")
     return done
 
 
