@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor, nn
-from transformers.modeling_outputs import BaseModelOutput, SequenceClassifierOutput
 
 from nif.core.errors import InputError
 from nif.data.rows import read
@@ -69,10 +68,12 @@ def test_a_model_that_fails_on_both_fails_as_before() -> None:
 
 
 def test_logits_are_taken_of_several_outputs() -> None:
+    outputs = pytest.importorskip("transformers.modeling_outputs")
     logits, loss = torch.zeros(2, 3), torch.zeros(())
-    returned = SequenceClassifierOutput(loss=loss, logits=logits)
+    returned = outputs.SequenceClassifierOutput(loss=loss, logits=logits)
     assert chosen_output(returned, None) is logits
     assert chosen_output(returned, "loss") is loss
-    for other in ({"loss": loss, "logits": logits}, BaseModelOutput(hidden_states=loss, attentions=logits)):
+    plain = outputs.BaseModelOutput(hidden_states=loss, attentions=logits)
+    for other in ({"loss": loss, "logits": logits}, plain):
         with pytest.raises(InputError, match="expected one tensor"):
             chosen_output(other, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,10 +33,11 @@ def test_the_picture_shows_the_table_and_who_is_silent() -> None:
     assert [text.get_text() for text in silent.texts] == ["input"]
 
 
-def test_names_do_not_overlap_in_a_deep_network_and_axes_are_used() -> None:
+@pytest.mark.parametrize("method", [nif.Binned(), nif.Currents(rows=40, backgrounds=4, steps=2, paths=0)])
+def test_names_do_not_overlap_in_a_deep_network_and_axes_are_used(method: Any) -> None:
     torch.manual_seed(0)
     layers = itertools.chain.from_iterable((nn.Linear(4, 4), nn.ReLU()) for _ in range(18))
-    watch = nif.Watch(nn.Sequential(*layers, nn.Linear(4, 2)), rows()[0])
+    watch = nif.Watch(nn.Sequential(*layers, nn.Linear(4, 2)), rows()[0], method)
     watch()
     axes = watch.plot()
     figure = axes[0].figure

@@ -25,10 +25,10 @@ from nif.network.network import Network
 def measured(
     net: nn.Module, x: Any, *, seed: int = 0, groups: Any = None, layers: Any = None, **options: Any
 ) -> Measured:
-    """The currents of a network; 8 steps, one column and no paths unless told otherwise."""
+    """The currents of a network; 4 steps, one column and no paths unless told otherwise."""
     network = Network.of(net, layers=layers)
     rows = read(x, network.signature, input_groups=groups)
-    currents = Currents(**{"steps": 8, "by_class": False, "paths": 0, **options})
+    currents = Currents(**{"steps": 4, "by_class": False, "paths": 0, **options})
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*backgrounds miss the total")
         return currents.measure(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -141,8 +142,13 @@ MODELS: dict[str, Callable[[], nn.Module]] = {
 """By name."""
 
 
+OF_TRANSFORMERS = ("gpt2", "llama", "bert", "vit", "t5")
+
+
 def model_of(name: str) -> nn.Module:
     """A model whose weights are the same every time."""
+    if name in OF_TRANSFORMERS:
+        pytest.importorskip("transformers")
     torch.manual_seed(0)
     return MODELS[name]().eval()
 

@@ -20,14 +20,13 @@ from scipy.special import digamma, gammaln, ndtri, rel_entr
 from scipy.stats import norm, poisson
 
 Column = Float[np.ndarray, " sample"]
-Vectors = Float[np.ndarray, "sample dim"]
 Map = Callable[[Column], Column]
-Draw = Callable[[int, np.random.Generator], tuple[Column, Column] | tuple[Vectors, Vectors]]
+Draw = Callable[[int, np.random.Generator], tuple[Column, Column]]
 
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """A joint distribution of two numbers, or of two vectors, with its mutual information.
+    """A joint distribution of two numbers, with its mutual information.
 
     Attributes:
         name: For tables and test ids.
@@ -39,7 +38,7 @@ class Truth:
     nats: float
     draw: Draw
 
-    def sample(self, samples: int, seed: int) -> tuple[Column, Column] | tuple[Vectors, Vectors]:
+    def sample(self, samples: int, seed: int) -> tuple[Column, Column]:
         """Draw x and y together."""
         return self.draw(samples, np.random.default_rng(seed))
 
@@ -118,21 +117,6 @@ def student(freedom: int) -> Truth:
         return x / scale, y / scale
 
     return Truth(f"Student, {freedom} freedom", 2 * entropy(1) - entropy(2), draw)
-
-
-def normal_vectors(rho: float, dim: int) -> Truth:
-    r"""Two vectors of normal variables, correlated component by component: :math:`I = d I_1`.
-
-    Example:
-        >>> round(normal_vectors(0.75, dim=3).nats / correlated_normal(0.75).nats, 6)
-        3.0
-    """
-
-    def draw(samples: int, generator: np.random.Generator) -> tuple[Vectors, Vectors]:
-        x, noise = generator.standard_normal((2, samples, dim))
-        return x, rho * x + math.sqrt(1 - rho**2) * noise
-
-    return Truth(f"normal, rho {rho:.4g}, {dim} x {dim}", -0.5 * dim * math.log1p(-(rho**2)), draw)
 
 
 def discrete(joint: Float[np.ndarray, "a b"], name: str = "discrete") -> Truth:
