@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # What is installed is held to this file; with `CONSTRAINTS=` to pyproject.toml alone, so the newest of everything.
 CONSTRAINTS ?= constraints.txt
 
-.PHONY: demo test lint types docs pictures chromium unit shapes coverage lowest matrix benchmark clean
+.PHONY: demo test lint types docs pictures chromium unit shapes coverage lowest matrix benchmark fuzz audit clean
 
 $(VENV)/installed: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
@@ -57,6 +57,24 @@ shapes: $(VENV)/installed
 		tests/estimators/test_laws.py tests/estimators/test_binned.py tests/estimators/test_pairs.py tests/estimators/test_truths.py \
 		tests/measures/association/test_decomposition.py tests/flow/test_flow.py tests/flow/test_paths.py \
 		tests/flow/test_file.py tests/flow/test_communities.py
+
+# A million files changed at random, each refused in a sentence or usable by everything; goes on where it was stopped.
+fuzz: export OMP_NUM_THREADS = 1
+fuzz: $(VENV)/installed
+	PYTHONPATH=tests $(BIN)/python -m support.fuzz --cases 1000000 --state build/fuzz.json
+
+# Known vulnerabilities of what is installed. Their list is on the network: where it cannot be had, nothing is checked.
+audit: $(VENV)/installed .venv-audit/installed
+	@.venv-audit/bin/pip-audit --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
+		--skip-editable --progress-spinner off > build/audit.txt 2>&1; code=$$?; cat build/audit.txt; \
+	if [ $$code != 0 ] && grep -qiE 'ConnectionError|ServiceError|Max retries|NameResolution|timed out|HTTPError' build/audit.txt; \
+	then echo "audit: skipped, as the list of vulnerabilities cannot be had here"; else exit $$code; fi
+
+.venv-audit/installed:
+	mkdir -p build
+	$(PYTHON) -m venv .venv-audit
+	.venv-audit/bin/pip install --quiet pip-audit || echo "audit: pip-audit cannot be installed here"
+	touch $@
 
 # Lines and branches that the tests run; options and the share asked for are in pyproject.toml.
 coverage: $(VENV)/installed chromium
@@ -116,4 +134,4 @@ benchmark: $(VENV)/installed .venv-peers/installed build/weights/installed chrom
 	PYTHONPATH=build/weights $(BIN)/python benchmarks/faithfulness.py pretrained
 
 clean:
-	rm -rf $(VENV) .venv-peers .venv-lowest $(addprefix .venv-,$(MATRIX)) build dist src/*.egg-info
+	rm -rf $(VENV) .venv-peers .venv-lowest .venv-audit $(addprefix .venv-,$(MATRIX)) build dist src/*.egg-info

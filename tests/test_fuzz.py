@@ -1,6 +1,6 @@
 """Files that were changed at random are refused in a sentence, or can be used by everything.
 
-`make fuzz` runs a million; what it finds is added here.
+`make fuzz` runs a million.
 """
 
 from __future__ import annotations

@@ -107,7 +107,7 @@ def seeds() -> dict[str, list[bytes]]:
             _npy(np.ones((2, 3, 2), np.float32)),
         ],
         "npz": [
-            _npz(a=np.arange(6.0).reshape(3, 2), b=np.arange(3), word=np.array(["x", "y", "x"])),
+            _npz(x=np.arange(6.0).reshape(3, 2), b=np.arange(3), word=np.array(["x", "y", "x"])),
             _npz(x=np.ones(3)),
         ],
         "pt": [saved.getvalue()],
@@ -300,6 +300,7 @@ def main() -> None:
     if options.only is not None:
         _show(options.only, valid)
         return
+    _warm(valid)
     options.state.parent.mkdir(parents=True, exist_ok=True)
     state = State(next=options.begin)
     if options.state.exists():
@@ -316,6 +317,17 @@ def main() -> None:
     for kind, numbers in sorted((state.found or {}).items()):
         print(f"{kind}: {len(numbers)}, such as {numbers[0]}")
     sys.exit(1 if state.found else 0)
+
+
+def _warm(valid: dict[str, list[bytes]]) -> None:
+    """Import what is imported late, before processes are made: no case is to wait for it."""
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for kind, files in valid.items():
+            for content in files[:2]:
+                result = READERS[kind](place(Path(folder), kind, content))
+                if isinstance(result, Flow):
+                    use(result, Path(folder))
 
 
 def _show(case: int, valid: dict[str, list[bytes]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -83,6 +84,9 @@ def _checked(values: Any, path: Path) -> np.ndarray:
     if not isinstance(values, np.ndarray) or values.ndim == 0 or values.dtype.kind not in "biufcUS":
         kind = f"of {values.dtype}, {values.ndim} axes" if isinstance(values, np.ndarray) else "of no array"
         raise InputError(f"{path} has content {kind}; expected arrays of numbers or words with rows.")
+    values = values.astype(values.dtype.newbyteorder("="), order="C", copy=False)
+    if values.dtype.kind == "U" and values.size and values.view(np.uint32).max() > sys.maxunicode:
+        raise InputError(f"{path} has words with letters that do not exist; write the file again.")
     return values
 
 

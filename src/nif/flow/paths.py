@@ -31,6 +31,9 @@ SPARSE = 0.05
 LARGEST_DENSE = 2**22
 """Pairs of units up to which links that are stored sparse are multiplied dense above that fraction."""
 
+NOTHING = float(np.finfo(np.float64).tiny)
+"""Totals below it have lost their digits, and their inverse is infinite."""
+
 CANDIDATES = 2**22
 """Links that may lie on a strongest path and are compared at a time; they take some 60 bytes each."""
 
@@ -173,7 +176,7 @@ def shares(dag: Dag) -> tuple[Float[np.ndarray, " feature"], Float[np.ndarray, "
     everything = np.ones((dag.sizes[-1], 1))
     summed = attribution(dag, of=everything)[:, 0]
     total = summed.sum()
-    if total == 0:
+    if total < NOTHING:
         return np.zeros_like(summed), np.zeros_like(summed)
     share = summed / total
     # Half of the 1 / T at either end: the nats of many layers make it too large to be squared.
@@ -188,10 +191,10 @@ def throughput(dag: Dag) -> list[Float[np.ndarray, " _"]]:
     """
     before = dag.forward_sums(clipped, np.ones((1, dag.feature_count)))
     after = dag.backward_sums(clipped, np.ones((dag.sizes[-1], 1)))
-    total = before[-1].sum()
-    if total == 0:
+    root = np.sqrt(before[-1].sum())  # a total of many layers may be too small to divide by
+    if root**2 < NOTHING:
         return [np.zeros(size) for size in dag.sizes]
-    return [(begun[0] / total) * left[:, 0] for begun, left in zip(before, after, strict=True)]
+    return [(begun[0] / root) * (left[:, 0] / root) for begun, left in zip(before, after, strict=True)]
 
 
 @dataclass(frozen=True)
