@@ -95,9 +95,7 @@ def in_parallel(n_jobs: int, tasks: Iterable[Any]) -> Iterator[Any]:
                 failures = 0
                 yield result
             return
-        except (BrokenProcessPool, OSError) as error:
-            if isinstance(error, OSError) and type(get_active_backend()[0]).__name__ not in CLUSTERS:
-                raise  # of a task; a cluster raises it where the connection to a worker is lost
+        except BrokenProcessPool as error:
             failures += 1
             if failures == FAILURES:
                 raise InputError(
