@@ -2,7 +2,8 @@
 
 ``python benchmarks/scaling.py [--repeats 3] [--figure FILE]`` prints a table with log-log slopes, and the
 links of a 784-300-100-10 network. Every measurement runs in a new process, which has its own peak
-memory; "of the limit" is what it takes above what was there before, less the result, as a part of ``memory=``.
+memory; "of the limit" is what it takes above what was there before, less the result, as a part of
+``memory=``.
 """
 
 from __future__ import annotations
