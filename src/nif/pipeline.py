@@ -110,10 +110,10 @@ def measure(
     Args:
         model: A `torch.nn.Module`, or scikit-learn's MLPClassifier or MLPRegressor, also in a pipeline, a
             search or a TransformedTargetRegressor: the data then go through the steps before the network.
-        data: Inputs as Tensor, ndarray, DataFrame, Dataset, DataLoader, iterable of batches or data module of
-            Lightning, alone or as ``(x, y)``, or a mapping by the parameters of ``forward``, on the scale the
-            model was trained on. Association takes 50 rows or more. Labels that come with them are not used,
-            but by ``Currents(decision="labels")``.
+        data: Inputs as Tensor, ndarray, DataFrame, array of Dask, zarr or h5py, memory map, Dataset,
+            DataLoader, iterable of batches or data module of Lightning, alone or as ``(x, y)``, or a mapping
+            by the parameters of ``forward``, on the scale the model was trained on. Association takes 50 rows
+            or more. Labels that come with them are not used, but by ``Currents(decision="labels")``.
         method: `Currents`, what the decision uses; `Association`, what units tell of each other, or
             `DAVIS2019`, as published; or an estimator, which stands for ``Association(estimator)``. None is
             `Currents()`.
