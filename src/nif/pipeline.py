@@ -181,19 +181,14 @@ def measure(
         )
         if kept is not None:
             kept.check(work_of(network, rows, chosen, seed))
-        measured = _measured(chosen, network, rows, seed, replace(resources, checkpoint=kept), progress)
-        measurement = Measurement(
-            method=repr(chosen),
-            options=dict(measured.options),
-            samples=measured.samples,
-            not_converged=measured.not_converged,
-            seed=seed,
-            version=__version__,
-            began=began.isoformat(timespec="seconds"),
-            seconds=time.perf_counter() - start,
-        )
-        of_layers = measured.layers, measured.links, measured.constant
-        flow = Flow(*of_layers, measurement, measured.errors, measured.currents)
+        if getattr(chosen, "blocks", None) is None:
+            warn_of_order(rows, stacklevel=4)
+        warn_of_scale(network, rows, stacklevel=4)
+        total, what = chosen.work(network, rows), _in_words(chosen, network, rows)
+        with progress_bar("measuring", total=total, shown=progress, what=what) as advance:
+            resources = replace(resources, checkpoint=kept)
+            measured = chosen.measure(network, rows, seed=seed, resources=resources, advance=advance)
+        flow = _flow(measured, chosen, seed, began, time.perf_counter() - start)
         if kept is not None and kept is not checkpoint:
             kept.remove()
     return flow
@@ -208,16 +203,25 @@ def _with_rows(chosen: Measure, given: Mapping[str, Any]) -> Measure:
     return replace(chosen, **given) if isinstance(chosen, Currents) else chosen
 
 
-def _measured(
-    chosen: Measure, network: Network, rows: Rows, seed: int, resources: Resources, progress: bool
-) -> Measured:
-    if getattr(chosen, "blocks", None) is None:
-        warn_of_order(rows, stacklevel=5)
-    warn_of_scale(network, rows, stacklevel=5)
-    total, in_words = chosen.work(network, rows), getattr(chosen, "in_words", None)  # not all have it
-    what = "" if in_words is None else in_words(network, rows)
-    with progress_bar("measuring", total=total, shown=progress, what=what) as advance:
-        return chosen.measure(network, rows, seed=seed, resources=resources, advance=advance)
+def _flow(measured: Measured, chosen: Measure, seed: int, began: datetime, seconds: float) -> Flow:
+    measurement = Measurement(
+        method=repr(chosen),
+        options=dict(measured.options),
+        samples=measured.samples,
+        not_converged=measured.not_converged,
+        seed=seed,
+        version=__version__,
+        began=began.isoformat(timespec="seconds"),
+        seconds=seconds,
+    )
+    of_layers = measured.layers, measured.links, measured.constant
+    return Flow(*of_layers, measurement, measured.errors, measured.currents)
+
+
+def _in_words(chosen: Measure, network: Network, rows: Rows) -> str:
+    """The work, if the measure can say it."""
+    in_words = getattr(chosen, "in_words", None)
+    return "" if in_words is None else str(in_words(network, rows))
 
 
 def chosen_measure(method: Any) -> Measure:
