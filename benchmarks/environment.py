@@ -36,6 +36,12 @@ def peak() -> float:
     return float(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
+def current() -> float:
+    """Memory of this process now, in megabytes (Linux)."""
+    status = Path("/proc/self/status").read_text()
+    return float(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+
 def _processor() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():

@@ -1,8 +1,9 @@
-"""Time and memory against the number of pairs, samples and layers.
+"""Time and memory against the number of pairs, samples and layers, of both measures.
 
 ``python benchmarks/scaling.py [--repeats 3] [--figure FILE]`` prints a table with log-log slopes, and the
 links of a 784-300-100-10 network. Every measurement runs in a new process, which has its own peak
-memory.
+memory; "of the limit" is what it takes above what was there before, less the result, as a part of
+``memory=``.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ import pandas as pd
 import torch
 
 import nif
-from environment import environment, peak
+from environment import current, environment, peak
 from nif.estimators.estimate import Estimator
+from nif.estimators.pairs import bytes_of
 
 
 def columns(samples: int, width: int) -> np.ndarray:
@@ -40,15 +42,15 @@ def pairs_of(estimator: Estimator, width: int, samples: int = 2_000) -> Callable
     return lambda: nif.pairwise(table[:, :width], table[:, width:], estimator=estimator, progress=False)
 
 
-def network(sizes: list[int], samples: int = 2_000) -> Callable[[], object]:
-    """The flow of an untrained network of these layers."""
+def network(sizes: list[int], samples: int = 2_000, method: object = None) -> Callable[[], object]:
+    """The flow of an untrained network of these layers, by Binned or another method."""
     torch.manual_seed(0)
     modules: list[torch.nn.Module] = []
     for before, after in itertools.pairwise(sizes):
         modules += [torch.nn.Linear(before, after), torch.nn.ReLU()]
     model = torch.nn.Sequential(*modules[:-1])
-    data = columns(samples, sizes[0])
-    return lambda: nif.measure(model, data, nif.Binned(), progress=False)
+    data = columns(samples, sizes[0]).astype(np.float32)
+    return lambda: nif.measure(model, data, method or nif.Binned(), progress=False)  # type: ignore[arg-type]
 
 
 STUDIES: dict[str, tuple[list[int], Callable[[int], Callable[[], object]]]] = {
@@ -58,6 +60,14 @@ STUDIES: dict[str, tuple[list[int], Callable[[int], Callable[[], object]]]] = {
     "Mine, pairs": ([64, 256, 1024], lambda n: pairs_of(nif.Mine(), round(n**0.5), samples=2_000)),
     "Mine, samples": ([1_000, 4_000, 16_000], lambda n: pairs_of(nif.Mine(), 8, samples=n)),
     "links of 784-300-100-10": ([2_000], lambda n: network([784, 300, 100, 10], samples=n)),
+    "Currents, two layers of n": (
+        [250, 500, 1_000, 2_000],
+        lambda n: network([784, n, n, 10], method=nif.Currents(rows=128, steps=4)),
+    ),
+    "Currents, layers of 100": (
+        [2, 4, 8, 16],
+        lambda n: network([100] * n, method=nif.Currents(rows=128, steps=4)),
+    ),
 }
 
 
@@ -65,11 +75,32 @@ def one(study: str, size: int) -> dict[str, float]:
     """Seconds and megabytes of one measurement, in this process, without compilation."""
     prepared = STUDIES[study][1](size)
     pairs_of(nif.Mine() if study.startswith("Mine") else nif.Binned(), 2, samples=200)()
-    before = peak()
+    before, resident = peak(), current()
     start = time.perf_counter()
-    prepared()
+    result = prepared()
     seconds = time.perf_counter() - start
-    return {"seconds": seconds, "MB above start": peak() - before, "peak MB": peak()}
+    above = peak() - max(before, resident)
+    limit = bytes_of(LIMIT) / 2**20
+    taken = (peak() - resident - size_of(result)) / limit
+    return {"seconds": seconds, "MB above start": above, "peak MB": peak(), "of the limit": taken}
+
+
+LIMIT = "1GB"
+"""The default of ``memory=``."""
+
+
+def size_of(result: object, seen: set[int] | None = None) -> float:
+    """Megabytes of the arrays of a result."""
+    seen = set() if seen is None else seen
+    if id(result) in seen:
+        return 0.0
+    seen.add(id(result))
+    if isinstance(result, np.ndarray):
+        return result.nbytes / 2**20
+    parts = (
+        list(result) if isinstance(result, (tuple, list)) else list(getattr(result, "__dict__", {}).values())
+    )
+    return sum(size_of(part, seen) for part in parts)
 
 
 def in_fresh_process(study: str, size: int) -> dict[str, float]:

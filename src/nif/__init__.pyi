@@ -7,6 +7,7 @@ from .comparison import compare as compare
 from .comparison import compare_links as compare_links
 from .core import __version__ as __version__
 from .core.errors import InputError as InputError
+from .core.errors import OutOfMemory as OutOfMemory
 from .estimators import Binned as Binned
 from .estimators import GaussianCopula as GaussianCopula
 from .estimators import InfoNce as InfoNce

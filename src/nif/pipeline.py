@@ -69,10 +69,10 @@ def measure(
     Args:
         model: A `torch.nn.Module`, or scikit-learn's MLPClassifier or MLPRegressor, also in a pipeline, a
             search or a TransformedTargetRegressor: the data then go through the steps before the network.
-        data: Inputs as Tensor, ndarray, DataFrame, Dataset, DataLoader, iterable of batches or data module of
-            Lightning, alone or as ``(x, y)``, or a mapping by the parameters of ``forward``, on the scale the
-            model was trained on. Association takes 50 rows or more. Labels that come with them are not used,
-            but by ``Currents(decision="labels")``.
+        data: Inputs as Tensor, ndarray, DataFrame, array of Dask, zarr or h5py, memory map, Dataset,
+            DataLoader, iterable of batches or data module of Lightning, alone or as ``(x, y)``, or a mapping
+            by the parameters of ``forward``, on the scale the model was trained on. Association takes 50 rows
+            or more. Labels that come with them are not used, but by ``Currents(decision="labels")``.
         method: `Currents`, what the decision uses; `Association`, what units tell of each other, or
             `DAVIS2019`, as published; or an estimator, which stands for ``Association(estimator)``. All with
             their defaults by name, such as ``"association"`` or ``"binned"``. None is `Currents()`.
@@ -141,19 +141,14 @@ def measure(
         )
         if kept is not None:
             kept.check(work_of(network, rows, chosen, seed))
-        measured = _measured(chosen, network, rows, seed, replace(resources, checkpoint=kept), progress)
-        measurement = Measurement(
-            method=repr(chosen),
-            options=dict(measured.options),
-            samples=measured.samples,
-            not_converged=measured.not_converged,
-            seed=seed,
-            version=__version__,
-            began=began.isoformat(timespec="seconds"),
-            seconds=time.perf_counter() - start,
-        )
-        of_layers = measured.layers, measured.links, measured.constant
-        flow = Flow(*of_layers, measurement, measured.errors, measured.currents)
+        if getattr(chosen, "blocks", None) is None:
+            warn_of_order(rows, stacklevel=4)
+        warn_of_scale(network, rows, stacklevel=4)
+        total, what = chosen.work(network, rows), _in_words(chosen, network, rows)
+        with progress_bar("measuring", total=total, shown=progress, what=what) as advance:
+            resources = replace(resources, checkpoint=kept)
+            measured = chosen.measure(network, rows, seed=seed, resources=resources, advance=advance)
+        flow = _flow(measured, chosen, seed, began, time.perf_counter() - start)
         if kept is not None and kept is not checkpoint:
             kept.remove()
     return flow
@@ -168,13 +163,22 @@ def _with_rows(chosen: Measure, given: Mapping[str, Any]) -> Measure:
     return replace(chosen, **given) if isinstance(chosen, Currents) else chosen
 
 
-def _measured(
-    chosen: Measure, network: Network, rows: Rows, seed: int, resources: Resources, progress: bool
-) -> Measured:
-    if getattr(chosen, "blocks", None) is None:
-        warn_of_order(rows, stacklevel=5)
-    warn_of_scale(network, rows, stacklevel=5)
-    total, in_words = chosen.work(network, rows), getattr(chosen, "in_words", None)  # not all have it
-    what = "" if in_words is None else in_words(network, rows)
-    with progress_bar("measuring", total=total, shown=progress, what=what) as advance:
-        return chosen.measure(network, rows, seed=seed, resources=resources, advance=advance)
+def _flow(measured: Measured, chosen: Measure, seed: int, began: datetime, seconds: float) -> Flow:
+    measurement = Measurement(
+        method=repr(chosen),
+        options=dict(measured.options),
+        samples=measured.samples,
+        not_converged=measured.not_converged,
+        seed=seed,
+        version=__version__,
+        began=began.isoformat(timespec="seconds"),
+        seconds=seconds,
+    )
+    of_layers = measured.layers, measured.links, measured.constant
+    return Flow(*of_layers, measurement, measured.errors, measured.currents)
+
+
+def _in_words(chosen: Measure, network: Network, rows: Rows) -> str:
+    """The work, if the measure can say it."""
+    in_words = getattr(chosen, "in_words", None)
+    return "" if in_words is None else str(in_words(network, rows))

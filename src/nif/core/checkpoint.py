@@ -49,7 +49,8 @@ AT_ONCE = 2**20
 FINGERPRINT = 32
 """Letters of what stands for a large value; no sentence shows them."""
 
-DTYPES = {"<f8": "F64", "<f4": "F32", "<i8": "I64", "|i1": "I8", "|b1": "BOOL"}
+DTYPES = {"<f8": "F64", "<f4": "F32", "<f2": "F16", "<i8": "I64", "<i4": "I32", "|i1": "I8", "|b1": "BOOL"}
+"""Types of arrays by numpy's names, as safetensors calls them."""
 
 Arrays = Mapping[str, np.ndarray]
 Facts = Mapping[str, Any]

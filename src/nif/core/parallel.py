@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from numbers import Integral
 from typing import Any
@@ -141,17 +141,18 @@ def _results(n_jobs: int, tasks: Iterator[Any]) -> Iterator[Any]:
     as_they_come = getattr(backend, "supports_return_generator", False)
     # Copy on write: of a file that all workers map, none has to make a copy that it could write to.
     options |= {"mmap_mode": "c", "return_as": "generator" if as_they_come else "list"}
-    yield from Parallel(n_jobs=n_jobs, **options)(delayed(_called)(task, home) for task in tasks)
+    # Each argument by itself: Dask sends large ones to its workers once.
+    calls = (delayed(_called)(home, function, named, *given) for function, given, named in tasks)
+    yield from Parallel(n_jobs=n_jobs, **options)(calls)
 
 
-def _called(task: Any, home: int) -> Any:
+def _called(home: int, function: Callable[..., Any], named: dict[str, Any], *given: Any) -> Any:
     """Run a task of the process `home`; its own work has one thread."""
     if os.getppid() == home:
         end_with_parent(home)
-    function, arguments, named = task
     before, _thread.is_job = getattr(_thread, "is_job", False), True
     try:
-        return function(*arguments, **named)
+        return function(*given, **named)
     finally:
         _thread.is_job = before
 

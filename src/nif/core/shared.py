@@ -8,6 +8,7 @@ import sys
 import threading
 import uuid
 from typing import Any, Generic, TypeVar
+from weakref import WeakValueDictionary
 
 import cloudpickle
 import numpy as np
@@ -22,8 +23,12 @@ MOST_KNOWN = 2
 
 Value = TypeVar("Value")
 
-_known: dict[str, Any] = {}
-_lock = threading.Lock()
+_known: dict[str, Shared[Any]] = {}
+
+_made: WeakValueDictionary[str, Shared[Any]] = WeakValueDictionary()
+"""Those of this process, which Dask pickles and unpickles here too."""
+
+_lock = threading.RLock()
 
 
 class Shared(Generic[Value]):
@@ -45,6 +50,7 @@ class Shared(Generic[Value]):
         self.value = value
         self._token = uuid.uuid4().hex
         self._parts: tuple[np.ndarray, ...] | None = None
+        _made[self._token] = self
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._parts is None:
@@ -110,12 +116,13 @@ def _parts_of(value: Any) -> tuple[np.ndarray, ...]:
 
 
 def _received(token: str, pickled: np.ndarray, *arrays: np.ndarray) -> Shared[Any]:
-    """The value, if it came before; unpickled otherwise."""
+    """What came before; unpickled otherwise."""
     with _lock:
-        if token not in _known:
+        found = _made.get(token) or _known.get(token)
+        if found is None:
             while len(_known) >= MOST_KNOWN:
                 _known.pop(next(iter(_known)))
-            _known[token] = _Unpickler(io.BytesIO(pickled.tobytes()), arrays).load()
-        shared = Shared(_known[token])
-        shared._token = token
-        return shared
+            found = Shared(_Unpickler(io.BytesIO(pickled.tobytes()), arrays).load())
+            found._token, found._parts = token, (pickled, *arrays)
+            _known[token] = found
+        return found

@@ -105,8 +105,8 @@ def pairwise(
         >>> pairwise(table, estimator=Binned()).nats.shape
         (3, 3)
     """
-    left = columns(x, "x")
-    right = left if y is None else columns(y, "y")
+    left = columns(x, "x", single=True)
+    right = left if y is None else columns(y, "y", single=True)
     same_length(left, right)
     check_same_order({"x": x, "y": y})
     count = left.shape[1] * (left.shape[1] - 1) // 2 if y is None else left.shape[1] * right.shape[1]

@@ -15,8 +15,13 @@ from nif.core.types import FEWEST_SAMPLES
 from nif.estimators.estimate import Estimator
 
 
-def columns(data: Any, name: str) -> Float[np.ndarray, "sample dim"]:
+def columns(data: Any, name: str, *, single: bool = False) -> Float[np.ndarray, "sample dim"]:
     """A copy of `data` as float64 columns, from a Tensor, an array, a DataFrame, a Series or a list.
+
+    Args:
+        data: Numbers.
+        name: The subject of error messages.
+        single: Whether numbers of single and half precision stay in single, in half the memory.
 
     Raises:
         InputError: Not numeric, not one- or two-dimensional, NaN or infinite, or fewer than 50 rows.
@@ -25,7 +30,7 @@ def columns(data: Any, name: str) -> Float[np.ndarray, "sample dim"]:
         >>> columns([1, 2] * 25, "x").shape
         (50, 1)
     """
-    array = _numeric(data, name)
+    array = _numeric(data, name, single=single)
     if array.ndim == 1:
         array = array[:, None]
     if array.ndim != 2 or array.shape[1] == 0:
@@ -77,7 +82,11 @@ def checked_estimator(estimator: Any) -> Any:
     raise InputError(f"estimator is {shown(estimator)}; expected one such as nif.Mine(), or None.")
 
 
-def _numeric(data: Any, name: str) -> np.ndarray:
+def _numeric(data: Any, name: str, *, single: bool) -> np.ndarray:
     if isinstance(data, torch.Tensor):
-        return real_tensor(data, name).detach().to("cpu", torch.float64, copy=True).numpy()
-    return np.array(real_array(data, name), dtype=np.float64)
+        values = real_tensor(data, name).detach()
+        keep = single and values.is_floating_point() and values.element_size() <= 4
+        return values.to("cpu", torch.float32 if keep else torch.float64, copy=True).numpy()
+    array = real_array(data, name)
+    keep = single and array.dtype.kind == "f" and array.dtype.itemsize <= 4
+    return np.array(array, dtype=np.float32 if keep else np.float64)

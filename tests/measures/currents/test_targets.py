@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 import nif
 from nif.flow.flow import Flow
+from nif.measures.currents.targets import Target
 from support.networks import chain
 from support.sequence_models import LENGTH, ROWS, data_of, masks, model_of
 
@@ -196,3 +197,18 @@ def test_logits_are_chosen_of_several_outputs() -> None:
     assert flow.measurement.options["decision"].startswith("one of 23 classes")
     assert len(flow.layers[0].units) == LENGTH
     assert len(data_of("t5")["input_ids"]) == ROWS
+
+
+def test_the_outputs_of_wide_networks_are_computed_a_few_rows_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sizes: list[int] = []
+    net = chain(4, 64, 3)
+    x = torch.randn(90, 4, generator=torch.Generator().manual_seed(0))
+    expected = nif.measure(net, x, nif.Currents(rows=8, backgrounds=2, steps=2, paths=0), progress=False)
+    monkeypatch.setattr("nif.measures.currents.targets.LARGEST_ACTIVATION", 64 * 7)
+    run = Target.run
+    monkeypatch.setattr(Target, "run", lambda self, rows: (sizes.append(len(rows[0])), run(self, rows))[1])
+    flow = nif.measure(net, x, nif.Currents(rows=8, backgrounds=2, steps=2, paths=0), progress=False)
+    assert sizes == [7] * 12 + [6]
+    assert flow.total.nats == pytest.approx(expected.total.nats, rel=1e-5)

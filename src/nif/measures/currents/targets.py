@@ -19,6 +19,7 @@ from nif.network.forward import BATCH, Forward, Inputs
 from nif.network.layers import Place, Plan
 from nif.network.network import Architecture, Network
 from nif.network.precision import single
+from nif.network.recording import LARGEST_ACTIVATION
 from nif.network.reduction import Reduction
 from nif.network.tracing import Tracer, traced_run
 from nif.network.unit_maps import tensors_in
@@ -59,6 +60,7 @@ class Target:
         position: The position that decides; the last one if None, or the last that is no padding.
         mask: Which positions are padding; None if none is.
         reduction: The value of a unit with positions, if a unit decides.
+        largest: Values a row takes in the largest activation of the model, by which batches are small enough.
     """
 
     call: Forward
@@ -67,6 +69,7 @@ class Target:
     position: int | None = None
     mask: Mask | None = None
     reduction: Reduction = field(default_factory=Reduction)
+    largest: int = 1
 
     @classmethod
     def of(
@@ -87,7 +90,8 @@ class Target:
         call, output = moves.call, plan.places[-1]
         reduction = Reduction(network.reduce)
         if target is None:
-            return cls(call, output, mask=_mask(moves, output, inputs), reduction=reduction)._checked()
+            mask = _mask(moves, output, inputs)
+            return cls(call, output, mask=mask, reduction=reduction, largest=plan.largest)._checked()
         name, index = _named(target)
         places = {place.name: place for place in plan.places[plan.inputs :]}
         if name not in places:
@@ -102,8 +106,8 @@ class Target:
                 f"expected 0 to {count - 1}."
             )
         if whole:
-            return cls(call, place, position=index % count)
-        return cls(call, place, unit=index % count, reduction=reduction)
+            return cls(call, place, position=index % count, largest=plan.largest)
+        return cls(call, place, unit=index % count, reduction=reduction, largest=plan.largest)
 
     @property
     def hidden(self) -> bool:
@@ -153,9 +157,10 @@ class Target:
         Raises:
             InputError: They are infinite or not numbers.
         """
+        size = max(1, min(BATCH, LARGEST_ACTIVATION // max(1, self.largest)))
         parts = [
-            self.run([values[first : first + BATCH].clone() for values in inputs])
-            for first in range(0, len(inputs[0]), BATCH)
+            self.run([values[first : first + size].clone() for values in inputs])
+            for first in range(0, len(inputs[0]), size)
         ]
         outputs = torch.cat(parts)
         if not torch.isfinite(outputs).all():
