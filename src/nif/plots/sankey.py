@@ -130,7 +130,7 @@ class _Picture:
         self.points = points(ax)
         self.size = float(np.clip(self.points[0] / 55, SMALLEST + 1, TEXT))
         sentence = headline(flow)
-        room = (self.points[0] - 8) / (1.12 * LETTER)  # bold letters are wider
+        room = (self.points[0] - 12) / (1.05 * _width(sentence, "bold")) * len(sentence)
         self.title = self.size + 0.5
         self.title *= float(np.clip(room / (self.title * len(sentence)), SQUEEZED, 1.0))
         self.lines = textwrap.wrap(sentence, max(20, int(room / self.title + 1e-6)))
@@ -153,8 +153,8 @@ class _Picture:
 
     def _beside(self, place: int) -> float:
         """Points beside the first or last column."""
-        longest = max(len(self._label(bar)) for bar in self.layout.bars if bar.column == place)
-        return LETTER * self.size * longest + BAR + 4
+        labels = [self._label(bar) for bar in self.layout.bars if bar.column == place]
+        return 1.04 * self.size * max(map(_width, labels)) + BAR + 4
 
     def _label(self, bar: Bar) -> str:
         """Name and number of a feature or class."""
@@ -261,7 +261,8 @@ class _Picture:
         if unit and known:
             digits = int(bar.stderr * scale < 1)
         around = f" ± {bar.stderr * scale:.{digits}f}" if known else ""
-        return f"{bar.nats * scale:.{digits}f}{around}{unit}"
+        value = round(bar.nats * scale, digits) + 0.0  # no -0
+        return f"{value:.{digits}f}{around}{unit}".replace("-", "−")
 
     def titles(self) -> None:
         """The answer in a sentence, names of the layers, and the meaning of widths and colours."""
@@ -301,6 +302,15 @@ class _Picture:
 
         halo = [withStroke(linewidth=2, foreground=self.ink.ground, alpha=0.75)]
         write(self.ax, text, at, offset, size, path_effects=halo, zorder=5, **style)
+
+
+def _width(text: str, weight: str = "normal") -> float:
+    """Of a text on one line, in heights of the text."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font = FontProperties(weight=weight, size=100)
+    return float(text_to_path.get_text_width_height_descent(text, font, ismath=False)[0]) / 100
 
 
 def _middle(bar: Bar) -> float:
