@@ -5,7 +5,7 @@ const byId = (id) => document.getElementById(id);
 function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (name === "text") made.textContent = visible(value);
+    if (name === "text") made.textContent = printable(value);
     else if (name === "onclick") made.addEventListener("click", value);
     else if (name === "style") Object.assign(made.style, value);
     else made.setAttribute(name, value);
@@ -14,13 +14,13 @@ function element(tag, attributes = {}, ...children) {
   return made;
 }
 // Control characters, and marks that turn the direction of text, as their escapes; joiners are part of words.
-const visible = (text) => String(text).replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (letter) => ("\u200c\u200d".includes(letter) ? letter : `\\u{${letter.codePointAt(0).toString(16)}}`));
+const printable = (text) => String(text).replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (letter) => ("\u200c\u200d".includes(letter) ? letter : `\\u{${letter.codePointAt(0).toString(16)}}`));
 // What may be wider than the page scrolls by itself, also with the keys.
 function scroller(label, child) {
   return element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, child);
 }
 function clipped(name, most = 80) {
-  const line = visible(name.replace(/\s+/g, " "));
+  const line = printable(name.replace(/\s+/g, " "));
   return line.length > most ? line.slice(0, most - 1) + "…" : line || "(no name)";
 }
 const minus = (text) => text.replace(/^-/, "−");
