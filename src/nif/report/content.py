@@ -11,6 +11,7 @@ import pandas as pd
 
 from nif.core.types import Layer
 from nif.flow import communities as structure
+from nif.flow.headline import headline
 from nif.flow.paths import Dag, attribution
 from nif.flow.strongest import Strongest, strongest
 from nif.plots.layout import heights
@@ -27,6 +28,7 @@ from nif.report import currents
 from nif.report.caveats import caveats, caveats_of_currents
 from nif.report.images import pixels
 from nif.report.pruning import pruning_content
+from nif.report.ribbons import ribbons
 
 if TYPE_CHECKING:
     from nif.flow.flow import Flow
@@ -125,7 +127,10 @@ def _sums_over_paths(flow: Flow, dag: Dag) -> dict[str, np.ndarray]:
 def _meta(flow: Flow, dag: Dag, neurons: pd.DataFrame, links: Strongest) -> dict[str, Any]:
     silent, tables, strength = int(neurons["silent"].sum()), flow.currents, flow.by_unit.strength
     return {
+        "headline": headline(flow),
+        "title": _title(flow),
         "summary": _summary(flow, links, silent),
+        "sankey": tables and ribbons(flow),
         "currents": tables and currents.meta(flow, tables),
         "deviations": flow.by_unit.deviations(currents.LEVEL),
         "layers": _layers(flow, neurons),
@@ -149,6 +154,13 @@ def _meta(flow: Flow, dag: Dag, neurons: pd.DataFrame, links: Strongest) -> dict
         "method": _method(flow),
         "caveats": _caveats(flow, neurons, links),
     }
+
+
+def _title(flow: Flow) -> str:
+    """The rows and the date, as far as they are known."""
+    began = flow.measurement.began
+    parts = ["Neural information flow", f"{flow.measurement.samples:,} rows", (began or "")[:10]]
+    return " · ".join(filter(None, parts))
 
 
 def _summary(flow: Flow, links: Strongest, silent: int) -> str:
