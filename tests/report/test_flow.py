@@ -153,7 +153,8 @@ def test_it_fits_the_screen_and_axe_finds_nothing(show: Any, width: int, scheme:
     boxes = page.evaluate(
         "(() => { const svg = document.querySelector('#flow svg').getBoundingClientRect();"
         "const texts = Array.from(document.querySelectorAll('#flow svg text'));"
-        "return texts.map((text) => text.getBoundingClientRect()).map((box) => [box.left - svg.left, svg.right - box.right]); })()"
+        "return texts.map((text) => text.getBoundingClientRect())"
+        ".map((box) => [box.left - svg.left, svg.right - box.right]); })()"
     )
     assert len(boxes) > 10 and np.min(boxes) >= -1
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is not installed")

@@ -170,6 +170,7 @@ def _summary(flow: Flow, links: Strongest, silent: int) -> str:
     quiet = f"{silent:,} of {sum(sizes):,} neurons silent"
     if flow.currents is not None:
         about = currents.summary(flow, flow.currents)
+        quiet = f"{silent:,} of {sum(sizes):,} units silent"  # features too; the headline counts neurons
         return f"{about}; {network}; {quiet}; {measured.samples:,} rows explained"
     estimator = measured.options.get("estimator", measured.method)
     return (

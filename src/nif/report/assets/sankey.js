@@ -30,7 +30,11 @@ function trimmed(text, room) {
 function flowView() {
   const { bars, ribbons, columns } = meta.sankey, section = byId("flow"), last = columns.length - 1;
   flowWidth = section.clientWidth;
-  const wide = Math.max(flowWidth - 36, 300), side = Math.min(wide * 0.29, 210);
+  const wide = Math.max(flowWidth - 36, 300), numbered = wide > 600, outer = (bar) => bar.column === 0 || bar.column === last;
+  const value = (bar, room) => (room ? ` · ${ofTotal(bar.nats)}` : "");
+  measure.font = "12px system-ui, sans-serif";
+  const widest = bars.filter(outer).map((bar) => measure.measureText(clipped(bar.name, 40) + value(bar, numbered)).width);
+  const side = Math.min(Math.max(...widest) + 24, wide * 0.29, 230);
   const width = Math.max(wide, 2 * side + 64 * last), height = Math.max(460, Math.min(760, innerHeight * 0.62));
   const step = (width - 2 * side) / Math.max(last, 1);
   const x = (column) => side + column * step, y = (place) => HEAD + 6 + (1 - place) * (height - HEAD - 12);
@@ -83,12 +87,11 @@ function flowView() {
   });
   svg.append(...groups);
   for (const bar of bars) {
-    const middle = (y(bar.span[0]) + y(bar.span[1])) / 2, outer = bar.column === 0 || bar.column === last;
-    const number = (outer ? side : step) > 150 ? ` · ${ofTotal(bar.nats)}` : "";
+    const number = value(bar, outer(bar) ? numbered : step > 150), middle = (y(bar.span[0]) + y(bar.span[1])) / 2;
     const place = bar.column === 0 ? { x: x(0) - 9, "text-anchor": "end" } : { x: x(bar.column) + 9 };
-    const room = outer ? side - 14 - measure.measureText(number).width : step / 2 - 8;
-    const text = outer ? trimmed(bar.name, room) + number : (bar.unit === null ? bar.name : String(bar.unit)) + number;
-    if (outer || room > measure.measureText(text).width) svg.append(svgElement("text", { class: bar.unit === null ? "soft" : "", y: middle + 4, ...place }, text));
+    const room = outer(bar) ? side - 14 - measure.measureText(number).width : step / 2 - 8;
+    const text = (outer(bar) ? trimmed(bar.name, room) : bar.unit === null ? bar.name : String(bar.unit)) + number;
+    if (outer(bar) || room > measure.measureText(text).width) svg.append(svgElement("text", { class: bar.unit === null ? "soft" : "", y: middle + 4, ...place }, text));
   }
 
   function pickBar(number) {
