@@ -112,6 +112,17 @@ def test_units_say_their_nats_and_a_picked_one_dims_the_others(show: Any) -> Non
     assert page.locator("#flow .picked").count() == 0
 
 
+def test_a_unit_without_currents_can_be_picked_on_a_phone(show: Any) -> None:
+    flow = current_flow([3, 4, 2], seed=1)
+    links = [replace(found, nats=found.nats.copy()) for found in flow.links]
+    links[0].nats[:, 3], links[1].nats[3] = 0.0, 0.0
+    page = opened(show, replace(flow, links=tuple(links)), 390, 500, "dark")
+    unit = page.locator("#flow .unit").nth(6)
+    unit.locator(".whole").click(force=True)
+    assert unit.get_attribute("aria-pressed") == "true" and page.locator("#flow .picked").count() == 1
+    assert page.inner_text("#flow [aria-live]").startswith("relu1[3]: ")
+
+
 def test_a_tip_says_what_is_pointed_at(show: Any) -> None:
     page = opened(show)
     page.locator("#flow .unit .whole").nth(0).hover(force=True)

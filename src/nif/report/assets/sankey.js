@@ -14,7 +14,7 @@ function barText(bar) {
   const [inFor, inAgainst, outFor, outAgainst] = bar.sums, parts = [];
   if (inFor || inAgainst) parts.push(`in: ${nats(inFor)} for, ${nats(inAgainst)} against`);
   if (outFor || outAgainst) parts.push(`out: ${nats(outFor)} for, ${nats(outAgainst)} against`);
-  return `${barName(bar)}: ${nats(bar.nats)}${around(bar.stderr)} nats, ${ofTotal(bar.nats)} of the total; ${parts.join("; ")}`;
+  return `${barName(bar)}: ${nats(bar.nats)}${around(bar.stderr)} nats, ${ofTotal(bar.nats)} of the total${parts.map((part) => `; ${part}`).join("")}`;
 }
 function ribbonText(ribbon, bars) {
   return `${barName(bars[ribbon.source])} to ${barName(bars[ribbon.target])}: ${nats(ribbon.nats)}${around(ribbon.stderr)} nats ${ribbon.nats < 0 ? "against" : "for"} the decision, ${ofTotal(ribbon.nats)} of the total`;
@@ -82,7 +82,8 @@ function flowView() {
     if (low - base > 1 && base - high > 1) group.append(svgElement("line", { class: "zero", x1: left - 3, x2: left + BAR + 3, y1: base, y2: base }));
     hovered(group, barText(bar));
     group.addEventListener("click", () => pickBar(pickedBar === number ? -1 : number));
-    group.addEventListener("focus", () => { said.textContent = printable(barText(bar)); });
+    // Of a mouse the click says it: a text of another height now would move the unit from under the pointer.
+    group.addEventListener("focus", () => { if (group.matches(":focus-visible")) said.textContent = printable(barText(bar)); });
     return group;
   });
   svg.append(...groups);
