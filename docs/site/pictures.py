@@ -75,6 +75,13 @@ def network() -> bytes:
     return png(figure)
 
 
+def sankey() -> bytes:
+    """The currents of that network as ribbons."""
+    figure = Figure(figsize=(7.2, 5))
+    nif.plots.sankey(currents(), ax=figure.add_axes((0.01, 0.01, 0.98, 0.98)))
+    return png(figure)
+
+
 @cache
 def planted() -> tuple[nif.Flow, nif.Flow]:
     """What units tell of a decision and what is used, where one feature is ignored and two count together.
@@ -216,6 +223,7 @@ GENERATED: dict[str, Callable[[], bytes]] = {
     ),
     "pictures/currents_profile.png": lambda: one_axes(lambda ax: nif.plots.profile(currents(), ax=ax)),
     "pictures/currents_links.png": lambda: one_axes(lambda ax: nif.plots.links(currents(), ax=ax)),
+    "pictures/sankey.png": sankey,
     "pictures/known_and_used.png": known_and_used,
     "pictures/watch.png": watched,
     "pictures/resolution.png": resolution,

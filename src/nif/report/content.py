@@ -11,6 +11,7 @@ import pandas as pd
 
 from nif.core.types import Layer
 from nif.flow import communities as structure
+from nif.flow.headline import headline
 from nif.flow.paths import Dag, attribution
 from nif.flow.strongest import Strongest, strongest
 from nif.plots.layout import heights
@@ -27,6 +28,7 @@ from nif.report import currents
 from nif.report.caveats import caveats, caveats_of_currents
 from nif.report.images import pixels
 from nif.report.pruning import pruning_content
+from nif.report.ribbons import ribbons
 
 if TYPE_CHECKING:
     from nif.flow.flow import Flow
@@ -125,7 +127,10 @@ def _sums_over_paths(flow: Flow, dag: Dag) -> dict[str, np.ndarray]:
 def _meta(flow: Flow, dag: Dag, neurons: pd.DataFrame, links: Strongest) -> dict[str, Any]:
     silent, tables, strength = int(neurons["silent"].sum()), flow.currents, flow.by_unit.strength
     return {
+        "headline": headline(flow),
+        "title": _title(flow),
         "summary": _summary(flow, links, silent),
+        "sankey": tables and ribbons(flow),
         "currents": tables and currents.meta(flow, tables),
         "deviations": flow.by_unit.deviations(currents.LEVEL),
         "layers": _layers(flow, neurons),
@@ -151,6 +156,13 @@ def _meta(flow: Flow, dag: Dag, neurons: pd.DataFrame, links: Strongest) -> dict
     }
 
 
+def _title(flow: Flow) -> str:
+    """The rows and the date, as far as they are known."""
+    began = flow.measurement.began
+    parts = ["Neural information flow", f"{flow.measurement.samples:,} rows", (began or "")[:10]]
+    return " · ".join(filter(None, parts))
+
+
 def _summary(flow: Flow, links: Strongest, silent: int) -> str:
     """What was measured, in a line."""
     measured, sizes = flow.measurement, flow.graph.sizes
@@ -158,6 +170,7 @@ def _summary(flow: Flow, links: Strongest, silent: int) -> str:
     quiet = f"{silent:,} of {sum(sizes):,} neurons silent"
     if flow.currents is not None:
         about = currents.summary(flow, flow.currents)
+        quiet = f"{silent:,} of {sum(sizes):,} units silent"  # features too; the headline counts neurons
         return f"{about}; {network}; {quiet}; {measured.samples:,} rows explained"
     estimator = measured.options.get("estimator", measured.method)
     return (

@@ -24,6 +24,7 @@ ASSETS = "assets"
 
 SCRIPTS = (
     "data.js", "text.js", "network.js", "gestures.js", "panels.js", "pictures.js", "tables.js", "pruning.js",
+    "sankey.js",
     "main.js",
 )  # fmt: skip
 """In the order in which they are joined to one script."""
@@ -43,7 +44,8 @@ def pieces(shown: Content) -> Iterator[str]:
     # The page permits the script of this hash and no other, whatever its data contain.
     permitted = f"sha256-{_base64(hashlib.sha256(script.encode()).digest())}"
     before, after = _asset("page.html").split("{{data}}")
-    yield before.replace("{{style}}", _asset("page.css")).replace("{{script-hash}}", permitted)
+    before = before.replace("{{style}}", _asset("page.css")).replace("{{script-hash}}", permitted)
+    yield before.replace("{{title}}", html.escape(shown.meta["title"]))
     # No name can end the surrounding element.
     meta = json.dumps(shown.meta, allow_nan=False).replace("<", "\\u003c")
     yield f'<script type="application/json" id="meta">{meta}</script>\n'

@@ -1,5 +1,5 @@
 // Start: fill the controls, draw, and connect what the reader does.
-const views = { attribution: attributionView, map: mapView, layers: layersView, pruning: pruningView, neurons: neuronsView, links: linksView, method: methodView };
+const views = { flow: flowView, attribution: attributionView, map: mapView, layers: layersView, pruning: pruningView, neurons: neuronsView, links: linksView, method: methodView };
 const fresh = new Set();
 function open(id) {
   for (const tab of byId("tabs").children) {
@@ -90,7 +90,9 @@ function theme(name) {
 }
 byId("theme").addEventListener("click", () => theme(dark() ? "light" : "dark"));
 
+byId("headline").textContent = printable(meta.headline);
 byId("summary").textContent = meta.summary;
+byId("tab-flow").hidden = !meta.sankey;
 document.documentElement.dataset.theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
 weigh(); atStart(); detail(); fit();
 new ResizeObserver(() => { if (picture.clientWidth && (picture.clientWidth !== view.width || picture.clientHeight !== view.height)) fit(); }).observe(picture);

@@ -5,7 +5,7 @@ const byId = (id) => document.getElementById(id);
 function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (name === "text") made.textContent = escaped(value);
+    if (name === "text") made.textContent = printable(value);
     else if (name === "onclick") made.addEventListener("click", value);
     else if (name === "style") Object.assign(made.style, value);
     else made.setAttribute(name, value);
@@ -14,13 +14,13 @@ function element(tag, attributes = {}, ...children) {
   return made;
 }
 // Control characters, and marks that turn the direction of text, as their escapes; joiners are part of words.
-const escaped = (text) => String(text).replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (letter) => ("\u200c\u200d".includes(letter) ? letter : `\\u{${letter.codePointAt(0).toString(16)}}`));
+const printable = (text) => String(text).replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/gu, (letter) => ("\u200c\u200d".includes(letter) ? letter : `\\u{${letter.codePointAt(0).toString(16)}}`));
 // What may be wider than the page scrolls by itself, also with the keys.
 function scroller(label, child) {
   return element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, child);
 }
 function clipped(name, most = 80) {
-  const line = escaped(name.replace(/\s+/g, " "));
+  const line = printable(name.replace(/\s+/g, " "));
   return line.length > most ? line.slice(0, most - 1) + "…" : line || "(no name)";
 }
 const minus = (text) => text.replace(/^-/, "−");
@@ -36,9 +36,7 @@ const interval = (value, error) => ends(value, error).map(nats).join(" to ");
 // Three digits of the upper end, and as many decimals for the others.
 function withInterval(value, low, high) {
   const most = Math.max(Math.abs(low), Math.abs(high));
-  const digits = most > 0 ? Math.min(20, Math.max(0, 2 - Math.floor(Math.log10(most)))) : 0;
-  const decimals = currents ? Math.min(4, digits) : digits;
-  if (decimals > 6 || most >= 1e7) return `${value.toExponential(1)} (${low.toExponential(1)} to ${high.toExponential(1)})`;
+  const decimals = most > 0 ? Math.min(4, Math.max(0, 2 - Math.floor(Math.log10(most)))) : 0;
   const [a, b, c] = [value, low, high].map((number) => minus(number.toFixed(decimals)));
   return `${a} (${b} to ${c})`;
 }
