@@ -70,7 +70,7 @@ def test_pixels_show_as_a_picture(show: Any) -> None:
     page.click("#tab-attribution")
     seen = brightness(page, 2, 3)
     assert seen.argmin() == 1 and seen[0, 1] < seen[0, 2] < seen[0, 0] == seen[1, 2]
-    assert "maximum at row 0, column 1: 1.00" in page.inner_text("figure")
+    assert "maximum at row 0, column 1: 83.3 %" in page.inner_text("figure")
     box = page.locator("canvas.image").bounding_box()
     page.mouse.move(box["x"] + box["width"] * 5 / 6, box["y"] + box["height"] / 4)
     assert "row 0, column 2: 0.200" in page.inner_text("figure")

@@ -17,13 +17,13 @@ function imagesOf(rows) {
     return image ? [imageOf(image, layer, own)] : [];
   });
 }
-const sized = (value) => (currents ? minus(value.toPrecision(3)) : share(value));
+const amount = (value) => (currents ? minus(value.toPrecision(3)) : share(value));
 function imageOf({ shape: [height, width], place }, layer, rows) {
   const cell = Math.max(2, Math.floor(320 / Math.max(height, width))), sums = new Float64Array(height * width);
   rows.forEach(({ value }, i) => { sums[place[i]] += value; });
   const top = sums.reduce((a, b) => Math.max(a, currents ? Math.abs(b) : b), 0), most = sums.findIndex((value) => Math.abs(value) === top);
   const least = sums.reduce((a, b) => Math.min(a, b), 0), extreme = currents ? "strongest" : "maximum";
-  const say = (i) => `row ${Math.floor(i / width)}, column ${i % width}: ${sized(sums[i])}`;
+  const say = (i) => `row ${Math.floor(i / width)}, column ${i % width}: ${amount(sums[i])}`;
   const canvas = element("canvas", { class: "image", width: width * cell, height: height * cell, role: "img",
     "aria-label": `Attribution of ${height} x ${width} pixels of ${layer.name}; ${extreme} at ${say(most)}` });
   const context = canvas.getContext("2d");
@@ -39,7 +39,7 @@ function imageOf({ shape: [height, width], place }, layer, rows) {
 function scale(top, least) {
   const low = currents && top > 0 && least < 0 ? least / top : 0;
   const steps = Array.from({ length: 24 }, (_, i) => element("span", { style: { background: heat(low + (1 - low) * i / 23) } }));
-  return element("span", { class: "scale" }, low < 0 ? minus(least.toPrecision(2)) : "0", element("span", { class: "steps", "aria-hidden": "true" }, ...steps), sized(top));
+  return element("span", { class: "scale" }, low < 0 ? minus(least.toPrecision(2)) : "0", element("span", { class: "steps", "aria-hidden": "true" }, ...steps), amount(top));
 }
 
 // Links between two layers as a table of colours, units ordered by community.
