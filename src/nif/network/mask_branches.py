@@ -1,7 +1,7 @@
 """Branches on a mask: whether they choose other layers, or only how the same ones are computed.
 
-Models of transformers ask whether a mask leaves anything out, ``if mask.all()``, and do not apply one that does
-not. Their layers are the same either way, so nothing that holds for one row fails for another.
+Models of transformers ask whether a mask leaves anything out, ``if mask.all()``, and do not apply one that
+does not. Their layers are the same either way, so nothing that holds for one row fails for another.
 """
 
 from __future__ import annotations
