@@ -20,11 +20,12 @@ from nif.flow.flow import Flow
 from nif.flow.measurement import Measurement
 from nif.measures.association.association import Association
 from nif.measures.association.shared_critic import SharedMine
-from nif.measures.caveats import warn_of_order
+from nif.measures.caveats import warn_of_nodes, warn_of_order
 from nif.measures.currents.currents import Currents
 from nif.measures.measure import Measure
 from nif.network.data_scale import warn_of_scale
 from nif.network.network import Network
+from nif.network.one_graph import one_graph
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -99,8 +100,9 @@ def measure(
             search or a TransformedTargetRegressor: the data then go through the steps before the network.
         data: Inputs as Tensor, ndarray, DataFrame, Dataset, DataLoader, iterable of batches or data module of
             Lightning, alone or as ``(x, y)``, or a mapping by the parameters of ``forward``, on the scale the
-            model was trained on. Association takes 50 rows or more. Labels that come with them are not used,
-            but by ``Currents(decision="labels")``.
+            model was trained on. Association takes 50 rows or more, or ``(x, edge_index)``, one graph, whose
+            nodes are then samples. Labels that come with them are not used, but by
+            ``Currents(decision="labels")``.
         method: `Currents`, what the decision uses; `Association`, what units tell of each other, or
             `DAVIS2019`, as published; or an estimator, which stands for ``Association(estimator)``. None is
             `Currents()`.
@@ -150,6 +152,7 @@ def measure(
         if not isinstance(chosen, Currents):
             raise InputError(f"{name} is for currents, not {chosen!r}; pass nif.Currents() as method.")
         chosen = replace(chosen, **{name: given[name]})
+    model, data, reduce = _nodes_as_samples(chosen, model, data, reduce)
     network = Network.of(
         model, layers=layers, output=output, reduce=reduce, device=device, class_names=class_names
     )
@@ -182,6 +185,15 @@ def measure(
     return Flow(
         measured.layers, measured.links, measured.constant, measurement, measured.errors, measured.currents
     )
+
+
+def _nodes_as_samples(chosen: Measure, model: Any, data: Any, reduce: str) -> tuple[Any, Any, str]:
+    """Model, data and reduction of association where the data are one graph; otherwise what was given."""
+    graph = one_graph(model, data) if isinstance(chosen, Association) else None
+    if not isinstance(chosen, Association) or graph is None:
+        return model, data, reduce
+    warn_of_nodes(chosen.blocks, stacklevel=5)
+    return *graph, "positions"
 
 
 def chosen_measure(method: Any) -> Measure:
