@@ -73,7 +73,7 @@ def test_pixels_show_as_a_picture(show: Any) -> None:
     assert "maximum at row 0, column 1: 83.3 %" in page.inner_text("figure")
     box = page.locator("canvas.image").bounding_box()
     page.mouse.move(box["x"] + box["width"] * 5 / 6, box["y"] + box["height"] / 4)
-    assert "row 0, column 2: 0.200" in page.inner_text("figure")
+    assert "row 0, column 2: 16.7 %" in page.inner_text("figure")
 
 
 def test_a_class_has_a_picture_of_its_own(show: Any) -> None:
