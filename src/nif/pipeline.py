@@ -22,13 +22,14 @@ from nif.flow.flow import Flow
 from nif.flow.measurement import Measurement
 from nif.measures.association.association import Association
 from nif.measures.association.shared_critic import SharedMine
-from nif.measures.caveats import warn_of_order
+from nif.measures.caveats import warn_of_nodes, warn_of_order
 from nif.measures.chosen import ANSWERS, chosen_measure
 from nif.measures.currents.currents import Currents
 from nif.measures.measure import Measure, Measured
 from nif.measures.same_work import work_of
 from nif.network.data_scale import warn_of_scale
 from nif.network.network import Network
+from nif.network.one_graph import one_graph
 
 LOWER = {
     Currents: "fewer rows, backgrounds or layers, such as nif.Currents(rows=128, backgrounds=16) and "
@@ -72,7 +73,8 @@ def measure(
         data: Inputs as Tensor, ndarray, DataFrame, array of Dask, zarr or h5py, memory map, Dataset,
             DataLoader, iterable of batches or data module of Lightning, alone or as ``(x, y)``, or a mapping
             by the parameters of ``forward``, on the scale the model was trained on. Association takes 50 rows
-            or more. Labels that come with them are not used, but by ``Currents(decision="labels")``.
+            or more, or ``(x, edge_index)``, one graph, whose nodes are then samples. Labels that come with
+            them are not used, but by ``Currents(decision="labels")``.
         method: `Currents`, what the decision uses; `Association`, what units tell of each other, or
             `DAVIS2019`, as published; or an estimator, which stands for ``Association(estimator)``. All with
             their defaults by name, such as ``"association"`` or ``"binned"``. None is `Currents()`.
@@ -122,6 +124,7 @@ def measure(
     began, start = datetime.now(UTC), time.perf_counter()
     chosen, resources = chosen_measure(method), Resources(bytes_of(memory), checked_jobs(n_jobs))
     chosen = _with_rows(chosen, {"background": background, "explain": explain})
+    model, data, reduce = _nodes_as_samples(chosen, model, data, reduce)
     network = Network.of(
         model, layers=layers, output=output, reduce=reduce, device=device, class_names=class_names
     )
@@ -182,3 +185,12 @@ def _in_words(chosen: Measure, network: Network, rows: Rows) -> str:
     """The work, if the measure can say it."""
     in_words = getattr(chosen, "in_words", None)
     return "" if in_words is None else str(in_words(network, rows))
+
+
+def _nodes_as_samples(chosen: Measure, model: Any, data: Any, reduce: str) -> tuple[Any, Any, str]:
+    """Model, data and reduction of association where the data are one graph; otherwise what was given."""
+    graph = one_graph(model, data) if isinstance(chosen, Association) else None
+    if not isinstance(chosen, Association) or graph is None:
+        return model, data, reduce
+    warn_of_nodes(chosen.blocks, stacklevel=5)
+    return *graph, "positions"

@@ -139,6 +139,15 @@ def test_noise_has_a_default_of_each_method(capsys: pytest.CaptureFixture[str]) 
     assert measured(capsys, *association, "--noise", "0.1")[0].measurement.options["noise"] == 0.1
 
 
+def test_blocks_of_association_are_those_of_the_method(
+    room: pd.DataFrame, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found, said = measured(capsys, *NET, "--estimator", "binned", "--blocks", "4")
+    method = nif.Association(nif.Binned(), blocks=4)
+    expected = nif.measure(net(), room[["a", "b", "c"]], method, class_names=["no", "yes"], progress=False)
+    assert found == expected and f" in {len(room) // 4} blocks" in said
+
+
 VALUES = {
     "estimator": "binned", "decision": "softmax", "target": "1:2",
     "background": "background.csv", "explain": "background.csv", "backgrounds": "4", "steps": "4",

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from nif.cli.console import show_everything
 from nif.cli.demo import demo
 from nif.cli.estimate import estimate
 from nif.cli.layers import layers
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit with 0, or with 2 after an error."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = DEBUG in words
+    show_everything()
     try:
         with _warnings_in_one_line():
             # Not standalone: click then raises errors, and returns the exit code of --help.

@@ -41,7 +41,7 @@ class Layer:
     Attributes:
         name: ``"input"``, ``"output"``, or the dotted name of the module whose output this is.
         kind: Class name of that module, for example ``"ReLU"``; ``"input"`` for the features.
-        units: One name for each unit.
+        units: One name for each unit; half of a surrogate pair, which no text file holds, by its code.
         shape: Of the picture that the units are in row-major order, for example ``(1, 28, 28)`` for pixels or
             ``(7, 7)`` for patches of them; empty for units without such an order.
     """
@@ -50,6 +50,11 @@ class Layer:
     kind: str
     units: tuple[str, ...]
     shape: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not all(map(str.isascii, self.units)):
+            units = (name.encode("utf-8", "backslashreplace").decode("utf-8") for name in self.units)
+            object.__setattr__(self, "units", tuple(units))
 
     def __len__(self) -> int:
         return len(self.units)

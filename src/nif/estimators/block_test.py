@@ -130,9 +130,9 @@ def polynomials(
     A column of k distinct values has k - 1 of them; the others are 0.
 
     Example:
-        >>> values, known = polynomials(np.array([[0.0], [1.0], [0.0], [1.0]]))
+        >>> values, known = polynomials(np.arange(6.0)[:, None] % 2)
         >>> values[:, 0, 0].round(6).tolist(), known.tolist()
-        ([-1.0, 1.0, -1.0, 1.0], [[True, False, False, False]])
+        ([-1.0, 1.0, -1.0, 1.0, -1.0, 1.0], [[True, False, False, False]])
     """
     samples = len(columns)
     places = (2 * rankdata(columns, axis=0) - 1) / samples - 1

@@ -132,9 +132,9 @@ def inflation(
     """Variance of the information of columns a of x and b of y, over that of independent rows; 1 or more.
 
     Example:
-        >>> x = np.repeat(np.random.default_rng(0).normal(size=(500, 2)), 4, axis=0)  # every row four times
+        >>> x = np.repeat(np.random.default_rng(0).normal(size=(200, 2)), 4, axis=0)  # every row four times
         >>> pair = np.array([0]), np.array([1])
-        >>> inflation(GaussianCopula(), x, x, *pair, Groups.of(np.arange(2000) // 4)).round(1)
+        >>> inflation(GaussianCopula(), x, x, *pair, Groups.of(np.arange(800) // 4)).round(1)
         array([4.])
     """
     x, y = x[groups.order], y[groups.order]

@@ -80,6 +80,17 @@ def _follow(column: Float[np.ndarray, " row"]) -> bool:
     return bool(np.median(correlations) > max(SMALLEST_CORRELATION, DEVIATIONS * error - 1 / WINDOW))
 
 
+def warn_of_nodes(blocks: object, stacklevel: int) -> None:
+    """Warn of the nodes of one graph, which depend on their neighbours."""
+    if blocks is None:
+        warnings.warn(
+            "Nodes of one graph depend on their neighbours. Standard errors and p-values take them as "
+            "independent and are too small: pass nif.Association(blocks=), a label for each node, such as "
+            "its community.",
+            stacklevel=stacklevel,
+        )
+
+
 def warn_of_duplicates(features: Float[np.ndarray, "row feature"], stacklevel: int) -> None:
     """Warn of rows that come several times."""
     distinct = len(np.unique(features, axis=0)) / len(features)

@@ -82,12 +82,14 @@ class Graph:
         inputs: How many of the first steps are inputs.
         decided_in: Name of the step after which the data decided the path; None if the path is always one.
         writes_input: Whether the model changes its inputs in place.
+        decided_by_masks: Whether no other inputs than masks decided, such as by ``mask.all()``.
     """
 
     steps: tuple[Step, ...]
     inputs: int
     decided_in: str | None
     writes_input: bool = False
+    decided_by_masks: bool = False
 
     @property
     def output(self) -> int:
@@ -141,19 +143,20 @@ def _paths(
 def graph_of(call: Forward, inputs: Sequence[Tensor]) -> Graph:
     """Run a model on a few rows and follow what it does."""
     for count in EXAMPLES:
-        graph = _graph_on(count, call, inputs)
+        graph = graph_on(count, call, inputs)
         if not any(step.shape[:2] == (count, count) for step in graph.steps):
             break
     return graph
 
 
-def _graph_on(count: int, call: Forward, inputs: Sequence[Tensor]) -> Graph:
+def graph_on(count: int, call: Forward, inputs: Sequence[Tensor]) -> Graph:
     """What a run on this many rows shows."""
     trace = _Trace(call.model, count)
     rows = torch.arange(count) % len(inputs[0])
     examples = call.prepared([values[rows.to(values.device)] for values in inputs])
     for name, values in zip(call.names or ("input",), examples, strict=True):
         trace.read(name, values)
+    masks = frozenset(place for place, name in enumerate(call.names) if "mask" in name)
     versions = [values._version for values in examples]
     with same_random_state(), traced_run(call.model, trace):
         output = call(examples)
@@ -163,7 +166,13 @@ def _graph_on(count: int, call: Forward, inputs: Sequence[Tensor]) -> Graph:
         raise InputError("The output of the model does not depend on its input; there is no flow to measure.")
     for index, values in enumerate(examples):  # the first step that reads an input says where its units are
         trace.steps[index] = replace(trace.steps[index], axes=trace.axes_of(values))
-    return Graph(tuple(trace.steps), len(examples), trace.decided_in, written)
+    return Graph(
+        tuple(trace.steps),
+        len(examples),
+        trace.decided_in,
+        written,
+        bool(trace.decided_by) and trace.decided_by <= masks,
+    )
 
 
 @dataclass(frozen=True)
@@ -187,6 +196,8 @@ class _Trace(Tracer):
         self.rows = rows
         self.steps: list[Step] = []
         self.decided_in: str | None = None
+        self.decided_by = NOTHING
+        """Inputs that the numbers depend on which can choose the path."""
         self._modules = dict(model.named_modules())
         self._writers = {_storage(values): NOTHING for values in [*model.parameters(), *model.buffers()]}
         self._origins: dict[int, _Origin] = {}
@@ -259,8 +270,10 @@ class _Trace(Tracer):
             self._left |= feeds
         if call.name in FROM_NUMPY:
             feeds |= self._left
-        if call.name in PYTHON_SCALARS and feeds and self.decided_in is None:
-            self.decided_in = next((step.name for step in reversed(self.steps) if step.name), "input")
+        if call.name in PYTHON_SCALARS and feeds:
+            self.decided_by |= self._inputs_of(feeds)
+            last = next((step.name for step in reversed(self.steps) if step.name), "input")
+            self.decided_in = self.decided_in or last
         if self._chooses(call):
             self._chosen.update(map(id, call.written))
         if not feeds or operator_of(call.name).effect is Effect.CONSTANT:
@@ -271,6 +284,15 @@ class _Trace(Tracer):
                 self._add(step, [values])
         used = (*call.read, *call.written)
         self._versions.update({_storage(values): _version(values) for values in used})
+
+    def _inputs_of(self, feeds: frozenset[int]) -> frozenset[int]:
+        """The inputs that some steps depend on."""
+        found, ahead = set(feeds), list(feeds)
+        while ahead:
+            new = self.steps[ahead.pop()].maps.keys() - found
+            found |= new
+            ahead += new
+        return frozenset(index for index in found if self.steps[index].kind == "input")
 
     def _chooses(self, call: Call) -> bool:
         """Whether a call takes some of the rows, or goes on with them."""

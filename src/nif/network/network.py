@@ -23,6 +23,7 @@ from nif.network.graph import graph_of
 from nif.network.inputs import InputLayers
 from nif.network.last_state import recurrent_layers, with_last_states
 from nif.network.layers import Plan, plan_of
+from nif.network.mask_branches import without_mask_branches
 from nif.network.names import class_units, first_given, numbered
 from nif.network.precision import in_full_precision
 from nif.network.preserve import check_supported, preserved
@@ -144,6 +145,7 @@ class Network:
     def _checked_plan(self, rows: Rows) -> Plan:
         """The plan, without the layers whose rows are not those of the data."""
         graph = graph_of(self.forward(rows), rows.inputs)
+        graph = without_mask_branches(graph, self.forward(rows), rows.inputs)
         states = recurrent_layers(self.forward(rows), rows.inputs) if self.recurrent else {}
         graph = with_last_states(graph, states)
         plan = plan_of(graph, self.layers, states=states)

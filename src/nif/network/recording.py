@@ -55,11 +55,11 @@ class Recording(Architecture):
         Raises:
             InputError: Too few rows, or activations that are infinite or do not belong to rows.
         """
-        if len(rows) < fewest:
+        plan, architecture, inputs = network.plan(rows), network.architecture(rows), network.inputs(rows)
+        if len(rows) < fewest and not (len(rows) == 1 and inputs.reduction.samples_a_row >= fewest):
             raise InputError(
                 f"The data have {len(rows)} rows; mutual information needs at least {fewest}. Pass more rows."
             )
-        plan, architecture, inputs = network.plan(rows), network.architecture(rows), network.inputs(rows)
         buffers = _ActivationBuffers(plan, inputs.reduction, len(rows))
         with preserved(network.module):
             _run(network.forward(rows), rows, plan, buffers, advance)

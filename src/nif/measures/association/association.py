@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
+from nif.core.blocks import block_of_rows
 from nif.core.checkpoint import Checkpoint
 from nif.core.errors import InputError
 from nif.core.types import Advance
@@ -76,7 +77,8 @@ class Association:
         rows: Rows of data above this number are sampled at random; None measures all.
         blocks: Rows that depend on each other, for errors and p-values that know it: how many that follow
             each other, such as 50 of a time series, many times as many as it takes to forget; or a label for
-            each row, such as its patient or day. Ten blocks or more. Values stay as they are: of units that
+            each row, such as its patient or day, or for each node of one graph. Ten blocks or more. Values
+            stay as they are: of units that
             change slowly they are a little too high (`nif.estimators.dependent_rows`).
 
     Raises:
@@ -189,6 +191,8 @@ class Association:
         """The block of each sample: of a row, with all its positions."""
         if self.blocks is None:
             return None
+        if len(rows) == 1:  # one graph, whose nodes are the samples
+            return block_of_rows(self.blocks, np.arange(recording.samples), recording.samples)
         return np.repeat(rows.blocks(self.blocks), recording.samples // len(rows))
 
     def _by_pairs(self, recording: Recording, observed: Activations, pairs: PairwiseRunner) -> NetworkLinks:

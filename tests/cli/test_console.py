@@ -1,0 +1,96 @@
+"""Consoles of every code page show every text; names with half of a surrogate pair can be written."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+import nif
+from nif.cli.console import HANDLER, PLAIN, show_everything, tolerant
+
+NETWORK = """
+import torch
+from torch import nn
+torch.manual_seed(0)
+net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+"""
+
+COMMAND = "from nif.cli.main import main; main()"
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("console")
+    (folder / "consoles.py").write_text(NETWORK)
+    table = pd.DataFrame(np.random.default_rng(0).normal(size=(80, 3)), columns=["größe", "重量", "c→d"])
+    table.to_csv(folder / "data.csv", index=False)
+    flow = nif.measure(nn.Linear(3, 2), table, nif.Binned(), progress=False)
+    flow.save(folder / "flow.safetensors")
+    return folder
+
+
+CALLS = {
+    "layers": (0, "layers", "consoles:net", "data.csv"),
+    "measure": (0, "measure", "consoles:net", "data.csv", "--estimator", "binned", "-o", "é→.safetensors"),
+    "estimate": (0, "estimate", "data.csv", "--x", "größe", "--y", "重量"),
+    "report": (0, "report", "flow.safetensors", "-o", "r→\udcff.html"),
+    "unknown column": (2, "estimate", "data.csv", "--x", "größe", "--y", "重→\udcff"),
+    "no file": (2, "layers", "consoles:net", "gibt's nicht \udcff → 重.csv"),
+    "no option": (2, "layers", "consoles:net", "--größe→重"),
+    "help": (0, "measure", "--help"),
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names of any bytes")
+@pytest.mark.parametrize(
+    ("encoding", "call"),
+    [*(("cp1252", call) for call in CALLS), ("cp437", "estimate"), ("ascii", "no file"), ("utf-8", "report")],
+)
+def test_no_command_ends_because_of_a_character(room: Path, encoding: str, call: str) -> None:
+    expected, *words = CALLS[call]
+    paths = os.pathsep.join([str(Path(nif.__file__).parents[1]), str(room)])
+    surroundings = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONPATH": paths, "PYTHONUTF8": "0"}
+    command = [sys.executable, "-c", COMMAND, *words]
+    done = subprocess.run(command, check=False, cwd=room, env=surroundings, capture_output=True, timeout=300)
+    assert done.returncode == expected, done.stderr
+    assert b"UnicodeEncodeError" not in done.stderr and b"Traceback" not in done.stderr
+    assert done.stdout if expected == 0 else done.stderr.startswith((b"nif: ", b"Usage"))
+
+
+def test_what_a_console_cannot_show_is_written_out() -> None:
+    show_everything()
+    for encoding, said in (
+        ("ascii", "0.1 +/- 0.2 -> x\\xdf\\udc80"),
+        ("cp1252", "0.1 ± 0.2 -> xß\\udc80"),
+        ("utf-8", "0.1 ± 0.2 → xß\\udc80"),
+    ):
+        stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, newline="")
+        tolerant(stream)
+        stream.write("0.1 ± 0.2 → xß\udc80")
+        stream.flush()
+        assert stream.buffer.getvalue().decode(encoding) == said  # type: ignore[attr-defined]
+    assert all(text.isascii() for text in PLAIN.values())
+    tolerant(io.StringIO())  # has no encoding
+    with pytest.raises(UnicodeDecodeError):
+        b"\xff".decode("utf-8", HANDLER)
+
+
+def test_half_a_surrogate_pair_in_a_name_is_written_out(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    x, names = torch.randn(60, 2), {"feature_names": ["a\udcff", "\ud800"], "class_names": ["\udfff", "ß"]}
+    flow = nif.measure(nn.Linear(2, 2), x, nif.Binned(), **names, progress=False)  # type: ignore[arg-type]
+    assert flow.attribution().index.tolist() == ["a\\udcff", "\\ud800"]
+    assert flow.attribution().columns.tolist() == ["\\udfff", "ß"]
+    flow.save(tmp_path / "flow.safetensors")
+    assert nif.load(tmp_path / "flow.safetensors") == flow
+    flow.report(tmp_path / "flow.html")
+    assert repr(flow) and flow._repr_html_()
