@@ -1,6 +1,6 @@
 """Pruning without retraining: rules side by side, with the same compensation, and silent units.
 
-``python benchmarks/pruning.py [--seeds 5] [--only digits mnist cnn published silent]`` prints for every
+``python benchmarks/pruning.py [--seeds 5] [--only digits banknote mnist cnn published silent]`` prints for every
 network the loss of test accuracy, in points, by fraction removed, compensation and rule (mean over seeds with
 standard error), torch-pruning's own pruners on the same networks, how far the best rule of nif is ahead, how
 far outputs move, what the pruned networks cost, published prunings on the same networks (medians, paired),
@@ -65,6 +65,7 @@ class Task:
 
 
 TASKS = {
+    "banknote": Task("banknote", lambda: mlp(4, 32, 32, 2), (4,), 1 / 3, 60, (0.5, 0.7, 0.9)),
     "digits": Task("digits", lambda: mlp(64, 256, 128, 10), (64,), 1 / 3, 60, (0.25, 0.5, 0.7, 0.9)),
     "mnist": Task("mnist", lambda: mlp(784, 300, 100, 10), (784,), 0.2, 15, (0.5, 0.7, 0.9)),
     "cnn": Task("mnist", cnn, (1, 28, 28), 0.2, 4, (0.3, 0.5, 0.7), 2_000),

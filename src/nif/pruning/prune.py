@@ -122,6 +122,8 @@ def prune(
     importance = chosen_rule(rule)
     _check_options(remove, tolerance, alpha, exchanges)
     first = with_fewer_key_dims(start, key_dims, tolerance) if key_dims is not None else KeyDims(start)
+    if cut and first.problem is not start:
+        keep_what_cannot_be_cut(first.problem)
     problem, found = with_heads(first.problem) if heads is not None else (first.problem, Heads())
     layers, none = len(problem.weights.columns), NO_CANDIDATES
     with progress_bar("pruning", total=layers * _trials(problem, tolerance), shown=progress) as advance:
