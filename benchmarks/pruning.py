@@ -1,9 +1,10 @@
 """Pruning without retraining: rules side by side, with the same compensation, and silent units.
 
-``python benchmarks/pruning.py [--seeds 5] [--only digits mnist cnn silent]`` prints for every network the
-loss of test accuracy, in points, by fraction removed, compensation and rule (mean over seeds with standard
-error), torch-pruning's own pruners on the same networks, how far the best rule of nif is ahead, how far
-outputs move, what the pruned networks cost, and how many neurons are silent.
+``python benchmarks/pruning.py [--seeds 5] [--only digits banknote mnist cnn published silent]`` prints for
+every network the loss of test accuracy, in points, by fraction removed, compensation and rule (mean over
+seeds with standard error), torch-pruning's own pruners on the same networks, how far the best rule of nif is
+ahead, how far outputs move, what the pruned networks cost, published prunings on the same networks (medians,
+paired), and how many neurons are silent.
 MNIST needs NIF_DATA or a way to OpenML.
 """
 
@@ -35,6 +36,7 @@ from nif.network.weights import calls, channel_rows, weighted
 from nif.pruning.problem import PruningProblem
 from nif.pruning.rules import Rule
 from nif.pruning.sensitivity import requiring_grad
+from pruning_published import PUBLISHED, paired
 
 COMPENSATIONS = ["linear", "mean", None]
 
@@ -63,6 +65,7 @@ class Task:
 
 
 TASKS = {
+    "banknote": Task("banknote", lambda: mlp(4, 32, 32, 2), (4,), 1 / 3, 60, (0.5, 0.7, 0.9)),
     "digits": Task("digits", lambda: mlp(64, 256, 128, 10), (64,), 1 / 3, 60, (0.25, 0.5, 0.7, 0.9)),
     "mnist": Task("mnist", lambda: mlp(784, 300, 100, 10), (784,), 0.2, 15, (0.5, 0.7, 0.9)),
     "cnn": Task("mnist", cnn, (1, 28, 28), 0.2, 4, (0.3, 0.5, 0.7), 2_000),
@@ -238,6 +241,25 @@ def random(problem: PruningProblem, units: UnitIds, seed: int) -> Float[np.ndarr
     return np.random.default_rng(seed).random(len(units))
 
 
+def published_compared(task: Task, seed: int) -> Iterator[dict[str, object]]:
+    """Redundancy with linear compensation, with and without exchanges, beside what others have published."""
+    original = trained(task, seed)
+    before = original.accuracy(original.model)
+    rows = TensorDataset(*(part[: task.rows] for part in original.train.tensors))
+    flow = nif.measure(original.model, rows.tensors[0][:2000], nif.Binned(), progress=False)
+    for share in task.shares:
+        models = {"redundancy": 20, "no exchanges": 0} | PUBLISHED
+        for name, how in models.items():
+            if isinstance(how, int):
+                options: dict[str, Any] = {"remove": share, "tolerance": None, "exchanges": how}
+                model = nif.prune(original.model, flow, rows, progress=False, **options).model
+            else:
+                model = how(original.model, flow, rows, share)
+            loss = before - original.accuracy(model)
+            size = sum(weight.numel() for weight in model.parameters())
+            yield {"share": share, "rule": name, "loss": loss, "moved": original.moved(model), "size": size}
+
+
 OURS = ["redundancy", "contribution", "throughput", "current"]
 OTHERS: dict[str, str | Rule] = {"magnitude": "magnitude", "taylor": taylor, "random": random}
 """Rules that need no information flow."""
@@ -325,12 +347,25 @@ def plant(model: nn.Sequential) -> set[tuple[str, int]]:
     return {(str(layer + 1), unit) for layer, units in PLANTED.items() for unit in units}
 
 
+PARTS = [*TASKS, "published", "silent"]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--only", nargs="*", choices=[*TASKS, "silent"], default=[*TASKS, "silent"])
+    parser.add_argument("--only", nargs="*", choices=PARTS, default=PARTS)
+    parser.add_argument("--networks", nargs="*", choices=TASKS, default=list(TASKS), help="of `published`")
     options = parser.parse_args()
     print(environment())
+    for name in options.networks if "published" in options.only else []:
+        losses = [
+            {"seed": seed, **row}
+            for seed in range(options.seeds)
+            for row in published_compared(TASKS[name], seed)
+        ]
+        print(
+            f"\n{name}: published prunings, medians\n\n{paired(pd.DataFrame(losses)).to_string()}", flush=True
+        )
     for name in (name for name in TASKS if name in options.only):
         rows = pd.DataFrame(
             [

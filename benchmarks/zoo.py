@@ -190,6 +190,8 @@ class Row:
         self.found["prune"] = f"{after / before:.0%}"
         if after > before:
             self.wrong.append(f"{before} parameters became {after} by pruning")
+        if cut.removed.empty:  # nothing can be cut, and zeroed units are not asked for
+            return
         with torch.no_grad():
             one, other = (self.case.decided(called(p.model.eval(), self.task)) for p in (cut, zeroed))
         difference = float((one - other).abs().max() / other.abs().max().clamp_min(1e-12))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+import nif
 from nif.network.weights import channel_rows, columns_of, features, weighted
 from nif.pruning import least_squares as moments
 from nif.pruning.least_squares import Moments
@@ -195,3 +196,31 @@ def test_a_layer_without_a_bias_gets_one_where_it_is_needed() -> None:
     assert small.removed["index"].tolist() == [2]
     assert small.score_after < 1e-5
     assert torch.allclose(small.model[2].bias, 3 * model[2].weight[:, 2])
+
+
+class InPlace(nn.Module):
+    """Convolutions and a Linear, each followed by an activation that writes into their result, or not."""
+
+    def __init__(self, writes: bool) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.second = nn.Conv2d(1, 8, 3), nn.Conv2d(8, 8, 3)
+        self.r1, self.r3, self.writes = nn.ReLU(inplace=writes), nn.ReLU(inplace=writes), writes
+        self.third, self.last = nn.Linear(128, 10), nn.Linear(10, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = nn.functional.relu(self.second(self.r1(self.first(x))), inplace=self.writes)
+        h = nn.functional.linear(h.flatten(1), self.third.weight, self.third.bias)
+        return self.last(self.r3(h))
+
+
+@pytest.mark.parametrize("rule", ["redundancy", "contribution"])
+def test_activations_in_place_change_nothing(rule: str) -> None:
+    x, found = torch.randn(200, 1, 8, 8, generator=torch.Generator().manual_seed(1)), []
+    for writes in (False, True):
+        model = InPlace(writes).eval()
+        flow = nif.measure(model, x, nif.Binned(), progress=False)
+        found.append(nif.prune(model, flow, x, remove=0.4, tolerance=None, rule=rule, progress=False))
+    assert found[0].removed["index"].tolist() == found[1].removed["index"].tolist()
+    with torch.no_grad():
+        assert torch.allclose(found[0].model(x), found[1].model(x), atol=1e-6)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 import nif
 from nif.pruning.equivalent import from_linear, to_linear
 from support.attention_cases import answers, flow_of_model, measured, without
+from support.pruning_cases import flow_of
 from support.sequence_models import data_of, model_of
 
 
@@ -115,7 +116,7 @@ def test_a_named_fraction_of_channels_counts_channels_and_not_their_positions() 
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv1d(1, 8, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(64, 2)).eval()
     x = torch.randn(80, 1, 8)
-    flow = nif.measure(model, x, nif.Binned(), reduce="positions", progress=False)
-    small = nif.prune(model, flow, x, remove={"1": 0.25}, tolerance=None, progress=False)
+    flow = flow_of(model, x, ["2"])  # 64 numbers of 8 channels
+    small = nif.prune(model, flow, x, remove={"2": 0.25}, tolerance=None, progress=False)
     assert small.model[0].out_channels == 6
     assert len(small.removed) == 2 * 8

@@ -46,9 +46,10 @@ def calls(model: nn.Module, names: Iterable[str]) -> Iterator[Calls]:
     def enter(name: str, *_: Any) -> None:
         running.add(name)
 
-    def leave(name: str, _: nn.Module, given: Any, returned: Tensor) -> None:
+    def leave(name: str, _: nn.Module, given: Any, returned: Tensor) -> Tensor:
         running.discard(name)
         noted[name].append((given[0], returned))
+        return returned.clone()  # an activation in place must not write into what is noted
 
     handles: list[RemovableHandle] = []
     for name in noted:
@@ -80,6 +81,7 @@ class _FunctionalCalls(TorchFunctionMode):
             named = {**dict(zip(("input", "weight"), args, strict=False)), **(kwargs or {})}
             if (name := self._owners.get(id(named["weight"]))) is not None:
                 self._noted[name].append((named["input"], returned))
+                return returned.clone()
         return returned
 
 

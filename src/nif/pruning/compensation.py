@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from nif.core.types import Advance, ignore
-from nif.network.forward import batches
+from nif.network.forward import Inputs, batches
 from nif.network.unit_groups import UnitIds
 from nif.network.weights import (
     Weighted,
@@ -38,6 +38,9 @@ ROWS_PER_FEATURE = 60
 """Rows, for each feature, that a refit rests on where a convolution would give millions."""
 
 FEWEST_ROWS = 20_000
+
+FEWEST_SAMPLES = 100
+"""Rows of data on which channels are compared, however many positions each has."""
 
 SIZE = 256
 """Rows of a batch."""
@@ -90,7 +93,7 @@ def linear(problem: PruningProblem, pruned: nn.Module, removed: UnitIds, advance
         stays = np.setdiff1d(np.arange(len(columns[name])), places)
         whole = module.weight.clone()
         _drop_columns(module, places)
-        if len(stays) and by_channel(module, len(stays)):
+        if len(stays) and by_channel(module, len(columns[name])):
             _remix(problem, pruned, name, stays, whole)
         else:
             _refit(problem, pruned, name, stays)
@@ -192,8 +195,9 @@ def _both(
     generator = torch.Generator().manual_seed(0)
     known, noted = problem.noted.get(name), list[Any]()
     room = MOST_BYTES - sum(map(_bytes, problem.noted.values()))
+    pieces = _batches(problem, name, inputs)
     with calls(problem.model, [] if known else [name]) as before, calls(pruned, [name]) as after:
-        for place, piece in enumerate(batches(problem.call, inputs, size=SIZE)):
+        for place, piece in enumerate(pieces):
 
             def drawn(rows: int, most: int = math.ceil(share * len(piece[0]))) -> Tensor:
                 return torch.randperm(rows, generator=generator)[:most]
@@ -210,6 +214,23 @@ def _both(
             after[name].clear()
     if noted and room > 0:
         problem.noted[name] = noted
+
+
+def _batches(problem: PruningProblem, name: str, inputs: Inputs) -> Iterator[Inputs]:
+    """All rows; of a convolution whose channels are compared, as many as their positions make enough."""
+    channels = len(problem.weights.columns[name])
+    if by_channel(weighted(problem.model, name), channels):
+        count = max(FEWEST_SAMPLES, math.ceil(2 * ROWS_PER_FEATURE * channels / _positions(problem, name)))
+        chosen = torch.randperm(len(inputs[0]), generator=torch.Generator().manual_seed(1))[:count]
+        inputs = tuple(values[chosen.to(values.device)] for values in inputs)
+    return batches(problem.call, inputs, size=SIZE)
+
+
+def _positions(problem: PruningProblem, name: str) -> int:
+    """How many numbers a convolution reads of each channel of a row."""
+    with calls(problem.model, [name]) as noted:
+        problem.call.all_outputs(tuple(values[:1] for values in problem.inputs))
+        return max(1, sum(given[0, 0].numel() for given, _ in noted[name]))
 
 
 def _bytes(noted: Any) -> int:

@@ -88,12 +88,12 @@ def chosen_heads(
     problem: PruningProblem, heads: Heads, fraction: float | Mapping[str, float], rule: Rule, seed: int
 ) -> Candidates:
     """The heads to remove, those of the least importance first; one of each module stays."""
-    units = np.concatenate([np.zeros(0, dtype=np.int64), *heads.labels.values()])
     if isinstance(fraction, Mapping):
         for name in fraction:
             if name not in heads.labels:
                 raise unknown("attention that can lose heads", str(name), heads.labels)
-        units = np.concatenate([heads.labels[name] for name in fraction])
+    named = fraction if isinstance(fraction, Mapping) else heads.labels
+    units = np.concatenate([np.zeros(0, dtype=np.int64), *(heads.labels[name] for name in named)])
     for share in fraction.values() if isinstance(fraction, Mapping) else [fraction]:
         check_fraction(share, "heads")
     if not len(units):

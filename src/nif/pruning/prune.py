@@ -127,13 +127,14 @@ def prune(
     how = _compensation(compensate, remove, heads)
     rows = data if labels is None else (data, labels)
     start = pruning_problem(model, checked_flow(flow), rows, output, how, criterion)
-    if cut:
-        keep_what_cannot_be_cut(start)
+    keep_what_cannot_be_cut(start)
     if remove is not None:
         check_remove(start, remove)
     importance = chosen_rule(rule)
     _check_options(remove, tolerance, alpha, exchanges)
     first = with_fewer_key_dims(start, key_dims, tolerance) if key_dims is not None else KeyDims(start)
+    if first.problem is not start:
+        keep_what_cannot_be_cut(first.problem)
     problem, found = with_heads(first.problem) if heads is not None else (first.problem, Heads())
     layers, none = len(problem.weights.columns), NO_CANDIDATES
     with progress_bar("pruning", total=layers * _trials(problem, tolerance), shown=progress) as advance:
