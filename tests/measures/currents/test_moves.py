@@ -24,7 +24,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:.*backgrounds miss the total:UserWarning", "ignore:The model chooses its path:UserWarning"
 )
 
-FAST: dict[str, Any] = {"steps": 2, "rows": 12, "backgrounds": 4, "by_class": False, "paths": 0}
+FAST: dict[str, Any] = {"steps": 2, "rows": 6, "backgrounds": 4, "by_class": False, "paths": 0}
 
 CUTS = {
     "gpt2": ["transformer.h.0", "transformer.ln_f"],

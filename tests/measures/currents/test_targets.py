@@ -40,7 +40,7 @@ class Only(nn.Module):
 def measured(model: nn.Module, data: Any, **options: Any) -> Flow:
     layers, reduce = options.pop("layers", None), options.pop("reduce", "mean")
     chosen = nif.Currents(
-        **{"steps": 2, "rows": 20, "backgrounds": 6, "by_class": False, "paths": 0, **options}
+        **{"steps": 2, "rows": 8, "backgrounds": 6, "by_class": False, "paths": 0, **options}
     )
     return nif.measure(model, data, chosen, layers=layers, reduce=reduce, progress=False)
 
