@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -17,6 +19,7 @@ from nif.pruning.prune import prune
 from nif.pruning.result import read_record
 from support.networks import chain
 from support.pruning_cases import NETWORKS, flow_of, network
+from support.tensor_files import TensorFile
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -130,3 +133,49 @@ def test_the_file_has_the_mode_of_any_other(tmp_path: Path) -> None:
     (tmp_path / "other").write_bytes(b"")
     save_pruned(tmp_path / "small", net, {}, shapes_of(net))
     assert (tmp_path / "small").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+def changed(path: Path, change: Callable[[TensorFile], object]) -> Path:
+    file = TensorFile.read(path.read_bytes())
+    change(file)
+    path.write_bytes(file.write())
+    return path
+
+
+def set_kept(values: list[int]) -> Callable[[TensorFile], None]:
+    return lambda file: next(
+        tensor for name, tensor in file.tensors.items() if name.startswith("kept/0/")
+    ).put(np.array(values))
+
+
+DAMAGE: dict[str, tuple[Callable[[TensorFile], object], str]] = {
+    "a version in words": (lambda file: file.header.update(version="one"), "has the format 'one'"),
+    "no version": (lambda file: file.header.pop("version"), "has the format ''"),
+    "bad JSON": (lambda file: file.header.update(original="{"), "original is no JSON"),
+    "shapes in words": (lambda file: file.header.update(original='{"0.weight": "wide"}'), "is 'wide'"),
+    "no original": (lambda file: file.header.pop("original"), "original is no JSON"),
+    "a missing weight": (lambda file: file.tensors.pop("weights/0.weight"), "'0.weight' is missing"),
+    "another weight": (
+        lambda file: file.tensors.update({"weights/a.b": file.tensors["weights/0.weight"]}),
+        r"'a.b' is real of shape .*; expected none",
+    ),
+    "indices beyond": (set_kept([0, 99]), "expected 0 to"),
+    "indices twice": (set_kept([1, 1]), "each once in order"),
+    "no indices": (set_kept([]), "type|each once in order"),
+    "another axis": (
+        lambda file: file.tensors.update({"kept/7/0.weight": file.tensors["weights/0.bias"]}),
+        "expected torch.int64",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "said"), DAMAGE.values(), ids=DAMAGE.keys())
+def test_a_damaged_file_is_refused(saved: Path, change: Callable[[TensorFile], object], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        shrink(network("chain")[0], changed(saved, change))
+
+
+@pytest.mark.parametrize("record", ["{", "[]", '{"removed": 3}', "9" * 5000, "[" * 100_000])
+def test_a_damaged_record_is_refused(saved: Path, record: str) -> None:
+    with pytest.raises(InputError, match="is incomplete"):
+        read_record(changed(saved, lambda file: file.header.update(record=record)))

@@ -191,10 +191,12 @@ def throughput(dag: Dag) -> list[Float[np.ndarray, " _"]]:
     """
     before = dag.forward_sums(clipped, np.ones((1, dag.feature_count)))
     after = dag.backward_sums(clipped, np.ones((dag.sizes[-1], 1)))
-    root = np.sqrt(before[-1].sum())  # a total of many layers may be too small to divide by
-    if root**2 < NOTHING:
+    total = before[-1].sum()
+    if total < NOTHING:
         return [np.zeros(size) for size in dag.sizes]
-    return [(begun[0] / root) * (left[:, 0] / root) for begun, left in zip(before, after, strict=True)]
+    first = total if total > 1e-200 else np.sqrt(total)  # that of many layers may be too small to divide by
+    rest = total / first
+    return [(begun[0] / first) * left[:, 0] / rest for begun, left in zip(before, after, strict=True)]
 
 
 @dataclass(frozen=True)
