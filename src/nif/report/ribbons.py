@@ -29,7 +29,7 @@ def ribbons(flow: Flow) -> dict[str, Any]:
         >>> net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 1))
         >>> found = ribbons(nif.measure(net, torch.randn(100, 3), progress=False))
         >>> len(found["bars"]), found["columns"]
-        (8, ['input', 'relu1', 'output'])
+        (8, ['input', '1', 'output'])
     """
     most = int(np.clip(MOST_BARS // len(flow.layers), FEWEST_UNITS, MOST_UNITS))
     layout = sankey_layout(flow, most=most)
