@@ -93,7 +93,7 @@ ARRAYS: dict[str, tuple[Array, Any, str]] = {
     "NaN": (CHANCES, np.array([0, np.nan]), "1 NaN or infinite"),
     "infinity": (Array("f", (1,)), np.array([-np.inf]), "1 NaN or infinite"),
     "too large": (CHANCES, np.array([0, 1.5]), "from 0 to 1.5; expected 0 to 1"),
-    "large enough to overflow": (Array("f", (1,)), np.array([1e16]), "expected -1e"),
+    "large enough to overflow": (Array("f", (1,)), np.array([1e61]), "expected -1e"),
     "beyond the indices": (Array("i", (1,), 0, 4), np.array([5]), "from 5 to 5; expected 0 to 4"),
 }
 

@@ -25,7 +25,7 @@ DEEPEST = 20
 MOST = 2**53
 """The largest whole number: all up to it are floating-point numbers too."""
 
-LARGEST = 1e15
+LARGEST = 1e60
 """The largest real number: products of a few are finite."""
 
 
@@ -218,7 +218,7 @@ class Array:
         10
         >>> Array("f", ("unit",), low=0).check(np.array([0.1, -1.0, 0.0]), "stderr", sizes)
         Traceback (most recent call last):
-        nif.InputError: stderr has values from -1 to 0.1; expected 0 to 1e+15.
+        nif.InputError: stderr has values from -1 to 0.1; expected 0 to 1e+60.
     """
 
     kind: str
