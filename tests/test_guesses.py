@@ -34,7 +34,10 @@ def test_labels_of_pruning_in_every_place(flow: nif.Flow) -> None:
     ]
     scores = [nif.prune(network(), flow, *rows, **options).score_before for rows, options in pairs]
     assert len({float(score) for score in scores}) == 1
-    assert nif.prune(network(), flow, X, Y).score == "accuracy"
+    named = nif.prune(network(), flow, X, [NAMES[int(label)] for label in Y])
+    assert named.score == "accuracy" and float(named.score_before) in {float(score) for score in scores}
+    with pytest.raises(nif.InputError, match="'versicolor'"):
+        nif.prune(network(), flow, X, ["versicolor"] * len(X))
 
 
 @pytest.mark.parametrize(

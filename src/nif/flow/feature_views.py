@@ -32,7 +32,7 @@ class FeatureViews:
         Example:
             >>> from nif.flow.flow import example
             >>> print(example().summary().splitlines()[0])
-            left has 100 % ± 0 % of the attribution by association; none of 2 neurons is silent.
+            left carries 100 % ± 0 % of the attribution by association; none of 2 neurons is silent.
         """
         return headline.summary(self)  # type: ignore[arg-type] # a flow
 

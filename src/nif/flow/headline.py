@@ -37,7 +37,7 @@ def headline(flow: Flow) -> str:
     Example:
         >>> from nif.flow.flow import example
         >>> headline(example())
-        'left has 100 % ± 0 % of the attribution by association; none of 2 neurons is silent.'
+        'left carries 100 % ± 0 % of the attribution by association; none of 2 neurons is silent.'
     """
     total = flow.total
     if total is not None and abs(total.nats) <= quantile(flow.currents) * total.stderr:
@@ -45,17 +45,28 @@ def headline(flow: Flow) -> str:
     importance = flow.importance()
     if not importance["share"].any():
         return "No path from a feature to an output carries information."
-    names = _leading(importance["share"])
-    share, stderr = _together(flow, names)
-    listed = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
-    error = "" if stderr is None else f" ± {stderr * 100:.0f} %"
-    part, one = f"{share * 100:.0f} %{error}", len(names) == 1
-    if total is None:
-        return (
-            f"{listed} {'has' if one else 'have'} {part} of the attribution by association; {_silent(flow)}."
-        )
-    carry, nats = "carries" if one else "carry", f"{total.nats:.2f}"
-    return f"{listed} {carry} {part} of the {nats} nats that decide; {_silent(flow)}."
+    count = _number_with(MUCH, importance["share"])
+    whole = "the attribution by association" if total is None else f"the {total.nats:.2f} nats that decide"
+    if count > MOST_NAMED:
+        half, part = _number_with(0.5, importance["share"]), percent(*_together(flow, 1))
+        most = f"{_names(importance, 1)} most, {part}"
+        which = f"{half} of {len(importance)} features carry half of {whole}, {most}"
+    else:
+        carry = "carries" if count == 1 else "carry"
+        which = f"{_names(importance, count)} {carry} {percent(*_together(flow, count))} of {whole}"
+    return f"{which}; {_silent(flow)}."
+
+
+def percent(share: float, stderr: float | None) -> str:
+    """A share with its standard error, to the digits that the error leaves.
+
+    Example:
+        >>> percent(0.712, 0.031), percent(0.0524, 0.0028), percent(0.3, None)
+        ('71 % ± 3 %', '5.2 % ± 0.3 %', '30 %')
+    """
+    digits = 1 if stderr is not None and 0 < stderr < 0.0095 else 0
+    error = "" if stderr is None else f" ± {100 * stderr:.{digits}f} %"
+    return f"{100 * share:.{digits}f} %{error}"
 
 
 def summary(flow: Flow) -> str:
@@ -72,24 +83,27 @@ def summary(flow: Flow) -> str:
     return "\n".join([headline(flow), "", head, *rows, *left_out, "", repr(flow)])
 
 
-def _leading(shares: pd.Series) -> list[str]:
-    """The fewest features with much of the whole, as far as they are named."""
+def _number_with(part: float, shares: pd.Series) -> int:
+    """The fewest features that have a part of the whole."""
     size = shares.abs().to_numpy()
-    count = int(np.searchsorted(np.cumsum(size), MUCH * size.sum())) + 1
-    return [short(str(name), 32) for name in shares.index[: min(count, MOST_NAMED)]]
+    return int(np.searchsorted(np.cumsum(size), part * size.sum())) + 1
 
 
-def _together(flow: Flow, names: list[str]) -> tuple[float, float | None]:
-    """The share of the leading features together and its standard error; None where it is not known."""
+def _names(importance: pd.DataFrame, count: int) -> str:
+    """The first features, listed."""
+    names = [short(str(name), 32) for name in importance.index[:count]]
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _together(flow: Flow, count: int) -> tuple[float, float | None]:
+    """The share of the first features together and its standard error; None where it is not known."""
     shares = flow.shares()
-    order = np.argsort(-shares["share"].abs().to_numpy(), kind="stable")[: len(names)]
+    order = np.argsort(-shares["share"].abs().to_numpy(), kind="stable")[:count]
     share = float(shares["share"].to_numpy()[order].sum())
-    if len(names) == 1:
+    if count == 1:
         return share, float(shares["stderr"].to_numpy()[order[0]])
-    tables, inputs = (
-        flow.currents,
-        [place for place, layer in enumerate(flow.layers) if layer.kind == "input"],
-    )
+    tables = flow.currents
+    inputs = [place for place, layer in enumerate(flow.layers) if layer.kind == "input"]
     parts = [] if tables is None else [tables.units[place].deviations for place in inputs]
     known = [part for part in parts if part is not None]
     if tables is None or len(known) < len(inputs) or tables.total.nats == 0:

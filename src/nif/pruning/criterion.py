@@ -184,7 +184,12 @@ def _change(values: np.ndarray, before: np.ndarray) -> float:
 
 
 def criterion_for(
-    call: Forward, inputs: Inputs, labels: Any, model: Any = None, scorer: Any = None
+    call: Forward,
+    inputs: Inputs,
+    labels: Any,
+    model: Any = None,
+    scorer: Any = None,
+    names: Sequence[str] | None = None,
 ) -> Criterion:
     """The criterion for this network and these data: a score where there are labels that fit the model.
 
@@ -195,6 +200,7 @@ def criterion_for(
             answers or of positions. Real numbers: R². None: there is no score.
         model: What the user passed, of which `classes_` of scikit-learn are read.
         scorer: In place of these, see `nif.pruning.scores.by_scorer`.
+        names: Of the outputs, which labels may be.
 
     Raises:
         InputError: Labels of another length, of a single class, or that are no class of this model.
@@ -205,6 +211,13 @@ def criterion_for(
         ('accuracy', 1.0)
     """
     reference, classes = outputs(call, inputs), getattr(model, "classes_", None)
+    if (
+        classes is None
+        and names is not None
+        and labels is not None
+        and np.asarray(labels).dtype.kind in "USOT"
+    ):
+        classes = np.asarray(names)
     decision = Decision.of(call, inputs, model)
     precision = torch.finfo(device_and_dtype(call.model)[1]).eps
     if labels is not None and scorer is None:

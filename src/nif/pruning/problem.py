@@ -105,7 +105,7 @@ def pruning_problem(
             f"The data have {len(rows)} rows; pruning is judged on {FEWEST_SAMPLES} or more. Pass more."
         )
     call = Forward.of(network, rows, output)
-    criterion = criterion_for(call, rows.inputs, rows.labels, given.model, scorer)
+    criterion = criterion_for(call, rows.inputs, rows.labels, given.model, scorer, flow.layers[-1].units)
     _same_output(flow, criterion)
     return _traced(call, flow, rows.inputs, criterion, flags, compensate)
 
