@@ -109,7 +109,7 @@ def test_scikit_learn_network_is_compared() -> None:
             r"'genuine' is no class .* one of \['class 0', 'class 1'",
         ),
         ({"replacement": "median"}, "replacement is 'median'; expected 'mean'"),
-        ({"methods": ["LIME"]}, "Unknown attribution 'LIME'"),
+        ({"methods": ["LIME"]}, "methods names 'LIME'"),
         ({"repeats": 0}, "repeats is 0"),
         ({"model": object()}, "expected a torch.nn.Module"),
     ],

@@ -40,7 +40,7 @@ def test_the_tasks_of_killed_workers_are_repeated_in_their_order(tmp_path: Path)
 
     assert list(in_parallel(2, tasks())) == [number**2 for number in range(12)]
     assert begun == list(range(12))
-    assert len(list(tmp_path.iterdir())) == 2
+    assert 2 <= len(list(tmp_path.iterdir())) <= 4  # the other worker may have begun a task too
 
 
 @POSIX
@@ -52,7 +52,7 @@ def test_workers_that_are_killed_again_and_again_are_a_sentence(tmp_path: Path) 
         for result in in_parallel(2, [delayed(square_or_die)(n, tmp_path, 99) for n in range(6)]):
             found.append(result)
     assert found in ([], [0], [0, 1], [0, 1, 4])
-    assert len(list(tmp_path.iterdir())) == 3
+    assert 3 <= len(list(tmp_path.iterdir())) <= 6  # the other worker may have begun a task too
 
 
 def test_an_error_of_a_task_is_raised_and_not_repeated() -> None:

@@ -13,7 +13,7 @@ from nif.estimators.inputs import columns, same_length
 ROWS = np.random.default_rng(0).normal(size=(60, 2))
 
 
-@pytest.mark.parametrize("estimator", ["binned", nif.Binned, 3], ids=repr)
+@pytest.mark.parametrize("estimator", [nif.Flow, 3], ids=repr)
 def test_an_object_that_is_no_estimator_is_refused(estimator: object) -> None:
     for call in (
         lambda: nif.estimate(ROWS[:, 0], ROWS[:, 1], estimator=estimator),

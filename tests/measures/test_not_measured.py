@@ -66,9 +66,9 @@ def test_the_flow_says_it_in_one_line(method: object) -> None:
 
 def test_the_flow_says_the_steps_and_their_error() -> None:
     net = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))
-    flow = nif.measure(net, X, nif.Currents(rows=20, backgrounds=8), progress=False)
+    flow = nif.measure(net, X, nif.Currents(rows=20, backgrounds=16), progress=False)
     error = flow.measurement.options["step_error"]
     assert 0 < error <= 0.01
     assert f"{flow.measurement.options['steps']} steps, units within {error:.1%} of the total" in repr(flow)
-    given = nif.measure(net, X, nif.Currents(rows=20, backgrounds=8, steps=4), progress=False)
+    given = nif.measure(net, X, nif.Currents(rows=20, backgrounds=16, steps=4), progress=False)
     assert "4 steps, error not estimated" in repr(given)

@@ -161,7 +161,7 @@ DAMAGE: dict[str, tuple[Callable[[TensorFile], object], str]] = {
     ),
     "indices beyond": (set_kept([0, 99]), "expected 0 to"),
     "indices twice": (set_kept([1, 1]), "each once in order"),
-    "no indices": (set_kept([]), "type|each once in order"),
+    "no indices": (set_kept([]), "type|each once in order|of shape"),
     "another axis": (
         lambda file: file.tensors.update({"kept/7/0.weight": file.tensors["weights/0.bias"]}),
         "expected torch.int64",

@@ -21,7 +21,7 @@ from nif.pruning.sensitivity import readout
 from support.networks import chain
 from support.pruning_cases import NETWORKS, OF_ASSOCIATION, flow_of, network, rows
 
-CURRENTS = nif.Currents(backgrounds=8, rows=40, steps=2, by_class=False)
+CURRENTS = nif.Currents(backgrounds=16, rows=40, steps=2, by_class=False)
 
 
 def prepared(*sizes: int) -> PruningProblem:

@@ -104,10 +104,11 @@ def unit_currents(
     walk = Walk(before, after, structure)
     output = before.outputs[0]
     walk.back({output: torch.ones_like(before.values[output])})
-    return {
-        names[place]: current.unflatten(0, (steps, len(start))).sum(0)
-        for (place, _), current in walk.layers.items()
-    }
+    totals: Hidden = {}
+    for (place, _), current in walk.layers.items():  # by the layer ahead
+        by_row = current.unflatten(0, (steps, len(start))).sum(0)
+        totals[names[place]] = totals.get(names[place], 0) + by_row
+    return totals
 
 
 def _on_the_line(start: Tensor, end: Tensor, shares: Tensor) -> Tensor:
@@ -169,12 +170,11 @@ def conductances(
     totals: Hidden = {}
     for first in range(0, steps, at_once):
         places = torch.arange(first, min(first + at_once, steps), dtype=torch.float64)
-        with torch.no_grad():
-            before, after = (at(ends)[1] for ends in (places, places + 1))
+        before, after = (at(ends)[1] for ends in (places, places + 1))  # with gradients: nothing is fused
         output, middle = at(places + 0.5)
         slopes = torch.autograd.grad(decide(output).sum(), [middle[name] for name in names])
         for name, slope in zip(names, slopes, strict=True):
-            current = slope * (after[name] - before[name])
+            current = slope * (after[name] - before[name]).detach()
             totals[name] = totals.get(name, 0) + current.unflatten(0, (len(places), len(start))).sum(0)
     for hook in hooks:
         hook.remove()

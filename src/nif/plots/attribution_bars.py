@@ -26,7 +26,6 @@ COLOURS = {
     "SAGE": COMMUNITIES[5],
     "raw MI": OTHER,
     "association (DAVIS2019)": COMMUNITIES[4],
-    "currents, for": "#7FA7D9",
     "random ranking": "#C3C7CE",
 }
 

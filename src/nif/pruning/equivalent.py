@@ -12,6 +12,10 @@ CLASS_BEFORE = "_class_before"
 """Attribute of a Linear that was a module of another class."""
 
 
+NESTED_BEFORE = "_nested_before"
+"""Attribute of an encoder of torch: whether it made nested tensors."""
+
+
 def to_linear(model: nn.Module) -> None:
     """Make, in place, Linear layers of ``Conv1D`` of `transformers` and of the weights of torch's attention.
 
@@ -38,6 +42,7 @@ def to_linear(model: nn.Module) -> None:
             _transposed(module)
             setattr(module, CLASS_BEFORE, type(module))
             module.__class__ = nn.Linear
+    _set_nested(model)
 
 
 def from_linear(model: nn.Module) -> None:
@@ -49,11 +54,21 @@ def from_linear(model: nn.Module) -> None:
             delattr(module, CLASS_BEFORE)
             _transposed(module)
             module.__class__ = before
+    _set_nested(model)
+
+
+def _set_nested(model: nn.Module) -> None:
+    """Nested tensors, which are for the fused kernel alone, only where all attention is torch's."""
     for module in model.modules():
-        if isinstance(module, nn.TransformerEncoder) and any(
-            isinstance(part, MultiheadAttention) for part in module.modules()
-        ):
-            module.use_nested_tensor = False  # these are for the fused kernel alone
+        if not isinstance(module, nn.TransformerEncoder):
+            continue
+        if any(isinstance(part, MultiheadAttention) for part in module.modules()):
+            if not hasattr(module, NESTED_BEFORE):
+                setattr(module, NESTED_BEFORE, getattr(module, "use_nested_tensor", False))
+            module.use_nested_tensor = False
+        elif hasattr(module, NESTED_BEFORE):
+            module.use_nested_tensor = getattr(module, NESTED_BEFORE)
+            delattr(module, NESTED_BEFORE)
 
 
 def _is_conv1d(module: Any) -> bool:

@@ -163,8 +163,8 @@ def _kept(tensors: Mapping[str, Tensor], full: Shapes) -> Kept:
         kept[tensor] = tuple(axes[str(axis)] for axis in range(len(axes)))
         for places, size in zip(kept[tensor], shape, strict=False):
             Array("i", ("kept",), 0, size - 1).check(places, f"kept of {tensor!r}")
-            if not len(places) or (np.diff(places) <= 0).any():
-                raise InputError(f"the indices kept of {tensor!r} are none, or not each once in order")
+            if (np.diff(places) <= 0).any():
+                raise InputError(f"the indices kept of {tensor!r} are not each once in order")
     return kept
 
 

@@ -78,7 +78,8 @@ def test_currents_are_those_of_the_dense_twin(
     assert flow.total is not None and expected.total is not None
     assert flow.total.nats > 0.1
     inputs = [one.neurons().loc["input"]["current"].to_numpy() for one in (flow, expected)]
-    np.testing.assert_allclose(inputs[0], inputs[1], rtol=0, atol=0.02 * expected.total.nats)
+    missed = flow.measurement.options["missed_by_branches"]  # the flow says what the branches leave out
+    assert np.abs(inputs[0] - inputs[1]).sum() < missed * expected.total.nats < 0.1 * expected.total.nats
     assert abs(inputs[0].sum() - flow.total.nats) < 0.01 * flow.total.nats
     listed = flow.measurement.options["not_measured"]
     assert any(name.startswith("experts.0.1 ") for name in listed)

@@ -136,7 +136,7 @@ class Association:
 
     def in_words(self, network: Network, rows: Rows) -> str:
         """The work, for who waits for it."""
-        terms = number_of_terms(network.architecture(rows), self.relevance)
+        terms = number_of_terms(replace(network, recurrent=True).architecture(rows), self.relevance)
         return f"{terms:,} terms of {len(rows):,} rows"
 
     def measure(
