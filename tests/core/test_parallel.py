@@ -15,18 +15,9 @@ from joblib import delayed, parallel_config
 
 from nif.core.errors import InputError
 from nif.core.parallel import THREADS, allowed_threads, in_parallel
+from support.tasks import square_or_die
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals are those of POSIX")
-
-
-def square_or_die(number: int, deaths: Path, times: int) -> int:
-    """The square; at 3 the process is killed, so many times."""
-    if number == 3:
-        died = len(list(deaths.iterdir()))
-        if died < times:
-            (deaths / str(died)).touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-    return number**2
 
 
 @POSIX

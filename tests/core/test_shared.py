@@ -13,6 +13,7 @@ from torch import nn
 from nif.core import shared as module
 from nif.core.parallel import in_parallel
 from nif.core.shared import LARGE, Shared
+from support.tasks import sum_and_file
 
 COUNT = 2 * LARGE // 4
 
@@ -59,11 +60,6 @@ def test_weights_that_are_one_stay_one_and_views_stay_views() -> None:
 def test_a_function_of_the_main_module_comes_back() -> None:
     offset = 3
     assert received(lambda number: number + offset)(4) == 7  # type: ignore[operator]
-
-
-def sum_and_file(shared: Shared[tuple[np.ndarray, torch.Tensor]], number: int) -> tuple[float, str | None]:
-    array, tensor = shared.value
-    return float(array.sum() + tensor.sum()) + number, getattr(array, "filename", None)
 
 
 @pytest.mark.parametrize("backend", ["loky", "multiprocessing", "threading"])
