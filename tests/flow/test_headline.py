@@ -59,7 +59,7 @@ def test_a_network_that_decides_nothing_says_so() -> None:
     flow = nif.measure(network(0.0, 0.0), X[:, :2], nif.Currents(paths=0), progress=False)
     assert (
         headline(flow)
-        == "The total of 0.000 ± 0.000 nats is not told apart from 0: no information is shown to decide."
+        == "The total of 0.000 ± 0.000 nats cannot be distinguished from 0: nothing is shown to decide."
     )
 
 

@@ -41,7 +41,7 @@ def headline(flow: Flow) -> str:
     """
     total = flow.total
     if total is not None and abs(total.nats) <= quantile(flow.currents) * total.stderr:
-        return f"The total of {total} is not told apart from 0: no information is shown to decide."
+        return f"The total of {total} cannot be distinguished from 0: nothing is shown to decide."
     importance = flow.importance()
     if not importance["share"].any():
         return "No path from a feature to an output carries information."

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from numbers import Integral
 
 import numpy as np
 import torch
@@ -13,7 +12,7 @@ from scipy import stats
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from nif.core.errors import InputError
+from nif.core.arguments import whole_number
 from nif.core.types import Advance, Layer, Links
 from nif.data.rows import Rows
 from nif.estimators.pairs import Resources
@@ -85,8 +84,7 @@ class DecisionInformation:
 
     def __post_init__(self) -> None:
         Currents(decision=self.decision, noise=self.noise, target=self.target)  # the same options
-        if not (isinstance(self.rows, Integral) and self.rows >= 1):
-            raise InputError(f"rows is {self.rows!r}; expected a whole number of 1 or more.")
+        whole_number("rows", self.rows)
 
     @property
     def rows_read(self) -> int | None:
