@@ -34,6 +34,8 @@ def test_labels_of_pruning_in_every_place(flow: nif.Flow) -> None:
     ]
     scores = [nif.prune(network(), flow, *rows, **options).score_before for rows, options in pairs]
     assert len({float(score) for score in scores}) == 1
+    nothing = nif.prune(network(), flow, X, Y, remove=0.5, tolerance=None, cut=False)
+    assert nothing.size_after.milliseconds == nothing.size_before.milliseconds  # no time is claimed
     named = nif.prune(network(), flow, X, [NAMES[int(label)] for label in Y])
     assert named.score == "accuracy" and float(named.score_before) in {float(score) for score in scores}
     with pytest.raises(nif.InputError, match="'versicolor'"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
 
@@ -233,6 +233,11 @@ def _result(
     last = np.isin(restored.pop("label"), np.concatenate([plan.units.last, plan.heads.last]))
     restored["reason"] = np.where(last, "last unit of its layer", "exceeds the tolerance")
     criterion, after = problem.criterion, problem.outputs(smaller.model)
+    before, size = (
+        size_of(problem.call.with_model(network), problem.inputs) for network in (whole, smaller.model)
+    )
+    # Two timings of networks of the same size differ by chance alone.
+    same = (before.parameters, before.flops) == (size.parameters, size.flops)
     return Pruned(
         model=smaller.model,
         removed=_joined(plan.first.removed, removed),
@@ -240,8 +245,8 @@ def _result(
         score_before=criterion.before,
         score_after=criterion.value(after),
         score=criterion.name,
-        size_before=size_of(problem.call.with_model(whole), problem.inputs),
-        size_after=size_of(problem.call.with_model(smaller.model), problem.inputs),
+        size_before=before,
+        size_after=replace(size, milliseconds=before.milliseconds) if same else size,
         notes=tuple(_notes(problem, plan, smaller, len(units), after)),
         kept=plan.first.then(smaller.kept),
         original=shapes_of(whole),
