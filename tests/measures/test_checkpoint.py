@@ -20,11 +20,18 @@ from nif.core.errors import InputError
 from nif.estimators.pairs import Tables
 from nif.flow.file import arrays_of
 from nif.measures.association.shared_critic import SharedMine
+from nif.measures.currents import steps
 from nif.measures.currents.path_integral import PathIntegral
 from support.networks import chain
 
 X = torch.randn(120, 4, generator=torch.Generator().manual_seed(0))
 IMAGES = torch.randn(120, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.fixture(autouse=True)
+def several_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One group of rows in each block, of which rows as few as these have one else."""
+    monkeypatch.setattr(steps, "MOST_SUMS", 0)
 
 
 class Killed(BaseException):
@@ -132,6 +139,7 @@ KILLED = """
 import os, signal, sys, threading
 sys.path[:0] = {tests!r}
 import test_checkpoint as cases
+cases.steps.MOST_SUMS = 0
 threading.Timer(float(sys.argv[3]), os.kill, (os.getpid(), signal.SIGKILL)).start()
 flow = cases.measured(sys.argv[1], checkpoint=sys.argv[2])
 flow.save(sys.argv[2] + ".safetensors")

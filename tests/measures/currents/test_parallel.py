@@ -13,12 +13,18 @@ from joblib import parallel_config
 from torch import nn
 
 import nif
-from nif.measures.currents import parallel
+from nif.measures.currents import parallel, steps
 from support.networks import chain
 
 X = torch.randn(90, 6, generator=torch.Generator().manual_seed(0))
 IMAGES = torch.randn(60, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 FAST = nif.Currents(steps=2, rows=40, backgrounds=4)
+
+
+@pytest.fixture(autouse=True)
+def several_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One group of rows in each block, of which rows as few as these have one else."""
+    monkeypatch.setattr(steps, "MOST_SUMS", 0)
 
 
 def conv() -> nn.Module:

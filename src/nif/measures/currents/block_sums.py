@@ -239,7 +239,7 @@ class BlockSums:
         by_layer: dict[int, Tensor] = {}
         for (layer, ahead), units in self._units.items():
             by_group = [units[first:last].sum(0) for first, last in pairwise(self.bounds)]
-            sums.between.setdefault((layer, ahead), GroupedSum()).add(self.block.group, by_group)
+            self._add_to(sums.between.setdefault((layer, ahead), GroupedSum()), by_group)
             by_layer[layer] = by_layer[layer] + units if layer in by_layer else units
         for layer, units in by_layer.items():
             rows = units.new_zeros(len(self.block.rows), units.shape[1])
@@ -254,24 +254,29 @@ class BlockSums:
         sums.structure = self.structure
         if self._classes is not None:
             whole = torch.cat([by_layer[layer] for layer in range(self.inputs)], 1)
-            sums.classes.add(self.block.group, self._classes.sums(whole))
+            self._add_to(sums.classes, self._classes.sums(whole))
             if self._classes.of_rows is not None:
                 sums.class_rows.append(self._classes.of_rows.permute(1, 2, 0).numpy(force=True))
 
     def _finish_weights(self, sums: Sums) -> None:
         """Add the currents of weights, and of units where these do not tell them."""
         for key, late in self._late.items():
-            late.add_to(sums.weights.setdefault(key, GroupedSum()), self.block.group, self.bounds)
+            late.add_to(sums.weights.setdefault(key, GroupedSum()), self.block)
         for key, products in self._weights.items():
             links = [None if part is None else by_channel(*self._products[key], part) for part in products]
-            sums.weights.setdefault(key, GroupedSum()).add(self.block.group, links)
+            self._add_to(sums.weights.setdefault(key, GroupedSum()), links)
         for key, links in self._links.items():
-            sums.links.setdefault(key, GroupedSum()).add(self.block.group, links)
+            self._add_to(sums.links.setdefault(key, GroupedSum()), links)
+
+    def _add_to(self, sums: GroupedSum, parts: Sequence[Tensor | None]) -> None:
+        """Add the sums over each slice of pairs."""
+        for group, of_group in self.block.by_group(parts):
+            sums.add(group, of_group)
 
     def _absolute(self, layer: int, units: Tensor, rows: Tensor) -> np.ndarray:
         """See `Sums.absolute`; of the pairs of each unit, and the row of each pair."""
         counts = torch.tensor(self.bounds).diff()
-        place = rows * GROUPS + torch.arange(GROUPS).repeat_interleave(counts)
+        place = rows * GROUPS + (torch.arange(len(counts)) % GROUPS).repeat_interleave(counts)
         table = units.new_zeros(len(self.block.rows) * GROUPS, units.shape[1])
         table = table.index_add_(0, place.to(units.device), units).reshape(-1, GROUPS, units.shape[1])
         groups = self.feature_groups
@@ -279,9 +284,9 @@ class BlockSums:
             index = torch.from_numpy(groups.index).to(table.device)
             table = table.new_zeros(*table.shape[:2], len(groups.names)).index_add_(2, index, table)
         whole = table.sum(1, keepdim=True)
-        sizes = torch.cat([whole - table, whole], dim=1).abs().double().sum(0)
-        sizes[self.block.group] = 0.0
-        return sizes.numpy(force=True)
+        sizes = torch.cat([whole - table, whole], dim=1).abs().double()
+        sizes[torch.arange(len(sizes)), torch.from_numpy(self.block.groups)] = 0.0
+        return sizes.sum(0).numpy(force=True)
 
 
 def _add_parts(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float, Int64
@@ -11,10 +13,15 @@ from jaxtyping import Float, Int64
 from nif.measures.currents.backgrounds import Backgrounds
 from nif.measures.currents.grouped_sums import GROUPS
 
+MOST_SUMS = 2**23
+"""Numbers of weights that a block has sums of, over the groups of its rows and of their backgrounds."""
+
+Part = TypeVar("Part")
+
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Explained rows of one group, and their backgrounds.
+    """Explained rows, those of a group one after the other, and their backgrounds.
 
     Attributes:
         rows: Indices of the rows.
@@ -22,7 +29,7 @@ class Block:
         backgrounds: Indices of the background rows.
         log_weights: Of the backgrounds.
         own: Weight of the row itself among its backgrounds.
-        group: Of the rows.
+        groups: Of the rows, in ascending order.
         background_groups: Of the backgrounds.
     """
 
@@ -31,18 +38,29 @@ class Block:
     backgrounds: Int64[np.ndarray, "row background"]
     log_weights: Float[np.ndarray, "row background"]
     own: float
-    group: int
+    groups: Int64[np.ndarray, " row"]
     background_groups: Int64[np.ndarray, "row background"]
 
-    @property
+    @cached_property
     def order(self) -> Int64[np.ndarray, " pair"]:
-        """Pairs by the group of the background, so that each group is one slice."""
-        return np.argsort(self.background_groups.ravel(), kind="stable")
+        """Pairs by the group of the row, then of the background, so that each two groups are one slice."""
+        return np.argsort(self._cells, kind="stable")
+
+    @cached_property
+    def bounds(self) -> Int64[np.ndarray, " edge"]:
+        """First pair of each two groups, and the number of pairs."""
+        return np.searchsorted(self._cells[self.order], np.arange(len(np.unique(self.groups)) * GROUPS + 1))
 
     @property
-    def bounds(self) -> Int64[np.ndarray, " edge"]:
-        """First pair of each group, and the number of pairs."""
-        return np.searchsorted(np.sort(self.background_groups.ravel()), np.arange(GROUPS + 1))
+    def _cells(self) -> Int64[np.ndarray, " pair"]:
+        """The two groups of each pair as one number."""
+        places = np.unique(self.groups, return_inverse=True)[1]
+        return (places[:, None] * GROUPS + self.background_groups).ravel()
+
+    def by_group(self, parts: Sequence[Part]) -> Iterator[tuple[int, Sequence[Part]]]:
+        """The groups of rows, and of `parts` of all slices of pairs those of each."""
+        for place, group in enumerate(np.unique(self.groups).tolist()):
+            yield group, parts[place * GROUPS : (place + 1) * GROUPS]
 
 
 def blocks(
@@ -52,20 +70,44 @@ def blocks(
     groups: Int64[np.ndarray, " data"],
     most_pairs: int,
     pool_groups: Int64[np.ndarray, " pool"] | None = None,
+    most_groups: int = 1,
 ) -> Iterator[Block]:
-    """Blocks of rows, group by group; backgrounds of a pool of their own have groups of their own."""
+    """Blocks of rows, group by group, of few rows several groups at a time.
+
+    Args:
+        rows: To explain.
+        weights: Of these rows.
+        backgrounds: Of these rows.
+        groups: Of the rows of data.
+        most_pairs: Of a block.
+        pool_groups: Of the backgrounds; those of the rows of data if None.
+        most_groups: Of the rows of a block.
+    """
     pool_groups = groups if pool_groups is None else pool_groups
     size = max(1, most_pairs // backgrounds.index.shape[1])
-    for group in range(GROUPS):  # so that all rows of a block are left out together
-        members = np.flatnonzero(groups[rows] == group)
-        for first in range(0, len(members), size):
-            part = members[first : first + size]
-            yield Block(
-                rows[part],
-                weights[part],
-                backgrounds.index[part],
-                backgrounds.log_weights[part],
-                backgrounds.own,
-                group,
-                pool_groups[backgrounds.index[part]],
-            )
+    for part in _parts(groups[rows], size, most_groups):
+        yield Block(
+            rows[part],
+            weights[part],
+            backgrounds.index[part],
+            backgrounds.log_weights[part],
+            backgrounds.own,
+            groups[rows[part]],
+            pool_groups[backgrounds.index[part]],
+        )
+
+
+def _parts(
+    groups: Int64[np.ndarray, " row"], size: int, most_groups: int
+) -> Iterator[Int64[np.ndarray, " part"]]:
+    """Rows of each block: whole groups as long as there is room, or a part of one."""
+    order = np.argsort(groups, kind="stable")
+    waiting: list[np.ndarray] = []
+    for members in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
+        if waiting and (len(waiting) == most_groups or sum(map(len, waiting)) + len(members) > size):
+            yield np.concatenate(waiting)
+            waiting = []
+        for first in range(0, len(members) - size, size):
+            yield members[first : first + size]
+        waiting.append(members[(len(members) - 1) // size * size :])
+    yield np.concatenate(waiting)

@@ -239,7 +239,7 @@ class Currents:
                     path, sample, most_pairs, self.steps, lambda part: advance(part * pilot), checkpoint
                 )
                 scale = self._pairs(rows) / (sample.pairs * path.runs)
-                blocks = blocks_of(sample, most_pairs)
+                blocks = blocks_of(sample, most_pairs, path.weights)
                 stage = None if checkpoint is None else checkpoint.stage("currents")
                 sums = integrated(
                     path, blocks, resources.n_jobs, lambda done: advance(done * scale), stage=stage

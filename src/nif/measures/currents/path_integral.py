@@ -77,6 +77,11 @@ class PathIntegral:
         """Steps of all ways of a pair."""
         return self.steps * (1 if self.orders is None else len(self.orders))
 
+    @property
+    def weights(self) -> int:
+        """Numbers of all parameters and buffers."""
+        return sum(values.numel() for values in self.parameters.values())
+
     def ways(self, block: Block) -> Iterator[tuple[float, Iterable[Share]]]:
         """Ways from the backgrounds to the rows, by the shares where they stop, and their weights."""
         if self.orders is None:
@@ -274,7 +279,7 @@ class PathIntegral:
             np.arange(pairs)[:, None],
             np.zeros((pairs, 1)),
             block.own,
-            0,
+            np.zeros(pairs, dtype=np.int64),
             np.zeros((pairs, 1), dtype=np.int64),
         )
         return replace(self, background_inputs=both), pilot

@@ -14,7 +14,8 @@ from nif.core.checkpoint import Checkpoint
 from nif.core.errors import InputError
 from nif.core.types import Advance, ignore
 from nif.measures.currents.block_sums import Sums
-from nif.measures.currents.blocks import Block, blocks
+from nif.measures.currents.blocks import MOST_SUMS, Block, blocks
+from nif.measures.currents.grouped_sums import GROUPS
 from nif.measures.currents.kinds import Samples
 from nif.measures.currents.parallel import integrated
 from nif.measures.currents.path_integral import PathIntegral
@@ -28,8 +29,11 @@ FEWEST_STEPS, MOST_STEPS = 4, 64
 PILOT_ROWS, PILOT_BACKGROUNDS = 32, 8
 """Pairs that the number of steps is chosen on."""
 
-MOST_PAIRS = 2048
-"""Pairs of a row and a background in one block."""
+MOST_PAIRS, MOST_SMALL_PAIRS = 2048, 8192
+"""Pairs of a row and a background in one block, and in one whose tape is small."""
+
+SMALL_TAPE = 2**22
+"""Numbers on a small tape, whose operations take longer to call than to run."""
 
 LARGEST_TAPE = 2**26
 """Numbers on the tape of one block; blocks are small enough for that."""
@@ -106,11 +110,12 @@ def _largest_change(
     return max(sums.missed, *map(float, changes))
 
 
-def blocks_of(sample: Samples, most_pairs: int) -> Iterator[Block]:
-    """Blocks of the rows of all kinds."""
+def blocks_of(sample: Samples, most_pairs: int, weights: int = MOST_SUMS) -> Iterator[Block]:
+    """Blocks of the rows of all kinds, of few rows several groups at a time where weights are few."""
+    groups = max(1, MOST_SUMS // (GROUPS * max(1, weights)))
     for kind in sample.kinds:
         yield from blocks(
-            kind.rows, kind.weights, kind.backgrounds, sample.groups, most_pairs, sample.pool_groups
+            kind.rows, kind.weights, kind.backgrounds, sample.groups, most_pairs, sample.pool_groups, groups
         )
 
 
@@ -162,7 +167,8 @@ def pairs_a_block(path: PathIntegral, sample: Samples, memory: int) -> tuple[int
         )
     sizes = [tape.values[i].numel() for i in tape.moving if isinstance(tape.values[i], Tensor)]
     a_pair = max(1, sum(sizes) // block.backgrounds.size)
-    pairs = max(1, min(MOST_PAIRS, LARGEST_TAPE // a_pair))
+    pairs = min(MOST_SMALL_PAIRS, max(MOST_PAIRS, SMALL_TAPE // a_pair))
+    pairs = max(1, min(pairs, LARGEST_TAPE // a_pair))
     need = BYTES_OF_A_NUMBER * a_pair * min(pairs, sample.pairs)
     if need > memory:
         warnings.warn(

@@ -13,6 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from nif.measures.currents.blocks import Block
 from nif.measures.currents.ends import Ends
 from nif.measures.currents.grouped_sums import LARGE, GroupedSum
 from nif.measures.currents.operation import Value
@@ -91,10 +92,10 @@ class LateProducts:
         """Add a step."""
         self.factors.append((ends.moved(self.weighted.moving), scaled_slope(ends, slope)))
 
-    def add_to(self, sums: GroupedSum, group: int, bounds: Sequence[int]) -> None:
+    def add_to(self, sums: GroupedSum, block: Block) -> None:
         """Add the currents of the numbers of the weight, a strip at a time, which stays in the cache."""
         weight = self.ends.start.value(Value(self.weighted.weight)).contiguous()
-        factors = []
+        factors, bounds = [], block.bounds.tolist()
         for part in pairwise(bounds):
             rows = [_rows(of_step, 0, bounds[-1], part) for of_step in self.factors]
             before, after = (torch.cat(side) for side in zip(*rows, strict=True))
@@ -103,11 +104,12 @@ class LateProducts:
         few = max(1, STRIP // weight.shape[1])
         for first in range(0, len(weight), few):
             strip = slice(first, first + few)
-            parts = (
-                None if pair is None else (pair[0][:, strip].mT @ pair[1]).mul_(weight[strip])
-                for pair in factors
-            )
-            sums.add(group, parts, strip, len(weight))
+            for group, of_group in block.by_group(factors):
+                parts = (
+                    None if pair is None else (pair[0][:, strip].mT @ pair[1]).mul_(weight[strip])
+                    for pair in of_group
+                )
+                sums.add(group, parts, strip, len(weight))
 
 
 def _rows(tensors: Sequence[Tensor], axis: int, pairs: int, part: tuple[int, int]) -> list[Tensor]:

@@ -1,0 +1,72 @@
+"""Blocks of rows: several groups in one give the sums that one group in each gives."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import nif
+from nif.measures.currents import steps
+from nif.measures.currents.backgrounds import Backgrounds
+from nif.measures.currents.blocks import blocks
+from support.networks import ViT
+
+CNN = (nn.Conv2d(1, 3, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(12, 3))
+
+
+def _sample(rows: int, groups: np.ndarray, most_pairs: int, most_groups: int) -> list:
+    index = np.random.default_rng(0).integers(0, rows, (rows, 4))
+    backgrounds = Backgrounds(index, np.zeros(index.shape), 0.0)
+    weights = np.full(rows, 1 / rows)
+    return list(blocks(np.arange(rows), weights, backgrounds, groups, most_pairs, most_groups=most_groups))
+
+
+@pytest.mark.parametrize("most_groups", [1, 3, 10])
+@pytest.mark.parametrize("most_pairs", [1, 12, 40, 10_000])
+def test_every_row_is_in_one_block_beside_its_group(most_pairs: int, most_groups: int) -> None:
+    groups = np.random.default_rng(1).permutation(57) % 10
+    found = _sample(57, groups, most_pairs, most_groups)
+    assert sorted(np.concatenate([block.rows for block in found])) == list(range(57))
+    for block in found:
+        assert (block.groups == groups[block.rows]).all()
+        assert (np.diff(block.groups) >= 0).all()
+        assert len(np.unique(block.groups)) <= most_groups
+        assert block.backgrounds.size <= max(most_pairs, 4)
+
+
+def test_slices_of_pairs_are_of_two_groups() -> None:
+    (block,) = _sample(20, np.arange(20) % 3, 1000, 10)
+    of_rows, of_backgrounds = (
+        block.groups.repeat(4)[block.order],
+        block.background_groups.ravel()[block.order],
+    )
+    parts = [slice(*edges) for edges in zip(block.bounds, block.bounds[1:], strict=False)]
+    assert block.bounds[-1] == 80
+    for group, of_group in block.by_group(parts):
+        for other, part in enumerate(of_group):
+            assert (of_rows[part] == group).all()
+            assert (of_backgrounds[part] == other).all()
+
+
+@pytest.mark.parametrize("network", ["mlp", "cnn", "transformer"])
+def test_several_groups_in_a_block_give_the_same_flow(network: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    model, x = {
+        "mlp": (nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 3)), torch.randn(40, 5)),
+        "cnn": (nn.Sequential(*CNN), torch.randn(30, 1, 6, 6)),
+        "transformer": (ViT(), torch.randn(30, 1, 8, 8)),
+    }[network]
+    method = nif.Currents(backgrounds=12, paths=5)
+    several = nif.measure(model, x, method, seed=0)
+    monkeypatch.setattr(steps, "MOST_SUMS", 0)
+    alone = nif.measure(model, x, method, seed=0)
+    for mine, other in zip(several.links, alone.links, strict=True):
+        np.testing.assert_allclose(mine.nats, other.nats, atol=2e-6)
+    assert several.currents is not None
+    assert alone.currents is not None
+    for name in ("attribution", "attribution_stderr"):
+        mine, other = (getattr(flow.currents, name) for flow in (several, alone))
+        np.testing.assert_allclose(mine, other, rtol=2e-3, atol=2e-6)
+    for some, others in zip(several.currents.units, alone.currents.units, strict=True):
+        for name, values in vars(some).items():
+            np.testing.assert_allclose(values, getattr(others, name), rtol=2e-3, atol=2e-6, err_msg=name)
