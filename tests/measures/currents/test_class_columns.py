@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
+from nif.measures.currents import class_columns
 from nif.measures.currents.class_columns import Walks
 from nif.measures.measure import Measured
 from support.currents import measured, total, trained, units
@@ -49,15 +50,19 @@ def with_all_walks(net: nn.Module, **options: Any) -> tuple[np.ndarray, Measured
         return columns(net, **options)
 
 
+@pytest.mark.parametrize("negligible", [1e-5, class_columns.NEGLIGIBLE])
 @pytest.mark.parametrize("fitted", [True, False])
-def test_few_walks_give_the_columns_of_a_walk_for_each_class(fitted: bool, counted: list[int]) -> None:
+def test_few_walks_give_the_columns_of_a_walk_for_each_class(
+    fitted: bool, negligible: float, counted: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(class_columns, "NEGLIGIBLE", negligible)
     net = chain(5, 24, 16, 8)
     net = trained(net, X, Y) if fitted else net
     few, result = columns(net)
     assert max(counted) < 8
     assert not fitted or min(counted) < 7
     every, again = with_all_walks(net)
-    np.testing.assert_allclose(few, every, atol=1e-5 * total(again))
+    np.testing.assert_allclose(few, every, atol=negligible * total(again))
     np.testing.assert_allclose(few.sum(1), units(result)[0], atol=1e-6 * total(result))
 
 

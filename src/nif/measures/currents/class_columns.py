@@ -24,9 +24,9 @@ from nif.measures.currents.walk import DECISION, Walk
 LARGEST_LEFT = 2**26
 """Numbers of the slopes that are kept over the steps of a block; more are walked back in every step."""
 
-NEGLIGIBLE = 1e-5
+NEGLIGIBLE = 1e-3
 """Part of the weight of all columns of a block whose currents need not be told apart. Against a walk for each
-column they then differ by no more than about as small a part of the total."""
+column no current then differs by more than about as small a part of the total, a tenth of what steps may."""
 
 TINY = 1e-30
 """In place of a weight of 0 that nothing is divided by."""
