@@ -25,8 +25,8 @@ LARGEST_LEFT = 2**26
 """Numbers of the slopes that are kept over the steps of a block; more are walked back in every step."""
 
 NEGLIGIBLE = 1e-3
-"""Part of the weight of all columns of a block whose currents need not be told apart. No current was then more
-than 6e-4 of the total from that of a walk for each column, where doubled steps may change it by .01."""
+"""Part of the weight of all columns of a block whose currents need not be told apart. No current was then
+more than 6e-4 of the total from that of a walk for each column, where doubled steps may change it by .01."""
 
 TINY = 1e-30
 """In place of a weight of 0 that nothing is divided by."""
