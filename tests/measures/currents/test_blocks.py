@@ -8,34 +8,35 @@ from torch import nn
 import nif
 from nif.measures.currents import steps
 from nif.measures.currents.backgrounds import Backgrounds
-from nif.measures.currents.blocks import blocks
+from nif.measures.currents.blocks import Block, Size, blocks
 from support.networks import ViT
 
 CNN = (nn.Conv2d(1, 3, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(12, 3))
 
 
-def _sample(rows: int, groups: np.ndarray, most_pairs: int, most_groups: int) -> list:
+def _sample(rows: int, groups: np.ndarray, size: Size) -> list[Block]:
     index = np.random.default_rng(0).integers(0, rows, (rows, 4))
     backgrounds = Backgrounds(index, np.zeros(index.shape), 0.0)
     weights = np.full(rows, 1 / rows)
-    return list(blocks(np.arange(rows), weights, backgrounds, groups, most_pairs, most_groups=most_groups))
+    return list(blocks(np.arange(rows), weights, backgrounds, groups, size))
 
 
 @pytest.mark.parametrize("most_groups", [1, 3, 10])
-@pytest.mark.parametrize("most_pairs", [1, 12, 40, 10_000])
-def test_every_row_is_in_one_block_beside_its_group(most_pairs: int, most_groups: int) -> None:
+@pytest.mark.parametrize(("pairs", "together"), [(1, 0), (12, 0), (12, 40), (40, 12), (10_000, 10_000)])
+def test_every_row_is_in_one_block_beside_its_group(pairs: int, together: int, most_groups: int) -> None:
     groups = np.random.default_rng(1).permutation(57) % 10
-    found = _sample(57, groups, most_pairs, most_groups)
+    found = _sample(57, groups, Size(pairs, together, most_groups))
     assert sorted(np.concatenate([block.rows for block in found])) == list(range(57))
     for block in found:
         assert (block.groups == groups[block.rows]).all()
         assert (np.diff(block.groups) >= 0).all()
         assert len(np.unique(block.groups)) <= most_groups
-        assert block.backgrounds.size <= max(most_pairs, 4)
+        assert block.backgrounds.size <= max(pairs, together, 4)
+        assert block.backgrounds.size <= together or len(np.unique(block.groups)) == 1
 
 
 def test_slices_of_pairs_are_of_two_groups() -> None:
-    (block,) = _sample(20, np.arange(20) % 3, 1000, 10)
+    (block,) = _sample(20, np.arange(20) % 3, Size(1000, 1000, 10))
     of_rows, of_backgrounds = (
         block.groups.repeat(4)[block.order],
         block.background_groups.ravel()[block.order],

@@ -13,10 +13,25 @@ from jaxtyping import Float, Int64
 from nif.measures.currents.backgrounds import Backgrounds
 from nif.measures.currents.grouped_sums import GROUPS
 
-MOST_SUMS = 2**23
-"""Numbers of weights that a block has sums of, over the groups of its rows and of their backgrounds."""
-
 Part = TypeVar("Part")
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large blocks are.
+
+    Attributes:
+        pairs: Of a row and a background in a block of one group, at most.
+        together: Pairs that several groups have in one block, at most; of few rows, so that operations that
+            are small take longer to run than to call.
+        groups: In one block, at most.
+        small: Whether one thread is faster than several.
+    """
+
+    pairs: int
+    together: int = 0
+    groups: int = 1
+    small: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,9 +83,8 @@ def blocks(
     weights: Float[np.ndarray, " row"],
     backgrounds: Backgrounds,
     groups: Int64[np.ndarray, " data"],
-    most_pairs: int,
+    size: Size,
     pool_groups: Int64[np.ndarray, " pool"] | None = None,
-    most_groups: int = 1,
 ) -> Iterator[Block]:
     """Blocks of rows, group by group, of few rows several groups at a time.
 
@@ -79,13 +93,12 @@ def blocks(
         weights: Of these rows.
         backgrounds: Of these rows.
         groups: Of the rows of data.
-        most_pairs: Of a block.
+        size: Of the blocks.
         pool_groups: Of the backgrounds; those of the rows of data if None.
-        most_groups: Of the rows of a block.
     """
     pool_groups = groups if pool_groups is None else pool_groups
-    size = max(1, most_pairs // backgrounds.index.shape[1])
-    for part in _parts(groups[rows], size, most_groups):
+    each = backgrounds.index.shape[1]
+    for part in _parts(groups[rows], max(1, size.pairs // each), size.together // each, size.groups):
         yield Block(
             rows[part],
             weights[part],
@@ -98,16 +111,18 @@ def blocks(
 
 
 def _parts(
-    groups: Int64[np.ndarray, " row"], size: int, most_groups: int
+    groups: Int64[np.ndarray, " row"], size: int, together: int, most_groups: int
 ) -> Iterator[Int64[np.ndarray, " part"]]:
-    """Rows of each block: whole groups as long as there is room, or a part of one."""
+    """Rows of each block: several groups as long as there is room, or one, or a part of it."""
     order = np.argsort(groups, kind="stable")
     waiting: list[np.ndarray] = []
     for members in np.split(order, np.flatnonzero(np.diff(groups[order])) + 1):
-        if waiting and (len(waiting) == most_groups or sum(map(len, waiting)) + len(members) > size):
+        if waiting and (len(waiting) == most_groups or sum(map(len, waiting)) + len(members) > together):
             yield np.concatenate(waiting)
             waiting = []
-        for first in range(0, len(members) - size, size):
-            yield members[first : first + size]
-        waiting.append(members[(len(members) - 1) // size * size :])
-    yield np.concatenate(waiting)
+        if len(members) > together:
+            yield from (members[first : first + size] for first in range(0, len(members), size))
+        else:
+            waiting.append(members)
+    if waiting:
+        yield np.concatenate(waiting)

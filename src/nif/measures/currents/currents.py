@@ -22,6 +22,7 @@ from nif.data.rows import Rows
 from nif.estimators.pairs import Resources
 from nif.flow.paths import Dag
 from nif.measures.currents.block_sums import Sums
+from nif.measures.currents.blocks import Size
 from nif.measures.currents.class_columns import Columns
 from nif.measures.currents.dependent_rows import groups_of_blocks
 from nif.measures.currents.errors import Jackknife
@@ -41,7 +42,7 @@ from nif.measures.currents.steps import (
     PILOT_ROWS,
     blocks_of,
     check_links,
-    pairs_a_block,
+    size_of_blocks,
     with_steps,
 )
 from nif.measures.currents.targets import Target
@@ -229,17 +230,17 @@ class Currents:
                 feature_groups=rows.groups,
                 orders=self._orders(moves, inputs, rows, generator),
             )
-            most_pairs, small = pairs_a_block(path, sample, resources.memory)
+            size = size_of_blocks(path, sample, resources.memory)
             architecture = target.architecture(network.architecture(rows), layers)
             check_links(path, sample, _units(architecture.layers, rows))
-            with one_thread() if small else nullcontext():
+            with one_thread() if size.small else nullcontext():
                 pilot = self._pairs(rows, PILOT_ROWS, PILOT_BACKGROUNDS)
                 checkpoint = resources.checkpoint
                 path, change = with_steps(
-                    path, sample, most_pairs, self.steps, lambda part: advance(part * pilot), checkpoint
+                    path, sample, size, self.steps, lambda part: advance(part * pilot), checkpoint
                 )
                 scale = self._pairs(rows) / (sample.pairs * path.runs)
-                blocks = blocks_of(sample, most_pairs, path.weights)
+                blocks = blocks_of(sample, size)
                 stage = None if checkpoint is None else checkpoint.stage("currents")
                 sums = integrated(
                     path, blocks, resources.n_jobs, lambda done: advance(done * scale), stage=stage
@@ -250,7 +251,7 @@ class Currents:
         if sums.branches:
             options["missed_by_branches"] = _missed_by_branches(sums, path.steps)
         options["path"] = "straight" if path.orders is None else path.orders.name
-        along = self._along(path, sample, resources, most_pairs, small, rows, advance)
+        along = self._along(path, sample, resources, size, rows, advance)
         measured = measured_links(network.module, architecture, path, sample, sums, options, along)
         return explained.numbered(_with_not_measured(measured, network, rows))
 
@@ -269,17 +270,16 @@ class Currents:
         path: PathIntegral,
         sample: Samples,
         resources: Resources,
-        most_pairs: int,
-        small: bool,
+        size: Size,
         rows: Rows,
         advance: Advance,
     ) -> Along | None:
         """What evaluates paths from the links; None if it is not asked for."""
-        effort, few = Effort.of(self.paths, sample.pairs, small=small), self._pairs(rows, *MOST_PAIRS)
+        effort, few = Effort.of(self.paths, sample.pairs, small=size.small), self._pairs(rows, *MOST_PAIRS)
 
         def along(graph: Dag, jackknife: Jackknife, total: float) -> PathCurrents | None:
             stage = None if resources.checkpoint is None else resources.checkpoint.stage("paths")
-            evaluation = Evaluation(path, sample, effort, resources.n_jobs, most_pairs, stage)
+            evaluation = Evaluation(path, sample, effort, resources.n_jobs, size, stage)
             return evaluation.along(graph, jackknife, total, lambda part: advance(part * few))
 
         return along if effort.paths else None

@@ -127,6 +127,8 @@ def _elementwise(ends: Ends, slope: Tensor) -> Slopes:
 
 def _gradients(ends: Ends) -> Slopes:
     """The slopes of an elementwise operation by its sources, of its own shape."""
+    if ends.operation.kind == "relu":
+        return {index: _share_above(*ends.values(index)) for index in ends.sources}
     change = move(*ends.results())
     wide = {i: [as_number(value).expand(change.shape) for value in ends.values(i)] for i in ends.sources}
     if len(wide) == 1:
@@ -142,10 +144,14 @@ def _ones(ends: Ends, change: Tensor) -> list[Tensor | None]:
     return [torch.ones_like(change), *[None] * (len(ends.operation.written) - 1)]
 
 
+def _share_above(before: Tensor, after: Tensor) -> Tensor:
+    """The secant of a ReLU, which is the share of the step above 0: no digits cancel."""
+    length = (after - before).abs_()
+    return torch.maximum(before, after).div_(length).clamp_(0.0, 1.0).nan_to_num_(0.0)
+
+
 def _secant(ends: Ends, source: int, change: Tensor, before: Tensor, after: Tensor) -> Tensor:
     step = move(before, after)
-    if ends.operation.kind == "relu":  # the secant is a share of the step: no digits cancel
-        return torch.where(step == 0, (before > 0).to(change.dtype), change / step)
     flat = step.abs() <= FLAT * torch.maximum(before.abs(), after.abs())
     secant = change / torch.where(flat & (step == 0), torch.ones_like(step), step)
     if not flat.any():

@@ -28,7 +28,7 @@ from nif.core.weights import PathCurrents
 from nif.flow.path_currents import Places, proposed, strongest_features
 from nif.flow.paths import Dag
 from nif.measures.currents.block_sums import BlockSums, Sums
-from nif.measures.currents.blocks import Block
+from nif.measures.currents.blocks import Block, Size
 from nif.measures.currents.errors import SMALLEST_SHARE, Jackknife
 from nif.measures.currents.grouped_sums import GROUPS, GroupedSum
 from nif.measures.currents.kinds import Samples
@@ -267,7 +267,7 @@ class Evaluation:
         samples: Of which some rows and backgrounds are taken.
         effort: Numbers of paths and of rows.
         n_jobs: See `nif.measures.currents.parallel`.
-        most_pairs: Of a block.
+        size: Of blocks.
         stage: Of a checkpoint, if there is one.
     """
 
@@ -275,7 +275,7 @@ class Evaluation:
     samples: Samples
     effort: Effort
     n_jobs: int | None
-    most_pairs: int
+    size: Size
     stage: Stage | None = None
 
     def along(self, graph: Dag, jackknife: Jackknife, total: float, advance: Advance) -> PathCurrents | None:
@@ -323,7 +323,7 @@ class Evaluation:
         advance: Advance,
     ) -> GroupedSum:
         """The sums along all paths, and last of the total."""
-        path, blocks = self.path, ungrouped_blocks(few, self.most_pairs)
+        path, blocks = self.path, ungrouped_blocks(few, self.size)
         known = {name: getattr(path, name) for name in PathIntegral.__dataclass_fields__}
         known |= {"columns": None, "along": along, "wanted": wanted, "groups": self.samples.groups}
         integral, work = AlongPaths(**known), few.pairs * path.runs

@@ -134,8 +134,9 @@ def _shared(slope: Tensor, shares: Tensor, size: Sequence[int]) -> Tensor:
 def _shares(ends: Ends, axes: int) -> Tensor | None:
     """Of the slope at its window, the share of each number; None where a third number decides."""
     before, after = (values.flatten(-axes) for values in ends.both(ends.operation.args[0]))
+    largest = [values.flatten(-axes) for values in ends.results()]
     first, last = (values.flatten(-axes) for values in ends.results(1))
-    apart0, apart1 = _apart(before, after, (first, last), -1)
+    apart0, apart1 = before.gather(-1, last) - largest[0], largest[1] - after.gather(-1, first)
     swapped = (apart0 * apart1 <= 0) & (apart0 != apart1)
     if not (swapped | (first == last)).all():
         return None

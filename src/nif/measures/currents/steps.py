@@ -14,7 +14,7 @@ from nif.core.checkpoint import Checkpoint
 from nif.core.errors import InputError
 from nif.core.types import Advance, ignore
 from nif.measures.currents.block_sums import Sums
-from nif.measures.currents.blocks import MOST_SUMS, Block, blocks
+from nif.measures.currents.blocks import Block, Size, blocks
 from nif.measures.currents.grouped_sums import GROUPS
 from nif.measures.currents.kinds import Samples
 from nif.measures.currents.parallel import integrated
@@ -29,11 +29,14 @@ FEWEST_STEPS, MOST_STEPS = 4, 64
 PILOT_ROWS, PILOT_BACKGROUNDS = 32, 8
 """Pairs that the number of steps is chosen on."""
 
-MOST_PAIRS, MOST_SMALL_PAIRS = 2048, 8192
-"""Pairs of a row and a background in one block, and in one whose tape is small."""
+MOST_PAIRS, MOST_TOGETHER = 2048, 8192
+"""Pairs of a row and a background in one block, of one group of rows or of several."""
+
+MOST_SUMS = 2**23
+"""Numbers of weights that a block of several groups has sums of, for each with each group of backgrounds."""
 
 SMALL_TAPE = 2**22
-"""Numbers on a small tape, whose operations take longer to call than to run."""
+"""Numbers on the tape of one block of several groups, for which most operations stay in the cache."""
 
 LARGEST_TAPE = 2**26
 """Numbers on the tape of one block; blocks are small enough for that."""
@@ -54,7 +57,7 @@ SMALL = 2**18
 def with_steps(
     path: PathIntegral,
     sample: Samples,
-    most_pairs: int,
+    size: Size,
     steps: int | str,
     advance: Advance,
     checkpoint: Checkpoint | None = None,
@@ -66,7 +69,7 @@ def with_steps(
     Args:
         path: Whose steps are chosen.
         sample: Of which a part is integrated.
-        most_pairs: Of a block.
+        size: Of blocks.
         steps: Their number; ``"auto"`` to double it until no unit changes by more than 1 % of the total.
         advance: Called with the trials that were done since the last call.
         checkpoint: Holds the trials that are finished.
@@ -79,7 +82,7 @@ def with_steps(
         trial = replace(path, steps=count, columns=None)
         expected = count <= 2 * FEWEST_STEPS
         report = partial(_advance_by, advance if expected else ignore, 1 / (pilot.pairs * trial.runs))
-        some = ungrouped_blocks(pilot, most_pairs)
+        some = ungrouped_blocks(pilot, size)
         stage = None if checkpoint is None else checkpoint.stage(f"{count} steps")
         sums = integrated(trial, some, None, report, with_weights=False, stage=stage)
         now = {key: np.asarray(of_units.total) for key, of_units in sums.between.items()}
@@ -110,20 +113,17 @@ def _largest_change(
     return max(sums.missed, *map(float, changes))
 
 
-def blocks_of(sample: Samples, most_pairs: int, weights: int = MOST_SUMS) -> Iterator[Block]:
-    """Blocks of the rows of all kinds, of few rows several groups at a time where weights are few."""
-    groups = max(1, MOST_SUMS // (GROUPS * max(1, weights)))
+def blocks_of(sample: Samples, size: Size) -> Iterator[Block]:
+    """Blocks of the rows of all kinds."""
     for kind in sample.kinds:
-        yield from blocks(
-            kind.rows, kind.weights, kind.backgrounds, sample.groups, most_pairs, sample.pool_groups, groups
-        )
+        yield from blocks(kind.rows, kind.weights, kind.backgrounds, sample.groups, size, sample.pool_groups)
 
 
-def ungrouped_blocks(sample: Samples, most_pairs: int) -> Iterator[Block]:
+def ungrouped_blocks(sample: Samples, size: Size) -> Iterator[Block]:
     """Fewer blocks, of rows of any groups, for what is not summed by group."""
     for kind in sample.kinds:
         together = np.zeros_like(sample.groups)
-        yield from blocks(kind.rows, kind.weights, kind.backgrounds, together, most_pairs, sample.pool_groups)
+        yield from blocks(kind.rows, kind.weights, kind.backgrounds, together, size, sample.pool_groups)
 
 
 def check_links(path: PathIntegral, sample: Samples, units: Sequence[int]) -> None:
@@ -137,7 +137,7 @@ def check_links(path: PathIntegral, sample: Samples, units: Sequence[int]) -> No
     Raises:
         InputError: There are more than `MOST_LINKS`.
     """
-    tape = path.tape(next(blocks_of(sample.pilot(1, 2), 2)), 0.0)
+    tape = path.tape(next(blocks_of(sample.pilot(1, 2), Size(2))), 0.0)
     structure = Structure.of(tape, path.layers_of(tape))
     feeding = {
         (source, layer)
@@ -153,12 +153,12 @@ def check_links(path: PathIntegral, sample: Samples, units: Sequence[int]) -> No
         )
 
 
-def pairs_a_block(path: PathIntegral, sample: Samples, memory: int) -> tuple[int, bool]:
-    """Pairs whose tape is not too large; and whether it is so small that one thread is faster.
+def size_of_blocks(path: PathIntegral, sample: Samples, memory: int) -> Size:
+    """Such that no tape is too large.
 
     Blocks do not depend on the memory that is allowed, so that results do not; too little is a warning.
     """
-    block = next(blocks_of(sample.pilot(1, 2), 2))
+    block = next(blocks_of(sample.pilot(1, 2), Size(2)))
     tape = path.tape(block, 0.0)
     if tape.outputs[0] not in tape.moving:
         raise InputError(
@@ -167,8 +167,7 @@ def pairs_a_block(path: PathIntegral, sample: Samples, memory: int) -> tuple[int
         )
     sizes = [tape.values[i].numel() for i in tape.moving if isinstance(tape.values[i], Tensor)]
     a_pair = max(1, sum(sizes) // block.backgrounds.size)
-    pairs = min(MOST_SMALL_PAIRS, max(MOST_PAIRS, SMALL_TAPE // a_pair))
-    pairs = max(1, min(pairs, LARGEST_TAPE // a_pair))
+    pairs = max(1, min(MOST_PAIRS, LARGEST_TAPE // a_pair))
     need = BYTES_OF_A_NUMBER * a_pair * min(pairs, sample.pairs)
     if need > memory:
         warnings.warn(
@@ -176,4 +175,6 @@ def pairs_a_block(path: PathIntegral, sample: Samples, memory: int) -> tuple[int
             "runs all the same, because blocks are fixed so that results do not depend on memory.",
             stacklevel=3,
         )
-    return pairs, pairs * max(sizes) // block.backgrounds.size < SMALL
+    groups = max(1, MOST_SUMS // (GROUPS * max(1, path.weights)))
+    small = pairs * max(sizes) // block.backgrounds.size < SMALL
+    return Size(pairs, min(MOST_TOGETHER, SMALL_TAPE // a_pair), groups, small)
