@@ -6,6 +6,7 @@ Also views of a memory that is written in place, as the tape notes them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,15 +14,45 @@ from torch import Tensor
 from nif.measures.currents.ends import Ends, Slopes, as_number, move
 
 
+@dataclass(frozen=True, eq=False)
+class _Changes:
+    """The picks that differ between the ends: from a number i to a number j.
+
+    Attributes:
+        at: Where they are among the picks, which are counted as one row.
+        first: Where the numbers i are among the numbers, which are counted as one row.
+        last: Where the numbers j are.
+        jump: Half of what j is larger by than i, at the start and at the end together.
+        growth: By how much that grows.
+        swapped: Whether j was not larger at the start and is at the end, or the reverse.
+    """
+
+    at: Tensor
+    first: Tensor
+    last: Tensor
+    jump: Tensor
+    growth: Tensor
+    swapped: Tensor
+
+    @classmethod
+    def of(cls, before: Tensor, after: Tensor, picks: tuple[Tensor, Tensor]) -> _Changes:
+        """Of picks along the last axis."""
+        at = (picks[0] != picks[1]).flatten().nonzero().squeeze(1)
+        row = at.div(picks[0].shape[-1], rounding_mode="floor") * before.shape[-1]
+        first, last = (row + pick.flatten()[at] for pick in picks)
+        apart0, apart1 = (values.flatten()[last] - values.flatten()[first] for values in (before, after))
+        swapped = (apart0 * apart1 <= 0) & (apart0 != apart1)
+        return cls(at, first, last, (apart0 + apart1) / 2, apart1 - apart0, swapped)
+
+
 def _picked(
-    before: Tensor,
-    after: Tensor,
+    ends: Ends,
+    between: tuple[Tensor, Tensor],
     picks: tuple[Tensor, Tensor],
-    axis: int,
     of_values: Tensor | None,
     of_indices: Tensor | None = None,
 ) -> Tensor:
-    """The slope at the numbers of which some are picked.
+    """The slope at the numbers of which some are picked, along the last axis.
 
     Where the pick changes from i to j, the larger of the two is half their sum and half their distance,
     whose secant is exact, and the jump of the index belongs to the difference ``x_j - x_i`` that changed
@@ -29,44 +60,35 @@ def _picked(
     along the axis, in proportion to the squares of steps less their mean.
 
     Args:
-        before: The numbers at the start of the step.
-        after: At its end.
+        ends: The operation.
+        between: The numbers at the start of the step, and at its end.
         picks: Their indices along the axis, at the start and at the end.
-        axis: Along which is picked.
         of_values: Slope at what was picked.
         of_indices: Slope at the indices.
     """
-    first, last = picks
-    before, after = as_number(before), as_number(after)
-    result = torch.zeros_like(before)
-    if torch.equal(first, last):
-        return result if of_values is None else result.scatter_add(axis, first, of_values.to(result.dtype))
-    apart0, apart1 = _apart(before, after, picks, axis)
-    jump = torch.zeros_like(apart0)  # of what the choice does, beside the half of each
+    before, after = map(as_number, between)
+    result = torch.zeros_like(before, memory_format=torch.contiguous_format)
     if of_values is not None:
-        of_values = of_values.to(jump.dtype)
-        result = result.scatter_add(axis, first, of_values / 2).scatter_add(axis, last, of_values / 2)
-        jump = jump + of_values * (apart0 + apart1) / 2
-    if of_indices is not None:
-        jump = jump + of_indices.to(jump.dtype) * (last - first)
-    swapped = (apart0 * apart1 <= 0) & (apart0 != apart1)
-    secant = torch.where(swapped, jump / torch.where(swapped, apart1 - apart0, torch.ones_like(jump)), 0.0)
-    result = result.scatter_add(axis, first, -secant).scatter_add(axis, last, secant)
-    known = swapped | (first == last)
-    if known.all():
+        result.scatter_add_(-1, picks[0], of_values.to(result.dtype))
+    changes = ends.once("changes", lambda: _Changes.of(before, after, picks))
+    if not len(changes.jump):
         return result
-    left = torch.where(known, torch.zeros_like(jump), jump).sum(axis, True)
+    values = torch.zeros_like(changes.jump) if of_values is None else of_values.flatten()[changes.at]
+    values = values.to(result.dtype)
+    jump = values * changes.jump  # of what the choice does, beside the half of each
+    if of_indices is not None:
+        jump = jump + of_indices.flatten()[changes.at].to(jump.dtype) * (changes.last - changes.first)
+    secant = torch.where(changes.swapped, jump / torch.where(changes.swapped, changes.growth, 1.0), 0.0)
+    passed = values / 2 + secant
+    result.view(-1).index_add_(0, changes.first, passed, alpha=-1).index_add_(0, changes.last, passed)
+    if changes.swapped.all():
+        return result
+    left = result.new_zeros(picks[0].numel()).index_copy_(0, changes.at, jump * ~changes.swapped)
+    left = left.reshape(picks[0].shape).sum(-1, True)
     step = move(before, after)
-    step = step - step.mean(axis, True)  # a constant that is added to all changes no order
-    length = step.square().sum(axis, True)
+    step = step - step.mean(-1, True)  # a constant that is added to all changes no order
+    length = step.square().sum(-1, True)
     return result + torch.where(length > 0, left / torch.where(length > 0, length, 1.0), 0.0) * step
-
-
-def _apart(before: Tensor, after: Tensor, picks: tuple[Tensor, Tensor], axis: int) -> tuple[Tensor, Tensor]:
-    """What the last pick is larger by than the first, at the start and at the end."""
-    first, last = picks
-    apart0, apart1 = (values.gather(axis, last) - values.gather(axis, first) for values in (before, after))
-    return apart0, apart1
 
 
 def with_indices(ends: Ends, given: Sequence[Tensor | None]) -> Slopes | None:
@@ -86,7 +108,10 @@ def _one_axis(ends: Ends, given: Sequence[Tensor | None], picks: tuple[Tensor, T
     if picks[0].dim() < before.dim():
         picks = picks[0].unsqueeze(axis), picks[1].unsqueeze(axis)
         given = [None if slope is None else slope.unsqueeze(axis) for slope in given]
-    return {ends.operation.args[0].index: _picked(before, after, picks, axis, *given)}
+    before, after, first, last = (values.movedim(axis, -1) for values in (before, after, *picks))
+    given = [None if slope is None else slope.movedim(axis, -1) for slope in given]
+    result = _picked(ends, (before, after), (first, last), *given)
+    return {ends.operation.args[0].index: result.movedim(-1, axis)}
 
 
 def _pooling(axes: int) -> Callable[[Ends, Sequence[Tensor | None]], Slopes]:
@@ -95,55 +120,11 @@ def _pooling(axes: int) -> Callable[[Ends, Sequence[Tensor | None]], Slopes]:
     def pool(ends: Ends, given: Sequence[Tensor | None]) -> Slopes:
         before, after = ends.both(ends.operation.args[0])
         first, last = (values.flatten(-axes) for values in ends.results(1))
-        size = _windows(ends, axes)
-        slope = given[0]
-        if size is not None and slope is not None and given[1] is None:
-            shares = ends.once("shares", lambda: _shares(ends, axes))
-            if shares is not None:
-                return {ends.operation.args[0].index: _shared(slope, shares, size)}
         flat = [None if slope is None else slope.flatten(-axes) for slope in given]
-        result = _picked(before.flatten(-axes), after.flatten(-axes), (first, last), -1, *flat)
+        result = _picked(ends, (before.flatten(-axes), after.flatten(-axes)), (first, last), *flat)
         return {ends.operation.args[0].index: result.reshape(before.shape)}
 
     return pool
-
-
-def _windows(ends: Ends, axes: int) -> tuple[int, ...] | None:
-    """The size of windows that share no number and leave none out; None of others."""
-    operation, shape = ends.operation, ends.start.shape(ends.operation.args[0].index)[-axes:]
-    if not operation.kind.startswith("max_pool"):
-        return None
-    given = [list(operation.argument(place) or [default]) for place, default in enumerate((1, 1, 0, 1), 1)]
-    size, stride, padding, dilation = (values * axes if len(values) == 1 else values for values in given)
-    stride = stride if operation.argument(2) else size
-    apart = stride == size and not any(padding) and set(dilation) == {1}
-    whole = all(length % width == 0 for length, width in zip(shape, size, strict=True))
-    return tuple(size) if apart and whole else None
-
-
-def _shared(slope: Tensor, shares: Tensor, size: Sequence[int]) -> Tensor:
-    """The slope at each window, shared among its numbers."""
-    axes = len(size)
-    slope = slope.unsqueeze(-1).expand(*slope.shape, size[-1]).flatten(-2)  # a product by pairs is slow
-    cut = [length for pair in zip(slope.shape[-axes:-1], size[:-1], strict=True) for length in pair]
-    for axis in range(1, axes):
-        slope = slope.unsqueeze(-2 * axis)
-    return (slope * shares.reshape(*shares.shape[:-axes], *cut, slope.shape[-1])).reshape(shares.shape)
-
-
-def _shares(ends: Ends, axes: int) -> Tensor | None:
-    """Of the slope at its window, the share of each number; None where a third number decides."""
-    before, after = (values.flatten(-axes) for values in ends.both(ends.operation.args[0]))
-    largest = [values.flatten(-axes) for values in ends.results()]
-    first, last = (values.flatten(-axes) for values in ends.results(1))
-    apart0, apart1 = before.gather(-1, last) - largest[0], largest[1] - after.gather(-1, first)
-    swapped = (apart0 * apart1 <= 0) & (apart0 != apart1)
-    if not (swapped | (first == last)).all():
-        return None
-    ratio = (apart0 + apart1) / 2 / torch.where(swapped, apart1 - apart0, 1.0)
-    ratio = torch.where(swapped, ratio, 0.0)
-    shares = torch.zeros_like(before).scatter_add(-1, first, 0.5 - ratio).scatter_add(-1, last, 0.5 + ratio)
-    return shares.reshape(ends.start.shape(ends.operation.args[0].index))
 
 
 def extreme(ends: Ends, given: Sequence[Tensor | None]) -> Slopes:
@@ -161,7 +142,7 @@ def extreme(ends: Ends, given: Sequence[Tensor | None]) -> Slopes:
     flat = [values.permute(order).flatten(-len(axes)) for values in (before, after, slope)]
     choose = torch.argmin if operation.kind in ("amin", "min") else torch.argmax
     picks = choose(flat[0], -1, True), choose(flat[1], -1, True)
-    result = _picked(flat[0], flat[1], picks, -1, flat[2]).reshape(moved.shape)
+    result = _picked(ends, (flat[0], flat[1]), picks, flat[2]).reshape(moved.shape)
     return {operation.args[0].index: result.permute([order.index(axis) for axis in range(before.dim())])}
 
 
@@ -175,7 +156,7 @@ def index_of_extreme(ends: Ends, given: Sequence[Tensor | None]) -> Slopes:
     slope = given[0]
     assert slope is not None
     flat = [values.reshape(1) for values in (*picks, slope)]
-    result = _picked(before.flatten(), after.flatten(), (flat[0], flat[1]), 0, None, flat[2])
+    result = _picked(ends, (before.flatten(), after.flatten()), (flat[0], flat[1]), None, flat[2])
     return {ends.operation.args[0].index: result.reshape(before.shape)}
 
 
