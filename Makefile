@@ -84,6 +84,7 @@ coverage: $(VENV)/installed chromium
 
 # The unit tests with the lowest versions that pyproject.toml claims. Only torch is that of constraints.txt: of the
 # lowest there is no build without CUDA to be had everywhere. `make lowest TORCH=torch==2.6.0` takes it all the same.
+# The tests of the models of transformers are skipped here, as it needs a newer safetensors.
 TORCH ?= $(shell grep '^torch==' constraints.txt)
 .venv-lowest/installed: pyproject.toml constraints.txt constraints-lowest.txt
 	$(PYTHON) -m venv .venv-lowest
@@ -95,7 +96,8 @@ TORCH ?= $(shell grep '^torch==' constraints.txt)
 lowest: .venv-lowest/installed chromium
 	.venv-lowest/bin/pytest -n 2 -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning -W ignore::FutureWarning
 
-# The tests under every Python that this machine has, each in an environment of its own.
+# The tests under every Python that this machine has, each in an environment of its own: what pip finds for it. Where it
+# finds no build of torch for the CPU, it takes the one for CUDA, which works without a GPU but needs 4 GB more.
 MATRIX := 3.11 3.12 3.13
 matrix: lint types docs lowest $(addprefix matrix-,$(MATRIX))
 
