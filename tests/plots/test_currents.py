@@ -14,6 +14,7 @@ matplotlib.use("Agg")
 
 from matplotlib.colors import to_hex  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.patches import Rectangle  # noqa: E402
 
 from nif import plots  # noqa: E402
 from nif.plots.community_bands import bands_of  # noqa: E402
@@ -84,7 +85,11 @@ def test_links_against_the_decision_are_dashed_and_orange() -> None:
 def test_the_profile_stacks_units_to_the_total(flow: Flow) -> None:
     ax = plots.profile(flow, ax=Figure().subplots())
     shades = (FOR.lower(), AGAINST.lower())
-    bars = [bar for bar in ax.patches if bar.get_height() != 0 and to_hex(bar.get_facecolor()) in shades]
+    bars = [
+        bar
+        for bar in ax.patches
+        if isinstance(bar, Rectangle) and bar.get_height() != 0 and to_hex(bar.get_facecolor()) in shades
+    ]
     for layer in range(len(flow.layers)):
         parts = [bar for bar in bars if bar.get_x() + bar.get_width() / 2 == pytest.approx(layer)]
         assert sum(bar.get_height() for bar in parts) == pytest.approx(float(flow.total or 0))

@@ -114,13 +114,11 @@ def test_a_network_with_fewer_heads_writes_text_with_its_cache() -> None:
 
 
 def test_query_heads_that_share_keys_are_removed_together() -> None:
-    from transformers import LlamaConfig, LlamaForCausalLM
-
+    transformers = pytest.importorskip("transformers")
     torch.manual_seed(0)
     sizes = {"hidden_size": 16, "intermediate_size": 8, "num_hidden_layers": 1, "vocab_size": 23}
-    model = (
-        LlamaForCausalLM(LlamaConfig(**sizes, num_attention_heads=4, num_key_value_heads=2)).double().eval()
-    )
+    config = transformers.LlamaConfig(**sizes, num_attention_heads=4, num_key_value_heads=2)
+    model = transformers.LlamaForCausalLM(config).double().eval()
     with torch.no_grad():
         model.model.layers[0].self_attn.o_proj.weight[:, :8] = 0
     data = data_of("llama")

@@ -166,13 +166,13 @@ class _Picture:
 
         ribbons = sorted(self.layout.ribbons, key=lambda ribbon: (-len(ribbon.spans), -abs(ribbon.nats)))
         for ribbon in ribbons:
-            against = ribbon.nats < 0
+            edged = ribbon.nats < 0 and self.by_class
             patch = PathPatch(
                 _outline(self.layout.bars[ribbon.source].column, ribbon, self.half),
                 facecolor=self._colour(ribbon),
                 alpha=0.5 if len(ribbon.spans) == 2 else 0.28,
-                linewidth=0.5 if against and self.by_class else 0,
-                linestyle=(0, (4, 2)),
+                linewidth=0.5 if edged else 0,
+                linestyle=(0, (4, 2)) if edged else "solid",  # matplotlib 3.8 draws no dashes of width 0
                 edgecolor=self.ink.text,
                 zorder=1 if len(ribbon.spans) == 2 else 0.5,
             )

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.integrate import trapezoid
 from torch import Tensor
 
 from nif import InputError
@@ -85,7 +86,7 @@ def test_two_values_by_a_fine_integral() -> None:
         np.exp(-0.5 * ((y - mean) / deviation) ** 2) / deviation / math.sqrt(2 * math.pi) for mean in (0, 1)
     ]
     mixture = np.mean(densities, axis=0)
-    of_mixture = -np.trapezoid(mixture * np.log(mixture), y)
+    of_mixture = -trapezoid(mixture * np.log(mixture), y)
     exact = of_mixture - 0.5 * math.log(2 * math.pi * math.e * deviation**2)
     assert total(VALUE, torch.tensor([[0.0], [1.0]]), noise=0.8) == pytest.approx(exact, abs=1e-4)
 
