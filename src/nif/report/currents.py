@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 LEVEL = 0.95
 
+MOST_PATHS = 1_000
+"""Evaluated paths in the page: the strongest."""
+
 NAMES = {
     "explained": "rows explained",
     "backgrounds": "backgrounds of each",
@@ -54,6 +57,25 @@ def meta(flow: Flow, tables: CurrentTables) -> dict[str, Any]:
         "against": below.tolist(),
         "absolute": [float(units.absolute.sum()) for units in tables.units],
         "left_out": left_out(flow, tables),
+        "paths": paths(flow, tables),
+    }
+
+
+def paths(flow: Flow, tables: CurrentTables) -> dict[str, Any] | None:
+    """The strongest paths that were evaluated within rows; None if the flow has none.
+
+    Units are numbered through all layers.
+    """
+    known = tables.paths
+    if known is None:
+        return None
+    order, first = np.argsort(-np.abs(known.nats), kind="stable")[:MOST_PATHS], flow.by_unit.first
+    units = [[int(begin + u) for begin, u in zip(first, path, strict=True) if u >= 0] for path in known.units[order]]
+    return {
+        "units": units,
+        "nats": known.nats[order].tolist(),
+        "stderr": known.stderr[order].tolist(),
+        "evaluated": f"{known.evaluated:,} paths on {known.rows} rows against {known.backgrounds} backgrounds",
     }
 
 

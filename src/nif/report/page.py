@@ -23,17 +23,22 @@ if TYPE_CHECKING:
 ASSETS = "assets"
 
 SCRIPTS = (
-    "data.js", "text.js", "network.js", "gestures.js", "panels.js", "pictures.js", "tables.js", "pruning.js",
-    "sankey.js",
-    "main.js",
+    "data.js", "text.js", "words.js", "network.js", "gestures.js", "panels.js", "pictures.js", "tables.js",
+    "pruning.js", "multiples.js", "ribbons.js", "sankey.js", "known.js", "place.js", "main.js",
 )  # fmt: skip
 """In the order in which they are joined to one script."""
 
 
-def write(flow: Flow, path: str | os.PathLike[str], pruned: Removal | None = None) -> None:
+def write(
+    flow: Flow,
+    path: str | os.PathLike[str],
+    pruned: Removal | None = None,
+    association: Flow | None = None,
+    data: str | None = None,
+) -> None:
     """Write the page beside `path` and rename it when it is complete; see `nif.Flow.report`."""
     with whole_file(path, "The report") as beside:
-        shown = content(flow, pruned)
+        shown = content(flow, pruned, association, data)
         with beside.open("w", encoding="utf-8", newline="\n") as file:
             file.writelines(pieces(shown))
 

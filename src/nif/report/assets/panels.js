@@ -1,9 +1,20 @@
 // Everything beside the picture: the pinned neuron, attribution, link map, layers, method.
 function pin(u) {
   state.pinned = u;
-  state.path = u < 0 ? [] : [...strongestPaths(u, true, 3), ...strongestPaths(u, false, 3)];
+  state.path = u < 0 ? [] : measuredPaths(u, MOST_PATHS);
+  if (u >= 0 && !state.path.length) state.path = [...strongestPaths(u, true, 3), ...strongestPaths(u, false, 3)];
   detail();
   highlight();
+  if (!byId("flow").hidden) showPicked();
+  remember();
+}
+// Of currents the strongest of the paths that were evaluated within rows, through a unit or, for -1, of all.
+const MOST_PATHS = 6;
+function measuredPaths(u, most) {
+  const known = currents && currents.paths, found = [];
+  for (let i = 0; known && i < known.units.length && found.length < most; i++)
+    if (u < 0 || known.units[i].includes(u)) found.push({ product: known.nats[i], error: known.stderr[i], units: known.units[i] });
+  return found;
 }
 function goTo(u) {
   return element("button", { type: "button", class: "link name", text: clipped(nameOf(u)), onclick: () => pin(u) });
@@ -16,7 +27,7 @@ function linkRows(list, other) {
 function pathRows(paths, whole) {
   return element("ul", { class: "rows paths" }, ...paths.map((path) => element("li", {},
     element("span", { class: "name", text: path.units.map((u) => clipped(nameOf(u), 24)).join(" → ") }),
-    element("span", { class: "value", text: currents ? nats(path.product) : share(path.product / whole) }))));
+    element("span", { class: "value", text: !currents ? share(path.product / whole) : nats(path.product) + (path.error === undefined ? "" : ` ± ${nats(path.error)}`) }))));
 }
 function facts(rows) {
   return element("dl", {}, ...rows.flatMap(([term, text]) => [element("dt", { text: term }), element("dd", { text })]));
@@ -48,6 +59,7 @@ function overview() {
     element("span", {}, goTo(link.source[e]), " → ", goTo(link.target[e])), element("span", { class: "value", text: nats(link.nats[e]) })));
   const parts = [element("p", { class: "note", text: "Choose a neuron to see its links and paths here. " + (currents ? "Hollow neurons are silent: less than .1 % of the total flows through them." : "Hollow neurons are silent: no information was detected.") }),
     element("h2", { class: "small", text: "Colour" }), element("ul", { class: "rows" }, ...(bySign() ? signs() : communityRows()))];
+  parts.push(wordsOfUnits());
   if (strongest.length) parts.push(element("h2", { class: "small", text: currents || state.chosen < 0 ? "Strongest links, nats" : "Links with the most information to this class, nats" }), element("ul", { class: "rows" }, ...strongest));
   return parts;
 }
@@ -58,8 +70,17 @@ function carried(u) {
     ["of the total", ofTotal(unit.current[u])], ["absolute, nats", nats(unit.absolute[u])]];
 }
 function detail() {
-  const u = state.pinned, panel = byId("detail");
-  if (u < 0) { panel.replaceChildren(...overview()); return; }
+  const u = state.pinned;
+  byId("detail").replaceChildren(...(u < 0 ? overview() : unitParts(u)));
+  if (meta.sankey) byId("flowdetail").replaceChildren(...(u < 0 ? flowOverview() : unitParts(u)));
+}
+// Beside the ribbons while no unit is picked.
+function flowOverview() {
+  const known = measuredPaths(-1, 8), parts = [element("p", { class: "note", text: "Choose a unit to see what flows through it. Bars of several units open." })];
+  if (known.length) parts.push(element("h2", { class: "small", text: "Strongest paths, nats ± standard error" }), pathRows(known, 1), element("p", { class: "note", text: `Of ${currents.paths.evaluated}.` }));
+  return [...parts, words("current", "absolute", "community")];
+}
+function unitParts(u) {
   const parts = [element("h2", {}, swatch(tones()[unitTone(u)], unit.silent[u]), element("span", { class: "name", text: clipped(nameOf(u), 200) })), facts([
     ["layer", clipped(layers[layerOf[u]].name)], ["silent", unit.silent[u] ? "yes" : "no"],
     ...carried(u), [meta.central, big(unit.betweenness[u])],
@@ -68,19 +89,26 @@ function detail() {
   const into = linksIn(u), out = linksOut(u);
   if (into.length) parts.push(element("h3", { text: `Strongest links in (of ${count(into.length)})` }), linkRows(into, link.source));
   if (out.length) parts.push(element("h3", { text: `Strongest links out (of ${count(out.length)})` }), linkRows(out, link.target));
+  parts.push(...pathsOf(u), wordsOfUnits(), element("p", {}, element("button", { type: "button", text: "Unpin", onclick: () => pin(-1) })));
+  return parts;
+}
+// Paths through a unit as they were measured; where none was, those of the mean graph.
+function pathsOf(u) {
+  const known = measuredPaths(u, MOST_PATHS), parts = [];
+  if (known.length) return [element("h3", { text: "Strongest measured paths through it, nats ± standard error" }), pathRows(known, 1)];
   for (const [inward, title] of [[true, "Strongest paths in"], [false, "Strongest paths out"]]) {
     const paths = strongestPaths(u, inward, 3);
     const whole = currents ? 1 : (inward ? fromFeatures() : toClass(state.chosen))[u];
-    if (paths.length) parts.push(element("h3", { text: title + (currents ? ", by mean currents, in nats" : `, share of all ${inward ? "to" : "from"} it`) }), pathRows(paths, whole));
+    if (paths.length) parts.push(element("h3", { text: title + (currents ? ", from the mean graph, in nats" : `, share of all ${inward ? "to" : "from"} it`) }), pathRows(paths, whole));
   }
-  parts.push(element("p", {}, element("button", { type: "button", text: "Unpin", onclick: () => pin(-1) })));
-  panel.replaceChildren(...parts);
+  return parts;
 }
 
 // Attribution of every feature to the chosen class, or summed over all.
+const wholeAttribution = () => features.reduce((before, _, row) => before + attribution.value[(row + 1) * (labels.length + 1) - 1], 0) || 1;
 function attributionRows() {
   const columns = labels.length + 1, column = state.chosen < 0 ? labels.length : state.chosen;
-  const whole = currents ? 1 : features.reduce((sum, _, row) => sum + attribution.value[(row + 1) * columns - 1], 0) || 1;
+  const whole = currents ? 1 : wholeAttribution();
   return features.map((u, row) => ({
     u, row, value: attribution.value[row * columns + column] / whole, error: attribution.error[row * columns + column] / whole,
   }));
@@ -100,8 +128,8 @@ function attributionNote() {
 }
 const MOST_BARS = 100;
 function attributionView() {
-  const size = currents ? ({ value }) => Math.abs(value) : ({ value }) => value;
-  const rows = attributionRows(), sorted = [...rows].sort((a, b) => size(b) - size(a)), drawn = sorted.slice(0, MOST_BARS);
+  const strength = currents ? ({ value }) => size(value) : ({ value }) => value;
+  const rows = attributionRows(), sorted = [...rows].sort((a, b) => strength(b) - strength(a)), drawn = sorted.slice(0, MOST_BARS);
   // From the lowest end of a bar or interval to the highest; 0 is inside.
   const all = [0, ...drawn.flatMap(({ value, error }) => [value, ...ends(value, error)])];
   const bottom = Math.min(...all), reach = Math.max(...all) - bottom || 1;
@@ -119,7 +147,7 @@ function attributionView() {
   const parts = [...tools, element("p", { class: "note", text: attributionNote() }),
     element("div", { class: "beside" }, ...imagesOf(rows), bars)];
   if (sorted.length > MOST_BARS) parts.push(element("p", { class: "note", text: `The ${MOST_BARS} largest of ${count(sorted.length)} features.` }));
-  byId("attribution").replaceChildren(...parts);
+  byId("attribution").replaceChildren(...parts, ...classMultiples());
 }
 function modularity() {
   return ["Modularity of the communities: ", element("strong", { text: meta.modularity.toFixed(3) }), " (0: no better than chance; 1: maximum)."];
@@ -133,7 +161,7 @@ function layersView() {
     ...[layer.size, layer.silent, layer.constant].map((value) => element("td", { text: count(value) })), element("td", { class: "text", text: clipped(layer.kind) })));
   const head = element("tr", {}, ...["layer", "nats in", "nats out", "units", "silent", "constant", "kind"].map((name, i) => element("th", { scope: "col", text: name, class: i % 6 ? (i < 3 ? "metered" : "") : "text" })));
   byId("layers").replaceChildren(element("p", {}, ...modularity()),
-    scroller("Layers", element("table", {}, element("thead", {}, head), element("tbody", {}, ...body))));
+    scroller("Layers", element("table", {}, element("thead", {}, head), element("tbody", {}, ...body))), words("silent", "community", "modularity"));
 }
 
 // Of currents every layer carries the total; what differs is how much of it is for and against.
@@ -148,7 +176,7 @@ function currentLayers() {
   byId("layers").replaceChildren(
     element("p", { class: "note", text: `Sums of the currents of units that speak for the decision and of those against it. Together they are the total of ${nats(currents.total)} nats in every layer that no shortcut passes by. Absolute: mean over rows, without the sign that a unit has on a row.` }),
     scroller("Layers", element("table", {}, element("thead", {}, head), element("tbody", {}, ...body))),
-    element("p", { style: { marginTop: ".8rem" } }, ...modularity()));
+    element("p", { style: { marginTop: ".8rem" } }, ...modularity()), words("current", "absolute", "silent", "community", "modularity"));
 }
 
 function methodView() {
