@@ -152,7 +152,9 @@ def measure(
         with progress_bar("measuring", total=total, shown=progress, what=what) as advance:
             resources = replace(resources, checkpoint=kept)
             measured = chosen.measure(network, rows, seed=seed, resources=resources, advance=advance)
-        flow = _flow(measured, chosen, seed, began, time.perf_counter() - start, described(network, data, rows))
+        flow = _flow(
+            measured, chosen, seed, began, time.perf_counter() - start, described(network, data, rows)
+        )
         if kept is not None and kept is not checkpoint:
             kept.remove()
     return flow

@@ -60,10 +60,7 @@ def data_name(data: Any) -> str:
         ('iris', '')
     """
     while isinstance(data, (DataLoader, Subset, tuple, list)):
-        if isinstance(data, (tuple, list)):
-            data = data[0] if len(data) else None
-        else:
-            data = data.dataset
+        data = next(iter(data), None) if isinstance(data, (tuple, list)) else data.dataset
     named = getattr(data, "attrs", None)
     if isinstance(named, dict) and isinstance(named.get("name"), str):
         return str(named["name"])

@@ -78,7 +78,7 @@ def content(
     Args:
         flow: Of currents or association.
         pruned: The pruning of its network.
-        association: What units know of the decision; with it the page shows what is known beside what is used.
+        association: What units know of the decision, for what is known beside what is used.
         data: The name of the data.
     """
     dag, neurons, tables = flow.graph, flow.neurons(), flow.currents

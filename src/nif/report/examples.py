@@ -96,9 +96,7 @@ def decisions(flow: Flow, tables: CurrentTables) -> Float[np.ndarray, "row class
         return None
     terms = np.clip(tables.row_value, -1 / np.e, 0)
     high, low = (np.exp(np.real(lambertw(terms, branch))) for branch in (0, -1))
-    several = [
-        chosen for size in range(3) for chosen in itertools.combinations(range(count), size)
-    ]
+    several = [chosen for size in range(3) for chosen in itertools.combinations(range(count), size)]
     above = np.array([[number in chosen for number in range(count)] for chosen in several])
     sums = low.sum(axis=1)[:, None] + (high - low) @ above.T
     best = above[np.abs(sums - 1).argmin(axis=1)]

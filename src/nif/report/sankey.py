@@ -17,7 +17,6 @@ MOST_BARS = 120
 FEWEST_UNITS = 4
 
 
-
 def sankey_content(flow: Flow, left_out: int) -> dict[str, Any]:
     """Columns of layers, units with a bar of their own, and errors of bars of several units.
 

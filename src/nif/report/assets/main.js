@@ -13,6 +13,11 @@ function open(id) {
   if (id === "flow") showPicked();
   remember();
 }
+// Now if the view is open, else when it is opened.
+function drawAgain(id) {
+  fresh.delete(id);
+  if (!byId(id).hidden) open(id);
+}
 byId("tabs").addEventListener("click", (event) => { if (event.target.role === "tab") open(event.target.getAttribute("aria-controls")); });
 byId("tabs").addEventListener("keydown", (event) => {
   const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key], tabs = [...byId("tabs").children].filter((tab) => !tab.hidden);
@@ -38,8 +43,7 @@ function choose(chosen) {
   state.chosen = chosen;
   byId("class").value = String(chosen);
   weigh(); atStart();
-  fresh.delete("attribution");
-  if (!byId("attribution").hidden) open("attribution");
+  drawAgain("attribution");
   pin(state.pinned);
   if (!byId("network").hidden) redraw();
 }

@@ -27,7 +27,7 @@ function linkRows(list, other) {
 function pathRows(paths, whole) {
   return element("ul", { class: "rows paths" }, ...paths.map((path) => element("li", {},
     element("span", { class: "name", text: path.units.map((u) => clipped(nameOf(u), 24)).join(" → ") }),
-    element("span", { class: "value", text: !currents ? share(path.product / whole) : nats(path.product) + (path.error === undefined ? "" : ` ± ${nats(path.error)}`) }))));
+    element("span", { class: "value", text: currents ? measured(path.product, path.error) : share(path.product / whole) }))));
 }
 function facts(rows) {
   return element("dl", {}, ...rows.flatMap(([term, text]) => [element("dt", { text: term }), element("dd", { text })]));
@@ -144,10 +144,11 @@ function attributionView() {
       element("span", { class: "value", text: currents ? `${withInterval(value, low, high)} · ${ofTotal(value)}` : `${share(value)} (${share(low)} to ${share(high)})` })));
   }
   const tools = labels.length ? [element("div", { class: "tools" }, element("label", { text: currents ? "Currents for " : "Information to " }, classSelect()))] : [];
-  const parts = [...tools, element("p", { class: "note", text: attributionNote() }),
-    element("div", { class: "beside" }, ...imagesOf(rows), bars)];
+  const pictures = imagesOf(rows), multiples = classMultiples();
+  const parts = [...tools, element("p", { class: "note", text: attributionNote() }), ...(pictures.length
+    ? [element("div", { class: "beside" }, element("div", { class: "pictures" }, ...pictures, ...multiples), bars)] : [bars, ...multiples])];
   if (sorted.length > MOST_BARS) parts.push(element("p", { class: "note", text: `The ${MOST_BARS} largest of ${count(sorted.length)} features.` }));
-  byId("attribution").replaceChildren(...parts, ...classMultiples());
+  byId("attribution").replaceChildren(...parts);
 }
 function modularity() {
   return ["Modularity of the communities: ", element("strong", { text: meta.modularity.toFixed(3) }), " (0: no better than chance; 1: maximum)."];
@@ -161,7 +162,7 @@ function layersView() {
     ...[layer.size, layer.silent, layer.constant].map((value) => element("td", { text: count(value) })), element("td", { class: "text", text: clipped(layer.kind) })));
   const head = element("tr", {}, ...["layer", "nats in", "nats out", "units", "silent", "constant", "kind"].map((name, i) => element("th", { scope: "col", text: name, class: i % 6 ? (i < 3 ? "metered" : "") : "text" })));
   byId("layers").replaceChildren(element("p", {}, ...modularity()),
-    scroller("Layers", element("table", {}, element("thead", {}, head), element("tbody", {}, ...body))), words("silent", "community", "modularity"));
+    scroller("Layers", element("table", {}, element("thead", {}, head), element("tbody", {}, ...body))), openWords("silent", "community", "modularity"));
 }
 
 // Of currents every layer carries the total; what differs is how much of it is for and against.
@@ -176,11 +177,11 @@ function currentLayers() {
   byId("layers").replaceChildren(
     element("p", { class: "note", text: `Sums of the currents of units that speak for the decision and of those against it. Together they are the total of ${nats(currents.total)} nats in every layer that no shortcut passes by. Absolute: mean over rows, without the sign that a unit has on a row.` }),
     scroller("Layers", element("table", {}, element("thead", {}, head), element("tbody", {}, ...body))),
-    element("p", { style: { marginTop: ".8rem" } }, ...modularity()), words("current", "absolute", "silent", "community", "modularity"));
+    element("p", { style: { marginTop: ".8rem" } }, ...modularity()), openWords("current", "absolute", "silent", "community", "modularity"));
 }
 
 function methodView() {
-  byId("method").replaceChildren(element("h2", { text: "How it was measured" }), facts(meta.method),
+  byId("method").replaceChildren(element("h2", { text: "How it was measured" }), element("p", { class: "note", text: meta.summary }), facts(meta.method),
     element("h2", { text: "What to keep in mind", style: { marginTop: "1.2rem" } }),
     element("ul", { class: "caveats" }, ...meta.caveats.map((text) => element("li", { class: "note", text }))));
 }

@@ -7,7 +7,6 @@ function svgElement(tag, attributes, ...children) {
   made.append(...children);
   return made;
 }
-const around = (error) => (error === null ? "" : ` ± ${nats(error)}`);
 // A unit that has the name of its layer needs no other.
 const barName = (bar) => clipped(bar.name, 40) + (bar.name.startsWith(`${layers[bar.layer].name}[`) ? "" : ` of ${clipped(layers[bar.layer].name, 24)}`);
 function barText(bar) {
@@ -15,11 +14,11 @@ function barText(bar) {
   if (inFor || inAgainst) parts.push(`in: ${nats(inFor)} for, ${nats(inAgainst)} against`);
   if (outFor || outAgainst) parts.push(`out: ${nats(outFor)} for, ${nats(outAgainst)} against`);
   if (bar.unit < 0) parts.push("click to open");
-  return `${barName(bar)}: ${nats(bar.nats)}${around(bar.stderr)} nats, ${ofTotal(bar.nats)} of the total${parts.map((part) => `; ${part}`).join("")}`;
+  return `${barName(bar)}: ${measured(bar.nats, bar.stderr)} nats, ${ofTotal(bar.nats)} of the total${parts.map((part) => `; ${part}`).join("")}`;
 }
 function ribbonText(ribbon, bars) {
   const error = ribbon.stderr === null ? " (several links)" : "";
-  return `${barName(bars[ribbon.source])} to ${barName(bars[ribbon.target])}: ${nats(ribbon.nats)}${around(ribbon.stderr)} nats ${ribbon.nats < 0 ? "against" : "for"} the decision, ${ofTotal(ribbon.nats)} of the total${error}`;
+  return `${barName(bars[ribbon.source])} to ${barName(bars[ribbon.target])}: ${measured(ribbon.nats, ribbon.stderr)} nats ${ribbon.nats < 0 ? "against" : "for"} the decision, ${ofTotal(ribbon.nats)} of the total${error}`;
 }
 // As much of a text as fits.
 function trimmed(text, room) {
@@ -89,9 +88,10 @@ function barTexts(bars, places) {
     const number = value(bar, outer(bar) ? numbered : step > 150), middle = (y(bar.span[0]) + y(bar.span[1])) / 2;
     const others = taken.get(bar.column) || [];
     if (others.some((other) => size(other - middle) < 12)) continue;
-    const room = outer(bar) ? side - 14 - measure.measureText(number).width : step / 2 - 8;
-    const text = (outer(bar) ? trimmed(bar.name, room) : bar.unit < 0 ? bar.name : String(bar.unit - layers[bar.layer].first)) + number;
-    if (!outer(bar) && room < measure.measureText(text).width) continue;
+    const room = outer(bar) ? side - 14 - measure.measureText(number).width : step * 0.6;
+    const name = outer(bar) ? trimmed(bar.name, room) : bar.unit < 0 ? bar.name : String(bar.unit - layers[bar.layer].first);
+    const text = [name + number, name].find((line) => outer(bar) || measure.measureText(line).width < room);
+    if (text === undefined) continue;
     taken.set(bar.column, [...others, middle]);
     const place = bar.column === 0 ? { x: x(0) - 9, "text-anchor": "end" } : { x: x(bar.column) + 9 };
     texts.push(svgElement("text", { class: bar.unit < 0 ? "soft" : "", y: middle + 4, ...place }, text));
@@ -156,8 +156,7 @@ function colourRibbons() {
 function pickBar(bar) {
   if (bar.unit >= 0) { pin(state.pinned === bar.unit ? -1 : bar.unit); return; }
   flowState.opened.add(bar.key);
-  remember();
-  flowView();
+  drawAgain("flow");
 }
 function showPicked() {
   if (!laid) return;
@@ -194,8 +193,8 @@ if (meta.sankey) {
   const wide = layers.some((layer) => layer.size > meta.sankey.most + 1);
   byId("wide").parentElement.hidden = !wide;
   byId("ribboncolour").parentElement.hidden = classes.size < 2;
-  byId("wide").addEventListener("change", (event) => { flowState.wide = event.target.value; flowState.opened.clear(); remember(); flowView(); });
-  byId("ribboncolour").addEventListener("change", (event) => { ribbonColour = event.target.value; remember(); colourRibbons(); });
-  byId("flowclose").addEventListener("click", () => { flowState.opened.clear(); remember(); flowView(); });
+  byId("wide").addEventListener("change", (event) => { flowState.wide = event.target.value; flowState.opened.clear(); drawAgain("flow"); });
+  byId("ribboncolour").addEventListener("change", (event) => { ribbonColour = event.target.value; drawAgain("flow"); });
+  byId("flowclose").addEventListener("click", () => { flowState.opened.clear(); drawAgain("flow"); });
   new ResizeObserver(() => { if (!byId("flow").hidden && byId("flow").clientWidth !== flowWidth) flowView(); }).observe(byId("flow"));
 }

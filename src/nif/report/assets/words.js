@@ -15,4 +15,9 @@ function words(...names) {
   return element("details", { class: "words" }, element("summary", { text: "What these words mean" }),
     element("dl", {}, ...terms.flatMap(([name, text]) => [element("dt", { text: name }), element("dd", { text })])));
 }
+function openWords(...names) {
+  const made = words(...names);
+  made.open = true;
+  return made;
+}
 const wordsOfUnits = () => (currents ? words("current", "absolute", "betweenness", "community", "silent", "p", "q") : words("throughput", "betweenness", "community", "silent", "p", "q"));
