@@ -45,11 +45,11 @@ def write(
 
 def pieces(shown: Content) -> Iterator[str]:
     """The page piece by piece, so that it is never in memory as a whole."""
-    script = "'use strict';\n(() => {\n" + "".join(map(_asset, SCRIPTS)) + "})();\n"
+    script = "'use strict';\n(() => {\n" + "".join(map(asset, SCRIPTS)) + "})();\n"
     # The page permits the script of this hash and no other, whatever its data contain.
     permitted = f"sha256-{_base64(hashlib.sha256(script.encode()).digest())}"
-    before, after = _asset("page.html").split("{{data}}")
-    before = before.replace("{{style}}", _asset("page.css")).replace("{{script-hash}}", permitted)
+    before, after = asset("page.html").split("{{data}}")
+    before = before.replace("{{style}}", asset("page.css")).replace("{{script-hash}}", permitted)
     yield before.replace("{{title}}", html.escape(shown.meta["title"]))
     # No name can end the surrounding element.
     meta = json.dumps(shown.meta, allow_nan=False).replace("<", "\\u003c")
@@ -64,7 +64,8 @@ def _base64(content: bytes) -> str:
     return base64.b64encode(content).decode("ascii")
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """The text of a file beside this module."""
     return files("nif.report").joinpath(ASSETS, name).read_text(encoding="utf-8")
 
 
