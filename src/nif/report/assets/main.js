@@ -11,6 +11,7 @@ function open(id) {
   if (id === "network") fit();
   else if (!fresh.has(id)) { fresh.add(id); views[id](); }
   if (id === "flow") showPicked();
+  detail();
   remember();
 }
 // Now if the view is open, else when it is opened.

@@ -1,8 +1,9 @@
 // Everything beside the picture: the pinned neuron, attribution, link map, layers, method.
 function pin(u) {
   state.pinned = u;
-  state.path = u < 0 ? [] : measuredPaths(u, MOST_PATHS);
-  if (u >= 0 && !state.path.length) state.path = [...strongestPaths(u, true, 3), ...strongestPaths(u, false, 3)];
+  const measuredOnes = u < 0 ? [] : measuredPaths(u, MOST_PATHS), others = u >= 0 && !measuredOnes.length;
+  state.paths = { measured: measuredOnes, into: others ? strongestPaths(u, true, 3) : [], out: others ? strongestPaths(u, false, 3) : [] };
+  state.path = Object.values(state.paths).flat();
   detail();
   highlight();
   if (!byId("flow").hidden) showPicked();
@@ -71,8 +72,8 @@ function carried(u) {
 }
 function detail() {
   const u = state.pinned;
-  byId("detail").replaceChildren(...(u < 0 ? overview() : unitParts(u)));
-  if (meta.sankey) byId("flowdetail").replaceChildren(...(u < 0 ? flowOverview() : unitParts(u)));
+  if (!byId("network").hidden) byId("detail").replaceChildren(...(u < 0 ? overview() : unitParts(u)));
+  if (!byId("flow").hidden) byId("flowdetail").replaceChildren(...(u < 0 ? flowOverview() : unitParts(u)));
 }
 // Beside the ribbons while no unit is picked.
 function flowOverview() {
@@ -94,10 +95,9 @@ function unitParts(u) {
 }
 // Paths through a unit as they were measured; where none was, those of the mean graph.
 function pathsOf(u) {
-  const known = measuredPaths(u, MOST_PATHS), parts = [];
+  const { measured: known, into, out } = state.paths, parts = [];
   if (known.length) return [element("h3", { text: "Strongest measured paths through it, nats ± standard error" }), pathRows(known, 1)];
-  for (const [inward, title] of [[true, "Strongest paths in"], [false, "Strongest paths out"]]) {
-    const paths = strongestPaths(u, inward, 3);
+  for (const [inward, title, paths] of [[true, "Strongest paths in", into], [false, "Strongest paths out", out]]) {
     const whole = currents ? 1 : (inward ? fromFeatures() : toClass(state.chosen))[u];
     if (paths.length) parts.push(element("h3", { text: title + (currents ? ", from the mean graph, in nats" : `, share of all ${inward ? "to" : "from"} it`) }), pathRows(paths, whole));
   }

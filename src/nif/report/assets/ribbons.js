@@ -65,18 +65,16 @@ function orderedBars(bars, ribbons, columns) {
     column.sort((i, j) => group(i) - group(j) || (place === last ? i - j : bars[j].nats - bars[i].nats));
     spread(column);
   });
+  const entering = ribbonsAt(bars, ribbons, "target"), leaving = ribbonsAt(bars, ribbons, "source");
   for (let sweep = 0; sweep < SWEEPS; sweep++) {
-    const [here, there] = sweep % 2 ? ["source", "target"] : ["target", "source"];
-    const whole = new Float64Array(bars.length), moment = new Float64Array(bars.length);
+    const [lists, there] = sweep % 2 ? [leaving, "target"] : [entering, "source"];
     for (let step = 1; step < last; step++) {
       const column = columns[sweep % 2 ? last - step : step];
-      for (const i of column) whole[i] = moment[i] = 0;
-      for (const ribbon of ribbons) if (bars[ribbon[here]].column === bars[column[0]].column) {
-        whole[ribbon[here]] += size(ribbon.nats);
-        moment[ribbon[here]] += size(ribbon.nats) * height[ribbon[there]];
-      }
-      const middle = (i) => (whole[i] > 0 ? moment[i] / whole[i] : -1);
-      column.sort((i, j) => group(i) - group(j) || middle(j) - middle(i) || i - j);
+      const middles = new Map(column.map((i) => {
+        const whole = sum(lists[i].map(({ nats: value }) => size(value)));
+        return [i, whole > 0 ? sum(lists[i].map((ribbon) => size(ribbon.nats) * height[ribbon[there]])) / whole : -1];
+      }));
+      column.sort((i, j) => group(i) - group(j) || middles.get(j) - middles.get(i) || i - j);
       spread(column);
     }
   }
@@ -149,21 +147,22 @@ function partsThrough(picked, { bars, ribbons, columns }) {
   const before = partsOnOneSide(picked, bars, ribbons, columns.slice().reverse(), "target", "source");
   return ribbons.map(({ source, target }) => Math.min(1, onward[source] + before[target]));
 }
+const ribbonsAt = (bars, ribbons, end) => ribbons.reduce((lists, ribbon) => { lists[ribbon[end]].push(ribbon); return lists; }, bars.map(() => []));
 function partsOnOneSide(picked, bars, ribbons, columns, from, to) {
-  const part = new Float64Array(bars.length), begin = columns.findIndex((column) => column.includes(picked));
+  const part = new Float64Array(bars.length), begin = columns.findIndex((column) => column.includes(picked)), at = ribbonsAt(bars, ribbons, to);
   part[picked] = 1;
   for (const column of columns.slice(begin + 1)) for (const i of column) {
-    const here = ribbons.filter((ribbon) => ribbon[to] === i), whole = sum(here.map(({ nats: value }) => size(value)));
+    const here = at[i], whole = sum(here.map(({ nats: value }) => size(value)));
     if (whole > 0) part[i] = sum(here.map((ribbon) => size(ribbon.nats) * part[ribbon[from]])) / whole;
   }
   return part;
 }
 // Of every bar, the shares of the classes that its absolute currents lead to.
 function classesOf({ bars, ribbons, columns }) {
-  const ends = columns[columns.length - 1], shares = bars.map(() => new Float64Array(ends.length));
+  const ends = columns[columns.length - 1], shares = bars.map(() => new Float64Array(ends.length)), leaving = ribbonsAt(bars, ribbons, "source");
   ends.forEach((i, label) => { shares[i][label] = 1; });
   for (const column of columns.slice(0, -1).reverse()) for (const i of column) {
-    const out = ribbons.filter(({ source }) => source === i), whole = sum(out.map(({ nats: value }) => size(value))) || 1;
+    const out = leaving[i], whole = sum(out.map(({ nats: value }) => size(value))) || 1;
     for (const { target, nats: value } of out) shares[target].forEach((part, label) => { shares[i][label] += part * size(value) / whole; });
   }
   return { shares, ends };

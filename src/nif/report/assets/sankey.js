@@ -111,8 +111,8 @@ function flowView() {
   laid = laidOut();
   const { bars, ribbons } = laid, places = flowPlaces(laid, stage.clientWidth - 4);
   const svg = svgElement("svg", { width: places.width, height: places.height, role: "group", "aria-label": "Currents from the features to the outputs. Arrow keys move between units, Enter picks or opens one, Escape lets go." });
-  const shapes = ribbons.map((ribbon) => pointedAt(ribbonShape(ribbon, bars, places), ribbonText(ribbon, bars), tip));
-  const groups = bars.map((bar) => pointedAt(barShape(bar, places), barText(bar), tip));
+  const shapes = ribbons.map((ribbon) => pointedAt(ribbonShape(ribbon, bars, places), () => ribbonText(ribbon, bars), tip));
+  const groups = bars.map((bar) => pointedAt(barShape(bar, places), () => barText(bar), tip));
   // Those that skip layers behind, and narrow ones before wide ones.
   const order = [...ribbons.keys()].sort((a, b) => ribbons[b].spans.length - ribbons[a].spans.length || size(ribbons[a].nats) - size(ribbons[b].nats));
   svg.append(...columnTitles(laid, places), ...order.map((i) => shapes[i]), ...groups, ...barTexts(bars, places));
@@ -130,7 +130,7 @@ function flowView() {
 function pointedAt(shape, text, tip) {
   shape.addEventListener("pointermove", (event) => {
     const box = byId("flow").getBoundingClientRect();
-    tip.textContent = printable(text); tip.hidden = false;
+    tip.textContent = printable(text()); tip.hidden = false;
     tip.style.left = `${Math.max(4, Math.min(event.clientX - box.left + 14, box.width - tip.offsetWidth - 8))}px`;
     tip.style.top = `${event.clientY - box.top + byId("flow").scrollTop + 16}px`;
   });

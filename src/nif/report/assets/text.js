@@ -1,5 +1,5 @@
 // Numbers and names as a reader sees them. Names only ever become text nodes.
-const state = { chosen: -1, size: currents ? "current" : "betweenness", colour: currents ? "sign" : "community", shown: 0, hide: false, removed: false, pinned: -1, hover: -1, path: [] };
+const state = { chosen: -1, size: currents ? "current" : "betweenness", colour: currents ? "sign" : "community", shown: 0, hide: false, removed: false, pinned: -1, hover: -1, path: [], paths: { measured: [], into: [], out: [] } };
 const byId = (id) => document.getElementById(id);
 
 function element(tag, attributes = {}, ...children) {
