@@ -178,3 +178,19 @@ def test_paths_of_a_unit_are_the_measured_ones_where_there_are(show: Any) -> Non
     page.locator("#detail button", has_text="Unpin").click()
     page.click("#tab-flow")
     assert "Of 40 paths on 64 rows x 8 backgrounds." in page.inner_text("#flowdetail")
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_every_view_fits_the_screen_and_axe_finds_nothing(show: Any, width: int, scheme: str) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is not installed")
+    (net, x), flow = network(3), measured(3)
+    known = nif.measure(net, x, nif.DecisionInformation(), progress=False)
+    page = show(flow, width, 844, scheme, association=known)
+    for view in ("flow&unit=5&ribbons=class", "rows", "known", "attribution"):
+        page.evaluate(f"location.hash = 'view={view}'")
+        settled(page)
+        page.evaluate("for (const folded of document.querySelectorAll('details')) folded.open = true")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        seen = axe.Axe().run(page).response
+        assert len(seen["passes"]) > 12
+        assert [(each["id"], each["impact"]) for each in seen["violations"]] == [], view
