@@ -22,7 +22,7 @@ function goTo(u) {
 }
 function linkRows(list, other) {
   return element("ul", { class: "rows" }, ...Array.from(list.slice(0, 8), (e) => element("li", {}, goTo(other[e]),
-    element("span", { class: "value", text: `${nats(link.nats[e])} ± ${nats(meta.deviations * link.error[e])}, p ${chance(link.p[e])}` }))));
+    element("span", { class: "value", text: `${measured(link.nats[e], meta.deviations * link.error[e])}, p ${chance(link.p[e])}` }))));
 }
 // Of association shares of all paths to or from the unit: a product of nats has no size of its own.
 function pathRows(paths, whole) {
@@ -88,8 +88,8 @@ function unitParts(u) {
     ["community", communityText(unit.community[u])], ["p", chance(unit.p[u])], ["q", chance(unit.q[u])],
     ...(meta.pruning ? [["pruning", ["kept", "removed", "restored"][fate[u]]]] : [])])];
   const into = linksIn(u), out = linksOut(u);
-  if (into.length) parts.push(element("h3", { text: `Strongest links in (of ${count(into.length)})` }), linkRows(into, link.source));
-  if (out.length) parts.push(element("h3", { text: `Strongest links out (of ${count(out.length)})` }), linkRows(out, link.target));
+  if (into.length) parts.push(element("h3", { text: `Strongest links in (of ${count(into.length)}), nats ± 95 %` }), linkRows(into, link.source));
+  if (out.length) parts.push(element("h3", { text: `Strongest links out (of ${count(out.length)}), nats ± 95 %` }), linkRows(out, link.target));
   parts.push(...pathsOf(u), wordsOfUnits(), element("p", {}, element("button", { type: "button", text: "Unpin", onclick: () => pin(-1) })));
   return parts;
 }

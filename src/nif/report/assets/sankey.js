@@ -174,7 +174,7 @@ function showPicked() {
     if (laid.bars[i].unit >= 0) group.setAttribute("aria-pressed", String(i === picked));
   });
   const name = state.pinned < 0 ? "" : clipped(nameOf(state.pinned), 40);
-  byId("flowsay").textContent = picked >= 0 ? printable(barText(laid.bars[picked])) : name ? `${name} is among units that are drawn together.` : "Point at a ribbon or a unit for its nats ± their standard error.";
+  byId("flowsay").textContent = picked >= 0 ? printable(barText(laid.bars[picked])) : name ? `${name} is among units that are drawn together: open them to see what flows through it.` : "Point at a ribbon or a unit for its nats ± their standard error.";
 }
 function flowKey(event, bars, groups) {
   const here = groups.indexOf(document.activeElement);
