@@ -45,15 +45,20 @@ def show(browser: Any, tmp_path: Path) -> Iterator[Any]:
         height: int = 800,
         scheme: str = "light",
         pruned: Any = None,
+        fragment: str = "view=network",
+        **more: Any,
     ) -> Any:
-        flow.report(tmp_path / "flow.html", pruned=pruned)
+        flow.report(tmp_path / "flow.html", pruned=pruned, **more)
         context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
         page = context.new_page()
         page.on("console", lambda message: troubles.append(message.text))
         page.on("pageerror", lambda error: troubles.append(str(error)))
         address = (tmp_path / "flow.html").as_uri()
-        page.on("request", lambda asked: troubles.append(asked.url) if asked.url != address else None)
-        page.goto(address)
+        page.on(
+            "request",
+            lambda asked: troubles.append(asked.url) if asked.url.split("#")[0] != address else None,
+        )
+        page.goto(f"{address}#{fragment}" if fragment else address)
         settled(page)
         return page
 

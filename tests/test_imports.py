@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "comparison": {"core", "data", "network", "estimators", "flow", "measures", "pipeline"},
     "plots": {"core", "flow"},
     "report": {"core", "flow", "plots", "pruning"},
-    "watch": {"core", "data", "network", "estimators", "measures", "flow", "pipeline", "plots"},
+    "watch": {"core", "data", "network", "estimators", "measures", "flow", "pipeline", "plots", "report"},
 }
 """What each room (a package) or module at the top may import of nif, inside functions too."""
 

@@ -134,6 +134,26 @@ def test_the_table_is_the_sums_of_each_flow() -> None:
         assert set(table.loc[epoch]["modularity"]) == {flow.modularity}
 
 
+def test_the_page_of_a_run_has_its_epochs_and_the_plane(tmp_path: Path) -> None:
+    watch = nif.Watch(network(), TensorDataset(*rows()), max_samples=60, every=2)
+    for epoch in range(4):
+        watch.step(epoch)
+    assert list(watch.planes) == [0, 2] and watch.planes[0].noise == 0.1 and watch.planes[0].rows == 60
+    names = [point.layer for point in watch.planes[0].points]
+    assert names == [layer.name for layer in watch.flows[0].layers[1:]]
+    page = watch.report(tmp_path / "run.html", data="noise").read_text("utf-8")
+    assert "Training of Sequential on noise · 2 epochs measured · 60 rows" in page
+    assert "What the information plane can show" in page and "noise of 0.1" in page
+
+
+def test_the_plane_can_be_left_out() -> None:
+    watch = nif.Watch(network(), TensorDataset(*rows()), max_samples=60, plane_noise=None)
+    watch()
+    assert watch.planes == {}
+    with pytest.raises(InputError, match="plane_noise is -1; expected a number above 0"):
+        nif.Watch(network(), None, plane_noise=-1)
+
+
 def test_before_the_first_measurement() -> None:
     watch = nif.Watch(network(), rows()[0])
     assert watch.table().empty and watch.flows == {} and "no epoch yet" in repr(watch)

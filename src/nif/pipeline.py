@@ -25,6 +25,7 @@ from nif.measures.association.shared_critic import SharedMine
 from nif.measures.caveats import warn_of_nodes, warn_of_order
 from nif.measures.chosen import ANSWERS, chosen_measure
 from nif.measures.currents.currents import Currents
+from nif.measures.described import described
 from nif.measures.measure import Measure, Measured
 from nif.measures.same_work import work_of
 from nif.network.data_scale import warn_of_scale
@@ -74,7 +75,7 @@ def measure(
             DataLoader, iterable of batches or data module of Lightning, alone or as ``(x, y)``, or a mapping
             by the parameters of ``forward``, on the scale the model was trained on. Association takes 50 rows
             or more, or ``(x, edge_index)``, one graph, whose nodes are then samples. Labels that come with
-            them are not used, but by ``Currents(decision="labels")``.
+            them are used by ``Currents(decision="labels")``, and for the score in the title of a report.
         method: `Currents`, what the decision uses; `Association`, what units tell of each other, or
             `DAVIS2019`, as published; or an estimator, which stands for ``Association(estimator)``. All with
             their defaults by name, such as ``"association"`` or ``"binned"``. None is `Currents()`.
@@ -151,7 +152,9 @@ def measure(
         with progress_bar("measuring", total=total, shown=progress, what=what) as advance:
             resources = replace(resources, checkpoint=kept)
             measured = chosen.measure(network, rows, seed=seed, resources=resources, advance=advance)
-        flow = _flow(measured, chosen, seed, began, time.perf_counter() - start)
+        flow = _flow(
+            measured, chosen, seed, began, time.perf_counter() - start, described(network, data, rows)
+        )
         if kept is not None and kept is not checkpoint:
             kept.remove()
     return flow
@@ -166,7 +169,14 @@ def _with_rows(chosen: Measure, given: Mapping[str, Any]) -> Measure:
     return replace(chosen, **given) if isinstance(chosen, Currents) else chosen
 
 
-def _flow(measured: Measured, chosen: Measure, seed: int, began: datetime, seconds: float) -> Flow:
+def _flow(
+    measured: Measured,
+    chosen: Measure,
+    seed: int,
+    began: datetime,
+    seconds: float,
+    about: dict[str, Any],
+) -> Flow:
     measurement = Measurement(
         method=repr(chosen),
         options=dict(measured.options),
@@ -176,6 +186,7 @@ def _flow(measured: Measured, chosen: Measure, seed: int, began: datetime, secon
         version=__version__,
         began=began.isoformat(timespec="seconds"),
         seconds=seconds,
+        about=about,
     )
     of_layers = measured.layers, measured.links, measured.constant
     return Flow(*of_layers, measurement, measured.errors, measured.currents)

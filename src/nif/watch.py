@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 import warnings
@@ -9,6 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from importlib import import_module
 from numbers import Integral
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -29,6 +31,7 @@ from nif.flow.tables import unit_index
 from nif.measures.association.association import Association
 from nif.measures.chosen import OPTIONS_OF_ASSOCIATION, chosen_measure
 from nif.measures.currents.currents import Currents
+from nif.measures.information_plane import Plane, checked_noise, plane_of
 from nif.measures.measure import Measure
 from nif.network.network import Network
 from nif.pipeline import measure
@@ -102,12 +105,15 @@ class Watch:
         output: The output to measure, of a model that returns several.
         reduce: See `nif.measure`.
         max_samples: Rows to draw at random from all, once: 1,000 if None.
+        plane_noise: Of the information plane in `report`, in deviations of the units of a layer; None for no
+            plane. It costs a run of 512 rows an epoch, and the square of that for every layer.
         writer: A ``SummaryWriter`` of TensorBoard, to which nats (of currents the total), silent neurons and
             modularity are written.
         seed: Random seed.
 
     Attributes:
         flows: The flow of each measured epoch.
+        planes: What layers hold of the input and of the classes at each of them; see `report`.
         failed: The reason why an epoch was skipped, such as weights that became NaN. Only the first
             measurement raises: a later one must not end a long training, so it warns.
         seconds: Time spent on measuring so far.
@@ -145,6 +151,7 @@ class Watch:
         output: Any = None,
         reduce: str = "mean",
         max_samples: int | None = None,
+        plane_noise: float | None = 0.1,
         writer: Writer | None = None,
         seed: int = 0,
     ) -> None:
@@ -162,12 +169,19 @@ class Watch:
             "class_names": None if class_names is None else list(class_names),
         }
         self._seen: dict[int, Flow] = {}
+        self._planes: dict[int, Plane] = {}
+        self._noise = checked_noise(plane_noise)
         self._calls = 0
 
     @property
     def flows(self) -> dict[int, Flow]:
         """The flow of each measured epoch, in order."""
         return dict(sorted(self._seen.items()))
+
+    @property
+    def planes(self) -> dict[int, Plane]:
+        """The information plane of each measured epoch, in order."""
+        return dict(sorted(self._planes.items()))
 
     def step(self, epoch: int, model: Any = None) -> Flow | None:
         """Measure now if this epoch is due.
@@ -185,6 +199,7 @@ class Watch:
         try:
             with same_random_state():
                 flow = self._measured(self.model if model is None else model)
+                plane = self._plane(self.model if model is None else model)
         except InputError as error:
             if not self._seen:
                 raise
@@ -194,6 +209,8 @@ class Watch:
         finally:
             self.seconds += time.perf_counter() - started
         self._seen[epoch] = flow
+        if plane is not None:
+            self._planes[epoch] = plane
         if self.writer is not None:
             _write(self.writer, epoch, flow)
         return flow
@@ -296,6 +313,22 @@ class Watch:
         """
         return draw(self.flows, axes)
 
+    def report(self, path: str | os.PathLike[str], *, data: str | None = None) -> Path:
+        """Write a page of the run, one HTML file: currents over the epochs, silent units, the score where
+        labels came with the data, and the information plane, with its noise and what it cannot show.
+
+        Args:
+            path: Of the file, such as ``"run.html"``.
+            data: Name of the data, for the title.
+
+        Raises:
+            InputError: Nothing has been measured yet, or the path cannot be written.
+        """
+        from nif.report.run import write_run
+
+        write_run(self.flows, self.planes, path, data)
+        return Path(path)
+
     def __repr__(self) -> str:
         epochs = list(self.flows)
         which = f"{len(epochs)} epochs from {epochs[0]} to {epochs[-1]}" if epochs else "no epoch yet"
@@ -324,6 +357,14 @@ class Watch:
                 **self._names,
                 **self._choice,
             )
+
+    def _plane(self, model: Any) -> Plane | None:
+        """None where it is not asked for, or there are no classes."""
+        if self._noise is None or self._rows is None:
+            return None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the measurement has warned
+            return plane_of(Network.of(model, **self._choice), self._rows, self._noise)
 
 
 def _watched(method: Measure) -> Measure:

@@ -155,7 +155,7 @@ def test_features_are_drawn_on_their_side_of_zero(show: Any) -> None:
         assert right - left == pytest.approx(
             (boxes[0][0][1] - boxes[0][0][0]) * abs(value / expected.iloc[0]), abs=2
         )
-    assert page.locator(".bar.against").count() == (expected < 0).sum() > 0
+    assert page.locator(".bars .bar.against").count() == (expected < 0).sum() > 0
     page.locator("#attribution select").select_option("1")
     said = [number(text.split(" ")[0]) for text in page.locator(".bars .value").all_inner_texts()]
     by_class = FLOW.attribution()["versicolor"].sort_values(key=lambda nats: -nats.abs())

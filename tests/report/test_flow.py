@@ -12,8 +12,7 @@ import pytest
 from nif.flow.flow import Flow
 from nif.flow.headline import headline
 from nif.plots.sankey_layout import sankey_layout
-from nif.report.content import content
-from nif.report.ribbons import ribbons
+from nif.report.sankey import sankey_content
 from support.browsing import FLOW as ASSOCIATION
 from support.browsing import settled
 from support.flows import current_flow
@@ -43,27 +42,47 @@ def opened(show: Any, flow: Flow = FLOW, *screen: Any) -> Any:
     return page
 
 
-def test_the_page_holds_the_numbers_of_the_layout() -> None:
-    found = content(FLOW).meta["sankey"]
-    assert found == ribbons(FLOW)
-    assert [bar["nats"] for bar in found["bars"]] == [bar.nats for bar in LAYOUT.bars]
-    assert [link["nats"] for link in found["ribbons"]] == [ribbon.nats for ribbon in LAYOUT.ribbons]
-    spans = [span for link in found["ribbons"] for span in link["spans"]]
-    np.testing.assert_allclose(spans, [span for link in LAYOUT.ribbons for span in link.spans], atol=1e-5)
-    assert any(link["stderr"] is None for link in found["ribbons"])  # several links together
-
-
 def test_a_deep_network_has_fewer_bars_of_each_layer() -> None:
-    found = ribbons(current_flow([30] * 25, seed=1))
-    assert len(found["bars"]) == 25 * 5
+    found = sankey_content(current_flow([30] * 25, seed=1), 0)
+    assert found["most"] == 4 and [len(alone) for alone in found["alone"]] == [4] * 25
 
 
-def test_the_head_leads_with_the_answer_and_the_title_names_rows_and_date(show: Any) -> None:
-    dated = replace(FLOW, measurement=replace(FLOW.measurement, began="2026-11-28T10:00:00"))
-    page = show(dated)
-    assert page.title() == "Neural information flow · 400 rows · 2026-11-28"
-    assert page.inner_text("#headline") == headline(dated)
+def test_bars_of_several_units_have_the_errors_of_their_sums() -> None:
+    """As of correlated currents: those without each group of rows are added up first."""
+    assert FLOW.currents is not None
+    deviations = np.random.default_rng(0).normal(size=(10, 20))
+    units = list(FLOW.currents.units)
+    units[1] = replace(units[1], deviations=deviations)
+    flow = replace(FLOW, currents=replace(FLOW.currents, units=tuple(units)))
+    found = sankey_content(flow, 0)
+    rest = np.setdiff1d(np.arange(20), found["alone"][1])
+    assert found["rest_stderr"][1] == pytest.approx(np.sqrt((deviations[:, rest].sum(1) ** 2).sum()))
+    labels = flow.communities.label[5:25]
+    for label, stderr in found["community_stderr"][1].items():
+        of_label = deviations[:, labels == int(label)].sum(1)
+        if (labels == int(label)).sum() > 1:
+            assert stderr == pytest.approx(np.sqrt((of_label**2).sum()))
+    assert found["rest_stderr"][2] == 0.0 and sankey_content(FLOW, 0)["rest_stderr"][1] is None
+
+
+def test_the_head_leads_with_the_answer_and_the_title_names_model_data_score_and_date(show: Any) -> None:
+    about = {"model": "Sequential", "data": "wine", "score": "accuracy", "value": 0.9667}
+    dated = replace(FLOW.measurement, began="2026-11-28T10:00:00", about=about)
+    page = show(replace(FLOW, measurement=dated))
+    title = "Sequential on wine · accuracy 96.7 % · 400 rows · 2026-11-28"
+    assert page.title() == page.inner_text("#title") == title
+    assert page.inner_text("h1") == headline(FLOW)
     assert show(FLOW).title() == "Neural information flow · 400 rows"
+    assert show(FLOW, data="<b>iris</b>").title() == "a network on <b>iris</b> · 400 rows"
+
+
+def test_currents_open_with_their_flow_and_association_with_its_network(show: Any) -> None:
+    assert selected(show(FLOW, fragment="")) == "flow"
+    assert selected(show(ASSOCIATION, fragment="")) == "network"
+
+
+def selected(page: Any) -> str:
+    return str(page.locator("[role=tab][aria-selected=true]").get_attribute("aria-controls"))
 
 
 def test_association_has_no_such_view(show: Any) -> None:
@@ -76,12 +95,7 @@ def test_association_has_no_such_view(show: Any) -> None:
 
 def test_ribbons_are_as_wide_as_their_nats(show: Any) -> None:
     page = opened(show)
-    ends = page.evaluate(
-        "Array.from(document.querySelectorAll('.ribbon'), (path) => path.getAttribute('d').split(/[ L]+/))"
-    )
-    widths = sorted(
-        abs(float(path[0].split(",")[1]) - float(path[-2].split(",")[1])) for path in ends if path
-    )
+    widths = np.sort(widths_of(page))
     nats = sorted(abs(ribbon.nats) for ribbon in LAYOUT.ribbons)
     scale = widths[-1] / nats[-1]
     np.testing.assert_allclose(widths, scale * np.array(nats), atol=0.03)
@@ -91,7 +105,74 @@ def test_ribbons_are_as_wide_as_their_nats(show: Any) -> None:
     assert skips == sum(len(ribbon.spans) > 2 for ribbon in LAYOUT.ribbons) > 0
 
 
-def test_units_say_their_nats_and_a_picked_one_dims_the_others(show: Any) -> None:
+def widths_of(page: Any) -> np.ndarray:
+    """Of the ribbons at their beginnings, in the order of the page."""
+    ends = page.evaluate(
+        "Array.from(document.querySelectorAll('.ribbon'), (path) => path.getAttribute('d').split(/[ L]+/))"
+    )
+    return np.array([abs(float(path[0].split(",")[1]) - float(path[-2].split(",")[1])) for path in ends])
+
+
+def test_links_that_are_not_in_the_page_are_in_its_first_picture(
+    show: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = np.sort(widths_of(opened(show)))
+    monkeypatch.setattr("nif.report.content.MOST_LINKS", 60)
+    page = opened(show)
+    np.testing.assert_allclose(np.sort(widths_of(page)), whole, atol=0.03)
+    assert "weaker links" not in page.inner_text("#flowmeaning")
+    page.locator("#flow .several").first.click(force=True)
+    assert "weaker links are not in this page" in page.inner_text("#flowmeaning")
+
+
+def test_a_bar_of_several_units_opens_and_everything_still_adds_up(show: Any) -> None:
+    page = opened(show)
+    before = page.locator("#flow .unit").count()
+    several = page.locator("#flow .several")
+    assert several.count() == 1 and several.get_attribute("aria-label").startswith("8 more of relu1: ")
+    several.click(force=True)
+    assert page.locator("#flow .several").count() == 0
+    assert page.locator("#flow .unit").count() == before - 1 + 8
+    names = page.evaluate("[...document.querySelectorAll('#flow .unit')].map((bar) => bar.ariaLabel)")
+    for unit, row in FLOW.neurons().loc["relu1"].iterrows():
+        assert any(
+            name.replace("−", "-").startswith(f"{unit}: {row['current']:.3f} ± 0.010") for name in names
+        )
+    sums = [re.findall(r"(-?[\d.]+(?:e-\d+)?) (?:for|against)", name.replace("−", "-")) for name in names]
+    balanced = [list(map(float, four)) for four in sums if len(four) == 4]
+    assert len(balanced) == 20 + 6  # what flows into a hidden unit flows out of it
+    np.testing.assert_allclose([a + b - c - d for a, b, c, d in balanced], 0, atol=2.1e-3)
+    page.click("#flowclose")
+    assert page.locator("#flow .unit").count() == before and page.locator("#flowclose").is_hidden()
+
+
+def test_communities_are_bars_that_open(show: Any) -> None:
+    page = opened(show, current_flow([5, 60, 6, 3], seed=4))
+    page.select_option("#wide", "communities")
+    bars = page.locator("#flow .several")
+    label = bars.first.get_attribute("aria-label")
+    assert re.match(r"community \d+: \d+ of relu1: ", label)
+    size = int(re.match(r"community \d+: (\d+)", label)[1])
+    before = page.locator("#flow .unit").count()
+    bars.first.click(force=True)
+    opened_units = size if size <= 13 else 12 + 1
+    assert page.locator("#flow .unit").count() == before - 1 + opened_units
+
+
+def test_ribbons_have_the_colour_of_the_class_that_they_reach(show: Any) -> None:
+    page = opened(show)
+    page.select_option("#ribboncolour", "class")
+    fills = page.evaluate(
+        "[...document.querySelectorAll('.ribbon')].map((path) => getComputedStyle(path).fill)"
+    )
+    of_classes = {"rgb(0, 114, 178)", "rgb(230, 159, 0)", "rgb(0, 158, 115)"}
+    assert of_classes < set(fills)  # ribbons into a class reach no other; those before are greyer
+    assert "colour of the class" in page.inner_text("#flowmeaning")
+    page.select_option("#ribboncolour", "sign")
+    assert "Blue speaks for" in page.inner_text("#flowmeaning")
+
+
+def test_what_flows_through_a_picked_unit_is_shown_and_the_rest_is_dim(show: Any) -> None:
     page = opened(show)
     number = next(place for place, bar in enumerate(LAYOUT.bars) if bar.name == "versicolor")
     unit = page.locator("#flow .unit").nth(number)
@@ -102,14 +183,25 @@ def test_units_say_their_nats_and_a_picked_one_dims_the_others(show: Any) -> Non
     unit.click(force=True)
     joined = [ribbon for ribbon in LAYOUT.ribbons if ribbon.target == number]
     assert page.locator(".ribbon.on").count() == len(joined)
-    assert page.locator("#flow .unit.on").count() == 1 + len({ribbon.source for ribbon in joined})
     assert unit.get_attribute("aria-pressed") == "true"
-    listed = page.locator("#flow .rows .value").all_inner_texts()
-    numbers = [float(text.split(" ± ")[0].replace("−", "-")) for text in listed]
-    expected = sorted((ribbon.nats for ribbon in joined), key=lambda nats: -abs(nats))
-    np.testing.assert_allclose(numbers, expected, atol=6e-4)
+    drawn = page.evaluate("[...document.querySelectorAll('.ribbon')].map((path) => path.style.fillOpacity)")
+    parts = np.sort([(float(opacity) - 0.05) / 0.65 for opacity in drawn])
+    np.testing.assert_allclose(parts, np.sort(parts_that_reach(number)), atol=1e-5)
+    assert page.inner_text("#flowdetail h2") == "versicolor"
     unit.click(force=True)
     assert page.locator("#flow .picked").count() == 0
+    assert page.inner_text("#flowdetail").startswith("Choose a unit")
+
+
+def parts_that_reach(number: int) -> list[float]:
+    """Of the ribbons, if every unit divides what passes it as its absolute currents are divided."""
+    reach = [float(place == number) for place in range(len(LAYOUT.bars))]
+    for place in sorted(range(len(reach)), key=lambda bar: -LAYOUT.bars[bar].column):
+        out = [ribbon for ribbon in LAYOUT.ribbons if ribbon.source == place]
+        if out:
+            whole = sum(abs(ribbon.nats) for ribbon in out)
+            reach[place] = sum(abs(ribbon.nats) * reach[ribbon.target] for ribbon in out) / whole
+    return [reach[ribbon.target] for ribbon in LAYOUT.ribbons]
 
 
 def test_a_unit_without_currents_can_be_picked_on_a_phone(show: Any) -> None:
@@ -120,15 +212,15 @@ def test_a_unit_without_currents_can_be_picked_on_a_phone(show: Any) -> None:
     unit = page.locator("#flow .unit").nth(6)
     unit.locator(".whole").click(force=True)
     assert unit.get_attribute("aria-pressed") == "true" and page.locator("#flow .picked").count() == 1
-    assert page.inner_text("#flow [aria-live]").startswith("relu1[3]: ")
+    assert page.inner_text("#flowsay").startswith("relu1[3]: ")
 
 
 def test_a_tip_says_what_is_pointed_at(show: Any) -> None:
     page = opened(show)
     page.locator("#flow .unit .whole").nth(0).hover(force=True)
-    assert re.search(r"nats, .* of the total; out: .* for, .* against", page.inner_text("#flow .tip"))
+    assert re.search(r"nats, .* of the total; out: .* for, .* against", page.inner_text("#flowtip"))
     page.mouse.move(5, 5)
-    assert page.locator("#flow .tip").is_hidden()
+    assert page.locator("#flowtip").is_hidden()
 
 
 def test_keys_move_between_units_and_pick(show: Any) -> None:
@@ -150,7 +242,7 @@ def test_keys_move_between_units_and_pick(show: Any) -> None:
     page.keyboard.press("ArrowUp" if before.base == lowest else "ArrowDown")
     after = LAYOUT.bars[focused()]
     assert after.column == 0 and (after.base > before.base) == (before.base == lowest)
-    assert page.locator("#flow .note[aria-live]").inner_text().find(" nats, ") > 0
+    assert page.locator("#flowsay").inner_text().find(" nats, ") > 0
     page.keyboard.press("Enter")
     assert page.locator("#flow .picked").count() == 1
     page.keyboard.press("Escape")

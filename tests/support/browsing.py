@@ -80,7 +80,13 @@ def shown_number(page: Any) -> int:
     return int(page.inner_text("#shown").split(" of ")[0].replace(",", ""))
 
 
+def unfolded(page: Any) -> None:
+    """The controls, which a phone shows when they are asked for."""
+    page.evaluate("for (const folded of document.querySelectorAll('.controls')) folded.open = true")
+
+
 def find(page: Any, text: str) -> None:
+    unfolded(page)
     page.fill("#find", text)
     page.press("#find", "Enter")
 

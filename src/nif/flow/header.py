@@ -37,7 +37,9 @@ OPTIONS = record(
 
 _COUNTS = {"samples": whole(), "not_converged": whole(), "seed": whole(), "version": text}
 
-_TIMES = {"began": maybe(text), "seconds": maybe(real(0, 1e12))}
+_ABOUT = record({}, {"model": text, "data": text, "score": text, "value": real(), "scored": whole()})
+
+_TIMES = {"began": maybe(text), "seconds": maybe(real(0, 1e12)), "about": _ABOUT}
 
 MEASUREMENT = record({"method": text, "options": OPTIONS, **_COUNTS}, _TIMES)
 

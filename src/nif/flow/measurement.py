@@ -24,6 +24,7 @@ class Measurement:
         version: Of this library.
         began: Begin of the measurement, ISO 8601 in UTC; None if unknown, as in a flow written by hand.
         seconds: Its duration. Two measurements that differ in time alone are equal.
+        about: What was measured, for titles: ``model``, ``data``, ``score``, ``value``, as far as known.
     """
 
     method: str
@@ -34,6 +35,7 @@ class Measurement:
     version: str
     began: str | None = field(default=None, compare=False)
     seconds: float | None = field(default=None, compare=False)
+    about: dict[str, Any] = field(default_factory=dict, compare=False)
 
     @classmethod
     def read(cls, stored: Mapping[str, Any]) -> Measurement:

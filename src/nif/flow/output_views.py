@@ -76,7 +76,14 @@ class OutputViews:
 
         return network(self._flow, ax)
 
-    def report(self, path: str | os.PathLike[str] | None = None, *, pruned: Removal | None = None) -> Path:
+    def report(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        pruned: Removal | None = None,
+        association: Flow | None = None,
+        data: str | None = None,
+    ) -> Path:
         """Write a page to explore the flow in a browser: one HTML file, without server or network.
 
         It holds up to 200,000 links, of more those that carry 99.9 % of the nats, and says what it left out.
@@ -85,18 +92,21 @@ class OutputViews:
             path: Of the file, for example ``"flow.html"``. None writes a temporary file, opens it in the
                 browser and prints its path.
             pruned: The result of `nif.prune` for this flow; the page then shows removed units and their cost.
+            association: Of currents, a flow of `nif.DecisionInformation` of the same network and data: the
+                page then shows what units know of the decision beside what it uses of them.
+            data: Name of the data, for the title.
 
         Returns:
             The path.
 
         Raises:
-            InputError: The path cannot be written, or the pruning is of another network. An existing file is
-                then unchanged.
+            InputError: The path cannot be written, or the pruning or the association is of another network.
+                An existing file is then unchanged.
         """
         from nif.report.page import write
 
         written = Path(_temporary() if path is None else checked_path(path))
-        write(self._flow, written, pruned)
+        write(self._flow, written, pruned, association, data)
         if path is None:
             sys.stdout.write(f"Written: {written}\n")
             webbrowser.open(written.as_uri())

@@ -217,7 +217,7 @@ class _Places:
         self.units = parts
         errors = [flow.currents.units[layer] for layer in self.layer]
         self.nats = np.array([of.nats[units].sum() for of, units in zip(errors, parts, strict=True)])
-        self.stderr = np.array([_stderr(of, units) for of, units in zip(errors, parts, strict=True)])
+        self.stderr = np.array([stderr_together(of, units) for of, units in zip(errors, parts, strict=True)])
         self.into, self.out = (self._sums(end) for end in (links.target, links.source))
         ends = np.stack([*self.into, *self.out, self.nats])
         self.above, self.below = np.maximum(ends.max(axis=0), 0.0), -np.minimum(ends.min(axis=0), 0.0)
@@ -331,7 +331,7 @@ class _Places:
         )
 
 
-def _stderr(of: UnitCurrents, units: Int[np.ndarray, " _"]) -> float:
+def stderr_together(of: UnitCurrents, units: Int[np.ndarray, " _"]) -> float:
     """Of the sum of the currents of units, which rest on the same rows; NaN if it is unknown."""
     if len(units) == 1:
         return float(of.stderr[units[0]])

@@ -26,9 +26,12 @@ from nif.plots.palette import (
 )
 from nif.report import currents
 from nif.report.caveats import caveats, caveats_of_currents
+from nif.report.examples import Examples, examples
 from nif.report.images import pixels
+from nif.report.known import known_content
 from nif.report.pruning import pruning_content
-from nif.report.ribbons import ribbons
+from nif.report.sankey import sankey_content
+from nif.report.titles import title
 
 if TYPE_CHECKING:
     from nif.flow.flow import Flow
@@ -64,13 +67,26 @@ class Content:
     arrays: dict[str, np.ndarray]
 
 
-def content(flow: Flow, pruned: Removal | None = None) -> Content:
-    """The data of a page about a flow, and about the pruning of its network."""
+def content(
+    flow: Flow,
+    pruned: Removal | None = None,
+    association: Flow | None = None,
+    data: str | None = None,
+) -> Content:
+    """The data of a page about a flow.
+
+    Args:
+        flow: Of currents or association.
+        pruned: The pruning of its network.
+        association: What units know of the decision, for what is known beside what is used.
+        data: The name of the data.
+    """
     dag, neurons, tables = flow.graph, flow.neurons(), flow.currents
     strength = flow.by_unit.strength
     links = strongest(flow.links, dag.sizes, MOST_LINKS, CARRIED, strength)
     last = len(dag.sizes) - 1
     places = heights(dag.sizes, flow.links, [*dag.features, last], strength)
+    shown = examples(flow)
     arrays = {
         **_units(neurons, np.concatenate(places)),
         "source": links.source.astype("<u4"),
@@ -79,11 +95,16 @@ def content(flow: Flow, pruned: Removal | None = None) -> Content:
         "stderr": links.stderr,
         "link_p_value": links.p_value,
         **(_sums_over_paths(flow, dag) if tables is None else currents.arrays(flow, tables)),
+        **({} if shown is None else {"row_currents": shown.currents}),
+        **({} if shown is None or shown.values is None else {"row_values": shown.values}),
     }
-    return Content(
-        {**_meta(flow, dag, neurons, links), "pruning": pruned and pruning_content(pruned, flow.layers)},
-        {name: _compact(name, values) for name, values in arrays.items()},
-    )
+    meta = {
+        **_meta(flow, dag, neurons, links, shown),
+        "title": title(flow, data),
+        "pruning": pruned and pruning_content(pruned, flow.layers),
+        "known": association and known_content(association, flow),
+    }
+    return Content(meta, {name: _compact(name, values) for name, values in arrays.items()})
 
 
 def _compact(name: str, values: np.ndarray) -> np.ndarray:
@@ -124,14 +145,16 @@ def _sums_over_paths(flow: Flow, dag: Dag) -> dict[str, np.ndarray]:
     }
 
 
-def _meta(flow: Flow, dag: Dag, neurons: pd.DataFrame, links: Strongest) -> dict[str, Any]:
+def _meta(
+    flow: Flow, dag: Dag, neurons: pd.DataFrame, links: Strongest, shown: Examples | None
+) -> dict[str, Any]:
     silent, tables, strength = int(neurons["silent"].sum()), flow.currents, flow.by_unit.strength
     return {
         "headline": headline(flow),
-        "title": _title(flow),
         "summary": _summary(flow, links, silent),
-        "sankey": tables and ribbons(flow),
+        "sankey": tables and sankey_content(flow, links.of - len(links.nats)),
         "currents": tables and currents.meta(flow, tables),
+        "examples": shown and shown.meta,
         "deviations": flow.by_unit.deviations(currents.LEVEL),
         "layers": _layers(flow, neurons),
         "features": list(dag.features),
@@ -154,13 +177,6 @@ def _meta(flow: Flow, dag: Dag, neurons: pd.DataFrame, links: Strongest) -> dict
         "method": _method(flow),
         "caveats": _caveats(flow, neurons, links),
     }
-
-
-def _title(flow: Flow) -> str:
-    """The rows and the date, as far as they are known."""
-    began = flow.measurement.began
-    parts = ["Neural information flow", f"{flow.measurement.samples:,} rows", (began or "")[:10]]
-    return " · ".join(filter(None, parts))
 
 
 def _summary(flow: Flow, links: Strongest, silent: int) -> str:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 LEVEL = 0.95
 
+MOST_PATHS = 1_000
+"""Evaluated paths in the page: the strongest."""
+
 NAMES = {
     "explained": "rows explained",
     "backgrounds": "backgrounds of each",
@@ -54,6 +57,28 @@ def meta(flow: Flow, tables: CurrentTables) -> dict[str, Any]:
         "against": below.tolist(),
         "absolute": [float(units.absolute.sum()) for units in tables.units],
         "left_out": left_out(flow, tables),
+        "paths": paths(flow, tables),
+    }
+
+
+def paths(flow: Flow, tables: CurrentTables) -> dict[str, Any] | None:
+    """The strongest paths that were evaluated within rows; None if the flow has none.
+
+    Units are numbered through all layers.
+    """
+    known = tables.paths
+    if known is None:
+        return None
+    order, first = np.argsort(-np.abs(known.nats), kind="stable")[:MOST_PATHS], flow.by_unit.first
+    units = [
+        [int(begin + u) for begin, u in zip(first, path, strict=True) if u >= 0]
+        for path in known.units[order]
+    ]
+    return {
+        "units": units,
+        "nats": known.nats[order].tolist(),
+        "stderr": known.stderr[order].tolist(),
+        "evaluated": f"{known.evaluated:,} paths on {known.rows} rows x {known.backgrounds} backgrounds",
     }
 
 
@@ -92,7 +117,11 @@ def method(flow: Flow, tables: CurrentTables) -> list[tuple[str, str]]:
     rows += [(name, str(options.pop(key))) for key, name in NAMES.items() if key in options]
     if "steps" in flow.measurement.options:
         rows.append(("error of the steps", _of_the_total(change)))
-    names = {"in_proportion": "links divided in proportion", "not_measured": "ran and is not measured"}
+    names = {
+        "in_proportion": "links divided in proportion",
+        "not_measured": "ran and is not measured",
+        "held": "inputs that stay those of the row",
+    }
     rows += [(name, ", ".join(options.pop(key)) or "none") for key, name in names.items() if key in options]
     return [*rows, *((name.replace("_", " "), str(value)) for name, value in options.items())]
 

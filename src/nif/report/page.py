@@ -23,28 +23,33 @@ if TYPE_CHECKING:
 ASSETS = "assets"
 
 SCRIPTS = (
-    "data.js", "text.js", "network.js", "gestures.js", "panels.js", "pictures.js", "tables.js", "pruning.js",
-    "sankey.js",
-    "main.js",
+    "data.js", "text.js", "words.js", "network.js", "gestures.js", "panels.js", "pictures.js", "tables.js",
+    "pruning.js", "multiples.js", "ribbons.js", "sankey.js", "known.js", "place.js", "main.js",
 )  # fmt: skip
 """In the order in which they are joined to one script."""
 
 
-def write(flow: Flow, path: str | os.PathLike[str], pruned: Removal | None = None) -> None:
+def write(
+    flow: Flow,
+    path: str | os.PathLike[str],
+    pruned: Removal | None = None,
+    association: Flow | None = None,
+    data: str | None = None,
+) -> None:
     """Write the page beside `path` and rename it when it is complete; see `nif.Flow.report`."""
     with whole_file(path, "The report") as beside:
-        shown = content(flow, pruned)
+        shown = content(flow, pruned, association, data)
         with beside.open("w", encoding="utf-8", newline="\n") as file:
             file.writelines(pieces(shown))
 
 
 def pieces(shown: Content) -> Iterator[str]:
     """The page piece by piece, so that it is never in memory as a whole."""
-    script = "'use strict';\n(() => {\n" + "".join(map(_asset, SCRIPTS)) + "})();\n"
+    script = "'use strict';\n(() => {\n" + "".join(map(asset, SCRIPTS)) + "})();\n"
     # The page permits the script of this hash and no other, whatever its data contain.
     permitted = f"sha256-{_base64(hashlib.sha256(script.encode()).digest())}"
-    before, after = _asset("page.html").split("{{data}}")
-    before = before.replace("{{style}}", _asset("page.css")).replace("{{script-hash}}", permitted)
+    before, after = asset("page.html").split("{{data}}")
+    before = before.replace("{{style}}", asset("page.css")).replace("{{script-hash}}", permitted)
     yield before.replace("{{title}}", html.escape(shown.meta["title"]))
     # No name can end the surrounding element.
     meta = json.dumps(shown.meta, allow_nan=False).replace("<", "\\u003c")
@@ -59,7 +64,8 @@ def _base64(content: bytes) -> str:
     return base64.b64encode(content).decode("ascii")
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """The text of a file beside this module."""
     return files("nif.report").joinpath(ASSETS, name).read_text(encoding="utf-8")
 
 

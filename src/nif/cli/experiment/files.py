@@ -27,7 +27,9 @@ def write(run: Run, out: Path) -> list[Path]:
     flows = {"association": run.association, "currents": run.currents}
     for name, flow in flows.items():
         flow.save(out / f"{name}.safetensors")
-        flow.report(out / f"{name}.html", pruned=run.pruned if flow is run.currents else None)
+        pruned, known = (run.pruned, run.known) if flow is run.currents else (None, None)
+        page = out / f"{name}.html"
+        flow.report(page, pruned=pruned, association=known, data=run.split.train.name)
         # No pyplot: it would choose a window system and keep a global list of figures.
         figure = Figure(figsize=(10, 6), layout="constrained")
         flow.plot(figure.subplots())

@@ -217,7 +217,7 @@ class _Steps:
         rows = self.split.train
         return measure(
             model,
-            rows.x,
+            (rows.x, rows.y),
             method,
             feature_names=rows.feature_names,
             class_names=rows.class_names,

@@ -1,5 +1,5 @@
 // Start: fill the controls, draw, and connect what the reader does.
-const views = { flow: flowView, attribution: attributionView, map: mapView, layers: layersView, pruning: pruningView, neurons: neuronsView, links: linksView, method: methodView };
+const views = { flow: flowView, rows: rowsView, known: knownView, attribution: attributionView, map: mapView, layers: layersView, pruning: pruningView, neurons: neuronsView, links: linksView, method: methodView };
 const fresh = new Set();
 function open(id) {
   for (const tab of byId("tabs").children) {
@@ -10,6 +10,14 @@ function open(id) {
   }
   if (id === "network") fit();
   else if (!fresh.has(id)) { fresh.add(id); views[id](); }
+  if (id === "flow") showPicked();
+  detail();
+  remember();
+}
+// Now if the view is open, else when it is opened.
+function drawAgain(id) {
+  fresh.delete(id);
+  if (!byId(id).hidden) open(id);
 }
 byId("tabs").addEventListener("click", (event) => { if (event.target.role === "tab") open(event.target.getAttribute("aria-controls")); });
 byId("tabs").addEventListener("keydown", (event) => {
@@ -30,13 +38,13 @@ function atStart() {
   showLinks(number);
 }
 slider.addEventListener("input", () => { showLinks(linksFor(slider.value / 1000)); requestAnimationFrame(redraw); });
+slider.addEventListener("change", remember);
 
 function choose(chosen) {
   state.chosen = chosen;
   byId("class").value = String(chosen);
   weigh(); atStart();
-  fresh.delete("attribution");
-  if (!byId("attribution").hidden) open("attribution");
+  drawAgain("attribution");
   pin(state.pinned);
   if (!byId("network").hidden) redraw();
 }
@@ -46,9 +54,9 @@ if (currents) {
   byId("size").replaceChildren(...[["current", "current"], ["absolute", "absolute current"], ["betweenness", meta.central]].map(([value, text]) => element("option", { value, text })));
   byId("colour").parentElement.hidden = false;
 } else byId("size").options[0].text = meta.central;
-byId("colour").addEventListener("change", (event) => { state.colour = event.target.value; detail(); redraw(); });
-byId("size").addEventListener("change", (event) => { state.size = event.target.value; weigh(); redraw(); });
-byId("hide").addEventListener("change", (event) => { state.hide = event.target.checked; redraw(); });
+byId("colour").addEventListener("change", (event) => { state.colour = event.target.value; detail(); redraw(); remember(); });
+byId("size").addEventListener("change", (event) => { state.size = event.target.value; weigh(); redraw(); remember(); });
+byId("hide").addEventListener("change", (event) => { state.hide = event.target.checked; redraw(); remember(); });
 byId("removed").addEventListener("change", (event) => { state.removed = event.target.checked; redraw(); });
 byId("in").addEventListener("click", () => zoom(1.4));
 byId("out").addEventListener("click", () => zoom(1 / 1.4));
@@ -90,10 +98,21 @@ function theme(name) {
 }
 byId("theme").addEventListener("click", () => theme(dark() ? "light" : "dark"));
 
+byId("title").textContent = printable(meta.title);
 byId("headline").textContent = printable(meta.headline);
 byId("summary").textContent = meta.summary;
-byId("tab-flow").hidden = !meta.sankey;
-document.documentElement.dataset.theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
-weigh(); atStart(); detail(); fit();
+for (const [id, shown] of [["flow", meta.sankey], ["rows", meta.examples], ["known", meta.known]]) byId(`tab-${id}`).hidden = !shown;
+for (const folded of document.querySelectorAll(".controls")) folded.open = !matchMedia("(max-width: 800px)").matches;
+const preferred = () => (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+document.documentElement.dataset.theme = preferred();
+// Paper is light, and what is folded is open on it.
+let screenTheme = preferred();
+addEventListener("beforeprint", () => { screenTheme = document.documentElement.dataset.theme; theme("light"); });
+addEventListener("afterprint", () => theme(screenTheme));
+weigh(); atStart(); detail();
+for (const [name, id] of Object.entries(CONTROLS)) begun[name] = byId(id).value;
+begun.links = slider.value;
+recall();
+addEventListener("hashchange", recall);
 new ResizeObserver(() => { if (picture.clientWidth && (picture.clientWidth !== view.width || picture.clientHeight !== view.height)) fit(); }).observe(picture);
 performance.mark("drawn");

@@ -1,22 +1,34 @@
 // Everything beside the picture: the pinned neuron, attribution, link map, layers, method.
 function pin(u) {
   state.pinned = u;
-  state.path = u < 0 ? [] : [...strongestPaths(u, true, 3), ...strongestPaths(u, false, 3)];
+  const measuredOnes = u < 0 ? [] : measuredPaths(u, MOST_PATHS), others = u >= 0 && !measuredOnes.length;
+  state.paths = { measured: measuredOnes, into: others ? strongestPaths(u, true, 3) : [], out: others ? strongestPaths(u, false, 3) : [] };
+  state.path = Object.values(state.paths).flat();
   detail();
   highlight();
+  if (!byId("flow").hidden) showPicked();
+  remember();
+}
+// Of currents the strongest of the paths that were evaluated within rows, through a unit or, for -1, of all.
+const MOST_PATHS = 6;
+function measuredPaths(u, most) {
+  const known = currents && currents.paths, found = [];
+  for (let i = 0; known && i < known.units.length && found.length < most; i++)
+    if (u < 0 || known.units[i].includes(u)) found.push({ product: known.nats[i], error: known.stderr[i], units: known.units[i] });
+  return found;
 }
 function goTo(u) {
   return element("button", { type: "button", class: "link name", text: clipped(nameOf(u)), onclick: () => pin(u) });
 }
 function linkRows(list, other) {
   return element("ul", { class: "rows" }, ...Array.from(list.slice(0, 8), (e) => element("li", {}, goTo(other[e]),
-    element("span", { class: "value", text: `${nats(link.nats[e])} ± ${nats(meta.deviations * link.error[e])}, p ${chance(link.p[e])}` }))));
+    element("span", { class: "value", text: `${measured(link.nats[e], meta.deviations * link.error[e])}, p ${chance(link.p[e])}` }))));
 }
 // Of association shares of all paths to or from the unit: a product of nats has no size of its own.
 function pathRows(paths, whole) {
   return element("ul", { class: "rows paths" }, ...paths.map((path) => element("li", {},
     element("span", { class: "name", text: path.units.map((u) => clipped(nameOf(u), 24)).join(" → ") }),
-    element("span", { class: "value", text: currents ? nats(path.product) : share(path.product / whole) }))));
+    element("span", { class: "value", text: currents ? measured(path.product, path.error) : share(path.product / whole) }))));
 }
 function facts(rows) {
   return element("dl", {}, ...rows.flatMap(([term, text]) => [element("dt", { text: term }), element("dd", { text })]));
@@ -48,6 +60,7 @@ function overview() {
     element("span", {}, goTo(link.source[e]), " → ", goTo(link.target[e])), element("span", { class: "value", text: nats(link.nats[e]) })));
   const parts = [element("p", { class: "note", text: "Choose a neuron to see its links and paths here. " + (currents ? "Hollow neurons are silent: less than .1 % of the total flows through them." : "Hollow neurons are silent: no information was detected.") }),
     element("h2", { class: "small", text: "Colour" }), element("ul", { class: "rows" }, ...(bySign() ? signs() : communityRows()))];
+  parts.push(wordsOfUnits());
   if (strongest.length) parts.push(element("h2", { class: "small", text: currents || state.chosen < 0 ? "Strongest links, nats" : "Links with the most information to this class, nats" }), element("ul", { class: "rows" }, ...strongest));
   return parts;
 }
@@ -58,29 +71,44 @@ function carried(u) {
     ["of the total", ofTotal(unit.current[u])], ["absolute, nats", nats(unit.absolute[u])]];
 }
 function detail() {
-  const u = state.pinned, panel = byId("detail");
-  if (u < 0) { panel.replaceChildren(...overview()); return; }
+  const u = state.pinned;
+  if (!byId("network").hidden) byId("detail").replaceChildren(...(u < 0 ? overview() : unitParts(u)));
+  if (!byId("flow").hidden) byId("flowdetail").replaceChildren(...(u < 0 ? flowOverview() : unitParts(u)));
+}
+// Beside the ribbons while no unit is picked.
+function flowOverview() {
+  const known = measuredPaths(-1, 8), parts = [element("p", { class: "note", text: "Choose a unit to see what flows through it. Bars of several units open." })];
+  if (known.length) parts.push(element("h2", { class: "small", text: "Strongest paths, nats ± standard error" }), pathRows(known, 1), element("p", { class: "note", text: `Of ${currents.paths.evaluated}.` }));
+  return [...parts, words("current", "absolute", "community")];
+}
+function unitParts(u) {
   const parts = [element("h2", {}, swatch(tones()[unitTone(u)], unit.silent[u]), element("span", { class: "name", text: clipped(nameOf(u), 200) })), facts([
     ["layer", clipped(layers[layerOf[u]].name)], ["silent", unit.silent[u] ? "yes" : "no"],
     ...carried(u), [meta.central, big(unit.betweenness[u])],
     ["community", communityText(unit.community[u])], ["p", chance(unit.p[u])], ["q", chance(unit.q[u])],
     ...(meta.pruning ? [["pruning", ["kept", "removed", "restored"][fate[u]]]] : [])])];
   const into = linksIn(u), out = linksOut(u);
-  if (into.length) parts.push(element("h3", { text: `Strongest links in (of ${count(into.length)})` }), linkRows(into, link.source));
-  if (out.length) parts.push(element("h3", { text: `Strongest links out (of ${count(out.length)})` }), linkRows(out, link.target));
-  for (const [inward, title] of [[true, "Strongest paths in"], [false, "Strongest paths out"]]) {
-    const paths = strongestPaths(u, inward, 3);
+  if (into.length) parts.push(element("h3", { text: `Strongest links in (of ${count(into.length)}), nats ± 95 %` }), linkRows(into, link.source));
+  if (out.length) parts.push(element("h3", { text: `Strongest links out (of ${count(out.length)}), nats ± 95 %` }), linkRows(out, link.target));
+  parts.push(...pathsOf(u), wordsOfUnits(), element("p", {}, element("button", { type: "button", text: "Unpin", onclick: () => pin(-1) })));
+  return parts;
+}
+// Paths through a unit as they were measured; where none was, those of the mean graph.
+function pathsOf(u) {
+  const { measured: known, into, out } = state.paths, parts = [];
+  if (known.length) return [element("h3", { text: "Strongest measured paths through it, nats ± standard error" }), pathRows(known, 1)];
+  for (const [inward, title, paths] of [[true, "Strongest paths in", into], [false, "Strongest paths out", out]]) {
     const whole = currents ? 1 : (inward ? fromFeatures() : toClass(state.chosen))[u];
-    if (paths.length) parts.push(element("h3", { text: title + (currents ? ", by mean currents, in nats" : `, share of all ${inward ? "to" : "from"} it`) }), pathRows(paths, whole));
+    if (paths.length) parts.push(element("h3", { text: title + (currents ? ", from the mean graph, in nats" : `, share of all ${inward ? "to" : "from"} it`) }), pathRows(paths, whole));
   }
-  parts.push(element("p", {}, element("button", { type: "button", text: "Unpin", onclick: () => pin(-1) })));
-  panel.replaceChildren(...parts);
+  return parts;
 }
 
 // Attribution of every feature to the chosen class, or summed over all.
+const wholeAttribution = () => features.reduce((before, _, row) => before + attribution.value[(row + 1) * (labels.length + 1) - 1], 0) || 1;
 function attributionRows() {
   const columns = labels.length + 1, column = state.chosen < 0 ? labels.length : state.chosen;
-  const whole = currents ? 1 : features.reduce((sum, _, row) => sum + attribution.value[(row + 1) * columns - 1], 0) || 1;
+  const whole = currents ? 1 : wholeAttribution();
   return features.map((u, row) => ({
     u, row, value: attribution.value[row * columns + column] / whole, error: attribution.error[row * columns + column] / whole,
   }));
@@ -100,8 +128,8 @@ function attributionNote() {
 }
 const MOST_BARS = 100;
 function attributionView() {
-  const size = currents ? ({ value }) => Math.abs(value) : ({ value }) => value;
-  const rows = attributionRows(), sorted = [...rows].sort((a, b) => size(b) - size(a)), drawn = sorted.slice(0, MOST_BARS);
+  const strength = currents ? ({ value }) => size(value) : ({ value }) => value;
+  const rows = attributionRows(), sorted = [...rows].sort((a, b) => strength(b) - strength(a)), drawn = sorted.slice(0, MOST_BARS);
   // From the lowest end of a bar or interval to the highest; 0 is inside.
   const all = [0, ...drawn.flatMap(({ value, error }) => [value, ...ends(value, error)])];
   const bottom = Math.min(...all), reach = Math.max(...all) - bottom || 1;
@@ -116,8 +144,9 @@ function attributionView() {
       element("span", { class: "value", text: currents ? `${withInterval(value, low, high)} · ${ofTotal(value)}` : `${share(value)} (${share(low)} to ${share(high)})` })));
   }
   const tools = labels.length ? [element("div", { class: "tools" }, element("label", { text: currents ? "Currents for " : "Information to " }, classSelect()))] : [];
-  const parts = [...tools, element("p", { class: "note", text: attributionNote() }),
-    element("div", { class: "beside" }, ...imagesOf(rows), bars)];
+  const pictures = imagesOf(rows), multiples = classMultiples();
+  const parts = [...tools, element("p", { class: "note", text: attributionNote() }), ...(pictures.length
+    ? [element("div", { class: "beside" }, element("div", { class: "pictures" }, ...pictures, ...multiples), bars)] : [bars, ...multiples])];
   if (sorted.length > MOST_BARS) parts.push(element("p", { class: "note", text: `The ${MOST_BARS} largest of ${count(sorted.length)} features.` }));
   byId("attribution").replaceChildren(...parts);
 }
@@ -133,7 +162,7 @@ function layersView() {
     ...[layer.size, layer.silent, layer.constant].map((value) => element("td", { text: count(value) })), element("td", { class: "text", text: clipped(layer.kind) })));
   const head = element("tr", {}, ...["layer", "nats in", "nats out", "units", "silent", "constant", "kind"].map((name, i) => element("th", { scope: "col", text: name, class: i % 6 ? (i < 3 ? "metered" : "") : "text" })));
   byId("layers").replaceChildren(element("p", {}, ...modularity()),
-    scroller("Layers", element("table", {}, element("thead", {}, head), element("tbody", {}, ...body))));
+    scroller("Layers", element("table", {}, element("thead", {}, head), element("tbody", {}, ...body))), openWords("silent", "community", "modularity"));
 }
 
 // Of currents every layer carries the total; what differs is how much of it is for and against.
@@ -148,11 +177,11 @@ function currentLayers() {
   byId("layers").replaceChildren(
     element("p", { class: "note", text: `Sums of the currents of units that speak for the decision and of those against it. Together they are the total of ${nats(currents.total)} nats in every layer that no shortcut passes by. Absolute: mean over rows, without the sign that a unit has on a row.` }),
     scroller("Layers", element("table", {}, element("thead", {}, head), element("tbody", {}, ...body))),
-    element("p", { style: { marginTop: ".8rem" } }, ...modularity()));
+    element("p", { style: { marginTop: ".8rem" } }, ...modularity()), openWords("current", "absolute", "silent", "community", "modularity"));
 }
 
 function methodView() {
-  byId("method").replaceChildren(element("h2", { text: "How it was measured" }), facts(meta.method),
+  byId("method").replaceChildren(element("h2", { text: "How it was measured" }), element("p", { class: "note", text: meta.summary }), facts(meta.method),
     element("h2", { text: "What to keep in mind", style: { marginTop: "1.2rem" } }),
     element("ul", { class: "caveats" }, ...meta.caveats.map((text) => element("li", { class: "note", text }))));
 }

@@ -49,7 +49,9 @@ function carriedColumns(of) {
   ];
 }
 function neuronsView() {
-  table(byId("neurons"), [
+  const list = element("div");
+  byId("neurons").replaceChildren(list, wordsOfUnits());
+  table(list, [
     { name: "layer", text: true, value: layerName }, { name: "unit", text: true, value: nameOf },
     ...carriedColumns((u) => u), { name: meta.central, value: (u) => unit.betweenness[u], shown: big },
     { name: "community", value: (u) => unit.community[u], shown: communityText }, { name: "p", value: (u) => unit.p[u], shown: chance },

@@ -1,5 +1,5 @@
 // Numbers and names as a reader sees them. Names only ever become text nodes.
-const state = { chosen: -1, size: currents ? "current" : "betweenness", colour: currents ? "sign" : "community", shown: 0, hide: false, removed: false, pinned: -1, hover: -1, path: [] };
+const state = { chosen: -1, size: currents ? "current" : "betweenness", colour: currents ? "sign" : "community", shown: 0, hide: false, removed: false, pinned: -1, hover: -1, path: [], paths: { measured: [], into: [], out: [] } };
 const byId = (id) => document.getElementById(id);
 
 function element(tag, attributes = {}, ...children) {
@@ -25,6 +25,12 @@ function clipped(name, most = 80) {
 }
 const minus = (text) => text.replace(/^-/, "−");
 const nats = (value) => (value === 0 ? "0" : minus(Math.abs(value) < 0.0005 ? value.toExponential(1) : value.toFixed(3)));
+// With its standard error, both to the digits that the error leaves.
+function measured(value, error) {
+  if (error === null || error === undefined) return nats(value);
+  const decimals = error > 0 ? Math.min(6, Math.max(3, 1 - Math.floor(Math.log10(error) + 1e-6))) : 3;
+  return minus(`${value.toFixed(decimals)} ± ${error.toFixed(decimals)}`);
+}
 const chance = (p) => (p < 0.0001 ? "< .0001" : p.toFixed(p < 0.01 ? 4 : 3).replace(/^0/, ""));
 const share = (value) => minus((value * 100).toFixed(Math.abs(value) < 0.1 ? 2 : 1)) + " %";
 const ofTotal = (value) => (currents.total ? share(value / currents.total) : "");

@@ -1,0 +1,258 @@
+"""The page of a training run: currents over the epochs, silent neurons, the score, the information plane."""
+
+from __future__ import annotations
+
+import html
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from nif.core.errors import InputError
+from nif.core.files import whole_file
+from nif.flow.headline import percent
+from nif.plots.palette import COMMUNITIES, COMMUNITIES_ON_DARK
+from nif.report.charts import Line, chart
+from nif.report.page import asset
+
+if TYPE_CHECKING:
+    from nif.flow.flow import Flow
+
+MOST_FEATURES = 6
+"""Features whose currents are drawn: those of the largest at the end."""
+
+MOST_LAYERS = 8
+"""Layers that are drawn: of more, evenly spaced ones."""
+
+PLANE = (
+    "The information plane places every layer by what it holds of the input (to the right) and of the {of} "
+    "(upwards). A layer is a function of the input, so without noise it holds all of it, whatever is "
+    "learned: the plane exists only at a stated noise. Here Gaussian noise of {noise:g} of a layer's own "
+    "root mean square deviation is added to every unit, of {rows:,} rows that count alike, so nothing "
+    "exceeds ln {rows:,} = {most:.2f} nats. Drawn is the middle of a lower and an upper bound; the table "
+    "has both.",
+    "It can show how many rows a layer tells apart at this noise, in which layers the classes become as "
+    "clear as the rows allow, and when. It cannot show that a layer forgets its input: a path to the left "
+    "means that the activations of different rows come closer together, as where units saturate, and "
+    "another noise gives another picture. It says nothing about what the network uses; currents do. "
+    "Channels of images are their means over positions.",
+)
+"""What the plane can show, and what it cannot."""
+
+
+class PlaneOfEpoch(Protocol):
+    """What is read of `nif.measures.information_plane.Plane`."""
+
+    @property
+    def points(self) -> Sequence[Any]:
+        """A point for each layer."""
+        ...
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation, in those of the units."""
+        ...
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        ...
+
+    @property
+    def of(self) -> str:
+        """``"labels"`` or ``"decisions"``."""
+        ...
+
+
+def write_run(
+    flows: Mapping[int, Flow],
+    planes: Mapping[int, PlaneOfEpoch],
+    path: str | os.PathLike[str],
+    data: str | None,
+) -> None:
+    """Write the page of a run; see `nif.Watch.report`."""
+    if not flows:
+        raise InputError("Nothing has been measured yet; call watch.step(epoch) in the training loop.")
+    with whole_file(path, "The report") as beside:
+        beside.write_text(run_page(flows, planes, data), encoding="utf-8", newline="\n")
+
+
+def run_page(flows: Mapping[int, Flow], planes: Mapping[int, PlaneOfEpoch], data: str | None = None) -> str:
+    """The page as HTML, without scripts."""
+    epochs, seen = list(flows), list(flows.values())
+    figures = [_information(epochs, seen), _silent(epochs, seen), *_score(epochs, seen), *_plane(planes)]
+    style = asset("run.css") + _colours()
+    title, sentence = html.escape(_title(flows, data)), html.escape(sentence_of(flows))
+    policy = "default-src 'none'; style-src 'unsafe-inline'"
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n<title>{title}</title>\n'
+        f"<style>\n{style}</style>\n</head>\n<body>\n<header><p>{title}</p><h1>{sentence}</h1></header>\n"
+        f'<main>\n<div class="figures">{"".join(figures)}</div>\n{_paragraphs(planes)}'
+        f"<h2>Numbers</h2>\n{_table(run_table(flows, planes))}\n</main>\n</body>\n</html>\n"
+    )
+
+
+def sentence_of(flows: Mapping[int, Flow]) -> str:
+    """What changed from the first epoch to the last.
+
+    Example:
+        >>> from nif.flow.flow import example
+        >>> sentence_of({0: example(), 5: example()})
+        'At epoch 5, left has 100 % of the attribution by association; none of 2 neurons is silent.'
+    """
+    begin, end = min(flows), max(flows)
+    first, last = flows[begin], flows[end]
+    top = last.importance().iloc[0]
+    name, silent = str(last.importance().index[0]), _silent_neurons(last)
+    neurons = f"{silent[0] or 'none'} of {silent[1]} neurons {'is' if silent[0] <= 1 else 'are'} silent"
+    share = percent(float(top["share"]), None)
+    if first.total is None or last.total is None:
+        return f"At epoch {end}, {name} has {share} of the attribution by association; {neurons}."
+    totals = f"{first.total.nats:.2f} to {last.total.nats:.2f}"
+    change = f"From epoch {begin} to {end} the nats that decide went from {totals}"
+    return f"{change}; at the end {name} carries most, {share}; {neurons}."
+
+
+def _silent_neurons(flow: Flow) -> tuple[int, int]:
+    """Silent hidden units, and all of them."""
+    table = flow.by_unit.by_layer()
+    hidden = [place for place, layer in enumerate(flow.layers[:-1]) if layer.kind != "input"]
+    return int(table["silent"].iloc[hidden].sum()), int(table["units"].iloc[hidden].sum())
+
+
+def _title(flows: Mapping[int, Flow], data: str | None) -> str:
+    last = flows[max(flows)].measurement
+    model, name = last.about.get("model", "a network"), data or last.about.get("data", "")
+    subject = f"{model} on {name}" if name else str(model)
+    began = (last.began or "")[:10]
+    parts = [f"Training of {subject}", f"{len(flows)} epochs measured", f"{last.samples:,} rows", began]
+    return " · ".join(filter(None, parts))
+
+
+def _information(epochs: Sequence[int], seen: Sequence[Flow]) -> str:
+    """The total and the features of the largest currents; of association, nats into each layer."""
+    if any(flow.total is None for flow in seen):
+        into = np.stack([flow.by_unit.by_layer()["inflow"] for flow in seen])
+        lines = [
+            Line(seen[-1].layers[place].name, into[:, place], f"c{number}")
+            for number, place in enumerate(_some(range(1, into.shape[1])))
+        ]
+        return _figure("Information into each layer", "nats", chart(lines, epochs, ("epoch", "nats")))
+    totals = np.array([(flow.total.nats, flow.total.stderr) for flow in seen if flow.total is not None])
+    half = seen[-1].by_unit.deviations(0.95) * totals[:, 1]
+    features = np.stack([flow.neurons()["current"].to_numpy()[: flow.graph.feature_count] for flow in seen])
+    names, largest = seen[-1].attribution().index, np.argsort(-np.abs(features[-1]), kind="stable")
+    lines = [Line("total", totals[:, 0], "ink", totals[:, 0] - half, totals[:, 0] + half)]
+    lines += [
+        Line(str(names[place]), features[:, place], f"c{number}")
+        for number, place in enumerate(largest[:MOST_FEATURES].tolist())
+    ]
+    what = "nats; the band is the 95 % interval of the total"
+    return _figure("Currents of the features", what, chart(lines, epochs, ("epoch", "nats")))
+
+
+def _silent(epochs: Sequence[int], seen: Sequence[Flow]) -> str:
+    rows = [flow.by_unit.by_layer() for flow in seen]
+    share = np.stack([(layers["silent"] / layers["units"]).to_numpy() for layers in rows])
+    if not share.any():
+        return _figure("Silent units", "no unit was silent at any of these epochs", "")
+    lines = [
+        Line(seen[-1].layers[place].name, share[:, place], f"c{number}")
+        for number, place in enumerate(_some(range(share.shape[1])))
+    ]
+    return _figure(
+        "Silent units", "part of each layer", chart(lines, epochs, ("epoch", "silent"), percent=True)
+    )
+
+
+def _score(epochs: Sequence[int], seen: Sequence[Flow]) -> list[str]:
+    """If labels came with the data."""
+    known = [flow.measurement.about.get("value", np.nan) for flow in seen]
+    name = next((flow.measurement.about["score"] for flow in seen if "score" in flow.measurement.about), None)
+    if name is None:
+        return []
+    picture = chart(
+        [Line(name, np.array(known, dtype=float), "ink")], epochs, ("epoch", name), percent=name != "R²"
+    )
+    return [_figure(f"{name[0].upper()}{name[1:]}", "on the watched rows", picture)]
+
+
+def _plane(planes: Mapping[int, PlaneOfEpoch]) -> list[str]:
+    if not planes:
+        return []
+    epochs, found = list(planes), list(planes.values())
+    middles = np.array([[(sum(p.input) / 2, sum(p.classes) / 2) for p in plane.points] for plane in found])
+    names = [point.layer for point in found[-1].points]
+    lines = [
+        Line(names[place], middles[:, place, 1], f"c{number}", x=middles[:, place, 0])
+        for number, place in enumerate(_some(range(len(names))))
+    ]
+    picture = chart(lines, epochs, ("nats about the input", f"nats about the {found[-1].of}"))
+    said = f"nats about the {found[-1].of}, over nats about the input; a point for each epoch"
+    return [_figure("Information plane", said, picture)]
+
+
+def _some(places: range) -> list[int]:
+    """At most as many as there are colours, evenly spaced."""
+    return sorted(
+        {places[int(i)] for i in np.linspace(0, len(places) - 1, min(MOST_LAYERS, len(places))).round()}
+    )
+
+
+def _figure(title: str, said: str, picture: str) -> str:
+    caption = f"<h2>{html.escape(title)}</h2><p>{html.escape(said)}</p>"
+    return f"<figure><figcaption>{caption}</figcaption>{picture}</figure>\n"
+
+
+def _paragraphs(planes: Mapping[int, PlaneOfEpoch]) -> str:
+    if not planes:
+        return ""
+    last = planes[max(planes)]
+    known = {"of": last.of, "noise": last.noise, "rows": last.rows, "most": np.log(last.rows)}
+    texts = [html.escape(paragraph.format(**known)) for paragraph in PLANE]
+    return "<h2>What the information plane can show</h2>\n" + "".join(f"<p>{text}</p>\n" for text in texts)
+
+
+def run_table(flows: Mapping[int, Flow], planes: Mapping[int, PlaneOfEpoch]) -> pd.DataFrame:
+    """A row for each epoch, as text."""
+    rows = []
+    for epoch, flow in flows.items():
+        row = {"epoch": str(epoch)}
+        if flow.total is not None:
+            row["total, nats"] = f"{flow.total.nats:.3f} ± {flow.total.stderr:.3f}"
+        about, silent = flow.measurement.about, _silent_neurons(flow)
+        if "value" in about:
+            row[about["score"]] = f"{about['value']:.3f}"
+        row |= {"silent neurons": f"{silent[0]:,} of {silent[1]:,}", "modularity": f"{flow.modularity:.3f}"}
+        for point in planes[epoch].points if epoch in planes else ():
+            row[f"{point.layer}: about the input"] = _bounds(point.input)
+            row[f"{point.layer}: about the {planes[epoch].of}"] = _bounds(point.classes)
+        rows.append(row)
+    return pd.DataFrame(rows).fillna("")
+
+
+def _bounds(ends: tuple[float, float]) -> str:
+    return f"{ends[0]:.2f} to {ends[1]:.2f}"
+
+
+def _table(rows: pd.DataFrame) -> str:
+    head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in rows.columns)
+    body = "".join(
+        f"<tr>{''.join(f'<td>{html.escape(text)}</td>' for text in row)}</tr>" for row in rows.to_numpy()
+    )
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="Numbers">{table}</div>'
+
+
+def _colours() -> str:
+    """Of lines and names, on a light ground and a dark one."""
+    light, dark = (
+        "".join(f"  --c{number}: {colour};\n" for number, colour in enumerate(palette))
+        for palette in (COMMUNITIES, COMMUNITIES_ON_DARK)
+    )
+    rules = "".join(f".c{number} {{ --own: var(--c{number}); }}\n" for number in range(len(COMMUNITIES)))
+    return f":root {{\n{light}}}\n@media (prefers-color-scheme: dark) {{ :root {{\n{dark}}} }}\n{rules}"

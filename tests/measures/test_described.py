@@ -1,0 +1,96 @@
+"""The title of a report names the model, the data and the score, as far as they are known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.metrics import r2_score
+from sklearn.neural_network import MLPClassifier
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, Subset
+
+import nif
+from nif.data.rows import read
+from nif.measures.described import data_name, described
+from nif.network.network import Network
+
+
+class Galaxies(Dataset[Any]):
+    """Rows of two numbers, whose class is the sign of the first."""
+
+    def __len__(self) -> int:
+        return 80
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        row = torch.randn(2, generator=torch.Generator().manual_seed(index))
+        return row, int(row[0] > 0)
+
+
+def about(model: Any, data: Any) -> dict[str, Any]:
+    network = Network.of(model)
+    return described(network, data, read(data, network.signature))
+
+
+def test_accuracy_is_that_of_the_classes_on_the_labels() -> None:
+    torch.manual_seed(0)
+    model, x = nn.Linear(3, 4), torch.randn(150, 3)
+    y = torch.randint(0, 4, (150,))
+    found = about(model, (x, y))
+    assert found == {
+        "model": "Linear",
+        "score": "accuracy",
+        "value": float((model(x).argmax(1) == y).double().mean()),
+        "scored": 150,
+    }
+
+
+def test_of_numbers_it_is_the_share_of_the_variance() -> None:
+    torch.manual_seed(0)
+    model, x = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 2)), torch.randn(90, 3)
+    y = torch.randn(90, 2)
+    found = about(model, (x, y))
+    expected = np.mean(r2_score(y, model(x).detach(), multioutput="variance_weighted"))
+    # One sum over both outputs, each about its own mean.
+    assert found["score"] == "R²" and found["value"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_labels_in_words_of_scikit_learn() -> None:
+    generator = np.random.default_rng(0)
+    x = generator.normal(size=(120, 2)).astype(np.float32)
+    y = np.where(x[:, 0] > 0, "yes", "no")
+    model = MLPClassifier((4,), max_iter=60, random_state=0, tol=1e9).fit(x, y)
+    found = about(model, (x, y))
+    assert found["model"] == "MLPClassifier" and found["value"] == pytest.approx(model.score(x, y))
+
+
+@pytest.mark.parametrize("labels", [None, torch.full((60,), 7), torch.randn(60, 3)], ids=str)
+def test_without_labels_that_fit_there_is_no_score(labels: torch.Tensor | None) -> None:
+    x = torch.randn(60, 2)
+    assert about(nn.Linear(2, 2), x if labels is None else (x, labels)) == {"model": "Linear"}
+
+
+def test_the_name_of_the_data() -> None:
+    loader = DataLoader(Subset(Galaxies(), range(70)), batch_size=16)
+    assert about(nn.Linear(2, 2), loader)["data"] == "Galaxies"
+    frame = pd.DataFrame({"a": [1.0]})
+    assert data_name(frame) == data_name([]) == ""
+    frame.attrs["name"] = "iris"
+    assert data_name((frame, [0])) == "iris"
+
+
+def test_the_flow_and_its_file_keep_it_and_the_model_is_left_as_it_was(tmp_path: Any) -> None:
+    torch.manual_seed(0)
+    model, x = nn.Sequential(nn.Linear(2, 3), nn.Dropout(0.5), nn.Linear(3, 2)).train(), torch.randn(60, 2)
+    y = (x[:, 0] > 0).long()
+    state = torch.get_rng_state()
+    flow = nif.measure(model, (x, y), nif.Currents(backgrounds=4, steps=2), progress=False)
+    assert model.training and torch.equal(state, torch.get_rng_state())
+    without = nif.measure(model, x, nif.Currents(backgrounds=4, steps=2), progress=False)
+    assert flow == without and without.measurement.about == {"model": "Sequential"}
+    flow.save(tmp_path / "flow.safetensors")
+    assert nif.load(tmp_path / "flow.safetensors").measurement.about == flow.measurement.about
+    assert flow.measurement.about["score"] == "accuracy"

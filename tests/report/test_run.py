@@ -1,0 +1,104 @@
+"""The page of a training run says what the flows of its epochs say."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nif.core.errors import InputError
+from nif.flow.flow import Flow
+from nif.measures.information_plane import Plane, PlanePoint
+from nif.report.charts import Line, chart
+from nif.report.run import run_page, run_table, sentence_of, write_run
+from support.flows import current_flow, random_flow
+
+HOSTILE = "</svg><script>alert(1)</script>"
+
+
+def epoch_of(seed: int, value: float | None = 0.9) -> Flow:
+    flow = current_flow([4, 6, 3], seed=seed)
+    about: dict[str, Any] = {"model": "Sequential", "data": "wine"}
+    about |= {} if value is None else {"score": "accuracy", "value": value}
+    names = ("alcohol", HOSTILE, "ash", "\u202eevil")
+    layers = (replace(flow.layers[0], units=names), *flow.layers[1:])
+    measured = replace(flow.measurement, about=about, began="2026-11-28T10:00:00")
+    return replace(flow, layers=layers, measurement=measured)
+
+
+FLOWS = {0: epoch_of(1, 0.5), 5: epoch_of(2, 0.75), 10: epoch_of(3, 0.9375)}
+POINTS = PlanePoint("relu1", (3.0, 4.0), (0.2, 0.4)), PlanePoint("output", (1.0, 1.5), (0.6, 1.0))
+PLANES = {epoch: Plane(POINTS, 0.1, 99, "labels") for epoch in FLOWS}
+
+
+def test_the_page_leads_with_what_changed_and_holds_the_numbers(tmp_path: Path) -> None:
+    write_run(FLOWS, PLANES, tmp_path / "run.html", None)
+    page = (tmp_path / "run.html").read_text("utf-8")
+    totals = [float(flow.total or 0) for flow in FLOWS.values()]
+    assert f"From epoch 0 to 10 the nats that decide went from {totals[0]:.2f} to {totals[-1]:.2f}" in page
+    assert "<title>Training of Sequential on wine · 3 epochs measured · 400 rows · 2026-11-28</title>" in page
+    for flow in FLOWS.values():
+        assert f"<td>{flow.total.nats:.3f} ± {flow.total.stderr:.3f}</td>" in page  # type: ignore[union-attr]
+    assert "total, epoch 5: " + f"{totals[1]:.3f}" in page
+    assert "<td>3.00 to 4.00</td>" in page and "noise of 0.1 of a layer" in page
+    assert "cannot show that a layer forgets" in page and f"{np.log(99):.2f} nats" in page
+
+
+def test_names_stay_text() -> None:
+    page = run_page(FLOWS, {}, data="<b>")
+    assert "<script" not in page and "<b>" not in page and "\u202e" not in page
+    assert "&lt;/svg&gt;" in page and "on &lt;b&gt; ·" in page
+
+
+def test_without_labels_and_plane_there_is_no_figure_of_them() -> None:
+    page = run_page({0: epoch_of(1, None)}, {})
+    assert page.count("<figure>") == 2 and "Information plane" not in page and "Accuracy" not in page
+    assert run_page(FLOWS, PLANES).count("<figure>") == 4
+
+
+def test_a_run_of_association() -> None:
+    flows = {3: random_flow([4, 6, 3], seed=1), 4: random_flow([4, 6, 3], seed=2)}
+    page = run_page(flows, {})
+    assert "Information into each layer" in page and sentence_of(flows).startswith("At epoch 4, input[")
+    assert list(run_table(flows, {}).columns) == ["epoch", "silent neurons", "modularity"]
+
+
+def test_nothing_measured_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="Nothing has been measured yet"):
+        write_run({}, {}, tmp_path / "run.html", None)
+    assert not (tmp_path / "run.html").exists()
+
+
+def test_lines_are_at_the_places_of_their_numbers() -> None:
+    values = np.array([0.2, np.nan, 1.0, 0.6])
+    picture = chart(
+        [Line("one", values, "c0", values - 0.1, values + 0.1)], [0, 10, 20, 40], ("epoch", "nats")
+    )
+    found = re.findall(r'cx="([\d.]+)" cy="([\d.]+)"', picture)
+    assert len(found) == 3  # none of NaN
+    x, y = np.array(found, dtype=float).T
+    assert (x[1] - x[0]) / (x[2] - x[0]) == pytest.approx(0.5, abs=1e-3)
+    assert (y[0] - y[2]) / (y[0] - y[1]) == pytest.approx((0.6 - 0.2) / (1.0 - 0.2), abs=2e-3)
+    assert "nan" not in picture.lower().replace("nats", "")
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_it_fits_the_screen_and_axe_finds_nothing(
+    browser: Any, tmp_path: Path, width: int, scheme: str
+) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is not installed")
+    write_run(FLOWS, PLANES, tmp_path / "run.html", None)
+    context = browser.new_context(
+        viewport={"width": width, "height": 844}, color_scheme=scheme, bypass_csp=True
+    )
+    page = context.new_page()
+    page.goto((tmp_path / "run.html").as_uri())
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    seen = axe.Axe().run(page).response
+    context.close()
+    assert len(seen["passes"]) > 10
+    assert [(each["id"], each["impact"]) for each in seen["violations"]] == []
