@@ -24,6 +24,7 @@ from nif.estimators.neural.compiled.bank import can_compile, train_and_evaluate
 from nif.estimators.neural.critics import Critics, gaussian_critics
 from nif.estimators.neural.cross_fitting import FoldResults, Folds, combine_folds
 from nif.estimators.neural.training import Parts, Samples, Schedule, shifts_of, train
+from nif.estimators.neural.vectors import vector_critics
 from nif.estimators.ranks import normal_scores
 
 WORKING_SET = 2**27
@@ -31,6 +32,9 @@ WORKING_SET = 2**27
 
 FEW_SAMPLES = 2000
 """Below this number of samples four folds are used: critics are trained on three quarters, not on half."""
+
+FOLDS_OF_VECTORS = 8
+"""Folds of vectors, whose critics have more to learn."""
 
 CRITICS_AT_ONCE = 64
 """Critics that are evaluated together."""
@@ -93,11 +97,15 @@ class Variational:
 
     def _block(self, x: np.ndarray, y: np.ndarray, seed: int, advance: Advance) -> tuple[np.ndarray, ...]:
         generator, rows = torch.Generator().manual_seed(seed), x.shape[1]
-        folds = Folds.of(rows, self.folds or (4 if rows < FEW_SAMPLES else 2), generator)
+        many = FOLDS_OF_VECTORS if max(x.shape[-1], y.shape[-1]) > 1 else 2
+        folds = Folds.of(rows, self.folds or (4 if rows < FEW_SAMPLES else many), generator)
         samples = Samples(self._tensor(x), self._tensor(y))
         fit = folds.take(samples, folds.fit)
         parts = fit, folds.take(samples, folds.validation), folds.take(samples, folds.held_out)
-        critics = gaussian_critics(fit.x, fit.y, self.hidden, generator)
+        if self.scores and max(x.shape[-1], y.shape[-1]) > 1:
+            critics, parts = vector_critics(parts, self.bound, self.hidden, generator)
+        else:
+            critics = gaussian_critics(fit.x, fit.y, self.hidden, generator)
         schedule = Schedule(self.steps, self.batch, self.shifts, self.learning_rate)
         compiled = self.bound is MINE and can_compile(samples, self.hidden)
         # Compiled, the method is the same, with the product on a grid of the margins.
