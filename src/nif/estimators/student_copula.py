@@ -44,7 +44,8 @@ def student_scores(scores: Float[np.ndarray, "*shape"], freedom: float) -> Float
 class StudentCopula:
     r"""A Student copula.
 
-    .. math:: \log \frac{c(x, y)}{c(x) c(y)} = \text{const} - \tfrac{\nu + d}{2} \log(1 + q^\top R^{-1} q / \nu)
+    .. math:: \log \frac{c(x, y)}{c(x) c(y)} = \text{const}
+        - \tfrac{\nu + d}{2} \log(1 + q^\top R^{-1} q / \nu)
         + \sum_{s \in \{x, y\}} \tfrac{\nu + d_s}{2} \log(1 + q_s^\top R_s^{-1} q_s / \nu)
 
     with q the Student scores of both sides. As :math:`\nu \to \infty`, it is that of the Gaussian copula.

@@ -203,7 +203,9 @@ def _tasks() -> tuple[Truth, ...]:
         normal_vectors(equal_correlations(2 * dim), dim, f"normal {dim} x {dim}, dense")
         for dim in (2, 3, 5, 25, 50)
     ]
-    pairs = {dim: normal_vectors(two_pairs(dim), dim, f"normal {dim} x {dim}, 2-pair") for dim in (2, 3, 5, 25)}
+    pairs = {
+        dim: normal_vectors(two_pairs(dim), dim, f"normal {dim} x {dim}, 2-pair") for dim in (2, 3, 5, 25)
+    }
     student = _student_tasks()
     of_pairs = [pairs[dim] for dim in (3, 5, 25)]
     uniform = [mapped(task, f"CDF of {task.name}", norm.cdf, norm.cdf) for task in of_pairs]
@@ -211,10 +213,13 @@ def _tasks() -> tuple[Truth, ...]:
     spirals = [mapped(task, f"spiral of {task.name}", spiral(0), spiral(1)) for task in (*of_pairs, *uniform)]
     asinh = [mapped(student[k], f"asinh of {student[k].name}", np.arcsinh, np.arcsinh) for k in (0, 2, 4)]
     roll = mapped(
-        mapped(correlated_normal(0.75), "uniform", norm.cdf, norm.cdf), "swiss roll 2 x 1", swiss_roll, np.asarray
+        mapped(correlated_normal(0.75), "uniform", norm.cdf, norm.cdf),
+        "swiss roll 2 x 1",
+        swiss_roll,
+        np.asarray,
     )
     return roll, *dense, *pairs.values(), *student, *uniform, *cubes, *spirals, *asinh
 
 
 BEYOND_NORMAL_VECTORS: tuple[Truth, ...] = _tasks()
-"""The other 31 of the 40 tasks of 'Beyond Normal'; `nif.estimators.truths.BEYOND_NORMAL` has pairs of numbers."""
+"""The 31 of the 40 tasks of 'Beyond Normal' that are not in `nif.estimators.truths.BEYOND_NORMAL`."""

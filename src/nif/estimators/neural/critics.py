@@ -115,8 +115,8 @@ def gaussian_critics(
         \left[\Sigma^{-1} - \operatorname{blockdiag}(\Sigma_x, \Sigma_y)^{-1}\right] z, \quad z = (x, y)
 
     A small ridge keeps nearly singular layers finite. Training starts by scaling the critic to the optimum on
-    the validation samples, so that noise does not count as information. The hidden layers have `more` inputs on
-    each side than the samples have columns.
+    the validation samples, so that noise does not count as information. On each side the hidden layers have
+    `more` inputs than the samples have columns.
     """
     pairs, _, dim_x = x.shape
     dim_y = y.shape[-1]

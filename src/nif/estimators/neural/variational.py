@@ -24,7 +24,7 @@ from nif.estimators.neural.compiled.bank import can_compile, train_and_evaluate
 from nif.estimators.neural.critics import Critics, gaussian_critics
 from nif.estimators.neural.cross_fitting import FoldResults, Folds, combine_folds
 from nif.estimators.neural.training import Parts, Samples, Schedule, shifts_of, train
-from nif.estimators.neural.vectors import vector_critics
+from nif.estimators.neural.vectors import VectorCritics, vector_critics
 from nif.estimators.ranks import normal_scores
 
 WORKING_SET = 2**27
@@ -36,8 +36,11 @@ FEW_SAMPLES = 2000
 FOLDS_OF_VECTORS = 8
 """Folds of vectors, whose critics have more to learn."""
 
+RATE_OF_VECTORS = 1e-2
+"""The largest learning rate of the critics of vectors."""
+
 CRITICS_AT_ONCE = 64
-"""Critics that are evaluated together."""
+"""Critics that are evaluated together, over the columns of a side."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +49,11 @@ class Variational:
 
     Args:
         hidden: Units in each of the critic's two hidden layers.
-        folds: Parts of the data, each held out once; None is 4 below 2,000 samples, else 2.
-        steps: Budget of gradient steps for a critic.
+        folds: Parts of the data, each held out once; None is 4 below 2,000 samples, else 2, or 8 for vectors.
+        steps: Budget of gradient steps for a critic; twice as many for vectors.
         batch: Joint samples in a step.
         shifts: Product samples for each joint sample in a step.
-        learning_rate: Of Adam, at the start.
+        learning_rate: Of Adam, at the start; at most .01 for vectors.
         eval_shifts: Product samples for each joint sample in the reported value.
         scores: Rank-transform every column to normal scores first (mutual information does not change).
         device: Device on which critics are trained.
@@ -97,21 +100,29 @@ class Variational:
 
     def _block(self, x: np.ndarray, y: np.ndarray, seed: int, advance: Advance) -> tuple[np.ndarray, ...]:
         generator, rows = torch.Generator().manual_seed(seed), x.shape[1]
-        many = FOLDS_OF_VECTORS if max(x.shape[-1], y.shape[-1]) > 1 else 2
+        vectors = max(x.shape[-1], y.shape[-1]) > 1
+        many = FOLDS_OF_VECTORS if vectors else 2
         folds = Folds.of(rows, self.folds or (4 if rows < FEW_SAMPLES else many), generator)
         samples = Samples(self._tensor(x), self._tensor(y))
         fit = folds.take(samples, folds.fit)
         parts = fit, folds.take(samples, folds.validation), folds.take(samples, folds.held_out)
-        if self.scores and max(x.shape[-1], y.shape[-1]) > 1:
+        critics: Critics
+        if self.scores and vectors:
             critics, parts = vector_critics(parts, self.bound, self.hidden, generator)
         else:
             critics = gaussian_critics(fit.x, fit.y, self.hidden, generator)
-        schedule = Schedule(self.steps, self.batch, self.shifts, self.learning_rate)
+        schedule = self._schedule(vectors=vectors)
         compiled = self.bound is MINE and can_compile(samples, self.hidden)
         # Compiled, the method is the same, with the product on a grid of the margins.
         train_and_test = train_and_evaluate if compiled else self._in_torch
         results = train_and_test(critics, parts, schedule, generator, lambda n: advance(n / folds.count))
         return combine_folds(folds.count, results)
+
+    def _schedule(self, *, vectors: bool) -> Schedule:
+        if vectors:
+            rate = min(self.learning_rate, RATE_OF_VECTORS)
+            return Schedule(2 * self.steps, self.batch, self.shifts, rate)
+        return Schedule(self.steps, self.batch, self.shifts, self.learning_rate)
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         pairs, samples, dim = values.shape
@@ -125,25 +136,36 @@ class Variational:
     ) -> FoldResults:
         fit, validation, held_out = parts
         trained = train(critics, self.bound, fit, validation, schedule, generator, advance)
-        results = self._bounds(trained.critics, held_out, generator)
-        on_fit, _, _ = self._bounds(trained.critics, fit, generator)
+        shifts = [
+            shifts_of(part.x.shape[1], self.eval_shifts, generator).to(self.device)
+            for part in (held_out, fit)
+        ]
+        (on_fit, *_), highest = self._bounds(trained.critics, fit, shifts[1])
+        # A critic of vectors can be far too high where there was no sample to fit.
+        ceiling = highest if isinstance(critics, VectorCritics) else torch.full_like(highest, torch.inf)
+        results, _ = self._bounds(trained.critics, held_out, shifts[0], ceiling)
         nats, stderr, p_value, own, rise = (
             values.cpu().double().numpy() for values in (*results, on_fit, trained.rise)
         )
         return FoldResults(nats, stderr, p_value, own, rise, trained.converged.cpu().numpy())
 
     def _bounds(
-        self, critics: Critics, samples: Samples, generator: torch.Generator
-    ) -> tuple[PerPair, PerPair, PerPair]:
-        """Bound, standard error and p-value of each critic on its samples, a few critics at a time."""
-        rows = samples.x.shape[1]
-        shifts = shifts_of(rows, self.eval_shifts, generator).to(self.device)
-        values, errors, p_values = [], [], []
-        for index in torch.arange(len(samples.x)).split(CRITICS_AT_ONCE):
-            block = samples.pairs(index)
+        self, critics: Critics, samples: Samples, shifts: Tensor, ceiling: PerPair | None = None
+    ) -> tuple[tuple[PerPair, PerPair, PerPair], PerPair]:
+        """Bound, standard error and p-value of each critic on its samples, and its highest joint score.
+
+        Critics are evaluated a few at a time, with no score above their ceiling.
+        """
+        rows, columns = samples.x.shape[1], max(samples.x.shape[-1], samples.y.shape[-1])
+        ceiling = samples.x.new_full((len(samples.x),), torch.inf) if ceiling is None else ceiling
+        values, errors, p_values, highest = [], [], [], []
+        for index in torch.arange(len(samples.x)).split(max(1, CRITICS_AT_ONCE // columns)):
+            block, limit = samples.pairs(index), ceiling[index]
             with torch.no_grad():
                 joint, product = critics.select(index).scores(block.x, block.y, shifts)
+            highest.append(joint.amax(dim=-1))
+            joint, product = joint.minimum(limit[:, None]), product.minimum(limit[:, None, None])
             values.append(self.bound.value(joint, product))
             errors.append(self.bound.influence(joint, product, shifts).std(dim=-1) / math.sqrt(rows))
             p_values.append(independence_p_value(joint, product, shifts))
-        return torch.cat(values), torch.cat(errors), torch.cat(p_values)
+        return (torch.cat(values), torch.cat(errors), torch.cat(p_values)), torch.cat(highest)
