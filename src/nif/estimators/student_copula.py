@@ -17,8 +17,8 @@ from scipy.special import gammaln, ndtr, stdtrit
 Scores = Float[np.ndarray, "sample dim"]
 Matrix = Float[np.ndarray, "dim dim"]
 
-LEAST_FREEDOM, MOST_FREEDOM = 0.5, 60.0
-"""Range of the degrees of freedom; above it the copula is nearly Gaussian."""
+LEAST_FREEDOM, MOST_FREEDOM = 0.5, 1000.0
+"""Range of the degrees of freedom; at its upper end the copula is nearly Gaussian."""
 
 RIDGE = 1e-5
 """Added to the diagonal of correlations, so that nearly singular layers stay finite."""
@@ -33,8 +33,8 @@ def student_scores(scores: Float[np.ndarray, "*shape"], freedom: float) -> Float
     Interpolated between 4,001 exact values.
 
     Example:
-        >>> student_scores(np.array([-1.0, 0.0, 2.0]), freedom=3.0).round(4).tolist()
-        [-1.1969, 0.0, 3.3068]
+        >>> student_scores(np.array([-1.0, 1.0, 2.0]), freedom=3.0).round(4).tolist()
+        [-1.1969, 1.1969, 3.3068]
     """
     grid = np.linspace(0, max(float(np.abs(scores).max(initial=0)), 1.0), 4_001)
     return np.sign(scores) * np.interp(np.abs(scores), grid, -stdtrit(freedom, ndtr(-grid)))

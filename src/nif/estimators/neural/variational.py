@@ -34,7 +34,10 @@ FEW_SAMPLES = 2000
 """Below this number of samples four folds are used: critics are trained on three quarters, not on half."""
 
 FOLDS_OF_VECTORS = 8
-"""Folds of vectors, whose critics have more to learn."""
+"""Folds of vectors, whose critics have more to learn, unless there are many samples."""
+
+MANY_SAMPLES = 50_000
+"""From this number of samples on, half of them are enough for vectors too."""
 
 RATE_OF_VECTORS = 1e-2
 """The largest learning rate of the critics of vectors."""
@@ -49,7 +52,8 @@ class Variational:
 
     Args:
         hidden: Units in each of the critic's two hidden layers.
-        folds: Parts of the data, each held out once; None is 4 below 2,000 samples, else 2, or 8 for vectors.
+        folds: Parts of the data, each held out once; None is 4 below 2,000 samples, else 2, or 8 for
+            vectors of less than 50,000.
         steps: Budget of gradient steps for a critic; twice as many for vectors.
         batch: Joint samples in a step.
         shifts: Product samples for each joint sample in a step.
@@ -101,8 +105,7 @@ class Variational:
     def _block(self, x: np.ndarray, y: np.ndarray, seed: int, advance: Advance) -> tuple[np.ndarray, ...]:
         generator, rows = torch.Generator().manual_seed(seed), x.shape[1]
         vectors = max(x.shape[-1], y.shape[-1]) > 1
-        many = FOLDS_OF_VECTORS if vectors else 2
-        folds = Folds.of(rows, self.folds or (4 if rows < FEW_SAMPLES else many), generator)
+        folds = Folds.of(rows, self.folds or _usual_folds(rows, vectors=vectors), generator)
         samples = Samples(self._tensor(x), self._tensor(y))
         fit = folds.take(samples, folds.fit)
         parts = fit, folds.take(samples, folds.validation), folds.take(samples, folds.held_out)
@@ -169,3 +172,9 @@ class Variational:
             errors.append(self.bound.influence(joint, product, shifts).std(dim=-1) / math.sqrt(rows))
             p_values.append(independence_p_value(joint, product, shifts))
         return (torch.cat(values), torch.cat(errors), torch.cat(p_values)), torch.cat(highest)
+
+
+def _usual_folds(samples: int, *, vectors: bool) -> int:
+    if samples < FEW_SAMPLES:
+        return 4
+    return FOLDS_OF_VECTORS if vectors and samples < MANY_SAMPLES else 2
