@@ -24,7 +24,7 @@ from nif.estimators.neural.compiled.bank import can_compile, train_and_evaluate
 from nif.estimators.neural.critics import Critics, gaussian_critics
 from nif.estimators.neural.cross_fitting import FoldResults, Folds, combine_folds
 from nif.estimators.neural.training import Parts, Samples, Schedule, shifts_of, train
-from nif.estimators.neural.vectors import VectorCritics, vector_critics
+from nif.estimators.neural.vectors import VectorCritics, bends_of, columns_of, vector_critics
 from nif.estimators.ranks import normal_scores
 
 WORKING_SET = 2**27
@@ -32,6 +32,9 @@ WORKING_SET = 2**27
 
 FEW_SAMPLES = 2000
 """Below this number of samples four folds are used: critics are trained on three quarters, not on half."""
+
+WIDEST = 128
+"""Numbers of both sides up to which critics have the parts for vectors, whose cost grows with the square."""
 
 FOLDS_OF_VECTORS = 8
 """Folds of vectors, whose critics have more to learn, unless there are many samples."""
@@ -49,6 +52,9 @@ CRITICS_AT_ONCE = 64
 @dataclass(frozen=True)
 class Variational:
     """Options shared by the estimators that train a critic.
+
+    Vectors here are sides that have 3 to 128 numbers together, with `scores`: their critics have more parts
+    (`nif.estimators.neural.vectors`). Those of wider sides are like those of pairs of numbers.
 
     Args:
         hidden: Units in each of the critic's two hidden layers.
@@ -95,8 +101,7 @@ class Variational:
         degenerate = constant_pairs(x, y)
         varied = np.flatnonzero(~degenerate)
         advance(float(degenerate.sum()))
-        rows = self.batch * (1 + self.shifts)
-        size = max(1, WORKING_SET // (8 * rows * self.hidden * (self.folds or 4)))
+        size = self._pairs_at_once(x, y)
         blocks = [varied[start : start + size] for start in range(0, len(varied), size)]
         results = [self._block(x[block], y[block], seed, advance) for block in blocks]
         columns = [np.concatenate(column) for column in zip(*results, strict=True)] or [np.empty(0)] * 4
@@ -104,13 +109,13 @@ class Variational:
 
     def _block(self, x: np.ndarray, y: np.ndarray, seed: int, advance: Advance) -> tuple[np.ndarray, ...]:
         generator, rows = torch.Generator().manual_seed(seed), x.shape[1]
-        vectors = max(x.shape[-1], y.shape[-1]) > 1
+        vectors = self._bends(x, y)
         folds = Folds.of(rows, self.folds or _usual_folds(rows, vectors=vectors), generator)
         samples = Samples(self._tensor(x), self._tensor(y))
         fit = folds.take(samples, folds.fit)
         parts = fit, folds.take(samples, folds.validation), folds.take(samples, folds.held_out)
         critics: Critics
-        if self.scores and vectors:
+        if vectors:
             critics, parts = vector_critics(parts, self.bound, self.hidden, generator)
         else:
             critics = gaussian_critics(fit.x, fit.y, self.hidden, generator)
@@ -120,6 +125,18 @@ class Variational:
         train_and_test = train_and_evaluate if compiled else self._in_torch
         results = train_and_test(critics, parts, schedule, generator, lambda n: advance(n / folds.count))
         return combine_folds(folds.count, results)
+
+    def _bends(self, x: np.ndarray, y: np.ndarray) -> bool:
+        """Whether the critics are those of `nif.estimators.neural.vectors`, not of numbers."""
+        return self.scores and 2 < x.shape[-1] + y.shape[-1] <= WIDEST
+
+    def _pairs_at_once(self, x: np.ndarray, y: np.ndarray) -> int:
+        hidden = 8 * self.batch * (1 + self.shifts) * self.hidden
+        if not self._bends(x, y):
+            return max(1, WORKING_SET // (hidden * (self.folds or 4)))
+        dims = x.shape[-1], y.shape[-1]
+        numbers = hidden + columns_of(*dims) * x.shape[1] + 6 * bends_of(*dims)
+        return max(1, WORKING_SET // (numbers * (self.folds or FOLDS_OF_VECTORS)))
 
     def _schedule(self, *, vectors: bool) -> Schedule:
         if vectors:

@@ -92,6 +92,16 @@ def _student_ratio(x: Tensor, y: Tensor, rows: Tensor) -> Float[Tensor, "pair ro
     return x[:, None, :, 1] + y[:, rows, 1] - torch.log1p(lengths.clamp_min(0))
 
 
+def columns_of(dim_x: int, dim_y: int) -> int:
+    """Columns of both sides with their features."""
+    return dim_x + dim_y + 2 * (3 + dim_y)
+
+
+def bends_of(dim_x: int, dim_y: int) -> int:
+    """Numbers in the maps that bend both sides."""
+    return (len(KNOTS) + DIRECTIONS) * (dim_x**2 + dim_y**2)
+
+
 def vector_critics(
     parts: Parts, bound: Bound, hidden: int, generator: torch.Generator
 ) -> tuple[VectorCritics, Parts]:
