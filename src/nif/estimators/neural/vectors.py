@@ -93,12 +93,22 @@ def _student_ratio(x: Tensor, y: Tensor, rows: Tensor) -> Float[Tensor, "pair ro
 
 
 def columns_of(dim_x: int, dim_y: int) -> int:
-    """Columns of both sides with their features."""
+    """Columns of both sides with their features.
+
+    Example:
+        >>> columns_of(2, 1)
+        11
+    """
     return dim_x + dim_y + 2 * (3 + dim_y)
 
 
 def bends_of(dim_x: int, dim_y: int) -> int:
-    """Numbers in the maps that bend both sides."""
+    """Numbers in the maps that bend both sides.
+
+    Example:
+        >>> bends_of(2, 1)
+        85
+    """
     return (len(KNOTS) + DIRECTIONS) * (dim_x**2 + dim_y**2)
 
 
