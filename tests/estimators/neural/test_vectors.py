@@ -201,3 +201,14 @@ def test_a_dead_unit_and_equal_units_within_a_side() -> None:
     estimate = Mine(hidden=8, steps=40).estimate(x[None], y[None])
     assert np.isfinite([estimate.nats[0], estimate.stderr[0], estimate.p_value[0]]).all()
     assert 0 < estimate.nats[0] < NORMAL.nats + 3 * estimate.stderr[0]
+
+
+@pytest.mark.parametrize(("dim_x", "dim_y"), [(2, 1), (100, 28), (100, 29)])
+def test_sides_of_any_width(dim_x: int, dim_y: int) -> None:
+    """Beyond 128 numbers critics are those of numbers: bends would cost the square of the width."""
+    matrix = np.eye(dim_x + dim_y)
+    matrix[0, dim_x] = matrix[dim_x, 0] = 0.95
+    x, y = normal_vectors(matrix, dim_x, "one pair").sample(600, 0)
+    estimate = Mine(hidden=8, steps=10).estimate(x[None], y[None])
+    assert estimate.p_value[0] < 1e-3
+    assert abs(estimate.nats[0] - 1.16) < 4 * estimate.stderr[0]
