@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
@@ -39,6 +40,9 @@ class Critics:
     bias_2: Float[Tensor, "pair 1 hidden"]
     weight_3: Float[Tensor, "pair hidden 1"]
 
+    LINEAR: ClassVar[frozenset[str]] = frozenset({"quadratic_x", "quadratic_y", "cross", "bias", "weight_3"})
+    """The parameters that scores are linear in."""
+
     @property
     def parameters(self) -> list[Tensor]:
         """The tensors in the order of the fields."""
@@ -58,10 +62,10 @@ class Critics:
 
     def scaled(self, scale: Float[Tensor, " pair"]) -> Critics:
         """The critics with all scores of a pair multiplied by a number."""
-        linear = {"quadratic_x", "quadratic_y", "cross", "bias", "weight_3"}
 
         def times(name: str, tensor: Tensor) -> Tensor:
-            return tensor.detach() * scale.view(-1, *[1] * (tensor.dim() - 1)) if name in linear else tensor
+            factor = scale.view(-1, *[1] * (tensor.dim() - 1))
+            return tensor.detach() * factor if name in self.LINEAR else tensor
 
         return type(self)(*[times(field.name, getattr(self, field.name)) for field in fields(self)])
 
@@ -75,13 +79,15 @@ class Critics:
 
         The projections of x and y are computed once and shared by all shifts.
         """
-        rows = _rolled_rows(x.shape[1], shifts)
+        rows = rolled_rows(x.shape[1], shifts)
+        total = self._residual(x, y, rows) + self._quadratic(x, y, rows) + self.bias[:, None, None]
+        return total[:, 0], total[:, 1:]
+
+    def _residual(self, x: Tensor, y: Tensor, rows: Tensor) -> Float[Tensor, "pair row sample"]:
         hidden_x, hidden_y = x @ self.weight_x + self.bias_1, y @ self.weight_y
         hidden = torch.relu(hidden_x[:, None] + hidden_y[:, rows]).flatten(1, 2)
         hidden = torch.relu(torch.baddbmm(self.bias_2, hidden, self.weight_2))
-        residual = (hidden @ self.weight_3).view(len(x), len(rows), -1)
-        total = residual + self._quadratic(x, y, rows) + self.bias[:, None, None]
-        return total[:, 0], total[:, 1:]
+        return (hidden @ self.weight_3).view(len(x), len(rows), -1)
 
     def _quadratic(self, x: Tensor, y: Tensor, rows: Tensor) -> Float[Tensor, "pair row sample"]:
         alone_x = (x @ self.quadratic_x * x).sum(-1)
@@ -90,7 +96,7 @@ class Critics:
         return alone_x[:, None] + alone_y[:, rows] + together
 
 
-def _rolled_rows(samples: int, shifts: Int[Tensor, " shift"]) -> Int[Tensor, "row sample"]:
+def rolled_rows(samples: int, shifts: Int[Tensor, " shift"]) -> Int[Tensor, "row sample"]:
     """Row numbers of y for the unshifted samples (row 0) and for each shift."""
     start = torch.cat([shifts.new_zeros(1), shifts])
     return (start[:, None] + torch.arange(samples, device=shifts.device)) % samples
@@ -101,6 +107,7 @@ def gaussian_critics(
     y: Float[Tensor, "pair sample dim_y"],
     hidden: int,
     generator: torch.Generator,
+    more: int = 0,
 ) -> Critics:
     r"""Critics that start as the log density ratio of a Gaussian fitted to the samples.
 
@@ -108,7 +115,8 @@ def gaussian_critics(
         \left[\Sigma^{-1} - \operatorname{blockdiag}(\Sigma_x, \Sigma_y)^{-1}\right] z, \quad z = (x, y)
 
     A small ridge keeps nearly singular layers finite. Training starts by scaling the critic to the optimum on
-    the validation samples, so that noise does not count as information.
+    the validation samples, so that noise does not count as information. On each side the hidden layers have
+    `more` inputs than the samples have columns.
     """
     pairs, _, dim_x = x.shape
     dim_y = y.shape[-1]
@@ -117,7 +125,7 @@ def gaussian_critics(
     alone_x = torch.linalg.inv(covariance[:, :dim_x, :dim_x])
     alone_y = torch.linalg.inv(covariance[:, dim_x:, dim_x:])
 
-    from_x, from_y, bias_1, weight_2 = _hidden_weights(dim_x, dim_y, hidden, generator)
+    from_x, from_y, bias_1, weight_2 = _hidden_weights(dim_x + more, dim_y + more, hidden, generator)
 
     def for_all_pairs(weights: Tensor) -> Tensor:
         return weights.to(x).repeat(pairs, 1, 1)

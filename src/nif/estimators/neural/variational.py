@@ -24,6 +24,7 @@ from nif.estimators.neural.compiled.bank import can_compile, train_and_evaluate
 from nif.estimators.neural.critics import Critics, gaussian_critics
 from nif.estimators.neural.cross_fitting import FoldResults, Folds, combine_folds
 from nif.estimators.neural.training import Parts, Samples, Schedule, shifts_of, train
+from nif.estimators.neural.vectors import VectorCritics, bends_of, columns_of, vector_critics
 from nif.estimators.ranks import normal_scores
 
 WORKING_SET = 2**27
@@ -32,21 +33,37 @@ WORKING_SET = 2**27
 FEW_SAMPLES = 2000
 """Below this number of samples four folds are used: critics are trained on three quarters, not on half."""
 
+WIDEST = 128
+"""Numbers of both sides up to which critics have the parts for vectors, whose cost grows with the square."""
+
+FOLDS_OF_VECTORS = 8
+"""Folds of vectors, whose critics have more to learn, unless there are many samples."""
+
+MANY_SAMPLES = 50_000
+"""From this number of samples on, half of them are enough for vectors too."""
+
+RATE_OF_VECTORS = 1e-2
+"""The largest learning rate of the critics of vectors."""
+
 CRITICS_AT_ONCE = 64
-"""Critics that are evaluated together."""
+"""Critics that are evaluated together, over the columns of a side."""
 
 
 @dataclass(frozen=True)
 class Variational:
     """Options shared by the estimators that train a critic.
 
+    Vectors here are sides that have 3 to 128 numbers together, with `scores`: their critics have more parts
+    (`nif.estimators.neural.vectors`). Those of wider sides are like those of pairs of numbers.
+
     Args:
         hidden: Units in each of the critic's two hidden layers.
-        folds: Parts of the data, each held out once; None is 4 below 2,000 samples, else 2.
-        steps: Budget of gradient steps for a critic.
+        folds: Parts of the data, each held out once; None is 4 below 2,000 samples, else 2, or 8 for
+            vectors of less than 50,000.
+        steps: Budget of gradient steps for a critic; twice as many for vectors.
         batch: Joint samples in a step.
         shifts: Product samples for each joint sample in a step.
-        learning_rate: Of Adam, at the start.
+        learning_rate: Of Adam, at the start; at most .01 for vectors.
         eval_shifts: Product samples for each joint sample in the reported value.
         scores: Rank-transform every column to normal scores first (mutual information does not change).
         device: Device on which critics are trained.
@@ -84,8 +101,7 @@ class Variational:
         degenerate = constant_pairs(x, y)
         varied = np.flatnonzero(~degenerate)
         advance(float(degenerate.sum()))
-        rows = self.batch * (1 + self.shifts)
-        size = max(1, WORKING_SET // (8 * rows * self.hidden * (self.folds or 4)))
+        size = self._pairs_at_once(x, y)
         blocks = [varied[start : start + size] for start in range(0, len(varied), size)]
         results = [self._block(x[block], y[block], seed, advance) for block in blocks]
         columns = [np.concatenate(column) for column in zip(*results, strict=True)] or [np.empty(0)] * 4
@@ -93,17 +109,40 @@ class Variational:
 
     def _block(self, x: np.ndarray, y: np.ndarray, seed: int, advance: Advance) -> tuple[np.ndarray, ...]:
         generator, rows = torch.Generator().manual_seed(seed), x.shape[1]
-        folds = Folds.of(rows, self.folds or (4 if rows < FEW_SAMPLES else 2), generator)
+        vectors = self._bends(x, y)
+        folds = Folds.of(rows, self.folds or _usual_folds(rows, vectors=vectors), generator)
         samples = Samples(self._tensor(x), self._tensor(y))
         fit = folds.take(samples, folds.fit)
         parts = fit, folds.take(samples, folds.validation), folds.take(samples, folds.held_out)
-        critics = gaussian_critics(fit.x, fit.y, self.hidden, generator)
-        schedule = Schedule(self.steps, self.batch, self.shifts, self.learning_rate)
+        critics: Critics
+        if vectors:
+            critics, parts = vector_critics(parts, self.bound, self.hidden, generator)
+        else:
+            critics = gaussian_critics(fit.x, fit.y, self.hidden, generator)
+        schedule = self._schedule(vectors=vectors)
         compiled = self.bound is MINE and can_compile(samples, self.hidden)
         # Compiled, the method is the same, with the product on a grid of the margins.
         train_and_test = train_and_evaluate if compiled else self._in_torch
         results = train_and_test(critics, parts, schedule, generator, lambda n: advance(n / folds.count))
         return combine_folds(folds.count, results)
+
+    def _bends(self, x: np.ndarray, y: np.ndarray) -> bool:
+        """Whether the critics are those of `nif.estimators.neural.vectors`, not of numbers."""
+        return self.scores and 2 < x.shape[-1] + y.shape[-1] <= WIDEST
+
+    def _pairs_at_once(self, x: np.ndarray, y: np.ndarray) -> int:
+        hidden = 8 * self.batch * (1 + self.shifts) * self.hidden
+        if not self._bends(x, y):
+            return max(1, WORKING_SET // (hidden * (self.folds or 4)))
+        dims = x.shape[-1], y.shape[-1]
+        numbers = hidden + columns_of(*dims) * x.shape[1] + 6 * bends_of(*dims)
+        return max(1, WORKING_SET // (numbers * (self.folds or FOLDS_OF_VECTORS)))
+
+    def _schedule(self, *, vectors: bool) -> Schedule:
+        if vectors:
+            rate = min(self.learning_rate, RATE_OF_VECTORS)
+            return Schedule(2 * self.steps, self.batch, self.shifts, rate)
+        return Schedule(self.steps, self.batch, self.shifts, self.learning_rate)
 
     def _tensor(self, values: np.ndarray) -> Tensor:
         pairs, samples, dim = values.shape
@@ -117,25 +156,42 @@ class Variational:
     ) -> FoldResults:
         fit, validation, held_out = parts
         trained = train(critics, self.bound, fit, validation, schedule, generator, advance)
-        results = self._bounds(trained.critics, held_out, generator)
-        on_fit, _, _ = self._bounds(trained.critics, fit, generator)
+        shifts = [
+            shifts_of(part.x.shape[1], self.eval_shifts, generator).to(self.device)
+            for part in (held_out, fit)
+        ]
+        (on_fit, *_), highest = self._bounds(trained.critics, fit, shifts[1])
+        # A critic of vectors can be far too high where there was no sample to fit.
+        ceiling = highest if isinstance(critics, VectorCritics) else torch.full_like(highest, torch.inf)
+        results, _ = self._bounds(trained.critics, held_out, shifts[0], ceiling)
         nats, stderr, p_value, own, rise = (
             values.cpu().double().numpy() for values in (*results, on_fit, trained.rise)
         )
         return FoldResults(nats, stderr, p_value, own, rise, trained.converged.cpu().numpy())
 
     def _bounds(
-        self, critics: Critics, samples: Samples, generator: torch.Generator
-    ) -> tuple[PerPair, PerPair, PerPair]:
-        """Bound, standard error and p-value of each critic on its samples, a few critics at a time."""
-        rows = samples.x.shape[1]
-        shifts = shifts_of(rows, self.eval_shifts, generator).to(self.device)
-        values, errors, p_values = [], [], []
-        for index in torch.arange(len(samples.x)).split(CRITICS_AT_ONCE):
-            block = samples.pairs(index)
+        self, critics: Critics, samples: Samples, shifts: Tensor, ceiling: PerPair | None = None
+    ) -> tuple[tuple[PerPair, PerPair, PerPair], PerPair]:
+        """Bound, standard error and p-value of each critic on its samples, and its highest joint score.
+
+        Critics are evaluated a few at a time, with no score above their ceiling.
+        """
+        rows, columns = samples.x.shape[1], max(samples.x.shape[-1], samples.y.shape[-1])
+        ceiling = samples.x.new_full((len(samples.x),), torch.inf) if ceiling is None else ceiling
+        values, errors, p_values, highest = [], [], [], []
+        for index in torch.arange(len(samples.x)).split(max(1, CRITICS_AT_ONCE // columns)):
+            block, limit = samples.pairs(index), ceiling[index]
             with torch.no_grad():
                 joint, product = critics.select(index).scores(block.x, block.y, shifts)
+            highest.append(joint.amax(dim=-1))
+            joint, product = joint.minimum(limit[:, None]), product.minimum(limit[:, None, None])
             values.append(self.bound.value(joint, product))
             errors.append(self.bound.influence(joint, product, shifts).std(dim=-1) / math.sqrt(rows))
             p_values.append(independence_p_value(joint, product, shifts))
-        return torch.cat(values), torch.cat(errors), torch.cat(p_values)
+        return (torch.cat(values), torch.cat(errors), torch.cat(p_values)), torch.cat(highest)
+
+
+def _usual_folds(samples: int, *, vectors: bool) -> int:
+    if samples < FEW_SAMPLES:
+        return 4
+    return FOLDS_OF_VECTORS if vectors and samples < MANY_SAMPLES else 2
