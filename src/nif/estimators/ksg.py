@@ -18,7 +18,8 @@ from nif.core.errors import InputError
 from nif.core.random import stream
 from nif.core.types import Advance, ignore
 from nif.estimators.atoms import with_test_of_atoms
-from nif.estimators.entropy import constant_pairs, entropy_of_values, with_constant_pairs
+from nif.estimators.determined import limited
+from nif.estimators.entropy import constant_pairs, with_constant_pairs
 from nif.estimators.estimate import Estimate, SidesX, SidesY
 from nif.estimators.neighbours import ROUNDING, Vectors, nothing_given, terms_given
 from nif.estimators.ranks import normal_scores
@@ -152,7 +153,8 @@ class Ksg:
             advance(1)
         advance(float(degenerate.sum()))
         columns = np.array(results).reshape(-1, 3).T
-        return with_constant_pairs(degenerate, *columns, samples=x.shape[1], estimator=self)
+        found = with_constant_pairs(degenerate, *columns, samples=x.shape[1], estimator=self)
+        return limited(found, x, y)
 
     def _of_numbers(
         self, x: Vectors, y: Vectors, seed: int, null: NullOfNumbers
@@ -169,7 +171,7 @@ class Ksg:
         if all(repeats):
             p_value = with_test_of_atoms(p_value, x[:, 0], y[:, 0], stream(seed, "test of atoms", x, y))
         unknown = 0.0 if _at_edges(len(x), self.k) else float(near.mean() - far.mean()) / 3
-        return _limited(x, y, terms), math.hypot(_stderr(terms, null.value), unknown), p_value
+        return float(terms.mean()), math.hypot(_stderr(terms, null.value), unknown), p_value
 
     def _of_vectors(self, x: Vectors, y: Vectors, seed: int) -> tuple[float, float, float]:
         """The same of two vectors, whose null is their own."""
@@ -186,11 +188,8 @@ class Ksg:
         if len(few) < len(x):
             mean = shuffled(np.arange(len(x)), DRAWS_OF_MEAN).mean
             null = null._replace(mean=mean, draws_of_mean=DRAWS_OF_MEAN)
-        return _limited(x, y, terms), _stderr(terms, null), null.p_value(float(terms.mean()))
-
-
-def _limited(x: Vectors, y: Vectors, terms: Float[np.ndarray, " sample"]) -> float:
-    return min(float(terms.mean()), entropy_of_values(x), entropy_of_values(y))
+        nats = float(terms.mean())
+        return nats, _stderr(terms, null), null.p_value(nats)
 
 
 def _stderr(terms: Float[np.ndarray, " sample"], null: Null) -> float:
