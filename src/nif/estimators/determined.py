@@ -16,6 +16,7 @@ from scipy.special import gammaln
 
 from nif.estimators.entropy import entropy_of_values
 from nif.estimators.estimate import Estimate, Outcome, SidesX, SidesY
+from nif.estimators.gaussian_copula import orthonormal
 from nif.estimators.ranks import standard_scores
 
 Side = Float[np.ndarray, "sample _"]
@@ -42,6 +43,11 @@ class Shared(NamedTuple):
     chance: float
     """Part of the orders of the rows that show as much, or more."""
 
+    @property
+    def surprise(self) -> Float[np.ndarray, " sample"]:
+        """Of each row, in nats; its mean is the entropy."""
+        return -np.log(np.bincount(self.codes)[self.codes] / len(self.codes))
+
 
 def limited(found: Estimate, x: SidesX, y: SidesY) -> Estimate:
     r"""The estimates of pairs, within what is possible.
@@ -67,11 +73,10 @@ def limited(found: Estimate, x: SidesX, y: SidesY) -> Estimate:
         sides = x[pair], y[pair]
         most = min(map(entropy_of_values, sides))
         if (part := shared(*sides)) is not None:
-            counts = np.bincount(part.codes)[part.codes]
-            surprise = -np.log(counts / len(counts))
+            surprise = part.surprise
             least = min(float(surprise.mean()), most)
             if least > most - OF_SINGLE_VALUES:
-                nats[pair], stderr[pair] = least, surprise.std() / math.sqrt(len(counts))
+                nats[pair], stderr[pair] = least, surprise.std() / math.sqrt(len(surprise))
                 p_value[pair], outcome[pair] = part.chance, Outcome.DETERMINED
                 continue
             nats[pair] = max(nats[pair], least)
@@ -80,6 +85,18 @@ def limited(found: Estimate, x: SidesX, y: SidesY) -> Estimate:
             outcome[pair] = Outcome.NOT_CONVERGED
         nats[pair] = min(nats[pair], most)
     return Estimate(nats, stderr, p_value, outcome, found.samples, found.estimator)
+
+
+def determines(x: Side, y: Side) -> bool:
+    """Whether y is found to be a function of x.
+
+    Example:
+        >>> x = np.random.default_rng(0).normal(size=(100, 2))
+        >>> determines(x, x[:, :1] + x[:, 1:]), determines(x[:, :1], x)
+        (True, False)
+    """
+    part = shared(x, y)
+    return part is not None and bool(part.surprise.mean() > entropy_of_values(y) - OF_SINGLE_VALUES)
 
 
 def shared(x: Side, y: Side) -> Shared | None:
@@ -157,7 +174,7 @@ def _linear(x: Side, y: Side) -> Shared | None:
     if len(x) < 2 * (x.shape[1] + y.shape[1]):
         return None
     for scale in (_centred, standard_scores):
-        base_x, base_y = _base(scale(x)), _base(scale(y))
+        base_x, base_y = orthonormal(scale(x)), orthonormal(scale(y))
         left, cosines, _ = np.linalg.svd(base_x.T @ base_y)
         same = left[:, : len(cosines)][:, 1 - cosines**2 < SAME]
         if same.shape[1]:
@@ -171,9 +188,3 @@ def _centred(side: Side) -> Side:
     centred = side - side.mean(axis=0)
     deviation = centred.std(axis=0)
     return centred / np.where(deviation > 0, deviation, 1.0)
-
-
-def _base(side: Side) -> Side:
-    """An orthonormal basis of the columns."""
-    left, size, _ = np.linalg.svd(side, full_matrices=False)
-    return np.asarray(left[:, size > 1e-9 * max(size[0], 1e-300)])

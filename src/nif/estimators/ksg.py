@@ -171,12 +171,12 @@ class Ksg:
         if all(repeats):
             p_value = with_test_of_atoms(p_value, x[:, 0], y[:, 0], stream(seed, "test of atoms", x, y))
         unknown = 0.0 if _at_edges(len(x), self.k) else float(near.mean() - far.mean()) / 3
-        return float(terms.mean()), math.hypot(_stderr(terms, null.value), unknown), p_value
+        return float(terms.mean()), math.hypot(stderr_of(terms, null.value), unknown), p_value
 
     def _of_vectors(self, x: Vectors, y: Vectors, seed: int) -> tuple[float, float, float]:
         """The same of two vectors, whose null is their own."""
         left, right, given = normal_scores(x), normal_scores(y), nothing_given(len(x))
-        k = min(self.k, max(FEWEST_NEIGHBOURS, len(x) // 50))
+        k = neighbours_of_vectors(len(x), self.k)
 
         def shuffled(rows: np.ndarray, draws: int) -> Null:
             orders = [generator.permutation(rows) for _ in range(draws)]
@@ -189,10 +189,10 @@ class Ksg:
             mean = shuffled(np.arange(len(x)), DRAWS_OF_MEAN).mean
             null = null._replace(mean=mean, draws_of_mean=DRAWS_OF_MEAN)
         nats = float(terms.mean())
-        return nats, _stderr(terms, null), null.p_value(nats)
+        return nats, stderr_of(terms, null), null.p_value(nats)
 
 
-def _stderr(terms: Float[np.ndarray, " sample"], null: Null) -> float:
+def stderr_of(terms: Float[np.ndarray, " sample"], null: Null) -> float:
     """The variance of the null's terms is noise of single samples: it does not come from the density."""
     return math.sqrt(max(terms.var() - null.variance, 0.0) / len(terms) + null.spread**2)
 
@@ -213,6 +213,11 @@ def _null_of_numbers(samples: int, k: int, permutations: int, seed: int) -> Null
         tests.append(far)
     shrink = math.sqrt(drawn / samples)
     return NullOfNumbers(Null.of(values).scaled(shrink), Null.of(tests).scaled(shrink))
+
+
+def neighbours_of_vectors(samples: int, k: int) -> int:
+    """k, or fewer where samples are few."""
+    return min(k, max(FEWEST_NEIGHBOURS, samples // 50))
 
 
 def _near_and_far(samples: int, k: int) -> list[int]:
