@@ -61,8 +61,8 @@ def information_given(estimator: Estimator, x: Vectors, y: Vectors, z: Vectors, 
             f"{estimator!r} is for pairs of numbers, and given= adds more. Use nif.Ksg() or nif.Mine()."
         )
     name = f"{estimator!r}, given {z.shape[1]} column{'s' if z.shape[1] > 1 else ''}"
-    constant = constant_pairs(x[None], y[None])
-    if constant[0]:
+    constant = constant_pairs(x[None], y[None]) | determines(z, x) | determines(z, y)
+    if constant[0]:  # given z, nothing is left to know about a side
         nothing = with_constant_pairs(constant, *np.empty((3, 0)), samples=len(x), estimator=name)
         return nothing.map(lambda values: values[0])
     if isinstance(estimator, Ksg) and not determines(np.column_stack([y, z]), x):
@@ -88,8 +88,6 @@ def _difference(
         estimator.estimate(x[None], side[None], seed=seed).map(lambda values: values[0])
         for side in (np.column_stack([y, z]), z)
     )
-    if alone.outcome == Outcome.DETERMINED:  # what z determines, nothing else tells more about
-        return 0.0, float(alone.stderr), 1.0, Outcome.DEGENERATE
     along = _correlation_of_errors(x, y, z)
     stderr = math.sqrt(both.stderr**2 + alone.stderr**2 - 2 * along * both.stderr * alone.stderr)
     nats = float(both.nats - alone.nats)
@@ -98,11 +96,10 @@ def _difference(
     else:
         terms, null = _with_null(Ksg(), x, y, z, seed)
         p_value = null.p_value(float(terms.mean()))
-    return nats, stderr, p_value, max(both.outcome, alone.outcome, key=_GRAVITY.index)
-
-
-_GRAVITY = [Outcome.CONVERGED, Outcome.DETERMINED, Outcome.NOT_CONVERGED, Outcome.DEGENERATE]
-"""Of two outcomes the later one is reported."""
+    failed = Outcome.NOT_CONVERGED in (both.outcome, alone.outcome)
+    determined = both.outcome == Outcome.DETERMINED and determines(np.column_stack([y, z]), x)
+    outcome = Outcome.DETERMINED if determined else Outcome.CONVERGED
+    return nats, stderr, p_value, Outcome.NOT_CONVERGED if failed else outcome
 
 
 def _with_null(
