@@ -96,10 +96,12 @@ def _difference(
     else:
         terms, null = _with_null(Ksg(), x, y, z, seed)
         p_value = null.p_value(float(terms.mean()))
-    failed = Outcome.NOT_CONVERGED in (both.outcome, alone.outcome)
-    determined = both.outcome == Outcome.DETERMINED and determines(np.column_stack([y, z]), x)
-    outcome = Outcome.DETERMINED if determined else Outcome.CONVERGED
-    return nats, stderr, p_value, Outcome.NOT_CONVERGED if failed else outcome
+    outcome = Outcome.CONVERGED
+    if both.outcome == Outcome.DETERMINED and determines(np.column_stack([y, z]), x):
+        outcome = Outcome.DETERMINED
+    elif Outcome.NOT_CONVERGED in (both.outcome, alone.outcome):
+        outcome = Outcome.NOT_CONVERGED
+    return nats, stderr, p_value, outcome
 
 
 def _with_null(
