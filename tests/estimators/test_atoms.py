@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import fisher_exact
 
-from nif.estimators.atoms import test_of_atoms as of_atoms
-from nif.estimators.atoms import with_test_of_atoms
+from nif.estimators.atoms import atoms_p_value, with_test_of_atoms
 
 
 class Fixed:
@@ -31,14 +30,14 @@ def test_without_randomisation_it_is_fishers_exact_test(overlap: int) -> None:
         y[: 20 - (10 + overlap)] = 0.5
     marked = [(x == -1.0), (y == 0.5)]
     table = [[(a & b).sum() for b in (marked[1], ~marked[1])] for a in (marked[0], ~marked[0])]
-    assert of_atoms(x, y, Fixed(1.0)) == pytest.approx(fisher_exact(table).pvalue)
+    assert atoms_p_value(x, y, Fixed(1.0)) == pytest.approx(fisher_exact(table).pvalue)
 
 
 def test_independent_values_are_rejected_exactly_at_the_level() -> None:
     """Also where Fisher's test, not randomised, would never reject: one in ten and one in six."""
     generator = np.random.default_rng(0)
     x, y = np.arange(60.0) >= 54, np.arange(60.0) >= 50
-    p_values = [of_atoms(x * 1.0, generator.permutation(y) * 1.0, generator) for _ in range(400)]
+    p_values = [atoms_p_value(x * 1.0, generator.permutation(y) * 1.0, generator) for _ in range(400)]
     for level in (0.05, 0.5):
         assert np.mean(np.array(p_values) < level) == pytest.approx(level, abs=3 * (level / 400) ** 0.5)
 

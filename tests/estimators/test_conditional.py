@@ -92,6 +92,20 @@ def test_a_side_that_the_others_determine_is_said() -> None:
         assert found.nats > 4.5
 
 
+def test_columns_that_z_determines_are_left_out() -> None:
+    """Of x = (z, w) only w is left; in (w + z, w - z) `Ksg` still finds it, and a difference cannot."""
+    w, y, z = normal(500, 0.6, 0)
+    truth = nif.estimate(w, y, "gaussian_copula", given=z)
+    for name in ("gaussian_copula", "ksg"):
+        beside = nif.estimate(np.column_stack([z[:, 0], w]), y, name, given=z)
+        assert beside.nats == nif.estimate(w, y, name, given=z).nats
+    mixed = np.column_stack([w + z[:, 0], w - z[:, 0]])
+    assert nif.estimate(mixed, y, "ksg", given=z).nats == pytest.approx(truth.nats, abs=0.1)
+    for estimator in (SHORT["mine"], nif.GaussianCopula()):
+        with pytest.raises(InputError, match="x and given have a direction in common"):
+            nif.estimate(mixed, y, estimator, given=z)
+
+
 def test_a_constant_z_changes_nothing() -> None:
     x, y, _ = normal(100, 0.6, 0)
     for z in (np.ones(100), np.ones((100, 2))):

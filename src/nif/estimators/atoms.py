@@ -20,10 +20,10 @@ def with_test_of_atoms(p_value: float, x: Column, y: Column, generator: np.rando
     References:
         Tippett (1931), The methods of statistics.
     """
-    return float(-np.expm1(2 * np.log1p(-min(p_value, test_of_atoms(x, y, generator), 1 - 1e-16))))
+    return float(-np.expm1(2 * np.log1p(-min(p_value, atoms_p_value(x, y, generator), 1 - 1e-16))))
 
 
-def test_of_atoms(x: Column, y: Column, generator: np.random.Generator) -> float:
+def atoms_p_value(x: Column, y: Column, generator: np.random.Generator) -> float:
     """Fisher's exact test of the rows in which x and y have their most frequent value.
 
     Randomised among tables that are as likely as that of the data, so that it has exactly its level.
@@ -33,7 +33,7 @@ def test_of_atoms(x: Column, y: Column, generator: np.random.Generator) -> float
 
     Example:
         >>> three = np.arange(400.0) >= 397  # positive in the same three rows: 1 in 10,586,800
-        >>> bool(test_of_atoms(three * 1.0, three * 2.0, np.random.default_rng(0)) < 1e-7)
+        >>> bool(atoms_p_value(three * 1.0, three * 2.0, np.random.default_rng(0)) < 1e-7)
         True
     """
     of_x, of_y = (_most_frequent(side) for side in (x, y))

@@ -30,7 +30,7 @@ from scipy.stats import chi2
 from nif.core.errors import InputError
 from nif.core.random import stream
 from nif.estimators.binned import Binned
-from nif.estimators.determined import determines
+from nif.estimators.determined import determined, determines
 from nif.estimators.entropy import constant_pairs, entropy_of_values, with_constant_pairs
 from nif.estimators.estimate import Estimate, Estimator, Outcome
 from nif.estimators.gaussian_copula import GaussianCopula, orthonormal
@@ -51,7 +51,8 @@ def information_given(estimator: Estimator, x: Vectors, y: Vectors, z: Vectors, 
     """Estimate I(X; Y | Z) of one pair; see `nif.estimate`.
 
     Raises:
-        InputError: The estimator does not take vectors.
+        InputError: The estimator does not take vectors; or it takes a difference, and x and z have a linear
+            direction in common that is not a column of x.
     """
     z = z[:, np.ptp(z, axis=0) > 0]
     if not z.shape[1]:
@@ -61,11 +62,12 @@ def information_given(estimator: Estimator, x: Vectors, y: Vectors, z: Vectors, 
             f"{estimator!r} is for pairs of numbers, and given= adds more. Use nif.Ksg() or nif.Mine()."
         )
     name = f"{estimator!r}, given {z.shape[1]} column{'s' if z.shape[1] > 1 else ''}"
-    constant = constant_pairs(x[None], y[None]) | determines(z, x) | determines(z, y)
+    x, y = (side[:, [not determines(z, column[:, None]) for column in side.T]] for side in (x, y))
+    constant = constant_pairs(x[None], y[None])  # also of no columns
     if constant[0]:  # given z, nothing is left to know about a side
         nothing = with_constant_pairs(constant, *np.empty((3, 0)), samples=len(x), estimator=name)
         return nothing.map(lambda values: values[0])
-    if isinstance(estimator, Ksg) and not determines(np.column_stack([y, z]), x):
+    if isinstance(estimator, Ksg) and (determined(x, z) or not determined(x, np.column_stack([y, z]))):
         terms, null = _with_null(estimator, x, y, z, seed)
         nats = float(terms.mean())
         found = nats, stderr_of(terms, null), null.p_value(nats), Outcome.CONVERGED
@@ -88,6 +90,11 @@ def _difference(
         estimator.estimate(x[None], side[None], seed=seed).map(lambda values: values[0])
         for side in (np.column_stack([y, z]), z)
     )
+    if alone.nats >= both.nats and determined(x, z) and determined(x, np.column_stack([y, z])):
+        raise InputError(
+            "x and given have a direction in common, so that the information of both is infinite, and its "
+            "difference unknown. Use nif.Ksg(), or remove that direction from x."
+        )
     along = _correlation_of_errors(x, y, z)
     stderr = math.sqrt(both.stderr**2 + alone.stderr**2 - 2 * along * both.stderr * alone.stderr)
     nats = float(both.nats - alone.nats)
@@ -96,12 +103,9 @@ def _difference(
     else:
         terms, null = _with_null(Ksg(), x, y, z, seed)
         p_value = null.p_value(float(terms.mean()))
-    outcome = Outcome.CONVERGED
-    if both.outcome == Outcome.DETERMINED and determines(np.column_stack([y, z]), x):
-        outcome = Outcome.DETERMINED
-    elif Outcome.NOT_CONVERGED in (both.outcome, alone.outcome):
-        outcome = Outcome.NOT_CONVERGED
-    return nats, stderr, p_value, outcome
+    if both.outcome == Outcome.DETERMINED or Outcome.NOT_CONVERGED not in (both.outcome, alone.outcome):
+        return nats, stderr, p_value, Outcome(int(both.outcome))
+    return nats, stderr, p_value, Outcome.NOT_CONVERGED
 
 
 def _with_null(

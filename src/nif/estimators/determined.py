@@ -88,15 +88,24 @@ def limited(found: Estimate, x: SidesX, y: SidesY) -> Estimate:
 
 
 def determines(x: Side, y: Side) -> bool:
-    """Whether y is found to be a function of x.
+    """Whether every column of y is found to be a function of x.
 
     Example:
         >>> x = np.random.default_rng(0).normal(size=(100, 2))
         >>> determines(x, x[:, :1] + x[:, 1:]), determines(x[:, :1], x)
         (True, False)
     """
-    part = shared(x, y)
-    return part is not None and bool(part.surprise.mean() > entropy_of_values(y) - OF_SINGLE_VALUES)
+    return all(_holds(shared(x, column), entropy_of_values(column)) for column in y.T[:, :, None])
+
+
+def determined(x: Side, y: Side) -> bool:
+    """Whether their information is found to be the entropy of one of them; see `limited`."""
+    return _holds(shared(x, y), min(map(entropy_of_values, (x, y))))
+
+
+def _holds(part: Shared | None, entropy: float) -> bool:
+    """Whether the part is all of this entropy."""
+    return part is not None and bool(part.surprise.mean() > entropy - OF_SINGLE_VALUES)
 
 
 def shared(x: Side, y: Side) -> Shared | None:
