@@ -2,10 +2,10 @@ r"""Information of two sides given a third.
 
 .. math:: I(X; Y \mid Z) = I(X; Y, Z) - I(X; Z)
 
-`Ksg` counts neighbours in all three at once. Other estimators take the difference of two estimates from the
-same rows and folds. Their errors go along with each other; how far is taken from the two pointwise
-informations of a Gaussian copula, whose correlation r over the rows gives
-:math:`s^2 = s_1^2 + s_2^2 - 2 r s_1 s_2`.
+`Ksg` counts neighbours in all three at once, and its standard error is that of a jackknife. Other
+estimators take the difference of two estimates from the same rows and folds. Their errors are correlated; how
+much is taken from the two pointwise informations of a Gaussian copula, whose correlation r over the rows
+gives :math:`s^2 = s_1^2 + s_2^2 - 2 r s_1 s_2`.
 
 The p-value is that of neighbours in either case: x is shuffled among rows of nearly the same z, so that its
 relation to z remains and that to y given z is lost. `GaussianCopula` has a test of its own.
@@ -35,13 +35,16 @@ from nif.estimators.entropy import constant_pairs, entropy_of_values, with_const
 from nif.estimators.estimate import Estimate, Estimator, Outcome
 from nif.estimators.gaussian_copula import GaussianCopula, orthonormal
 from nif.estimators.jit import compiled
-from nif.estimators.ksg import DRAWS_OF_MEAN, NULL_OF_VECTORS, Ksg, Null, neighbours_of_vectors, stderr_of
+from nif.estimators.ksg import DRAWS_OF_MEAN, NULL_OF_VECTORS, Ksg, Null, neighbours_of_vectors
 from nif.estimators.neighbours import Vectors, terms_given
 from nif.estimators.neural.variational import Variational
 from nif.estimators.ranks import normal_scores, standard_scores
 
 NEAR = 5
 """Rows of nearly the same z among which x is shuffled (Runge's k_perm)."""
+
+GROUPS = 30
+"""Of rows, for the jackknife."""
 
 FOLDS = 4
 """Of both estimates, where the estimator chooses: it may choose differently for numbers and for vectors."""
@@ -68,9 +71,8 @@ def information_given(estimator: Estimator, x: Vectors, y: Vectors, z: Vectors, 
         nothing = with_constant_pairs(constant, *np.empty((3, 0)), samples=len(x), estimator=name)
         return nothing.map(lambda values: values[0])
     if isinstance(estimator, Ksg) and (determined(x, z) or not determined(x, np.column_stack([y, z]))):
-        terms, null = _with_null(estimator, x, y, z, seed)
-        nats = float(terms.mean())
-        found = nats, stderr_of(terms, null), null.p_value(nats), Outcome.CONVERGED
+        nats, null = _with_null(estimator, x, y, z, seed)
+        found = nats, _jackknife(estimator, x, y, z, seed), null.p_value(nats), Outcome.CONVERGED
     else:
         found = _difference(estimator, x, y, z, seed)
     nats, stderr, p_value, outcome = found
@@ -101,17 +103,15 @@ def _difference(
     if isinstance(estimator, GaussianCopula):
         p_value = _gaussian_p_value(x, y, z)
     else:
-        terms, null = _with_null(Ksg(), x, y, z, seed)
-        p_value = null.p_value(float(terms.mean()))
+        of_neighbours, null = _with_null(Ksg(), x, y, z, seed)
+        p_value = null.p_value(of_neighbours)
     if both.outcome == Outcome.DETERMINED or Outcome.NOT_CONVERGED not in (both.outcome, alone.outcome):
         return nats, stderr, p_value, Outcome(int(both.outcome))
     return nats, stderr, p_value, Outcome.NOT_CONVERGED
 
 
-def _with_null(
-    estimator: Ksg, x: Vectors, y: Vectors, z: Vectors, seed: int
-) -> tuple[Float[np.ndarray, " sample"], Null]:
-    """The terms of neighbours, and their distribution where x is shuffled among rows of nearly the same z."""
+def _with_null(estimator: Ksg, x: Vectors, y: Vectors, z: Vectors, seed: int) -> tuple[float, Null]:
+    """The value of neighbours, and its distribution where x is shuffled among rows of nearly the same z."""
     sides, k = [normal_scores(side) for side in (x, y, z)], neighbours_of_vectors(len(x), estimator.k)
     generator = stream(seed, "null given z")
 
@@ -126,7 +126,19 @@ def _with_null(
         mean = shuffled(np.arange(len(x)), DRAWS_OF_MEAN).mean
         null = null._replace(mean=mean, draws_of_mean=DRAWS_OF_MEAN)
     left, right, given = sides
-    return terms_given(left, right, given, k), null
+    return float(terms_given(left, right, given, k).mean()), null
+
+
+def _jackknife(estimator: Ksg, x: Vectors, y: Vectors, z: Vectors, seed: int) -> float:
+    """Standard error of the value of neighbours, each group of rows left out once.
+
+    The spread of the terms of single rows is too small by a third: neighbours share their rows.
+    """
+    sides, k = [normal_scores(side) for side in (x, y, z)], neighbours_of_vectors(len(x), estimator.k)
+    group = stream(seed, "groups given z").permutation(len(x)) % GROUPS
+    kept = [[side[group != left_out] for side in sides] for left_out in range(GROUPS)]
+    values = np.array([terms_given(left, right, given, k).mean() for left, right, given in kept])
+    return math.sqrt((GROUPS - 1) * values.var())
 
 
 def local_order(z: Vectors, generator: np.random.Generator) -> Int[np.ndarray, " sample"]:

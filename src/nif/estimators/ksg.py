@@ -171,7 +171,7 @@ class Ksg:
         if all(repeats):
             p_value = with_test_of_atoms(p_value, x[:, 0], y[:, 0], stream(seed, "test of atoms", x, y))
         unknown = 0.0 if _at_edges(len(x), self.k) else float(near.mean() - far.mean()) / 3
-        return float(terms.mean()), math.hypot(stderr_of(terms, null.value), unknown), p_value
+        return float(terms.mean()), math.hypot(_stderr(terms, null.value), unknown), p_value
 
     def _of_vectors(self, x: Vectors, y: Vectors, seed: int) -> tuple[float, float, float]:
         """The same of two vectors, whose null is their own."""
@@ -189,10 +189,10 @@ class Ksg:
             mean = shuffled(np.arange(len(x)), DRAWS_OF_MEAN).mean
             null = null._replace(mean=mean, draws_of_mean=DRAWS_OF_MEAN)
         nats = float(terms.mean())
-        return nats, stderr_of(terms, null), null.p_value(nats)
+        return nats, _stderr(terms, null), null.p_value(nats)
 
 
-def stderr_of(terms: Float[np.ndarray, " sample"], null: Null) -> float:
+def _stderr(terms: Float[np.ndarray, " sample"], null: Null) -> float:
     """The variance of the null's terms is noise of single samples: it does not come from the density."""
     return math.sqrt(max(terms.var() - null.variance, 0.0) / len(terms) + null.spread**2)
 
