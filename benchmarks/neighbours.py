@@ -44,7 +44,8 @@ def vectors(repeats: int) -> None:
     }
     for name, draw in kinds.items():
         row(name, 200, repeated(nif.Ksg(), draw, 200, 2 * repeats), 0.0)
-    row("ReLU 2 x 2", 1_200, repeated(nif.Ksg(), kinds["ReLU 2 x 2"], 1_200, 2 * repeats), 0.0)  # scaled
+    scaled = repeated(nif.Ksg(), kinds["ReLU 2 x 2"], 1_200, max(10, repeats * 3 // 5))  # its null is scaled
+    row("ReLU 2 x 2", 1_200, scaled, 0.0)
 
 
 def partial(effect: float, columns: int = 1) -> Draw:

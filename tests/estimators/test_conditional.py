@@ -119,7 +119,7 @@ def test_independent_sides_given_z_are_rejected_as_often_as_stated() -> None:
 
 
 def test_the_standard_error_is_not_below_the_deviation_over_samples() -> None:
-    """Terms of single rows give .026, where the deviation is .034 to .041; the jackknife is a little above."""
+    """Terms of single rows give .026, where the deviation is .034 to .041; the jackknife is above."""
     found = []
     for seed in range(60):
         x, y, z = normal(300, 0.6, seed)
