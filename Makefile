@@ -123,6 +123,7 @@ benchmark: $(VENV)/installed .venv-peers/installed build/weights/installed chrom
 	$(BIN)/python benchmarks/mine.py
 	$(BIN)/python benchmarks/binned.py
 	$(BIN)/python benchmarks/calibration.py
+	$(BIN)/python benchmarks/neighbours.py
 	$(BIN)/python benchmarks/scaling.py --figure docs/images/scaling.png
 	$(BIN)/python benchmarks/stability.py
 	$(BIN)/python benchmarks/attribution.py

@@ -77,7 +77,7 @@ def test_it_is_said_why_an_estimate_is_below_its_interval(
 ) -> None:
     (tmp_path / "data.csv").write_text("a,b\n1,2\n3,4\n")
     one = Estimate.of(0.005 * sign, stderr=0.006, p_value=0.7, samples=200, estimator="Ksg()")
-    monkeypatch.setattr("nif.estimators.arrays.estimate", lambda *_: one)
+    monkeypatch.setattr("nif.estimators.arrays.estimate", lambda *_, **__: one)
     with pytest.raises(SystemExit, match="0"):
         main(["estimate", str(tmp_path / "data.csv"), "--x", "a", "--y", "b"])
     printed = capsys.readouterr().out

@@ -247,6 +247,15 @@ def test_estimate_prints_what_the_library_estimates(room: Path, capsys: pytest.C
     assert "200 samples, Binned()" in printed
 
 
+def test_estimate_given_a_third_column(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("estimate", "data.csv", "--x", "a", "--y", "a", "--given", "label", "--estimator", "ksg") == 0
+    frame = pd.read_csv(room / "data.csv")
+    expected = nif.estimate(frame["a"], frame["a"], nif.Ksg(), given=frame["label"])
+    printed = capsys.readouterr().out
+    assert f"I(a; a | label) = {expected.nats:.4f} ± {expected.stderr:.4f} nats" in printed
+    assert "One side determines the other: the entropy of its values." in printed
+
+
 def test_estimate_takes_words_and_several_columns(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("estimate", "data.csv", "--x", "word", "--y", "label", "--estimator", "binned") == 0
     words = capsys.readouterr().out

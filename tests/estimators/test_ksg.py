@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from scipy.special import digamma
 
+import nif
 from nif.core.errors import InputError
 from nif.estimators.ksg import Ksg, _neighbourhoods
 from nif.estimators.ranks import normal_scores
-from nif.estimators.truths import Truth, relu_pair, uniform_with_noise
+from nif.estimators.shapes import SHAPES
+from nif.estimators.truths import Truth, normal_with, relu_pair, uniform_with_noise
 
 
 def test_extrapolation_removes_the_bias_at_edges() -> None:
@@ -21,6 +23,43 @@ def test_extrapolation_removes_the_bias_at_edges() -> None:
 
 def drawn(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return uniform_with_noise(0.1).sample(10_000, seed)
+
+
+def test_intervals_of_bounded_shapes_with_few_samples() -> None:
+    """Seven neighbours alone are too low by .06 to .26, and cover half a nat of the window 4 times in 10."""
+    for truth in SHAPES:
+        drawn = [truth.sample(300, seed) for seed in range(60)]
+        x, y = (np.stack(side)[:, :, None] for side in zip(*drawn, strict=True))
+        low, high = Ksg().estimate(x, y).interval()
+        assert ((low <= truth.nats) & (truth.nats <= high)).mean() >= 0.88, truth.name
+
+
+def test_the_error_includes_what_is_not_known_about_edges() -> None:
+    """With few samples, bias at edges and that of curvature cannot be told apart."""
+    x, y = normal_with(3.0).sample(300, seed=0)
+    estimate = Ksg(permutations=2).estimate(x[None, :, None], y[None, :, None])
+    near, far = _neighbourhoods(*normal_scores(np.column_stack([x, y])).T[:, :, None], [3, 12])
+    assert estimate.stderr[0] > (near.mean() - far.mean()) / 3 > 0.1
+    assert estimate.nats[0] == pytest.approx((5 * near.mean() - 2 * far.mean()) / 3)
+
+
+def test_three_positives_of_400_in_the_same_rows_are_not_chance() -> None:
+    """There are 10,586,800 ways to choose three rows; they were given p = .53."""
+    one, other = np.zeros((2, 400))
+    one[:3], other[:3] = [1, 2, 3], [1, 3, 2]
+    for y in (one, other):
+        assert nif.estimate(one, y, "ksg").p_value < 1e-6
+    assert nif.estimate(one, np.roll(other, 3), "ksg").p_value > 0.05
+
+
+@pytest.mark.parametrize("most", [60, 1_000], ids=["scaled", "drawn"])
+def test_independent_vectors_are_rejected_as_often_as_stated(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nif.estimators.ksg.NULL_OF_VECTORS", most)
+    x, y = np.maximum(np.random.default_rng(0).normal(size=(2, 150, 120, 2)), -0.5)
+    rejected = (Ksg(permutations=100).estimate(x, y).p_value < 0.05).sum()
+    assert 2 <= rejected <= 15  # 7.5 are expected; more or fewer in 1 of 100 runs
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,6 @@ def test_data_processing_along_a_chain(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["mine", "binned", "ksg"])
 def test_no_more_than_the_entropy_of_a_discrete_side(name: str) -> None:
-    # `Mine` has no such limit: with other seeds and sizes it is up to .008 nats above the entropy.
     coin = np.random.default_rng(0).integers(0, 2, size=400).astype(float)
     estimate = of(name, (coin, coin + 1), (coin, np.random.default_rng(1).normal(size=400)))
     p = np.array([coin.mean(), 1 - coin.mean()])

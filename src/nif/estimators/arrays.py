@@ -8,11 +8,12 @@ import numpy as np
 from jaxtyping import Int64
 
 from nif.core.blocks import block_of_rows
-from nif.core.errors import memory_named
+from nif.core.errors import InputError, memory_named
 from nif.core.numbers import check_same_order
 from nif.core.parallel import checked_jobs
 from nif.core.progress import progress as progress_bar
 from nif.estimators.binned.estimator import Binned
+from nif.estimators.conditional import information_given
 from nif.estimators.dependent_rows import of_dependent_rows
 from nif.estimators.estimate import Estimate, Estimator
 from nif.estimators.inputs import checked_estimator, columns, same_length
@@ -34,9 +35,15 @@ def automatic(terms: int) -> Estimator:
 
 
 def estimate(
-    x: Any, y: Any, estimator: Estimator | None = None, seed: int = 0, *, blocks: Any = None
+    x: Any,
+    y: Any,
+    estimator: Estimator | None = None,
+    seed: int = 0,
+    *,
+    given: Any = None,
+    blocks: Any = None,
 ) -> Estimate:
-    r"""Mutual information of two arrays.
+    r"""Mutual information of two arrays, also given a third.
 
     .. math:: I(X; Y) = E\left[\log \frac{p(x, y)}{p(x) p(y)}\right]
 
@@ -45,6 +52,11 @@ def estimate(
         y: The same number of rows.
         estimator: `Mine()` if None.
         seed: Random seed.
+        given: ``[sample]`` or ``[sample, dim]``: what is known already. The result is then
+            :math:`I(X; Y \mid Z)`, which is more than :math:`I(X; Y)` where x and y explain z together, and
+            less where z explains what they share; the difference of the two is their interaction. For any
+            estimator that takes vectors; the p-value is of independence given z. See
+            `nif.estimators.conditional`.
         blocks: Of two columns whose rows depend on each other: how many follow each other, such as 50 of a
             time series, many times as many as it takes to forget; or a label for each row. The standard error
             and the p-value are then those of blocks, ten or more; see `nif.estimators.dependent_rows`.
@@ -53,7 +65,8 @@ def estimate(
         One number with its standard error and p-value, in nats.
 
     Raises:
-        InputError: Not numeric, NaN or infinite, too few rows, or sides of different length.
+        InputError: Not numeric, NaN or infinite, too few rows, or sides of different length; `given` with
+            `blocks`, or with `Binned`.
 
     Example:
         >>> import numpy as np
@@ -62,11 +75,27 @@ def estimate(
         >>> information = estimate(x, noisy, estimator=Binned())
         >>> bool(abs(information.nats - 0.347) < 3 * information.stderr)
         True
+
+        The parity of two coins tells nothing about either, but all about one if the other is given.
+
+        >>> first, second = np.random.default_rng(0).integers(0, 2, size=(2, 400))
+        >>> parity = first ^ second
+        >>> alone, with_second = (estimate(first, parity, "ksg", given=side) for side in (None, second))
+        >>> bool(alone.p_value > 0.05), round(float(with_second.nats), 2)
+        (True, 0.69)
     """
     left, right = columns(x, "x"), columns(y, "y")
     same_length(left, right)
     check_same_order({"x": x, "y": y})
-    method = of_dependent_rows(checked_estimator(estimator) or Mine(), _block_of(blocks, len(left)))
+    chosen = checked_estimator(estimator) or Mine()
+    if given is not None:
+        if blocks is not None:
+            raise InputError("given and blocks are both passed; errors of blocks are for two columns alone.")
+        known = columns(given, "given")
+        same_length(left, known, "given")
+        check_same_order({"x": x, "given": given})
+        return information_given(chosen, left, right, known, seed)
+    method = of_dependent_rows(chosen, _block_of(blocks, len(left)))
     return method.estimate(left[None], right[None], seed=seed).map(lambda values: values[0])
 
 

@@ -35,6 +35,9 @@ class Outcome(IntEnum):
     """The budget ran out while the bound was still rising: the value is likely too low."""
     DEGENERATE = 2
     """One side is constant: exactly 0 nats, p-value 1, and nothing was trained."""
+    DETERMINED = 3
+    """One side determines the other: the entropy of its observed values, for continuous sides ln(samples), a
+    lower limit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +99,11 @@ class Estimate:
         """Number of pairs whose optimisation ran out of steps."""
         return int((self.outcome == Outcome.NOT_CONVERGED).sum())
 
+    @property
+    def determined(self) -> int:
+        """Number of pairs of which one side determines the other on all rows."""
+        return int((self.outcome == Outcome.DETERMINED).sum())
+
     def interval(self, level: float = 0.95) -> tuple[Values, Values]:
         """Confidence interval in nats from the normal approximation; the lower end is not below 0.
 
@@ -121,10 +129,12 @@ class Estimate:
     def __repr__(self) -> str:
         if self.nats.ndim == 0:
             size = f"{self.nats:.4f} ± {self.stderr:.4f} nats, p = {self.p_value:.3g}"
+            size += f" ({DETERMINED})" if self.determined else ""
         else:
             failed = self.not_converged
             size = f"{'x'.join(map(str, self.nats.shape))} pairs, mean {self.nats.mean():.4f} nats"
             size += f", {failed} not converged" if failed else ""
+            size += f", {self.determined} of sides that determine each other" if self.determined else ""
         return f"Estimate({size}, {self.samples} samples, {self.estimator})"
 
     def _repr_html_(self) -> str:
@@ -163,7 +173,8 @@ BELOW_0 = "Mutual information is at least 0; where it is 0, about half of all es
 MOST_SHOWN = 12
 """Rows and columns of pairs that a notebook shows; how many there are is said."""
 
-_OUTCOMES = ("converged", "not converged: likely too low", "one side is constant")
+DETERMINED = "one side determines the other: the entropy of its values"
+_OUTCOMES = ("converged", "not converged: likely too low", "one side is constant", DETERMINED)
 
 
 def _list(estimate: Estimate) -> str:

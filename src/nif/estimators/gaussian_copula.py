@@ -102,12 +102,14 @@ def _estimate_pair(
 
 def _canonical_correlations(x: np.ndarray, y: np.ndarray) -> Float[np.ndarray, " correlation"]:
     """Singular values of the product of orthonormal bases; rank-deficient layers are allowed."""
-    bases = []
-    for side in (x, y):
-        left, size, _ = np.linalg.svd(side, full_matrices=False)
-        bases.append(left[:, size > 1e-9 * max(size[0], 1e-300)])
-    values = np.linalg.svd(bases[0].T @ bases[1], compute_uv=False)
+    values = np.linalg.svd(orthonormal(x).T @ orthonormal(y), compute_uv=False)
     return np.clip(values, 0.0, 1 - 1e-12)
+
+
+def orthonormal(side: Float[np.ndarray, "sample dim"]) -> Float[np.ndarray, "sample direction"]:
+    """An orthonormal basis of the columns."""
+    left, size, _ = np.linalg.svd(side, full_matrices=False)
+    return np.asarray(left[:, size > 1e-9 * max(size[0], 1e-300)])
 
 
 def _bias(samples: int, dim_x: int, dim_y: int) -> float:

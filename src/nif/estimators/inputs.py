@@ -50,11 +50,12 @@ def columns(data: Any, name: str, *, single: bool = False) -> Float[np.ndarray, 
     return array
 
 
-def same_length(x: np.ndarray, y: np.ndarray) -> None:
-    """Raise `InputError` if two sides have different numbers of samples."""
+def same_length(x: np.ndarray, y: np.ndarray, name: str = "y") -> None:
+    """Raise `InputError` if two sides have different numbers of samples; `name` is that of the second."""
     if len(x) != len(y):
         raise InputError(
-            f"x has {len(x)} samples and y has {len(y)}; both sides need the same rows in the same order."
+            f"x has {len(x)} samples and {name} has {len(y)}; "
+            "both sides need the same rows in the same order."
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -16,18 +17,25 @@ from scipy.stats import t as student_t
 from nif.core.errors import InputError
 from nif.core.random import stream
 from nif.core.types import Advance, ignore
-from nif.estimators.entropy import constant_pairs, entropy_of_values, with_constant_pairs
+from nif.estimators.atoms import with_test_of_atoms
+from nif.estimators.determined import limited
+from nif.estimators.entropy import constant_pairs, with_constant_pairs
 from nif.estimators.estimate import Estimate, SidesX, SidesY
+from nif.estimators.neighbours import ROUNDING, Vectors, nothing_given, terms_given
 from nif.estimators.ranks import normal_scores
 
-Vectors = Float[np.ndarray, "sample _"]
-
-ROUNDING = 1e-12
-"""Distances that differ by less are equal: value plus radius rounds either way. Far below the gap between
-normal scores; without it .008 nats are lost."""
+Numbers = Float[np.ndarray, "sample 1"]
 
 NULL_SAMPLES = 2_000
 """Samples above which the null of two numbers is scaled instead of drawn."""
+
+NULL_OF_VECTORS = 1_000
+"""The same for the spread of the null of vectors. Its mean is not scaled: with many tied columns it does not
+fall with the number of samples."""
+
+DRAWS_OF_MEAN = 10
+"""Shuffles of all samples, where the spread is scaled: they make the error of the null's mean a third of its
+spread, which the p-value includes."""
 
 SHUFFLED_SAMPLES = 600_000
 """Samples drawn in total, at least, for the null that all pairs of numbers share. Its error is the same in
@@ -35,6 +43,9 @@ every p-value: with 200 draws, tests at .05 rejected 3 to 11 %, depending on the
 
 SAMPLES_PER_NEIGHBOUR = 200
 """Samples per neighbour above which the error comes from edges, not from the curvature of the density."""
+
+FEWEST_NEIGHBOURS = 3
+"""Neighbours where samples are few, unless fewer are asked for."""
 
 
 class Null(NamedTuple):
@@ -46,11 +57,31 @@ class Null(NamedTuple):
     variance: float
     """Variance of the terms of single samples."""
     draws: int
+    """Shuffles for the spread."""
+    draws_of_mean: int
+
+    @classmethod
+    def of(cls, terms: Sequence[Float[np.ndarray, " sample"]]) -> Null:
+        """From the terms of each shuffle."""
+        means = [draw.mean() for draw in terms]
+        variance = np.mean([draw.var() for draw in terms])
+        return cls(float(np.mean(means)), float(np.std(means, ddof=1)), float(variance), *2 * [len(terms)])
+
+    def scaled(self, shrink: float) -> Null:
+        """For more samples, whose root is larger by this factor."""
+        return self._replace(mean=self.mean * shrink, spread=self.spread * shrink)
 
     def p_value(self, nats: float) -> float:
         """Probability of a value at least this high, by Student's distribution for the number of draws."""
-        z = (nats - self.mean) / (self.spread * math.sqrt(1 + 1 / self.draws))
+        z = (nats - self.mean) / (self.spread * math.sqrt(1 + 1 / self.draws_of_mean))
         return float(student_t.sf(z, self.draws - 1))
+
+
+class NullOfNumbers(NamedTuple):
+    """The null of the value, and that of the statistic of the test."""
+
+    value: Null
+    test: Null
 
 
 @dataclass(frozen=True)
@@ -69,18 +100,24 @@ class Ksg:
     Where the density has an edge this is too low by an amount that grows with :math:`\sqrt{k / N}`, the width
     of a neighbourhood. For a pair of numbers the value is therefore extrapolated to neighbourhoods of zero
     width, :math:`2 \hat I_k - \hat I_{4k}`. (Over the nine tasks of 'Beyond Normal' at N = 10,000 the mean
-    absolute error is .009 with it, .011 without at the best k, 3.) Vectors, and fewer than 200 k samples, are
+    absolute error is .009 with it, .011 without at the best k, 3.) Below 200 k samples, where k is N / 200 or
+    3, the curvature of the density matters as well; its bias grows with k / N, to which
+    :math:`\hat I_k + \tfrac13 (\hat I_k - \hat I_{4k})` belongs. The value is then in the middle, two thirds
+    of the difference added, and the distance to both, one third, is part of the standard error. Vectors are
     not extrapolated: there the value is low at edges, and where the information is large for the number of
     samples.
 
-    The p-value of two numbers is that of the same statistic with ties ordered at random: the ranks of
-    independent numbers are then a random permutation, whatever their distributions.
+    The p-value of two numbers is that of :math:`\hat I_{4k}`, the least variable of these, with ties ordered
+    at random: the ranks of independent numbers are then a random permutation, whatever their distributions.
+    Where both have a value that repeats, such as the 0 of a ReLU, a test of how often both have theirs is
+    combined with it (`nif.estimators.atoms`), since ties in random order hide the dependence of rare values.
 
     Args:
-        k: Neighbours. More is less variable and less local; at most one in 50 samples, but at least 3.
+        k: Neighbours. More is less variable and less local. Fewer are used where samples are few: of numbers
+            one in 200 samples, of vectors one in 50, but at least 3.
         permutations: Values on shuffled samples; their spread gives the p-value and part of the standard
             error. For a pair of numbers they depend on N and k only: all pairs share them, and more are drawn
-            if N is small. Each pair of vectors has separate ones.
+            if N is small. Each pair of vectors has separate ones, of 1,000 samples at most.
 
     References:
         Kraskov, Stögbauer & Grassberger (2004), eq. 8, https://arxiv.org/abs/cond-mat/0305641.
@@ -109,62 +146,100 @@ class Ksg:
         null = _null_of_numbers(x.shape[1], self.k, self.permutations, seed) if of_numbers else None
         results = []
         for left, right in zip(x[~degenerate], y[~degenerate], strict=True):
-            results.append(self._estimate_pair(left, right, seed, null))
+            if null is None:
+                results.append(self._of_vectors(left, right, seed))
+            else:
+                results.append(self._of_numbers(left, right, seed, null))
             advance(1)
         advance(float(degenerate.sum()))
         columns = np.array(results).reshape(-1, 3).T
-        return with_constant_pairs(degenerate, *columns, samples=x.shape[1], estimator=self)
+        found = with_constant_pairs(degenerate, *columns, samples=x.shape[1], estimator=self)
+        return limited(found, x, y)
 
-    def _estimate_pair(
-        self, x: Vectors, y: Vectors, seed: int, null: Null | None
+    def _of_numbers(
+        self, x: Vectors, y: Vectors, seed: int, null: NullOfNumbers
     ) -> tuple[float, float, float]:
-        """Nats, standard error and p-value of one pair."""
-        left, right = normal_scores(x), normal_scores(y)
-        terms = untied_terms = _extrapolated(left, right, self.k)
-        if null is None:
-            null = _shuffled(left, right, self.k, self.permutations, stream(seed, "null of Ksg"))
-        elif any(len(np.unique(side)) < side.size for side in (x, y)):  # values occur more than once
+        """Nats, standard error and p-value of two numbers."""
+        near, far = _neighbourhoods(normal_scores(x), normal_scores(y), _near_and_far(len(x), self.k))
+        terms, untied = _extrapolated(near, far, self.k), far
+        repeats = [len(np.unique(side)) < side.size for side in (x, y)]
+        if any(repeats):
             left = _untied_scores(x, stream(seed, "ties of x", x))
             right = _untied_scores(y, stream(seed, "ties of y", y))
-            untied_terms = _extrapolated(left, right, self.k)
-        # The variance of the null's terms is noise of single samples: it does not come from the density.
-        stderr = math.sqrt(max(terms.var() - null.variance, 0.0) / len(x) + null.spread**2)
-        nats = min(float(terms.mean()), entropy_of_values(x), entropy_of_values(y))
-        return nats, stderr, null.p_value(float(untied_terms.mean()))
+            untied = _neighbourhoods(left, right, _near_and_far(len(x), self.k))[1]
+        p_value = null.test.p_value(float(untied.mean()))
+        if all(repeats):
+            p_value = with_test_of_atoms(p_value, x[:, 0], y[:, 0], stream(seed, "test of atoms", x, y))
+        unknown = 0.0 if _at_edges(len(x), self.k) else float(near.mean() - far.mean()) / 3
+        return float(terms.mean()), math.hypot(_stderr(terms, null.value), unknown), p_value
+
+    def _of_vectors(self, x: Vectors, y: Vectors, seed: int) -> tuple[float, float, float]:
+        """The same of two vectors, whose null is their own."""
+        left, right, given = normal_scores(x), normal_scores(y), nothing_given(len(x))
+        k = neighbours_of_vectors(len(x), self.k)
+
+        def shuffled(rows: np.ndarray, draws: int) -> Null:
+            orders = [generator.permutation(rows) for _ in range(draws)]
+            return Null.of([terms_given(left[rows], right[order], given[rows], k) for order in orders])
+
+        terms, generator = terms_given(left, right, given, k), stream(seed, "null of Ksg")
+        few = generator.permutation(len(x))[:NULL_OF_VECTORS]
+        null = shuffled(few, self.permutations).scaled(math.sqrt(len(few) / len(x)))
+        if len(few) < len(x):
+            mean = shuffled(np.arange(len(x)), DRAWS_OF_MEAN).mean
+            null = null._replace(mean=mean, draws_of_mean=DRAWS_OF_MEAN)
+        nats = float(terms.mean())
+        return nats, _stderr(terms, null), null.p_value(nats)
+
+
+def _stderr(terms: Float[np.ndarray, " sample"], null: Null) -> float:
+    """The variance of the null's terms is noise of single samples: it does not come from the density."""
+    return math.sqrt(max(terms.var() - null.variance, 0.0) / len(terms) + null.spread**2)
 
 
 @lru_cache(maxsize=16)
-def _null_of_numbers(samples: int, k: int, permutations: int, seed: int) -> Null:
+def _null_of_numbers(samples: int, k: int, permutations: int, seed: int) -> NullOfNumbers:
     """The null of numbers: untied ranks of any two independent ones are a random permutation.
 
     Mean and spread times the root of N no longer change beyond a few thousand samples.
     """
     drawn = min(samples, max(NULL_SAMPLES, SAMPLES_PER_NEIGHBOUR * k))
     scores = normal_scores(np.arange(drawn, dtype=np.float64)[:, None])
-    draws = max(permutations, SHUFFLED_SAMPLES // drawn)
-    null = _shuffled(scores, scores, k, draws, stream(seed, "null of Ksg"))
+    draws, generator = max(permutations, SHUFFLED_SAMPLES // drawn), stream(seed, "null of Ksg")
+    values, tests = [], []
+    for _ in range(draws):
+        near, far = _neighbourhoods(scores, generator.permutation(scores), _near_and_far(drawn, k))
+        values.append(_extrapolated(near, far, k))
+        tests.append(far)
     shrink = math.sqrt(drawn / samples)
-    return Null(null.mean * shrink, null.spread * shrink, null.variance, draws)
+    return NullOfNumbers(Null.of(values).scaled(shrink), Null.of(tests).scaled(shrink))
 
 
-def _shuffled(x: Vectors, y: Vectors, k: int, permutations: int, generator: np.random.Generator) -> Null:
-    """The null from shuffled samples."""
-    terms = [_extrapolated(x, y[generator.permutation(len(y))], k) for _ in range(permutations)]
-    means = np.array([draw.mean() for draw in terms])
-    variance = float(np.mean([draw.var() for draw in terms]))
-    return Null(float(means.mean()), float(means.std(ddof=1)), variance, permutations)
+def neighbours_of_vectors(samples: int, k: int) -> int:
+    """k, or fewer where samples are few."""
+    return min(k, max(FEWEST_NEIGHBOURS, samples // 50))
 
 
-def _extrapolated(x: Vectors, y: Vectors, k: int) -> Float[np.ndarray, " sample"]:
-    """Kraskov's terms of single samples; for numbers, extrapolated to neighbourhoods of zero width."""
-    if x.shape[1] > 1 or y.shape[1] > 1 or len(x) < SAMPLES_PER_NEIGHBOUR * k:
-        return _neighbourhoods(x, y, [min(k, max(3, len(x) // 50))])[0]
-    near, far = _neighbourhoods(x, y, [k, 4 * k])
-    return 2 * near - far
+def _near_and_far(samples: int, k: int) -> list[int]:
+    """The two numbers of neighbours that are extrapolated."""
+    near = min(k, max(FEWEST_NEIGHBOURS, samples // SAMPLES_PER_NEIGHBOUR))
+    return [near, 4 * near]
 
 
-def _neighbourhoods(x: Vectors, y: Vectors, neighbours: list[int]) -> list[Float[np.ndarray, " sample"]]:
-    """The terms of single samples, for several numbers of neighbours from one search."""
+def _at_edges(samples: int, k: int) -> bool:
+    """Whether the bias comes from edges, not also from the curvature of the density."""
+    return samples >= SAMPLES_PER_NEIGHBOUR * k
+
+
+def _extrapolated(
+    near: Float[np.ndarray, " sample"], far: Float[np.ndarray, " sample"], k: int
+) -> Float[np.ndarray, " sample"]:
+    """Terms of single samples, extrapolated to neighbourhoods of zero width; see `Ksg`."""
+    return near + (near - far) * (1 if _at_edges(len(near), k) else 2 / 3)
+
+
+def _neighbourhoods(x: Numbers, y: Numbers, neighbours: list[int]) -> list[Float[np.ndarray, " sample"]]:
+    """The terms of single samples of two numbers, for several numbers of neighbours from one search."""
     joint = np.column_stack([x, y])
     points, point, copies = np.unique(joint, axis=0, return_inverse=True, return_counts=True)
     orders = [order for k in neighbours for order in (k, k + 1, k + 2)]  # a sample is its first neighbour
@@ -185,10 +260,8 @@ def _neighbourhoods(x: Vectors, y: Vectors, neighbours: list[int]) -> list[Float
     return terms
 
 
-def _within(side: np.ndarray, radius: Float[np.ndarray, " sample"]) -> Int[np.ndarray, " sample"]:
+def _within(side: Numbers, radius: Float[np.ndarray, " sample"]) -> Int[np.ndarray, " sample"]:
     """Samples within a radius of each sample, itself included."""
-    if side.shape[1] > 1:
-        return np.asarray(cKDTree(side).query_ball_point(side, radius, p=np.inf, return_length=True))
     values = side[:, 0]
     ordered = np.sort(values)
     above = np.searchsorted(ordered, values + radius, side="right")

@@ -17,6 +17,7 @@ from torch import Tensor
 from nif.core.errors import InputError
 from nif.core.random import usual_defaults
 from nif.core.types import Advance, ignore
+from nif.estimators.determined import limited
 from nif.estimators.entropy import constant_pairs, with_constant_pairs
 from nif.estimators.estimate import Estimate, SidesX, SidesY
 from nif.estimators.neural.bounds import MINE, Bound, PerPair, independence_p_value
@@ -105,7 +106,8 @@ class Variational:
         blocks = [varied[start : start + size] for start in range(0, len(varied), size)]
         results = [self._block(x[block], y[block], seed, advance) for block in blocks]
         columns = [np.concatenate(column) for column in zip(*results, strict=True)] or [np.empty(0)] * 4
-        return with_constant_pairs(degenerate, *columns, samples=x.shape[1], estimator=self)
+        found = with_constant_pairs(degenerate, *columns, samples=x.shape[1], estimator=self)
+        return limited(found, x, y)
 
     def _block(self, x: np.ndarray, y: np.ndarray, seed: int, advance: Advance) -> tuple[np.ndarray, ...]:
         generator, rows = torch.Generator().manual_seed(seed), x.shape[1]

@@ -1,0 +1,196 @@
+r"""Information of two sides given a third.
+
+.. math:: I(X; Y \mid Z) = I(X; Y, Z) - I(X; Z)
+
+`Ksg` counts neighbours in all three at once, and its standard error is that of a jackknife. Other
+estimators take the difference of two estimates from the same rows and folds. Their errors are correlated; how
+much is taken from the two pointwise informations of a Gaussian copula, whose correlation r over the rows
+gives :math:`s^2 = s_1^2 + s_2^2 - 2 r s_1 s_2`. With several columns in z and few rows `Ksg` is too low: by
+.06 of .22 nats with three columns and 300 rows.
+
+The p-value is that of neighbours in either case: x is shuffled among rows of nearly the same z, so that its
+relation to z remains and that to y given z is lost. `GaussianCopula` has a test of its own.
+
+References:
+    Frenzel & Pompe (2007), eq. 5, https://doi.org/10.1103/PhysRevLett.99.204101
+    Runge (2018), Conditional independence testing based on a nearest-neighbor estimator of conditional mutual
+    information, https://arxiv.org/abs/1709.01447 (local permutations: its algorithm 1)
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+from scipy.spatial import cKDTree
+from scipy.stats import chi2
+
+from nif.core.errors import InputError
+from nif.core.random import stream
+from nif.estimators.binned import Binned
+from nif.estimators.determined import determined, determines
+from nif.estimators.entropy import constant_pairs, entropy_of_values, with_constant_pairs
+from nif.estimators.estimate import Estimate, Estimator, Outcome
+from nif.estimators.gaussian_copula import GaussianCopula, orthonormal
+from nif.estimators.jit import compiled
+from nif.estimators.ksg import DRAWS_OF_MEAN, NULL_OF_VECTORS, Ksg, Null, neighbours_of_vectors
+from nif.estimators.neighbours import Vectors, terms_given
+from nif.estimators.neural.variational import Variational
+from nif.estimators.ranks import normal_scores, standard_scores
+
+NEAR = 5
+"""Rows of nearly the same z among which x is shuffled (Runge's k_perm)."""
+
+GROUPS = 30
+"""Of rows, for the jackknife."""
+
+FOLDS = 4
+"""Of both estimates, where the estimator chooses: it may choose differently for numbers and for vectors."""
+
+
+def information_given(estimator: Estimator, x: Vectors, y: Vectors, z: Vectors, seed: int) -> Estimate:
+    """Estimate I(X; Y | Z) of one pair; see `nif.estimate`.
+
+    Raises:
+        InputError: The estimator does not take vectors; or it takes a difference, and x and z have a linear
+            direction in common that is not a column of x.
+    """
+    z = z[:, np.ptp(z, axis=0) > 0]
+    if not z.shape[1]:
+        return estimator.estimate(x[None], y[None], seed=seed).map(lambda values: values[0])
+    if isinstance(estimator, Binned):
+        raise InputError(
+            f"{estimator!r} is for pairs of numbers, and given= adds more. Use nif.Ksg() or nif.Mine()."
+        )
+    name = f"{estimator!r}, given {z.shape[1]} column{'s' if z.shape[1] > 1 else ''}"
+    x, y = (side[:, [not determines(z, column[:, None]) for column in side.T]] for side in (x, y))
+    constant = constant_pairs(x[None], y[None])  # also of no columns
+    if constant[0]:  # given z, nothing is left to know about a side
+        nothing = with_constant_pairs(constant, *np.empty((3, 0)), samples=len(x), estimator=name)
+        return nothing.map(lambda values: values[0])
+    if isinstance(estimator, Ksg) and (determined(x, z) or not determined(x, np.column_stack([y, z]))):
+        nats, null = _with_null(estimator, x, y, z, seed)
+        found = nats, _jackknife(estimator, x, y, z, seed), null.p_value(nats), Outcome.CONVERGED
+    else:
+        found = _difference(estimator, x, y, z, seed)
+    nats, stderr, p_value, outcome = found
+    most = min(map(entropy_of_values, (x, y)))
+    return Estimate.of(
+        min(nats, most), stderr=stderr, p_value=p_value, samples=len(x), estimator=name, outcome=outcome
+    )
+
+
+def _difference(
+    estimator: Any, x: Vectors, y: Vectors, z: Vectors, seed: int
+) -> tuple[float, float, float, Outcome]:
+    """Nats, standard error, p-value and outcome from I(X; Y, Z) and I(X; Z)."""
+    if isinstance(estimator, Variational):
+        estimator = replace(estimator, folds=estimator.folds or FOLDS)
+    both, alone = (
+        estimator.estimate(x[None], side[None], seed=seed).map(lambda values: values[0])
+        for side in (np.column_stack([y, z]), z)
+    )
+    if alone.nats >= both.nats and determined(x, z) and determined(x, np.column_stack([y, z])):
+        raise InputError(
+            "x and given have a direction in common, so that the information of both is infinite, and its "
+            "difference unknown. Use nif.Ksg(), or remove that direction from x."
+        )
+    along = _correlation_of_errors(x, y, z)
+    stderr = math.sqrt(both.stderr**2 + alone.stderr**2 - 2 * along * both.stderr * alone.stderr)
+    nats = float(both.nats - alone.nats)
+    if isinstance(estimator, GaussianCopula):
+        p_value = _gaussian_p_value(x, y, z)
+    else:
+        of_neighbours, null = _with_null(Ksg(), x, y, z, seed)
+        p_value = null.p_value(of_neighbours)
+    if both.outcome == Outcome.DETERMINED or Outcome.NOT_CONVERGED not in (both.outcome, alone.outcome):
+        return nats, stderr, p_value, Outcome(int(both.outcome))
+    return nats, stderr, p_value, Outcome.NOT_CONVERGED
+
+
+def _with_null(estimator: Ksg, x: Vectors, y: Vectors, z: Vectors, seed: int) -> tuple[float, Null]:
+    """The value of neighbours, and its distribution where x is shuffled among rows of nearly the same z."""
+    sides, k = [normal_scores(side) for side in (x, y, z)], neighbours_of_vectors(len(x), estimator.k)
+    generator = stream(seed, "null given z")
+
+    def shuffled(rows: Int[np.ndarray, " row"], draws: int) -> Null:
+        left, right, given = (side[rows] for side in sides)
+        orders = (local_order(given, generator) for _ in range(draws))
+        return Null.of([terms_given(left[order], right, given, k) for order in orders])
+
+    few = generator.permutation(len(x))[:NULL_OF_VECTORS]
+    null = shuffled(few, estimator.permutations).scaled(math.sqrt(len(few) / len(x)))
+    if len(few) < len(x):
+        mean = shuffled(np.arange(len(x)), DRAWS_OF_MEAN).mean
+        null = null._replace(mean=mean, draws_of_mean=DRAWS_OF_MEAN)
+    left, right, given = sides
+    return float(terms_given(left, right, given, k).mean()), null
+
+
+def _jackknife(estimator: Ksg, x: Vectors, y: Vectors, z: Vectors, seed: int) -> float:
+    """Standard error of the value of neighbours, each group of rows left out once.
+
+    The spread of the terms of single rows is too small by a third: neighbours share their rows.
+    """
+    sides, k = [normal_scores(side) for side in (x, y, z)], neighbours_of_vectors(len(x), estimator.k)
+    group = stream(seed, "groups given z").permutation(len(x)) % GROUPS
+    kept = [[side[group != left_out] for side in sides] for left_out in range(GROUPS)]
+    values = np.array([terms_given(left, right, given, k).mean() for left, right, given in kept])
+    return math.sqrt((GROUPS - 1) * values.var())
+
+
+def local_order(z: Vectors, generator: np.random.Generator) -> Int[np.ndarray, " sample"]:
+    """For each row one of the rows nearest in z, each used once where possible.
+
+    Example:
+        >>> z = np.repeat(np.arange(10.0), 20)[:, None]
+        >>> order = local_order(z, np.random.default_rng(0))
+        >>> bool((z[order] == z).mean() > 0.95)  # equal values are the nearest
+        True
+    """
+    apart = z + 1e-9 * generator.standard_normal(z.shape)  # equal values are at no distance: any of them
+    near = cKDTree(apart).query(apart, k=min(NEAR, len(z)), p=np.inf)[1]
+    found = np.empty(len(z), dtype=np.int64)
+    _choose(generator.permuted(near, axis=1), generator.permutation(len(z)), found)
+    return found
+
+
+@compiled
+def _choose(near, order, found):  # type: ignore[no-untyped-def]
+    """In this order of the rows, the first near one that is not used yet, or else the last."""
+    used = np.zeros(len(near), dtype=np.bool_)
+    for row in order:
+        for candidate in near[row]:
+            found[row] = candidate
+            if not used[candidate]:
+                break
+        used[found[row]] = True
+
+
+def _gaussian_p_value(x: Vectors, y: Vectors, z: Vectors) -> float:
+    """Wilks' test of the scores' partial correlations, as of `GaussianCopula` with the columns of z lost."""
+    left, right, given = map(standard_scores, (x, y, z))
+    base = orthonormal(given)
+    bases = [orthonormal(side - base @ (base.T @ side)) for side in (left, right)]
+    cosines = np.clip(np.linalg.svd(bases[0].T @ bases[1], compute_uv=False), 0, 1 - 1e-12)
+    dim_x, dim_y = (side.shape[1] for side in bases)
+    freedom = len(x) - 1 - base.shape[1] - (dim_x + dim_y + 1) / 2
+    return float(chi2.sf(-freedom * np.log1p(-(cosines**2)).sum(), dim_x * dim_y))
+
+
+def _correlation_of_errors(x: Vectors, y: Vectors, z: Vectors) -> float:
+    """Over the rows, of the pointwise informations I(x; y, z) and I(x; z) of a Gaussian copula."""
+    left, right, given = map(standard_scores, (x, y, z))
+
+    def length(*sides: np.ndarray) -> Float[np.ndarray, " row"]:
+        """Mahalanobis' squared length of each row."""
+        return np.square(orthonormal(np.column_stack(sides))).sum(axis=1)
+
+    both = length(right, given) - length(left, right, given) + length(left)
+    alone = length(given) - length(left, given) + length(left)
+    spreads = both.std() * alone.std()
+    covariance = float(np.mean((both - both.mean()) * (alone - alone.mean())))
+    return float(np.clip(covariance / spreads, 0.0, 1.0)) if spreads > 0 else 0.0
