@@ -1,7 +1,7 @@
 """Small matrix products at the processor's speed, whole operands in the first cache.
 
-The product is computed in tiles whose sums stay in registers, so that a tile has the size that the processor's
-registers can hold. Each sum is one chain of fused operations, in the same order in a tile of any size: the
+A product is computed in tiles whose sums stay in registers; their size is what the registers of the processor
+can hold. Each sum is one chain of fused operations, in the same order in a tile of any size, so that the
 result has the same bits on all processors.
 """
 
