@@ -1,12 +1,13 @@
 """How much the seed moves an estimate where rows are few, in standard errors.
 
-``python benchmarks/few_rows.py [--seeds 20] [--pairs 24]`` prints the median and the 90th percentile over links of
-the deviation over seeds divided by the standard error, for networks trained on iris and wine.
+``python benchmarks/few_rows.py [--seeds 20] [--pairs 24]`` prints the median and the 90th percentile over links
+of the deviation over seeds divided by the standard error, for networks trained on iris and wine.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
 
 import numpy as np
@@ -38,9 +39,7 @@ def links(name: str, rows: int, count: int) -> Sides:
                 layers.append(hidden)
     columns = [layer.numpy().astype(np.float64) for layer in (*layers, hidden)]
     columns = [layer[:, layer.std(axis=0) > 0] for layer in columns]
-    pairs = [
-        (a, b) for left, right in zip(columns, columns[1:], strict=False) for a in left.T for b in right.T
-    ]
+    pairs = [(a, b) for left, right in itertools.pairwise(columns) for a in left.T for b in right.T]
     picked = np.random.default_rng(0).permutation(len(pairs))[:count]
     x_sides, y_sides = (np.stack([pairs[pair][side] for pair in picked])[:, :, None] for side in (0, 1))
     return x_sides, y_sides

@@ -126,8 +126,8 @@ def hidden_variance(nats: PerCritic, fit: int, validation: int, held_out: int) -
 
     .. math:: n \, \varphi(z) \, e^{-I} \sqrt{2 / \pi}.
 
-    This widens the ridge, which loses :math:`c e^I / n` nats: c is 1 / sqrt(2 pi) times 6.5, the distance from
-    the least to the largest normal score of 1,000 samples.
+    This widens the ridge, which loses :math:`c e^I / n` nats: c is 1 / sqrt(2 pi) times 6.5, which is the
+    range of the normal scores of 1,000 samples.
 
     Example:
         >>> np.sqrt(hidden_variance(np.array([0.0, 3.0]), 562, 188, 250) / 4).round(4)  # of 1,000 samples
