@@ -1,7 +1,7 @@
 """How much the seed moves an estimate where rows are few, in standard errors.
 
-``python benchmarks/few_rows.py [--seeds 20] [--pairs 24]`` prints the median and the 90th percentile over links
-of the deviation over seeds divided by the standard error, for networks trained on iris and wine.
+``python benchmarks/few_rows.py [--seeds 20] [--pairs 24]`` prints the median and the 90th percentile
+over links of the deviation over seeds in standard errors, for networks trained on iris and wine.
 """
 
 from __future__ import annotations
