@@ -21,6 +21,7 @@ from nif.estimators.truths import (
     DISCRETE_AND_MIXED,
     INDEPENDENT,
     RELU_PAIRS,
+    WITH_EDGES,
     Truth,
     correlated_normal,
     normal_with,
@@ -34,6 +35,7 @@ DEPENDENT = (
     relu_pair(0.75, 0.9),
     relu_pair(0.75, 0.99),
     *DISCRETE_AND_MIXED,
+    *WITH_EDGES,
     *(normal_with(nats) for nats in (2.0, 3.0, 4.0)),
 )
 AT_ONCE = 100
@@ -122,7 +124,8 @@ def main() -> None:
         print(rows.round(4).to_string(index=False))
         tasks = rows.set_index("data").loc[nine]
         print(f"nine tasks, {options.repeats} seeds: error {tasks['error'].mean():.4f}, ", end="")
-        print(f"worst {tasks['error'].max():.4f}, coverage {tasks['covers'].mean():.4f}")
+        print(f"worst {tasks['error'].max():.4f}, coverage {tasks['covers'].mean():.4f}; ", end="")
+        print(f"all {len(rows)}: coverage {rows['covers'].mean():.4f}")
     means = [
         np.abs(estimated(task, 10_000, range(options.seeds)).nats - task.nats).mean()
         for task in BEYOND_NORMAL

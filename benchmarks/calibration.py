@@ -14,10 +14,25 @@ import pandas as pd
 import nif
 from environment import environment
 from nif.estimators.estimate import Estimate, Estimator
-from nif.estimators.truths import BEYOND_NORMAL, INDEPENDENT, RELU_PAIRS, Truth, normal_with, relu_pair
+from nif.estimators.truths import (
+    BEYOND_NORMAL,
+    INDEPENDENT,
+    RELU_PAIRS,
+    WITH_EDGES,
+    Truth,
+    normal_with,
+    relu_pair,
+)
 
 ESTIMATORS: dict[str, Estimator] = {"Mine": nif.Mine(), "Binned": nif.Binned()}
-DEPENDENT = (*BEYOND_NORMAL, *RELU_PAIRS[1:], relu_pair(0.75, 0.9), relu_pair(0.75, 0.99), normal_with(3.0))
+DEPENDENT = (
+    *BEYOND_NORMAL,
+    *RELU_PAIRS[1:],
+    relu_pair(0.75, 0.9),
+    relu_pair(0.75, 0.99),
+    normal_with(3.0),
+    *WITH_EDGES,
+)
 
 
 def estimated(estimator: Estimator, truth: Truth, samples: int, repeats: int) -> Estimate:
@@ -55,10 +70,16 @@ def coverage(name: str, samples: int, repeats: int) -> list[dict[str, object]]:
     return rows
 
 
-def covered_over_nine(rows: pd.DataFrame) -> pd.DataFrame:
-    """Coverage over the nine tasks together."""
-    nine = rows[rows["data"].isin([task.name for task in BEYOND_NORMAL])]
-    return nine.groupby(["estimator", "N"], sort=False)["95 % interval covers"].mean().reset_index()
+def covered_together(rows: pd.DataFrame) -> pd.DataFrame:
+    """Mean coverage over the nine tasks, over densities with edges, and over all."""
+    groups = {"nine tasks": BEYOND_NORMAL, "with edges": WITH_EDGES, "all": DEPENDENT}
+    means = {
+        name: rows[rows["data"].isin([truth.name for truth in group])]
+        .groupby(["estimator", "N"], sort=False)["95 % interval covers"]
+        .mean()
+        for name, group in groups.items()
+    }
+    return pd.DataFrame(means).reset_index()
 
 
 def main() -> None:
@@ -71,12 +92,12 @@ def main() -> None:
     for name in only:
         for samples, count in ((500, repeats), (2_000, repeats), (10_000, repeats // 2)):
             null += independence(name, samples, count)
-        for samples, count in ((1_000, repeats // 4), (10_000, repeats // 8)):
+        for samples, count in ((1_000, repeats // 4), (2_000, repeats // 4), (10_000, repeats // 8)):
             dependent += coverage(name, samples, max(10, count))
     print(pd.DataFrame(null).round(4).to_string(index=False))
     table = pd.DataFrame(dependent)
     print(table.round(4).to_string(index=False))
-    print(covered_over_nine(table).round(4).to_string(index=False))
+    print(covered_together(table).round(4).to_string(index=False))
 
 
 if __name__ == "__main__":

@@ -11,12 +11,13 @@ import numpy as np
 import scipy
 import sklearn
 import torch
+from numba.core.registry import cpu_target
 
 import nif
 
 
 def environment() -> str:
-    """Processor, cores and versions, in two lines."""
+    """Processor, cores, instruction set and versions, in two lines."""
     versions = {
         "nif": nif.__version__,
         "Python": platform.python_version(),
@@ -27,7 +28,13 @@ def environment() -> str:
         "numba": numba.__version__,
     }
     packages = ", ".join(f"{name} {version}" for name, version in versions.items())
-    return f"{_processor()}, {os.cpu_count()} cores\n{packages}"
+    return f"{_processor()}, {os.cpu_count()} cores, {instruction_set()}\n{packages}"
+
+
+def instruction_set() -> str:
+    """The vectors that numba compiles for."""
+    _, _, features = cpu_target.target_context.codegen().magic_tuple()
+    return next((name for name in ("avx512f", "avx2", "avx", "neon") if f"+{name}" in features), "no AVX")
 
 
 def peak() -> float:

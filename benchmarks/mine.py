@@ -17,22 +17,15 @@ import torch
 from environment import environment
 from nif.estimators.estimate import Estimate
 from nif.estimators.neural.compiled.bank import rates_of
-from nif.estimators.neural.compiled.fit import adam, ascend, workspace
+from nif.estimators.neural.compiled.fit import adam, ascend, move, workspace
 from nif.estimators.neural.compiled.grid import empty_batch
+from nif.estimators.neural.compiled.tile import add_outer, layer
 from nif.estimators.neural.methods import Mine
 from nif.estimators.truths import BEYOND_NORMAL, INDEPENDENT, Truth, normal_with, relu_pair
 
 RELU = [relu_pair(rho, zeros) for zeros in (0.5, 0.9, 0.99) for rho in (0.0, 0.5, 0.75, 0.9)]
-
-
-def best_of(work: Callable[[], object], repeats: int = 7) -> float:
-    """Seconds of the fastest of several runs, the least disturbed one."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return min(times)
+STEPS = 200
+"""Training steps that are timed together."""
 
 
 def drawn(truths: list[Truth], samples: int, seeds: int) -> tuple[np.ndarray, np.ndarray]:
@@ -58,8 +51,15 @@ def compilation() -> pd.DataFrame:
     return pd.DataFrame({"first call, s": [time.perf_counter() - start]})
 
 
-def kernel_rate(hidden: int) -> float:
-    """Floating-point operations a second of one thread: the hidden layer's products, forward and backward."""
+def seconds_of(work: Callable[[], object]) -> float:
+    """Of the processor, in this process."""
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def steps_of(hidden: int) -> Callable[[], object]:
+    """The passes of training steps, forward and backward, on 512 samples each."""
     generator = np.random.default_rng(0)
     weights = generator.normal(0, 0.1, len(rates_of(hidden, 1.0))).astype(np.float32)
     batch = empty_batch(256, 256)
@@ -68,21 +68,61 @@ def kernel_rate(hidden: int) -> float:
     space, gradient = workspace(hidden, 512), adam(weights).gradient
 
     def steps() -> None:
-        for _ in range(200):
+        for _ in range(STEPS):
             ascend(weights, hidden, batch, 256, 256, 0.0, 0.5, space, gradient)
 
-    return 200 * 512 * 6 * hidden**2 / best_of(steps)
+    return steps
 
 
-def kernel() -> pd.DataFrame:
-    """The rate of a step beside that of torch's product of large matrices, one thread each."""
+def kernel(turns: int = 21) -> pd.DataFrame:
+    """The rate of a step beside that of torch's product of large matrices: one thread each, in turns."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     square = torch.randn(1024, 1024)
-    product = 2 * 1024**3 / best_of(lambda: square @ square)
+    work = {hidden: steps_of(hidden) for hidden in (32, 64)}
+    rows = []
+    for turn in range(turns + 1):
+        product = 2 * 1024**3 / seconds_of(lambda: square @ square) / 1e9
+        for hidden, steps in work.items():
+            rate = STEPS * 512 * 6 * hidden**2 / seconds_of(steps) / 1e9
+            if turn > 0:  # the first compiles
+                rows.append(
+                    {"hidden": hidden, "GFLOP/s": rate, "product": product, "fraction": rate / product}
+                )
     torch.set_num_threads(threads)
-    rates = pd.DataFrame({"hidden": [32, 64], "GFLOP/s": [kernel_rate(hidden) / 1e9 for hidden in (32, 64)]})
-    return rates.assign(product=product / 1e9, fraction=rates["GFLOP/s"] * 1e9 / product)
+    return pd.DataFrame(rows).groupby("hidden").median().reset_index()
+
+
+def products_of(hidden: int) -> Callable[[], object]:
+    """The matrix products of as many steps, without the rest."""
+    first, second = np.random.default_rng(0).normal(size=(2, 64 * hidden)).astype(np.float32)
+    weights, bias = np.zeros(hidden**2, dtype=np.float32), np.zeros(hidden, dtype=np.float32)
+
+    def steps() -> None:
+        for _ in range(STEPS * 512 // 64):
+            layer(second, bias, 0, first, weights, 0, 64, hidden)
+            layer(second, bias, 0, first, weights, 0, 64, hidden)
+            add_outer(weights, 0, first, second, 64, hidden)
+
+    return steps
+
+
+def shares(turns: int = 21) -> pd.DataFrame:
+    """Microseconds of a step's passes, of their matrix products alone, and of Adam; medians in turns."""
+    rows = []
+    for hidden in (32, 64):
+        weights = np.zeros(len(rates_of(hidden, 1.0)), dtype=np.float32)
+        state, rates = adam(weights), rates_of(hidden, 1.0)
+
+        def adams(weights=weights, state=state, rates=rates) -> None:  # type: ignore[no-untyped-def]
+            for _ in range(STEPS):
+                move(weights, state, rates, np.float32(1), 5, 0.97)
+
+        work = {"passes": steps_of(hidden), "their products": products_of(hidden), "Adam": adams}
+        times = [[seconds_of(part) / STEPS * 1e6 for part in work.values()] for _ in range(turns + 1)]
+        medians = np.median(times[1:], axis=0)
+        rows.append({"hidden": hidden, **dict(zip(work, medians, strict=True))})
+    return pd.DataFrame(rows)
 
 
 def accuracy(samples: int, seeds: int) -> tuple[pd.DataFrame, float, float]:
@@ -135,7 +175,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=400)
     options = parser.parse_args()
     print(environment())
-    for study in (compilation, kernel, sizes):
+    for study in (compilation, kernel, shares, sizes):
         print(study().round(3).to_string(index=False), flush=True)
     for samples, seeds in ((options.samples, options.seeds), (1_000, 4 * options.seeds)):
         table, error, speed = accuracy(samples, seeds)

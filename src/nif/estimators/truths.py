@@ -138,6 +138,33 @@ def discrete(joint: Float[np.ndarray, "a b"], name: str = "discrete") -> Truth:
     return Truth(name, float(rel_entr(joint, product).sum()), draw)
 
 
+def uniform_in_cells(joint: Float[np.ndarray, "a b"], name: str = "cells") -> Truth:
+    """A density with steps: constant in each cell of a square grid; the information is that of the table.
+
+    Example:
+        >>> round(uniform_in_cells(np.array([[0.5, 0.0], [0.0, 0.5]])).nats, 4)
+        0.6931
+    """
+    table = discrete(joint / joint.sum())
+
+    def draw(samples: int, generator: np.random.Generator) -> tuple[Column, Column]:
+        x, y = table.draw(samples, generator)
+        return x + generator.uniform(size=samples), y + generator.uniform(size=samples)
+
+    return Truth(name, table.nats, draw)
+
+
+def chess_board(fields: int, low: float = 0.0) -> Truth:
+    """A chess board with this many fields a side and this density on every other one, relative to the rest.
+
+    Example:
+        >>> round(chess_board(4).nats, 4), round(chess_board(3).nats, 4)
+        (0.6931, 0.5004)
+    """
+    even = np.add.outer(np.arange(fields), np.arange(fields)) % 2 == 0
+    return uniform_in_cells(np.where(even, 1.0, low), f"board {fields} x {fields}, {low:g}")
+
+
 def uniform_steps(values: int) -> Truth:
     r"""X one of m whole numbers, Y uniform on [X, X + 2] (Gao et al. 2017).
 
@@ -294,3 +321,11 @@ DISCRETE_AND_MIXED: tuple[Truth, ...] = (
     zero_inflated_poisson(0.15),
 )
 """Pairs with one or two sides of finitely or countably many values."""
+
+WITH_EDGES: tuple[Truth, ...] = (
+    *(chess_board(fields) for fields in (2, 3, 4, 5, 6, 7, 8)),
+    *(chess_board(fields, 0.3) for fields in (3, 4, 5)),
+    *(uniform_in_cells(np.eye(blocks), f"{blocks} blocks") for blocks in (3, 5, 7)),
+    *(uniform_in_cells(np.tril(np.ones((steps, steps))), f"stairs of {steps}") for steps in (3, 5)),
+)
+"""Densities with edges, at the quantiles of one half, a quarter and an eighth and elsewhere."""

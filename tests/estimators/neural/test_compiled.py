@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from nif.estimators.neural.bounds import MINE, log_mean_exp
-from nif.estimators.neural.compiled.bank import packed, rates_of
+from nif.estimators.neural.compiled.bank import divisions_of, packed, rates_of
 from nif.estimators.neural.compiled.evaluation import evaluate
 from nif.estimators.neural.compiled.fit import Batch, adam, ascend, fit, move, scores_of, workspace
 from nif.estimators.neural.compiled.grid import PairGrid, empty_batch, pair_grid, product_level
@@ -21,6 +21,7 @@ from nif.estimators.neural.compiled.grid import log_mean_exp as log_mean_exp_of_
 from nif.estimators.neural.critics import Critics, gaussian_critics
 from nif.estimators.neural.methods import Mine
 from nif.estimators.neural.training import Samples, Schedule, _Ascent, averaged, shifts_of
+from nif.estimators.truths import Truth, normal_with, relu_pair
 
 ROWS, SHIFTS = 96, 2
 
@@ -126,6 +127,26 @@ def test_equal_columns_have_no_bound_above_log_n() -> None:
     assert log_mean_exp_of_nodes(scores, samples.distinct_pairs) == pytest.approx(-1e4)
     joint = np.full(5, 1e4, dtype=np.float32)
     assert product_level(joint, scores, samples.distinct_pairs) == pytest.approx(1e4 - np.log(5))
+
+
+@pytest.mark.parametrize("rows", [75, 150, 300])
+def test_with_few_rows_critics_are_stopped_by_different_rows(rows: int) -> None:
+    known = np.arange(2 * rows).reshape(1, 2, rows).astype(np.float32)
+    validation = round(0.25 * rows)
+    divisions = divisions_of(known[:, :, validation:], known[:, :, :validation])
+    assert len(divisions) == (3 if rows < 225 else 1)
+    stopping = np.concatenate([other[0, 0] for _, other in divisions])
+    assert len(np.unique(stopping)) == len(stopping)
+    for fitted, other in divisions:
+        assert np.sort(np.concatenate([fitted, other], axis=2)).tolist() == known.tolist()
+
+
+@pytest.mark.parametrize(("truth", "least"), [(relu_pair(0.75, 0.99), 0.85), (normal_with(3.0), 0.85)])
+def test_intervals_count_what_critics_of_few_samples_cannot_see(truth: Truth, least: float) -> None:
+    drawn_pairs = [truth.sample(1_000, seed) for seed in range(40)]
+    x, y = (np.stack([pair[side] for pair in drawn_pairs])[:, :, None] for side in (0, 1))
+    low, high = Mine().estimate(x, y).interval()
+    assert ((low <= truth.nats) & (truth.nats <= high)).mean() >= least
 
 
 def bits() -> str:

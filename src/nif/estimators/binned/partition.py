@@ -157,15 +157,17 @@ def _fold(counts, bins, logs, weights, logarithms, coarse):  # type: ignore[no-u
                     p, q = 2 * i + k // 2, 2 * j + k % 2
                     part = counts[p, q]
                     ratio = _log(logarithms, part) - log_n - log_x[2 * side + p] - log_y[2 * side + q]
-                    gain += part * ratio
-                    square += part * ratio * ratio
-                    net += part * ratio
-                    if part >= FEWEST and not finest:
-                        within = bins[p, q, GAIN]
+                    own = part * ratio
+                    gain += own
+                    square += own * ratio
+                    net += own
+                    if not finest:
+                        cut = 1.0 if part >= FEWEST else 0.0  # what is not may be left of another pair
+                        within = cut * bins[p, q, GAIN]
                         gain += within
-                        square += bins[p, q, SQUARE] + 2 * ratio * within
-                        freedom += bins[p, q, FREEDOM]
-                        net += bins[p, q, NET_GAIN]
+                        square += cut * bins[p, q, SQUARE] + 2 * ratio * within
+                        freedom += cut * bins[p, q, FREEDOM]
+                        net += cut * bins[p, q, NET_GAIN]
                 fraction, rounded = _cut(net) if ways > 1 else (0.0, 0.0)
                 bins[i, j, GAIN] = fraction * gain
                 bins[i, j, SQUARE] = fraction * square
@@ -184,8 +186,5 @@ def _log(logarithms, count):  # type: ignore[no-untyped-def]
 @compiled
 def _cut(net):  # type: ignore[no-untyped-def]
     """The fraction s' to which a cut is made, and s."""
-    if net >= ROUNDED:
-        return 1.0, net
-    if net <= -ROUNDED:
-        return 0.0, 0.0
-    return (net + ROUNDED) / (2 * ROUNDED), (net + ROUNDED) ** 2 / (4 * ROUNDED)
+    near = min(max(net, -ROUNDED), ROUNDED) + ROUNDED
+    return near / (2 * ROUNDED), max(near * near / (4 * ROUNDED), net)

@@ -42,31 +42,31 @@ def address(context: Any, builder: Any, array_type: Any, array: Any, at: Any) ->
     return builder.gep(data, [at])
 
 
-def read(builder: Any, pointer: Any) -> Any:
+def read(builder: Any, pointer: Any, kind: ir.VectorType = VECTOR) -> Any:
     """Emit the load of a vector from 4-byte aligned memory."""
-    value = builder.load(builder.bitcast(pointer, VECTOR.as_pointer()))
+    value = builder.load(builder.bitcast(pointer, kind.as_pointer()))
     value.align = 4
     return value
 
 
 def write(builder: Any, pointer: Any, value: Any) -> None:
     """Emit the store of a vector to 4-byte aligned memory."""
-    stored = builder.store(value, builder.bitcast(pointer, VECTOR.as_pointer()))
+    stored = builder.store(value, builder.bitcast(pointer, value.type.as_pointer()))
     stored.align = 4
 
 
-def repeat(builder: Any, scalar: Any) -> Any:
+def repeat(builder: Any, scalar: Any, kind: ir.VectorType = VECTOR) -> Any:
     """Emit a vector that has the scalar in every lane."""
-    undefined = ir.Constant(VECTOR, ir.Undefined)
+    undefined = ir.Constant(kind, ir.Undefined)
     first = builder.insert_element(undefined, scalar, ir.Constant(ir.IntType(32), 0))
-    zeros = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), [0] * kind.count)
     return builder.shuffle_vector(first, undefined, zeros)
 
 
 def multiply_add(builder: Any, a: Any, b: Any, c: Any) -> Any:
     """Emit a b + c with one rounding."""
-    kind = ir.FunctionType(VECTOR, [VECTOR] * 3)
-    name = f"llvm.fma.v{LANES}f32"
+    kind = ir.FunctionType(a.type, [a.type] * 3)
+    name = f"llvm.fma.v{a.type.count}f32"
     return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [a, b, c])
 
 
