@@ -17,20 +17,24 @@ from nif.cli import options
 @click.option("--y", "right", required=True, metavar="COLUMNS", help="The other columns, in the same form.")
 @options.ESTIMATOR
 @options.SEED
-def estimate(*, data: Path, left: str, right: str, estimator: str | None, seed: int) -> None:
+@options.printed
+def estimate(*, data: Path, left: str, right: str, estimator: str | None, seed: int, as_json: bool) -> None:
     """Estimate the mutual information between two columns, or two groups of columns, of a file."""
+    from nif.cli import as_json as objects
     from nif.cli.data import columns
     from nif.cli.text import p_values
+    from nif.core.unit import text_unit
     from nif.estimators.arrays import estimate as estimated
     from nif.estimators.estimate import BELOW_0
 
-    information = estimated(columns(data, left), columns(data, right), options.chosen(estimator), seed)
-    low, high = information.interval()
-    nats = f"{information.nats:.4f} ± {information.stderr:.4f} nats"
-    options.echo(f"I({left}; {right}) = {nats} ({information.bits:.4f} bits)")
-    options.echo(
-        f"  95 % interval {low:.4f} to {high:.4f} nats, p {p_values([float(information.p_value)])[0]}"
-    )
-    if information.nats < 0:
+    found = estimated(columns(data, left), columns(data, right), options.chosen(estimator), seed)
+    if as_json:
+        options.echo_json({"x": left, "y": right, **objects.estimate(found)})
+        return
+    of, name = text_unit().of, text_unit().name
+    low, high = map(of, found.interval())
+    options.echo(f"I({left}; {right}) = {of(found.nats):.4f} ± {of(found.stderr):.4f} {name}")
+    options.echo(f"  95 % interval {low:.4f} to {high:.4f} {name}, p {p_values([float(found.p_value)])[0]}")
+    if found.nats < 0:
         options.echo(f"  {BELOW_0}")
-    options.echo(f"  {information.samples} samples, {information.estimator}")
+    options.echo(f"  {found.samples} samples, {found.estimator}")

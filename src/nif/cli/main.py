@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from nif.cli.compare import compare
 from nif.cli.console import show_everything
 from nif.cli.demo import demo
 from nif.cli.estimate import estimate
@@ -32,7 +33,7 @@ def nif(debug: bool) -> None:
     """Measure the information flow between the neurons of a trained network."""
 
 
-for command in (demo, layers, measure, show, prune, report, estimate):
+for command in (demo, layers, measure, show, prune, compare, report, estimate):
     nif.add_command(command)
 
 

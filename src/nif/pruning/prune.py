@@ -44,6 +44,8 @@ from nif.pruning.size import sizes_of
 from nif.pruning.trial import keep_what_cannot_be_cut
 from nif.pruning.widths import rounded
 
+ROUNDED = "Cutting changed the result by rounding; units were zeroed instead to stay within the tolerance."
+
 FRACTION = "pass remove=0.5, the fraction of all hidden units to remove."
 
 
@@ -159,17 +161,18 @@ def prune(
         removed, wanted, zeroed = _search(problem, plan, silent, advance)
     smaller = cut_out(problem, zeroed, removed) if cut else Cut(zeroed, removed, {})
     if cut and not smaller.kept and len(removed) and not (silent or isinstance(remove, Mapping)):
-        notes = tuple(
-            note.replace(ZEROED, "nothing was removed; cut=False zeroes units") for note in smaller.notes
-        )
         removed = wanted = removed[:0]
-        smaller = Cut(copy.deepcopy(problem.model), removed, {}, notes)
+        smaller = _nothing_cut(problem, smaller)
     if not problem.is_within(tolerance, smaller.model):
-        note = (
-            "Cutting changed the result by rounding; units were zeroed instead to stay within the tolerance."
-        )
-        smaller = Cut(zeroed, removed, {}, (note,))
+        smaller = Cut(zeroed, removed, {}, (ROUNDED,))
     return _result(start, problem, plan, removed, wanted, smaller, others)
+
+
+def _nothing_cut(problem: PruningProblem, smaller: Cut) -> Cut:
+    """The network as it is, where units could only be zeroed and were to be cut."""
+    instead = "nothing was removed; cut=False zeroes units"
+    notes = tuple(note.replace(ZEROED, instead) for note in smaller.notes)
+    return Cut(copy.deepcopy(problem.model), NO_CANDIDATES.ordered, {}, notes)
 
 
 @dataclass(frozen=True, eq=False)

@@ -123,9 +123,9 @@ class PruningRecord:
         rows = [
             [name, f"{old:.4g}", f"{new:.4g}", f"{new - old:+.2g}"] for name, (old, new) in self._scores()
         ]
-        fractions, sizes = [0.0] * len(rows), self.table()
+        fractions = [0.0] * len(rows)
         for name, label, digits in _SIZES:
-            before, after = sizes.loc[name].astype(float)
+            before, after = (float(getattr(size, name)) for size in (self.size_before, self.size_after))
             fractions.append(after / before if before else 1.0)
             rows.append([label, f"{before:{digits}}", f"{after:{digits}}", f"{fractions[-1] - 1:+.0%}"])
         cells = pd.DataFrame(rows, columns=["", "before", "after", "change"])
@@ -217,10 +217,8 @@ def read_record(path: str | os.PathLike[str]) -> PruningRecord:
 
 def _record(entries: Mapping[str, Any]) -> PruningRecord:
     score, before, after = entries["score"]
-    known = [
-        {name: stored[name] for name in (*SIZE, *TIMING) if name in stored} for stored in entries["sizes"]
-    ]
-    sizes = [Size(**fields) for fields in known]
+    fields = (*SIZE, *TIMING)
+    sizes = [Size(**{name: size[name] for name in fields if name in size}) for size in entries["sizes"]]
     restored = entries["restored"] if "restored" in entries else entries.get("put_back", ())
     return PruningRecord(
         removed=pd.DataFrame(entries["removed"], columns=REMOVED),

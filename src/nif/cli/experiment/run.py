@@ -23,6 +23,7 @@ from nif.core import __version__
 from nif.core.errors import InputError
 from nif.core.files import refuse_unwritable
 from nif.core.progress import progress as progress_bar
+from nif.core.unit import shown_in
 from nif.estimators.arrays import MOST_TERMS_FOR_MINE
 from nif.estimators.estimate import Estimator
 from nif.flow.flow import Flow
@@ -150,7 +151,9 @@ def run(
     text = "".join(f"{part}\n" for part in steps.texts)
     done = Run(split, model, association, currents, known, pruned, comparison, text)
     if out is not None:
-        steps.section("Written", "\n".join(f"  {path}" for path in write(done, out)))
+        with shown_in("nats"):  # pages and figures name it
+            files = write(done, out)
+        steps.section("Written", "\n".join(f"  {path}" for path in files))
         steps.show(f"\nOpen {out / 'currents.html'} in a browser.")
     return done
 
@@ -228,11 +231,9 @@ class _Steps:
     def pruned(self, model: nn.Module, flow: Flow, tolerance: float) -> Pruned:
         """Prunes by the training rows, so that the held-out rows can test it."""
         rows = TensorDataset(*tensors(self.split.train))
-        pruned = prune(model, flow, rows, tolerance=tolerance, progress=self.progress)
-        before, after = (accuracy(network, *tensors(self.split.test)) for network in (model, pruned.model))
-        self.section(
-            "Without neurons that the decision does not use", sections.pruning(pruned, before, after)
-        )
+        others = TensorDataset(*tensors(self.split.test))
+        pruned = prune(model, flow, rows, tolerance=tolerance, held_out=others, progress=self.progress)
+        self.section("Without neurons that the decision does not use", sections.pruning(pruned))
         return pruned
 
     def compared(self, model: nn.Module, association: Flow, currents: Flow) -> Comparison:
