@@ -105,6 +105,7 @@ def error(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return captured.err
 
 
+COMMANDS = ("demo", "layers", "measure", "show", "prune", "compare", "report", "estimate")
 MEASURE = ("measure", "nets:net", "numbers.csv", "--label", "label", "--estimator", "binned")
 WEIGHTS = ("--weights", "weights.safetensors")
 
@@ -243,7 +244,7 @@ def test_estimate_prints_what_the_library_estimates(room: Path, capsys: pytest.C
     expected = nif.estimate(frame["a"], frame["label"], nif.Binned())
     printed = capsys.readouterr().out
     nats = f"{expected.nats:.4f} ± {expected.stderr:.4f} nats"
-    assert f"I(a; label) = {nats} ({expected.bits:.4f} bits)" in printed
+    assert f"I(a; label) = {nats}\n" in printed
     assert "200 samples, Binned()" in printed
 
 
@@ -279,10 +280,10 @@ def test_command_starts_without_the_slow_imports() -> None:
 def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--version") == 0
     assert nif.__version__ in capsys.readouterr().out
-    for command in ("demo", "layers", "measure", "show", "prune", "report", "estimate"):
+    for command in COMMANDS:
         assert run(command, "--help") == 0
         assert f"nif {command}" in capsys.readouterr().out
-    assert set(group.commands) == {"demo", "layers", "measure", "show", "prune", "report", "estimate"}
+    assert set(group.commands) == set(COMMANDS)
 
 
 def test_help_names_every_estimator(capsys: pytest.CaptureFixture[str]) -> None:

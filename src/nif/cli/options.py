@@ -144,7 +144,7 @@ def numbers(option: str, text: str) -> list[int]:
     parts = [part.strip() for part in text.split(",")]
     if all(part.isdigit() for part in parts):
         return [int(part) for part in parts]
-    meant = re.findall(r"\d+", text) if re.fullmatch(r"[\d\s;:x×\-\[\]()]+", text) else []
+    meant = re.findall(r"\d+", text) if re.fullmatch(r"[\d\s,;:x×\-\[\]()]+", text) else []
     like = f"as {','.join(meant)}" if len(meant) > 1 else "such as 10,10"
     raise InputError(f"{option} is {text!r}; expected whole numbers separated by commas, {like}.")
 
