@@ -169,7 +169,7 @@ def test_an_estimate_in_bits(room: pd.DataFrame, capsys: pytest.CaptureFixture[s
 def test_a_summary_in_bits_leaves_the_unit_of_others() -> None:
     flow = nif.load("flow.safetensors")
     assert "bits that decide" in flow.summary(unit="bits") and "nats that decide" in flow.summary()
-    with pytest.raises(nif.InputError, match="unit names 'bit s'|unit names 'hartleys'"):
+    with pytest.raises(nif.InputError, match="unit names 'hartleys'"):
         flow.summary(unit="hartleys")
 
 
@@ -232,7 +232,7 @@ def test_prune_rounds_widths_and_scores_other_rows(
     printed(capsys, *PRUNE, "--remove", "0.5", *options[2:])
     small = shrink(net(), "small.safetensors")
     assert small[0].out_features == 8
-    x = torch.from_numpy(room[["a", "b", "c"]][40:].to_numpy())
+    x = torch.from_numpy(room[["a", "b", "c"]][40:].to_numpy(copy=True))
     right = float((small(x).argmax(1).numpy() == room["label"][40:]).mean())
     record = nif.pruning.result.read_record("small.safetensors")
     assert record.held_out == pytest.approx((1.0, right))
