@@ -261,7 +261,9 @@ def test_demo_runs(room: Path, capsys: pytest.CaptureFixture[str], monkeypatch: 
     assert run("demo", "iris", "--hidden", "2", "--estimator", "binned", "--out", "made") == 0
     printed = capsys.readouterr()
     assert "Network 4-2-3" in printed.out
-    assert printed.err == ""
+    assert "warning" not in printed.err and all(
+        line.startswith("nif: ") and " spent" in line for line in printed.err.splitlines()
+    )
     assert Path("made/currents.safetensors").exists()
 
 
@@ -275,6 +277,15 @@ def test_command_starts_without_the_slow_imports() -> None:
     source = str(Path(nif.__file__).parent)
     done = subprocess.run([sys.executable, "-c", program, source], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_command_that_loads_for_long_says_so(room: Path) -> None:
+    (room / "slow_nets.py").write_text("import time\ntime.sleep(1.0)\n" + FACTORY)
+    program = (
+        "import nif.cli.main as main; main.SECONDS_OF_LOADING = 0.01; main.main(['layers', 'slow_nets:net'])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stderr == "nif: loading PyTorch and other libraries, a few seconds\n"
 
 
 def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:

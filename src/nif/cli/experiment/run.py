@@ -18,7 +18,6 @@ from nif.cli.experiment.files import write
 from nif.cli.experiment.published import beside_published
 from nif.cli.text import paragraph
 from nif.comparison.compare import Comparison, compare
-from nif.comparison.methods import ATTRIBUTIONS
 from nif.core import __version__
 from nif.core.errors import InputError
 from nif.core.files import refuse_unwritable
@@ -151,7 +150,8 @@ def run(
     text = "".join(f"{part}\n" for part in steps.texts)
     done = Run(split, model, association, currents, known, pruned, comparison, text)
     if out is not None:
-        with shown_in("nats"):  # pages and figures name it
+        what = "tables, figures and pages"
+        with shown_in("nats"), progress_bar("writing", total=None, shown=progress, what=what):
             files = write(done, out)
         steps.section("Written", "\n".join(f"  {path}" for path in files))
         steps.show(f"\nOpen {out / 'currents.html'} in a browser.")
@@ -239,17 +239,16 @@ class _Steps:
     def compared(self, model: nn.Module, association: Flow, currents: Flow) -> Comparison:
         rows = self.split.train
         published = self._published(model, association)
-        with progress_bar("comparing", total=float(len(ATTRIBUTIONS)), shown=self.progress) as advance:
-            comparison = compare(
-                model,
-                association,
-                rows.x,
-                rows.y,
-                currents=currents,
-                published=published,
-                seed=self.seed,
-                advance=advance,
-            )
+        comparison = compare(
+            model,
+            association,
+            rows.x,
+            rows.y,
+            currents=currents,
+            published=published,
+            seed=self.seed,
+            progress=self.progress,
+        )
         self.section("Attribution by method", sections.shares(comparison))
         self.section("Agreement and faithfulness", sections.agreement(comparison))
         return comparison
