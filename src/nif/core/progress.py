@@ -89,21 +89,22 @@ def progress(
 class _Lines:
     """Lines for a stream that is no terminal.
 
-    What is done within the first second may have been done before, such as blocks that a checkpoint holds,
-    and says nothing of the rest.
+    The pace is that from the first work on, which may have begun late. What is done within the first second
+    may have been done before, such as blocks that a checkpoint holds, and says nothing of the rest.
     """
 
     def __init__(self, label: str, total: float | None, what: str) -> None:
         self._label, self._total = f"{label} {what}".strip(), total
-        self._begin, self._done, self._at_once = time.monotonic(), 0.0, 0.0
+        self._begin, self._done = time.monotonic(), 0.0
+        self._from: tuple[float, float] | None = None
         self._next, self._said, self._known = SECONDS_BEFORE_SHOWN, False, False
 
     def moved(self, work: float) -> None:
         """Note work that was done, and print a line where it is time for one."""
         spent = time.monotonic() - self._begin
         self._done += work
-        if spent < SECONDS_BEFORE_SHOWN / 2:
-            self._at_once = self._done
+        if work and (self._from is None or spent < SECONDS_BEFORE_SHOWN / 2):
+            self._from = spent, self._done
         left = self._left(spent)
         if spent < self._next and not (self._said and left is not None and not self._known):
             return
@@ -114,10 +115,10 @@ class _Lines:
 
     def _left(self, spent: float) -> float | None:
         """Seconds; None where that is not known."""
-        later = self._done - self._at_once
-        if not self._total or later <= 0:
+        if not self._total or self._from is None or self._done <= self._from[1]:
             return None
-        return (spent - SECONDS_BEFORE_SHOWN / 2) / later * (self._total - self._done)
+        since, before = self._from
+        return (spent - since) / (self._done - before) * (self._total - self._done)
 
 
 def duration(seconds: float) -> str:
