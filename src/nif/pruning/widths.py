@@ -44,7 +44,7 @@ def _excess(width: int, gone: int, multiple: int) -> int:
     """How many of the units that are gone must stay.
 
     Example:
-        >>> _excess(32, 13, 8), _excess(32, 8, 8), _excess(10, 3, 8)
-        (5, 0, 3)
+        >>> _excess(32, 13, 8), _excess(32, 8, 8), _excess(10, 1, 8)
+        (5, 0, 1)
     """
     return min(gone, -(width - gone) % multiple) if gone else 0

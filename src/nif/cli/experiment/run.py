@@ -23,7 +23,7 @@ from nif.core.errors import InputError
 from nif.core.files import refuse_unwritable
 from nif.core.progress import progress as progress_bar
 from nif.core.unit import shown_in
-from nif.estimators.arrays import MOST_TERMS_FOR_MINE
+from nif.estimators.binned import Binned
 from nif.estimators.estimate import Estimator
 from nif.flow.flow import Flow
 from nif.flow.known_and_used import known_and_used
@@ -48,6 +48,9 @@ ASKED_OF_CURRENTS = (
 )
 ASKED_OF_BOTH = "What does a unit alone tell of the decision, and how much of the decision rests on it?"
 """The question that each measure answers, above its results."""
+
+MOST_TERMS = 1000
+"""Of association, from which on a critic for each takes minutes, and bins are used."""
 
 PUBLISHED = replace(DAVIS2019, estimator=SharedMine(steps=60), rows=400)
 """The association as published, within seconds."""
@@ -193,7 +196,8 @@ class _Steps:
 
     def association(self, model: nn.Module, estimator: Estimator | None) -> Flow:
         """Measures what neurons tell of each other, as the paper does."""
-        flow = self._measured(model, chosen_measure(estimator or Association()))
+        quick = Binned() if terms(model) > MOST_TERMS else None
+        flow = self._measured(model, chosen_measure(estimator or Association(quick)))
         text = f"{paragraph(ASKED_OF_ASSOCIATION)}\n\n{sections.measurement(flow)}"
         self.section("Association: what neurons tell of each other", text)
         self.section("Links", sections.links(flow))
@@ -258,12 +262,26 @@ class _Steps:
 
         Its critics are trained for fewer steps, on fewer rows, than the default: it is there for comparison.
         """
-        if flow.measurement.options["terms"] > MOST_TERMS_FOR_MINE:
+        if flow.measurement.options["terms"] > MOST_TERMS:
             return None
         with warnings.catch_warnings():
             # The text below the table says the same as the warning.
             warnings.simplefilter("ignore", UserWarning)
             return measure(model, self.split.train.x, PUBLISHED, seed=self.seed, progress=self.progress)
+
+
+def terms(model: nn.Module) -> int:
+    """Mutual informations of an association: of the links, and of the units within each layer.
+
+    Example:
+        >>> terms(classifier((4, 10, 3), seed=0))
+        121
+    """
+    linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    return sum(
+        layer.in_features * layer.out_features + layer.in_features * (layer.in_features - 1) // 2
+        for layer in linear
+    )
 
 
 def tensors(dataset: datasets.Dataset) -> tuple[torch.Tensor, torch.Tensor]:
