@@ -64,7 +64,7 @@ table = nif.compare(
     x,
     iris.target,
     methods=["currents", "SHAP", "integrated gradients"],
-    repeats=10,
+    repeats=5,
     progress=False,
 )
 nif.plots.attribution(flow, table)
@@ -80,8 +80,8 @@ from nif.cli.experiment.classifier import classifier, train
 
 data = nif.datasets.split(nif.datasets.load("digits"), seed=0).train
 digits = classifier((64, 24, 10), seed=0)
-train(digits, torch.from_numpy(data.x), torch.from_numpy(data.y), epochs=25, seed=0)
-of_pixels = nif.measure(digits, data.x, nif.Currents(rows=128, backgrounds=16), progress=False)
+train(digits, torch.from_numpy(data.x), torch.from_numpy(data.y), epochs=15, seed=0)
+of_pixels = nif.measure(digits, data.x, nif.Currents(rows=64, backgrounds=16), progress=False)
 pixels = of_pixels.attribution()
 most = abs(pixels.iloc[:, [0, 3, 7]]).to_numpy().max()
 for ax, digit in zip(pyplot.subplots(1, 3, figsize=(8, 2.8))[1], [0, 3, 7], strict=True):
