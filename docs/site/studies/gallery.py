@@ -72,8 +72,8 @@ nif.plots.attribution(flow, table)
 # %%
 # ## Images
 #
-# The attribution of pixels is a picture again. A network that reads digits, and which pixels decide for a 0, 3
-# and 7:
+# The attribution of pixels is a picture again. Which pixels decide for a 0, 3 and 7 in a network that reads
+# digits:
 import torch
 from matplotlib import pyplot
 from nif.cli.experiment.classifier import classifier, train

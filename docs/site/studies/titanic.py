@@ -47,7 +47,8 @@ print(", ".join(x.columns))
 # `input_groups="one-hot"` joins columns whose names begin alike. `path="orders"` moves one feature after
 # another, in every order, so that each row on the way is a person who could exist; the currents are then
 # Shapley values.
-flow = nif.measure(model, x, nif.Currents(path="orders", rows=100, backgrounds=16), input_groups="one-hot", progress=False)
+method = nif.Currents(path="orders", rows=100, backgrounds=16)
+flow = nif.measure(model, x, method, input_groups="one-hot", progress=False)
 print(flow.summary())
 nif.plots.sankey(flow)
 
