@@ -44,8 +44,8 @@ assert scores["before"] - scores["NIF"] <= 0.02
 assert scores["NIF"] - scores["magnitude"] >= 0.02
 
 # %%
-# Most of the difference is the refitting, and the choice the rest. **How far can one go?** The curve, on rows held
-# out. `remove="most"` with a tolerance finds the end of the flat part.
+# Most of the difference is the refitting, and the choice the rest. **How far can one go?** The curve, on rows
+# held out. `remove="most"` with a tolerance finds the end of the flat part.
 import pandas as pd
 
 options.pop("remove")
