@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # What is installed is held to this file; with `CONSTRAINTS=` to pyproject.toml alone, so the newest of everything.
 CONSTRAINTS ?= constraints.txt
 
-.PHONY: demo test lint types docs pictures chromium unit shapes coverage lowest matrix benchmark fuzz audit clean
+.PHONY: demo test lint types docs pictures chromium unit shapes coverage lowest matrix benchmark fuzz audit release-check clean
 
 $(VENV)/installed: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
@@ -105,6 +105,10 @@ matrix-%:
 	@if python$* --version > /dev/null 2>&1; \
 	then $(MAKE) --no-print-directory unit shapes PYTHON=python$* VENV=.venv-$*; \
 	else echo "Python $* is not installed: skipped"; fi
+
+# Wheel and sdist, installed without extras with the newest and the lowest versions; README's example runs there.
+release-check:
+	$(PYTHON) tools/release_check.py
 
 # Other libraries, for comparison only, in an environment of their own.
 .venv-peers/installed:

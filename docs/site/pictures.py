@@ -181,7 +181,7 @@ def watched() -> bytes:
     torch.manual_seed(0)
     model = classifier((64, 32, 16, 10), seed=0)
     optimiser = torch.optim.Adam(model.parameters(), lr=0.003)
-    watch = nif.Watch(model, x, every=5)
+    watch = nif.Watch(model, x, every=8)
     with one_thread():
         for epoch in range(41):
             watch.step(epoch)

@@ -16,7 +16,7 @@ SHOWN: dict[str, tuple[int, ...] | None] = {
 }
 """Sections of the demo by the beginning of their titles, and which of their paragraphs; None for all."""
 
-TIMES = re.compile(r", batch .*? ms")
+TIMES = re.compile(r"\n *batch .* ms.*")
 
 
 def excerpt(text: str) -> str:

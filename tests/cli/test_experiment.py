@@ -131,10 +131,10 @@ def test_every_line_fits(iris: Run) -> None:
     assert max(map(len, iris.text.splitlines())) <= WIDTH
 
 
-def test_links_are_shown_in_bits_strongest_first(iris: Run) -> None:
+def test_links_are_shown_in_nats_strongest_first(iris: Run) -> None:
     first = iris.association.edges().nlargest(1, "nats").iloc[0]
     shown = sections.links(iris.association).splitlines()[1].split()
-    assert shown[-3] == f"{first['nats'] / math.log(2):.3f}"
+    assert shown[-3] == f"{first['nats']:.3f}"
     assert first["target_unit"] in shown[-4]
 
 

@@ -84,7 +84,7 @@ def fails(): raise RuntimeError("no weights here")
     [
         ("users_nets:leaves", r"users_nets:leaves\(\) ended the program \(exit status 3\); it must return"),
         ("users_nets:fails", r"failed \(RuntimeError: no weights here\)"),
-        ("users_nets.py:leaves", "a file; expected MODULE:FACTORY, as users_nets:leaves"),
+        ("users_nets.py:leaves", "expected MODULE:FACTORY, as users_nets:leaves"),
         ("users_nets:leaves:x", "expected MODULE:FACTORY"),
         ("broken_nets:net", r"Importing broken_nets failed \(ZeroDivisionError"),
     ],

@@ -188,7 +188,7 @@ def test_every_option_belongs_to_a_method_or_to_both() -> None:
     [
         (
             ("methods:net", "data.csv", "--x", "a,b,c", *FEW, "--decision", "labels"),
-            "name their column with --label",
+            "name their column with --y",
         ),
         ((*NET, *FEW, "--decision", "labels", "--explain", "background.csv"), "--explain has no labels"),
         ((*NET, *FEW, "--target", "relu"), "'relu' names no unit; expected LAYER:INDEX, such as relu2:5"),

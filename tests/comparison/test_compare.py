@@ -143,7 +143,7 @@ def test_published_flow_is_measured_where_it_is_not_given() -> None:
     assert np.isfinite(found.loc[PUBLISHED].astype(float)).all()
 
 
-def test_published_flow_of_a_large_network_is_left_out_unless_named() -> None:
+def test_published_flow_is_left_out_unless_named_or_given() -> None:
     large = flow_of([[0.5, 0.5], [0.1, 0.1], [0.0, 0.0]], terms=5_001)
     assert PUBLISHED not in compare(linear(), large, *data(100), repeats=5).index
     assert PUBLISHED in compare(linear(), large, *data(100), published=FLOW, repeats=5).index
@@ -163,7 +163,9 @@ def test_model_and_data_stay_as_they_were() -> None:
     assert np.array_equal(kept[1], y)
 
 
-def test_progress_is_told_of_every_method() -> None:
-    done: list[float] = []
-    compare(linear(), FLOW, *data(100), methods=QUICK, repeats=2, advance=done.append)
-    assert sum(done) == len(QUICK)
+def test_what_takes_long_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("nif.core.progress.SECONDS_BEFORE_SHOWN", 0)
+    compare(linear(), FLOW, *data(100), methods=QUICK, repeats=2)
+    assert f"nif: comparing {len(QUICK)} attributions of 3 features: " in capsys.readouterr().err
+    compare(linear(), FLOW, *data(100), methods=QUICK, repeats=2, progress=False)
+    assert capsys.readouterr().err == ""

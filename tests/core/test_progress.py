@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import time
 from collections.abc import Callable
 
@@ -73,19 +74,83 @@ def test_short_work_shows_nothing(stderr: Callable[[io.StringIO], io.StringIO]) 
     assert screen.getvalue() == ""
 
 
-@pytest.mark.parametrize(
-    ("stream", "shown"), [(io.StringIO, True), (Terminal, False)], ids=["no terminal", "not asked for"]
-)
-def test_no_bar(
-    stream: type[io.StringIO],
-    shown: bool,
-    stderr: Callable[[io.StringIO], io.StringIO],
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal], ids=["no terminal", "terminal"])
+def test_nothing_is_shown_that_is_not_asked_for(
+    stream: type[io.StringIO], stderr: Callable[[io.StringIO], io.StringIO], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(progress, "SECONDS_BEFORE_SHOWN", 0)
     screen = stderr(stream())
-    work(shown=shown)
+    work(shown=False)
     assert screen.getvalue() == ""
+
+
+# Without a terminal
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time in seconds, which stands until a test moves it; nothing ticks."""
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(progress, "TICK", 1e6)
+    return now
+
+
+def test_lines_say_what_runs_and_how_long(
+    clock: list[float], stderr: Callable[[io.StringIO], io.StringIO]
+) -> None:
+    log = stderr(io.StringIO())
+    with progress.progress("measuring", total=100.0, what="300 terms") as advance:
+        for second in range(100):
+            clock[0] = second + 0.5
+            advance(1.0)
+            assert ("measuring" in log.getvalue()) == (second >= 2)
+    lines = log.getvalue().splitlines()
+    assert lines[0] == "nif: measuring 300 terms: 2 s spent, about 1 min 37 s left"
+    assert lines[1] == "nif: measuring 300 terms: 62 s spent, about 37 s left"
+    assert len(lines) == 2
+
+
+def test_what_was_done_before_says_nothing_of_the_rest_in_a_log(
+    clock: list[float], stderr: Callable[[io.StringIO], io.StringIO]
+) -> None:
+    log = stderr(io.StringIO())
+    with progress.progress("measuring", total=1000.0) as advance:
+        advance(900.0)
+        clock[0] = 4.0
+        advance(1.0)
+    assert log.getvalue() == "nif: measuring: 4 s spent, about 6 min 36 s left\n"
+
+
+def test_a_line_says_how_long_as_soon_as_it_is_known(
+    clock: list[float], stderr: Callable[[io.StringIO], io.StringIO]
+) -> None:
+    log = stderr(io.StringIO())
+    with progress.progress("pruning", total=10.0) as advance:
+        clock[0] = 3.0
+        advance(0.0)
+        clock[0] = 11.0
+        advance(5.0)
+        clock[0] = 12.0
+        advance(1.0)
+    assert log.getvalue() == "nif: pruning: 3 s spent\nnif: pruning: 12 s spent, about 4 s left\n"
+
+
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal], ids=["no terminal", "terminal"])
+def test_what_makes_no_progress_is_named_too(
+    stream: type[io.StringIO], stderr: Callable[[io.StringIO], io.StringIO], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "TICK", 0.01)
+    monkeypatch.setattr(progress, "SECONDS_BEFORE_SHOWN", 0.05)
+    screen, shown = stderr(stream()), threading.Event()
+    with progress.progress("compiling", total=1.0):
+        for _ in range(500):
+            if "compiling" in screen.getvalue():
+                shown.set()
+                break
+            time.sleep(0.01)
+    assert shown.is_set()
+    assert not [thread for thread in threading.enumerate() if thread.name == "nif-progress"]
 
 
 @pytest.mark.parametrize("seconds", [10, 300])

@@ -121,7 +121,7 @@ TIMES = {"began": "2026-01-01T00:00:00+00:00", "seconds": 1.0}
 
 def _pruned(flow: Flow, cut: bool) -> Pruned:
     small = prune(made(), flow, rows(), remove=0.3, tolerance=None, rule="magnitude", cut=cut)
-    sizes = (replace(size, milliseconds=1.0) for size in (small.size_before, small.size_after))
+    sizes = (replace(size, milliseconds=1.0, spread=0.0) for size in (small.size_before, small.size_after))
     return replace(small, **dict(zip(("size_before", "size_after"), sizes, strict=True)))
 
 

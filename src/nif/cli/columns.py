@@ -10,14 +10,14 @@ import pandas as pd
 
 from nif.core.errors import InputError
 
-SEPARATORS = ",;\t"
+SEPARATORS = ",;\t|"
 
 NUMBER_AS_TEXT = r"[-+$€£\s]*\d[\d.,' ]*\s*[%€$£]?"
 """A number with a unit, or with marks that pandas does not read, such as ``12 %`` or ``1,5``."""
 
 
 def csv(path: Path) -> pd.DataFrame:
-    """Read a .csv file with a header, separated by commas, semicolons or tabs, in UTF-8 or else Latin-1.
+    """Read a .csv file with a header, separated by commas, semicolons, tabs or bars; UTF-8 or else Latin-1.
 
     Raises:
         InputError: A row has more values than the first line has names.

@@ -1,4 +1,4 @@
-"""Sections of the printed results of currents: features, layers and paths, in nats."""
+"""Sections of the printed results of currents: features, layers and paths, in nats or bits."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from nif.cli.text import by_label, numbers, paragraph, table
+from nif.core.unit import text_unit
 from nif.flow.flow import Flow
 
 STRONGEST, MOST_PATHS = 10, 5
@@ -21,16 +22,17 @@ def features(flow: Flow) -> str:
     order = np.argsort(-np.abs(nats), kind="stable")[:STRONGEST]
     columns: dict[str, list[str]] = {"feature": [str(name) for name in by_class.index[order]]}
     if by_class.shape[1] > 1:
-        columns |= by_label(by_class.columns, [_nats(values) for values in by_class.to_numpy()[order].T])
-    columns["nats"] = _nats(nats[order])
-    columns["± stderr"] = _nats(units["stderr"].to_numpy()[order])
-    columns["absolute"] = _nats(units["absolute"].to_numpy()[order])
+        columns |= by_label(by_class.columns, [_shown(values) for values in by_class.to_numpy()[order].T])
+    columns[text_unit().name] = _shown(nats[order])
+    columns["± stderr"] = _shown(units["stderr"].to_numpy()[order])
+    columns["absolute"] = _shown(units["absolute"].to_numpy()[order])
     columns["share"] = numbers(shares.to_numpy()[order], ".1%")
     rest = len(nats) - len(order)
-    more = f" {rest} more features carry {nats.sum() - nats[order].sum():.3f} nats." if rest else ""
+    left = text_unit().of(nats.sum() - nats[order].sum())
+    more = f" {rest} more features carry {left:.3f} {text_unit().name}." if rest else ""
     return f"{table(columns)}\n" + paragraph(
-        f"Currents in nats; below 0 they speak against the decision. All features sum to the total of "
-        f"{flow.total}. Absolute: mean over rows, without sign.{more}"
+        f"Currents in {text_unit().name}; below 0 they speak against the decision. All features sum to the "
+        f"total of {flow.total}. Absolute: mean over rows, without sign.{more}"
     )
 
 
@@ -45,10 +47,10 @@ def layers(flow: Flow) -> str:
             "units": rows["units"],
             "constant": [int(constant.sum()) for constant in flow.constant],
             "silent": rows["silent"],
-            "nats for": _nats(above),
-            "against": _nats(below),
-            "sum": _nats(above + below),
-            "absolute": _nats(absolute),
+            f"{text_unit().name} for": _shown(above),
+            "against": _shown(below),
+            "sum": _shown(above + below),
+            "absolute": _shown(absolute),
             "communities": flow.by_unit.communities_of_layers(),
         }
     )
@@ -58,13 +60,13 @@ def paths(flow: Flow) -> str:
     """The strongest paths from features to outputs, and their sum against the total."""
     found = flow.paths(k=MOST_PATHS)
     names = [" > ".join(unit for _, unit in path) for path in found["path"]]
-    columns = {"strongest paths": names, "nats": _nats(found["current"])}
+    columns = {"strongest paths": names, text_unit().name: _shown(found["current"])}
     if "stderr" in found:
-        columns["± stderr"] = _nats(found["stderr"])
+        columns["± stderr"] = _shown(found["stderr"])
     columns["share"] = numbers(found["share"], ".1%")
     return f"{table(columns)}\n" + paragraph(found.attrs["summary"])
 
 
-def _nats(values: Iterable[float]) -> list[str]:
-    """Three decimals; what rounds to 0 has no sign."""
-    return numbers((round(value, 3) + 0.0 for value in values), ".3f")
+def _shown(nats: Iterable[float]) -> list[str]:
+    """In the unit of the text, with three decimals; what rounds to 0 has no sign."""
+    return numbers((round(text_unit().of(value), 3) + 0.0 for value in nats), ".3f")

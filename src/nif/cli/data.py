@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -149,6 +150,16 @@ def _column(frame: pd.DataFrame, name: str, path: Path) -> str:
     for spelled in (name, name.strip()):
         if spelled in frame.columns:
             return spelled
+    parts = [part.strip() for part in re.split(r"[;|\t ]+", name) if part.strip()]
+    if len(parts) > 1 and set(parts) <= set(frame.columns):
+        raise InputError(
+            f"There is no column {name!r} in {path}; separate columns by commas: {','.join(parts)}."
+        )
+    if len(frame.columns) == 1:
+        raise InputError(
+            f"{path} was read as one column, {frame.columns[0]!r}; separate its values by commas, "
+            "semicolons, tabs or bars."
+        )
     raise unknown(f"column in {path}:", name.strip(), frame.columns)
 
 

@@ -22,36 +22,37 @@ from nif.cli import options
 @options.ESTIMATOR
 @options.SEED
 @click.option(
+    "-o",
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     help="Directory for the figure, flow file, report and tables.",
 )
+@options.printed
 def demo(
-    *, dataset: str, hidden: str | None, tolerance: float, estimator: str | None, seed: int, out: Path | None
+    *,
+    dataset: str,
+    hidden: str | None,
+    tolerance: float,
+    estimator: str | None,
+    seed: int,
+    out: Path | None,
+    as_json: bool,
 ) -> None:
     """Train a network, measure its information flow, prune it, and compare attributions."""
+    from nif.cli import as_json as objects
     from nif.cli.experiment.run import EXPERIMENTS, run
     from nif.core.errors import unknown
 
     if dataset not in EXPERIMENTS:
         raise unknown("demo", dataset, EXPERIMENTS)
-    run(
+    done = run(
         EXPERIMENTS[dataset],
-        hidden=None if hidden is None else _sizes(hidden),
+        hidden=None if hidden is None else options.numbers("--hidden", hidden),
         seed=seed,
         out=out,
         estimator=options.chosen(estimator),
         tolerance=tolerance,
-        echo=options.echo,
+        echo=(lambda _: None) if as_json else options.echo,
     )
-
-
-def _sizes(text: str) -> list[int]:
-    from nif.core.errors import InputError
-
-    try:
-        return [int(size) for size in text.split(",")]
-    except ValueError as error:
-        raise InputError(
-            f"--hidden is {text!r}; expected sizes separated by commas, such as 10,10."
-        ) from error
+    if as_json:
+        options.echo_json(objects.demo(done))

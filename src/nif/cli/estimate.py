@@ -18,27 +18,37 @@ from nif.cli import options
 @click.option("--given", metavar="COLUMNS", help="What is known already: conditional mutual information.")
 @options.ESTIMATOR
 @options.SEED
+@options.printed
 def estimate(
-    *, data: Path, left: str, right: str, given: str | None, estimator: str | None, seed: int
+    *,
+    data: Path,
+    left: str,
+    right: str,
+    given: str | None,
+    estimator: str | None,
+    seed: int,
+    as_json: bool,
 ) -> None:
     """Estimate the mutual information between two columns, or two groups of columns, of a file."""
+    from nif.cli import as_json as objects
     from nif.cli.data import columns
     from nif.cli.text import p_values
+    from nif.core.unit import text_unit
     from nif.estimators.arrays import estimate as estimated
     from nif.estimators.estimate import BELOW_0, DETERMINED
 
     known = None if given is None else columns(data, given)
-    sides = columns(data, left), columns(data, right)
-    information = estimated(*sides, options.chosen(estimator), seed, given=known)
-    low, high = information.interval()
-    nats = f"{information.nats:.4f} ± {information.stderr:.4f} nats"
+    found = estimated(columns(data, left), columns(data, right), options.chosen(estimator), seed, given=known)
+    if as_json:
+        options.echo_json({"x": left, "y": right, "given": given, **objects.estimate(found)})
+        return
+    of, name = text_unit().of, text_unit().name
+    low, high = map(of, found.interval())
     known_too = f" | {given}" if given else ""
-    options.echo(f"I({left}; {right}{known_too}) = {nats} ({information.bits:.4f} bits)")
-    options.echo(
-        f"  95 % interval {low:.4f} to {high:.4f} nats, p {p_values([float(information.p_value)])[0]}"
-    )
-    if information.nats < 0:
+    options.echo(f"I({left}; {right}{known_too}) = {of(found.nats):.4f} ± {of(found.stderr):.4f} {name}")
+    options.echo(f"  95 % interval {low:.4f} to {high:.4f} {name}, p {p_values([float(found.p_value)])[0]}")
+    if found.nats < 0:
         options.echo(f"  {BELOW_0}")
-    if information.determined:
+    if found.determined:
         options.echo(f"  {DETERMINED[0].upper()}{DETERMINED[1:]}.")
-    options.echo(f"  {information.samples} samples, {information.estimator}")
+    options.echo(f"  {found.samples} samples, {found.estimator}")

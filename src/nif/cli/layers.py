@@ -24,6 +24,7 @@ from nif.cli import options
 @options.FEATURES
 @options.LABEL
 @options.OUTPUT
+@options.JSON
 def layers(
     *,
     model: str,
@@ -33,8 +34,10 @@ def layers(
     features: str | None,
     label: str | None,
     output: int | str | None,
+    as_json: bool,
 ) -> None:
     """List the layers of a network that would be measured, and the layers that each one feeds."""
+    from nif.cli import as_json as objects
     from nif.cli.data import example, read
     from nif.cli.models import network
     from nif.cli.text import table
@@ -46,6 +49,9 @@ def layers(
     net = network(model, weights)
     rows = example(net, shapes) if data is None else read(data, features, label).x
     frame = layers_of(net, rows, output=output)
+    if as_json:
+        options.echo_json(objects.records(frame))
+        return
     frame["shape"] = ["x".join(map(str, shape)) for shape in frame["shape"]]
     frame["feeds"] = [", ".join(names) for names in frame["feeds"]]
     options.echo(table(frame.to_dict("list"), left=2))

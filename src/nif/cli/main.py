@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import Any
 
 import click
 
+from nif.cli.compare import compare
 from nif.cli.console import show_everything
 from nif.cli.demo import demo
 from nif.cli.estimate import estimate
@@ -24,6 +26,8 @@ from nif.core.text import visible
 DEBUG = "--debug"
 INTERRUPTED = 130
 
+SECONDS_OF_LOADING = 2.0
+
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="nif")
@@ -32,7 +36,7 @@ def nif(debug: bool) -> None:
     """Measure the information flow between the neurons of a trained network."""
 
 
-for command in (demo, layers, measure, show, prune, report, estimate):
+for command in (demo, layers, measure, show, prune, compare, report, estimate):
     nif.add_command(command)
 
 
@@ -42,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     debug = DEBUG in words
     show_everything()
     try:
-        with _warnings_in_one_line():
+        with _warnings_in_one_line(), _said_while_loading():
             # Not standalone: click then raises errors, and returns the exit code of --help.
             code = nif.main([word for word in words if word != DEBUG], prog_name="nif", standalone_mode=False)
     except click.Abort:
@@ -54,6 +58,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         click.echo(f"nif: {_sentence(error)}", err=True)
         sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+@contextmanager
+def _said_while_loading() -> Iterator[None]:
+    """Name the wait where libraries take longer than two seconds to load, as on a machine that is busy."""
+
+    def say() -> None:
+        specs = [getattr(module, "__spec__", None) for module in list(sys.modules.values())]
+        if any(getattr(spec, "_initializing", False) for spec in specs):
+            click.echo("nif: loading PyTorch and other libraries, a few seconds", err=True)
+
+    timer = threading.Timer(SECONDS_OF_LOADING, say)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _sentence(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""The options of `nif measure` that choose the method, and the method that they make."""
+"""The options of all commands that measure, and the flow that they make."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nif.cli.options import PATH, chosen
+from nif.cli.options import ESTIMATOR, PATH, chosen, names
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import nn
 
+    from nif.cli.data import Data
+    from nif.core.checkpoint import Checkpoint
+    from nif.flow.flow import Flow
     from nif.measures.measure import Measure
 
 DEFAULT = "currents"
@@ -32,7 +36,9 @@ OF_METHOD = {
         "blocks",
     ),
 }
-"""Options that apply to each method; all others of `nif measure` apply to both."""
+"""Options that apply to each method; all others apply to both."""
+
+MEMORY, REDUCE = "1GB", "mean"
 
 DECISIONS = ("softmax", "probabilities", "bernoulli", "value", "labels")
 
@@ -76,7 +82,7 @@ OPTIONS = (
     click.option(
         "--decision",
         type=click.Choice(DECISIONS),
-        help="currents: what the outputs decide; labels asks about the column of --label. What the network "
+        help="currents: what the outputs decide; labels asks about the column of --y. What the network "
         "computes last if omitted.",
     ),
     click.option(
@@ -112,7 +118,16 @@ OPTIONS = (
         help="Number of rows that follow each other and depend on each other, as in a time series, for the "
         "errors; rows are independent if omitted.",
     ),
-    click.option("--memory", default="1GB", show_default=True, help="Limit of a block in each process."),
+    ESTIMATOR,
+    click.option(
+        "--layers", metavar="NAMES", help="Modules to measure, by name; all non-linearities if omitted."
+    ),
+    click.option(
+        "--reduce",
+        help="The value of a channel over its positions: mean, max, or positions, each a sample; mean if "
+        "omitted.",
+    ),
+    click.option("--memory", help=f"Limit of a block in each process; {MEMORY} if omitted."),
     click.option("--jobs", type=int, help="Processes; one with its own threads if omitted."),
 )
 
@@ -144,6 +159,73 @@ def method(name: str | None, given: Mapping[str, Any]) -> Measure:
         return Association(chosen(known.get("estimator")), **chosen_options)
     files = ("background", "explain")
     return Currents(**{option: value for option, value in known.items() if option not in files})
+
+
+def measured(
+    model: nn.Module,
+    data: Data,
+    given: dict[str, Any],
+    *,
+    features: str | None,
+    output: int | str | None,
+    seed: int,
+    checkpoint: Checkpoint | None = None,
+) -> Flow:
+    """The flow of a network on the rows of a file, by the options of a command.
+
+    Args:
+        model: The network.
+        data: The rows.
+        given: The options of `OPTIONS`, None where omitted.
+        features: As for `nif.cli.data.read`, for the other files of rows.
+        output: As for `nif.measure`, and so are `seed` and `checkpoint`.
+    """
+    from nif.cli.data import with_labels
+    from nif.pipeline import measure
+
+    apart = ("method", "layers", "reduce", "memory", "jobs")
+    of_method = {name: value for name, value in given.items() if name not in apart}
+    chosen_method = method(given["method"], of_method)
+    labels = given["decision"] == "labels"
+    if labels and data.y is None:
+        raise click.UsageError("--decision labels asks about labels; name their column with --y.")
+    if labels and given["explain"] is not None:
+        raise click.UsageError(
+            "--explain has no labels, which --decision labels asks about; omit one of them."
+        )
+    return measure(
+        model,
+        with_labels(data, model) if labels else data.x,
+        chosen_method,
+        background=rows_like(given["background"], features, data.x),
+        explain=rows_like(given["explain"], features, data.x),
+        layers=names("--layers", given["layers"]),
+        class_names=data.classes,
+        output=output,
+        reduce=given["reduce"] or REDUCE,
+        seed=seed,
+        memory=given["memory"] or MEMORY,
+        n_jobs=given["jobs"],
+        checkpoint=checkpoint,
+    )
+
+
+def loaded_or_measured(
+    path: Path | None, model: nn.Module, data: Data, given: dict[str, Any], **options: Any
+) -> Flow:
+    """The flow of a file, or without one that of these rows, see `measured`.
+
+    Raises:
+        UsageError: Options say how to measure, and the file holds what is measured already.
+    """
+    from nif.flow.file import load
+
+    if path is None:
+        return measured(model, data, given, **options)
+    for name, value in given.items():
+        if value is not None:
+            raise click.UsageError(f"--{name} says how to measure, and --flow is measured; omit one of them.")
+    return load(path)
 
 
 def rows_like(path: Path | None, features: str | None, columns: pd.DataFrame | Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import pickle
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from nif.core.errors import InputError
+from nif.core.errors import InputError, nearest
 
 EXAMPLE = "such as mypackage.nets:make_net"
 
@@ -49,14 +50,9 @@ def _load(model: nn.Module, state: dict[str, Any], path: Path) -> None:
 
 
 def _built(path: str) -> Any:
-    module_name, colon, name = path.partition(":")
-    if module_name.endswith(".py"):
-        module_name = module_name.removesuffix(".py").replace("/", ".")
-        raise InputError(
-            f"The model is {path!r}, a file; expected MODULE:FACTORY, as {module_name}:{name or 'net'}."
-        )
-    if not (module_name and colon and name) or ":" in name:
-        raise InputError(f"The model is {path!r}; expected MODULE:FACTORY, {EXAMPLE}.")
+    module_name, _, name = path.partition(":")
+    if path != (meant := _meant(path)):
+        raise InputError(f"The model is {path!r}; expected MODULE:FACTORY, {meant}.")
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
@@ -64,12 +60,17 @@ def _built(path: str) -> Any:
         with _users_code(f"Importing {module_name}"):
             factory = importlib.import_module(module_name)
     except ImportError as error:
+        below = next(Path().glob(f"*/{module_name.replace('.', '/')}.py"), None)
+        there = f", or write {below.parent.name}.{path}" if below else ""
         raise InputError(
-            f"Cannot import {module_name!r} ({error}); run nif in the directory that contains it."
+            f"Cannot import {module_name!r} ({error}); run nif in the directory that contains it{there}."
         ) from error
     for part in name.split("."):
         if not hasattr(factory, part):
-            raise InputError(f"{module_name} has no {name!r}; expected a function that returns the network.")
+            near = nearest(part, [each for each in vars(factory) if not each.startswith("_")])
+            raise InputError(
+                f"{module_name} has no {name!r}; expected a function that returns the network.{near}"
+            )
         factory = getattr(factory, part)
     if isinstance(factory, nn.Module):
         return factory
@@ -84,6 +85,24 @@ def _built(path: str) -> Any:
         raise InputError(
             f"{path} cannot be called without arguments ({error}); write a function that can."
         ) from error
+
+
+def _meant(path: str) -> str:
+    """The path of a factory as it is expected, or how it is to be written.
+
+    Example:
+        >>> _meant("package.nets:net"), _meant("package/nets.py:net"), _meant("nets.net")
+        ('package.nets:net', 'as package.nets:net', 'as nets:net')
+    """
+    module, colon, name = path.partition(":")
+    dotted = re.sub(r"[/\\\\]+", ".", re.sub(r"^(\./)+|\.py$", "", module))
+    name = name.removesuffix("()")
+    if not colon and "." in dotted and not module.endswith(".py"):
+        dotted, _, name = dotted.rpartition(".")
+    if not dotted or ":" in name or not (name or module.endswith(".py")):
+        return EXAMPLE
+    meant = f"{dotted}:{name or 'net'}"
+    return path if meant == path else f"as {meant}"
 
 
 @contextlib.contextmanager

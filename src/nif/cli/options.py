@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,7 +43,18 @@ OUTPUT = click.option(
 )
 
 LABEL = click.option(
-    "--label", metavar="COLUMN", help="Column of the class, or the array of an .npz; not a feature."
+    "--y",
+    "--label",
+    "label",
+    metavar="COLUMN",
+    help="Column of the class, or the array of an .npz; not a feature. --label is the same.",
+)
+
+FLOW = click.option(
+    "--flow",
+    "flow_file",
+    type=PATH,
+    help="File written by nif measure; measured on these rows, with the options below, if omitted.",
 )
 
 ESTIMATOR = click.option(
@@ -52,15 +65,88 @@ ESTIMATOR = click.option(
 
 SEED = click.option("--seed", type=int, default=0, show_default=True, help="Random seed.")
 
+JSON = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object, in nats, for other programs."
+)
+
+BITS = click.option("--bits", is_flag=True, help="Print information in bits, not nats; files stay in nats.")
+
+
+def out(content: str, *, required: bool = True) -> Callable[[Any], Any]:
+    """The option for the file that is written."""
+    return click.option("-o", "--out", type=PATH, required=required, help=content)
+
+
+def printed(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--json`` and ``--bits`` to a command whose text is made while it runs; it gets `as_json`."""
+
+    @functools.wraps(command)
+    def run(*, bits: bool, as_json: bool, **given: Any) -> Any:
+        from nif.core.unit import shown_in
+
+        if bits and as_json:
+            raise click.UsageError("--json prints nats; omit --bits, and divide by ln 2 = 0.693147 for bits.")
+        with shown_in("bits" if bits else "nats"):
+            return command(as_json=as_json, **given)
+
+    return JSON(BITS(run))
+
 
 def echo(text: str) -> None:
     """Print lines; what a terminal would act on becomes its escape."""
     click.echo(visible(text, keep="\n"))
 
 
-def out(content: str) -> Callable[[Any], Any]:
-    """The option for the file that is written."""
-    return click.option("-o", "--out", type=PATH, required=True, help=content)
+def echo_json(content: Any) -> None:
+    """Print one JSON object on a line."""
+    click.echo(json.dumps(content, allow_nan=False))
+
+
+def names(option: str, text: str | None) -> list[str] | None:
+    """Names that are separated by commas; None without them.
+
+    Raises:
+        InputError: They are separated by something else.
+
+    Example:
+        >>> names("--layers", "relu1, relu2")
+        ['relu1', 'relu2']
+        >>> names("--layers", "relu1;relu2")
+        Traceback (most recent call last):
+        nif.InputError: --layers is 'relu1;relu2'; separate names by commas, as relu1,relu2.
+    """
+    from nif.core.errors import InputError
+
+    if text is None:
+        return None
+    if "," not in text and ";" in text:
+        raise InputError(f"{option} is {text!r}; separate names by commas, as {text.replace(';', ',')}.")
+    return [name.strip() for name in text.split(",")]
+
+
+def numbers(option: str, text: str) -> list[int]:
+    """Whole numbers that are separated by commas.
+
+    Raises:
+        InputError: They are something else, or separated by something else.
+
+    Example:
+        >>> numbers("--hidden", "32,16")
+        [32, 16]
+        >>> numbers("--hidden", "32-16")
+        Traceback (most recent call last):
+        nif.InputError: --hidden is '32-16'; expected whole numbers separated by commas, as 32,16.
+    """
+    import re
+
+    from nif.core.errors import InputError
+
+    parts = [part.strip() for part in text.split(",")]
+    if all(part.isdigit() for part in parts):
+        return [int(part) for part in parts]
+    meant = re.findall(r"\d+", text) if re.fullmatch(r"[\d\s,;:x×\-\[\]()]+", text) else []
+    like = f"as {','.join(meant)}" if len(meant) > 1 else "such as 10,10"
+    raise InputError(f"{option} is {text!r}; expected whole numbers separated by commas, {like}.")
 
 
 def chosen(estimator: str | None) -> Estimator | None:

@@ -3,10 +3,61 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from nif.cli import method as methods
 from nif.cli import options
+
+OPTIONS = (
+    click.option(
+        "--remove",
+        default="silent",
+        show_default=True,
+        metavar="WHICH",
+        help="silent, most (the largest number that the tolerance allows), a fraction between 0 and 1, or "
+        "none, where only heads or dimensions of keys are removed.",
+    ),
+    click.option("--heads", type=float, help="Fraction of all heads of attention to remove."),
+    click.option(
+        "--key-dims", type=float, help="Fraction of the dimensions of keys of MultiheadAttention to remove."
+    ),
+    click.option(
+        "--round-to",
+        type=click.IntRange(min=1),
+        default=1,
+        show_default=True,
+        help="Keep widths that are multiples of this, such as 8, which processors are fast at.",
+    ),
+    click.option(
+        "--tolerance",
+        type=float,
+        default=0.0,
+        show_default=True,
+        help="How much worse the criterion may get.",
+    ),
+    click.option("--criterion", help="A scorer of scikit-learn, by name; accuracy or R2 if omitted."),
+    click.option(
+        "--alpha", type=float, default=0.05, show_default=True, help="False discovery rate of silent units."
+    ),
+    click.option(
+        "--rule", default="redundancy", show_default=True, help="Order of the units; see nif.pruning.rules."
+    ),
+    click.option(
+        "--held-out",
+        type=options.PATH,
+        metavar="FILE",
+        help="Other rows, as a file of the same columns, on which both networks are scored at the end.",
+    ),
+)
+
+
+def pruning_options(command: Any) -> Any:
+    """Add them, in this order."""
+    for option in reversed(OPTIONS):
+        command = option(command)
+    return command
 
 
 @click.command()
@@ -16,30 +67,12 @@ from nif.cli import options
 @options.FEATURES
 @options.LABEL
 @options.OUTPUT
-@click.option(
-    "--flow",
-    "flow_file",
-    type=options.PATH,
-    help="File written by nif measure; measured on these rows if not given.",
-)
-@click.option(
-    "--remove",
-    default="silent",
-    show_default=True,
-    metavar="WHICH",
-    help="silent, most (the largest number that the tolerance allows), or a fraction between 0 and 1.",
-)
-@click.option(
-    "--tolerance", type=float, default=0.0, show_default=True, help="How much worse the criterion may get."
-)
-@click.option(
-    "--alpha", type=float, default=0.05, show_default=True, help="False discovery rate of silent units."
-)
-@click.option(
-    "--rule", default="redundancy", show_default=True, help="Order of the units; see nif.pruning.rules."
-)
+@pruning_options
+@options.FLOW
+@methods.options
 @options.SEED
 @options.out("Smaller weights, as .safetensors.")
+@options.JSON
 def prune(
     *,
     model: str,
@@ -50,39 +83,45 @@ def prune(
     output: int | str | None,
     flow_file: Path | None,
     remove: str,
-    tolerance: float,
-    alpha: float,
-    rule: str,
+    held_out: Path | None,
     seed: int,
     out: Path,
+    as_json: bool,
+    **given: Any,
 ) -> None:
     """Remove neurons that carry no information, and report the cost.
 
-    The criterion is the accuracy with --label, and the largest change of any output without. Load the weights
+    The criterion is the accuracy with --y, and the largest change of any output without. Load the weights
     with nif.shrink(model, path).
     """
+    from nif.cli import as_json as objects
     from nif.cli.data import read, with_labels
     from nif.cli.models import network
     from nif.core.files import writable
-    from nif.flow.file import load
-    from nif.pipeline import measure
     from nif.pruning.prune import prune as prune_network
 
     target = writable(out, ending=".safetensors")
+    how = ("heads", "key_dims", "round_to", "tolerance", "criterion", "alpha", "rule")
+    of_pruning = {name: given.pop(name) for name in how}
     net, rows = network(model, weights), read(data, features, label)
-    flow = measure(net, rows.x, output=output, seed=seed) if flow_file is None else load(flow_file)
+    others = None if held_out is None else with_labels(read(held_out, features, label), net)
+    flow = methods.loaded_or_measured(
+        flow_file, net, rows, given, features=features, output=output, seed=seed
+    )
     small = prune_network(
         net,
         flow,
         with_labels(rows, net),
         remove=_which(remove),
-        tolerance=tolerance,
-        alpha=alpha,
-        rule=rule,
+        held_out=others,
         output=output,
         seed=seed,
+        **of_pruning,
     )
     small.save(target)
+    if as_json:
+        options.echo_json({**objects.pruned(small), "written": str(target)})
+        return
     options.echo(repr(small))
     for name, frame in (("Removed", small.removed), ("Restored", small.restored)):
         if len(frame):
@@ -90,8 +129,8 @@ def prune(
     options.echo(f"\nWritten: {target}")
 
 
-def _which(remove: str) -> str | float:
+def _which(remove: str) -> str | float | None:
     try:
-        return float(remove)
+        return None if remove == "none" else float(remove)
     except ValueError:
         return remove

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 
 import numpy as np
@@ -11,13 +10,13 @@ import pandas as pd
 from nif.cli import currents
 from nif.cli.text import INDENT, WIDTH, by_label, names, numbers, p_values, paragraph, table
 from nif.comparison.compare import Comparison
+from nif.core.unit import text_unit
 from nif.flow.flow import Flow
 from nif.flow.headline import headline
 from nif.flow.known_and_used import IGNORED, SYNERGY
 from nif.pruning.result import Pruned
 
 STRONGEST = 10
-BITS = 1 / math.log(2)
 
 
 def measurement(flow: Flow) -> str:
@@ -42,21 +41,34 @@ def measured(flow: Flow) -> list[str]:
 
 def links(flow: Flow) -> str:
     """The strongest links with their standard errors and p-values."""
-    edges = flow.edges()
-    strongest = edges.nlargest(STRONGEST, "nats")
+    strongest = flow.edges(top=STRONGEST)
     text = table(
         {
             "strongest links from": _unit(strongest["source_layer"], strongest["source_unit"]),
             "to": _unit(strongest["target_layer"], strongest["target_unit"]),
-            "bits": numbers(strongest["nats"] * BITS, ".3f"),
-            "± stderr": numbers(strongest["stderr"] * BITS, ".3f"),
+            text_unit().name: numbers(text_unit().of(strongest["nats"]), ".3f"),
+            "± stderr": numbers(text_unit().of(strongest["stderr"]), ".3f"),
             "p": p_values(strongest["p_value"]),
         },
         left=2,
     )
-    significant = int((edges["p_value"] < 0.05).sum())
-    return f"{text}\n" + paragraph(
-        f"{significant} of {len(edges)} links have p < .05. 1 bit is ln 2 = 0.693 nats."
+    significant = sum(int((between.values("p_value") < 0.05).sum()) for between in flow.links)
+    return f"{text}\n" + paragraph(f"{significant} of {flow.count} links have p < .05.")
+
+
+def difference(table_: pd.DataFrame, name: str, other: str) -> str:
+    """What one flow uses more of each feature than another, the largest differences first."""
+    shown = table_.loc[table_["nats"].abs().sort_values(ascending=False, kind="stable").index[:STRONGEST]]
+    columns = {
+        "feature": map(str, shown.index),
+        text_unit().name: numbers((round(value, 3) + 0.0 for value in text_unit().of(shown["nats"])), "+.3f"),
+        "± stderr": numbers(text_unit().of(shown["stderr"]), ".3f"),
+        "p": p_values(shown["p_value"]),
+        "q": p_values(shown["q_value"]),
+    }
+    return f"{table(columns)}\n" + paragraph(
+        f"What {name} uses more than {other}, on the same rows; below 0, less. Of the totals: "
+        f"{table_.attrs['total']}."
     )
 
 
@@ -82,8 +94,8 @@ def neurons(flow: Flow) -> str:
     text = table(
         {
             "neuron": _unit(layers, units),
-            "bits in": numbers(shown["inflow"] * BITS, ".3f"),
-            "bits out": numbers(shown["outflow"] * BITS, ".3f"),
+            f"{text_unit().name} in": numbers(text_unit().of(shown["inflow"]), ".3f"),
+            f"{text_unit().name} out": numbers(text_unit().of(shown["outflow"]), ".3f"),
             "throughput": numbers(shown["throughput"], ".1%"),
             "betweenness": numbers(shown["betweenness"], ".3g"),
             "community": [str(label) if label >= 0 else "-" for label in shown["community"]],
@@ -115,8 +127,8 @@ def layers(flow: Flow) -> str:
             "units": rows["units"],
             "constant": [int(constant.sum()) for constant in flow.constant],
             "silent": rows["silent"],
-            "bits in": numbers(rows["inflow"] * BITS, ".2f"),
-            "bits out": numbers(rows["outflow"] * BITS, ".2f"),
+            f"{text_unit().name} in": numbers(text_unit().of(rows["inflow"]), ".2f"),
+            f"{text_unit().name} out": numbers(text_unit().of(rows["outflow"]), ".2f"),
             "communities": flow.by_unit.communities_of_layers(),
         }
     )
@@ -129,29 +141,29 @@ def known_and_used(frame: pd.DataFrame) -> str:
     frame = frame.loc[strongest.index]
     first = frame.index.get_level_values("layer") == layer
     others = frame[~first & (frame["outlier"] != "")]
-    shown = pd.concat([frame[first].head(STRONGEST), others.head(STRONGEST)])
+    shown, of = pd.concat([frame[first].head(STRONGEST), others.head(STRONGEST)]), text_unit().of
     text = table(
         {
             "unit": _unit(shown.index.get_level_values("layer"), shown.index.get_level_values("unit")),
-            "tells": numbers(shown["known"], ".3f"),
-            "± stderr": numbers(shown["known_stderr"], ".3f"),
-            "is used for": numbers((round(nats, 3) + 0.0 for nats in shown["used"]), ".3f"),
-            "± stderr ": numbers(shown["used_stderr"], ".3f"),
+            "tells": numbers(of(shown["known"]), ".3f"),
+            "± stderr": numbers(of(shown["known_stderr"]), ".3f"),
+            "is used for": numbers((round(used, 3) + 0.0 for used in of(shown["used"])), ".3f"),
+            "± stderr ": numbers(of(shown["used_stderr"]), ".3f"),
             "outlier": list(shown["outlier"]),
         }
     )
     counts = [int((frame["outlier"] == kind).sum()) for kind in (IGNORED, SYNERGY)]
     return f"{text}\n" + paragraph(
-        "In nats: the mutual information of the unit and the decision, and the current of the unit. Ignored, "
+        f"In {text_unit().name}: the mutual information of the unit and the decision, and the current of "
+        "the unit. Ignored, "
         f"used for less than a quarter of their part by what they tell: {counts[0]} of {len(frame)} units. "
         f"Synergy, used for more than they tell alone: {counts[1]}."
     )
 
 
-def pruning(pruned: Pruned, before: float, after: float) -> str:
-    """Removed units and the accuracy, on the rows of the tolerance and on those held out."""
+def pruning(pruned: Pruned) -> str:
+    """Removed units, scores and sizes."""
     lines = [INDENT + line for line in repr(pruned).splitlines()]
-    lines.append(f"{INDENT}  held-out accuracy {before:.4f} -> {after:.4f}")
     if len(pruned.removed):
         units = _unit(pruned.removed["layer"], pruned.removed["unit"])
         lines.append(paragraph(f"removed: {names(units, most=STRONGEST)}", first=INDENT * 2))

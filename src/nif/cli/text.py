@@ -17,7 +17,7 @@ INDENT = "  "
 UNBROKEN = "\N{NO-BREAK SPACE}"
 """Keeps a name on one line."""
 
-OTHERS = ("feature", "nats", "± stderr", "absolute", "share")
+OTHERS = ("feature", "nats", "bits", "± stderr", "absolute", "share")
 """Columns of tables of features that stand beside those of the classes."""
 
 LONGEST = 60

@@ -26,8 +26,7 @@ from nif.comparison.methods import (
 from nif.comparison.problem import ComparisonProblem, comparison_problem, feature_names
 from nif.core.arguments import known_name
 from nif.core.errors import InputError
-from nif.core.types import Advance, ignore
-from nif.estimators.arrays import MOST_TERMS_FOR_MINE
+from nif.core.progress import progress as progress_bar
 from nif.estimators.estimate import Estimator
 from nif.flow.flow import Flow
 
@@ -64,7 +63,7 @@ def compare(
     replacement: str = "mean",
     repeats: int = 100,
     seed: int = 0,
-    advance: Advance = ignore,
+    progress: bool = True,
 ) -> Comparison:
     r"""Compare attributions of a network: currents, association, SHAP, integrated gradients, SAGE and chance.
 
@@ -91,16 +90,15 @@ def compare(
         currents: The flow of currents, beside one of association; measured here if neither flow is one.
         published: The flow as published in 2019; measured here if it is named in `methods` and not passed.
         methods: Rows to compute, names out of `ATTRIBUTIONS`; raw mutual information is always among them.
-            None for all but ``"currents, for"``, what speaks for the decision alone, and two that take long:
-            the flow as published, above 5,000 terms of mutual information and unless it is passed, and SAGE,
-            above 64 features.
+            None for all but ``"currents, for"``, what speaks for the decision alone, the flow as published
+            unless it is passed, and SAGE above 64 features.
         estimator: For the information between feature and label; `Binned()` if None.
         output: The measured output (name or index), of a model that returns several.
         replacement: What features are replaced by in deletion and insertion: ``"mean"``, their mean, or
             ``"row"``, their values in another row.
         repeats: Bootstrap samples of the rows in deletion and insertion.
         seed: Random seed.
-        advance: Called after every method, with 1.
+        progress: Say what runs and how long it takes, from the third second on.
 
     Returns:
         A data frame indexed by method. Up to 20 features each has a column of its own; the frame's
@@ -140,16 +138,18 @@ def compare(
         replacement=replacement,
         seed=seed,
     )
-    if not OF_CURRENTS.isdisjoint(chosen):
-        problem = replace(problem, currents=flow_of_currents(problem))
-    attributions = {}
-    for method in chosen:
-        attributions[method] = scaled(ATTRIBUTIONS[method](problem))
+    what = f"{len(chosen)} attributions of {len(feature_names(flow))} features"
+    with progress_bar("comparing", total=2.0 * len(chosen) + 1, shown=progress, what=what) as advance:
+        if not OF_CURRENTS.isdisjoint(chosen):
+            problem = replace(problem, currents=flow_of_currents(problem))
         advance(1)
-    rows = {
-        method: _evaluation(problem, attribution, attributions[REFERENCE], repeats)
-        for method, attribution in attributions.items()
-    }
+        attributions, rows = {}, {}
+        for method in chosen:
+            attributions[method] = scaled(ATTRIBUTIONS[method](problem))
+            advance(1)
+        for method, attribution in attributions.items():
+            rows[method] = _evaluation(problem, attribution, attributions[REFERENCE], repeats)
+            advance(1)
     return _table(attributions, rows, feature_names(flow))
 
 
@@ -174,12 +174,12 @@ def _chosen(methods: Sequence[str] | str, flow: Flow) -> list[str]:
 def _affordable(flow: Flow, published: Flow | None) -> list[str]:
     """All rows, without those that are not passed and take too long, or that the flow has not."""
     left_out = {FOR}
-    if published is None and flow.measurement.options.get("terms", 0) > MOST_TERMS_FOR_MINE:
+    if published is None:  # a critic for every link takes minutes
         left_out.add(PUBLISHED)
     if len(feature_names(flow)) > MOST_FEATURES_FOR_SAGE:
         left_out.add(SAGE)
     if flow.currents is not None:
-        left_out |= {ASSOCIATION, *({PUBLISHED} if published is None else ())}
+        left_out.add(ASSOCIATION)
     return [name for name in ATTRIBUTIONS if name not in left_out]
 
 

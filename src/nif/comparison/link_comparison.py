@@ -14,7 +14,7 @@ from torch import Tensor
 from nif.comparison.link_problem import LinkProblem, Sources, link_problem
 from nif.comparison.link_rankings import LINK_RANKINGS, Strengths
 from nif.core.errors import InputError
-from nif.core.types import Advance, ignore
+from nif.core.progress import progress as progress_bar
 from nif.flow.flow import Flow
 
 SHARES = (0.02, 0.05, 0.1, 0.2, 0.5)
@@ -46,7 +46,7 @@ def compare_links(
     replacement: str = "mean",
     shares: Sequence[float] = SHARES,
     seed: int = 0,
-    advance: Advance = ignore,
+    progress: bool = True,
 ) -> LinkComparison:
     """Compare rankings of the links of a network: currents, EAP-IG, weight x deviation, association, chance.
 
@@ -66,7 +66,7 @@ def compare_links(
             its value in another row, averaged over 5 draws.
         shares: Shares of the links, from 0 to 1.
         seed: Random seed.
-        advance: Called after every method, with 1.
+        progress: Say what runs and how long it takes, from the third second on.
 
     Returns:
         A data frame by method. ``kept`` and ``lost`` count the rows that still have their most probable class
@@ -101,11 +101,12 @@ def compare_links(
     if not shares or not all(0 < share < 1 for share in shares):
         raise InputError(f"shares is {shares!r}; expected numbers between 0 and 1, such as (0.05, 0.2).")
     problem = link_problem(model, flow, x, currents=currents, output=output, seed=seed)
-    curves = []
-    for method in chosen:
-        curve = carried(problem, LINK_RANKINGS[method](problem), problem.x, replacement, shares)
-        curves.append(curve.assign(method=method).set_index(["method", "share"]))
-        advance(1)
+    curves, what = [], f"{len(chosen)} rankings of links"
+    with progress_bar("comparing", total=float(len(chosen)), shown=progress, what=what) as advance:
+        for method in chosen:
+            curve = carried(problem, LINK_RANKINGS[method](problem), problem.x, replacement, shares)
+            curves.append(curve.assign(method=method).set_index(["method", "share"]))
+            advance(1)
     table = pd.concat(curves)
     result = LinkComparison(table.groupby(level="method", sort=False).mean())
     result.curves = table.reset_index()

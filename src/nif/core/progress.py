@@ -1,7 +1,9 @@
-"""Progress bar with remaining time, shown in a terminal after two seconds."""
+"""What runs, and how long it still takes: a bar in a terminal, lines elsewhere, from the third second on."""
 
 from __future__ import annotations
 
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,8 +14,14 @@ from nif.core.types import Advance
 
 SECONDS_BEFORE_SHOWN = 2.0
 
+SECONDS_BETWEEN_LINES = 60.0
+"""Where there is no terminal; the second line comes as soon as the time that is left is known."""
+
 SECONDS_WORTH_SAYING = 60.0
-"""Expected time of which a line says how long the work will take."""
+"""Expected time of which a line in a terminal says how long the work will take."""
+
+TICK = 0.5
+"""Seconds after which the bar moves on though no work was done."""
 
 FORMAT = "{desc} {percentage:3.0f}% |{bar}| {elapsed} spent, {remaining} left"
 FORMAT_WITHOUT_END = "{desc} {n_fmt} | {elapsed} spent"
@@ -23,15 +31,16 @@ FORMAT_WITHOUT_END = "{desc} {n_fmt} | {elapsed} spent"
 def progress(
     label: str, total: float | int | None, *, shown: bool = True, what: str = ""
 ) -> Iterator[Advance]:
-    """A bar on stderr while the block runs; yields the function to call with the work just done.
+    """Say on stderr what runs while the block runs; yields the function to call with the work just done.
 
-    The bar appears after two seconds, only if stderr is a terminal, and is removed at the end. Of work that
-    will take more than a minute, as its first part shows, a line that stays says how long, and what it is.
+    In a terminal a bar appears after two seconds, and is removed at the end. Of work that will take more than
+    a minute, as its first part shows, a line that stays says how long, and what it is. Without a terminal, as
+    in a log, lines say both: after two seconds, when the time is known, and every minute.
 
     Args:
         label: Name of the work, for example ``"measuring"``.
         total: The work to do, in the unit of the calls to `Advance`; None if unknown.
-        shown: False for no bar at all.
+        shown: False for nothing at all.
         what: The work in words, for example ``"300 terms of 1,000 rows"``.
     """
     with tqdm(
@@ -39,13 +48,22 @@ def progress(
         total=total,
         bar_format=FORMAT if total is not None else FORMAT_WITHOUT_END,
         delay=SECONDS_BEFORE_SHOWN,
+        miniters=0,
         leave=False,
         disable=None if shown else True,  # None: off unless stderr is a terminal
     ) as bar:
-        pace = _Pace(total)
+        lines = _Lines(label, total, what)
+        pace, lock, ended = _Pace(total), threading.Lock(), threading.Event()
+
+        def moved(work: float | None) -> None:
+            with lock:
+                if not bar.disable:
+                    bar.update(work)
+                elif shown:
+                    lines.moved(work or 0.0)
 
         def advance(work: float | None = 1) -> None:
-            bar.update(work)
+            moved(work)
             if bar.disable:
                 return
             left = pace.left(bar.n)
@@ -53,7 +71,65 @@ def progress(
                 words = f"{what}, " if what else ""
                 bar.write(f"{label}: {words}about {left / 60:.0f} minutes are expected.", file=bar.fp)
 
-        yield advance
+        def tick() -> None:
+            while not ended.wait(TICK):
+                moved(0.0)
+
+        ticking = threading.Thread(target=tick, name="nif-progress", daemon=True)
+        if shown:
+            ticking.start()
+        try:
+            yield advance
+        finally:
+            ended.set()
+            if shown:
+                ticking.join()
+
+
+class _Lines:
+    """Lines for a stream that is no terminal.
+
+    The pace is that from the first work on, which may have begun late. What is done within the first second
+    may have been done before, such as blocks that a checkpoint holds, and says nothing of the rest.
+    """
+
+    def __init__(self, label: str, total: float | None, what: str) -> None:
+        self._label, self._total = f"{label} {what}".strip(), total
+        self._begin, self._done = time.monotonic(), 0.0
+        self._from: tuple[float, float] | None = None
+        self._next, self._said, self._known = SECONDS_BEFORE_SHOWN, False, False
+
+    def moved(self, work: float) -> None:
+        """Note work that was done, and print a line where it is time for one."""
+        spent = time.monotonic() - self._begin
+        self._done += work
+        if work and (self._from is None or spent < SECONDS_BEFORE_SHOWN / 2):
+            self._from = spent, self._done
+        left = self._left(spent)
+        if spent < self._next and not (self._said and left is not None and not self._known):
+            return
+        self._next, self._said, self._known = spent + SECONDS_BETWEEN_LINES, True, left is not None
+        then = "" if left is None else f", about {duration(left)} left"
+        sys.stderr.write(f"nif: {self._label}: {duration(spent)} spent{then}\n")
+        sys.stderr.flush()
+
+    def _left(self, spent: float) -> float | None:
+        """Seconds; None where that is not known."""
+        if not self._total or self._from is None or self._done <= self._from[1]:
+            return None
+        since, before = self._from
+        return (spent - since) / (self._done - before) * (self._total - self._done)
+
+
+def duration(seconds: float) -> str:
+    """A time in words.
+
+    Example:
+        >>> duration(2.3), duration(89), duration(150)
+        ('2 s', '89 s', '2 min 30 s')
+    """
+    whole = max(0, round(seconds))
+    return f"{whole} s" if whole < 90 else f"{whole // 60} min {whole % 60} s"
 
 
 class _Pace:

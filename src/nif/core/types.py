@@ -21,6 +21,7 @@ from jaxtyping import Bool, Float, Int, Real, Shaped
 from scipy.sparse import csr_array
 
 from nif.core.errors import InputError
+from nif.core.unit import text_unit
 from nif.core.weights import HeadCurrents, PathCurrents, StoredWeight
 
 Values = Float[Any, "..."]
@@ -291,7 +292,8 @@ class Total:
         return self.nats
 
     def __repr__(self) -> str:
-        return f"{self.nats:.3f} ± {self.stderr:.3f} nats"
+        shown = text_unit()
+        return f"{shown.of(self.nats):.3f} ± {shown.of(self.stderr):.3f} {shown.name}"
 
 
 @dataclass(frozen=True, eq=False)

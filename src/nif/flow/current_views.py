@@ -14,6 +14,7 @@ from scipy.stats import false_discovery_control
 
 from nif.core.errors import InputError, nearest
 from nif.core.types import CurrentTables, Layer, Links
+from nif.core.unit import text_unit
 from nif.core.weights import StoredWeight, WeightCurrents
 from nif.flow.paths import Dag
 from nif.flow.significance import p_values
@@ -46,7 +47,9 @@ class Difference:
         return self.nats
 
     def __repr__(self) -> str:
-        return f"{self.nats:.3f} ± {self.stderr:.3f} nats, p = {self.p_value:.2g}"
+        shown = text_unit()
+        sizes = f"{shown.of(self.nats):.3f} ± {shown.of(self.stderr):.3f} {shown.name}"
+        return f"{sizes}, p = {self.p_value:.2g}"
 
 
 class CurrentViews:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from nif.core.types import CurrentTables, Layer, SumErrors
+from nif.core.unit import shown_in
 from nif.flow import currents as of_currents
 from nif.flow import headline, paths, tables
 
@@ -26,15 +27,19 @@ class FeatureViews:
         @cached_property
         def sum_errors(self) -> SumErrors: ...
 
-    def summary(self) -> str:
+    def summary(self, *, unit: str = "nats") -> str:
         """The answer in a few lines of text: which features carry how much, and how it was measured.
+
+        Args:
+            unit: ``"nats"`` or ``"bits"``, in which the text states information.
 
         Example:
             >>> from nif.flow.flow import example
             >>> print(example().summary().splitlines()[0])
             left carries 100 % ± 0 % of the attribution by association; none of 2 neurons is silent.
         """
-        return headline.summary(self)  # type: ignore[arg-type] # a flow
+        with shown_in(unit):
+            return headline.summary(self)  # type: ignore[arg-type] # a flow
 
     def attribution(self, class_name: str | int | None = None, *, clip: bool = True) -> pd.DataFrame:
         r"""Attribution of each feature to each class, summed over all paths (eq. 4).

@@ -10,6 +10,7 @@ from scipy import stats
 
 from nif.core.html import short
 from nif.core.types import CurrentTables
+from nif.core.unit import text_unit
 
 if TYPE_CHECKING:
     from nif.flow.flow import Flow
@@ -46,7 +47,9 @@ def headline(flow: Flow) -> str:
     if not importance["share"].any():
         return "No path from a feature to an output carries information."
     count = _number_with(MUCH, importance["share"])
-    whole = "the attribution by association" if total is None else f"the {total.nats:.2f} nats that decide"
+    whole = "the attribution by association"
+    if total is not None:
+        whole = f"the {text_unit().of(total.nats):.2f} {text_unit().name} that decide"
     if count > MOST_NAMED:
         half, part = _number_with(0.5, importance["share"]), percent(*_together(flow, 1))
         most = f"{_names(importance, 1)} most, {part}"

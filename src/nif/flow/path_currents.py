@@ -27,6 +27,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.stats import false_discovery_control
 
 from nif.core.types import LINK_ARRAYS, CurrentTables, Layer, Links
+from nif.core.unit import text_unit
 from nif.core.weights import PathCurrents
 from nif.flow.paths import Dag, Matrix, Path, between, signed, strongest_paths
 from nif.flow.significance import p_values
@@ -208,9 +209,11 @@ def _on_rows(known: PathCurrents, chosen: Int[np.ndarray, " path"]) -> dict[str,
 def _summary(table: pd.DataFrame) -> str:
     """What the paths of a table carry, in words."""
     sums, which = table.attrs, f"The strongest {len(table)} of {table.attrs['paths']:,.0f} paths carry"
-    share = f"{sums['shown'] / sums['total']:.1%} of" if sums["total"] else f"{sums['shown']:.3g} nats of"
+    of, name = text_unit().of, text_unit().name
+    share = f"{sums['shown'] / sums['total']:.1%}" if sums["total"] else f"{of(sums['shown']):.3g} {name}"
+    total = f"the total of {of(sums['total']):.3f} {name}"
     left_out = f" {sums['left_out']}" if sums["left_out"] else ""
-    return f"{which} {share} the total of {sums['total']:.3f} nats; evaluated: {sums['evaluated']}.{left_out}"
+    return f"{which} {share} of {total}; evaluated: {sums['evaluated']}.{left_out}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -284,11 +287,13 @@ class Onward:
         nats, absolute = (self._sum(tables, name) for name in ("nats", "absolute"))
         if absolute <= ROUNDING * abs(tables.total.nats):
             return ""
+        of, name = text_unit().of, text_unit().name
         more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
         which = "a unit whose" if len(names) == 1 else f"{len(names)} units whose"
         return (
             f"Paths through {which} currents onward nearly cancel ({', '.join(names[:MOST_NAMES])}{more}) "
-            f"are left out; together they carry {nats:.3g} nats, and {absolute:.3g} nats in absolute value."
+            f"are left out; together they carry {of(nats):.3g} {name}, "
+            f"and {of(absolute):.3g} {name} in absolute value."
         )
 
     def _sum(self, tables: CurrentTables, name: str) -> float:

@@ -25,6 +25,7 @@ from nif.pruning.criterion import Outputs
 from nif.pruning.equivalent import from_linear
 from nif.pruning.file import shapes_of
 from nif.pruning.heads import Heads, chosen_heads, with_heads
+from nif.pruning.held_out import OtherRows, other_rows
 from nif.pruning.key_dims import KeyDims, with_fewer_key_dims
 from nif.pruning.problem import PruningProblem, all_labels, left_whole, pruning_problem
 from nif.pruning.removal import ZEROED, Cut, cut_out
@@ -39,8 +40,11 @@ from nif.pruning.selection import (
     largest_harmless_subset,
     longest_harmless_prefix,
 )
-from nif.pruning.size import size_of
+from nif.pruning.size import sizes_of
 from nif.pruning.trial import keep_what_cannot_be_cut
+from nif.pruning.widths import rounded
+
+ROUNDED = "Cutting changed the result by rounding; units were zeroed instead to stay within the tolerance."
 
 FRACTION = "pass remove=0.5, the fraction of all hidden units to remove."
 
@@ -64,6 +68,8 @@ def prune(
     alpha: float = 0.05,
     rule: str | Rule = "redundancy",
     exchanges: int = 20,
+    round_to: int = 1,
+    held_out: Any = None,
     compensate: str | None = "auto",
     output: int | str | None = None,
     cut: bool = True,
@@ -97,6 +103,10 @@ def prune(
             Heads are ordered by redundancy where it is a rule for units of the flow.
         exchanges: After the rule ``"redundancy"`` has chosen a fraction, exchange up to so many removed units
             for kept ones that cost less together; 0 for none.
+        round_to: Keep widths that are multiples of this number, such as 8, at which processors are fast:
+            what stays of a layer is rounded up.
+        held_out: Other rows, as `data`, on which both networks are scored at the end. The choice of units
+            rests on `data` and has seen their score.
         compensate: ``"mean"`` folds the mean of a removed unit into the next bias, exact for constant units;
             ``"linear"`` folds its least-squares prediction from the remaining units into the next weights;
             None does neither. ``"auto"``: mean for ``"silent"`` without heads, else linear.
@@ -124,6 +134,8 @@ def prune(
         True
     """
     whole_number("seed", seed, least=0)
+    if whole_number("round_to", round_to) > 1 and not cut:
+        raise InputError(f"round_to is {round_to} and cut is False; only what is cut changes widths.")
     how = _compensation(compensate, remove, heads)
     rows = data if labels is None else (data, labels)
     start = pruning_problem(model, checked_flow(flow), rows, output, how, criterion)
@@ -137,27 +149,30 @@ def prune(
         keep_what_cannot_be_cut(first.problem)
     problem, found = with_heads(first.problem) if heads is not None else (first.problem, Heads())
     layers, none = len(problem.weights.columns), NO_CANDIDATES
+    others = None if held_out is None else other_rows(model, problem, held_out, output, criterion)
     with progress_bar("pruning", total=layers * _trials(problem, tolerance), shown=progress) as advance:
         units = (
             none if remove is None else candidates(problem, remove, importance, alpha, seed, cut, exchanges)
         )
         chosen = none if heads is None else chosen_heads(problem, found, heads, head_rule(rule), seed)
         advance(layers)
-        plan = _Plan(units, chosen, found, first, tolerance)
+        plan = _Plan(units, chosen, found, first, tolerance, round_to)
         silent = isinstance(remove, str) and remove == "silent"
-        removed, zeroed = _search(problem, plan, silent, advance)
+        removed, wanted, zeroed = _search(problem, plan, silent, advance)
     smaller = cut_out(problem, zeroed, removed) if cut else Cut(zeroed, removed, {})
     if cut and not smaller.kept and len(removed) and not (silent or isinstance(remove, Mapping)):
-        notes = tuple(
-            note.replace(ZEROED, "nothing was removed; cut=False zeroes units") for note in smaller.notes
-        )
-        removed, smaller = removed[:0], Cut(copy.deepcopy(problem.model), removed[:0], {}, notes)
+        removed = wanted = removed[:0]
+        smaller = _nothing_cut(problem, smaller)
     if not problem.is_within(tolerance, smaller.model):
-        note = (
-            "Cutting changed the result by rounding; units were zeroed instead to stay within the tolerance."
-        )
-        smaller = Cut(zeroed, removed, {}, (note,))
-    return _result(start, problem, plan, removed, smaller)
+        smaller = Cut(zeroed, removed, {}, (ROUNDED,))
+    return _result(start, problem, plan, removed, wanted, smaller, others)
+
+
+def _nothing_cut(problem: PruningProblem, smaller: Cut) -> Cut:
+    """The network as it is, where units could only be zeroed and were to be cut."""
+    instead = "nothing was removed; cut=False zeroes units"
+    notes = tuple(note.replace(ZEROED, instead) for note in smaller.notes)
+    return Cut(copy.deepcopy(problem.model), NO_CANDIDATES.ordered, {}, notes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,6 +185,7 @@ class _Plan:
         found: The heads that there are.
         first: Dimensions of keys that have been removed.
         tolerance: Of the criterion.
+        round_to: Number of which widths are multiples.
     """
 
     units: Candidates
@@ -177,6 +193,7 @@ class _Plan:
     found: Heads
     first: KeyDims
     tolerance: float | None
+    round_to: int = 1
 
     @property
     def work(self) -> float:
@@ -198,8 +215,11 @@ def _trials(problem: PruningProblem, tolerance: float | None) -> int:
 
 def _search(
     problem: PruningProblem, plan: _Plan, silent: bool, advance: Advance
-) -> tuple[UnitIds, nn.Module]:
-    """Heads that can go within the tolerance, then units that can go with them; the network without them."""
+) -> tuple[UnitIds, UnitIds, nn.Module]:
+    """Heads that can go within the tolerance, then units that can go with them; the network without them.
+
+    Returns the units that go, those that would go with any widths, and the network.
+    """
     last: list[tuple[UnitIds, nn.Module]] = []
 
     def satisfies(units: UnitIds) -> bool:
@@ -212,15 +232,25 @@ def _search(
 
     search = largest_harmless_subset if silent else longest_harmless_prefix
     heads = longest_harmless_prefix(plan.heads.ordered, satisfies)
-    units = search(plan.units.ordered, lambda some: satisfies(np.concatenate([heads, some])))
-    removed = np.concatenate([heads, units])
+
+    def with_heads(units: UnitIds) -> UnitIds:
+        return np.concatenate([heads, rounded(problem, units, plan.round_to)])
+
+    units = search(plan.units.ordered, lambda some: satisfies(with_heads(some)))
+    removed, wanted = with_heads(units), np.concatenate([heads, units])
     if last and np.array_equal(last[0][0], removed):
-        return last[0]
-    return removed, compensate_removed(problem, removed, advance)
+        return removed, wanted, last[0][1]
+    return removed, wanted, compensate_removed(problem, removed, advance)
 
 
 def _result(
-    start: PruningProblem, problem: PruningProblem, plan: _Plan, units: UnitIds, smaller: Cut
+    start: PruningProblem,
+    problem: PruningProblem,
+    plan: _Plan,
+    units: UnitIds,
+    wanted: UnitIds,
+    smaller: Cut,
+    others: OtherRows | None,
 ) -> Pruned:
     whole = copy.deepcopy(start.model)
     for model in (whole, smaller.model):
@@ -230,11 +260,13 @@ def _result(
     removed = _rows(problem, plan, units)
     removed["how"] = np.where(np.isin(removed.pop("label"), smaller.zeroed), "zeroed", "cut")
     restored = _rows(problem, plan, np.setdiff1d(plan.all, units))
-    last = np.isin(restored.pop("label"), np.concatenate([plan.units.last, plan.heads.last]))
+    labels = restored.pop("label")
+    last = np.isin(labels, np.concatenate([plan.units.last, plan.heads.last]))
     restored["reason"] = np.where(last, "last unit of its layer", "exceeds the tolerance")
+    restored.loc[np.isin(labels, np.setdiff1d(wanted, units)), "reason"] = f"multiple of {plan.round_to}"
     criterion, after = problem.criterion, problem.outputs(smaller.model)
-    before, size = (
-        size_of(problem.call.with_model(network), problem.inputs) for network in (whole, smaller.model)
+    before, size = sizes_of(
+        [problem.call.with_model(network) for network in (whole, smaller.model)], problem.inputs
     )
     # Two timings of networks of the same size differ by chance alone.
     same = (before.parameters, before.flops) == (size.parameters, size.flops)
@@ -246,17 +278,20 @@ def _result(
         score_after=criterion.value(after),
         score=criterion.name,
         size_before=before,
-        size_after=replace(size, milliseconds=before.milliseconds) if same else size,
-        notes=tuple(_notes(problem, plan, smaller, len(units), after)),
+        size_after=replace(before, bytes=size.bytes) if same else size,
+        held_out=None if others is None else others.scores(smaller.model),
+        notes=tuple(_notes(problem, plan, smaller, len(units), len(wanted) - len(units), after)),
         kept=plan.first.then(smaller.kept),
         original=shapes_of(whole),
     )
 
 
-def _notes(problem: PruningProblem, plan: _Plan, smaller: Cut, removed: int, after: Outputs) -> Iterator[str]:
+def _notes(
+    problem: PruningProblem, plan: _Plan, smaller: Cut, removed: int, rounded: int, after: Outputs
+) -> Iterator[str]:
     """Layers that are left whole, units that are restored or zeroed, and changes outside of the criterion."""
     criterion, count, tolerance = problem.criterion, int(plan.work), plan.tolerance
-    left = count - removed
+    left = count - removed - rounded
     yield from left_whole(_reasons(problem, plan))
     yield from plan.first.left
     if not count and plan.first.removed.empty:
@@ -268,6 +303,8 @@ def _notes(problem: PruningProblem, plan: _Plan, smaller: Cut, removed: int, aft
             f"{kept}: removing them would {effect} by more than tolerance={tolerance}. A larger tolerance "
             "removes more; tolerance=None removes all."
         )
+    if rounded:
+        yield f"{rounded} units were restored so that widths are multiples of {plan.round_to}, or as before."
     yield from smaller.notes
     if change := criterion.change_of_other_outputs(after):
         yield (

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,27 +30,28 @@ REMOVED, RESTORED = ["layer", "unit", "index", "how"], ["layer", "unit", "index"
 _UNITS = items(row(schema.text, schema.text, whole(), schema.text))
 
 SIZE = {"parameters": whole(), "flops": whole(), "bytes": whole(), "milliseconds": real(0)}
+TIMING = {"spread": real(0), "batch": whole(), "threads": whole()}
 
 RECORD = record(
     {
         "removed": _UNITS,
         "score": row(schema.text, number, number),
-        "sizes": row(record(SIZE), record(SIZE)),
+        "sizes": row(record(SIZE, TIMING), record(SIZE, TIMING)),
         "notes": items(schema.text),
     },
-    {"restored": _UNITS, "put_back": _UNITS},
+    {"restored": _UNITS, "put_back": _UNITS, "held_out": row(number, number)},
 )
 """The form of the record in the header; `put_back` is the name of `restored` in nif 0.1."""
 
 MOST_LAYERS = 8
 
 _SIZES = (
-    ("parameters", ",.0f"),
-    ("operations per row", ",.0f"),
-    ("file, bytes", ",.0f"),
-    ("time per batch, ms", ",.3g"),
+    ("parameters", "parameters", ",.0f"),
+    ("flops", "operations per row", ",.0f"),
+    ("bytes", "file, bytes", ",.0f"),
+    ("milliseconds", "time per batch, ms", ",.3g"),
 )
-"""The fields of `Size` and their format."""
+"""Fields of `Size`, their names in tables and their format."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -65,6 +66,7 @@ class PruningRecord:
     size_before: Size
     size_after: Size
     notes: tuple[str, ...] = ()
+    held_out: tuple[float, float] | None = None
 
     @property
     def put_back(self) -> pd.DataFrame:
@@ -73,11 +75,15 @@ class PruningRecord:
 
     def table(self) -> pd.DataFrame:
         """Criterion and size of the network before and after, one row each."""
-        columns = {
-            "before": {self.score: self.score_before, **asdict(self.size_before)},
-            "after": {self.score: self.score_after, **asdict(self.size_after)},
-        }
-        return pd.DataFrame(columns)
+        scores = dict(self._scores())
+        sizes = {name: (getattr(self.size_before, name), getattr(self.size_after, name)) for name in SIZE}
+        return pd.DataFrame({**scores, **sizes}, index=["before", "after"]).T
+
+    def _scores(self) -> Iterator[tuple[str, tuple[float, float]]]:
+        """The criterion before and after, on the rows of the choice and on those held out."""
+        yield self.score, (self.score_before, self.score_after)
+        if self.held_out is not None:
+            yield f"held-out {self.score}", self.held_out
 
     def _as_text(self) -> str:
         """The header entry that `read_record` reads."""
@@ -88,6 +94,7 @@ class PruningRecord:
                 "score": [self.score, float(self.score_before), float(self.score_after)],
                 "sizes": [asdict(self.size_before), asdict(self.size_after)],
                 "notes": self.notes,
+                **({} if self.held_out is None else {"held_out": list(map(float, self.held_out))}),
             }
         )
 
@@ -95,19 +102,30 @@ class PruningRecord:
         before, after = self.size_before, self.size_after
         lines = [
             self._title(),
-            f"{self.score} {self.score_before:.4g} -> {self.score_after:.4g}",
+            *(f"{name} {old:.4g} -> {new:.4g}" for name, (old, new) in self._scores()),
             f"parameters {before.parameters:,} -> {after.parameters:,}, "
             f"operations per row {before.flops:,} -> {after.flops:,}",
-            f"file {before.bytes:,} -> {after.bytes:,} bytes, "
-            f"batch {before.milliseconds:.3g} -> {after.milliseconds:.3g} ms",
+            f"file {before.bytes:,} -> {after.bytes:,} bytes",
+            self._times(),
         ]
         return "\n  ".join(map(visible, [*lines, *self.notes]))
 
+    def _times(self) -> str:
+        """Time of a batch before and after, with spreads; nothing is claimed where the size is the same."""
+        before, after = self.size_before, self.size_after
+        rows = f" of {before.batch} rows" if before.batch else ""
+        threads = f", {before.threads} thread{'' if before.threads == 1 else 's'}" if before.threads else ""
+        same = after == replace(before, bytes=after.bytes)
+        times = f"{_time(before)} ms before and after" if same else f"{_time(before)} -> {_time(after)} ms"
+        return f"batch{rows}{threads}: {times}"
+
     def _repr_html_(self) -> str:
-        change = f"{self.score_after - self.score_before:+.2g}"
-        rows = [[self.score, f"{self.score_before:.4g}", f"{self.score_after:.4g}", change]]
-        fractions = [0.0]
-        for (label, digits), (before, after) in zip(_SIZES, self.table().to_numpy()[1:], strict=True):
+        rows = [
+            [name, f"{old:.4g}", f"{new:.4g}", f"{new - old:+.2g}"] for name, (old, new) in self._scores()
+        ]
+        fractions = [0.0] * len(rows)
+        for name, label, digits in _SIZES:
+            before, after = (float(getattr(size, name)) for size in (self.size_before, self.size_after))
             fractions.append(after / before if before else 1.0)
             rows.append([label, f"{before:{digits}}", f"{after:{digits}}", f"{fractions[-1] - 1:+.0%}"])
         cells = pd.DataFrame(rows, columns=["", "before", "after", "change"])
@@ -126,6 +144,16 @@ class PruningRecord:
         return ([f"Removed from {', '.join([*parts, *more])}"] if parts else []) + list(self.notes)
 
 
+def _time(size: Size) -> str:
+    """Of a batch, with the spread where it is known.
+
+    Example:
+        >>> _time(Size(1, 2, 3, 0.5, 0.021)), _time(Size(1, 2, 3, 0.5))
+        ('0.5 ± 0.021', '0.5')
+    """
+    return f"{size.milliseconds:.3g}" + (f" ± {size.spread:.2g}" if size.spread else "")
+
+
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
 class Pruned(PruningRecord):
     """A pruned network, the units removed from it, and the cost of their removal.
@@ -140,6 +168,7 @@ class Pruned(PruningRecord):
         size_before: Parameters, operations, bytes and time of the network passed in.
         size_after: Those of the pruned network.
         notes: Remarks, for example why units were zeroed and not cut out.
+        held_out: The criterion on the rows held out, before and after; None if none were passed.
         kept: For each tensor that became smaller, the indices kept along its axes.
         original: Shape of every tensor before.
     """
@@ -188,6 +217,8 @@ def read_record(path: str | os.PathLike[str]) -> PruningRecord:
 
 def _record(entries: Mapping[str, Any]) -> PruningRecord:
     score, before, after = entries["score"]
+    fields = (*SIZE, *TIMING)
+    sizes = [Size(**{name: size[name] for name in fields if name in size}) for size in entries["sizes"]]
     restored = entries["restored"] if "restored" in entries else entries.get("put_back", ())
     return PruningRecord(
         removed=pd.DataFrame(entries["removed"], columns=REMOVED),
@@ -195,7 +226,8 @@ def _record(entries: Mapping[str, Any]) -> PruningRecord:
         score_before=before,
         score_after=after,
         score=score,
-        size_before=Size(**{name: entries["sizes"][0][name] for name in SIZE}),
-        size_after=Size(**{name: entries["sizes"][1][name] for name in SIZE}),
+        size_before=sizes[0],
+        size_after=sizes[1],
         notes=entries["notes"],
+        held_out=entries.get("held_out"),
     )

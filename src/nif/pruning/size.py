@@ -1,13 +1,13 @@
-"""The size and speed of a network."""
+"""The size and speed of networks."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from statistics import median
 
+import numpy as np
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
@@ -24,7 +24,7 @@ WARM_UP = 0.05
 """Seconds of passes that are not timed: they choose kernels and wake the processor."""
 
 SECONDS = 0.5
-"""A slow network is timed until this has passed, and at least once."""
+"""Slow networks are timed until this has passed, and at least once."""
 
 
 @dataclass(frozen=True)
@@ -35,25 +35,46 @@ class Size:
         parameters: Number of parameters.
         flops: Floating-point operations of the matrix products and convolutions for one row.
         bytes: Size of its state dict as a safetensors file.
-        milliseconds: Time of one forward pass of a batch of up to 256 rows; the median of several passes.
+        milliseconds: Time of one forward pass of a batch; the median of several passes.
+        spread: Half of the range, in milliseconds, of the middle half of these passes.
+        batch: Rows of the batch, up to 256; 0 if unknown, as in a file of nif 0.1.
+        threads: Of torch, on the processor; 0 if unknown.
     """
 
     parameters: int
     flops: int
     bytes: int
     milliseconds: float
+    spread: float = 0.0
+    batch: int = 0
+    threads: int = 0
 
 
 def size_of(call: Forward, inputs: Inputs) -> Size:
     """Measure a network on some rows of data."""
-    piece = next(batches(call, inputs, ROWS_TIMED))
-    with preserved(call.model):
-        return Size(
-            parameters=sum(weight.numel() for weight in call.model.parameters()),
-            flops=_flops(call, tuple(values[:1] for values in piece)),
-            bytes=len(save(plain(call.model))),
-            milliseconds=1000 * _seconds(call, piece),
-        )
+    return sizes_of([call], inputs)[0]
+
+
+def sizes_of(calls: Sequence[Forward], inputs: Inputs) -> list[Size]:
+    """Measure networks on some rows of data; they are timed in turns, so that what else runs slows all."""
+    piece = next(batches(calls[0], inputs, ROWS_TIMED))
+    with ExitStack() as stack:
+        for call in calls:
+            stack.enter_context(preserved(call.model))
+        times = 1000 * _seconds(calls, piece)
+        low, median, high = np.quantile(times, [0.25, 0.5, 0.75], axis=0)
+        return [
+            Size(
+                parameters=sum(weight.numel() for weight in call.model.parameters()),
+                flops=_flops(call, tuple(values[:1] for values in piece)),
+                bytes=len(save(plain(call.model))),
+                milliseconds=float(median[place]),
+                spread=float(high[place] - low[place]) / 2,
+                batch=len(piece[0]),
+                threads=torch.get_num_threads(),
+            )
+            for place, call in enumerate(calls)
+        ]
 
 
 def plain(model: nn.Module) -> dict[str, Tensor]:
@@ -81,18 +102,24 @@ def _without_gradients(model: nn.Module) -> Iterator[None]:
             weight.requires_grad_(True)
 
 
-def _seconds(call: Forward, piece: Inputs) -> float:
-    """Median of forward passes, with the time that a GPU needs for them.
+def _seconds(calls: Sequence[Forward], piece: Inputs) -> np.ndarray:
+    """Seconds of forward passes, ``[pass, network]``, with the time that a GPU needs for them.
 
     torch.utils.benchmark would do, but it imports setuptools, which an installation may lack.
     """
-    start, times = time.perf_counter(), list[float]()
-    while time.perf_counter() - start < WARM_UP:
-        call.all_outputs(piece)
-    while len(times) < PASSES and (sum(times) < SECONDS or not times):
+    for call in calls:
         start = time.perf_counter()
-        call.all_outputs(piece)
-        if piece[0].is_cuda:
-            torch.cuda.synchronize(piece[0].device)
-        times.append(time.perf_counter() - start)
-    return median(times)
+        while time.perf_counter() - start < WARM_UP:
+            call.all_outputs(piece)
+    times, begin = list[list[float]](), time.perf_counter()
+    while len(times) < PASSES and (time.perf_counter() - begin < len(calls) * SECONDS or not times):
+        times.append([_once(call, piece) for call in calls])
+    return np.array(times)
+
+
+def _once(call: Forward, piece: Inputs) -> float:
+    start = time.perf_counter()
+    call.all_outputs(piece)
+    if piece[0].is_cuda:
+        torch.cuda.synchronize(piece[0].device)
+    return time.perf_counter() - start

@@ -18,12 +18,12 @@ from nif.cli.experiment.files import write
 from nif.cli.experiment.published import beside_published
 from nif.cli.text import paragraph
 from nif.comparison.compare import Comparison, compare
-from nif.comparison.methods import ATTRIBUTIONS
 from nif.core import __version__
 from nif.core.errors import InputError
 from nif.core.files import refuse_unwritable
 from nif.core.progress import progress as progress_bar
-from nif.estimators.arrays import MOST_TERMS_FOR_MINE
+from nif.core.unit import shown_in
+from nif.estimators.binned import Binned
 from nif.estimators.estimate import Estimator
 from nif.flow.flow import Flow
 from nif.flow.known_and_used import known_and_used
@@ -48,6 +48,9 @@ ASKED_OF_CURRENTS = (
 )
 ASKED_OF_BOTH = "What does a unit alone tell of the decision, and how much of the decision rests on it?"
 """The question that each measure answers, above its results."""
+
+MOST_TERMS = 1000
+"""Of association, from which on a critic for each takes minutes, and bins are used."""
 
 PUBLISHED = replace(DAVIS2019, estimator=SharedMine(steps=60), rows=400)
 """The association as published, within seconds."""
@@ -150,7 +153,10 @@ def run(
     text = "".join(f"{part}\n" for part in steps.texts)
     done = Run(split, model, association, currents, known, pruned, comparison, text)
     if out is not None:
-        steps.section("Written", "\n".join(f"  {path}" for path in write(done, out)))
+        what = "tables, figures and pages"
+        with shown_in("nats"), progress_bar("writing", total=None, shown=progress, what=what):
+            files = write(done, out)
+        steps.section("Written", "\n".join(f"  {path}" for path in files))
         steps.show(f"\nOpen {out / 'currents.html'} in a browser.")
     return done
 
@@ -190,7 +196,8 @@ class _Steps:
 
     def association(self, model: nn.Module, estimator: Estimator | None) -> Flow:
         """Measures what neurons tell of each other, as the paper does."""
-        flow = self._measured(model, chosen_measure(estimator or Association()))
+        quick = Binned() if terms(model) > MOST_TERMS else None
+        flow = self._measured(model, chosen_measure(estimator or Association(quick)))
         text = f"{paragraph(ASKED_OF_ASSOCIATION)}\n\n{sections.measurement(flow)}"
         self.section("Association: what neurons tell of each other", text)
         self.section("Links", sections.links(flow))
@@ -228,27 +235,24 @@ class _Steps:
     def pruned(self, model: nn.Module, flow: Flow, tolerance: float) -> Pruned:
         """Prunes by the training rows, so that the held-out rows can test it."""
         rows = TensorDataset(*tensors(self.split.train))
-        pruned = prune(model, flow, rows, tolerance=tolerance, progress=self.progress)
-        before, after = (accuracy(network, *tensors(self.split.test)) for network in (model, pruned.model))
-        self.section(
-            "Without neurons that the decision does not use", sections.pruning(pruned, before, after)
-        )
+        others = TensorDataset(*tensors(self.split.test))
+        pruned = prune(model, flow, rows, tolerance=tolerance, held_out=others, progress=self.progress)
+        self.section("Without neurons that the decision does not use", sections.pruning(pruned))
         return pruned
 
     def compared(self, model: nn.Module, association: Flow, currents: Flow) -> Comparison:
         rows = self.split.train
         published = self._published(model, association)
-        with progress_bar("comparing", total=float(len(ATTRIBUTIONS)), shown=self.progress) as advance:
-            comparison = compare(
-                model,
-                association,
-                rows.x,
-                rows.y,
-                currents=currents,
-                published=published,
-                seed=self.seed,
-                advance=advance,
-            )
+        comparison = compare(
+            model,
+            association,
+            rows.x,
+            rows.y,
+            currents=currents,
+            published=published,
+            seed=self.seed,
+            progress=self.progress,
+        )
         self.section("Attribution by method", sections.shares(comparison))
         self.section("Agreement and faithfulness", sections.agreement(comparison))
         return comparison
@@ -258,12 +262,26 @@ class _Steps:
 
         Its critics are trained for fewer steps, on fewer rows, than the default: it is there for comparison.
         """
-        if flow.measurement.options["terms"] > MOST_TERMS_FOR_MINE:
+        if flow.measurement.options["terms"] > MOST_TERMS:
             return None
         with warnings.catch_warnings():
             # The text below the table says the same as the warning.
             warnings.simplefilter("ignore", UserWarning)
             return measure(model, self.split.train.x, PUBLISHED, seed=self.seed, progress=self.progress)
+
+
+def terms(model: nn.Module) -> int:
+    """Mutual informations of an association: of the links, and of the units within each layer.
+
+    Example:
+        >>> terms(classifier((4, 10, 3), seed=0))
+        121
+    """
+    linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    return sum(
+        layer.in_features * layer.out_features + layer.in_features * (layer.in_features - 1) // 2
+        for layer in linear
+    )
 
 
 def tensors(dataset: datasets.Dataset) -> tuple[torch.Tensor, torch.Tensor]:

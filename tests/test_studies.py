@@ -1,0 +1,56 @@
+"""The studies and the gallery of the documentation: each runs, and what it finds holds."""
+
+from __future__ import annotations
+
+import doctest
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+SITE = Path(__file__).parent.parent / "docs" / "site"
+PROGRAMS = sorted((SITE / "studies").glob("*.py"))
+
+
+@pytest.fixture(scope="module")
+def studies() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("studies", SITE / "studies.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["studies"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.stem)
+def test_a_study_finds_what_it_says(studies: ModuleType, program: Path) -> None:
+    page = studies.made(program)
+    assert page.markdown.startswith("# ")
+    assert all(f"]({name})" in page.markdown for name in page.pictures)
+    assert all(content.startswith(b"\x89PNG") for content in page.pictures.values())
+    assert ("assert " in page.markdown) == (program.stem != "gallery")
+    assert len(page.pictures) >= (10 if program.stem == "gallery" else 0)
+
+
+def test_every_study_is_on_the_site() -> None:
+    contents = (SITE.parent.parent / "mkdocs.yml").read_text("utf-8")
+    assert len(PROGRAMS) == 6
+    assert [path.stem for path in PROGRAMS if f"studies/{path.stem}.md" not in contents] == []
+
+
+def test_a_study_that_fails_ends_the_build(studies: ModuleType, tmp_path: Path) -> None:
+    program = tmp_path / "wrong.py"
+    program.write_text('"""Title\n\nText."""\n\n# %%\n# More.\nprint(1)\nassert 1 > 2\n')
+    with pytest.raises(AssertionError):
+        studies.made(program)
+    program.write_text('"""Title\n\nText."""\n\n# %%\n# More,\n# and more.\nprint(1)\n')
+    assert studies.made(program).markdown == (
+        "# Title\n\nText.\n\nMore,\nand more.\n\n```python\nprint(1)\n```\n\n```text\n1\n```\n"
+    )
+
+
+def test_programs_are_divided_into_cells(studies: ModuleType) -> None:
+    assert doctest.testmod(studies).attempted > 0 and doctest.testmod(studies).failed == 0
