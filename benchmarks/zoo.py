@@ -1,7 +1,8 @@
 """Every kind of network that users bring: measured, refused in a sentence, or wrong.
 
 ``python benchmarks/zoo.py [NAME ...]`` runs each row of `zoo_tables.py`, `zoo_decisions.py`, `zoo_images.py`,
-`zoo_sequences.py`, `zoo_transformers.py` and `zoo_wrapped.py` through `nif.layers`, `nif.measure` by currents
+`zoo_sequences.py`, `zoo_graphs.py`, `zoo_transformers.py`, `zoo_wrapped.py` and, of packages that are
+installed, `zoo_pretrained.py` through `nif.layers`, `nif.measure` by currents
 and by association, attribution, `nif.prune` and the report, and prints a table. Rows that are finished are
 kept in ``--save``, and a second run continues from them. Networks are small and trained for a few steps on
 data of which some features matter much and some little.
@@ -56,7 +57,7 @@ from zoo_checks import (
     unlisted,
 )
 
-FILES = ("tables", "decisions", "images", "sequences", "transformers", "wrapped")
+FILES = ("tables", "decisions", "images", "sequences", "graphs", "transformers", "wrapped", "pretrained")
 
 CURRENTS: dict[str, Any] = {"rows": 32, "backgrounds": 8, "steps": 4}
 
