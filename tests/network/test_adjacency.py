@@ -92,6 +92,25 @@ def test_a_matrix_of_rows_as_samples_is_no_graph() -> None:
     assert adjacency(Dense(), (x, square)) == "a"
 
 
+@pytest.mark.parametrize("name", ["adjacency", "adj", "edge_weights"])
+def test_a_graph_in_every_row_is_one_whatever_its_edges_are_called(name: str) -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = Dense(pooled=True)
+
+    x, a = torch.randn(60, 4, FEATURES), torch.rand(60, 4, 4)
+    Named.forward = {  # type: ignore[assignment]
+        "adjacency": lambda self, x, adjacency: self.net(x, adjacency),
+        "adj": lambda self, x, adj: self.net(x, adj),
+        "edge_weights": lambda self, x, edge_weights: self.net(x, edge_weights),
+    }[name]
+    flow = nif.measure(Named(), {"x": x, name: a}, nif.GaussianCopula(), progress=False)
+    assert [layer.name for layer in flow.layers[:2]] == ["input.x", f"input.{name}"]
+    with pytest.raises(nif.InputError, match=f"are a graph: '{name}' of shape .* connects rows"):
+        nif.measure(Named(), {"x": x, name: a[0]}, nif.GaussianCopula(), progress=False)
+
+
 def test_a_graph_in_every_row_has_the_currents_of_the_definition() -> None:
     """Of features of nodes and of edges, by 512 midpoint steps of the mixture over all backgrounds."""
     generator = torch.Generator().manual_seed(1)
