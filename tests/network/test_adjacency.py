@@ -89,6 +89,8 @@ def test_a_matrix_of_rows_as_samples_is_no_graph() -> None:
 
     assert adjacency(Rows(), (x, square)) is None
     assert adjacency(Dense(), (x, square[:, :5])) is None and adjacency(Dense(), x) is None
+    for other in ({"x": x, "a": ["text"] * NODES}, (x.numpy(), np.full((NODES, NODES), None)), [x], None):
+        assert adjacency(Dense(), other) is None and one_graph(Dense(), other) is None
     assert adjacency(Dense(), (x, square)) == "a"
 
 

@@ -39,12 +39,12 @@ def one_graph(model: Any, data: Any) -> tuple[nn.Module, Float[Tensor, "1 node f
     """
     if not isinstance(model, nn.Module) or isinstance(data, nn.Module):
         return None
-    names = [*inspect.signature(model.forward).parameters]
-    given = _by_parameter(names, data)
-    parts = {name: torch.as_tensor(value) for name, value in given.items() if value is not None}
+    names = _parameters(model)
     joined = EDGES if EDGES in names[1:] else adjacency(model, data)
-    if joined is None or not {names[0], joined} <= {*parts}:
+    given = {name: value for name, value in _by_parameter(names, data).items() if value is not None}
+    if joined is None or not {names[0], joined} <= {*given}:
         return None
+    parts = {name: torch.as_tensor(value) for name, value in given.items()}
     x, edges = parts.pop(names[0]), parts[joined]
     if joined == EDGES and (edges.ndim != 2 or len(edges) != 2 or x.ndim != 2):
         raise InputError(
@@ -67,17 +67,31 @@ def adjacency(model: Any, data: Any) -> str | None:
     """
     if not isinstance(model, nn.Module):
         return None
-    names = [*inspect.signature(model.forward).parameters]
+    names = _parameters(model)
     parts = [(name, value) for name, value in _by_parameter(names, data).items() if value is not None]
-    if len(parts) != 2 or EDGES in names:
+    if len(parts) != 2 or EDGES in names or not all(map(_is_table, dict(parts).values())):
         return None
     (_, nodes), (name, matrix) = ((name, torch.as_tensor(value)) for name, value in parts)
-    if nodes.ndim != 2 or tuple(matrix.shape) != (len(nodes), len(nodes)) or len(nodes) < 2:
+    if tuple(matrix.shape) != (len(nodes), len(nodes)) or len(nodes) < 2:
         return None
     some = torch.arange(len(nodes) // 2)
     rows = matrix.index_select(0, some.to(matrix.device))
     alone, both = (_runs(model, nodes[some], each) for each in (rows, rows.index_select(1, some)))
     return name if both and not alone else None
+
+
+def _parameters(model: nn.Module) -> list[str]:
+    """Of its forward; none of TorchScript, whose signature is not to be had."""
+    try:
+        return [*inspect.signature(model.forward).parameters]
+    except (ValueError, TypeError):
+        return []
+
+
+def _is_table(value: Any) -> bool:
+    """Whether it is a matrix of numbers."""
+    numbers = isinstance(value, Tensor) or (isinstance(value, np.ndarray) and value.dtype.kind in "fiub")
+    return numbers and value.ndim == 2
 
 
 def _runs(model: nn.Module, *inputs: Tensor) -> bool:
