@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import copy
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -132,7 +132,7 @@ def flows_of(model: nn.Module, x: Tensor) -> dict[str, nif.Flow]:
 
 def rules_compared(
     task: Task, seed: int, rules: Sequence[str], compensations: Sequence[str]
-) -> Iterator[dict[str, object]]:
+) -> Iterator[dict[Hashable, object]]:
     """Loss of test accuracy for every rule, fraction and compensation."""
     original = trained(task, seed)
     before = original.accuracy(original.model)
@@ -329,7 +329,7 @@ PARTS = [*TASKS, "published", "silent"]
 def rows_of(name: str, options: argparse.Namespace) -> pd.DataFrame:
     """The rows of all seeds of a network; those that are saved are not computed again."""
     known = pd.read_csv(options.save) if options.save and options.save.exists() else pd.DataFrame()
-    rows = known.to_dict("records")
+    rows: list[dict[Hashable, object]] = known.to_dict("records")
     done = {(row["network"], row["seed"]) for row in rows}
     for seed in range(options.seeds):
         if (name, seed) not in done:

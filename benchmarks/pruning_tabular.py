@@ -11,11 +11,13 @@ from __future__ import annotations
 import argparse
 import itertools
 import warnings
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pandas as pd
+from torch import nn
 
 import nif
 from environment import environment
@@ -30,7 +32,7 @@ RULES = [*OURS, *OTHERS]
 KEY = ["data", "hidden", "number"]
 
 
-def rules_compared(network: Trained) -> Iterator[dict[str, object]]:
+def rules_compared(network: Trained) -> Iterator[dict[Hashable, object]]:
     """The score lost by each rule, fraction and compensation, in points."""
     rows = network.x, network.y if network.classes else network.y.double()
     by_currents = nif.Currents(backgrounds=16, rows=256, by_class=False)
@@ -51,7 +53,7 @@ def rules_compared(network: Trained) -> Iterator[dict[str, object]]:
             seed=network.seed,
             progress=False,
         )
-        after = replace(network, net=small.model).score(network.test_x, network.test_y)
+        after = replace(network, net=cast(nn.Sequential, small.model)).score(network.test_x, network.test_y)
         yield {
             "share": share,
             "compensation": how,
@@ -61,10 +63,10 @@ def rules_compared(network: Trained) -> Iterator[dict[str, object]]:
         }
 
 
-def of_network(data: DataSet, hidden: int, number: int) -> list[dict[str, object]]:
+def of_network(data: DataSet, hidden: int, number: int) -> list[dict[Hashable, object]]:
     """The rows of one network."""
     network = trained(data, hidden, number)
-    key = {"data": data.name, "hidden": hidden, "number": number}
+    key: dict[Hashable, object] = {"data": data.name, "hidden": hidden, "number": number}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return [{**key, **row} for row in rules_compared(network)]

@@ -210,7 +210,9 @@ def main() -> None:
             print(f"\n{table.name}: {absent} is not installed")
             continue
         rows += [row for row, _ in runs]
-        mean = sum(features / features.sum() for _, features in runs) / len(runs)
+        mean = (
+            pd.concat([features / features.sum() for _, features in runs]).groupby(level=0, sort=False).mean()
+        )
         shown = mean.round(3).to_string()
         print(
             f"\n{table.name}: shares of the features, mean of {options.seeds} networks\n\n{shown}", flush=True

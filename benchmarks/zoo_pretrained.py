@@ -101,7 +101,7 @@ class Speech(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The probability of speech in the last chunk."""
-        state = None
+        state: Any = None
         for first in range(0, CHUNKS * CHUNK, CHUNK):
             piece = F.pad(x[:, None, first : first + CONTEXT + CHUNK], (0, 64), "reflect")
             real, imaginary = self.stft_conv(piece).chunk(2, 1)
