@@ -23,7 +23,7 @@ import nif
 from environment import environment
 from faithfulness_data import DATA, DataSet, Trained, trained
 from pruning import OTHERS
-from pruning_tables import OURS, behind, losses
+from pruning_tables import DEFAULT, OURS, behind, losses
 
 SHARES, COMPENSATIONS = (0.5, 0.7, 0.9), ("linear", "mean", "none")
 
@@ -100,7 +100,8 @@ def main() -> None:
     networks = found.drop_duplicates(KEY)
     score, count = networks["unpruned"].mean(), networks["data"].nunique()
     print(f"{len(networks)} networks, {count} data sets; mean score {score:.3f}")
-    for title, shown in (("points of score lost", losses(found)), ("behind the default", behind(found))):
+    paired = f"points by which {DEFAULT} is ahead of each rule, on the same networks, with 95 % intervals"
+    for title, shown in (("points of score lost", losses(found)), (paired, behind(found))):
         print(f"\n{title}\n\n{shown.to_string()}")
 
 
