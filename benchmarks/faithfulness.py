@@ -13,7 +13,8 @@ The parts, each of which is one file:
 - *randomised*: whether attributions change when layers are re-initialised, or labels shuffled;
 - *circuits*: transformers written by hand, whose circuit is known;
 - *pretrained*: networks that packages bring, against occlusion; packages that are absent are skipped;
-- *variants*: what might bring links ahead of EAP-IG by divergence.
+- *variants*: what might bring links ahead of EAP-IG by divergence;
+- *rankings*: which rows, classes and signs of currents rank features best.
 
 All but *circuits*, *pretrained* and *suppressors* take networks of 1, 2 and 4 hidden layers on the seventeen
 data sets of `faithfulness_data.py`, twelve of them with classes. ``--small`` is for a test of the scripts: it
@@ -39,7 +40,7 @@ from environment import environment
 from faithfulness_data import DATA, trained
 from faithfulness_tables import KEY
 
-OF_NETWORKS = ("features", "links", "units", "stability", "randomised", "variants")
+OF_NETWORKS = ("features", "links", "units", "stability", "randomised", "variants", "rankings")
 """Parts with rows for each network."""
 
 OF_THEIR_OWN = ("suppressors", "circuits", "pretrained")

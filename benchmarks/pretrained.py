@@ -89,7 +89,7 @@ def _faces_net(weights: Path, dense: int, *channels: int) -> nn.Sequential:
     return net.eval()
 
 
-def _faces(side: int) -> tuple[Tensor, np.ndarray]:
+def face_images(side: int) -> tuple[Tensor, np.ndarray]:
     """A hundred faces and a hundred pieces without one, of scikit-image; mixed."""
     path = folder("skimage") / "data" / "lfw_subset.npy"
     if not path.exists():
@@ -106,7 +106,7 @@ def faces(rows: int, *, third: bool) -> Pretrained:
     weights = folder("facenet_pytorch") / "data" / ("onet.pt" if third else "rnet.pt")
     net = _faces_net(weights, 256, 32, 64, 64, 128) if third else _faces_net(weights, 128, 28, 48, 64)
     side = 48 if third else 24
-    x, is_face = _faces(side)
+    x, is_face = face_images(side)
     x, is_face = x[:rows], is_face[:rows]
     with torch.no_grad():
         right = float((net(x).argmax(1).numpy() == is_face).mean())

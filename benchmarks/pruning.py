@@ -1,11 +1,11 @@
 """Pruning without retraining: rules side by side, with the same compensation, and silent units.
 
-``python benchmarks/pruning.py [--seeds 5] [--only digits banknote mnist cnn published silent]`` prints for
-every network the loss of test accuracy, in points, by fraction removed, compensation and rule (mean over
-seeds with standard error), torch-pruning's own pruners on the same networks, how far the best rule of nif is
-ahead, how far outputs move, what the pruned networks cost, published prunings on the same networks (medians,
-paired), and how many neurons are silent.
-MNIST needs NIF_DATA or a way to OpenML.
+``python benchmarks/pruning.py [--seeds 5] [--only digits banknote mnist cnn published silent]
+[--rules redundancy current ...] [--save rows.csv]`` prints for every network the loss of test accuracy, in
+points, by fraction removed, compensation and rule (mean over seeds with standard error), torch-pruning's own
+pruners on the same networks, how far every rule is behind the default and the best rule of nif ahead of the
+best other on the same seeds, how far outputs move, what the pruned networks cost, published prunings on the
+same networks (medians, paired), and how many neurons are silent. MNIST needs NIF_DATA or a way to OpenML.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from __future__ import annotations
 import argparse
 import copy
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,8 +38,11 @@ from nif.pruning.problem import PruningProblem
 from nif.pruning.rules import Rule
 from nif.pruning.sensitivity import requiring_grad
 from pruning_published import PUBLISHED, paired
+from pruning_tables import OURS, tables
 
-COMPENSATIONS = ["linear", "mean", None]
+COMPENSATIONS = ["linear", "mean", "none"]
+
+TORCH_PRUNING = ("tp magnitude", "tp taylor")
 
 
 @dataclass(frozen=True)
@@ -126,13 +130,16 @@ def flows_of(model: nn.Module, x: Tensor) -> dict[str, nif.Flow]:
     }
 
 
-def rules_compared(task: Task, seed: int) -> Iterator[dict[str, object]]:
+def rules_compared(
+    task: Task, seed: int, rules: Sequence[str], compensations: Sequence[str]
+) -> Iterator[dict[Hashable, object]]:
     """Loss of test accuracy for every rule, fraction and compensation."""
     original = trained(task, seed)
     before = original.accuracy(original.model)
     rows = TensorDataset(*(part[: task.rows] for part in original.train.tensors))
     flows = flows_of(original.model, rows.tensors[0])
-    for share, how, rule in itertools.product(task.shares, COMPENSATIONS, [*OURS, *OTHERS]):
+    of_ours = [rule for rule in rules if rule not in TORCH_PRUNING]
+    for share, how, rule in itertools.product(task.shares, compensations, of_ours):
         small = nif.prune(
             original.model,
             flows.get(rule, flows[""]),
@@ -140,13 +147,13 @@ def rules_compared(task: Task, seed: int) -> Iterator[dict[str, object]]:
             remove=share,
             tolerance=None,
             rule=OTHERS.get(rule, rule),
-            compensate=how,
+            compensate=None if how == "none" else how,
             seed=seed,
             progress=False,
         )
         yield {
             "share": share,
-            "compensation": how or "none",
+            "compensation": how,
             "rule": rule,
             "loss": before - original.accuracy(small.model),
             "moved": original.moved(small.model),
@@ -156,7 +163,7 @@ def rules_compared(task: Task, seed: int) -> Iterator[dict[str, object]]:
             "file": small.size_after.bytes / small.size_before.bytes,
             "time": small.size_after.milliseconds / small.size_before.milliseconds,
         }
-    for share, rule in itertools.product(task.shares, ("tp magnitude", "tp taylor")):
+    for share, rule in itertools.product(task.shares, [rule for rule in rules if rule in TORCH_PRUNING]):
         after = original.accuracy(by_torch_pruning(original, rule, share))
         yield {
             "share": share,
@@ -260,41 +267,10 @@ def published_compared(task: Task, seed: int) -> Iterator[dict[str, object]]:
             yield {"share": share, "rule": name, "loss": loss, "moved": original.moved(model), "size": size}
 
 
-OURS = ["redundancy", "contribution", "throughput", "current"]
 OTHERS: dict[str, str | Rule] = {"magnitude": "magnitude", "taylor": taylor, "random": random}
 """Rules that need no information flow."""
 
-
-def table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Mean loss and its standard error over seeds, by fraction and compensation (rows) and rule (columns)."""
-    cells = rows.groupby(["share", "compensation", "rule"], sort=False)["loss"].agg(["mean", "sem"])
-    text = cells.apply(lambda cell: f"{cell['mean']:.2f} ± {cell['sem']:.2f}", axis=1)
-    return text.unstack("rule")[list(dict.fromkeys(rows["rule"]))].fillna("")
-
-
-def ahead(rows: pd.DataFrame) -> pd.DataFrame:
-    """By how many points the best rule of ours is ahead of the best of the others, over the same seeds."""
-    lines = []
-    for (share, how), losses in rows.groupby(["share", "compensation"], sort=False):
-        by_rule = losses.pivot(index="seed", columns="rule", values="loss")
-        own, other = (str(by_rule[rules].mean().idxmin()) for rules in (OURS, list(OTHERS)))
-        points = (by_rule[other] - by_rule[own]).agg(["mean", "sem"])
-        text = f"{points['mean']:.2f} ± {points['sem']:.2f}"
-        lines.append({"share": share, "compensation": how, "ours": own, "other": other, "ahead": text})
-    return pd.DataFrame(lines).set_index(["share", "compensation"])
-
-
-def moves(rows: pd.DataFrame) -> pd.DataFrame:
-    """How far the outputs move with linear compensation: the accuracy of a few thousand rows is coarser."""
-    chosen = rows[rows["compensation"] == "linear"]
-    return chosen.pivot_table(index="share", columns="rule", values="moved")[[*OURS, *OTHERS]].round(4)
-
-
-def costs(rows: pd.DataFrame) -> pd.DataFrame:
-    """The remaining cost of the network, as fractions, with the default rule and compensation."""
-    chosen = rows[(rows["rule"] == "redundancy") & (rows["compensation"] == "linear")]
-    return chosen.groupby("share")[["parameters", "operations", "file", "time"]].mean().astype(float).round(3)
-
+RULES = [*OURS, *OTHERS, *TORCH_PRUNING]
 
 SILENT = {
     "iris 4-10-3": ("iris", (4, 10, 3), 200),
@@ -350,11 +326,29 @@ def plant(model: nn.Sequential) -> set[tuple[str, int]]:
 PARTS = [*TASKS, "published", "silent"]
 
 
+def rows_of(name: str, options: argparse.Namespace) -> pd.DataFrame:
+    """The rows of all seeds of a network; those that are saved are not computed again."""
+    known = pd.read_csv(options.save) if options.save and options.save.exists() else pd.DataFrame()
+    rows: list[dict[Hashable, object]] = known.to_dict("records")
+    done = {(row["network"], row["seed"]) for row in rows}
+    for seed in range(options.seeds):
+        if (name, seed) not in done:
+            found = rules_compared(TASKS[name], seed, options.rules, options.compensations)
+            rows += [{"network": name, "seed": seed, **row} for row in found]
+            if options.save:
+                pd.DataFrame(rows).to_csv(options.save, index=False)
+    every = pd.DataFrame(rows)
+    return every[(every["network"] == name) & (every["seed"] < options.seeds)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--only", nargs="*", choices=PARTS, default=PARTS)
     parser.add_argument("--networks", nargs="*", choices=TASKS, default=list(TASKS), help="of `published`")
+    parser.add_argument("--rules", nargs="*", choices=RULES, default=RULES)
+    parser.add_argument("--compensations", nargs="*", choices=COMPENSATIONS, default=COMPENSATIONS)
+    parser.add_argument("--save", type=Path, help="a CSV file of rows, written after each seed, and read")
     options = parser.parse_args()
     print(environment())
     for name in options.networks if "published" in options.only else []:
@@ -367,20 +361,9 @@ def main() -> None:
             f"\n{name}: published prunings, medians\n\n{paired(pd.DataFrame(losses)).to_string()}", flush=True
         )
     for name in (name for name in TASKS if name in options.only):
-        rows = pd.DataFrame(
-            [
-                {"seed": seed, **row}
-                for seed in range(options.seeds)
-                for row in rules_compared(TASKS[name], seed)
-            ]
-        )
-        print(f"\n{name}: unpruned {rows['unpruned'].mean():.2f} %; points of test accuracy lost\n")
-        print(table(rows).to_string())
-        for title, shown in (
-            ("points ahead of the best other rule, on the same seeds", ahead(rows)),
-            ("squared change of outputs in shares of their variance, linear compensation", moves(rows)),
-            ("cost left, redundancy with linear compensation", costs(rows)),
-        ):
+        rows = rows_of(name, options)
+        print(f"\n{name}: unpruned {rows['unpruned'].mean():.2f} %; points of test accuracy lost")
+        for title, shown in tables(rows).items():
             print(f"\n{name}: {title}\n\n{shown.to_string()}", flush=True)
     if "silent" in options.only:
         cases = itertools.product(SILENT, (nif.Binned(), nif.Currents()), range(options.seeds))

@@ -1,7 +1,8 @@
 """Every kind of network that users bring: measured, refused in a sentence, or wrong.
 
 ``python benchmarks/zoo.py [NAME ...]`` runs each row of `zoo_tables.py`, `zoo_decisions.py`, `zoo_images.py`,
-`zoo_sequences.py`, `zoo_transformers.py` and `zoo_wrapped.py` through `nif.layers`, `nif.measure` by currents
+`zoo_sequences.py`, `zoo_graphs.py`, `zoo_transformers.py`, `zoo_wrapped.py` and, of packages that are
+installed, `zoo_pretrained.py` through `nif.layers`, `nif.measure` by currents
 and by association, attribution, `nif.prune` and the report, and prints a table. Rows that are finished are
 kept in ``--save``, and a second run continues from them. Networks are small and trained for a few steps on
 data of which some features matter much and some little.
@@ -56,7 +57,7 @@ from zoo_checks import (
     unlisted,
 )
 
-FILES = ("tables", "decisions", "images", "sequences", "transformers", "wrapped")
+FILES = ("tables", "decisions", "images", "sequences", "graphs", "transformers", "wrapped", "pretrained")
 
 CURRENTS: dict[str, Any] = {"rows": 32, "backgrounds": 8, "steps": 4}
 
@@ -230,34 +231,36 @@ def _reset_peak() -> None:
         path.write_text("5")
 
 
+SHOWN = [
+    "network",
+    "verdict",
+    "layers",
+    "units",
+    "nats",
+    "imbalance",
+    "rank",
+    "association",
+    "prune",
+    "seconds",
+    "MB",
+]
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     """The rows, how many of each verdict, and what was wrong or refused."""
-    frame = pd.DataFrame(rows)
+    # Rows that were refused at once, or are not held against occlusion, have not all of the columns.
+    frame = pd.DataFrame(rows).reindex(columns=SHOWN)
     frame["rank"] = frame["rank"].map(lambda value: "" if pd.isna(value) else f"{value:.2f}")
     frame["association"] = np.where(frame["association"].isna(), "no", "yes")
     frame["prune"] = frame["prune"].map(lambda value: "no" if pd.isna(value) or len(value) > 4 else value)
-    shown = [
-        "network",
-        "verdict",
-        "layers",
-        "units",
-        "nats",
-        "imbalance",
-        "rank",
-        "association",
-        "prune",
-        "seconds",
-        "MB",
-    ]
     frame[["layers", "units"]] = frame[["layers", "units"]].astype("Int64")
-    lines = [frame[shown].to_string(index=False, na_rep="", float_format=lambda value: f"{value:.3g}"), ""]
+    lines = [frame[SHOWN].to_string(index=False, na_rep="", float_format=lambda value: f"{value:.3g}"), ""]
     counts = frame["verdict"].value_counts()
     ranks = [row["rank"] for row in rows if row.get("rank") is not None and row["rank"] == row["rank"]]
-    lines += [
-        f"{len(rows)} networks: " + ", ".join(f"{count} {name}" for name, count in counts.items()),
-        f"{len(ranks)} held against occlusion: rank correlation {np.median(ranks):.2f} in the median, "
-        f"{min(ranks):.2f} at least",
-    ]
+    lines.append(f"{len(rows)} networks: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
+    if ranks:
+        held = f"{len(ranks)} held against occlusion: rank correlation"
+        lines.append(f"{held} {np.median(ranks):.2f} in the median, {min(ranks):.2f} at least")
     lines += [f"{row['network']}: {text}" for row in rows for text in (*row["wrong"], *row["refused"])]
     return "\n".join(lines)
 

@@ -15,6 +15,7 @@ from nif.core.checkpoint import Checkpoint, opened
 from nif.core.errors import InputError, memory_named
 from nif.core.parallel import checked_jobs
 from nif.core.progress import progress as progress_bar
+from nif.data.batches import GRAPH
 from nif.data.rows import Rows, read
 from nif.estimators.estimate import Estimator
 from nif.estimators.pairs import Resources, bytes_of
@@ -30,7 +31,7 @@ from nif.measures.measure import Measure, Measured
 from nif.measures.same_work import work_of
 from nif.network.data_scale import warn_of_scale
 from nif.network.network import Network
-from nif.network.one_graph import one_graph
+from nif.network.one_graph import adjacency, one_graph
 
 LOWER = {
     Currents: "fewer rows, backgrounds or layers, such as nif.Currents(rows=128, backgrounds=16) and "
@@ -201,6 +202,8 @@ def _in_words(chosen: Measure, network: Network, rows: Rows) -> str:
 def _nodes_as_samples(chosen: Measure, model: Any, data: Any, reduce: str) -> tuple[Any, Any, str]:
     """Model, data and reduction of association where the data are one graph; otherwise what was given."""
     graph = one_graph(model, data) if isinstance(chosen, Association) else None
+    if not isinstance(chosen, Association) and (matrix := adjacency(model, data)) is not None:
+        raise InputError(GRAPH.format(f"{matrix!r} joins all rows, as an adjacency matrix does"))
     if not isinstance(chosen, Association) or graph is None:
         return model, data, reduce
     warn_of_nodes(chosen.blocks, stacklevel=5)

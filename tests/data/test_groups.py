@@ -236,7 +236,7 @@ def test_a_group_of_one_hot_columns_tells_what_its_category_tells(estimator: nif
         net[0].weight[0, 1:4] = torch.tensor([0.0, 0.7, -0.7])  # the second and third class
         net[0].weight[1, 4:] = torch.tensor([0.5, -0.5])
     method = nif.Association(estimator, beta=0)
-    with pytest.warns(UserWarning, match="are binary"):
+    with pytest.warns(UserWarning, match="2 of 3 features have few values, such as 'sex' with 2"):
         links = nif.measure(net, frame, method, input_groups="one-hot", progress=False).edges()
     nats = links.set_index(["source_unit", "target_unit"])["nats"]
     for name, column in (("class", 0), ("sex", 1)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn import datasets
@@ -12,7 +13,7 @@ from torch import nn
 
 import nif
 from nif.data.rows import Rows
-from nif.measures.caveats import warn_of_order, warn_of_redundancy
+from nif.measures.caveats import warn_of_few_values, warn_of_order, warn_of_redundancy
 
 GENERATOR = np.random.default_rng(0)
 
@@ -76,11 +77,31 @@ def test_a_flag_that_decides_is_behind_a_number_by_association_and_ahead_by_curr
         optimizer.zero_grad()
         nn.functional.binary_cross_entropy(net(x), y).backward()
         optimizer.step()
-    with pytest.warns(UserWarning, match=r"1 of 2 features are binary, such as 'x1'.*nif.Currents\(\) can"):
+    with pytest.warns(
+        UserWarning, match=r"1 of 2 features have few values, such as 'x1' with 2.*ln 2 = 0.69"
+    ):
         association = nif.measure(net, x, nif.Binned(), progress=False).shares()["share"]
     currents = nif.measure(net, x, nif.Currents(rows=100, backgrounds=16), progress=False).shares()["share"]
     assert association["x1"] < association["x2"]
     assert currents["x1"] > 3 * currents["x2"]
+
+
+def test_a_category_beside_numbers_is_warned_of_whether_it_is_one_column_or_a_group() -> None:
+    generator = np.random.default_rng(0)
+    category, number = generator.integers(0, 4, 300), generator.normal(size=300)
+    frame = pd.get_dummies(pd.Series(category.astype(str), name="kind"), prefix="kind", dtype=float)
+    frame["number"] = number
+    net = nn.Sequential(nn.Linear(5, 4), nn.Tanh(), nn.Linear(4, 2))
+    said = r"1 of 2 features have few values, such as 'kind' with 4.*ln 4 = 1.39 nats.*nif.Currents\(\) can"
+    with pytest.warns(UserWarning, match=said):
+        nif.measure(net, frame, nif.GaussianCopula(), input_groups="one-hot", progress=False)
+    with pytest.warns(UserWarning, match="such as 'x1' with 4"):
+        warn_of_few_values(np.stack([category, number], 1), ["x1", "x2"], 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for other in (generator.integers(0, 12, 300), np.zeros(300), np.arange(300) == 5):
+            warn_of_few_values(np.stack([other, number], 1), ["x1", "x2"], 1)
+        warn_of_few_values(np.stack([category, category % 2], 1), ["x1", "x2"], 1)
 
 
 def test_a_layer_without_a_link_above_zero_names_the_remedy() -> None:

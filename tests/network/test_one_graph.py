@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from types import SimpleNamespace
 from typing import Any
 
@@ -120,3 +121,14 @@ def test_other_data_are_no_graph() -> None:
     assert one_graph(nn.Linear(3, 1), x) is None and one_graph(Gcn(), x) is None
     assert one_graph(Gcn(), [SimpleNamespace(x=x, edge_index=edges)]) is None
     assert one_graph("no model", (x, edges)) is None
+
+
+def test_a_traced_module_is_refused_as_one_by_both_measures() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.jit is deprecated
+        traced = torch.jit.trace(
+            nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)), torch.zeros(2, 3)
+        )
+    for method in (nif.GaussianCopula(), nif.Currents()):
+        with pytest.raises(nif.InputError, match="The model is a TorchScript module, which cannot be traced"):
+            nif.measure(traced, torch.randn(60, 3), method, progress=False)

@@ -58,9 +58,9 @@ def split(given: Any, signature: Signature) -> Split:
 
 GRAPH = (
     "The data are a graph: {}. Its nodes are no independent rows, and each row is measured by itself. "
-    "nif.Association() takes (x, edge_index) of one graph, with its nodes as samples. For currents pass "
-    "[graph, node, feature] to a model that holds the edges, or measure the layers behind the last exchange "
-    "between nodes, with the features of the nodes there."
+    "nif.Association() takes (x, edge_index) or (x, adjacency) of one graph, with its nodes as samples. For "
+    "currents pass [graph, node, feature] to a model that holds the edges, or measure the layers behind the "
+    "last exchange between nodes, with the features of the nodes there."
 )
 
 

@@ -219,7 +219,8 @@ def _feature_names(names: Sequence[str], tables: Sequence[Any]) -> tuple[str, ..
 def _check_no_graph(names: Sequence[str], tables: Sequence[Tensor]) -> None:
     for name, values in zip(names, tables, strict=True):
         pairs = values.ndim == 2 and len(values) == 2 < len(tables[0]) and not values.is_floating_point()
-        if len(tables) > 1 and (pairs or name.startswith(EDGES)):
+        of_each_row = values.ndim > 2 and len(values) == len(tables[0])  # every row is a graph of its own
+        if len(tables) > 1 and (pairs or (name.startswith(EDGES) and not of_each_row)):
             raise InputError(GRAPH.format(f"{name!r} of shape {list(values.shape)} connects rows"))
 
 

@@ -31,7 +31,7 @@ RARE = 0.1
 """Part of the rows of a feature that have another than its most common value, for it to be looked at."""
 
 FEW_VALUES = 10
-"""Distinct values of a feature that it must have: tables of a design list a few in a regular order."""
+"""Distinct values below which a feature has few: tables of a design list them in a regular order."""
 
 MANY_VALUES = 20
 """Distinct values of a feature from which on it counts as continuous."""
@@ -105,15 +105,20 @@ def warn_of_duplicates(features: Float[np.ndarray, "row feature"], stacklevel: i
 def warn_of_few_values(
     features: Float[np.ndarray, "row feature"], names: Sequence[str], stacklevel: int
 ) -> None:
-    """Warn of binary features beside continuous ones, which association does not rank by use."""
+    """Warn of features of few values beside continuous ones, which association does not rank by use."""
     counts = [np.unique(column, return_counts=True)[1] for column in features.T]
-    two = [len(count) == 2 and count.min() > RARE * count.sum() for count in counts]
-    binary = [name for name, is_binary in zip(names, two, strict=True) if is_binary]
-    if binary and any(len(count) > MANY_VALUES for count in counts):
+    few = {
+        name: len(count)
+        for name, count in zip(names, counts, strict=True)
+        if 1 < len(count) < FEW_VALUES and count.max() < (1 - RARE) * count.sum()
+    }
+    if few and any(len(count) > MANY_VALUES for count in counts):
+        name, values = min(few.items(), key=lambda each: each[1])
         warnings.warn(
-            f"{len(binary)} of {len(counts)} features are binary, such as {binary[0]!r}, and others are "
-            "continuous. A binary feature tells at most ln 2 = 0.69 nats and a continuous one has no such "
-            "bound, so association cannot rank them; nif.Currents() can.",
+            f"{len(few)} of {len(counts)} features have few values, such as {name!r} with {values}, and "
+            f"others are continuous. A feature of {values} values tells at most ln {values} = "
+            f"{np.log(values):.2f} nats and a continuous one has no such bound, so association cannot rank "
+            "them; nif.Currents() can.",
             stacklevel=stacklevel,
         )
 

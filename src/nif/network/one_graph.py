@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from nif.core.errors import InputError
 from nif.core.types import FEWEST_SAMPLES
+from nif.network.preserve import preserved
 
 EDGES = "edge_index"
 """The parameter by which models of graphs take the two ends of every edge."""
@@ -28,23 +29,24 @@ def one_graph(model: Any, data: Any) -> tuple[nn.Module, Float[Tensor, "1 node f
     """The model of rows and the one row that a graph is; None if the data are no graph for such a model.
 
     Args:
-        model: Takes the nodes and ``edge_index``, and what else each edge has.
-        data: ``(x, edge_index, ...)``, a mapping of them, or an object that has them, as of torch_geometric.
+        model: Takes the nodes and ``edge_index``, and what else each edge has; or the nodes and an adjacency
+            matrix, also a sparse one, by any name.
+        data: ``(x, edge_index, ...)``, ``(x, adjacency)``, a mapping of them, or an object that has them, as
+            of torch_geometric.
 
     Raises:
         InputError: The edges are not ``[2, edge]``, or the nodes are too few.
     """
     if not isinstance(model, nn.Module) or isinstance(data, nn.Module):
         return None
-    names = [*inspect.signature(model.forward).parameters]
-    if EDGES not in names[1:]:
+    names = _parameters(model)
+    joined = EDGES if EDGES in names[1:] else adjacency(model, data)
+    given = {name: value for name, value in _by_parameter(names, data).items() if value is not None}
+    if joined is None or not {names[0], joined} <= {*given}:
         return None
-    given = _by_parameter(names, data)
-    if given.get(EDGES) is None or given.get(names[0]) is None:
-        return None
-    parts = {name: torch.as_tensor(value) for name, value in given.items() if value is not None}
-    x, edges = parts.pop(names[0]), parts[EDGES]
-    if edges.ndim != 2 or len(edges) != 2 or x.ndim != 2:
+    parts = {name: torch.as_tensor(value) for name, value in given.items()}
+    x, edges = parts.pop(names[0]), parts[joined]
+    if joined == EDGES and (edges.ndim != 2 or len(edges) != 2 or x.ndim != 2):
         raise InputError(
             f"The data are a graph with nodes of shape {list(x.shape)} and edges of shape "
             f"{list(edges.shape)}; expected [node, feature] and [2, edge]."
@@ -54,7 +56,54 @@ def one_graph(model: Any, data: Any) -> tuple[nn.Module, Float[Tensor, "1 node f
             f"The data are a graph of {len(x)} nodes; mutual information needs at least {FEWEST_SAMPLES} of "
             "them. Pass a larger graph."
         )
-    return _of_rows(model, names[0], parts), x[None]
+    return _of_rows(model, names[0], parts, joined), x[None]
+
+
+def adjacency(model: Any, data: Any) -> str | None:
+    """The parameter of the adjacency matrix of one graph, whose nodes are the rows of the first input.
+
+    It has as many rows and columns as there are nodes; and the model runs on some of the nodes with both the
+    rows and the columns of these, and not with the rows alone, as it would if rows were samples.
+    """
+    if not isinstance(model, nn.Module):
+        return None
+    names = _parameters(model)
+    parts = [(name, value) for name, value in _by_parameter(names, data).items() if value is not None]
+    if len(parts) != 2 or EDGES in names or not all(map(_is_table, dict(parts).values())):
+        return None
+    (_, nodes), (name, matrix) = ((name, torch.as_tensor(value)) for name, value in parts)
+    if tuple(matrix.shape) != (len(nodes), len(nodes)) or len(nodes) < 2:
+        return None
+    some = torch.arange(len(nodes) // 2)
+    rows = matrix.index_select(0, some.to(matrix.device))
+    alone, both = (_runs(model, nodes[some], each) for each in (rows, rows.index_select(1, some)))
+    return name if both and not alone else None
+
+
+def _parameters(model: nn.Module) -> list[str]:
+    """Of its forward; none of TorchScript, whose signature is not to be had."""
+    try:
+        return [*inspect.signature(model.forward).parameters]
+    except (ValueError, TypeError):
+        return []
+
+
+def _is_table(value: Any) -> bool:
+    """Whether it is a matrix of numbers."""
+    numbers = isinstance(value, Tensor) or (isinstance(value, np.ndarray) and value.dtype.kind in "fiub")
+    return numbers and value.ndim == 2
+
+
+def _runs(model: nn.Module, *inputs: Tensor) -> bool:
+    """Whether the model takes these inputs."""
+    first = next(model.parameters(), torch.zeros(()))
+    moved = [values.to(first.device, first.dtype) for values in inputs]
+    try:
+        with preserved(model):
+            model(*moved)
+    except (RuntimeError, ValueError, IndexError, TypeError):
+        return False
+    return True
 
 
 def _by_parameter(names: list[str], data: Any) -> dict[str, Any]:
@@ -67,14 +116,19 @@ def _by_parameter(names: list[str], data: Any) -> dict[str, Any]:
     return {name: getattr(data, name, None) for name in names} if hasattr(data, EDGES) else {}
 
 
-def _of_rows(model: nn.Module, nodes: str, of_edges: dict[str, Tensor]) -> nn.Module:
+def _of_rows(model: nn.Module, nodes: str, of_edges: dict[str, Tensor], joined: str) -> nn.Module:
     """The same modules, called with rows of nodes."""
 
     def forward(x: Tensor) -> Tensor:
         count, size = x.shape[:2]
-        parts = {name: _repeated(name, values.to(x.device), count) for name, values in of_edges.items()}
-        first = size * torch.arange(count, device=x.device).repeat_interleave(of_edges[EDGES].shape[1])
-        parts[EDGES] += first
+        of_each = ((name, values) for name, values in of_edges.items() if name != joined)
+        parts = {name: _repeated(values.to(x.device), count) for name, values in of_each}
+        edges = of_edges[joined].to(x.device)
+        if joined == EDGES:
+            first = size * torch.arange(count, device=x.device).repeat_interleave(edges.shape[1])
+            parts[joined] = edges.repeat(1, count) + first
+        else:
+            parts[joined] = _beside(edges.to(x.dtype), count)
         returned = type(model).forward(called, **{nodes: x.flatten(0, 1)}, **parts)
         output = returned[0] if isinstance(returned, tuple) else returned
         if len(output) != count * size:
@@ -89,8 +143,17 @@ def _of_rows(model: nn.Module, nodes: str, of_edges: dict[str, Tensor]) -> nn.Mo
     return called
 
 
-def _repeated(name: str, values: Tensor, count: int) -> Tensor:
-    """What the edges have, one after another for each row."""
-    if name == EDGES:
-        return values.repeat(1, count)
+def _repeated(values: Tensor, count: int) -> Tensor:
+    """What each edge has, one after another for each row."""
     return values.repeat(count, *[1] * (values.ndim - 1))
+
+
+def _beside(matrix: Float[Tensor, "node node"], count: int) -> Float[Tensor, "every every"]:
+    """A block-diagonal matrix that joins the nodes of each row and none of two rows; sparse if it was."""
+    if matrix.layout == torch.strided:
+        return torch.block_diag(*[matrix] * count)
+    entries = matrix.to_sparse_coo().coalesce()
+    indices, values = entries.indices(), entries.values()
+    first = len(matrix) * torch.arange(count, device=indices.device).repeat_interleave(len(values))
+    indices, every = indices.repeat(1, count) + first, (len(matrix) * count,) * 2
+    return torch.sparse_coo_tensor(indices, values.repeat(count), every, check_invariants=True)
