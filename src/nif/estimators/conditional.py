@@ -47,6 +47,9 @@ NEAR = 5
 GROUPS = 30
 """Of rows, for the jackknife."""
 
+RUNS = 2
+"""Of both estimates, whose spread shows what the training of critics adds to the error of a difference."""
+
 FOLDS = 4
 """Of both estimates, where the estimator chooses: it may choose differently for numbers and for vectors."""
 
@@ -71,7 +74,9 @@ def information_given(estimator: Estimator, x: Vectors, y: Vectors, z: Vectors, 
     if constant[0]:  # given z, nothing is left to know about a side
         nothing = with_constant_pairs(constant, *np.empty((3, 0)), samples=len(x), estimator=name)
         return nothing.map(lambda values: values[0])
-    if isinstance(estimator, Ksg) and (determined(x, z) or not determined(x, np.column_stack([y, z]))):
+    beside = np.column_stack([y, z])
+    known_in_part = determined(x, z) and not determines(beside, x)
+    if isinstance(estimator, Ksg) and (known_in_part or not determined(x, beside)):
         nats, null = _with_null(estimator, x, y, z, seed)
         found = nats, _jackknife(estimator, x, y, z, seed), null.p_value(nats), Outcome.CONVERGED
     else:
@@ -89,18 +94,25 @@ def _difference(
     """Nats, standard error, p-value and outcome from I(X; Y, Z) and I(X; Z)."""
     if isinstance(estimator, Variational):
         estimator = replace(estimator, folds=estimator.folds or FOLDS)
-    both, alone = (
-        estimator.estimate(x[None], side[None], seed=seed).map(lambda values: values[0])
-        for side in (np.column_stack([y, z]), z)
-    )
+    trained = isinstance(estimator, Variational)
+    runs = [
+        [
+            estimator.estimate(x[None], side[None], seed=number).map(lambda values: values[0])
+            for side in (np.column_stack([y, z]), _as_wide(y, z, number) if trained else z)
+        ]
+        for number in range(seed, seed + (RUNS if trained else 1))
+    ]
+    both, alone = runs[0]
     if alone.nats >= both.nats and determined(x, z) and determined(x, np.column_stack([y, z])):
         raise InputError(
             "x and given have a direction in common, so that the information of both is infinite, and its "
             "difference unknown. Use nif.Ksg(), or remove that direction from x."
         )
     along = _correlation_of_errors(x, y, z)
-    stderr = math.sqrt(both.stderr**2 + alone.stderr**2 - 2 * along * both.stderr * alone.stderr)
-    nats = float(both.nats - alone.nats)
+    of_rows = both.stderr**2 + alone.stderr**2 - 2 * along * both.stderr * alone.stderr
+    differences = [float(one.nats - other.nats) for one, other in runs]
+    of_training = np.var(differences, ddof=1) / len(differences) if trained else 0.0
+    nats, stderr = float(np.mean(differences)), math.sqrt(of_rows + of_training)
     if isinstance(estimator, GaussianCopula):
         p_value = _gaussian_p_value(x, y, z)
     else:
@@ -109,6 +121,11 @@ def _difference(
     if both.outcome == Outcome.DETERMINED or Outcome.NOT_CONVERGED not in (both.outcome, alone.outcome):
         return nats, stderr, p_value, Outcome(int(both.outcome))
     return nats, stderr, p_value, Outcome.NOT_CONVERGED
+
+
+def _as_wide(y: Vectors, z: Vectors, seed: int) -> Vectors:
+    """z beside y in another order, of which x tells nothing: critics are then of the same kind as of both."""
+    return np.column_stack([y[stream(seed, "unrelated").permutation(len(y))], z])
 
 
 def _with_null(estimator: Ksg, x: Vectors, y: Vectors, z: Vectors, seed: int) -> tuple[float, Null]:
