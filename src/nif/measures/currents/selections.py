@@ -23,16 +23,18 @@ class _Changes:
         first: Where the numbers i are among the numbers, which are counted as one row.
         last: Where the numbers j are.
         jump: Half of what j is larger by than i, at the start and at the end together.
-        growth: By how much that grows.
         swapped: Whether j was not larger at the start and is at the end, or the reverse.
+        over: One over by how much that grows, where it is swapped; else 0.
+        all_swapped: Whether all are.
     """
 
     at: Tensor
     first: Tensor
     last: Tensor
     jump: Tensor
-    growth: Tensor
     swapped: Tensor
+    over: Tensor
+    all_swapped: bool
 
     @classmethod
     def of(cls, before: Tensor, after: Tensor, picks: tuple[Tensor, Tensor]) -> _Changes:
@@ -42,7 +44,8 @@ class _Changes:
         first, last = (row + pick.flatten()[at] for pick in picks)
         apart0, apart1 = (values.flatten()[last] - values.flatten()[first] for values in (before, after))
         swapped = (apart0 * apart1 <= 0) & (apart0 != apart1)
-        return cls(at, first, last, (apart0 + apart1) / 2, apart1 - apart0, swapped)
+        over = torch.where(swapped, 1.0 / (apart1 - apart0), 0.0)
+        return cls(at, first, last, (apart0 + apart1) / 2, swapped, over, bool(swapped.all()))
 
 
 def _picked(
@@ -78,10 +81,9 @@ def _picked(
     jump = values * changes.jump  # of what the choice does, beside the half of each
     if of_indices is not None:
         jump = jump + of_indices.flatten()[changes.at].to(jump.dtype) * (changes.last - changes.first)
-    secant = torch.where(changes.swapped, jump / torch.where(changes.swapped, changes.growth, 1.0), 0.0)
-    passed = values / 2 + secant
+    passed = values / 2 + jump * changes.over
     result.view(-1).index_add_(0, changes.first, passed, alpha=-1).index_add_(0, changes.last, passed)
-    if changes.swapped.all():
+    if changes.all_swapped:
         return result
     left = result.new_zeros(picks[0].numel()).index_copy_(0, changes.at, jump * ~changes.swapped)
     left = left.reshape(picks[0].shape).sum(-1, True)
