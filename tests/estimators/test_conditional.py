@@ -36,7 +36,9 @@ def test_normal_sides(name: str, columns: int) -> None:
     truth = -0.5 * math.log1p(-(0.6**2))
     x, y, z = normal(500 if name == "mine" else 800, 0.6, 0, columns)
     found = nif.estimate(x, y, ALL[name], given=z)
-    assert found.nats == pytest.approx(truth, abs=0.1 if name == "mine" else 0.05)  # of deviations .04 and .03
+    assert found.nats == pytest.approx(
+        truth, abs=0.1 if name == "mine" else 0.05
+    )  # of deviations .04 and .03
     assert abs(found.nats - truth) < 3 * found.stderr
     assert found.p_value < 1e-6
     assert found.estimator.endswith(f", given {columns} column{'s' if columns > 1 else ''}")
