@@ -37,7 +37,7 @@ def automatic(terms: int) -> Estimator:
 def estimate(
     x: Any,
     y: Any,
-    estimator: Estimator | None = None,
+    estimator: Estimator | str | None = None,
     seed: int = 0,
     *,
     given: Any = None,
@@ -102,7 +102,7 @@ def estimate(
 def pairwise(
     x: Any,
     y: Any = None,
-    estimator: Estimator | None = None,
+    estimator: Estimator | str | None = None,
     seed: int = 0,
     *,
     blocks: Any = None,

@@ -142,7 +142,7 @@ def _may_determine(x: Float[np.ndarray, " row"], y: Float[np.ndarray, " row"]) -
     fewer, more = sorted((of_x, of_y), key=np.max)
     if fewer.max() == 0:
         return True
-    repeats = more.max() < 0.9 * len(x)
+    repeats = bool(more.max() < 0.9 * len(x))
     return _is_function(fewer, more) and (repeats or _in_order(fewer, more))
 
 

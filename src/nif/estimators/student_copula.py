@@ -81,7 +81,7 @@ class StudentCopula:
         freedom = math.exp(float(found.x))
         return cls(freedom, _correlations(student_scores(scores, freedom), freedom, steps=10))
 
-    def precisions(self, dim_x: int) -> tuple[Matrix, Matrix, Matrix]:
+    def precisions(self, dim_x: int) -> tuple[Float[np.ndarray, "_ _"], ...]:
         """The inverses of the correlations of both sides, of x and of y."""
         return (
             np.linalg.inv(self.correlations),

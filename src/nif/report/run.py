@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -42,6 +42,7 @@ PLANE = (
 """What the plane can show, and what it cannot."""
 
 
+@runtime_checkable
 class PlaneOfEpoch(Protocol):
     """What is read of `nif.measures.information_plane.Plane`."""
 

@@ -34,7 +34,7 @@ RANK_LOSS = 2.6
 """c of `hidden_variance`."""
 
 Numbers = Float32[np.ndarray, " number"]
-Sides = Float32[np.ndarray, "pair side sample"]
+Sides = Float32[np.ndarray, "pair side _"]
 
 
 def can_compile(samples: Samples, hidden: int) -> bool:
