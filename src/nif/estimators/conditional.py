@@ -5,9 +5,10 @@ r"""Information of two sides given a third.
 `Ksg` counts neighbours in all three at once, and its standard error is that of a jackknife. Other
 estimators take the difference of two estimates from the same rows and folds. Their errors are correlated; how
 much is taken from the two pointwise informations of a Gaussian copula, whose correlation r over the rows
-gives :math:`s^2 = s_1^2 + s_2^2 - 2 r s_1 s_2`. For critics the second term has a shuffled y beside z, so that
-both are of as many columns, and both are estimated twice: the spread of the difference is added to the error.
-With several columns in z and few rows `Ksg` is too low: by .06 of .22 nats with three columns and 300 rows.
+gives :math:`s^2 = s_1^2 + s_2^2 - 2 r s_1 s_2`. For critics the second term has a shuffled y beside z, so
+that both are of as many columns, and both are estimated twice: the spread of the difference is added to the
+error. With several columns in z and few rows `Ksg` is too low: by .06 of .22 nats with three columns and 300
+rows.
 
 The p-value is that of neighbours in either case: x is shuffled among rows of nearly the same z, so that its
 relation to z remains and that to y given z is lost. `GaussianCopula` has a test of its own.
