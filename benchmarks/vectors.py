@@ -18,12 +18,11 @@ from scipy.stats import norm
 
 from environment import environment
 from nif.estimators.neural.methods import Mine
-from nif.estimators.truths import BEYOND_NORMAL, Truth, correlated_normal, mapped
+from nif.estimators.truths import BEYOND_NORMAL, Truth, correlated_normal, half_cube, mapped
 from nif.estimators.vector_truths import (
     BEYOND_NORMAL_VECTORS,
     crossed_normals,
     equal_correlations,
-    half_cube,
     label_and_normal,
     normal_vectors,
     spiral,

@@ -25,7 +25,7 @@ from nif.data.rows import BATCH, Rows, read
 from nif.data.sampling import Reservoir
 from nif.estimators.binned.estimator import Binned
 from nif.estimators.estimate import Estimator
-from nif.flow.epochs import html_table, silent_since
+from nif.flow.epochs import check_measured, html_table, silent_since
 from nif.flow.flow import Flow
 from nif.flow.tables import unit_index
 from nif.measures.association.association import Association
@@ -286,9 +286,8 @@ class Watch:
         Raises:
             InputError: Nothing has been measured yet.
         """
-        if not self._seen:
-            raise InputError("Nothing has been measured yet; call watch.step(epoch) in the training loop.")
         flows = self.flows
+        check_measured(flows)
         last = flows[max(flows)].by_unit
         since = silent_since(list(flows), np.stack([flow.by_unit.silent() for flow in flows.values()]))
         columns = {

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_t, norm
 
-from nif.estimators.truths import Truth, correlated_normal
+from nif.estimators.truths import Truth, correlated_normal, half_cube
 from nif.estimators.vector_truths import (
     BEYOND_NORMAL_VECTORS,
     crossed_normals,
     equal_correlations,
-    half_cube,
     label_and_normal,
     spiral,
     stacked,

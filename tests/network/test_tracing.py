@@ -19,7 +19,7 @@ from nif.network.units import unit_weights
 from nif.network.weights import calls
 from nif.pruning.prune import prune
 from nif.pruning.result import Pruned
-from nif.pruning.size import size_of
+from nif.pruning.size import sizes_of
 from support.networks import chain
 
 pytestmark = [
@@ -189,7 +189,7 @@ def test_hooks_are_told_and_the_fast_path_is_put_back() -> None:
 def test_operations_of_fused_kernels_are_counted() -> None:
     model, x = network("one layer")
     tokens, width, inner = 5, 8, 16
-    assert size_of(Forward(model), (x,)).flops > 2 * 2 * tokens * width * inner
+    assert sizes_of([Forward(model)], (x,))[0].flops > 2 * 2 * tokens * width * inner
 
 
 def test_functions_are_followed_where_the_code_can_not_be_traced() -> None:

@@ -13,7 +13,7 @@ from torch import nn
 from nif.core.errors import InputError
 from nif.network.forward import Forward
 from nif.pruning.criterion import Criterion, Outputs, changes, criterion_for, outputs
-from nif.pruning.size import size_of
+from nif.pruning.size import sizes_of
 from support.networks import chain
 from support.pruning_cases import rows
 
@@ -119,7 +119,7 @@ def test_batches_give_what_one_pass_gives() -> None:
 
 def test_size_counts_parameters_and_operations() -> None:
     model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 2))
-    size = size_of(Forward(model), (torch.zeros(3, 1, 8, 8),))
+    (size,) = sizes_of([Forward(model)], (torch.zeros(3, 1, 8, 8),))
     assert size.parameters == 4 * 9 + 4 + 2 * 144 + 2
     assert size.flops == 2 * (4 * 9 * 36 + 2 * 144)
     assert size.bytes > 4 * size.parameters

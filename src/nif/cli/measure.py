@@ -12,12 +12,7 @@ from nif.cli import options
 
 
 @click.command()
-@options.MODEL
-@options.DATA
-@options.WEIGHTS
-@options.FEATURES
-@options.LABEL
-@options.OUTPUT
+@options.network_and_rows
 @methods.options
 @options.SEED
 @click.option(

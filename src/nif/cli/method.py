@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from nif.cli.options import ESTIMATOR, PATH, chosen, names
+from nif.cli.options import ESTIMATOR, PATH, added, chosen, names
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,11 +132,7 @@ OPTIONS = (
 )
 
 
-def options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add them to a command, in this order."""
-    for option in reversed(OPTIONS):
-        command = option(command)
-    return command
+options = added(*OPTIONS)
 
 
 def method(name: str | None, given: Mapping[str, Any]) -> Measure:

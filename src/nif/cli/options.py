@@ -15,6 +15,9 @@ from nif.core.text import visible
 if TYPE_CHECKING:
     from nif.estimators.estimate import Estimator
 
+Command = Callable[[Callable[..., Any]], Callable[..., Any]]
+"""A decorator of commands."""
+
 PATH = click.Path(path_type=Path)
 
 MODEL = click.argument("model", metavar="MODULE:FACTORY")
@@ -70,6 +73,21 @@ JSON = click.option(
 )
 
 BITS = click.option("--bits", is_flag=True, help="Print information in bits, not nats; files stay in nats.")
+
+
+def added(*options: Command) -> Command:
+    """A decorator that adds options to a command, in this order."""
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+network_and_rows = added(MODEL, DATA, WEIGHTS, FEATURES, LABEL, OUTPUT)
+"""The network, and the rows that it is run on."""
 
 
 def out(content: str, *, required: bool = True) -> Callable[[Any], Any]:

@@ -10,7 +10,7 @@ import click
 from nif.cli import method as methods
 from nif.cli import options
 
-OPTIONS = (
+pruning_options = options.added(
     click.option(
         "--remove",
         default="silent",
@@ -53,20 +53,8 @@ OPTIONS = (
 )
 
 
-def pruning_options(command: Any) -> Any:
-    """Add them, in this order."""
-    for option in reversed(OPTIONS):
-        command = option(command)
-    return command
-
-
 @click.command()
-@options.MODEL
-@options.DATA
-@options.WEIGHTS
-@options.FEATURES
-@options.LABEL
-@options.OUTPUT
+@options.network_and_rows
 @pruning_options
 @options.FLOW
 @methods.options

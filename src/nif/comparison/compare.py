@@ -23,7 +23,7 @@ from nif.comparison.methods import (
     SAGE,
     flow_of_currents,
 )
-from nif.comparison.problem import ComparisonProblem, comparison_problem, feature_names
+from nif.comparison.problem import ComparisonProblem, check_association, comparison_problem, feature_names
 from nif.core.arguments import known_name
 from nif.core.errors import InputError
 from nif.core.progress import progress as progress_bar
@@ -163,11 +163,7 @@ def _chosen(methods: Sequence[str] | str, flow: Flow) -> list[str]:
     """The rows of the table in the order of the registry, the reference first."""
     given = [methods] if isinstance(methods, str) else methods
     methods = [known_name("methods", SHORT.get(name.upper(), name), ATTRIBUTIONS) for name in given]
-    if ASSOCIATION in methods and flow.currents is not None:
-        raise InputError(
-            "methods names 'association' and the flow is one of currents; pass one measured with "
-            "nif.Association(), and this one as currents=."
-        )
+    check_association(methods, flow)
     return [name for name in ATTRIBUTIONS if name in methods or name == REFERENCE]
 
 

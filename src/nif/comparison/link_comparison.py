@@ -13,6 +13,7 @@ from torch import Tensor
 
 from nif.comparison.link_problem import LinkProblem, Sources, link_problem
 from nif.comparison.link_rankings import LINK_RANKINGS, Strengths
+from nif.comparison.problem import check_association, check_replacement
 from nif.core.errors import InputError
 from nif.core.progress import progress as progress_bar
 from nif.flow.flow import Flow
@@ -93,11 +94,7 @@ def compare_links(
         True
     """
     chosen = _chosen(methods, flow)
-    if replacement not in {"mean", "row"}:
-        raise InputError(
-            f"replacement is {replacement!r}; expected 'mean', the mean of a source, or 'row', its value in "
-            "another row."
-        )
+    check_replacement(replacement, "source")
     if not shares or not all(0 < share < 1 for share in shares):
         raise InputError(f"shares is {shares!r}; expected numbers between 0 and 1, such as (0.05, 0.2).")
     problem = link_problem(model, flow, x, currents=currents, output=output, seed=seed)
@@ -115,18 +112,13 @@ def compare_links(
 
 def _chosen(methods: Sequence[str] | None, flow: Flow) -> list[str]:
     """The rows of the table in the order of the registry."""
-    of_currents = flow.currents is not None
     if methods is None:
-        return [name for name in LINK_RANKINGS if not (of_currents and name == "association")]
+        return [name for name in LINK_RANKINGS if flow.currents is None or name != "association"]
     unknown = sorted(set(methods) - set(LINK_RANKINGS))
     if unknown or not methods:
         wrong = f"Unknown ranking {unknown[0]!r}" if unknown else "methods is empty"
         raise InputError(f"{wrong}; expected one or more of {', '.join(LINK_RANKINGS)}.")
-    if of_currents and "association" in methods:
-        raise InputError(
-            "methods names 'association' and the flow is one of currents; pass one measured with "
-            "nif.Association(), and this one as currents=."
-        )
+    check_association(methods, flow)
     return [name for name in LINK_RANKINGS if name in methods]
 
 

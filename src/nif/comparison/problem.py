@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -111,11 +111,7 @@ def comparison_problem(
         InputError: NaN or infinity, fewer than 50 rows, another number of features than the flow has, labels
             of another length or that are no classes of the model, or a single class or value.
     """
-    if replacement not in {"mean", "row"}:
-        raise InputError(
-            f"replacement is {replacement!r}; expected 'mean', the mean of a feature, or 'row', its value in "
-            "another row."
-        )
+    check_replacement(replacement, "feature")
     if currents is not None:
         check_currents(currents, flow)
     given = Network.of(model)
@@ -131,6 +127,24 @@ def comparison_problem(
     return ComparisonProblem(
         network, decision, flow, known, published, features, instead, target, estimator or Binned(), seed
     )
+
+
+def check_replacement(replacement: str, of: str) -> None:
+    """Refuse another replacement of a feature, or of the source of a link, than there is."""
+    if replacement not in {"mean", "row"}:
+        raise InputError(
+            f"replacement is {replacement!r}; expected 'mean', the mean of a {of}, or 'row', its value in "
+            "another row."
+        )
+
+
+def check_association(methods: Collection[str], flow: Flow) -> None:
+    """Refuse to compare association where the flow is one of currents."""
+    if "association" in methods and flow.currents is not None:
+        raise InputError(
+            "methods names 'association' and the flow is one of currents; pass one measured with "
+            "nif.Association(), and this one as currents=."
+        )
 
 
 def check_currents(currents: Flow, flow: Flow) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import gammaln
 
-from nif.estimators.entropy import entropy_of_values
+from nif.estimators.entropy import entropy_of_values, surprise_of
 from nif.estimators.estimate import Estimate, Outcome, SidesX, SidesY
 from nif.estimators.gaussian_copula import orthonormal
 from nif.estimators.ranks import standard_scores
@@ -46,7 +46,7 @@ class Shared(NamedTuple):
     @property
     def surprise(self) -> Float[np.ndarray, " sample"]:
         """Of each row, in nats; its mean is the entropy."""
-        return -np.log(np.bincount(self.codes)[self.codes] / len(self.codes))
+        return surprise_of(self.codes)
 
 
 def limited(found: Estimate, x: SidesX, y: SidesY) -> Estimate:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Float, Shaped
+from jaxtyping import Bool, Float, Int, Shaped
 
 from nif.estimators.estimate import ColumnsX, Estimate, Outcome, SidesX, SidesY
 
@@ -40,9 +40,18 @@ def entropy_and_stderr(column: Float[np.ndarray, " sample"]) -> tuple[float, flo
         >>> round(entropy_and_stderr(np.array([0.0, 1.0] * 30))[0], 4)
         0.6931
     """
-    _, inverse, counts = np.unique(column, return_inverse=True, return_counts=True)
-    surprise = -np.log(counts / len(column))[inverse]
+    surprise = surprise_of(np.unique(column, return_inverse=True)[1])
     return float(surprise.mean()), float(surprise.std() / np.sqrt(len(column)))
+
+
+def surprise_of(codes: Int[np.ndarray, " sample"]) -> Float[np.ndarray, " sample"]:
+    """Of each sample, in nats, from the number of its value; the mean is the entropy.
+
+    Example:
+        >>> surprise_of(np.array([0, 1, 1, 0])).round(4).tolist()
+        [0.6931, 0.6931, 0.6931, 0.6931]
+    """
+    return -np.log(np.bincount(codes) / len(codes))[codes]
 
 
 def set_entropy(square: Estimate, x: ColumnsX) -> None:

@@ -274,7 +274,8 @@ def _wiggly_y(x: Column) -> Column:
     return x - 0.4 * np.sin(0.4 * x) + 0.17 * np.sin(1.3 * x + 3.5) + 0.02 * np.sin(4.3 * x - 2.5)
 
 
-def _half_cube(x: Column) -> Column:
+def half_cube(x: np.ndarray) -> np.ndarray:
+    """The power 3/2 with the sign of x."""
     return x * np.sqrt(np.abs(x))
 
 
@@ -285,7 +286,7 @@ BEYOND_NORMAL: tuple[Truth, ...] = (
     mapped(_NORMAL, "normal CDF", norm.cdf, norm.cdf),
     mapped(_NORMAL, "bimodal", _two_bumps(0.3, 0.0, 5.0), _two_bumps(0.5, -1.0, 3.0)),
     mapped(_NORMAL, "wiggly", _wiggly_x, _wiggly_y),
-    mapped(_NORMAL, "half-cube", _half_cube, _half_cube),
+    mapped(_NORMAL, "half-cube", half_cube, half_cube),
     uniform_with_noise(0.1),
     uniform_with_noise(0.75),
     student(1),

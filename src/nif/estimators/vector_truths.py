@@ -18,7 +18,7 @@ from scipy.integrate import quad
 from scipy.special import digamma, gammaln, logsumexp
 from scipy.stats import norm
 
-from nif.estimators.truths import Map, Truth, correlated_normal, mapped
+from nif.estimators.truths import Map, Truth, correlated_normal, half_cube, mapped
 
 Matrix = Float[np.ndarray, "dim dim"]
 Side = Float[np.ndarray, "sample dim"]
@@ -115,11 +115,6 @@ def swiss_roll(uniform: np.ndarray) -> np.ndarray:
     """Roll the unit interval up in the plane."""
     turn = 1.5 * np.pi * (1 + 2 * uniform.reshape(-1, 1))
     return np.hstack([turn * np.cos(turn), turn * np.sin(turn)]) / 21
-
-
-def half_cube(x: np.ndarray) -> np.ndarray:
-    """The power 3/2 with the sign of x."""
-    return x * np.sqrt(np.abs(x))
 
 
 def stacked(truths: Sequence[Truth], name: str, seed: int | None = None) -> Truth:

@@ -2,16 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 
+from nif.core.errors import InputError
 from nif.core.html import short, table
 from nif.flow.communities import NO_COMMUNITY
 from nif.flow.flow import Flow
+
+MOST_FEATURES = 6
+"""Features whose currents are shown: those of the largest at the end."""
+
+
+def check_measured(flows: Mapping[int, Flow]) -> None:
+    """Refuse a run without epochs."""
+    if not flows:
+        raise InputError("Nothing has been measured yet; call watch.step(epoch) in the training loop.")
+
+
+class CurrentsOfRun(NamedTuple):
+    """The total over the epochs, half of its 95 % interval, and the largest features by name; in nats."""
+
+    total: Float[np.ndarray, " epoch"]
+    half: Float[np.ndarray, " epoch"]
+    features: list[tuple[str, Float[np.ndarray, " epoch"]]]
+
+    @classmethod
+    def of(cls, seen: Sequence[Flow]) -> CurrentsOfRun:
+        """Those of flows of currents."""
+        totals = np.array([(flow.total.nats, flow.total.stderr) for flow in seen if flow.total is not None])
+        features = np.stack(
+            [flow.neurons()["current"].to_numpy()[: flow.graph.feature_count] for flow in seen]
+        )
+        names, largest = seen[-1].attribution().index, np.argsort(-np.abs(features[-1]), kind="stable")
+        return cls(
+            totals[:, 0],
+            seen[-1].by_unit.deviations(0.95) * totals[:, 1],
+            [(str(names[place]), features[:, place]) for place in largest[:MOST_FEATURES].tolist()],
+        )
 
 
 def silent_since(epochs: Sequence[int], silent: Bool[np.ndarray, "epoch unit"]) -> list[int | None]:

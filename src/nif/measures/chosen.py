@@ -66,9 +66,7 @@ def chosen_measure(method: Any) -> Measure:
     """
     if isinstance(method, str):
         method = _named(method)
-    if isinstance(method, type) and issubclass(
-        method, (Currents, Association, SharedMine, *ESTIMATORS.values())
-    ):
+    if isinstance(method, type) and issubclass(method, CLASSES):
         method = method()
     if method is None:
         return Currents()

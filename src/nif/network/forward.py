@@ -163,23 +163,19 @@ def chosen_output(returned: Any, output: int | str | None) -> Tensor:
     return tensors[key]
 
 
-def every_output(returned: Any, kinds: type | tuple[type, ...] = Tensor) -> list[Any]:
+def every_output(returned: Any) -> list[Tensor]:
     """All tensors in the result of a model, at any depth of tuples, mappings and objects; each once.
-
-    Args:
-        returned: The result of the model.
-        kinds: Classes that count as a tensor.
 
     Example:
         >>> [len(values) for values in every_output({"logits": torch.ones(1), "all": (torch.ones(2), None)})]
         [1, 2]
     """
-    tensors: dict[int, Any] = {}
+    tensors: dict[int, Tensor] = {}
     seen: set[int] = set()
     waiting = [returned]
     while waiting:
         part = waiting.pop()
-        if isinstance(part, kinds):
+        if isinstance(part, Tensor):
             tensors[id(part)] = part
         elif id(part) not in seen and not isinstance(part, (type, nn.Module)):
             seen.add(id(part))

@@ -12,7 +12,7 @@ from scipy.optimize import isotonic_regression
 
 from nif.core.errors import InputError, optional_import
 from nif.core.types import Layer
-from nif.flow.epochs import match_communities
+from nif.flow.epochs import CurrentsOfRun, check_measured, match_communities
 from nif.flow.flow import Flow
 from nif.plots.axes import INK, SMALL, SMALLEST, SOFT, TEXT, plain, points, short, write
 from nif.plots.palette import COMMUNITIES, OTHER
@@ -25,14 +25,10 @@ SILENT = "#FFFFFF"
 
 PANELS = 3
 
-MOST_FEATURES = 6
-"""Features whose currents are drawn."""
-
 
 def draw(flows: dict[int, Flow], axes: Sequence[Axes] | None) -> list[Axes]:
     """Draw the run into three axes, or into a new figure."""
-    if not flows:
-        raise InputError("Nothing has been measured yet; call watch.step(epoch) in the training loop.")
+    check_measured(flows)
     if axes is None:
         with optional_import("A plot", "plot"):
             from matplotlib import pyplot
@@ -76,18 +72,14 @@ def _information(ax: Axes, epochs: Sequence[int], seen: Sequence[Flow]) -> list[
 
 def _currents(ax: Axes, epochs: Sequence[int], seen: Sequence[Flow]) -> list[int]:
     """The total with its interval, and the features of the largest currents at the end; names no layer."""
-    features = np.stack([flow.neurons()["current"].to_numpy()[: flow.graph.feature_count] for flow in seen])
-    totals = np.array([(flow.total.nats, flow.total.stderr) for flow in seen if flow.total is not None])
-    half = seen[-1].by_unit.deviations(0.95) * totals[:, 1]
+    total, half, features = CurrentsOfRun.of(seen)
     plain(ax, grid="y")
-    ax.fill_between(epochs, totals[:, 0] - half, totals[:, 0] + half, color=INK, alpha=0.12, linewidth=0)
-    ax.plot(epochs, totals[:, 0], color=INK, linewidth=1.8, marker="o", markersize=3)
-    largest = np.argsort(-np.abs(features[-1]), kind="stable")[:MOST_FEATURES]
-    names = seen[-1].attribution().index
-    ends = [("total", float(totals[-1, 0]), INK)]
-    for index, colour in zip(largest.tolist(), COMMUNITIES, strict=False):
-        ax.plot(epochs, features[:, index], color=colour, linewidth=1.3, marker="o", markersize=2.5)
-        ends.append((str(names[index]), float(features[-1, index]), colour))
+    ax.fill_between(epochs, total - half, total + half, color=INK, alpha=0.12, linewidth=0)
+    ax.plot(epochs, total, color=INK, linewidth=1.8, marker="o", markersize=3)
+    ends = [("total", float(total[-1]), INK)]
+    for (name, nats), colour in zip(features, COMMUNITIES, strict=False):
+        ax.plot(epochs, nats, color=colour, linewidth=1.3, marker="o", markersize=2.5)
+        ends.append((name, float(nats[-1]), colour))
     ax.axhline(0.0, color=SOFT, linewidth=0.8)
     ax.set_ylabel("current (nats)", fontsize=SMALL + 0.5, color=SOFT)
     _names(ax, ends)

@@ -50,11 +50,6 @@ class Size:
     threads: int = 0
 
 
-def size_of(call: Forward, inputs: Inputs) -> Size:
-    """Measure a network on some rows of data."""
-    return sizes_of([call], inputs)[0]
-
-
 def sizes_of(calls: Sequence[Forward], inputs: Inputs) -> list[Size]:
     """Measure networks on some rows of data; they are timed in turns, so that what else runs slows all."""
     piece = next(batches(calls[0], inputs, ROWS_TIMED))

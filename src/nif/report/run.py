@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 import pandas as pd
 
-from nif.core.errors import InputError
 from nif.core.files import whole_file
+from nif.flow.epochs import CurrentsOfRun, check_measured
 from nif.flow.headline import percent
 from nif.plots.palette import COMMUNITIES, COMMUNITIES_ON_DARK
 from nif.report.charts import Line, chart
@@ -19,9 +19,6 @@ from nif.report.page import asset
 
 if TYPE_CHECKING:
     from nif.flow.flow import Flow
-
-MOST_FEATURES = 6
-"""Features whose currents are drawn: those of the largest at the end."""
 
 MOST_LAYERS = 8
 """Layers that are drawn: of more, evenly spaced ones."""
@@ -74,8 +71,7 @@ def write_run(
     data: str | None,
 ) -> None:
     """Write the page of a run; see `nif.Watch.report`."""
-    if not flows:
-        raise InputError("Nothing has been measured yet; call watch.step(epoch) in the training loop.")
+    check_measured(flows)
     with whole_file(path, "The report") as beside:
         beside.write_text(run_page(flows, planes, data), encoding="utf-8", newline="\n")
 
@@ -143,15 +139,9 @@ def _information(epochs: Sequence[int], seen: Sequence[Flow]) -> str:
             for number, place in enumerate(_some(range(1, into.shape[1])))
         ]
         return _figure("Information into each layer", "nats", chart(lines, epochs, ("epoch", "nats")))
-    totals = np.array([(flow.total.nats, flow.total.stderr) for flow in seen if flow.total is not None])
-    half = seen[-1].by_unit.deviations(0.95) * totals[:, 1]
-    features = np.stack([flow.neurons()["current"].to_numpy()[: flow.graph.feature_count] for flow in seen])
-    names, largest = seen[-1].attribution().index, np.argsort(-np.abs(features[-1]), kind="stable")
-    lines = [Line("total", totals[:, 0], "ink", totals[:, 0] - half, totals[:, 0] + half)]
-    lines += [
-        Line(str(names[place]), features[:, place], f"c{number}")
-        for number, place in enumerate(largest[:MOST_FEATURES].tolist())
-    ]
+    total, half, features = CurrentsOfRun.of(seen)
+    lines = [Line("total", total, "ink", total - half, total + half)]
+    lines += [Line(name, nats, f"c{number}") for number, (name, nats) in enumerate(features)]
     what = "nats; the band is the 95 % interval of the total"
     return _figure("Currents of the features", what, chart(lines, epochs, ("epoch", "nats")))
 

@@ -29,6 +29,7 @@ from nif.flow.path_currents import Places, proposed, strongest_features
 from nif.flow.paths import Dag
 from nif.measures.currents.block_sums import BlockSums, Sums
 from nif.measures.currents.blocks import Block, Size
+from nif.measures.currents.class_columns import LARGEST_LEFT
 from nif.measures.currents.errors import SMALLEST_SHARE, Jackknife
 from nif.measures.currents.grouped_sums import GROUPS, GroupedSum
 from nif.measures.currents.kinds import Samples
@@ -68,9 +69,6 @@ OF_THE_WORK = 0.2
 
 AT_ONCE = 2**23
 """Numbers of the slopes of several paths at the largest value, beyond which fewer paths walk together."""
-
-LARGEST_LEFT = 2**26
-"""Numbers of the slopes that are kept over the steps of a block; more are walked back in every step."""
 
 
 @dataclass(frozen=True)

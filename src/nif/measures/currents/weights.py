@@ -46,9 +46,7 @@ def weight_products(
     slices = list(pairwise(bounds))
     if ends.operation.kind == "convolution":
         return [
-            _by_kernel(ends, weighted, *_rows([step, slope], 0, bounds[-1], part))
-            if part[0] < part[1]
-            else None
+            _by_kernel(ends, *_rows([step, slope], 0, bounds[-1], part)) if part[0] < part[1] else None
             for part in slices
         ]
     slope = scaled_slope(ends, slope)
@@ -121,7 +119,7 @@ def _rows(tensors: Sequence[Tensor], axis: int, pairs: int, part: tuple[int, int
     ]
 
 
-def _by_kernel(ends: Ends, weighted: Weighted, step: Tensor, slope: Tensor) -> Tensor:
+def _by_kernel(ends: Ends, step: Tensor, slope: Tensor) -> Tensor:
     kernel = ends.start.value(ends.operation.args[1])
     args = ends.operation.args[3:9]
     gradient: Tensor = aten.convolution_backward(slope, step, kernel, None, *args, [False, True, False])[1]
