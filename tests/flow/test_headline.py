@@ -85,3 +85,16 @@ def test_many_features_are_cut_and_counted() -> None:
     flow = nif.measure(nn.Linear(14, 2), x, nif.Currents(paths=0), progress=False)
     assert "… 4 more features: flow.importance()" in summary(flow)
     assert "it has no hidden neurons" in headline(flow)
+
+
+def test_a_total_below_0_says_that_labels_may_be_numbered_otherwise() -> None:
+    x = X[:, :2]
+    wrong = 1 - network(4.0, 2.0)(x).argmax(1)
+    flow = nif.measure(network(4.0, 2.0), (x, wrong), nif.Currents("labels", paths=0), progress=False)
+    assert flow.total is not None and flow.total.nats < 0
+    assert "below 0" in headline(flow) and "numbered as in training" in headline(flow)
+
+
+def test_a_row_in_place_of_its_number_is_refused(flow: nif.Flow) -> None:
+    with pytest.raises(nif.InputError, match="row is of type Tensor; expected the number of a row"):
+        flow.local(X[0])  # type: ignore[arg-type]
