@@ -12,6 +12,7 @@ from torch import nn
 from nif.cli.data import columns, example, read
 from nif.cli.layers import layers
 from nif.cli.models import network
+from nif.cli.options import echo_classes
 from nif.core.errors import InputError
 from nif.core.files import writable
 
@@ -105,3 +106,12 @@ def test_an_array_that_says_it_is_huge_is_refused(tmp_path: Path) -> None:
     (tmp_path / "huge.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
     with pytest.raises(InputError, match=r"huge.npy (does not fit into memory|cannot)|Cannot read"):
         read(tmp_path / "huge.npy")
+
+
+def test_words_of_a_label_are_said_with_their_outputs(capsys: pytest.CaptureFixture[str]) -> None:
+    echo_classes("kind", ("ale", "porter"))
+    assert capsys.readouterr().err == (
+        "nif: the words of kind are classes in alphabetical order: 0 is ale, 1 is porter\n"
+    )
+    echo_classes("kind", None)
+    assert capsys.readouterr() == ("", "")

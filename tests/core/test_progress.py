@@ -196,3 +196,19 @@ def test_both_measures_say_what_they_will_do(
     x = torch.randn(200, 3, generator=torch.Generator().manual_seed(0))
     nif.measure(chain(3, 6, 2), x, method)  # type: ignore[arg-type]
     assert f"measuring: {words}, about " in screen.getvalue()
+
+
+def test_a_first_small_piece_that_waits_for_a_compiler_says_nothing_of_the_rest(
+    stderr: Callable[[io.StringIO], io.StringIO], clock: list[float]
+) -> None:
+    log = stderr(io.StringIO())
+    with progress.progress("measuring", total=764.0) as advance:
+        clock[0] = 1.2
+        advance(178.0)
+        clock[0] = 8.0
+        advance(0.25)
+        clock[0] = 8.1
+        advance(1.0)
+        clock[0] = 9.0
+        advance(9.0)
+    assert log.getvalue() == ("nif: measuring: 8 s spent\nnif: measuring: 9 s spent, about 58 s left\n")

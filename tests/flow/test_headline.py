@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from sklearn.neural_network import MLPClassifier
 from torch import nn
 
 import nif
@@ -85,3 +86,31 @@ def test_many_features_are_cut_and_counted() -> None:
     flow = nif.measure(nn.Linear(14, 2), x, nif.Currents(paths=0), progress=False)
     assert "… 4 more features: flow.importance()" in summary(flow)
     assert "it has no hidden neurons" in headline(flow)
+
+
+def test_a_total_below_0_says_that_labels_may_be_numbered_otherwise() -> None:
+    x = X[:, :2]
+    wrong = 1 - network(4.0, 2.0)(x).argmax(1)
+    flow = nif.measure(network(4.0, 2.0), (x, wrong), nif.Currents("labels", paths=0), progress=False)
+    assert flow.total is not None and flow.total.nats < 0
+    assert "below 0" in headline(flow) and "numbered as in training" in headline(flow)
+
+
+def test_a_row_in_place_of_its_number_is_refused(flow: nif.Flow) -> None:
+    with pytest.raises(nif.InputError, match="row is of type Tensor; expected the number of a row"):
+        flow.local(X[0])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("names", [[1, 2, 3], [10, 20, 30], ["b", "c", "d"]])
+def test_labels_are_the_classes_of_a_fitted_model_also_where_some_are_absent(names: list[object]) -> None:
+    """Labels 1 and 2 of the classes 1 to 3 are the first and the second, not the second and the third."""
+    x = X.numpy()
+    number = (x[:, 0] > 0).astype(int) + (x[:, 1] > 1)
+    rows = number < 2
+    totals = []
+    for labels in (number, np.array(names)[number]):
+        model = MLPClassifier((6,), solver="lbfgs", alpha=1.0, max_iter=2000, random_state=0).fit(x, labels)
+        method = nif.Currents("labels", paths=0, backgrounds=8)
+        totals.append(nif.measure(model, (x[rows], labels[rows]), method, progress=False).total)
+    assert totals[0] is not None and totals[1] is not None
+    assert totals[0].nats == totals[1].nats > 0

@@ -59,6 +59,7 @@ def compare(
     flow = of_measuring.loaded_or_measured(
         flow_file, net, rows, given, features=features, output=output, seed=seed
     )
+    options.echo_classes(label, rows.classes)
     table = compared(
         net,
         flow,

@@ -33,12 +33,15 @@ def estimate(
     from nif.cli import as_json as objects
     from nif.cli.data import columns
     from nif.cli.text import p_values
+    from nif.core.progress import progress
     from nif.core.unit import text_unit
     from nif.estimators.arrays import estimate as estimated
     from nif.estimators.estimate import BELOW_0, DETERMINED
 
     known = None if given is None else columns(data, given)
-    found = estimated(columns(data, left), columns(data, right), options.chosen(estimator), seed, given=known)
+    first, second = columns(data, left), columns(data, right)
+    with progress("estimating", None, what=f"the information of {len(first):,} rows"):
+        found = estimated(first, second, options.chosen(estimator), seed, given=known)
     if as_json:
         options.echo_json({"x": left, "y": right, "given": given, **objects.estimate(found)})
         return

@@ -58,6 +58,7 @@ def measure(
         flow.save(target)
         if kept is not None:  # not before the flow is in its file
             kept.remove()
+    options.echo_classes(label, rows.classes)
     if as_json:
         options.echo_json({**objects.flow(flow), "written": str(target)})
         return

@@ -20,6 +20,9 @@ Command = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 PATH = click.Path(path_type=Path)
 
+CLASSES_SHOWN = 10
+"""Of the words of a label."""
+
 MODEL = click.argument("model", metavar="MODULE:FACTORY")
 
 DATA = click.argument("data", type=PATH)
@@ -113,6 +116,15 @@ def printed(command: Callable[..., Any]) -> Callable[..., Any]:
 def echo(text: str) -> None:
     """Print lines; what a terminal would act on becomes its escape."""
     click.echo(visible(text, keep="\n"))
+
+
+def echo_classes(label: str | None, classes: tuple[str, ...] | None) -> None:
+    """Say on stderr which output is which class, as a network may have been trained with another order."""
+    if classes:
+        shown = [f"{index} is {name}" for index, name in enumerate(classes[:CLASSES_SHOWN])]
+        more = ", ..." if len(classes) > CLASSES_SHOWN else ""
+        text = f"nif: the words of {label} are classes in alphabetical order: {', '.join(shown)}{more}"
+        click.echo(visible(text), err=True)
 
 
 def echo_json(content: Any) -> None:

@@ -96,6 +96,7 @@ def prune(
     flow = methods.loaded_or_measured(
         flow_file, net, rows, given, features=features, output=output, seed=seed
     )
+    options.echo_classes(label, rows.classes)
     small = prune_network(
         net,
         flow,

@@ -45,6 +45,9 @@ def known_name(name: str, value: str, known: Iterable[str]) -> str:
         >>> known_name("methods", "shaq", ["SHAP", "SAGE"])
         Traceback (most recent call last):
         nif.InputError: methods names 'shaq'. Did you mean 'SHAP'? There are: SHAP, SAGE.
+        >>> known_name("methods", "lime", ["currents", "currents, for"])
+        Traceback (most recent call last):
+        nif.InputError: methods names 'lime'. There are: currents, 'currents, for'.
     """
     meant, by_letters = letters(value), {letters(each): each for each in known}
     if meant in by_letters:
@@ -54,7 +57,8 @@ def known_name(name: str, value: str, known: Iterable[str]) -> str:
         return by_letters[begin[0]]
     near = difflib.get_close_matches(meant, by_letters, n=1)
     hint = f" Did you mean {by_letters[near[0]]!r}?" if near else ""
-    raise InputError(f"{name} names {value!r}.{hint} There are: {', '.join(by_letters.values())}.")
+    listed = (repr(each) if "," in each else each for each in by_letters.values())
+    raise InputError(f"{name} names {value!r}.{hint} There are: {', '.join(listed)}.")
 
 
 def letters(name: str) -> str:

@@ -20,6 +20,9 @@ SECONDS_BETWEEN_LINES = 60.0
 SECONDS_WORTH_SAYING = 60.0
 """Expected time of which a line in a terminal says how long the work will take."""
 
+FEWEST_MEASURED = 0.01
+"""Share of the work whose pace says how long the rest takes; a first small piece may wait for a compiler."""
+
 TICK = 0.5
 """Seconds after which the bar moves on though no work was done."""
 
@@ -98,12 +101,15 @@ class _Lines:
         self._begin, self._done = time.monotonic(), 0.0
         self._from: tuple[float, float] | None = None
         self._next, self._said, self._known = SECONDS_BEFORE_SHOWN, False, False
+        self._pieces = 0  # that were done
 
     def moved(self, work: float) -> None:
         """Note work that was done, and print a line where it is time for one."""
         spent = time.monotonic() - self._begin
         self._done += work
-        if work and (self._from is None or spent < SECONDS_BEFORE_SHOWN / 2):
+        small = self._pieces == 1 and work < self._fewest()
+        self._pieces += bool(work)
+        if work and (self._from is None or spent < SECONDS_BEFORE_SHOWN / 2 or small):
             self._from = spent, self._done
         left = self._left(spent)
         if spent < self._next and not (self._said and left is not None and not self._known):
@@ -113,11 +119,18 @@ class _Lines:
         sys.stderr.write(f"nif: {self._label}: {duration(spent)} spent{then}\n")
         sys.stderr.flush()
 
+    def _fewest(self) -> float:
+        """Work that is enough to know the pace."""
+        begun = 0.0 if self._from is None else self._from[1]
+        return FEWEST_MEASURED * ((self._total or 0.0) - begun)
+
     def _left(self, spent: float) -> float | None:
         """Seconds; None where that is not known."""
-        if not self._total or self._from is None or self._done <= self._from[1]:
+        if not self._total or self._from is None:
             return None
         since, before = self._from
+        if self._done <= before or self._done - before < self._fewest():
+            return None
         return (spent - since) / (self._done - before) * (self._total - self._done)
 
 

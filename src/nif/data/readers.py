@@ -115,7 +115,9 @@ def _dataset(data: Any, signature: Signature) -> Source | None:
     if not isinstance(data, Dataset) and not (hasattr(data, "__getitem__") and hasattr(data, "__len__")):
         return None
     if isinstance(data, (str, bytes)):
-        raise InputError(f"The data are a {type(data).__name__}; pass what it names.")
+        raise InputError(
+            f"The data are a {type(data).__name__}; pass what it names, such as pandas.read_csv(...)."
+        )
     if isinstance(data, list) and len(data) < FEWEST_SAMPLES:
         raise InputError(
             f"The data are a list of {len(data)} items, and each item is one row; expected {FEWEST_SAMPLES} "

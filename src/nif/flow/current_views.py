@@ -169,6 +169,11 @@ class CurrentViews:
         tables = self._of_currents("currents of rows")
         if row is None:
             return _features_of_rows(self.layers, self.graph.features, tables)
+        if np.ndim(row):
+            raise InputError(
+                f"row is of type {type(row).__name__}; expected the number of a row of the measured data, as "
+                "in flow.rows, or None for all. For rows of your own measure with nif.measure(..., explain=)."
+            )
         place = np.flatnonzero(numbers == row)
         if not len(place):
             raise InputError(

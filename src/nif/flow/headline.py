@@ -43,6 +43,11 @@ def headline(flow: Flow) -> str:
     total = flow.total
     if total is not None and abs(total.nats) <= quantile(flow.currents) * total.stderr:
         return f"The total of {total} cannot be distinguished from 0: nothing is shown to decide."
+    if total is not None and total.nats < 0:
+        return (
+            f"The total of {total} is below 0: the outputs are further from the labels than a guess. "
+            "Are the classes numbered as in training?"
+        )
     importance = flow.importance()
     if not importance["share"].any():
         return "No path from a feature to an output carries information."

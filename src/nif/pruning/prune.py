@@ -286,25 +286,31 @@ def _result(
     )
 
 
+def _restored(count: int) -> str:
+    return "1 unit was restored" if count == 1 else f"{count} units were restored"
+
+
 def _notes(
     problem: PruningProblem, plan: _Plan, smaller: Cut, removed: int, rounded: int, after: Outputs
 ) -> Iterator[str]:
     """Layers that are left whole, units that are restored or zeroed, and changes outside of the criterion."""
     criterion, count, tolerance = problem.criterion, int(plan.work), plan.tolerance
     left = count - removed - rounded
-    yield from left_whole(_reasons(problem, plan))
+    yield from left_whole(whole := _reasons(problem, plan))
     yield from plan.first.left
     if not count and plan.first.removed.empty:
-        yield "No units matched `remove`; nothing was removed."
+        more = "" if whole else " remove=0.5 or remove='most' also removes units that are used."
+        yield f"No units matched `remove`; nothing was removed.{more}"
     elif left:
-        kept = "Nothing was removed" if left == count else f"{left} units were restored"
+        kept = "Nothing was removed" if left == count else _restored(left)
+        what = "it" if left == 1 else "them"
         effect = "change an output" if criterion.score is None else f"lower the {criterion.name}"
         yield (
-            f"{kept}: removing them would {effect} by more than tolerance={tolerance}. A larger tolerance "
+            f"{kept}: removing {what} would {effect} by more than tolerance={tolerance}. A larger tolerance "
             "removes more; tolerance=None removes all."
         )
     if rounded:
-        yield f"{rounded} units were restored so that widths are multiples of {plan.round_to}, or as before."
+        yield f"{_restored(rounded)} so that widths are multiples of {plan.round_to}, or as before."
     yield from smaller.notes
     if change := criterion.change_of_other_outputs(after):
         yield (

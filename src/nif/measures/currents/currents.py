@@ -208,7 +208,8 @@ class Currents:
             moves = Moves.of(call, inputs, rows.inputs)
             target = Target.of(network, plan, moves, inputs, self.target)
             explained = ExplainedRows.of(target, network.signature, rows, self.background, self.explain)
-            decided = explained.decided(target.decision(inputs, network.model), self.decision, self.noise)
+            asked, known = target.decision(inputs, network.model), getattr(network.model, "classes_", None)
+            decided = explained.decided(asked, self.decision, self.noise, known)
             inputs, outputs, given = explained.inputs, explained.outputs, explained.given
             kinds, most_rows = _kinds(moves, inputs, given), len(outputs) if explained.fixed else self.rows
             groups = None if self.blocks is None else groups_of_blocks(self.blocks, rows, given)

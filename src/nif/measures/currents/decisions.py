@@ -130,7 +130,12 @@ def _by_sample(log_probabilities: Callable[[Tensor], Tensor], outputs: Tensor) -
 
 
 def decided_by(
-    decision: Decision, outputs: Float[Tensor, "pool output"], chosen: Any, noise: float, labels: Any
+    decision: Decision,
+    outputs: Float[Tensor, "pool output"],
+    chosen: Any,
+    noise: float,
+    labels: Any,
+    class_values: Any = None,
 ) -> Decided:
     """The random variable that a decision names.
 
@@ -141,6 +146,7 @@ def decided_by(
             outputs to log-probabilities.
         noise: Deviation of the noise of a value, in deviations of that output.
         labels: Class of each row, for ``"labels"``.
+        class_values: The labels of the classes in order, as in ``classes_`` of scikit-learn, if known.
 
     Raises:
         InputError: The decision does not fit the outputs or the labels.
@@ -151,7 +157,7 @@ def decided_by(
         name = "a value" if outputs.shape[1] == 1 else f"{outputs.shape[1]} values, added up"
         return Values(noise * robust_deviation(outputs), f"{name}, behind noise of {noise:g} deviations")
     if chosen == "labels":
-        return _labels(decision, outputs, labels)
+        return _labels(decision, outputs, labels, class_values)
     decision = _as_chosen(decision, outputs, chosen)
     if not decision.exclusive and decision.outputs > 1:
         return Bernoullis(_answers(decision), decision.outputs, f"{decision.outputs} answers, added up")
@@ -198,7 +204,7 @@ def _check_probabilities(outputs: Tensor) -> None:
         )
 
 
-def _labels(decision: Decision, outputs: Tensor, labels: Any) -> Classes:
+def _labels(decision: Decision, outputs: Tensor, labels: Any, class_values: Any) -> Classes:
     """The label that comes with each row."""
     if labels is None:
         raise InputError("decision='labels' needs labels; pass data that yield (inputs, labels).")
@@ -208,7 +214,9 @@ def _labels(decision: Decision, outputs: Tensor, labels: Any) -> Classes:
             "model that ends in a softmax or in one sigmoid."
         )
     kind = np.asarray(labels).dtype.kind
-    known = class_indices(decision, labels, len(outputs)) if kind in "buif" else None
+    known = None
+    if kind in "buif" or class_values is not None:
+        known = class_indices(decision, labels, len(outputs), class_values)
     if known is None:
         raise InputError(
             "decision='labels' needs labels that are classes, but they are "

@@ -76,14 +76,14 @@ class ExplainedRows:
         inputs = tuple(target.call.prepared(rows.inputs))
         return cls(rows, inputs, target.outputs(inputs), given, outputs)
 
-    def decided(self, decision: Decision, chosen: Any, noise: float) -> Decided:
+    def decided(self, decision: Decision, chosen: Any, noise: float, class_values: Any = None) -> Decided:
         """The decision at these rows; how much a value varies is that of data.
 
         Raises:
             InputError: The decision does not fit the outputs or the labels.
         """
         outputs = self.outputs if chosen == "labels" else self.known
-        decided = decided_by(decision, outputs, chosen, noise, self.rows.labels)
+        decided = decided_by(decision, outputs, chosen, noise, self.rows.labels, class_values)
         if isinstance(decided, Values) and bool(_starts_to_vary(self.known, self.outputs).any()):
             raise InputError(
                 "The noise of a value is in its deviations over the data, and there it is the same in all "
