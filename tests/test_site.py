@@ -38,7 +38,8 @@ def test_a_page_opens_from_disk(browser: Any, name: str) -> None:
     page.on("request", lambda request: requests.append(request.url))
     page.on("pageerror", lambda error: requests.append(str(error)))
     page.goto((SITE / name).as_uri())
-    assert page.locator("h1").inner_text().startswith(("The paper and the code", "Neural information flow"))
+    heading = page.locator("h1").inner_text()
+    assert ("The paper and the code" if name == "paper.html" else "carry") in heading
     assert (page.locator("math").count() > 10) == (name == "paper.html")
     assert "arithmatex" not in page.content()
     assert [address for address in requests if not address.startswith(LOCAL)] == []

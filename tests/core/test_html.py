@@ -249,7 +249,7 @@ def cell(browser: Any) -> Any:
 def test_the_report_works_inside_a_cell(cell: Any) -> None:
     page = cell(FLOW.show()._repr_html_())
     inside = page.frame_locator("iframe")
-    inside.locator("#shown").wait_for()
+    inside.locator("#summary").wait_for()
     assert "4-10-6-3 units" in inside.locator("#summary").inner_text()
     inside.locator("#tab-neurons").click()
     assert inside.locator("#neurons tbody tr").count() == len(FLOW.neurons())
