@@ -16,7 +16,6 @@ from safetensors.torch import save_file
 from torch import nn
 
 import nif
-from nif.cli.data import columns
 from nif.cli.main import main
 from nif.cli.main import nif as group
 from nif.comparison.methods import ATTRIBUTIONS, raw_mi
@@ -237,33 +236,6 @@ def test_layers_needs_no_data_but_the_shape_of_a_row(room: Path, capsys: pytest.
     assert run("layers", "nets:Pair", "--shape", "3", "--shape", "3", "--output", "0") == 0
     assert "input.left" in capsys.readouterr().out
     assert "pass --shape, such as --shape 1,28,28" in error(capsys, "layers", "nets:Pair")
-
-
-def test_estimate_prints_what_the_library_estimates(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("estimate", "data.csv", "--x", "a", "--y", "label", "--estimator", "binned") == 0
-    frame = pd.read_csv("data.csv")
-    expected = nif.estimate(frame["a"], frame["label"], nif.Binned())
-    printed = capsys.readouterr().out
-    nats = f"{expected.nats:.4f} ± {expected.stderr:.4f} nats"
-    assert f"I(a; label) = {nats}\n" in printed
-    assert "200 samples, Binned()" in printed
-
-
-def test_estimate_given_a_third_column(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("estimate", "data.csv", "--x", "a", "--y", "a", "--given", "label", "--estimator", "ksg") == 0
-    frame = pd.read_csv(room / "data.csv")
-    expected = nif.estimate(frame["a"], frame["a"], nif.Ksg(), given=frame["label"])
-    printed = capsys.readouterr().out
-    assert f"I(a; a | label) = {expected.nats:.4f} ± {expected.stderr:.4f} nats" in printed
-    assert "One side determines the other: the entropy of its values." in printed
-
-
-def test_estimate_takes_words_and_several_columns(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("estimate", "data.csv", "--x", "word", "--y", "label", "--estimator", "binned") == 0
-    words = capsys.readouterr().out
-    assert run("estimate", "data.csv", "--x", "label", "--y", "label", "--estimator", "binned") == 0
-    assert words.split(" = ")[1] == capsys.readouterr().out.split(" = ")[1]
-    assert columns(Path("data.npz"), "x[0],x[2],y").shape == (200, 3)
 
 
 def test_demo_runs(room: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

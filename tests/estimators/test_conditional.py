@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 
 import nif
 from nif.core.errors import InputError
+from nif.estimators import conditional
 from nif.estimators.conditional import _choose, local_order
-from nif.estimators.estimate import Outcome
+from nif.estimators.estimate import Estimate, Outcome
 
 ALL = {"ksg": nif.Ksg(permutations=50), "gaussian_copula": nif.GaussianCopula(), "mine": nif.Mine(steps=200)}
 SHORT = {"ksg": nif.Ksg(permutations=10), "mine": nif.Mine(steps=20)}
@@ -153,3 +155,26 @@ def test_refusals() -> None:
         nif.estimate(x, y, "ksg", given=z, blocks=10)
     with pytest.raises(InputError, match="x has 100 samples and given has 99"):
         nif.estimate(x, y, "ksg", given=z[1:])
+
+
+class Unsteady(nif.Mine):
+    """Critics that another seed trains to .2 nats more, where y is beside z, and not to the end."""
+
+    def estimate(self, x: Any, y: Any, seed: int = 0, advance: Any = None) -> Estimate:
+        nats = 0.5 + 0.2 * seed * (y.shape[-1] - 1)
+        options: dict[str, Any] = {
+            "stderr": 0.0,
+            "p_value": 0.5,
+            "samples": x.shape[1],
+            "estimator": "unsteady",
+        }
+        return Estimate.of([nats], **options, outcome=Outcome.NOT_CONVERGED if seed else Outcome.CONVERGED)
+
+
+def test_what_training_adds_is_part_of_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Differences of 0 and .2 nats: their mean, and the standard error of a mean of two."""
+    monkeypatch.setattr(conditional, "_as_wide", lambda y, z, seed: z)
+    found = nif.estimate(*normal(100, 0.6, 0)[:2], Unsteady(), given=normal(100, 0.6, 0)[2])
+    assert found.nats == pytest.approx(0.1)
+    assert found.stderr == pytest.approx(0.1)
+    assert found.outcome == Outcome.NOT_CONVERGED

@@ -94,9 +94,8 @@ def _difference(
     estimator: Any, x: Vectors, y: Vectors, z: Vectors, seed: int
 ) -> tuple[float, float, float, Outcome]:
     """Nats, standard error, p-value and outcome from I(X; Y, Z) and I(X; Z)."""
-    if isinstance(estimator, Variational):
-        estimator = replace(estimator, folds=estimator.folds or FOLDS)
     trained = isinstance(estimator, Variational)
+    estimator = replace(estimator, folds=estimator.folds or FOLDS) if trained else estimator
     runs = [
         [
             estimator.estimate(x[None], side[None], seed=number).map(lambda values: values[0])
@@ -120,7 +119,8 @@ def _difference(
     else:
         of_neighbours, null = _with_null(Ksg(), x, y, z, seed)
         p_value = null.p_value(of_neighbours)
-    if both.outcome == Outcome.DETERMINED or Outcome.NOT_CONVERGED not in (both.outcome, alone.outcome):
+    outcomes = {int(part.outcome) for run in runs for part in run}
+    if both.outcome == Outcome.DETERMINED or Outcome.NOT_CONVERGED not in outcomes:
         return nats, stderr, p_value, Outcome(int(both.outcome))
     return nats, stderr, p_value, Outcome.NOT_CONVERGED
 

@@ -1,5 +1,7 @@
 """Blocks of rows: several groups in one give the sums that one group in each gives."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -8,7 +10,9 @@ from torch import nn
 import nif
 from nif.measures.currents import steps
 from nif.measures.currents.backgrounds import Backgrounds
+from nif.measures.currents.block_sums import BlockSums
 from nif.measures.currents.blocks import Block, Size, blocks
+from nif.measures.currents.grouped_sums import GROUPS
 from support.networks import ViT
 
 CNN = (nn.Conv2d(1, 3, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(12, 3))
@@ -47,6 +51,21 @@ def test_slices_of_pairs_are_of_two_groups() -> None:
         for other, part in enumerate(of_group):
             assert (of_rows[part] == group).all()
             assert (of_backgrounds[part] == other).all()
+
+
+def test_absolute_currents_of_rows_leave_a_group_out_in_both_roles() -> None:
+    (block,) = _sample(20, np.arange(20) % 3, Size(1000, 1000, 10))
+    units = torch.randn(80, 2, generator=torch.Generator().manual_seed(0))
+    rows = torch.from_numpy(block.order // 4)
+    known = SimpleNamespace(block=block, bounds=block.bounds.tolist(), feature_groups=None, inputs=0)
+    found = BlockSums._absolute(known, 0, units, rows)  # type: ignore[arg-type]
+    others = block.background_groups.ravel()[block.order]
+    for group in range(GROUPS + 1):  # the last leaves out none
+        expected = np.zeros(2)
+        for row in np.flatnonzero(block.groups != group):
+            kept = (rows.numpy() == row) & (others != group)
+            expected += np.abs(units.numpy()[kept].sum(axis=0))
+        np.testing.assert_allclose(found[group], expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("network", ["mlp", "cnn", "transformer"])
