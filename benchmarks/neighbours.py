@@ -42,7 +42,7 @@ def vectors(repeats: int) -> None:
         "ReLU 2 x 2": lambda g, n: tuple(np.maximum(g.normal(size=(2, n, 2)), 0)),
         "coins 3 x 3": lambda g, n: tuple(g.integers(0, 2, size=(2, n, 3))),
     }
-    for name, draw in kinds.items():
+    for name, draw in GIVEN.items():
         row(name, 200, repeated(nif.Ksg(), draw, 200, 2 * repeats), 0.0)
     scaled = repeated(nif.Ksg(), kinds["ReLU 2 x 2"], 1_200, max(10, repeats * 3 // 5))  # its null is scaled
     row("ReLU 2 x 2", 1_200, scaled, 0.0)
@@ -69,24 +69,33 @@ def fork(of_x: Callable[[np.ndarray], np.ndarray], z_of: Callable[[np.ndarray], 
     return draw
 
 
+GIVEN: dict[str, tuple[Draw, float]] = {
+    "normal": (partial(0.0), 0.0),
+    "normal, z of 3": (partial(0.0, 3), 0.0),
+    "square of z": (fork(np.square, np.asarray), 0.0),
+    "z of 3 values": (fork(np.asarray, lambda z: np.digitize(z, [-0.5, 0.5]) * 1.0), 0.0),
+    "ReLU of z": (fork(lambda z: np.maximum(z, 0), np.asarray), 0.0),
+    "normal, partial .6": (partial(0.6), -0.5 * math.log1p(-0.36)),
+    "normal, partial .6, z of 3": (partial(0.6, 3), -0.5 * math.log1p(-0.36)),
+}
+
+
 def given(repeats: int) -> None:
     """p-values where x and y are independent given z; intervals where they are not."""
-    kinds: dict[str, tuple[Draw, float]] = {
-        "normal": (partial(0.0), 0.0),
-        "normal, z of 3": (partial(0.0, 3), 0.0),
-        "square of z": (fork(np.square, np.asarray), 0.0),
-        "z of 3 values": (fork(np.asarray, lambda z: np.digitize(z, [-0.5, 0.5]) * 1.0), 0.0),
-        "ReLU of z": (fork(lambda z: np.maximum(z, 0), np.asarray), 0.0),
-        "normal, partial .6": (partial(0.6), -0.5 * math.log1p(-0.36)),
-        "normal, partial .6, z of 3": (partial(0.6, 3), -0.5 * math.log1p(-0.36)),
-    }
-    for name, (draw, nats) in kinds.items():
+    for name, (draw, nats) in GIVEN.items():
         row(name, 300, repeated(nif.Ksg(), draw, 300, repeats), nats)
-    for estimator in (nif.GaussianCopula(), nif.Mine()):
-        for name in ("normal", "normal, partial .6"):
-            draw, nats = kinds[name]
-            count = repeats if isinstance(estimator, nif.GaussianCopula) else max(20, repeats // 10)
-            row(name, 300, repeated(estimator, draw, 300, count), nats)
+    of_differences(nif.GaussianCopula(), repeats)
+
+
+def critics(repeats: int) -> None:
+    """The same by critics."""
+    of_differences(nif.Mine(), max(20, repeats // 10))
+
+
+def of_differences(estimator: Estimator, repeats: int) -> None:
+    for name in ("normal", "normal, partial .6"):
+        draw, nats = GIVEN[name]
+        row(name, 300, repeated(estimator, draw, 300, repeats), nats)
 
 
 def repeated(estimator: Estimator, draw: Draw, samples: int, repeats: int) -> Estimate:
@@ -126,7 +135,7 @@ def times(_: int) -> None:
             )
 
 
-PARTS = {"shapes": shapes, "vectors": vectors, "given": given, "time": times}
+PARTS = {"shapes": shapes, "vectors": vectors, "given": given, "critics": critics, "time": times}
 
 
 def main() -> None:
