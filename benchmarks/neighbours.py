@@ -42,7 +42,7 @@ def vectors(repeats: int) -> None:
         "ReLU 2 x 2": lambda g, n: tuple(np.maximum(g.normal(size=(2, n, 2)), 0)),
         "coins 3 x 3": lambda g, n: tuple(g.integers(0, 2, size=(2, n, 3))),
     }
-    for name, draw in GIVEN.items():
+    for name, draw in kinds.items():
         row(name, 200, repeated(nif.Ksg(), draw, 200, 2 * repeats), 0.0)
     scaled = repeated(nif.Ksg(), kinds["ReLU 2 x 2"], 1_200, max(10, repeats * 3 // 5))  # its null is scaled
     row("ReLU 2 x 2", 1_200, scaled, 0.0)
