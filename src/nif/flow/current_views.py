@@ -158,6 +158,7 @@ class CurrentViews:
 
         Example:
             >>> import nif, torch
+            >>> _ = torch.manual_seed(0)
             >>> net = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2))
             >>> x = torch.randn(60, 2, generator=torch.Generator().manual_seed(0))
             >>> flow = nif.measure(net, x, nif.Currents(backgrounds=8), progress=False)

@@ -125,6 +125,7 @@ def prune(
     Example:
         >>> import nif, torch
         >>> from torch import nn
+        >>> _ = torch.manual_seed(0)
         >>> net = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
         >>> with torch.no_grad():
         ...     _ = net[0].weight[1].zero_()

@@ -43,6 +43,7 @@ class FlowImportance:
 
     Example:
         >>> import nif, torch_pruning
+        >>> _ = torch.manual_seed(0)
         >>> net = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
         >>> x = torch.randn(200, 4, generator=torch.Generator().manual_seed(0))
         >>> flow = nif.measure(net, x, nif.Binned(), progress=False)
