@@ -137,6 +137,6 @@ class PathWalk(Walk):
             else next(iter(slopes.values())).new_zeros(len(those), *shape)
             for ahead, those in nodes.behind.items()
         ]
-        every = torch.cat(parts)
+        every = parts[0] if len(parts) == 1 else torch.cat(parts)
         units = nodes.units.to(every.device).reshape(-1, *[1] * len(shape))
-        return {layer: torch.where(self.units[layer].to(every.device) == units, every, 0.0)}
+        return {layer: every.masked_fill_(self.units[layer].to(every.device) != units, 0.0)}
