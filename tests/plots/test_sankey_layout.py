@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 
 import numpy as np
@@ -34,17 +35,22 @@ def residual() -> Flow:
 
 
 FLOWS = {
-    "chain": current_flow([5, 8, 6, 3], seed=4),
-    "wide": current_flow([40, 30, 17], seed=1),
-    "skips": current_flow([4, 6, 5, 6, 3], [(1, 3), (0, 4)], seed=2, mixed=2.0),
-    "linear": current_flow([5, 2]),
-    "residual": residual(),
+    "chain": lambda: current_flow([5, 8, 6, 3], seed=4),
+    "wide": lambda: current_flow([40, 30, 17], seed=1),
+    "skips": lambda: current_flow([4, 6, 5, 6, 3], [(1, 3), (0, 4)], seed=2, mixed=2.0),
+    "linear": lambda: current_flow([5, 2]),
+    "residual": residual,
 }
 
 
-@pytest.fixture(params=FLOWS.values(), ids=FLOWS.keys())
+@functools.cache
+def known(name: str) -> Flow:
+    return FLOWS[name]()
+
+
+@pytest.fixture(params=FLOWS)
 def flow(request: pytest.FixtureRequest) -> Flow:
-    return request.param
+    return known(request.param)
 
 
 def total(flow: Flow) -> float:
@@ -126,19 +132,19 @@ def test_nothing_in_a_column_lies_on_another_thing(flow: Flow) -> None:
 
 
 def test_the_strongest_units_stand_alone_and_the_others_together() -> None:
-    layout = sankey_layout(FLOWS["wide"], most=5)
-    nats = FLOWS["wide"].neurons()["current"].loc["relu1"].to_numpy()
+    layout = sankey_layout(known("wide"), most=5)
+    nats = known("wide").neurons()["current"].loc["relu1"].to_numpy()
     bars = [bar for bar in layout.bars if bar.layer == 1]
     alone = {bar.units[0] for bar in bars if len(bar.units) == 1}
     assert alone == set(np.argsort(-np.abs(nats))[:5].tolist())
     (rest,) = [bar for bar in bars if len(bar.units) > 1]
     assert rest.name == "… 25 more" and rest.span[0] == min(bar.span[0] for bar in bars)
     assert np.isnan(rest.stderr)  # written by hand: no deviations of its units are known
-    assert all(len(bar.units) == 1 for bar in sankey_layout(FLOWS["chain"], most=7).bars)  # no "1 more"
+    assert all(len(bar.units) == 1 for bar in sankey_layout(known("chain"), most=7).bars)  # no "1 more"
 
 
 def test_the_error_of_units_together_is_that_of_their_sum() -> None:
-    flow = FLOWS["residual"]
+    flow = known("residual")
     assert flow.currents is not None
     deviations = flow.currents.units[1].deviations
     assert deviations is not None
@@ -147,7 +153,7 @@ def test_the_error_of_units_together_is_that_of_their_sum() -> None:
 
 
 def test_errors_of_links_are_theirs_and_none_of_several() -> None:
-    flow = FLOWS["wide"]
+    flow = known("wide")
     layout = sankey_layout(flow, most=4)
     for ribbon in layout.ribbons:
         source, target = layout.bars[ribbon.source], layout.bars[ribbon.target]
@@ -173,7 +179,7 @@ def pairs_that_cross(columns: list[np.ndarray], layout: SankeyLayout) -> float:
 
 
 def test_the_order_crosses_less_and_crossings_are_those_of_all_pairs() -> None:
-    layout = sankey_layout(FLOWS["skips"])
+    layout = sankey_layout(known("skips"))
     ends = [np.array([getattr(ribbon, end) for ribbon in layout.ribbons]) for end in ("source", "target")]
     weight = np.abs([ribbon.nats for ribbon in layout.ribbons])
     numbers = range(len(layout.bars))
@@ -200,7 +206,7 @@ def test_a_chain_of_pairs_is_untangled() -> None:
 
 
 def test_classes_keep_their_order_and_features_are_sorted() -> None:
-    layout = sankey_layout(FLOWS["chain"])
+    layout = sankey_layout(known("chain"))
     outputs = sorted((bar for bar in layout.bars if bar.layer == 3), key=lambda bar: -bar.base)
     assert [bar.units[0] for bar in outputs] == [0, 1, 2]
     features = sorted((bar for bar in layout.bars if bar.layer == 0), key=lambda bar: -bar.base)
@@ -230,4 +236,4 @@ def test_association_and_impossible_numbers_are_refused() -> None:
     with pytest.raises(InputError, match=r"association, whose links do not add up.*nif\.Currents\(\)"):
         sankey_layout(random_flow([3, 2]))
     with pytest.raises(InputError, match="most is 0"):
-        sankey_layout(FLOWS["chain"], most=0)
+        sankey_layout(known("chain"), most=0)
