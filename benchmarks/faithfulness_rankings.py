@@ -8,9 +8,10 @@ By deletion and insertion, as in `faithfulness_features.py`. Of the currents of 
 - *of rows*, where each row counts alike: its currents are divided by the sum of their sizes;
 - *by class*, of the term of each class by itself, added up over classes.
 
-Of other currents, *absolute* and *for* too: from the mean row alone (*mean row*); and with seed 0, on which
-ways are tried, about the class that the network decides for (*predicted*), over orders of the features, which
-are Shapley values of v (*orders*), and from twice the rows and backgrounds (*large*).
+Of other currents, *absolute* and *for* too: over orders of the features, which are Shapley values of v
+(*orders*), of 64 rows against 8 backgrounds. With seed 0, on which ways are tried, also from the mean row
+alone (*mean row*), about the class that the network decides for (*predicted*), and from twice the rows and
+backgrounds (*large*).
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ TRIED = 0
 
 LARGE = replace(METHOD, rows=1024, backgrounds=64, steps=8, by_class=False)
 
-ORDERS = replace(METHOD, path="orders", rows=64, backgrounds=8, orders=4, by_class=False)
+ORDERS = replace(METHOD, path="orders", rows=64, backgrounds=8, orders=4, steps=1, by_class=False)
 
 MOST_IN_ORDERS = 32
 """Features that move one after another."""
@@ -58,7 +59,9 @@ def rankings(network: Trained) -> dict[str, np.ndarray]:
     """By the name of the way, one number for each feature; larger for one that matters more."""
     flow = measured(network, METHOD)
     found = {**by_sign(flow), **by_row(flow)}
-    others = {"mean row": measured(network, METHOD, background=network.x.mean(0, keepdim=True))}
+    others = {}
+    if network.x.shape[1] <= MOST_IN_ORDERS:
+        others["orders"] = measured(network, ORDERS)
     if network.seed == TRIED:
         others |= tried(network)
     for name, other in others.items():
@@ -69,12 +72,11 @@ def rankings(network: Trained) -> dict[str, np.ndarray]:
 
 def tried(network: Trained) -> dict[str, nif.Flow]:
     """Other currents, which take longer."""
-    found = {"large": measured(network, LARGE)}
+    mean = network.x.mean(0, keepdim=True)
+    found = {"mean row": measured(network, METHOD, background=mean), "large": measured(network, LARGE)}
     if network.classes:
         data = (network.x, network.net(network.x).argmax(1))
         found["predicted"] = measured(network, replace(METHOD, decision="labels"), data=data)
-    if network.x.shape[1] <= MOST_IN_ORDERS:
-        found["orders"] = measured(network, ORDERS)
     return found
 
 
