@@ -90,7 +90,7 @@ class Recurrent(nn.Module):
 
 def table(*sizes: int) -> nn.Sequential:
     blocks = [nn.Sequential(nn.Linear(a, b), nn.ReLU()) for a, b in itertools.pairwise(sizes[:-1])]
-    return nn.Sequential(*blocks, nn.Linear(*sizes[-2:]))
+    return nn.Sequential(*blocks, nn.Linear(sizes[-2], sizes[-1]))
 
 
 def convolution() -> nn.Sequential:
