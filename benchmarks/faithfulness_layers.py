@@ -6,8 +6,8 @@ another (*cascading*), and each alone, all others as trained (*independent*). Pr
 the sizes of features, or of weights, with those of the trained network; *untrained* is that of two untrained
 networks with each other, which is what data and architecture alone do, such as pixels that never vary.
 
-A good attribution changes as soon as the decisions do, and falls to *untrained* once all blocks are new. *Same
-decisions* is the share of held-out rows that are decided as before; of values, the squared correlation.
+A good attribution changes as soon as the decisions do, and falls to *untrained* once all blocks are new.
+*Same decisions* is the share of held-out rows that are decided as before; of values, the squared correlation.
 
 References:
     Adebayo et al. (2018), "Sanity checks for saliency maps", https://arxiv.org/abs/1810.03292
