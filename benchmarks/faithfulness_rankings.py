@@ -17,6 +17,7 @@ backgrounds (*large*).
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -47,6 +48,18 @@ PARTS = {"1/4": 0.25, "1/2": 0.5, "3/4": 0.75}
 """Of the signed current that are added to the absolute one."""
 
 
+SHOWN = ("absolute", "for", "for, rms", "orders, absolute", "orders, for")
+"""Ways whose differences are printed."""
+
+PUBLISHED: dict[str, Callable[[Trained], np.ndarray]] = {
+    "integrated gradients": lambda network: integrated_gradients(problem(network)),
+    "SHAP, orders": shap_by_orders,
+    "SHAP, deep": deep_shap,
+    "SAGE": sage,
+}
+"""What currents are to be level with."""
+
+
 def measured(network: Trained, method: nif.Currents, **options: object) -> nif.Flow:
     """A flow of currents, without a word."""
     with warnings.catch_warnings():
@@ -67,7 +80,7 @@ def rankings(network: Trained) -> dict[str, np.ndarray]:
     for name, other in others.items():
         signs = by_sign(other)
         found |= {f"{name}, {sign}": signs[sign] for sign in ("absolute", "for")}
-    return {**found, **published(network)}
+    return {**found, **{name: method(network) for name, method in PUBLISHED.items()}}
 
 
 def tried(network: Trained) -> dict[str, nif.Flow]:
@@ -78,16 +91,6 @@ def tried(network: Trained) -> dict[str, nif.Flow]:
         data = (network.x, network.net(network.x).argmax(1))
         found["predicted"] = measured(network, replace(METHOD, decision="labels"), data=data)
     return found
-
-
-def published(network: Trained) -> dict[str, np.ndarray]:
-    """What currents are to be level with."""
-    return {
-        "integrated gradients": integrated_gradients(problem(network)),
-        "SHAP, orders": shap_by_orders(network),
-        "SHAP, deep": deep_shap(network),
-        "SAGE": sage(network),
-    }
 
 
 def by_sign(flow: nif.Flow) -> dict[str, np.ndarray]:
@@ -132,11 +135,8 @@ def of_network(network: Trained) -> list[dict[str, object]]:
 def tables(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Means over networks, and some ways minus what they are to be level with, paired."""
     order = rows["of"].drop_duplicates()
-    every = rows.groupby("of")["of"].count() == len(rows[["data", "hidden", "seed"]].drop_duplicates())
-    means = rows.groupby("of")[[*AREAS]].mean().loc[order].round(4).assign(everywhere=every.loc[order])
-    return {
-        "means": means,
-        "integrated gradients, minus the others": differences(rows, AREAS, "integrated gradients"),
-        "SHAP, orders, minus the others": differences(rows, AREAS, "SHAP, orders"),
-        "SHAP, deep, minus the others": differences(rows, AREAS, "SHAP, deep"),
-    }
+    found = {"means": rows.groupby("of")[[*AREAS]].mean().loc[order].round(4)}
+    for way in SHOWN:
+        some = rows[rows["of"].isin([way, *PUBLISHED])]
+        found[f"{way}, minus the others"] = differences(some, AREAS, way)
+    return found
