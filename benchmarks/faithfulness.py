@@ -1,6 +1,6 @@
 """Whether currents name the features, links and units that a network uses, beside other methods.
 
-``python benchmarks/faithfulness.py PART [--seeds 3] [--hidden 1 2 4] [--only NAME ...] [--jobs 2]
+``python benchmarks/faithfulness.py PART [--seeds 3] [--first 0] [--hidden 1 2 4] [--only NAME ...] [--jobs 2]
 [--save rows.csv] [--small]``
 
 The parts, each of which is one file:
@@ -11,13 +11,15 @@ The parts, each of which is one file:
 - *units*: the same of hidden units, against Taylor, conductance and others;
 - *stability*: the overlap of the links that are chosen on disjoint halves of the data;
 - *randomised*: whether attributions change when layers are re-initialised, or labels shuffled;
+- *layers*: the same for networks of six kinds, blocks of layers from the top and each alone;
 - *circuits*: transformers written by hand, whose circuit is known;
 - *pretrained*: networks that packages bring, against occlusion; packages that are absent are skipped;
 - *variants*: what might bring links ahead of EAP-IG by divergence;
-- *rankings*: which rows, classes and signs of currents rank features best.
+- *rankings*: which signs, rows, classes and ways of currents rank features best.
 
-All but *circuits*, *pretrained* and *suppressors* take networks of 1, 2 and 4 hidden layers on the seventeen
-data sets of `faithfulness_data.py`, twelve of them with classes. ``--small`` is for a test of the scripts: it
+All but *circuits*, *layers*, *pretrained* and *suppressors* take networks of 1, 2 and 4 hidden layers on the
+seventeen data sets of `faithfulness_data.py`, twelve of them with classes; ``--only`` takes those of
+`faithfulness_unseen.py`, too, which nothing was chosen on. ``--small`` is for a test of the scripts: it
 takes seconds and says nothing.
 """
 
@@ -39,11 +41,12 @@ import torch
 from environment import environment
 from faithfulness_data import DATA, trained
 from faithfulness_tables import KEY
+from faithfulness_unseen import UNSEEN
 
 OF_NETWORKS = ("features", "links", "units", "stability", "randomised", "variants", "rankings")
 """Parts with rows for each network."""
 
-OF_THEIR_OWN = ("suppressors", "circuits", "pretrained")
+OF_THEIR_OWN = ("suppressors", "circuits", "pretrained", "layers")
 
 SMALL = ["wine", "suppressed"]
 """Data sets of ``--small``."""
@@ -54,7 +57,7 @@ Row = dict[Hashable, object]
 def one(part: str, name: str, hidden: int, seed: int) -> list[Row]:
     """The rows of one network."""
     torch.set_num_threads(1)
-    data = next(each for each in DATA if each.name == name)
+    data = next(each for each in (*DATA, *UNSEEN) if each.name == name)
     study = importlib.import_module(f"faithfulness_{part}")
     found: list[Row] = study.of_network(trained(data, hidden, seed))
     return found
@@ -63,7 +66,9 @@ def one(part: str, name: str, hidden: int, seed: int) -> list[Row]:
 def rows_of(options: argparse.Namespace) -> pd.DataFrame:
     """The rows of all networks; those that are in the file already are not repeated."""
     names = options.only or [data.name for data in DATA]
-    asked = list(itertools.product(names, options.hidden, range(options.seeds)))
+    asked = list(
+        itertools.product(names, options.hidden, range(options.first, options.first + options.seeds))
+    )
     kept = pd.read_csv(options.save) if options.save and options.save.exists() else pd.DataFrame()
     known = set(kept[KEY].itertuples(index=False, name=None)) if len(kept) else set()
     rows: list[Row] = kept.to_dict("records")
@@ -85,9 +90,10 @@ def arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("part", choices=(*OF_NETWORKS, *OF_THEIR_OWN))
-    parser.add_argument("--seeds", type=int)
+    parser.add_argument("--seeds", type=int, help="how many")
+    parser.add_argument("--first", type=int, default=0, help="the first of the seeds")
     parser.add_argument("--hidden", type=int, nargs="*")
-    parser.add_argument("--only", nargs="*", help=", ".join(data.name for data in DATA))
+    parser.add_argument("--only", nargs="*", help=", ".join(data.name for data in (*DATA, *UNSEEN)))
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument(
         "--save", type=Path, help="a CSV file, written after each network, and read if it exists"

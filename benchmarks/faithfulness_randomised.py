@@ -107,13 +107,13 @@ def of_network(network: Trained) -> list[dict[str, object]]:
     }
     others["labels"] = trained(with_shuffled_labels(network.data), network.hidden, network.seed)
     return [
-        {**network.kind, "of": name, "changed": changed, "correlation": _correlation(before[name], after)}
+        {**network.kind, "of": name, "changed": changed, "correlation": correlation(before[name], after)}
         for changed, other in others.items()
         for name, after in attributions(other).items()
     ]
 
 
-def _correlation(first: np.ndarray, second: np.ndarray) -> float:
+def correlation(first: np.ndarray, second: np.ndarray) -> float:
     """Of the ranks; 0 where all are the same."""
     if np.ptp(first) == 0 or np.ptp(second) == 0:
         return 0.0

@@ -6,6 +6,7 @@ import doctest
 import importlib.util
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -51,13 +52,24 @@ def test_every_file_that_a_page_names_exists(page: str) -> None:
     ] == []
 
 
-def test_picture_of_the_rooms_shows_the_allowed_imports() -> None:
-    spec = importlib.util.spec_from_file_location("rooms", DOCS / "site" / "rooms.py")
+def script(name: str) -> ModuleType:
+    """A program that draws a picture, whose examples run."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / "site" / f"{name}.py")
     assert spec and spec.loader
-    rooms = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(rooms)
-    assert doctest.testmod(rooms).failed == 0
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert doctest.testmod(module).attempted > 0 and doctest.testmod(module).failed == 0
+    return module
+
+
+def test_picture_of_the_rooms_shows_the_allowed_imports() -> None:
+    rooms = script("rooms")
     assert rooms.PICTURE.read_text("utf-8") == rooms.svg(MAY_IMPORT), "run python docs/site/rooms.py"
+
+
+def test_picture_of_the_balance_shows_the_worked_number() -> None:
+    balance = script("balance")
+    assert balance.PICTURE.read_text("utf-8") == balance.svg(), "run python docs/site/balance.py"
 
 
 def test_architecture_names_every_room_with_its_imports() -> None:

@@ -141,3 +141,54 @@ def test_layers_initialised_anew_are_those_at_the_top(script) -> None:
     assert torch.equal(before, torch.random.get_rng_state())
     assert torch.equal(other[0].weight, known.net[0].weight)
     assert not torch.equal(other[2].weight, known.net[2].weight)
+
+
+def test_blocks_are_those_of_another_network_and_summaries_average_over_them(script) -> None:
+    layers = script("faithfulness_layers")
+    kind, before = layers.KINDS["table, 2 classes"], torch.random.get_rng_state()
+    net, other = layers.untrained(kind, 1), layers.untrained(kind, 2)
+    assert torch.equal(before, torch.random.get_rng_state())
+    mixed = layers.with_blocks_of(net, other, [1])
+    assert torch.equal(mixed[0][0].weight, net[0][0].weight) and mixed[0] is not net[0]
+    assert torch.equal(mixed[1][0].weight, other[1][0].weight)
+    x = torch.randn(40, 8, generator=torch.Generator().manual_seed(0))
+    assert layers.same_decisions(net, net, x) == 1
+    figures = [("cascading", 1, 0.9), ("cascading", 2, 0.5), ("cascading", 3, 0.1)]
+    figures += [("independent", 1, 0.2), ("independent", 2, 0.4), ("untrained", 0, 0.3)]
+    rows = [{"how": how, "number": number, "figure": figure} for how, number, figure in figures]
+    table = layers.summary(pd.DataFrame(rows).assign(network="one", of="currents", blocks=3))
+    assert table.loc[("one", "currents")].tolist() == pytest.approx([0.9, 0.5, 0.1, 0.3, 0.3])
+
+
+@pytest.mark.filterwarnings("ignore:The 20 explained rows were drawn with unequal chances")
+def test_rankings_weigh_rows_as_the_flow_does(script) -> None:
+    rankings = script("faithfulness_rankings")
+    known = network(script)
+    flow = rankings.measured(known, nif.Currents(rows=20, backgrounds=8, steps=4, paths=0))
+    weights, rows = flow.local().attrs["weights"], flow.local().to_numpy()
+    assert np.ptp(weights) > 0  # half of the rows are drawn by their information
+    signs, of_rows = rankings.by_sign(flow), rankings.by_row(flow)
+    assert np.allclose(signs["for"], weights @ np.clip(rows, 0, None), atol=1e-6)
+    assert np.allclose(signs["absolute"], weights @ np.abs(rows), atol=1e-6)
+    assert np.allclose(signs["absolute + 1/2 signed"], signs["absolute"] + signs["signed"] / 2)
+    against = of_rows["absolute, by class"] - of_rows["for, by class"]
+    assert (against >= -1e-9).all() and (of_rows["absolute, by class"] >= signs["absolute"] - 1e-6).all()
+    assert np.allclose(of_rows["absolute, of rows"].sum(), 1)
+
+
+def test_equal_rankings_are_evaluated_once(script, monkeypatch) -> None:
+    rankings, seen = script("faithfulness_rankings"), []
+    found = {"one": np.array([1.0, 3, 2, 0]), "two": np.array([0.1, 0.9, 0.3, 0]), "ties": np.zeros(4)}
+    monkeypatch.setattr(rankings, "rankings", lambda network: found)
+    monkeypatch.setattr(rankings, "areas", lambda network, values: seen.append(values) or {"area": len(seen)})
+    rows = rankings.of_network(network(script))
+    assert [row["area"] for row in rows] == [1, 1, 2] and [row["of"] for row in rows] == list(found)
+
+
+def test_data_sets_that_nothing_was_chosen_on_are_drawn_by_their_seed(script) -> None:
+    unseen = script("faithfulness_unseen")
+    for data in unseen.UNSEEN:
+        if data.name != "banknote":  # a file
+            (x, y), (again, _), (other, _) = (data.draw(np.random.default_rng(s)) for s in (0, 0, 1))
+            assert np.array_equal(x, again) and len(x) == len(y) and np.isfinite(x).all()
+            assert data.name == "iris" or not np.array_equal(x, other)

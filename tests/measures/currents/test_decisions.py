@@ -158,3 +158,16 @@ def test_what_does_not_fit_is_refused(decision, outputs, chosen, labels, message
     with pytest.raises(InputError, match=message) as error:
         decided_by(decision, outputs, chosen, 0.2, labels)
     assert str(error.value).count(". ") == 0  # one sentence
+
+
+def test_real_labels_of_outputs_that_count_as_logits_are_pointed_out() -> None:
+    """A regressor of two outputs looks like a classifier of two classes; soft labels of classes do not."""
+    outputs = P.log()
+    for labels in (torch.tensor([[0.3, -1.2], [2.5, 0.1]]), np.array([0.5, np.nan]), [1.5, 2.0]):
+        with pytest.warns(UserWarning, match=r"labels are real numbers.* pass decision='value'"):
+            decided_by(LOGITS, outputs, None, 0.2, labels)
+    for labels in (P, np.array([[0.0, 1.0], [1.0, 0.0]]), [1.0, 0.0], [1, 0], ["a", "b"], None):
+        decided_by(LOGITS, outputs, None, 0.2, labels)  # a warning would be an error
+    values = torch.tensor([[0.3, -1.2], [2.5, 0.1]])
+    for decision, chosen in ((LOGITS, "value"), (LOGITS, "softmax"), (Decision(Scale.VALUE, 2), None)):
+        decided_by(decision, outputs, chosen, 0.2, values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -158,11 +159,28 @@ def decided_by(
         return Values(noise * robust_deviation(outputs), f"{name}, behind noise of {noise:g} deviations")
     if chosen == "labels":
         return _labels(decision, outputs, labels, class_values)
+    if chosen is None and decision.exclusive and decision.scale is Scale.LOGIT:
+        _warn_of_values(decision, labels)
     decision = _as_chosen(decision, outputs, chosen)
     if not decision.exclusive and decision.outputs > 1:
         return Bernoullis(_answers(decision), decision.outputs, f"{decision.outputs} answers, added up")
     count = max(2, decision.outputs)
     return Classes(_logs(decision), count, f"one of {count} classes ({decision})")
+
+
+def _warn_of_values(decision: Decision, labels: Any) -> None:
+    """Warn of outputs that count as logits where the labels are real numbers, and no shares of classes."""
+    values = np.asarray([] if labels is None else labels)
+    known = values[np.isfinite(values)] if values.dtype.kind == "f" else np.zeros(0)
+    if not (known != np.floor(known)).any():
+        return
+    if values.ndim > 1 and values.min() >= 0 and (np.abs(values.sum(axis=1) - 1) < SUM_ROUNDING).all():
+        return
+    warnings.warn(
+        f"The labels are real numbers, and the outputs count as {decision}, of which one is chosen; if they "
+        "are numbers, pass decision='value', as in nif.Currents('value').",
+        stacklevel=2,
+    )
 
 
 def _as_chosen(decision: Decision, outputs: Tensor, chosen: str | None) -> Decision:
