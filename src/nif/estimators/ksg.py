@@ -252,10 +252,10 @@ def _extrapolated(
 def _of_curvature(
     x: Numbers, y: Numbers, near: Float[np.ndarray, " sample"], far: Float[np.ndarray, " sample"], k: int
 ) -> tuple[float, float]:
-    r"""What the extrapolated value is too high by, as the density is curved, and the error of that; see `Ksg`.
+    r"""What the extrapolated value is too high by as the density is curved, and its error; see `Ksg`.
 
-    With bias :math:`a \sqrt{k} + b k` at k neighbours, near less far is a + 3 b, the same of every fourth sample
-    2 a + 12 b, and their excess over twice the first 6 b. The extrapolated value is too high by 2 b.
+    With bias :math:`a \sqrt{k} + b k` at k neighbours, near less far is a + 3 b, the same of every fourth
+    sample 2 a + 12 b, and their excess over twice the first 6 b. The extrapolated value is too high by 2 b.
     """
     wide = np.subtract(*_neighbourhoods(x[::4], y[::4], _near_and_far(len(x), k)))
     narrow = near - far
