@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from scipy.special import digamma
 
 import nif
 from nif.core.errors import InputError
-from nif.estimators.ksg import Ksg, _neighbourhoods
+from nif.estimators.ksg import Ksg, _neighbourhoods, _of_curvature
 from nif.estimators.ranks import normal_scores
-from nif.estimators.shapes import SHAPES
+from nif.estimators.shapes import SHAPES, ring
 from nif.estimators.truths import Truth, normal_with, relu_pair, uniform_with_noise
 
 
@@ -40,7 +42,40 @@ def test_the_error_includes_what_is_not_known_about_edges() -> None:
     estimate = Ksg(permutations=2).estimate(x[None, :, None], y[None, :, None])
     near, far = _neighbourhoods(*normal_scores(np.column_stack([x, y])).T[:, :, None], [3, 12])
     assert estimate.stderr[0] > (near.mean() - far.mean()) / 3 > 0.1
+
+
+def test_weak_dependence_is_extrapolated_from_two_sizes_of_neighbourhood() -> None:
+    x, y = ring(0.5).sample(300, seed=0)
+    estimate = Ksg(permutations=2).estimate(x[None, :, None], y[None, :, None])
+    near, far = _neighbourhoods(*normal_scores(np.column_stack([x, y])).T[:, :, None], [3, 12])
     assert estimate.nats[0] == pytest.approx((5 * near.mean() - 2 * far.mean()) / 3)
+
+
+def test_strong_smooth_dependence_is_not_too_high() -> None:
+    """Extrapolated as at edges, 3 nats are .13 too high here, and never covered."""
+    drawn = [normal_with(3.0).sample(2_000, seed) for seed in range(10)]
+    x, y = (np.stack(side)[:, :, None] for side in zip(*drawn, strict=True))
+    estimate = Ksg().estimate(x, y)
+    low, high = estimate.interval()
+    assert estimate.nats.mean() == pytest.approx(3, abs=0.09)
+    assert ((low <= 3) & (high >= 3)).mean() >= 0.6
+    assert estimate.stderr.mean() < 0.07
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0], ids=["edges", "curvature"])
+def test_three_sizes_of_neighbourhood_separate_curvature_from_edges(
+    share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With bias a sqrt(k) + b k and no noise, nothing is taken off for b = 0, and 2 b for a = 0."""
+
+    def biased(x: np.ndarray, _: np.ndarray, neighbours: list[int]) -> list[np.ndarray]:
+        wide = np.array(neighbours) / neighbours[0] * (400 / len(x))
+        return [np.full(len(x), -(share * w + (1 - share) * math.sqrt(w))) for w in wide]
+
+    monkeypatch.setattr("nif.estimators.ksg._neighbourhoods", biased)
+    side = np.zeros((400, 1))
+    taken_off, error = _of_curvature(side, side, *biased(side, side, [3, 12]), k=7)
+    assert (taken_off, error) == pytest.approx((2 * share, share))
 
 
 def test_three_positives_of_400_in_the_same_rows_are_not_chance() -> None:

@@ -21,17 +21,24 @@ from nif.estimators.neural.methods import Mine
 from nif.estimators.pairs import PairwiseRunner, Resources, bytes_of
 
 MOST_TERMS_FOR_MINE = 5_000
-"""Mutual information terms up to which `Mine` is chosen; above, `Binned`."""
+"""Mutual information terms of two numbers up to which `Mine` is chosen; above, `Binned`."""
+
+MOST_ROWS_FOR_MINE = 2_000
+"""Rows below which `Mine` is chosen for them. At 1,000 both err by the same; `Binned` by less at 3,000, in a
+fiftieth of the time (`benchmarks/choosing.py`)."""
 
 
-def automatic(terms: int) -> Estimator:
-    """The estimator for this number of mutual information terms.
+def automatic(terms: int, rows: int, *, numbers: bool = True) -> Estimator:
+    """The estimator for this many mutual information terms of this many rows, of two numbers or of vectors.
 
     Example:
-        >>> automatic(5_000), automatic(5_001)
-        (Mine(), Binned())
+        >>> automatic(5_000, rows=100), automatic(5_001, rows=100), automatic(1, rows=2_000)
+        (Mine(), Binned(), Binned())
+        >>> automatic(1, rows=2_000, numbers=False)
+        Mine()
     """
-    return Mine() if terms <= MOST_TERMS_FOR_MINE else Binned()
+    few = terms <= MOST_TERMS_FOR_MINE and rows < MOST_ROWS_FOR_MINE
+    return Mine() if few or not numbers else Binned()
 
 
 def estimate(
@@ -115,7 +122,7 @@ def pairwise(
     Args:
         x: ``[sample, a]``; a Tensor, array, DataFrame or list. 50 rows or more.
         y: ``[sample, b]``; x itself if None. The diagonal then holds the entropy of each column's values.
-        estimator: `Mine()` up to 5,000 pairs and `Binned()` above if None.
+        estimator: If None, `Mine()` up to 5,000 pairs of less than 2,000 rows, and `Binned()` above.
         seed: Random seed.
         blocks: Of rows that depend on each other; see `estimate`.
         memory: Limit for a block of pairs in each process, on top of data and result.
@@ -139,7 +146,9 @@ def pairwise(
     same_length(left, right)
     check_same_order({"x": x, "y": y})
     count = left.shape[1] * (left.shape[1] - 1) // 2 if y is None else left.shape[1] * right.shape[1]
-    method = of_dependent_rows(checked_estimator(estimator) or automatic(count), _block_of(blocks, len(left)))
+    method = of_dependent_rows(
+        checked_estimator(estimator) or automatic(count, len(left)), _block_of(blocks, len(left))
+    )
     limits = Resources(bytes_of(memory), checked_jobs(n_jobs))
     bar = progress_bar("estimating", total=count, shown=progress)
     with memory_named("fewer samples, or a smaller memory= or n_jobs="), bar as advance:

@@ -212,3 +212,16 @@ def test_sides_of_any_width(dim_x: int, dim_y: int) -> None:
     estimate = Mine(hidden=8, steps=10).estimate(x[None], y[None])
     assert estimate.p_value[0] < 1e-3
     assert abs(estimate.nats[0] - 1.16) < 4 * estimate.stderr[0]
+
+
+@pytest.mark.parametrize(("columns", "changes"), [(2, True), (1, False)], ids=["vectors", "numbers"])
+def test_the_error_of_vectors_counts_what_is_learnt_slowly(
+    columns: int, changes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, y = np.random.default_rng(0).normal(size=(2, 1, 200, columns))
+    mine = Mine(hidden=8, steps=20)
+    before = mine.estimate(x, x + y)
+    monkeypatch.setattr("nif.estimators.neural.variational.SLOW_OF_VECTORS", 4.0)
+    after = mine.estimate(x, x + y)
+    assert bool(after.stderr[0] > before.stderr[0]) == changes
+    assert after.nats[0] == before.nats[0]

@@ -69,7 +69,7 @@ class FoldResults:
     converged: Bool[np.ndarray, " critic"]
 
 
-def combine_folds(folds: int, critics: FoldResults) -> tuple[np.ndarray, ...]:
+def combine_folds(folds: int, critics: FoldResults, slow: float = 1.0) -> tuple[np.ndarray, ...]:
     r"""Nats, standard error, p-value and outcome of each pair.
 
     A critic with p effective weights that is trained on n samples loses about :math:`p / 2n` nats on new
@@ -79,11 +79,13 @@ def combine_folds(folds: int, critics: FoldResults) -> tuple[np.ndarray, ...]:
     .. math:: \hat I = \hat I_{new} + \ell, \qquad \ell = \tfrac12 (\hat I_{own} - \hat I_{new}).
 
     Independent data then give 0 on average, not slightly less. A critic that is stopped early gains less than
-    it loses, so that the value still errs downward. The correction, and the rise r of the bound in the second
-    half of the training, measure how far the critic may be from the optimum; both are added to the sampling
-    error:
+    it loses, so that the value still errs downward: training stops when it learns as much noise in a step as
+    signal, and if it learns both at one rate, what is left to learn is about the noise learnt so far, another
+    :math:`\ell`; more if signal is learnt more slowly. The correction, times `slow`, and the rise r of the
+    bound in the second half of the training measure how far the critic may be from the optimum; both are
+    added to the sampling error:
 
-    .. math:: s^2 = \tfrac{1}{K^2} \sum_k s_k^2 + \ell^2 + r^2
+    .. math:: s^2 = \tfrac{1}{K^2} \sum_k s_k^2 + (\text{slow} \, \ell)^2 + r^2
 
     References:
         Akaike (1973), Information theory and an extension of the maximum likelihood principle.
@@ -93,6 +95,8 @@ def combine_folds(folds: int, critics: FoldResults) -> tuple[np.ndarray, ...]:
         >>> critics = FoldResults(0.2 * one, 0.03 * one, one, 0.3 * one, 0 * one, one > 0)
         >>> [round(float(column[0]), 3) for column in combine_folds(2, critics)[:2]]
         [0.25, 0.054]
+        >>> round(float(combine_folds(2, critics, slow=2.0)[1][0]), 3)  # the root of .1^2 + .03^2 / 2
+        0.102
     """
 
     def by_fold(column: np.ndarray) -> np.ndarray:
@@ -104,7 +108,7 @@ def combine_folds(folds: int, critics: FoldResults) -> tuple[np.ndarray, ...]:
     sampling = (by_fold(critics.stderr) ** 2).sum(axis=1) / folds**2
     return (
         held_out + lost,
-        np.sqrt(sampling + lost**2 + rise**2),
+        np.sqrt(sampling + (slow * lost) ** 2 + rise**2),
         tippett(by_fold(critics.p_value)),
         np.where(by_fold(critics.converged).all(axis=1), Outcome.CONVERGED, Outcome.NOT_CONVERGED),
     )

@@ -55,8 +55,9 @@ class Association:
     .. math:: \text{link}(i, k) = \text{relevance}(i, k) - \beta \, \text{redundancy}(i)
 
     Args:
-        estimator: None chooses `Mine` up to 5,000 terms of mutual information, and `Binned` above; with
-            ``critic="shared"`` or ``"joint"`` it is `SharedMine`.
+        estimator: None chooses `Mine` up to 5,000 terms of mutual information and below 2,000 rows, `Binned`
+            above either, and `Mine` for whole layers; with ``critic="shared"`` or ``"joint"`` it is
+            `SharedMine`.
         beta: Factor of the redundancy. None is ``1 / (n - 1)`` for a layer of n units, which keeps layers of
             any width comparable (mRMR).
         relevance: ``"unit"`` is :math:`I(X_i; Q_k)`. ``"layer"`` is :math:`I(X; Q_k)` of the whole layer, the
@@ -150,7 +151,8 @@ class Association:
         warn_of_duplicates(recording.activations[0], stacklevel=5)
         warn_of_few_values(recording.activations[0], recording.layers[0].units, stacklevel=5)
         terms, block = number_of_terms(recording, self.relevance), self._block(rows, recording)
-        estimator = self.estimator or (automatic(terms) if self.critic == "separate" else SharedMine())
+        chosen = automatic(terms, recording.samples, numbers=self.relevance == "unit")
+        estimator = self.estimator or (chosen if self.critic == "separate" else SharedMine())
         activations = observed(recording, self.noise, seed)
         if isinstance(estimator, SharedMine):
             network_links = self._by_shared_critic(
