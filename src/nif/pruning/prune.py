@@ -25,6 +25,7 @@ from nif.pruning.compensation import COMPENSATIONS, compensate_removed
 from nif.pruning.criterion import Outputs
 from nif.pruning.equivalent import from_linear
 from nif.pruning.file import shapes_of
+from nif.pruning.forecast import say_beforehand
 from nif.pruning.heads import Heads, chosen_heads, with_heads
 from nif.pruning.held_out import OtherRows, other_rows
 from nif.pruning.key_dims import KeyDims, with_fewer_key_dims
@@ -152,6 +153,8 @@ def prune(
         keep_what_cannot_be_cut(first.problem)
     problem, found = with_heads(first.problem) if heads is not None else (first.problem, Heads())
     layers, none = len(problem.weights.columns), NO_CANDIDATES
+    if progress:
+        say_beforehand(problem, _trials(problem, tolerance))
     others = None if held_out is None else other_rows(model, problem, held_out, output, criterion)
     with progress_bar("pruning", total=layers * _trials(problem, tolerance), shown=progress) as advance:
         units = (
