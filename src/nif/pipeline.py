@@ -31,7 +31,7 @@ from nif.measures.measure import Measure, Measured
 from nif.measures.same_work import work_of
 from nif.network.data_scale import warn_of_scale
 from nif.network.network import Network
-from nif.network.one_graph import adjacency, one_graph
+from nif.network.one_graph import adjacency, check_nodes, one_graph
 
 LOWER = {
     Currents: "fewer rows, backgrounds or layers, such as nif.Currents(rows=128, backgrounds=16) and "
@@ -206,5 +206,6 @@ def _nodes_as_samples(chosen: Measure, model: Any, data: Any, reduce: str) -> tu
         raise InputError(GRAPH.format(f"{matrix!r} joins all rows, as an adjacency matrix does"))
     if not isinstance(chosen, Association) or graph is None:
         return model, data, reduce
+    check_nodes(graph[1])
     warn_of_nodes(chosen.blocks, stacklevel=5)
     return *graph, "positions"

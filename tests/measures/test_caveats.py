@@ -99,9 +99,22 @@ def test_a_category_beside_numbers_is_warned_of_whether_it_is_one_column_or_a_gr
         warn_of_few_values(np.stack([category, number], 1), ["x1", "x2"], 1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for other in (generator.integers(0, 12, 300), np.zeros(300), np.arange(300) == 5):
+        edge = np.where(np.arange(300) < 20, np.arange(300) % 4, 0)  # as at the edge of an image
+        for other in (generator.integers(0, 25, 300), np.zeros(300), np.arange(300) == 5, edge):
             warn_of_few_values(np.stack([other, number], 1), ["x1", "x2"], 1)
-        warn_of_few_values(np.stack([category, category % 2], 1), ["x1", "x2"], 1)
+        warn_of_few_values(np.stack([category % 2, category > 2], 1), ["x1", "x2"], 1)
+
+
+def test_months_columns_of_a_block_and_tables_of_categories_are_warned_of() -> None:
+    month, number = GENERATOR.integers(0, 12, 400), GENERATOR.normal(size=400)
+    with pytest.warns(UserWarning, match=r"1 of 2 features .* with 12, and others are continuous"):
+        warn_of_few_values(np.stack([month, number], 1), ["month", "x2"], 1)
+    block = [month == value for value in range(12)]
+    with pytest.warns(UserWarning, match="12 of 13 features have few values, such as 'm0' with 2"):
+        warn_of_few_values(np.stack([*block, number], 1), [f"m{value}" for value in range(13)], 1)
+    said = r"'sex' with 2, and others have up to 3.*ln 2 = 0.69 nats and one of 3 at most 1.10, so"
+    with pytest.warns(UserWarning, match=said):
+        warn_of_few_values(np.stack([month % 3, month < 6], 1), ["class", "sex"], 1)
 
 
 def test_a_layer_without_a_link_above_zero_names_the_remedy() -> None:

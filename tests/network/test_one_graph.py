@@ -41,6 +41,16 @@ class Gcn(nn.Module):
         return self.second(hidden, edge_index, edge_weight)
 
 
+class Adjacent(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.first, self.relu, self.second = nn.Linear(FEATURES, 4), nn.ReLU(), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor, adjacency: Tensor) -> Tensor:
+        return self.second(adjacency @ self.relu(self.first(adjacency @ x)))
+
+
 def graph() -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(NODES, FEATURES, generator=generator)
@@ -68,6 +78,21 @@ def test_nodes_are_samples_in_every_form(form: str) -> None:
     inputs = x.double().numpy()
     expected = nif.pairwise(inputs, hidden, nif.GaussianCopula(), progress=False)
     np.testing.assert_allclose(flow.links[0].relevance, expected.nats, atol=1e-5)
+
+
+@pytest.mark.parametrize("form", ["tuple", "mapping", "adjacency"])
+def test_the_layers_are_those_that_are_measured(form: str) -> None:
+    (x, edges), net = graph(), Gcn()
+    if form == "adjacency":
+        matrix = torch.zeros(NODES, NODES).index_put((edges[1], edges[0]), torch.ones(()), accumulate=True)
+        net, data = Adjacent(), (x, matrix)
+    else:
+        data = (x, edges) if form == "tuple" else {"x": x, "edge_index": edges}
+    flow, listed = nif.measure(net, data, METHOD, progress=False), nif.layers(net, data)
+    assert listed["name"].tolist() == [layer.name for layer in flow.layers]
+    assert listed["units"].tolist() == [len(layer) for layer in flow.layers]
+    assert listed["shape"].tolist() == [(len(layer),) for layer in flow.layers]
+    assert listed["feeds"].iloc[0] == ("relu",)
 
 
 def test_the_feature_that_alone_is_used_has_the_attribution() -> None:
@@ -103,8 +128,10 @@ def test_what_cannot_be_measured_is_refused_as_a_graph() -> None:
     x, edges = graph()
     with pytest.raises(nif.InputError, match=r"are a graph: .*nif\.Association\(\) takes \(x, edge_index\)"):
         nif.measure(Gcn(), (x, edges), progress=False)
+    few = x[:11], edges % 11
     with pytest.raises(nif.InputError, match="a graph of 11 nodes; mutual information needs at least 50"):
-        nif.measure(Gcn(), (x[:11], edges % 11), METHOD, progress=False)
+        nif.measure(Gcn(), few, METHOD, progress=False)
+    assert nif.layers(Gcn(), few)["units"].tolist() == [FEATURES, 4, 2]  # which needs no samples
     with pytest.raises(nif.InputError, match=r"edges of shape \[600, 2\]; expected"):
         nif.measure(Gcn(), (x, edges.T), METHOD, progress=False)
 

@@ -194,3 +194,12 @@ def test_every_view_fits_the_screen_and_axe_finds_nothing(show: Any, width: int,
         seen = axe.Axe().run(page).response
         assert len(seen["passes"]) > 12
         assert [(each["id"], each["impact"]) for each in seen["violations"]] == [], view
+
+
+def test_a_probability_of_one_over_e_or_of_almost_0_is_found() -> None:
+    flow = measured(3)
+    assert flow.currents is not None
+    truth = np.array([[np.exp(-1), 0.5, 0.5 - np.exp(-1)], [1.0, 0.0, 0.0], [1e-320, 0.3, 0.7]])
+    terms = np.where(truth > 0, truth * np.log(np.where(truth > 0, truth, 1.0)), 0.0)
+    found = decisions(flow, replace(flow.currents, row_value=terms))
+    np.testing.assert_allclose(found, truth, atol=1e-7)

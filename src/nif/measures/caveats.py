@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.stats import rankdata
 from torch import nn
 
@@ -29,6 +29,9 @@ MOST_COLUMNS = 64
 
 RARE = 0.1
 """Part of the rows of a feature that have another than its most common value, for it to be looked at."""
+
+RARE_FLAG = 0.02
+"""The same of a feature of two values."""
 
 FEW_VALUES = 10
 """Distinct values below which a feature has few: tables of a design list them in a regular order."""
@@ -105,22 +108,39 @@ def warn_of_duplicates(features: Float[np.ndarray, "row feature"], stacklevel: i
 def warn_of_few_values(
     features: Float[np.ndarray, "row feature"], names: Sequence[str], stacklevel: int
 ) -> None:
-    """Warn of features of few values beside continuous ones, which association does not rank by use."""
+    """Warn of features that can tell less than others, which association does not rank by use.
+
+    These are features of few values beside continuous ones, and in a table of categories those of fewer
+    values than others have. A rare value counts in a flag, so that columns of a one-hot block are seen; among
+    other features it does not, as at the edges of images.
+    """
     counts = [np.unique(column, return_counts=True)[1] for column in features.T]
     few = {
         name: len(count)
         for name, count in zip(names, counts, strict=True)
-        if 1 < len(count) < FEW_VALUES and count.max() < (1 - RARE) * count.sum()
+        if 1 < len(count) <= MANY_VALUES and count.max() <= (1 - _rarest(count)) * count.sum()
     }
-    if few and any(len(count) > MANY_VALUES for count in counts):
-        name, values = min(few.items(), key=lambda each: each[1])
-        warnings.warn(
-            f"{len(few)} of {len(counts)} features have few values, such as {name!r} with {values}, and "
-            f"others are continuous. A feature of {values} values tells at most ln {values} = "
-            f"{np.log(values):.2f} nats and a continuous one has no such bound, so association cannot rank "
-            "them; nif.Currents() can.",
-            stacklevel=stacklevel,
-        )
+    if not few:
+        return
+    name, values = min(few.items(), key=lambda each: each[1])
+    most = max(few.values())
+    if any(len(count) > MANY_VALUES for count in counts):
+        beside, bound = "others are continuous", "and a continuous one has no such bound"
+    elif most < FEW_VALUES and len(few) == len(counts) and most > values:
+        beside, bound = f"others have up to {most}", f"and one of {most} at most {np.log(most):.2f}"
+    else:
+        return
+    warnings.warn(
+        f"{len(few)} of {len(counts)} features have few values, such as {name!r} with {values}, and "
+        f"{beside}. A feature of {values} values tells at most ln {values} = {np.log(values):.2f} nats "
+        f"{bound}, so association cannot rank them; nif.Currents() can.",
+        stacklevel=stacklevel,
+    )
+
+
+def _rarest(counts: Int[np.ndarray, " value"]) -> float:
+    """Part of the rows that have to have another than the most common value."""
+    return RARE_FLAG if len(counts) == 2 else RARE
 
 
 def warn_of_redundancy(layers: Sequence[Layer], links: Sequence[Links], stacklevel: int) -> None:

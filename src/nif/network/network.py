@@ -25,6 +25,7 @@ from nif.network.last_state import recurrent_layers, with_last_states
 from nif.network.layers import Plan, plan_of
 from nif.network.mask_branches import without_mask_branches
 from nif.network.names import class_units, first_given, numbered
+from nif.network.one_graph import one_graph
 from nif.network.precision import in_full_precision
 from nif.network.preserve import check_supported, preserved
 from nif.network.reduction import Reduction
@@ -198,7 +199,7 @@ def layers(
 
     Args:
         model: As for `nif.measure`.
-        example: One row of inputs, or more.
+        example: One row of inputs, or more; or one graph, as for `nif.measure`.
         layers: Names of the modules to measure; all non-linearities if None.
         output: The output to measure, of a model that returns several.
 
@@ -218,17 +219,20 @@ def layers(
         1       1    ReLU      3  (3,) (output,)
         2  output  Linear      1  (1,)        ()
     """
+    graph = one_graph(model, example)  # of which the nodes are rows
+    if graph is not None:
+        model, example = graph
     network = replace(Network.of(model, layers=layers, output=output), recurrent=True)
     rows = read(example, network.signature)
     plan = network.plan(rows)
     names = [place.name for place in plan.places]
-    units = [values[0].numel() for values in rows.inputs]
+    units = [values[0].numel() if graph is None else values.shape[-1] for values in rows.inputs]
     return pd.DataFrame(
         {
             "name": names,
             "kind": [place.kind for place in plan.places],
             "units": units + [place.axes.units for place in plan.places[plan.inputs :]],
-            "shape": [place.shape for place in plan.places],
+            "shape": [place.shape if graph is None else place.shape[-1:] for place in plan.places],
             "feeds": [
                 tuple(names[target] for source, target in plan.connections if source == index)
                 for index in range(len(names))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Mapping
+from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from nif.core.errors import InputError
 from nif.core.types import FEWEST_SAMPLES
+from nif.data.signature import is_label
 from nif.network.preserve import preserved
 
 EDGES = "edge_index"
@@ -35,7 +37,7 @@ def one_graph(model: Any, data: Any) -> tuple[nn.Module, Float[Tensor, "1 node f
             of torch_geometric.
 
     Raises:
-        InputError: The edges are not ``[2, edge]``, or the nodes are too few.
+        InputError: The edges are not ``[2, edge]``.
     """
     if not isinstance(model, nn.Module) or isinstance(data, nn.Module):
         return None
@@ -51,12 +53,34 @@ def one_graph(model: Any, data: Any) -> tuple[nn.Module, Float[Tensor, "1 node f
             f"The data are a graph with nodes of shape {list(x.shape)} and edges of shape "
             f"{list(edges.shape)}; expected [node, feature] and [2, edge]."
         )
-    if len(x) < FEWEST_SAMPLES:
-        raise InputError(
-            f"The data are a graph of {len(x)} nodes; mutual information needs at least {FEWEST_SAMPLES} of "
-            "them. Pass a larger graph."
-        )
     return _of_rows(model, names[0], parts, joined), x[None]
+
+
+def check_nodes(nodes: Float[Tensor, "1 node feature"]) -> None:
+    """Refuse a graph of few nodes, where they are samples."""
+    if nodes.shape[1] < FEWEST_SAMPLES:
+        raise InputError(
+            f"The data are a graph of {nodes.shape[1]} nodes; mutual information needs at least "
+            f"{FEWEST_SAMPLES} of them. Pass a larger graph."
+        )
+
+
+def is_graph(model: nn.Module) -> bool:
+    """Whether `one_graph` has made it."""
+    return isinstance(vars(model).get("forward"), MethodType)
+
+
+def without_graph(model: nn.Module) -> None:
+    """Let a model of rows, or a copy of it, be called as the model that it was made from."""
+    if is_graph(model):
+        del model.forward
+
+
+def labels_of_nodes(data: Any) -> Any:
+    """The labels that come with a graph in a mapping or an object; None if there are none."""
+    given = data if isinstance(data, Mapping) else getattr(data, "__dict__", {})
+    found = [given[name] for name in given if is_label(name)]
+    return found[0] if found else getattr(data, "y", None)
 
 
 def adjacency(model: Any, data: Any) -> str | None:
@@ -119,7 +143,7 @@ def _by_parameter(names: list[str], data: Any) -> dict[str, Any]:
 def _of_rows(model: nn.Module, nodes: str, of_edges: dict[str, Tensor], joined: str) -> nn.Module:
     """The same modules, called with rows of nodes."""
 
-    def forward(x: Tensor) -> Tensor:
+    def forward(self: nn.Module, x: Tensor) -> Tensor:
         count, size = x.shape[:2]
         of_each = ((name, values) for name, values in of_edges.items() if name != joined)
         parts = {name: _repeated(values.to(x.device), count) for name, values in of_each}
@@ -129,7 +153,7 @@ def _of_rows(model: nn.Module, nodes: str, of_edges: dict[str, Tensor], joined: 
             parts[joined] = edges.repeat(1, count) + first
         else:
             parts[joined] = _beside(edges.to(x.dtype), count)
-        returned = type(model).forward(called, **{nodes: x.flatten(0, 1)}, **parts)
+        returned = type(self).forward(self, **{nodes: x.flatten(0, 1)}, **parts)
         output = returned[0] if isinstance(returned, tuple) else returned
         if len(output) != count * size:
             raise InputError(
@@ -139,7 +163,7 @@ def _of_rows(model: nn.Module, nodes: str, of_edges: dict[str, Tensor], joined: 
         return output.unflatten(0, (count, size))
 
     called = copy.copy(model)  # hooks and the mode of training are those of the copy, modules are shared
-    called.forward = forward
+    called.forward = MethodType(forward, called)  # of a copy, if it is copied
     return called
 
 

@@ -18,6 +18,7 @@ from nif.flow.flow import Flow
 from nif.network.adapters import make_plain
 from nif.network.forward import Forward, Inputs, batches
 from nif.network.network import Network
+from nif.network.one_graph import is_graph
 from nif.network.preserve import preserved
 from nif.network.unit_groups import UnitIds
 from nif.network.units import UnitWeights, unit_weights
@@ -100,7 +101,7 @@ def pruning_problem(
     flags = {name: module.training for name, module in network.named_modules()}
     network.eval()
     rows = read(data, given.signature)
-    if len(rows) < FEWEST_SAMPLES:
+    if len(rows) < FEWEST_SAMPLES and not is_graph(given.module):
         raise InputError(
             f"The data have {len(rows)} rows; pruning is judged on {FEWEST_SAMPLES} or more. Pass more."
         )

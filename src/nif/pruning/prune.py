@@ -19,14 +19,17 @@ from nif.core.errors import InputError
 from nif.core.progress import progress as progress_bar
 from nif.core.types import Advance
 from nif.flow.flow import Flow, checked_flow
+from nif.network.one_graph import without_graph
 from nif.network.unit_groups import UnitIds
 from nif.pruning.compensation import COMPENSATIONS, compensate_removed
 from nif.pruning.criterion import Outputs
 from nif.pruning.equivalent import from_linear
 from nif.pruning.file import shapes_of
+from nif.pruning.forecast import say_beforehand
 from nif.pruning.heads import Heads, chosen_heads, with_heads
 from nif.pruning.held_out import OtherRows, other_rows
 from nif.pruning.key_dims import KeyDims, with_fewer_key_dims
+from nif.pruning.nodes import of_nodes
 from nif.pruning.problem import PruningProblem, all_labels, left_whole, pruning_problem
 from nif.pruning.removal import ZEROED, Cut, cut_out
 from nif.pruning.result import Pruned
@@ -82,7 +85,7 @@ def prune(
         model: The trained network, as for `nif.measure`; it is not changed.
         flow: The flow measured on it.
         data: Rows to evaluate on, as for `nif.measure`, with labels, as ``(x, y)``, or without. 50 rows or
-            more.
+            more; or one graph of 50 nodes or more, whose labels are those of nodes.
         labels: Of the rows, where they do not come with the data.
         remove: ``"silent"``: units that no information is shown to flow through. A fraction between 0 and 1:
             of all hidden units. A dict: a fraction for each layer it names. ``"most"``: the largest number of
@@ -138,7 +141,7 @@ def prune(
     if whole_number("round_to", round_to) > 1 and not cut:
         raise InputError(f"round_to is {round_to} and cut is False; only what is cut changes widths.")
     how = _compensation(compensate, remove, heads)
-    rows = data if labels is None else (data, labels)
+    model, rows = of_nodes(model, data, labels, held_out)
     start = pruning_problem(model, checked_flow(flow), rows, output, how, criterion)
     keep_what_cannot_be_cut(start)
     if remove is not None:
@@ -150,6 +153,8 @@ def prune(
         keep_what_cannot_be_cut(first.problem)
     problem, found = with_heads(first.problem) if heads is not None else (first.problem, Heads())
     layers, none = len(problem.weights.columns), NO_CANDIDATES
+    if progress:
+        say_beforehand(problem, _trials(problem, tolerance))
     others = None if held_out is None else other_rows(model, problem, held_out, output, criterion)
     with progress_bar("pruning", total=layers * _trials(problem, tolerance), shown=progress) as advance:
         units = (
@@ -270,6 +275,9 @@ def _result(
         [problem.call.with_model(network) for network in (whole, smaller.model)], problem.inputs
     )
     # Two timings of networks of the same size differ by chance alone.
+    notes = tuple(_notes(problem, plan, smaller, len(units), len(wanted) - len(units), after))
+    held = None if others is None else others.scores(smaller.model)
+    without_graph(smaller.model)
     same = (before.parameters, before.flops) == (size.parameters, size.flops)
     return Pruned(
         model=smaller.model,
@@ -280,8 +288,8 @@ def _result(
         score=criterion.name,
         size_before=before,
         size_after=replace(before, bytes=size.bytes) if same else size,
-        held_out=None if others is None else others.scores(smaller.model),
-        notes=tuple(_notes(problem, plan, smaller, len(units), len(wanted) - len(units), after)),
+        held_out=held,
+        notes=notes,
         kept=plan.first.then(smaller.kept),
         original=shapes_of(whole),
     )

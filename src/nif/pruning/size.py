@@ -72,6 +72,14 @@ def sizes_of(calls: Sequence[Forward], inputs: Inputs) -> list[Size]:
         ]
 
 
+def pace_of(call: Forward, inputs: Inputs) -> tuple[float, float]:
+    """Seconds of one pass of a row, and operations per second, by one pass of a batch."""
+    piece = next(batches(call, inputs, ROWS_TIMED))
+    with preserved(call.model):
+        seconds = max(_once(call, piece), 1e-9) / len(piece[0])
+        return seconds, max(1, _flops(call, tuple(values[:1] for values in piece))) / seconds
+
+
 def plain(model: nn.Module) -> dict[str, Tensor]:
     """The state dict as tensors that share no memory, which safetensors requires."""
     return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}

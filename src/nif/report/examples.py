@@ -24,6 +24,9 @@ MOST_FEATURES = 20_000
 CLOSE = 0.01
 """How far the probabilities of a row may sum from 1."""
 
+LEAST_TERM = -1 / np.e * (1 - 1e-15)
+"""Of p log p; at -1/e itself, as of a probability of 1/e, scipy gives NaN."""
+
 
 @dataclass(frozen=True, eq=False)
 class Examples:
@@ -94,7 +97,8 @@ def decisions(flow: Flow, tables: CurrentTables) -> Float[np.ndarray, "row class
         return None
     if str(flow.measurement.options.get("decision", "")).startswith("the label"):
         return None
-    terms = np.clip(tables.row_value, -1 / np.e, 0)
+    terms = np.clip(tables.row_value, LEAST_TERM, 0)
+    terms = np.where(terms > -np.finfo(np.float64).tiny, 0.0, terms)  # of these scipy gives NaN
     high, low = (np.exp(np.real(lambertw(terms, branch))) for branch in (0, -1))
     several = [chosen for size in range(3) for chosen in itertools.combinations(range(count), size)]
     above = np.array([[number in chosen for number in range(count)] for chosen in several])

@@ -135,7 +135,7 @@ def _gradients(ends: Ends) -> Slopes:
         return {index: _secant(ends, index, change, *values) for index, values in wide.items()}
     gradients = _mean_gradient(ends, _ones(ends, change), wide)
     steps = {index: move(*values) for index, values in wide.items()}
-    rest = change - sum(_inner(gradients[index], step) for index, step in steps.items())
+    rest = change - sum(inner(gradients[index], step) for index, step in steps.items())
     rest = torch.where(rest.abs() > _digits(ends, change), rest, torch.zeros_like(rest))
     return _with_rest(gradients, steps, rest, lambda values: values)
 
@@ -183,7 +183,7 @@ def _product(gradient: Tensor, step: Tensor) -> Tensor:
     return gradient.conj() * step if gradient.is_complex() else gradient * step
 
 
-def _inner(slope: Tensor, step: Tensor) -> Tensor:
+def inner(slope: Tensor, step: Tensor) -> Tensor:
     """Products of slopes and steps; of complex numbers, of their real and their imaginary parts."""
     product = _product(slope, step)
     return product.real if product.is_complex() else product
@@ -209,11 +209,11 @@ def _general(ends: Ends, given: Sequence[Tensor | None]) -> Slopes:
     def by_row(values: Tensor) -> Tensor:
         return values.reshape(rows, -1).sum(1)
 
-    rest = sum((by_row(_inner(slope, change)) for slope, change in changes), torch.zeros(()))
-    rest = rest - sum(by_row(_inner(gradients[i], step)) for i, step in steps.items())
+    rest = sum((by_row(inner(slope, change)) for slope, change in changes), torch.zeros(()))
+    rest = rest - sum(by_row(inner(gradients[i], step)) for i, step in steps.items())
     choices = {i: steps[i] for i in ends.changed}
     still = sum((by_row(step.abs()) for step in (choices or steps).values()), torch.zeros(())) == 0
-    size = max(float(by_row(_inner(slope, change).abs()).max()) for slope, change in changes)
+    size = max(float(by_row(inner(slope, change).abs()).max()) for slope, change in changes)
     if rows > 1 and bool((still & (rest.abs() > _digits_of(rest.new_tensor(size)))).any()):
         rows, rest = 1, rest.sum().reshape(1)  # what moved one row was in another, as of an index
     if choices:

@@ -28,8 +28,11 @@ aten = torch.ops.aten
 UNWRITTEN = frozenset(["empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided"])
 """Operations whose result is whatever the memory held."""
 
-MASK_PLACE = {"masked_fill": 1, "where": 0}
-"""Place of the mask among the arguments."""
+MASK_PLACE = {"masked_fill": 1, "where": 0, "index_put": 1, "scatter": 2, "index_copy": 2, "index_fill": 2}
+"""Place of the mask, or of the indices, among the arguments."""
+
+LOGARITHMS = frozenset(["log", "log2", "log10"])
+"""Functions that are minus infinity at 0, as of a mask that moves; there they are those of a tiny number."""
 
 LOWEST = -1e4
 """In place of minus infinity behind a mask that depends on the data: its exponential is 0 as well, and the
@@ -157,7 +160,10 @@ class _Recorder(TorchDispatchMode):
             with self:
                 return function.decompose(*args, **kwargs)
         if name.rstrip("_") in MASK_PLACE and self._moving_mask(args[MASK_PLACE[name.rstrip("_")]]):
-            args = mapped(_finite, args)
+            args = mapped(_finite, self._finite_ground(name, args))
+        if name in LOGARITHMS and self._reached(args[0]) and bool((args[0] == 0).any()):
+            with self:
+                args = (args[0].clamp_min(torch.finfo(args[0].dtype).tiny),)
         numbered = mapped(self._numbered, (args, kwargs))
         if function._schema.is_mutable and name not in WRITES_NO_VALUE and _writes_first(function, args):
             return self._in_place(function, args, kwargs, numbered)
@@ -175,8 +181,25 @@ class _Recorder(TorchDispatchMode):
         """The number of a tensor of this run."""
         return self._numbered(tensor).index if id(tensor) in self._number else None
 
-    def _moving_mask(self, mask: Tensor) -> bool:
-        return id(mask) in self._number and self._numbered(mask).index in self.tape.dependent
+    def _moving_mask(self, given: Any) -> bool:
+        """Whether a mask, or one of several indices, depends on the data."""
+        masks = given if isinstance(given, list | tuple) else [given]
+        return any(
+            id(one) in self._number and self._numbered(one).index in self.tape.dependent for one in masks
+        )
+
+    def _reached(self, given: Any) -> bool:
+        """Whether it is a number that moves."""
+        return id(given) in self._number and self._numbered(given).index in self.tape.moving
+
+    def _finite_ground(self, name: str, args: Any) -> Any:
+        """The arguments, of which the first has no minus infinity where it stays as it is."""
+        ground, infinite = args[0], -math.inf
+        if name == "where" or not ground.is_floating_point() or not bool((ground == infinite).any()):
+            return args
+        with self:
+            clamped = torch.clamp_min_(ground, LOWEST) if name.endswith("_") else ground.clamp_min(LOWEST)
+        return (clamped, *args[1:])
 
     def _add(self, tensor: Tensor) -> int:
         index = self._append(tensor.detach(), tensor)

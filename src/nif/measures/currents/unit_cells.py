@@ -120,7 +120,7 @@ class UnitCells:
         kernel, step = ends.start.value(Value(weighted.weight)), ends.moved(weighted.moving)
         slope = slope if operation.kind == "convolution" else scaled_slope(ends, slope)
         shape = len(self.sources) + 1, len(self.targets) + 1  # the last of each is for no unit
-        flat = [kernel.new_zeros(shape[0] * shape[1]) for _ in bounds[1:]]
+        flat = [kernel.real.new_zeros(shape[0] * shape[1]) for _ in bounds[1:]]
 
         def add(part: slice, currents: list[Tensor]) -> None:
             rows, columns = (places[part].to(device) for places in sides)
@@ -138,7 +138,8 @@ class UnitCells:
             for first in range(0, before.shape[1], size):
                 part = slice(first, first + size)
                 steps, slopes = before[:, part].permute(1, 2, 0), after[:, part].transpose(0, 1)
-                add(part, [steps[:, :, a:b] @ slopes[:, a:b] * weight for a, b in pairwise(bounds)])
+                products = (steps[:, :, a:b] @ slopes[:, a:b].conj() * weight for a, b in pairwise(bounds))
+                add(part, [each.real for each in products])
         return [values.reshape(shape)[:-1, :-1] for values in flat]
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from nif.measures.currents.discrete_gradient import discrete_gradient
+from nif.measures.currents.discrete_gradient import discrete_gradient, inner
 from nif.measures.currents.ends import Ends, Slopes
 from nif.measures.currents.structure import Structure
 from nif.measures.currents.tape import Tape
@@ -117,7 +117,7 @@ class Walk:
         layer = self.structure.layers[index]
         step = self.end.values[index] - self.start.values[index]
         for ahead, slope in slopes.items():
-            self.layers[layer, ahead] = step * slope
+            self.layers[layer, ahead] = inner(slope, step)
         total = next(iter(slopes.values())) if len(slopes) == 1 else sum(slopes.values())
         assert isinstance(total, Tensor)
         return {layer: total}

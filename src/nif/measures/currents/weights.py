@@ -54,8 +54,8 @@ def weight_products(
         return [_batched(step, slope, weighted.first, bounds[-1], part) for part in slices]
     parts = [_rows([step, slope], axis, bounds[-1], part) if part[0] < part[1] else None for part in slices]
     if weighted.first:
-        return [None if part is None else part[0].mT @ part[1] for part in parts]
-    return [None if part is None else part[1] @ part[0].mT for part in parts]
+        return [None if part is None else part[0].mH @ part[1] for part in parts]
+    return [None if part is None else part[1] @ part[0].mH for part in parts]
 
 
 def read_by_row(ends: Ends, weighted: Weighted, pairs: int) -> bool:
@@ -104,7 +104,7 @@ class LateProducts:
             strip = slice(first, first + few)
             for group, of_group in block.by_group(factors):
                 parts = (
-                    None if pair is None else (pair[0][:, strip].mT @ pair[1]).mul_(weight[strip])
+                    None if pair is None else _current(pair[0][:, strip].mH @ pair[1], weight[strip])
                     for pair in of_group
                 )
                 sums.add(group, parts, strip, len(weight))
@@ -131,8 +131,8 @@ def _batched(step: Tensor, slope: Tensor, first: bool, pairs: int, part: tuple[i
     if len(step) % pairs == 0:
         step, slope = _rows([step, slope], 0, pairs, part)
     elif not part[0] <= 0 < part[1]:  # a constant stack: all at once, with the first group
-        return torch.zeros_like(step.mT @ slope if first else slope @ step.mT)
-    return step.mT @ slope if first else slope @ step.mT
+        return torch.zeros_like(step.mH @ slope if first else slope @ step.mH)
+    return step.mH @ slope if first else slope @ step.mH
 
 
 def by_channel(ends: Ends, weighted: Weighted, products: Tensor) -> Tensor:
@@ -143,7 +143,7 @@ def by_channel(ends: Ends, weighted: Weighted, products: Tensor) -> Tensor:
         weighted: Which of its factors is the weight.
         products: As `weight_products` returns them.
     """
-    current = products * ends.start.value(Value(weighted.weight))
+    current = _current(products, ends.start.value(Value(weighted.weight)))
     if ends.operation.kind != "convolution":
         return current if weighted.first else current.mT
     transposed, groups = ends.operation.args[6], ends.operation.args[8]
@@ -156,3 +156,8 @@ def by_channel(ends: Ends, weighted: Weighted, products: Tensor) -> Tensor:
         rows = slice(group * per_group, (group + 1) * per_group)
         whole[rows, group * flat.shape[1] : (group + 1) * flat.shape[1]] = flat[rows]
     return whole
+
+
+def _current(products: Tensor, weight: Tensor) -> Tensor:
+    """Of each number of a weight; of a complex one, of its real and its imaginary part together."""
+    return (products.conj() * weight).real if weight.is_complex() else products * weight
