@@ -212,3 +212,30 @@ def test_a_first_small_piece_that_waits_for_a_compiler_says_nothing_of_the_rest(
         clock[0] = 9.0
         advance(9.0)
     assert log.getvalue() == ("nif: measuring: 8 s spent\nnif: measuring: 9 s spent, about 58 s left\n")
+
+
+def test_stages_are_named_with_the_time_spent_and_no_time_left(
+    stderr: Callable[[io.StringIO], io.StringIO], clock: list[float]
+) -> None:
+    log = stderr(io.StringIO())
+    with progress.progress("comparing", total=None) as shown:
+        for name, seconds in (("MI", 0.5), ("SHAP", 5.0), ("random", 0.1), ("SAGE", 70.0)):
+            shown.stage(name)
+            for _ in range(10):
+                clock[0] += seconds / 10
+                shown(0)
+    lines = log.getvalue().splitlines()
+    assert [line.split(":")[2] for line in lines] == [" SHAP", " SAGE", " SAGE"]
+    assert all(line.endswith("spent") for line in lines)
+
+
+def test_a_bar_names_the_stage(
+    stderr: Callable[[io.StringIO], io.StringIO], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "SECONDS_BEFORE_SHOWN", 0)
+    screen = stderr(Terminal())
+    with progress.progress("comparing", total=None) as shown:
+        shown.stage("SHAP, 3 of 6")
+        time.sleep(0.2)
+        shown(1)
+    assert "comparing: SHAP, 3 of 6 | 00:00 spent" in screen.getvalue() and "left" not in screen.getvalue()

@@ -163,6 +163,26 @@ def _column(frame: pd.DataFrame, name: str, path: Path) -> str:
     raise unknown(f"column in {path}:", name.strip(), frame.columns)
 
 
+@contextmanager
+def columns_as_features(data: Data, features: str | None) -> Iterator[None]:
+    """Run a network on all columns inside; if it cannot take them, the error says that one may be the label.
+
+    Raises:
+        InputError: The network failed, or a column holds words.
+    """
+    try:
+        yield
+    except InputError as error:
+        all_columns = features is None and data.y is None and isinstance(data.x, pd.DataFrame)
+        if not all_columns or not str(error).startswith(("The model failed", "The data have columns")):
+            raise
+        words = [name for name in data.x.columns if not pd.api.types.is_numeric_dtype(data.x[name])]
+        label = (words or list(data.x.columns))[-1]
+        raise InputError(
+            f"{error} All columns were taken as features; if one is the label, name it, such as --y {label}."
+        ) from error
+
+
 def with_labels(data: Data, model: nn.Module) -> Any:
     """The inputs of a model, with the class of each row if a label was named.
 

@@ -182,7 +182,7 @@ def measured(
         features: As for `nif.cli.data.read`, for the other files of rows.
         output: As for `nif.measure`, and so are `seed` and `checkpoint`.
     """
-    from nif.cli.data import with_labels
+    from nif.cli.data import columns_as_features, with_labels
     from nif.pipeline import measure
 
     apart = ("method", "layers", "reduce", "memory", "jobs")
@@ -195,21 +195,22 @@ def measured(
         raise click.UsageError(
             "--explain has no labels, which --decision labels asks about; omit one of them."
         )
-    return measure(
-        model,
-        with_labels(data, model) if labels else data.x,
-        chosen_method,
-        background=rows_like(given["background"], features, data.x),
-        explain=rows_like(given["explain"], features, data.x),
-        layers=names("--layers", given["layers"]),
-        class_names=data.classes,
-        output=output,
-        reduce=given["reduce"] or REDUCE,
-        seed=seed,
-        memory=given["memory"] or MEMORY,
-        n_jobs=given["jobs"],
-        checkpoint=checkpoint,
-    )
+    with columns_as_features(data, features):
+        return measure(
+            model,
+            with_labels(data, model) if labels else data.x,
+            chosen_method,
+            background=rows_like(given["background"], features, data.x),
+            explain=rows_like(given["explain"], features, data.x),
+            layers=names("--layers", given["layers"]),
+            class_names=data.classes,
+            output=output,
+            reduce=given["reduce"] or REDUCE,
+            seed=seed,
+            memory=given["memory"] or MEMORY,
+            n_jobs=given["jobs"],
+            checkpoint=checkpoint,
+        )
 
 
 def loaded_or_measured(
