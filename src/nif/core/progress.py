@@ -24,6 +24,9 @@ SECONDS_WORTH_SAYING = 60.0
 FEWEST_MEASURED = 0.01
 """Share of the work whose pace says how long the rest takes; a first small piece may wait for a compiler."""
 
+SURE_SECONDS, SURE_PART = 5.0, 0.1
+"""Work of so many seconds, or so large a part of it, whose pace is trusted: what runs first runs slowly."""
+
 TICK = 0.5
 """Seconds after which the bar moves on though no work was done."""
 
@@ -159,6 +162,8 @@ class _Lines:
         since, before = self._from
         if self._done <= before or self._done - before < self._fewest():
             return None
+        if spent - since < SURE_SECONDS and self._done - before < SURE_PART * (self._total - before):
+            return None
         return (spent - since) / (self._done - before) * (self._total - self._done)
 
 
@@ -174,7 +179,7 @@ def duration(seconds: float) -> str:
 
 
 class _Pace:
-    """How long the rest of the work takes, at the pace of its last part of two seconds or more.
+    """How long the rest of the work takes, at the pace of its last part of five seconds or more.
 
     What is done at once, such as blocks that a checkpoint holds, says nothing of the rest.
     """
@@ -188,7 +193,7 @@ class _Pace:
         """Seconds, once: as soon as they are known to be worth saying; 0 otherwise."""
         (since, before), now = self._from, time.perf_counter()
         at_once = now - self._begin < SECONDS_BEFORE_SHOWN / 2
-        if self._said or done <= before or (now - since < SECONDS_BEFORE_SHOWN and not at_once):
+        if self._said or done <= before or (now - since < SURE_SECONDS and not at_once):
             return 0.0
         self._from = now, done
         left = 0.0 if at_once else (now - since) / (done - before) * ((self._total or 0.0) - done)

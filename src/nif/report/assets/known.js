@@ -27,10 +27,10 @@ function knownView() {
   const list = element("div", { id: "knownrows" });
   section.replaceChildren(element("p", { class: "note", text: knownNote() }), element("div", { class: "beside" }, scroller("Known and used", svg), list), tip);
   table(list, [
-    { name: "layer", text: true, value: (i) => layerName(points.unit[i]) }, { name: "unit", text: true, value: (i) => nameOf(points.unit[i]) },
+    { name: "unit", text: true, value: (i) => nameOf(points.unit[i]) }, { name: "outlier", text: true, value: (i) => kinds[i] || "–" },
     { name: `known, ${UNIT}`, value: (i) => points.known[i], shown: nats }, { name: "± se", value: (i) => points.known_stderr[i], shown: nats },
     { name: `used, ${UNIT}`, value: (i) => points.used[i], shown: nats }, { name: "± se of used", value: (i) => points.used_stderr[i], shown: nats },
-    { name: "outlier", text: true, value: (i) => kinds[i] || "–" },
+    { name: "layer", text: true, value: (i) => layerName(points.unit[i]) },
   ], points.unit.length, points.of > points.unit.length ? `; the others of ${count(points.of)} units have less` : "");
 }
 const knownNote = () => "Known: the information that a unit alone tells of the decision. Used: its current. On the dashed line a unit is used for all that it tells. Ignored units (orange) tell much and are used little, such as copies; synergy (green): a unit is used for more than it tells alone.";
