@@ -59,8 +59,8 @@ def test_names_stay_text() -> None:
 
 def test_without_labels_and_plane_there_is_no_figure_of_them() -> None:
     page = run_page({0: epoch_of(1, None)}, {})
-    assert page.count("<figure>") == 2 and "Information plane" not in page and "Accuracy" not in page
-    assert run_page(FLOWS, PLANES).count("<figure>") == 4
+    assert page.count("<figure>") == 3 and "Information plane" not in page and "Accuracy" not in page
+    assert run_page(FLOWS, PLANES).count("<figure>") == 5
 
 
 def test_a_run_of_association() -> None:

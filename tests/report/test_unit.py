@@ -51,6 +51,9 @@ def test_every_view_of_currents_has_one_unit(show: Any, flows: tuple[Flow, Flow]
     assert {name for name, text in texts.items() if re.search(r"\bnats?\b", text)} == set()
     for name in ("flow", "known", "layers", "neurons", "links", "method", "header"):
         assert "bits" in texts[name], name
+    page.click("#tab-map")
+    page.hover("#cells")
+    assert re.search(r"[\d.]+ bits, 95 %", page.inner_text("#readout"))
     in_nats = views_of(show(used, association=known, fragment=NETWORK_OF_UNIT))
     assert not any(re.search(r"\bbits?\b", text) for text in in_nats.values())
 

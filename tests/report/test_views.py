@@ -90,6 +90,7 @@ def test_link_map_reads_the_links_between_two_layers(show: Any) -> None:
     weights = [[0.5, -0.1], [0.1, 0.3]]
     page = show(flow_of([links_of(weights)], [2, 2]))
     page.click("#tab-map")
+    assert "0.500 nats" in page.locator("#map .scale").locator("..").inner_text().replace("\n", " ")
     box = page.locator("#cells").bounding_box()
     cell = 28
     left, up = box["x"] + box["width"] - 2 * cell, box["y"] + box["height"] - 2 * cell

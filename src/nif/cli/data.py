@@ -173,11 +173,15 @@ def columns_as_features(data: Data, features: str | None) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        all_columns = features is None and data.y is None and isinstance(data.x, pd.DataFrame)
-        if not all_columns or not str(error).startswith(("The model failed", "The data have columns")):
+        frame, chosen = data.x, features is not None or data.y is not None
+        if (
+            chosen
+            or not isinstance(frame, pd.DataFrame)
+            or not str(error).startswith(("The model failed", "The data have columns"))
+        ):
             raise
-        words = [name for name in data.x.columns if not pd.api.types.is_numeric_dtype(data.x[name])]
-        label = (words or list(data.x.columns))[-1]
+        words = [name for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])]
+        label = (words or list(frame.columns))[-1]
         raise InputError(
             f"{error} All columns were taken as features; if one is the label, name it, such as --y {label}."
         ) from error

@@ -253,11 +253,27 @@ def _options(flow: Flow) -> list[tuple[str, str]]:
     chosen = " (chosen automatically)" if options.pop("automatic", False) else ""
     terms = options.pop("terms", None)
     return [
-        *((name, str(value) + chosen * (name == "estimator")) for name, value in options.items()),
+        *(
+            (name.replace("_", " "), _shown(value) + chosen * (name == "estimator"))
+            for name, value in options.items()
+        ),
         ("samples", f"{measured.samples:,}"),
         *([("terms of mutual information", f"{terms:,}")] if terms else []),
         ("not converged", f"{measured.not_converged:,}"),
     ]
+
+
+def _shown(value: Any) -> str:
+    """
+    Example:
+        >>> _shown(None), _shown([]), _shown(["lstm", "gru"]), _shown(100000)
+        ('none', 'none', 'lstm, gru', '100,000')
+    """
+    if value is None or (isinstance(value, (list, tuple)) and not value):
+        return "none"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _how_long(seconds: float) -> str:

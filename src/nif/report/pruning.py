@@ -10,7 +10,7 @@ import pandas as pd
 
 from nif.core.errors import InputError
 from nif.core.types import Layer
-from nif.pruning.result import SIZE
+from nif.pruning.result import SIZE, timed
 
 if TYPE_CHECKING:
     from nif.pruning.result import Pruned, PruningRecord
@@ -42,10 +42,12 @@ def _size_rows(pruned: Removal) -> list[list[str]]:
         ("parameters", before.parameters, after.parameters, ","),
         ("operations per row", before.flops, after.flops, ","),
         ("bytes of the file", before.bytes, after.bytes, ","),
-        ("milliseconds per batch", before.milliseconds, after.milliseconds, ".3g"),
     ]
+    rows_timed = f" of {before.batch:,} rows" if before.batch else ""
+    time = [f"milliseconds per batch{rows_timed}", timed(before), timed(after)]
     rows = ([name, f"{old:{form}}", f"{new:{form}}", _share(old, new)] for name, old, new, form in sizes)
-    return [*(_score_row(str(name), *row) for name, row in scores.iterrows()), *rows]
+    change = _share(before.milliseconds, after.milliseconds)
+    return [*(_score_row(str(name), *row) for name, row in scores.iterrows()), *rows, [*time, change]]
 
 
 def _score_row(name: str, before: float, after: float) -> list[str]:

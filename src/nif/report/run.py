@@ -133,7 +133,7 @@ def _title(flows: Mapping[int, Flow], data: str | None) -> str:
 
 
 def _information(epochs: Sequence[int], seen: Sequence[Flow]) -> str:
-    """The total and the features of the largest currents; of association, what flows into each layer."""
+    """The total, and the features of the largest currents; of association, what flows into each layer."""
     of, unit = text_unit().of, text_unit().name
     if any(flow.total is None for flow in seen):
         into = of(np.stack([flow.by_unit.by_layer()["inflow"] for flow in seen]))
@@ -143,10 +143,12 @@ def _information(epochs: Sequence[int], seen: Sequence[Flow]) -> str:
         ]
         return _figure("Information into each layer", unit, chart(lines, epochs, ("epoch", unit)))
     total, half, features = CurrentsOfRun.of(seen)
-    lines = [Line("total", of(total), "ink", of(total - half), of(total + half))]
-    lines += [Line(name, of(nats), f"c{number}") for number, (name, nats) in enumerate(features)]
-    what = f"{unit}; the band is the 95 % interval of the total"
-    return _figure("Currents of the features", what, chart(lines, epochs, ("epoch", unit)))
+    whole = [Line("total", of(total), "ink", of(total - half), of(total + half))]
+    each = [Line(name, of(nats), f"c{number}") for number, (name, nats) in enumerate(features)]
+    what, labels = f"{unit}; the band is the 95 % interval", ("epoch", unit)
+    decides = _figure("Information that decides", what, chart(whole, epochs, labels))
+    largest = f"{unit}, of those with the largest at the end"
+    return decides + _figure("Currents of the features", largest, chart(each, epochs, labels))
 
 
 def _silent(epochs: Sequence[int], seen: Sequence[Flow]) -> str:
