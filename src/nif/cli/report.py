@@ -25,14 +25,18 @@ def report(
 ) -> None:
     """Write a flow as one HTML page that works offline."""
     from nif.core.files import writable
+    from nif.core.progress import progress
     from nif.flow.file import load
     from nif.pruning.result import read_record
 
     target = writable(out, ending=".html")
-    load(flow).report(
+    with progress("reading", total=None) as shown:
+        shown.stage(flow.name)
+        found, known = load(flow), None if association is None else load(association)
+    found.report(
         target,
         pruned=None if pruned is None else read_record(pruned),
-        association=None if association is None else load(association),
+        association=known,
         data=data,
         unit="bits" if bits else "nats",
     )

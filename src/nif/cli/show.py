@@ -23,11 +23,14 @@ def show(*, flow: Path, minus: Path | None, association: Path | None, as_json: b
     """Print what a flow says: features with errors, layers, strongest links and paths."""
     from nif.cli import as_json as objects
     from nif.cli import sections
+    from nif.core.progress import progress
     from nif.flow.file import load
     from nif.flow.headline import summary
     from nif.flow.known_and_used import known_and_used
 
-    found = load(flow)
+    with progress("reading", total=None) as shown:
+        shown.stage(flow.name)
+        found = load(flow)
     if minus is not None:
         difference = found - load(minus)
         if as_json:
@@ -40,6 +43,9 @@ def show(*, flow: Path, minus: Path | None, association: Path | None, as_json: b
         units = {} if known is None else {"known_and_used": objects.records(known.reset_index())}
         options.echo_json(objects.flow(found) | units)
         return
-    last = [] if known is None else [sections.known_and_used(known)]
-    for text in (summary(found), *sections.measured(found), sections.links(found), *last):
+    with progress("showing", total=None) as shown:
+        shown.stage("features, layers, links and paths")
+        last = [] if known is None else [sections.known_and_used(known)]
+        texts = (summary(found), *sections.measured(found), sections.links(found), *last)
+    for text in texts:
         options.echo(f"{text}\n")

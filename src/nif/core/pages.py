@@ -11,6 +11,7 @@ from pathlib import Path
 
 from nif.core.arguments import shown
 from nif.core.errors import InputError
+from nif.core.progress import progress
 from nif.core.unit import shown_in
 
 
@@ -18,6 +19,8 @@ def written_page(
     path: str | os.PathLike[str] | None, write: Callable[[Path], None], unit: str = "nats"
 ) -> Path:
     """Write a page; without a path to a temporary file, which is opened in the browser and named on stdout.
+
+    Of a large network that takes seconds, for communities and shortest paths, which a line says.
 
     Args:
         path: Of the file.
@@ -33,7 +36,9 @@ def written_page(
     with shown_in(unit):
         target = Path(_temporary() if path is None else checked_path(path))
         try:
-            write(target)
+            with progress("writing", total=None) as shown:
+                shown.stage("the page")
+                write(target)
         except BaseException:
             if path is None:
                 target.unlink()
