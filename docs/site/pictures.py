@@ -116,7 +116,7 @@ def known_and_used() -> bytes:
 def pixels() -> bytes:
     """Attribution of each pixel to three of the digits."""
     flow, _ = digits()
-    table = flow.attribution()
+    table = 100 * flow.shares(by_class=True)
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     chosen = list(table.columns[[0, 3, 7]])
     most = float(table[chosen].to_numpy().max())
@@ -124,7 +124,7 @@ def pixels() -> bytes:
         drawn = ax.imshow(table[name].to_numpy().reshape(8, 8), cmap="cividis", vmin=0, vmax=most)
         ax.set_title(f"to class {name}")
         ax.set_axis_off()
-    figure.colorbar(drawn, ax=figure.axes, label="attribution, nats³", shrink=0.8)
+    figure.colorbar(drawn, ax=figure.axes, label="share of the attribution, %", shrink=0.8)
     return png(figure)
 
 

@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, IterableDataset, Subset
 
 from nif.core.arguments import replaced_arguments
 from nif.core.errors import InputError, optional_import
+from nif.core.pages import written_page
 from nif.core.random import same_random_state
 from nif.data.rows import BATCH, Rows, read
 from nif.data.sampling import Reservoir
@@ -313,21 +314,21 @@ class Watch:
         """
         return draw(self.flows, axes)
 
-    def report(self, path: str | os.PathLike[str], *, data: str | None = None) -> Path:
+    def report(
+        self, path: str | os.PathLike[str] | None = None, *, data: str | None = None, unit: str = "nats"
+    ) -> Path:
         """Write a page of the run, one HTML file: currents over the epochs, silent units, the score where
         labels came with the data, and the information plane, with its noise and what it cannot show.
 
         Args:
-            path: Of the file, such as ``"run.html"``.
-            data: Name of the data, for the title.
+            path: As for `nif.Flow.report`, and so are `data` and `unit`.
 
         Raises:
             InputError: Nothing has been measured yet, or the path cannot be written.
         """
         from nif.report.run import write_run
 
-        write_run(self.flows, self.planes, path, data)
-        return Path(path)
+        return written_page(path, lambda to: write_run(self.flows, self.planes, to, data), unit)
 
     def __repr__(self) -> str:
         epochs = list(self.flows)

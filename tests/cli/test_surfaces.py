@@ -294,3 +294,43 @@ def test_values_may_be_separated_by_bars(room: pd.DataFrame, capsys: pytest.Capt
     assert one == other
     room[:80].to_csv("spaces.csv", sep=" ", index=False)
     assert "was read as one column" in refused(capsys, "estimate", "spaces.csv", *RESULTS["estimate"][1:])
+
+
+# The label is no feature
+
+
+@pytest.mark.parametrize("command", ["layers", "measure", "prune"])
+@pytest.mark.parametrize("words", [False, True])
+def test_a_column_of_labels_that_is_not_named_is_suggested(
+    room: pd.DataFrame, capsys: pytest.CaptureFixture[str], command: str, words: bool
+) -> None:
+    room.assign(label=room["label"].map({0: "no", 1: "yes"}) if words else room["label"]).to_csv(
+        "all.csv", index=False
+    )
+    out = () if command == "layers" else ("-o", "out.safetensors")
+    few = () if command == "layers" else FEW
+    assert run(command, "surfaces:net", "all.csv", "--weights", "w.safetensors", *out) == 2
+    assert "if one is the label, name it, such as --y label." in capsys.readouterr().err
+    assert (
+        run(command, "surfaces:net", "all.csv", "--weights", "w.safetensors", "--y", "label", *few, *out) == 0
+    )
+    assert command != "layers" or "input" in capsys.readouterr().out
+
+
+def test_what_units_tell_and_what_is_used_from_the_command_line(
+    room: pd.DataFrame, capsys: pytest.CaptureFixture[str]
+) -> None:
+    method = ("--method", "decision_information", "--y", "label", "-o", "known.safetensors")
+    assert run("measure", "surfaces:net", "data.csv", "--weights", "w.safetensors", *method) == 0
+    capsys.readouterr()
+    both = ("flow.safetensors", "--association", "known.safetensors")
+    text = printed(capsys, "show", *both)
+    table = nif.known_and_used(nif.load("known.safetensors"), nif.load("flow.safetensors"))
+    assert f"{table['known'].loc[('input', 'a')]:.3f}" in text and "is used for" in text
+    found = json.loads(printed(capsys, "show", *both, "--json"))["known_and_used"]
+    assert [row["known"] for row in found] == pytest.approx(list(table["known"]))
+    printed(capsys, "report", *both, "-o", "page.html", "--bits", "--data", "toys")
+    page = Path("page.html").read_text("utf-8")
+    assert '"known": {' in page and '"name": "bits"' in page and "on toys" in page
+    assert run("report", *both[::-1][:1], "--association", "flow.safetensors", "-o", "page.html") == 2
+    assert "expected" in capsys.readouterr().err

@@ -106,9 +106,10 @@ def test_lines_say_what_runs_and_how_long(
             advance(1.0)
             assert ("measuring" in log.getvalue()) == (second >= 2)
     lines = log.getvalue().splitlines()
-    assert lines[0] == "nif: measuring 300 terms: 2 s spent, about 1 min 37 s left"
-    assert lines[1] == "nif: measuring 300 terms: 62 s spent, about 37 s left"
-    assert len(lines) == 2
+    assert lines[0] == "nif: measuring 300 terms: 2 s spent"
+    assert lines[1] == "nif: measuring 300 terms: 6 s spent, about 1 min 34 s left"
+    assert lines[2] == "nif: measuring 300 terms: 66 s spent, about 34 s left"
+    assert len(lines) == 3
 
 
 def test_what_was_done_before_says_nothing_of_the_rest_in_a_log(
@@ -117,9 +118,9 @@ def test_what_was_done_before_says_nothing_of_the_rest_in_a_log(
     log = stderr(io.StringIO())
     with progress.progress("measuring", total=1000.0) as advance:
         advance(900.0)
-        clock[0] = 4.0
+        clock[0] = 6.0
         advance(1.0)
-    assert log.getvalue() == "nif: measuring: 4 s spent, about 6 min 36 s left\n"
+    assert log.getvalue() == "nif: measuring: 6 s spent, about 9 min 54 s left\n"
 
 
 def test_a_line_says_how_long_as_soon_as_it_is_known(
@@ -211,4 +212,34 @@ def test_a_first_small_piece_that_waits_for_a_compiler_says_nothing_of_the_rest(
         advance(1.0)
         clock[0] = 9.0
         advance(9.0)
-    assert log.getvalue() == ("nif: measuring: 8 s spent\nnif: measuring: 9 s spent, about 58 s left\n")
+        assert "left" not in log.getvalue()  # nor do ten others
+        clock[0] = 14.0
+        advance(50.0)
+    assert log.getvalue() == ("nif: measuring: 8 s spent\nnif: measuring: 14 s spent, about 53 s left\n")
+
+
+def test_stages_are_named_with_the_time_spent_and_no_time_left(
+    stderr: Callable[[io.StringIO], io.StringIO], clock: list[float]
+) -> None:
+    log = stderr(io.StringIO())
+    with progress.progress("comparing", total=None) as shown:
+        for name, seconds in (("MI", 0.5), ("SHAP", 5.0), ("random", 0.1), ("SAGE", 70.0)):
+            shown.stage(name)
+            for _ in range(10):
+                clock[0] += seconds / 10
+                shown(0)
+    lines = log.getvalue().splitlines()
+    assert [line.split(":")[2] for line in lines] == [" SHAP", " SAGE", " SAGE"]
+    assert all(line.endswith("spent") for line in lines)
+
+
+def test_a_bar_names_the_stage(
+    stderr: Callable[[io.StringIO], io.StringIO], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "SECONDS_BEFORE_SHOWN", 0)
+    screen = stderr(Terminal())
+    with progress.progress("comparing", total=None) as shown:
+        shown.stage("SHAP, 3 of 6")
+        time.sleep(0.2)
+        shown(1)
+    assert "comparing: SHAP, 3 of 6 | 00:00 spent" in screen.getvalue() and "left" not in screen.getvalue()

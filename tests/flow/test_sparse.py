@@ -207,7 +207,7 @@ def test_a_page_holds_what_carries_the_nats(tmp_path: Path, monkeypatch: pytest.
     assert "This page holds" not in (tmp_path / "whole.html").read_text("utf-8")
     monkeypatch.setattr("nif.report.content.MOST_LINKS", 3)
     flow.report(tmp_path / "large.html")
-    said = "holds the strongest 2 links, which carry 99.0% of the nats, and leaves out 2 weaker ones"
+    said = "holds the strongest 2 links, which carry 99.0% of the information, and leaves out 2 weaker ones"
     assert said in (tmp_path / "large.html").read_text("utf-8")
 
 

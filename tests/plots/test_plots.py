@@ -16,7 +16,7 @@ from nif.comparison.compare import Comparison
 from nif.core.errors import InputError
 from nif.flow import communities as structure
 from nif.flow.flow import Flow
-from nif.flow.paths import Dag, shares
+from nif.flow.paths import Dag, shares, shares_stderr
 from support.drawings import assert_apart, assert_readable, texts_of
 from support.flows import flow_of, links_of, random_flow
 
@@ -111,7 +111,7 @@ def test_matplotlib_missing_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> 
 
 def comparison_of(flow: Flow, *methods: str) -> Comparison:
     names = list(flow.attribution().index)
-    share, _ = shares(Dag.of(flow.layers, flow.links))
+    share = shares(Dag.of(flow.layers, flow.links))
     values = {"raw MI": np.roll(share, 2), "association": share} | {
         name: np.roll(share, 1) for name in methods
     }
@@ -166,14 +166,14 @@ def test_features_left_out_are_counted() -> None:
 def test_errors_of_shares_are_those_of_perturbed_links() -> None:
     flow = random_flow([4, 6, 3], [(0, 2)], stderr=0.01)
     kept = [replace(each, nats=np.maximum(each.nats, 0) + 0.3 * (each.nats > 0)) for each in flow.links]
-    _, stderr = shares(Dag.of(flow.layers, kept))
+    stderr = shares_stderr(Dag.of(flow.layers, kept))
     rng = np.random.default_rng(0)
     drawn = []
     for _ in range(2000):
         moved = [
             replace(e, nats=e.nats + e.stderr * (e.nats > 0) * rng.normal(size=e.nats.shape)) for e in kept
         ]
-        drawn.append(shares(Dag.of(flow.layers, moved))[0])
+        drawn.append(shares(Dag.of(flow.layers, moved)))
     np.testing.assert_allclose(stderr, np.std(drawn, axis=0), rtol=0.1)
 
 

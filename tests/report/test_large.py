@@ -16,7 +16,7 @@ import pytest
 from scipy.stats import spearmanr
 
 from nif.core.errors import InputError
-from nif.flow import communities as centrality
+from nif.flow import betweenness as centrality
 from nif.flow.strongest import strongest
 from support.browsing import FLOW, VIEWS, facts, find, pixels_of, shown_number
 from support.flows import flow_of, links_of, random_flow

@@ -41,6 +41,17 @@ def rows_of(page: Any, table: str) -> list[list[str]]:
     return [row.locator("td").all_inner_texts() for row in rows]
 
 
+def test_the_score_held_out_has_a_row(show: Any) -> None:
+    page = show(FLOW, pruned=replace(TOLD, held_out=(0.95, 0.925)))
+    page.click("#tab-pruning")
+    rows = rows_of(page, "Cost of pruning")
+    assert rows[:2] == [
+        ["accuracy", "0.97", "0.96", "−0.01"],
+        ["held-out accuracy", "0.95", "0.925", "−0.025"],
+    ]
+    assert rows[2][0] == "parameters"
+
+
 def test_the_page_tells_what_went_and_what_it_costs(show: Any) -> None:
     page = show(FLOW, pruned=TOLD)
     page.click("#tab-pruning")

@@ -142,7 +142,7 @@ def test_what_is_known_is_beside_what_is_used(show: Any) -> None:
     page = show(flow, fragment="view=known", association=known)
     table = nif.known_and_used(known, flow)
     assert page.locator("#known circle").count() == len(table) == 4 + 6
-    units = column_of(page, "known", 2)
+    units = column_of(page, "known", 1)
     for name, place in (("known", 3), ("used", 5)):
         said = [number(text) for text in column_of(page, "known", place)]
         order = [table.index.get_level_values("unit").tolist().index(unit) for unit in units]

@@ -9,8 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+import nif
 from nif.core.errors import InputError
+from nif.core.unit import shown_in
 from nif.flow.flow import Flow
 from nif.measures.information_plane import Plane, PlanePoint
 from nif.report.charts import Line, chart
@@ -56,8 +59,8 @@ def test_names_stay_text() -> None:
 
 def test_without_labels_and_plane_there_is_no_figure_of_them() -> None:
     page = run_page({0: epoch_of(1, None)}, {})
-    assert page.count("<figure>") == 2 and "Information plane" not in page and "Accuracy" not in page
-    assert run_page(FLOWS, PLANES).count("<figure>") == 4
+    assert page.count("<figure>") == 3 and "Information plane" not in page and "Accuracy" not in page
+    assert run_page(FLOWS, PLANES).count("<figure>") == 5
 
 
 def test_a_run_of_association() -> None:
@@ -65,6 +68,35 @@ def test_a_run_of_association() -> None:
     page = run_page(flows, {})
     assert "Information into each layer" in page and sentence_of(flows).startswith("At epoch 4, input[")
     assert list(run_table(flows, {}).columns) == ["epoch", "silent neurons", "modularity"]
+
+
+def test_a_page_in_bits_has_no_nats(tmp_path: Path) -> None:
+    with shown_in("bits"):
+        page = run_page(FLOWS, PLANES)
+    text = re.sub(r"<style>.*?</style>", "", page, flags=re.DOTALL)
+    assert not re.search(r"\bnats\b", text)
+    totals = [float(flow.total or 0) / np.log(2) for flow in FLOWS.values()]
+    assert f"the bits that decide went from {totals[0]:.2f} to {totals[-1]:.2f}" in page
+    assert "total, epoch 5: " + f"{totals[1]:.3f}" in page and f"{np.log2(99):.2f} bits" in page
+    assert f"<td>{3 / np.log(2):.2f} to {4 / np.log(2):.2f}</td>" in page
+
+
+def test_a_watch_writes_a_page_without_a_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As `Flow.report` does; one that was never called leaves no file."""
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    net = torch.nn.Sequential(torch.nn.Linear(2, 2))
+    watch = nif.Watch(net, torch.randn(60, 2), nif.Currents(backgrounds=4, rows=30), plane_noise=None)
+    with pytest.raises(InputError, match="Nothing has been measured yet"):
+        watch.report()
+    assert not list(tmp_path.iterdir())
+    watch.step(0)
+    path = watch.report(unit="bits")
+    assert opened == [path.as_uri()] and path.parent == tmp_path
+    assert capsys.readouterr().out == f"Written: {path}\n" and "bits that decide" in path.read_text("utf-8")
 
 
 def test_nothing_measured_is_refused(tmp_path: Path) -> None:

@@ -72,8 +72,8 @@ nif.plots.attribution(flow, table)
 # %%
 # ## Images
 #
-# The attribution of pixels is a picture again. Which pixels decide for a 0, 3 and 7 in a network that reads
-# digits:
+# The attribution of pixels is a picture again. Which pixels speak for a 0, 3 and 7 (blue) and against it
+# (red) in a network that reads digits:
 import torch
 from matplotlib import pyplot
 from nif.cli.experiment.classifier import classifier, train
@@ -84,9 +84,12 @@ train(digits, torch.from_numpy(data.x), torch.from_numpy(data.y), epochs=15, see
 of_pixels = nif.measure(digits, data.x, nif.Currents(rows=64, backgrounds=16), progress=False)
 pixels = of_pixels.attribution()
 most = abs(pixels.iloc[:, [0, 3, 7]]).to_numpy().max()
-for ax, digit in zip(pyplot.subplots(1, 3, figsize=(8, 2.8))[1], [0, 3, 7], strict=True):
-    ax.imshow(pixels.iloc[:, digit].to_numpy().reshape(8, 8), cmap="PuOr", vmin=-most, vmax=most)
+figure, axes = pyplot.subplots(1, 3, figsize=(8, 2.8))
+for ax, digit in zip(axes, [0, 3, 7], strict=True):
+    image = pixels.iloc[:, digit].to_numpy().reshape(8, 8)
+    drawn = ax.imshow(image, cmap="RdBu", vmin=-most, vmax=most)
     ax.set(title=f"for a {digit}", xticks=[], yticks=[])
+figure.colorbar(drawn, ax=axes, label="current (nats)", shrink=0.8)
 
 # %%
 # ## A page for the browser

@@ -163,6 +163,30 @@ def _column(frame: pd.DataFrame, name: str, path: Path) -> str:
     raise unknown(f"column in {path}:", name.strip(), frame.columns)
 
 
+@contextmanager
+def columns_as_features(data: Data, features: str | None) -> Iterator[None]:
+    """Run a network on all columns inside; if it cannot take them, the error says that one may be the label.
+
+    Raises:
+        InputError: The network failed, or a column holds words.
+    """
+    try:
+        yield
+    except InputError as error:
+        frame, chosen = data.x, features is not None or data.y is not None
+        if (
+            chosen
+            or not isinstance(frame, pd.DataFrame)
+            or not str(error).startswith(("The model failed", "The data have columns"))
+        ):
+            raise
+        words = [name for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])]
+        label = (words or list(frame.columns))[-1]
+        raise InputError(
+            f"{error} All columns were taken as features; if one is the label, name it, such as --y {label}."
+        ) from error
+
+
 def with_labels(data: Data, model: nn.Module) -> Any:
     """The inputs of a model, with the class of each row if a label was named.
 

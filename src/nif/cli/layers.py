@@ -38,7 +38,7 @@ def layers(
 ) -> None:
     """List the layers of a network that would be measured, and the layers that each one feeds."""
     from nif.cli import as_json as objects
-    from nif.cli.data import example, read
+    from nif.cli.data import columns_as_features, example, read
     from nif.cli.models import network
     from nif.cli.text import table
     from nif.core.errors import InputError
@@ -47,8 +47,12 @@ def layers(
     if data is not None and shapes:
         raise InputError(f"Pass either {data} or --shape, not both.")
     net = network(model, weights)
-    rows = example(net, shapes) if data is None else read(data, features, label).x
-    frame = layers_of(net, rows, output=output)
+    if data is None:
+        frame = layers_of(net, example(net, shapes), output=output)
+    else:
+        rows = read(data, features, label)
+        with columns_as_features(rows, features):
+            frame = layers_of(net, rows.x, output=output)
     if as_json:
         options.echo_json(objects.records(frame))
         return

@@ -47,6 +47,7 @@ def measure(
     from nif.cli.models import network
     from nif.core.checkpoint import opened
     from nif.core.files import writable
+    from nif.core.progress import progress
     from nif.flow.headline import headline
 
     target = writable(out, ending=".safetensors")
@@ -62,5 +63,8 @@ def measure(
     if as_json:
         options.echo_json({**objects.flow(flow), "written": str(target)})
         return
-    for text in (headline(flow), repr(flow), *sections.measured(flow), f"Written: {target}"):
+    with progress("showing", total=None) as shown:
+        shown.stage("features, layers and paths")
+        texts = (headline(flow), repr(flow), *sections.measured(flow), f"Written: {target}")
+    for text in texts:
         options.echo(f"{text}\n")

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 DEFAULT = "currents"
 """The method where none is named, and no option of the other is given."""
 
+KNOWN = "decision_information"
+
 OF_METHOD = {
     "association": ("estimator", "noise", "rows", "blocks"),
     "currents": (
@@ -35,8 +37,9 @@ OF_METHOD = {
         "steps",
         "blocks",
     ),
+    KNOWN: ("decision", "target", "noise", "rows"),
 }
-"""Options that apply to each method; all others apply to both."""
+"""Options that apply to each method; all others apply to all."""
 
 MEMORY, REDUCE = "1GB", "mean"
 
@@ -65,31 +68,31 @@ OPTIONS = (
         "--method",
         type=click.Choice(tuple(OF_METHOD)),
         help="currents, the default: what the decision uses. association, the default with --estimator: "
-        "what units tell of each other.",
+        f"what units tell of each other. {KNOWN}: what each unit alone tells of the decision.",
     ),
     click.option(
         "--noise",
         type=float,
         help="association: deviation of the channel behind each unit, in deviations of that unit; 0 if "
-        "omitted. currents: deviation of the noise of a value, in deviations of that output; 0.2 if omitted.",
+        "omitted. others: deviation of the noise of a value, in deviations of that output; 0.2 if omitted.",
     ),
     click.option(
         "--rows",
         type=click.IntRange(min=1),
         help="association: number of rows to draw at random from larger data; 100,000 if omitted. currents: "
-        "number of rows to explain; 512 if omitted.",
+        f"number of rows to explain; 512 if omitted. {KNOWN}: rows drawn of more; 5,000 if omitted.",
     ),
     click.option(
         "--decision",
         type=click.Choice(DECISIONS),
-        help="currents: what the outputs decide; labels asks about the column of --y. What the network "
+        help="What the outputs decide; labels asks about the column of --y, by currents. What the network "
         "computes last if omitted.",
     ),
     click.option(
         "--target",
         metavar="LAYER:INDEX",
         callback=_target,
-        help="currents: a unit that is the decision in place of the output, such as relu2:5; or "
+        help="A unit that is the decision in place of the output, such as relu2:5; or "
         "output:T, position T of an output that has positions.",
     ),
     click.option(
@@ -142,6 +145,7 @@ def method(name: str | None, given: Mapping[str, Any]) -> Measure:
         UsageError: An option does not apply to the method.
     """
     from nif.measures.association.association import Association
+    from nif.measures.association.with_decision import DecisionInformation
     from nif.measures.currents.currents import Currents
 
     known = {option: value for option, value in given.items() if value is not None}
@@ -153,6 +157,8 @@ def method(name: str | None, given: Mapping[str, Any]) -> Measure:
     if name == "association":
         chosen_options = {option: known[option] for option in ("noise", "rows", "blocks") if option in known}
         return Association(chosen(known.get("estimator")), **chosen_options)
+    if name == KNOWN:
+        return DecisionInformation(**known)
     files = ("background", "explain")
     return Currents(**{option: value for option, value in known.items() if option not in files})
 
@@ -176,7 +182,7 @@ def measured(
         features: As for `nif.cli.data.read`, for the other files of rows.
         output: As for `nif.measure`, and so are `seed` and `checkpoint`.
     """
-    from nif.cli.data import with_labels
+    from nif.cli.data import columns_as_features, with_labels
     from nif.pipeline import measure
 
     apart = ("method", "layers", "reduce", "memory", "jobs")
@@ -189,21 +195,22 @@ def measured(
         raise click.UsageError(
             "--explain has no labels, which --decision labels asks about; omit one of them."
         )
-    return measure(
-        model,
-        with_labels(data, model) if labels else data.x,
-        chosen_method,
-        background=rows_like(given["background"], features, data.x),
-        explain=rows_like(given["explain"], features, data.x),
-        layers=names("--layers", given["layers"]),
-        class_names=data.classes,
-        output=output,
-        reduce=given["reduce"] or REDUCE,
-        seed=seed,
-        memory=given["memory"] or MEMORY,
-        n_jobs=given["jobs"],
-        checkpoint=checkpoint,
-    )
+    with columns_as_features(data, features):
+        return measure(
+            model,
+            with_labels(data, model) if labels else data.x,
+            chosen_method,
+            background=rows_like(given["background"], features, data.x),
+            explain=rows_like(given["explain"], features, data.x),
+            layers=names("--layers", given["layers"]),
+            class_names=data.classes,
+            output=output,
+            reduce=given["reduce"] or REDUCE,
+            seed=seed,
+            memory=given["memory"] or MEMORY,
+            n_jobs=given["jobs"],
+            checkpoint=checkpoint,
+        )
 
 
 def loaded_or_measured(

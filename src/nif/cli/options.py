@@ -63,6 +63,14 @@ FLOW = click.option(
     help="File written by nif measure; measured on these rows, with the options below, if omitted.",
 )
 
+ASSOCIATION = click.option(
+    "--association",
+    type=PATH,
+    metavar="FLOW",
+    help="A flow measured with --method decision_information on the same network and rows: shown is then "
+    "what each unit tells of the decision beside what of it is used.",
+)
+
 ESTIMATOR = click.option(
     "--estimator",
     metavar="NAME",
@@ -75,7 +83,9 @@ JSON = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object, in nats, for other programs."
 )
 
-BITS = click.option("--bits", is_flag=True, help="Print information in bits, not nats; files stay in nats.")
+BITS = click.option(
+    "--bits", is_flag=True, help="Show information in bits, not nats; files of flows stay in nats."
+)
 
 
 def added(*options: Command) -> Command:

@@ -12,17 +12,32 @@ from nif.cli import options
 @click.command()
 @click.argument("flow", type=options.PATH)
 @options.out("Where to write the page (.html).")
+@options.ASSOCIATION
 @click.option(
     "--pruned",
     type=options.PATH,
     help="File written by nif prune for this flow; the page then shows the removed units and the cost.",
 )
-def report(*, flow: Path, out: Path, pruned: Path | None) -> None:
+@click.option("--data", metavar="NAME", help="Name of the data, for the title.")
+@options.BITS
+def report(
+    *, flow: Path, out: Path, association: Path | None, pruned: Path | None, data: str | None, bits: bool
+) -> None:
     """Write a flow as one HTML page that works offline."""
     from nif.core.files import writable
+    from nif.core.progress import progress
     from nif.flow.file import load
     from nif.pruning.result import read_record
 
     target = writable(out, ending=".html")
-    load(flow).report(target, pruned=None if pruned is None else read_record(pruned))
+    with progress("reading", total=None) as shown:
+        shown.stage(flow.name)
+        found, known = load(flow), None if association is None else load(association)
+    found.report(
+        target,
+        pruned=None if pruned is None else read_record(pruned),
+        association=known,
+        data=data,
+        unit="bits" if bits else "nats",
+    )
     options.echo(f"Written: {target}")

@@ -13,7 +13,7 @@ from nif.comparison.compare import Comparison
 from nif.core.unit import text_unit
 from nif.flow.flow import Flow
 from nif.flow.headline import headline
-from nif.flow.known_and_used import IGNORED, SYNERGY
+from nif.flow.known_and_used import DECISION, IGNORED, SYNERGY
 from nif.pruning.result import Pruned
 
 STRONGEST = 10
@@ -36,6 +36,8 @@ def measured(flow: Flow) -> list[str]:
     """What `nif measure` prints below the `repr`."""
     if flow.currents is not None:
         return [currents.features(flow), currents.layers(flow), currents.paths(flow)]
+    if flow.layers[-1].name == DECISION:  # every unit has one link, to the decision
+        return [links(flow)]
     return [attribution(flow), layers(flow)]
 
 

@@ -98,7 +98,7 @@ def compare(
             ``"row"``, their values in another row.
         repeats: Bootstrap samples of the rows in deletion and insertion.
         seed: Random seed.
-        progress: Say what runs and how long it takes, from the third second on.
+        progress: Say which method runs, of how many, and the time spent, from the third second on.
 
     Returns:
         A data frame indexed by method. Up to 20 features each has a column of its own; the frame's
@@ -138,18 +138,18 @@ def compare(
         replacement=replacement,
         seed=seed,
     )
-    what = f"{len(chosen)} attributions of {len(feature_names(flow))} features"
-    with progress_bar("comparing", total=2.0 * len(chosen) + 1, shown=progress, what=what) as advance:
-        if not OF_CURRENTS.isdisjoint(chosen):
+    attributions, rows = {}, {}
+    # One method may take a thousand times as long as another, so nothing is said of the time that is left.
+    with progress_bar("comparing", total=None, shown=progress) as shown:
+        if not OF_CURRENTS.isdisjoint(chosen) and problem.currents is None:
+            shown.stage("measuring currents")
             problem = replace(problem, currents=flow_of_currents(problem))
-        advance(1)
-        attributions, rows = {}, {}
-        for method in chosen:
+        for number, method in enumerate(chosen, 1):
+            shown.stage(f"{method}, attribution {number} of {len(chosen)}")
             attributions[method] = scaled(ATTRIBUTIONS[method](problem))
-            advance(1)
-        for method, attribution in attributions.items():
+        for number, (method, attribution) in enumerate(attributions.items(), 1):
+            shown.stage(f"{method}, deletion and insertion {number} of {len(chosen)}")
             rows[method] = _evaluation(problem, attribution, attributions[REFERENCE], repeats)
-            advance(1)
     return _table(attributions, rows, feature_names(flow))
 
 

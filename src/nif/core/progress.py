@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from tqdm import tqdm
 
@@ -23,18 +24,20 @@ SECONDS_WORTH_SAYING = 60.0
 FEWEST_MEASURED = 0.01
 """Share of the work whose pace says how long the rest takes; a first small piece may wait for a compiler."""
 
+SURE_SECONDS, SURE_PART = 5.0, 0.1
+"""Work of so many seconds, or so large a part of it, whose pace is trusted: what runs first runs slowly."""
+
 TICK = 0.5
 """Seconds after which the bar moves on though no work was done."""
 
 FORMAT = "{desc} {percentage:3.0f}% |{bar}| {elapsed} spent, {remaining} left"
 FORMAT_WITHOUT_END = "{desc} {n_fmt} | {elapsed} spent"
+FORMAT_OF_STAGES = "{desc} | {elapsed} spent"
 
 
 @contextmanager
-def progress(
-    label: str, total: float | int | None, *, shown: bool = True, what: str = ""
-) -> Iterator[Advance]:
-    """Say on stderr what runs while the block runs; yields the function to call with the work just done.
+def progress(label: str, total: float | int | None, *, shown: bool = True, what: str = "") -> Iterator[Shown]:
+    """Say on stderr what runs while the block runs; yields what to call with the work just done.
 
     In a terminal a bar appears after two seconds, and is removed at the end. Of work that will take more than
     a minute, as its first part shows, a line that stays says how long, and what it is. Without a terminal, as
@@ -74,6 +77,13 @@ def progress(
                 words = f"{what}, " if what else ""
                 bar.write(f"{label}: {words}about {left / 60:.0f} minutes are expected.", file=bar.fp)
 
+        def stage(name: str) -> None:
+            with lock:
+                bar.bar_format = FORMAT_OF_STAGES
+                bar.set_description_str(f"{label}: {name}", refresh=False)
+                lines.stage(f"{label}: {name}")
+            moved(0.0)
+
         def tick() -> None:
             while not ended.wait(TICK):
                 moved(0.0)
@@ -82,11 +92,27 @@ def progress(
         if shown:
             ticking.start()
         try:
-            yield advance
+            yield Shown(advance, stage)
         finally:
             ended.set()
             if shown:
                 ticking.join()
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a block says of its work; itself an `Advance`.
+
+    Attributes:
+        advance: Called with the work that was done since the last call.
+        stage: Called with what begins, such as ``"SHAP, 3 of 6"``, of work in stages of unknown times.
+    """
+
+    advance: Advance
+    stage: Callable[[str], None]
+
+    def __call__(self, work: float = 1) -> None:
+        self.advance(work)
 
 
 class _Lines:
@@ -102,6 +128,11 @@ class _Lines:
         self._from: tuple[float, float] | None = None
         self._next, self._said, self._known = SECONDS_BEFORE_SHOWN, False, False
         self._pieces = 0  # that were done
+
+    def stage(self, label: str) -> None:
+        """Name what runs from here on; a line says it if it lasts."""
+        self._label = label
+        self._next = min(self._next, time.monotonic() - self._begin + SECONDS_BEFORE_SHOWN)
 
     def moved(self, work: float) -> None:
         """Note work that was done, and print a line where it is time for one."""
@@ -131,6 +162,8 @@ class _Lines:
         since, before = self._from
         if self._done <= before or self._done - before < self._fewest():
             return None
+        if spent - since < SURE_SECONDS and self._done - before < SURE_PART * (self._total - before):
+            return None
         return (spent - since) / (self._done - before) * (self._total - self._done)
 
 
@@ -146,7 +179,7 @@ def duration(seconds: float) -> str:
 
 
 class _Pace:
-    """How long the rest of the work takes, at the pace of its last part of two seconds or more.
+    """How long the rest of the work takes, at the pace of its last part of five seconds or more.
 
     What is done at once, such as blocks that a checkpoint holds, says nothing of the rest.
     """
@@ -160,7 +193,7 @@ class _Pace:
         """Seconds, once: as soon as they are known to be worth saying; 0 otherwise."""
         (since, before), now = self._from, time.perf_counter()
         at_once = now - self._begin < SECONDS_BEFORE_SHOWN / 2
-        if self._said or done <= before or (now - since < SECONDS_BEFORE_SHOWN and not at_once):
+        if self._said or done <= before or (now - since < SURE_SECONDS and not at_once):
             return 0.0
         self._from = now, done
         left = 0.0 if at_once else (now - since) / (done - before) * ((self._total or 0.0) - done)

@@ -1,4 +1,4 @@
-"""The network as a graph of information: communities, inflow and outflow, betweenness."""
+"""The network as a graph of information: communities, inflow and outflow."""
 
 from __future__ import annotations
 
@@ -175,61 +175,3 @@ def layer_stderr(
     first = np.cumsum([0, *sizes[:-1]])
     into, out = flow_stderr(sizes, links)
     return np.sqrt(np.add.reduceat(into**2, first)), np.sqrt(np.add.reduceat(out**2, first))
-
-
-WEAKEST = 1e-100
-"""Of the strongest link; a path through a weaker one is no longer."""
-
-MOST_WORK = 3e8
-"""Up to here betweenness is exact: a few seconds. See `betweenness`."""
-
-
-@dataclass(frozen=True, eq=False)
-class Betweenness:
-    """The betweenness of each unit.
-
-    Attributes:
-        pairs: Pairs of units whose shortest path leads through each unit; equal paths share their pair.
-        starts: Units from which paths were followed: all, or a sample whose counts were scaled to all.
-    """
-
-    pairs: PerUnit
-    starts: int
-
-
-def betweenness(graph: Graph, seed: int = 0, most_work: float = MOST_WORK) -> Betweenness:
-    """Count the shortest paths through each unit, where a link is 1 / nats long (without the sign).
-
-    Args:
-        graph: Links that carry information, each to a unit with a higher number.
-        seed: Chooses the sampled units.
-        most_work: Limits the number of links behind a start, summed over all starts. If all units would
-            exceed it, paths start from a sample only: the units are divided into equal stretches, and one
-            unit is drawn from each, so that every layer is represented. The counts are scaled to all units:
-            an unbiased estimate.
-
-    References:
-        Freeman (1977); Brandes (2001), A faster algorithm for betweenness centrality; Brandes & Pich (2007),
-        Centrality estimation in large networks.
-
-    Example:
-        >>> chain = np.array([[0, 1], [1, 2], [2, 3]])
-        >>> betweenness(Graph((1, 1, 1, 1), chain, np.ones(3))).pairs.tolist()
-        [0.0, 2.0, 2.0, 0.0]
-    """
-    units = graph.units
-    if len(graph.nats) == 0:
-        return Betweenness(np.zeros(units), units)
-    ahead = (graph.ends[:, 0] + 1).sum() / units  # links, of a unit on average
-    starts = _starts(units, max(1, int(most_work / ahead)), seed)
-    strength = np.maximum(graph.absolute / graph.absolute.max(), WEAKEST)
-    counted = graph.to_igraph().betweenness(weights=(1 / strength).tolist(), sources=starts.tolist())
-    return Betweenness(np.array(counted) * (units / len(starts)), len(starts))
-
-
-def _starts(units: int, affordable: int, seed: int) -> Int[np.ndarray, " start"]:
-    """All units, or one from each of `affordable` equal stretches of them."""
-    if affordable >= units:
-        return np.arange(units)
-    places = np.arange(affordable) + np.random.default_rng(seed).uniform(size=affordable)
-    return (places * (units / affordable)).astype(np.int64)

@@ -118,7 +118,7 @@ class FeatureViews:
             shares = of_currents.shares(self.currents, self.graph.feature_count)
             return shares.set_index(self.attribution().index)
         table = tables.by_feature(self.graph.features, self.layers, self.sum_errors.attribution)[[]]
-        return table.assign(share=paths.shares(self.graph)[0], stderr=self.sum_errors.shares)
+        return table.assign(share=paths.shares(self.graph), stderr=self.sum_errors.shares)
 
     def importance(self) -> pd.DataFrame:
         """The features from the largest share to the smallest, with 95 % intervals.

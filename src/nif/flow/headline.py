@@ -21,6 +21,8 @@ MOST_NAMED = 3
 MUCH = 2 / 3
 """Share of the whole that is enough for it."""
 
+AGAINST = "A negative share speaks against the decision; all shares sum to 100 %."
+
 SHOWN = 10
 """Features of the summary."""
 
@@ -88,7 +90,8 @@ def summary(flow: Flow) -> str:
     head = f"{'feature':<{width}} {'share':>8}   95 % interval"
     more = flow.graph.feature_count - len(table)
     left_out = [f"… {more} more features: flow.importance()"] if more > 0 else []
-    return "\n".join([headline(flow), "", head, *rows, *left_out, "", repr(flow)])
+    against = [AGAINST] if (table["share"] < 0).any() else []
+    return "\n".join([headline(flow), "", head, *rows, *left_out, *against, "", repr(flow)])
 
 
 def _number_with(part: float, shares: pd.Series) -> int:

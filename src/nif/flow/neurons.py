@@ -11,6 +11,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 from scipy import stats
 
+from nif.flow import betweenness as shortest
 from nif.flow import communities as structure
 from nif.flow import paths
 from nif.flow.communities import PerUnit
@@ -156,9 +157,9 @@ class Neurons:
         return structure.communities(self.graph, seed=self.flow.measurement.seed)
 
     @cached_property
-    def betweenness(self) -> structure.Betweenness:
+    def betweenness(self) -> shortest.Betweenness:
         """Shortest paths through each unit."""
-        return structure.betweenness(self.graph, seed=self.flow.measurement.seed)
+        return shortest.betweenness(self.graph, seed=self.flow.measurement.seed)
 
     @cached_property
     def p_values(self) -> PerUnit:

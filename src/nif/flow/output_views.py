@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
-import tempfile
-import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from nif.core.arguments import shown
 from nif.core.errors import InputError
+from nif.core.pages import checked_path, written_page
+from nif.core.unit import shown_in
 from nif.flow import export
 
 if TYPE_CHECKING:
@@ -83,6 +81,7 @@ class OutputViews:
         pruned: Removal | None = None,
         association: Flow | None = None,
         data: str | None = None,
+        unit: str = "nats",
     ) -> Path:
         """Write a page to explore the flow in a browser: one HTML file, without server or network.
 
@@ -95,6 +94,7 @@ class OutputViews:
             association: Of currents, a flow of `nif.DecisionInformation` of the same network and data: the
                 page then shows what units know of the decision beside what it uses of them.
             data: Name of the data, for the title.
+            unit: ``"nats"`` or ``"bits"``, in which the page states information.
 
         Returns:
             The path.
@@ -105,26 +105,23 @@ class OutputViews:
         """
         from nif.report.page import write
 
-        written = Path(_temporary() if path is None else checked_path(path))
-        write(self._flow, written, pruned, association, data)
-        if path is None:
-            sys.stdout.write(f"Written: {written}\n")
-            webbrowser.open(written.as_uri())
-        return written
+        return written_page(path, lambda target: write(self._flow, target, pruned, association, data), unit)
 
-    def show(self, *, pruned: Removal | None = None, height: int = 700) -> Embedded:
+    def show(self, *, pruned: Removal | None = None, height: int = 700, unit: str = "nats") -> Embedded:
         """The page of `report` in a cell of a notebook, as the last expression of the cell.
 
         Args:
             pruned: As for `report`.
             height: Pixels.
+            unit: As for `report`.
 
         Raises:
             InputError: `height` is less than 200, or the pruning is of another network.
         """
         from nif.report.page import embedded
 
-        return embedded(self._flow, pruned, height)
+        with shown_in(unit):
+            return embedded(self._flow, pruned, height)
 
     def to_igraph(self) -> igraph.Graph:
         """The links as an igraph graph; vertices have the columns of `neurons`, edges have ``nats``."""
@@ -152,17 +149,3 @@ class OutputViews:
             InputError: shap is not installed, or the flow is of an earlier version.
         """
         return export.to_shap(self._flow, by_class=by_class)
-
-
-def checked_path(path: object) -> str | os.PathLike[str]:
-    """A path; raises `InputError` for anything else."""
-    if isinstance(path, (str, os.PathLike)):
-        return path
-    raise InputError(f"path is {shown(path)}; expected the name of a file, such as 'flow.html'.")
-
-
-def _temporary() -> str:
-    """A new file for a page."""
-    number, name = tempfile.mkstemp(prefix="nif-", suffix=".html")
-    os.close(number)
-    return name

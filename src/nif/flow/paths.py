@@ -9,7 +9,7 @@ quantity is one pass over the layers in order of execution; its cost is proporti
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
@@ -48,10 +48,14 @@ def signed(links: Links) -> Matrix:
     return links.matrix(links.stored("nats"))
 
 
-def variances(links: Links, *, clip: bool) -> Matrix:
+def variances(links: Links, *, clip: bool = False) -> Matrix:
     """Squared standard errors; where clipping holds a link at 0, a small error does not move it."""
     squared = links.stored("stderr") ** 2
     return links.matrix(np.where(links.stored("nats") > 0, squared, 0.0) if clip else squared)
+
+
+def _clipped_variances(links: Links) -> Matrix:
+    return variances(links, clip=True)
 
 
 def _for_product(weights: Matrix) -> Matrix:
@@ -76,12 +80,22 @@ class Dag:
     sizes: tuple[int, ...]
     links: tuple[Links, ...]
     features: tuple[int, ...] = (0,)
+    _sparse: dict[tuple[Weigh, int], csr_array] = field(default_factory=dict, init=False, repr=False)
+
+    def weights(self, weigh: Weigh, place: int) -> Matrix:
+        """Those of `links[place]` for a product; sparse ones, which are slow to find, are kept."""
+        if (weigh, place) in self._sparse:
+            return self._sparse[weigh, place]
+        found = _for_product(weigh(self.links[place]))
+        if not isinstance(found, np.ndarray):
+            self._sparse[weigh, place] = found
+        return found
 
     def backward_sums(self, weigh: Weigh, end: Float[np.ndarray, "label column"]) -> list[np.ndarray]:
         """``[unit, column]`` for every layer: sums over all paths to the last layer, where they are `end`."""
         sums = [np.zeros((size, end.shape[1])) for size in self.sizes[:-1]] + [end]
-        for links in sorted(self.links, key=lambda links: -links.source):
-            sums[links.source] += _for_product(weigh(links)) @ sums[links.target]
+        for place, links in sorted(enumerate(self.links), key=lambda each: -each[1].source):
+            sums[links.source] += self.weights(weigh, place) @ sums[links.target]
         return sums
 
     def forward_sums(self, weigh: Weigh, start: Float[np.ndarray, "row feature"]) -> list[np.ndarray]:
@@ -90,8 +104,8 @@ class Dag:
         ends = np.cumsum([self.sizes[layer] for layer in self.features])[:-1]
         for layer, columns in zip(self.features, np.split(start, ends, axis=1), strict=True):
             sums[layer] += columns
-        for links in sorted(self.links, key=lambda links: links.target):
-            sums[links.target] += sums[links.source] @ _for_product(weigh(links))
+        for place, links in sorted(enumerate(self.links), key=lambda each: each[1].target):
+            sums[links.target] += sums[links.source] @ self.weights(weigh, place)
         return sums
 
     def at_features(self, by_layer: Sequence[np.ndarray]) -> Float[np.ndarray, "feature column"]:
@@ -151,37 +165,45 @@ def attribution_stderr(
     end = np.eye(dag.sizes[-1]) if of is None else of
     after = dag.backward_sums(weigh, end)
     variance = np.zeros((len(start), end.shape[1]))
-    for links in dag.links:
-        behind = _for_product(variances(links, clip=clip)) @ after[links.target] ** 2
+    squared = _clipped_variances if clip else variances
+    for place, links in enumerate(dag.links):
+        behind = dag.weights(squared, place) @ after[links.target] ** 2
         variance += before[links.source] ** 2 @ behind
     return np.sqrt(variance)
 
 
 def independent_errors(dag: Dag) -> SumErrors:
     """Standard errors of an attribution if only the errors of its links are known."""
-    everything = np.ones((dag.sizes[-1], 1))
-    return SumErrors(attribution_stderr(dag), attribution_stderr(dag, of=everything)[:, 0], shares(dag)[1])
+    labels = dag.sizes[-1]
+    errors = attribution_stderr(dag, of=np.concatenate([np.eye(labels), np.ones((labels, 1))], axis=1))
+    return SumErrors(errors[:, :-1], errors[:, -1], shares_stderr(dag))
 
 
-def shares(dag: Dag) -> tuple[Float[np.ndarray, " feature"], Float[np.ndarray, " feature"]]:
-    r"""Share of each feature in the attribution to all classes together, and its standard error.
+def shares(dag: Dag) -> Float[np.ndarray, " feature"]:
+    """Share of each feature in the attribution to all classes together; zeros where no path carries any."""
+    summed = attribution(dag, of=np.ones((dag.sizes[-1], 1)))[:, 0]
+    total = summed.sum()
+    return np.zeros_like(summed) if total < NOTHING else summed / total
+
+
+def shares_stderr(dag: Dag) -> Float[np.ndarray, " feature"]:
+    r"""Standard error of each of the `shares`.
 
     .. math:: s_i = \frac{A_i}{T}, \qquad A_i = \sum_j A_{ij}, \quad T = \sum_i A_i, \qquad
         \frac{\partial s_i}{\partial w} = \frac{1}{T}
         \left(\frac{\partial A_i}{\partial w} - s_i \frac{\partial T}{\partial w}\right)
 
-    A link that all features pass through moves their sum and no share. Zeros where no path carries
-    information.
+    A link that all features pass through moves their sum and no share.
     """
     everything = np.ones((dag.sizes[-1], 1))
     summed = attribution(dag, of=everything)[:, 0]
     total = summed.sum()
     if total < NOTHING:
-        return np.zeros_like(summed), np.zeros_like(summed)
+        return np.zeros_like(summed)
     share = summed / total
     # Half of the 1 / T at either end: the nats of many layers make it too large to be squared.
     rows = (np.eye(len(share)) - share[:, None]) / np.sqrt(total)
-    return share, attribution_stderr(dag, of=everything / np.sqrt(total), rows=rows)[:, 0]
+    return attribution_stderr(dag, of=everything / np.sqrt(total), rows=rows)[:, 0]
 
 
 def throughput(dag: Dag) -> list[Float[np.ndarray, " _"]]:

@@ -52,11 +52,11 @@ def strongest(
         fraction: If there are more, fewer may do: those that carry this fraction of all nats above 0.
         strength: How strong links of some nats are; `numpy.abs` for currents, which are signed.
     """
-    first = np.cumsum([0, *sizes])
+    first, least = np.cumsum([0, *sizes]), _weakest_of(links, most, strength)
     parts = []
     for between in links:
         weights = strength(between.values("nats"))
-        cells = with_largest(weights, np.flatnonzero(weights > 0), most)
+        cells = np.flatnonzero((weights > 0) & (weights >= least))
         source, target = between.units(cells)
         ends = source + first[between.source], target + first[between.target]
         parts.append((*ends, *(between.values(name)[cells] for name in ("nats", "stderr", "p_value"))))
@@ -69,6 +69,18 @@ def strongest(
     source, target, nats, stderr, p_value = (column[order] for column in columns)
     carried = float(strength(nats).sum()) / whole if len(order) < total else 1.0
     return Strongest(source, target, nats, stderr, p_value, total, carried)
+
+
+def _weakest_of(links: Sequence[Links], most: int, strength: Strength) -> float:
+    """Strength of the weakest of the strongest links, so that others need not be sorted; 0 of fewer links."""
+    top, waiting = np.zeros(0), [np.zeros(0)]
+    for number, between in enumerate(links, 1):
+        weights = strength(between.stored("nats"))
+        waiting.append(weights[weights > 0])
+        if sum(map(len, waiting)) > most or number == len(links):
+            top, waiting = np.concatenate([top, *waiting]), []
+            top = np.partition(top, len(top) - most)[len(top) - most :] if len(top) > most else top
+    return float(top.min()) if len(top) == most else 0.0
 
 
 @dataclass(frozen=True, eq=False)

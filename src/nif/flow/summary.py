@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from nif.core.html import short, table
+from nif.flow.headline import AGAINST
 from nif.flow.neurons import ALPHA
 
 if TYPE_CHECKING:
@@ -86,4 +87,5 @@ def _features(flow: Flow) -> str:
         return "No path from a feature to an output carries information."
     best = shares.loc[shares.abs().sort_values(ascending=False, kind="stable").index[:MOST_FEATURES]]
     listed = ", ".join(f"{short(str(name), 24)} {share:.1%}" for name, share in best.items())
-    return f"{'Most attribution' if flow.currents is None else 'Largest currents'}: {listed}"
+    against = f". {AGAINST}" if (best < 0).any() else ""
+    return f"{'Most attribution' if flow.currents is None else 'Largest currents'}: {listed}{against}"

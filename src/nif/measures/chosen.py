@@ -10,6 +10,7 @@ from nif.estimators import ESTIMATORS
 from nif.estimators.estimate import Estimator
 from nif.measures.association.association import DAVIS2019, Association
 from nif.measures.association.shared_critic import SharedMine
+from nif.measures.association.with_decision import DecisionInformation
 from nif.measures.currents.currents import Currents
 from nif.measures.measure import Measure
 
@@ -49,7 +50,7 @@ ANSWERS = {
 }
 """What to write in place of arguments that `nif.measure` does not have."""
 
-CLASSES = (Currents, Association, SharedMine, *ESTIMATORS.values())
+CLASSES = (Currents, Association, DecisionInformation, SharedMine, *ESTIMATORS.values())
 """What may also be passed without parentheses."""
 
 
@@ -89,6 +90,7 @@ def _named(method: str) -> Measure | Estimator:
         "currents": Currents(),
         "association": Association(),
         "DAVIS2019": DAVIS2019,
+        "decision_information": DecisionInformation(),
     }
     name = known_name("method", method, [*measures, *ESTIMATORS])
     return measures[name] if name in measures else ESTIMATORS[name]()

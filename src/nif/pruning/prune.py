@@ -117,7 +117,7 @@ def prune(
             returns, in any output, stay.
         cut: Make the tensors smaller; False zeroes weights and biases, as published.
         seed: Random seed of the rule.
-        progress: Show a bar with the time left, in a terminal, after two seconds.
+        progress: Say what runs, and how long it takes, after two seconds.
 
     Raises:
         InputError: The model, the flow and the data do not belong together, or an option is invalid.
@@ -142,21 +142,26 @@ def prune(
         raise InputError(f"round_to is {round_to} and cut is False; only what is cut changes widths.")
     how = _compensation(compensate, remove, heads)
     model, rows = of_nodes(model, data, labels, held_out)
-    start = pruning_problem(model, checked_flow(flow), rows, output, how, criterion)
-    keep_what_cannot_be_cut(start)
-    if remove is not None:
-        check_remove(start, remove)
-    importance = chosen_rule(rule)
-    _check_options(remove, tolerance, alpha, exchanges)
-    first = with_fewer_key_dims(start, key_dims, tolerance) if key_dims is not None else KeyDims(start)
-    if first.problem is not start:
-        keep_what_cannot_be_cut(first.problem)
-    problem, found = with_heads(first.problem) if heads is not None else (first.problem, Heads())
+    with progress_bar("pruning", total=None, shown=progress) as shown:
+        shown.stage("running the network on the rows")
+        start = pruning_problem(model, checked_flow(flow), rows, output, how, criterion)
+        keep_what_cannot_be_cut(start)
+        if remove is not None:
+            check_remove(start, remove)
+        importance = chosen_rule(rule)
+        _check_options(remove, tolerance, alpha, exchanges)
+        shown.stage("finding heads, and dimensions of keys that can go")
+        first = with_fewer_key_dims(start, key_dims, tolerance) if key_dims is not None else KeyDims(start)
+        if first.problem is not start:
+            keep_what_cannot_be_cut(first.problem)
+        problem, found = with_heads(first.problem) if heads is not None else (first.problem, Heads())
+        shown.stage("running the network on the rows held out")
+        others = None if held_out is None else other_rows(model, problem, held_out, output, criterion)
     layers, none = len(problem.weights.columns), NO_CANDIDATES
     if progress:
         say_beforehand(problem, _trials(problem, tolerance))
-    others = None if held_out is None else other_rows(model, problem, held_out, output, criterion)
-    with progress_bar("pruning", total=layers * _trials(problem, tolerance), shown=progress) as advance:
+    work, what = layers * _trials(problem, tolerance), f"{len(all_labels(problem.hidden)):,} units"
+    with progress_bar("pruning", total=work, shown=progress, what=what) as advance:
         units = (
             none if remove is None else candidates(problem, remove, importance, alpha, seed, cut, exchanges)
         )
@@ -165,13 +170,30 @@ def prune(
         plan = _Plan(units, chosen, found, first, tolerance, round_to)
         silent = isinstance(remove, str) and remove == "silent"
         removed, wanted, zeroed = _search(problem, plan, silent, advance)
+    with progress_bar("pruning", total=None, shown=progress) as shown:
+        shown.stage("cutting, and timing both networks")
+        smaller = _smaller(problem, plan, remove, cut, removed, wanted, zeroed)
+        return _result(start, problem, plan, *smaller, others)
+
+
+def _smaller(
+    problem: PruningProblem,
+    plan: _Plan,
+    remove: Remove | None,
+    cut: bool,
+    removed: UnitIds,
+    wanted: UnitIds,
+    zeroed: nn.Module,
+) -> tuple[UnitIds, UnitIds, Cut]:
+    """The units that go, those that would go with any widths, and the network without them."""
+    silent = isinstance(remove, str) and remove == "silent"
     smaller = cut_out(problem, zeroed, removed) if cut else Cut(zeroed, removed, {})
     if cut and not smaller.kept and len(removed) and not (silent or isinstance(remove, Mapping)):
         removed = wanted = removed[:0]
         smaller = _nothing_cut(problem, smaller)
-    if not problem.is_within(tolerance, smaller.model):
+    if not problem.is_within(plan.tolerance, smaller.model):
         smaller = Cut(zeroed, removed, {}, (ROUNDED,))
-    return _result(start, problem, plan, removed, wanted, smaller, others)
+    return removed, wanted, smaller
 
 
 def _nothing_cut(problem: PruningProblem, smaller: Cut) -> Cut:

@@ -116,7 +116,7 @@ class PruningRecord:
         rows = f" of {before.batch} rows" if before.batch else ""
         threads = f", {before.threads} thread{'' if before.threads == 1 else 's'}" if before.threads else ""
         same = after == replace(before, bytes=after.bytes)
-        times = f"{_time(before)} ms before and after" if same else f"{_time(before)} -> {_time(after)} ms"
+        times = f"{timed(before)} ms before and after" if same else f"{timed(before)} -> {timed(after)} ms"
         return f"batch{rows}{threads}: {times}"
 
     def _repr_html_(self) -> str:
@@ -144,11 +144,11 @@ class PruningRecord:
         return ([f"Removed from {', '.join([*parts, *more])}"] if parts else []) + list(self.notes)
 
 
-def _time(size: Size) -> str:
+def timed(size: Size) -> str:
     """Of a batch, with the spread where it is known.
 
     Example:
-        >>> _time(Size(1, 2, 3, 0.5, 0.021)), _time(Size(1, 2, 3, 0.5))
+        >>> timed(Size(1, 2, 3, 0.5, 0.021)), timed(Size(1, 2, 3, 0.5))
         ('0.5 ± 0.021', '0.5')
     """
     return f"{size.milliseconds:.3g}" + (f" ± {size.spread:.2g}" if size.spread else "")

@@ -15,8 +15,8 @@ LARGE_CHANGE = 0.01
 ALWAYS = (
     "A link is the information of one unit about another. Information that only a combination of units "
     "carries (synergy, as in an exclusive or) is in no pair, so no link shows it.",
-    "An attribution multiplies the nats along a path, so its size depends on the depth of the network: it is "
-    "shown as a share. Compare features and classes within this network.",
+    "An attribution multiplies the links along a path, so its size depends on the depth of the network: it "
+    "is shown as a share. Compare features and classes within this network.",
     "Silent means that no information was detected, not that there is none. Measure the cost of removing "
     "silent neurons.",
     "Standard errors of attributions leave out terms of second order: they are accurate if the errors of "

@@ -13,8 +13,8 @@ from jaxtyping import Float
 from nif.core.text import visible
 from nif.plots.training_run import apart
 
-WIDTH, HEIGHT = 430.0, 270.0
-LEFT, RIGHT, TOP, BOTTOM = 46.0, 116.0, 12.0, 40.0
+WIDTH, HEIGHT = 450.0, 270.0
+LEFT, RIGHT, TOP, BOTTOM = 46.0, 136.0, 12.0, 40.0
 """Room for the numbers, and for the names where lines end."""
 
 LETTERS = 15

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from nif.core.types import Layer
+from nif.core.unit import text_unit
 from nif.flow import communities as structure
 from nif.flow.headline import headline
 from nif.flow.paths import Dag, attribution
@@ -151,6 +152,7 @@ def _meta(
     silent, tables, strength = int(neurons["silent"].sum()), flow.currents, flow.by_unit.strength
     return {
         "headline": headline(flow),
+        "unit": {"name": text_unit().name, "nats": text_unit().nats},
         "summary": _summary(flow, links, silent),
         "sankey": tables and sankey_content(flow, links.of - len(links.nats)),
         "currents": tables and currents.meta(flow, tables),
@@ -251,11 +253,27 @@ def _options(flow: Flow) -> list[tuple[str, str]]:
     chosen = " (chosen automatically)" if options.pop("automatic", False) else ""
     terms = options.pop("terms", None)
     return [
-        *((name, str(value) + chosen * (name == "estimator")) for name, value in options.items()),
+        *(
+            (name.replace("_", " "), _shown(value) + chosen * (name == "estimator"))
+            for name, value in options.items()
+        ),
         ("samples", f"{measured.samples:,}"),
         *([("terms of mutual information", f"{terms:,}")] if terms else []),
         ("not converged", f"{measured.not_converged:,}"),
     ]
+
+
+def _shown(value: Any) -> str:
+    """
+    Example:
+        >>> _shown(None), _shown([]), _shown(["lstm", "gru"]), _shown(100000)
+        ('none', 'none', 'lstm, gru', '100,000')
+    """
+    if value is None or (isinstance(value, (list, tuple)) and not value):
+        return "none"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(map(str, value))
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _how_long(seconds: float) -> str:
@@ -278,14 +296,14 @@ def _sampled(neurons: pd.DataFrame) -> bool:
 def _caveats(flow: Flow, neurons: pd.DataFrame, links: Strongest) -> list[str]:
     sentences = []
     if not links.of:
-        sentences.append("No link carries more than 0 nats, so the network shows nothing.")
+        sentences.append("No link carries information, so the network shows nothing.")
     if flow.left_out:
         sentences.append(f"{flow.left_out}. They are in no sum here.")
     if left_out := links.of - len(links.nats):
         sentences.append(
             f"This page holds the strongest {len(links.nats):,} links, which carry {links.fraction:.1%} of "
-            f"the nats, and leaves out {left_out:,} weaker ones. Sums, attributions and centralities were "
-            "computed from all links; paths shown here use those in the page."
+            f"the information, and leaves out {left_out:,} weaker ones. Sums, attributions and centralities "
+            "were computed from all links; paths shown here use those in the page."
         )
     if _sampled(neurons):
         sentences.append(

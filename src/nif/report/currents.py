@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nif.core.types import CurrentTables
+from nif.core.unit import text_unit
 from nif.flow.path_currents import Onward
 
 if TYPE_CHECKING:
@@ -101,7 +102,8 @@ def method(flow: Flow, tables: CurrentTables) -> list[tuple[str, str]]:
     """How it was measured, in the words of a reader; options that are not known here keep their names."""
     options = dict(flow.measurement.options)
     half = flow.by_unit.deviations(LEVEL) * tables.total.stderr
-    low, high = tables.total.nats - half, tables.total.nats + half
+    of, unit = text_unit().of, text_unit().name
+    low, high = of(tables.total.nats - half), of(tables.total.nats + half)
     decision, noise, change = (options.pop(name, None) for name in ("decision", "noise", "step_error"))
     rows = [
         ("measure", "currents"),
@@ -111,7 +113,7 @@ def method(flow: Flow, tables: CurrentTables) -> list[tuple[str, str]]:
     ]
     exact = options.pop("exact_total", None)
     if exact is not None:
-        rows.append(("its closed form", f"{exact:.3f} nats"))
+        rows.append(("its closed form", f"{of(exact):.3f} {unit}"))
     if "value" in str(decision) and noise is not None:
         rows.append(("noise of a value", f"{noise} of its standard deviation"))
     rows += [(name, str(options.pop(key))) for key, name in NAMES.items() if key in options]

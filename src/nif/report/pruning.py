@@ -10,6 +10,7 @@ import pandas as pd
 
 from nif.core.errors import InputError
 from nif.core.types import Layer
+from nif.pruning.result import SIZE, timed
 
 if TYPE_CHECKING:
     from nif.pruning.result import Pruned, PruningRecord
@@ -34,18 +35,28 @@ def pruning_content(pruned: Removal, layers: Sequence[Layer]) -> dict[str, Any]:
 
 
 def _size_rows(pruned: Removal) -> list[list[str]]:
-    """Name, before, after, change; as text."""
+    """Name, before, after, change, as text: of the criterion, also on rows held out, and of sizes."""
     before, after = pruned.size_before, pruned.size_after
-    change = pruned.score_after - pruned.score_before
-    scores = [f"{pruned.score_before:.4g}", f"{pruned.score_after:.4g}", _signed(f"{change:+.2g}")]
+    scores = pruned.table().drop(index=list(SIZE)).astype(float)
     sizes = [
         ("parameters", before.parameters, after.parameters, ","),
         ("operations per row", before.flops, after.flops, ","),
         ("bytes of the file", before.bytes, after.bytes, ","),
-        ("milliseconds per batch", before.milliseconds, after.milliseconds, ".3g"),
     ]
+    rows_timed = f" of {before.batch:,} rows" if before.batch else ""
+    time = [f"milliseconds per batch{rows_timed}", timed(before), timed(after)]
     rows = ([name, f"{old:{form}}", f"{new:{form}}", _share(old, new)] for name, old, new, form in sizes)
-    return [[pruned.score, *scores], *rows]
+    change = _share(before.milliseconds, after.milliseconds)
+    return [*(_score_row(str(name), *row) for name, row in scores.iterrows()), *rows, [*time, change]]
+
+
+def _score_row(name: str, before: float, after: float) -> list[str]:
+    """
+    Example:
+        >>> _score_row("accuracy", 0.97, 0.95)
+        ['accuracy', '0.97', '0.95', '\u22120.02']
+    """
+    return [name, f"{before:.4g}", f"{after:.4g}", _signed(f"{after - before:+.2g}")]
 
 
 def _share(before: float, after: float) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from nif.core.files import whole_file
+from nif.core.unit import text_unit
 from nif.flow.epochs import CurrentsOfRun, check_measured
 from nif.flow.headline import percent
 from nif.plots.palette import COMMUNITIES, COMMUNITIES_ON_DARK
@@ -28,8 +29,8 @@ PLANE = (
     "(upwards). A layer is a function of the input, so without noise it holds all of it, whatever is "
     "learned: the plane exists only at a stated noise. Here Gaussian noise of {noise:g} of a layer's own "
     "root mean square deviation is added to every unit, of {rows:,} rows that count alike, so nothing "
-    "exceeds ln {rows:,} = {most:.2f} nats. Drawn is the middle of a lower and an upper bound; the table "
-    "has both.",
+    "exceeds the entropy of the rows, {most:.2f} {unit}. Drawn is the middle of a lower and an upper bound; "
+    "the table has both.",
     "It can show how many rows a layer tells apart at this noise, in which layers the classes become as "
     "clear as the rows allow, and when. It cannot show that a layer forgets its input: a path to the left "
     "means that the activations of different rows come closer together, as where units saturate, and "
@@ -109,8 +110,9 @@ def sentence_of(flows: Mapping[int, Flow]) -> str:
     share = percent(float(top["share"]), None)
     if first.total is None or last.total is None:
         return f"At epoch {end}, {name} has {share} of the attribution by association; {neurons}."
-    totals = f"{first.total.nats:.2f} to {last.total.nats:.2f}"
-    change = f"From epoch {begin} to {end} the nats that decide went from {totals}"
+    of, unit = text_unit().of, text_unit().name
+    totals = f"{of(first.total.nats):.2f} to {of(last.total.nats):.2f}"
+    change = f"From epoch {begin} to {end} the {unit} that decide went from {totals}"
     return f"{change}; at the end {name} carries most, {share}; {neurons}."
 
 
@@ -131,19 +133,22 @@ def _title(flows: Mapping[int, Flow], data: str | None) -> str:
 
 
 def _information(epochs: Sequence[int], seen: Sequence[Flow]) -> str:
-    """The total and the features of the largest currents; of association, nats into each layer."""
+    """The total, and the features of the largest currents; of association, what flows into each layer."""
+    of, unit = text_unit().of, text_unit().name
     if any(flow.total is None for flow in seen):
-        into = np.stack([flow.by_unit.by_layer()["inflow"] for flow in seen])
+        into = of(np.stack([flow.by_unit.by_layer()["inflow"] for flow in seen]))
         lines = [
             Line(seen[-1].layers[place].name, into[:, place], f"c{number}")
             for number, place in enumerate(_some(range(1, into.shape[1])))
         ]
-        return _figure("Information into each layer", "nats", chart(lines, epochs, ("epoch", "nats")))
+        return _figure("Information into each layer", unit, chart(lines, epochs, ("epoch", unit)))
     total, half, features = CurrentsOfRun.of(seen)
-    lines = [Line("total", total, "ink", total - half, total + half)]
-    lines += [Line(name, nats, f"c{number}") for number, (name, nats) in enumerate(features)]
-    what = "nats; the band is the 95 % interval of the total"
-    return _figure("Currents of the features", what, chart(lines, epochs, ("epoch", "nats")))
+    whole = [Line("total", of(total), "ink", of(total - half), of(total + half))]
+    each = [Line(name, of(nats), f"c{number}") for number, (name, nats) in enumerate(features)]
+    what, labels = f"{unit}; the band is the 95 % interval", ("epoch", unit)
+    decides = _figure("Information that decides", what, chart(whole, epochs, labels))
+    largest = f"{unit}, of those with the largest at the end"
+    return decides + _figure("Currents of the features", largest, chart(each, epochs, labels))
 
 
 def _silent(epochs: Sequence[int], seen: Sequence[Flow]) -> str:
@@ -176,14 +181,17 @@ def _plane(planes: Mapping[int, PlaneOfEpoch]) -> list[str]:
     if not planes:
         return []
     epochs, found = list(planes), list(planes.values())
-    middles = np.array([[(sum(p.input) / 2, sum(p.classes) / 2) for p in plane.points] for plane in found])
+    shown, about = text_unit(), f"about the {found[-1].of}"
+    middles = shown.of(
+        np.array([[(sum(p.input) / 2, sum(p.classes) / 2) for p in plane.points] for plane in found])
+    )
     names = [point.layer for point in found[-1].points]
     lines = [
         Line(names[place], middles[:, place, 1], f"c{number}", x=middles[:, place, 0])
         for number, place in enumerate(_some(range(len(names))))
     ]
-    picture = chart(lines, epochs, ("nats about the input", f"nats about the {found[-1].of}"))
-    said = f"nats about the {found[-1].of}, over nats about the input; a point for each epoch"
+    picture = chart(lines, epochs, (f"{shown.name} about the input", f"{shown.name} {about}"))
+    said = f"{shown.name} {about}, over {shown.name} about the input; a point for each epoch"
     return [_figure("Information plane", said, picture)]
 
 
@@ -203,7 +211,8 @@ def _paragraphs(planes: Mapping[int, PlaneOfEpoch]) -> str:
     if not planes:
         return ""
     last = planes[max(planes)]
-    known = {"of": last.of, "noise": last.noise, "rows": last.rows, "most": np.log(last.rows)}
+    most, unit = text_unit().of(np.log(last.rows)), text_unit().name
+    known = {"of": last.of, "noise": last.noise, "rows": last.rows, "most": most, "unit": unit}
     texts = [html.escape(paragraph.format(**known)) for paragraph in PLANE]
     return "<h2>What the information plane can show</h2>\n" + "".join(f"<p>{text}</p>\n" for text in texts)
 
@@ -214,7 +223,8 @@ def run_table(flows: Mapping[int, Flow], planes: Mapping[int, PlaneOfEpoch]) -> 
     for epoch, flow in flows.items():
         row = {"epoch": str(epoch)}
         if flow.total is not None:
-            row["total, nats"] = f"{flow.total.nats:.3f} ± {flow.total.stderr:.3f}"
+            of = text_unit().of
+            row[f"total, {text_unit().name}"] = f"{of(flow.total.nats):.3f} ± {of(flow.total.stderr):.3f}"
         about, silent = flow.measurement.about, _silent_neurons(flow)
         if "value" in about:
             row[about["score"]] = f"{about['value']:.3f}"
@@ -227,7 +237,7 @@ def run_table(flows: Mapping[int, Flow], planes: Mapping[int, PlaneOfEpoch]) -> 
 
 
 def _bounds(ends: tuple[float, float]) -> str:
-    return f"{ends[0]:.2f} to {ends[1]:.2f}"
+    return " to ".join(f"{text_unit().of(end):.2f}" for end in ends)
 
 
 def _table(rows: pd.DataFrame) -> str:

@@ -1,6 +1,9 @@
 // The data of the page: `meta` (names and options) and typed arrays, one value for each unit or link.
 const meta = JSON.parse(document.getElementById("meta").textContent);
 
+// In which information is shown; all numbers of the page are nats.
+const UNIT = meta.unit.name, inUnit = (value) => value / meta.unit.nats;
+
 const TYPES = { f4: Float32Array, f8: Float64Array, i4: Int32Array, u4: Uint32Array, u1: Uint8Array };
 
 // Null if this kind of flow has no such numbers.

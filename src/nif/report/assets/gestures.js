@@ -54,15 +54,15 @@ function showTip(x, y, lines) {
 }
 function unitLines(u) {
   const lines = [[clipped(nameOf(u)), true], [`layer ${clipped(layers[layerOf[u]].name)}${unit.silent[u] ? ", silent" : ""}`]];
-  if (currents) lines.push([`current ${nats(unit.current[u])} nats, 95 %: ${interval(unit.current[u], unit.currentError[u])}`],
-    [`${ofTotal(unit.current[u])} of the total; absolute ${nats(unit.absolute[u])} nats`]);
-  if (!currents && linksIn(u).length) lines.push([`in ${nats(unit.inflow[u])} nats, 95 %: ${interval(unit.inflow[u], unit.inflowError[u])}`]);
-  if (!currents && linksOut(u).length) lines.push([`out ${nats(unit.outflow[u])} nats, 95 %: ${interval(unit.outflow[u], unit.outflowError[u])}`]);
+  if (currents) lines.push([`current ${nats(unit.current[u])} ${UNIT}, 95 %: ${interval(unit.current[u], unit.currentError[u])}`],
+    [`${ofTotal(unit.current[u])} of the total; absolute ${nats(unit.absolute[u])} ${UNIT}`]);
+  if (!currents && linksIn(u).length) lines.push([`in ${nats(unit.inflow[u])} ${UNIT}, 95 %: ${interval(unit.inflow[u], unit.inflowError[u])}`]);
+  if (!currents && linksOut(u).length) lines.push([`out ${nats(unit.outflow[u])} ${UNIT}, 95 %: ${interval(unit.outflow[u], unit.outflowError[u])}`]);
   return [...lines, [`p ${chance(unit.p[u])}, q ${chance(unit.q[u])}`]];
 }
 function linkLines(e) {
   return [[`${clipped(nameOf(link.source[e]), 40)} → ${clipped(nameOf(link.target[e]), 40)}`, true],
-    [`${nats(link.nats[e])} nats, 95 %: ${interval(link.nats[e], link.error[e])}`], [`p ${chance(link.p[e])}`]];
+    [`${nats(link.nats[e])} ${UNIT}, 95 %: ${interval(link.nats[e], link.error[e])}`], [`p ${chance(link.p[e])}`]];
 }
 function hover(x, y) {
   const u = nearestUnit(x, y), e = u < 0 ? nearestLink(x, y) : -1;

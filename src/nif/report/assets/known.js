@@ -7,12 +7,12 @@ function knownView() {
   const right = endsOf(points.known)[1] * 1.05 || 1, [low, high] = endsOf(points.used).map((end) => end * 1.05);
   const x = (value) => ROOM.left + value / right * (width - ROOM.left - ROOM.right);
   const y = (value) => ROOM.top + (high - value) / (high - low || 1) * (height - ROOM.top - ROOM.bottom);
-  const svg = svgElement("svg", { width, height, role: "img", "aria-label": "Nats that units know of the decision, against nats of it that are used; the numbers are in the table below." });
+  const svg = svgElement("svg", { width, height, role: "img", "aria-label": "What units know of the decision, against what of it is used; the numbers are in the table below." });
   svg.append(...knownAxes(x, y, right, low, high, width, height));
   const tip = element("div", { class: "tip", hidden: "" });
   points.unit.forEach((u, i) => {
     const point = svgElement("circle", { class: `point ${kinds[i]}`, cx: x(points.known[i]), cy: y(points.used[i]), r: kinds[i] ? 5 : 3.5 });
-    const text = `${clipped(nameOf(u), 40)}: knows ${nats(points.known[i])} ± ${nats(points.known_stderr[i])}, used ${nats(points.used[i])} ± ${nats(points.used_stderr[i])} nats${kinds[i] ? `; ${kinds[i]}` : ""}`;
+    const text = `${clipped(nameOf(u), 40)}: knows ${nats(points.known[i])} ± ${nats(points.known_stderr[i])}, used ${nats(points.used[i])} ± ${nats(points.used_stderr[i])} ${UNIT}${kinds[i] ? `; ${kinds[i]}` : ""}`;
     point.addEventListener("pointermove", (event) => {
       const box = section.getBoundingClientRect();
       tip.textContent = printable(text); tip.hidden = false;
@@ -27,10 +27,10 @@ function knownView() {
   const list = element("div", { id: "knownrows" });
   section.replaceChildren(element("p", { class: "note", text: knownNote() }), element("div", { class: "beside" }, scroller("Known and used", svg), list), tip);
   table(list, [
-    { name: "layer", text: true, value: (i) => layerName(points.unit[i]) }, { name: "unit", text: true, value: (i) => nameOf(points.unit[i]) },
-    { name: "known, nats", value: (i) => points.known[i], shown: nats }, { name: "± se", value: (i) => points.known_stderr[i], shown: nats },
-    { name: "used, nats", value: (i) => points.used[i], shown: nats }, { name: "± se of used", value: (i) => points.used_stderr[i], shown: nats },
-    { name: "outlier", text: true, value: (i) => kinds[i] || "–" },
+    { name: "unit", text: true, value: (i) => nameOf(points.unit[i]) }, { name: "outlier", text: true, value: (i) => kinds[i] || "–" },
+    { name: `known, ${UNIT}`, value: (i) => points.known[i], shown: nats }, { name: "± se", value: (i) => points.known_stderr[i], shown: nats },
+    { name: `used, ${UNIT}`, value: (i) => points.used[i], shown: nats }, { name: "± se of used", value: (i) => points.used_stderr[i], shown: nats },
+    { name: "layer", text: true, value: (i) => layerName(points.unit[i]) },
   ], points.unit.length, points.of > points.unit.length ? `; the others of ${count(points.of)} units have less` : "");
 }
 const knownNote = () => "Known: the information that a unit alone tells of the decision. Used: its current. On the dashed line a unit is used for all that it tells. Ignored units (orange) tell much and are used little, such as copies; synergy (green): a unit is used for more than it tells alone.";
@@ -40,10 +40,10 @@ function knownAxes(x, y, right, low, high, width, height) {
   const end = Math.min(right, high);
   return [line("axis", { x1: x(0), x2: x(right), y1: y(0), y2: y(0) }), line("axis", { x1: x(0), x2: x(0), y1: y(low), y2: y(high) }),
     line("diagonal", { x1: x(0), x2: x(end), y1: y(0), y2: y(end) }),
-    ...ticks(0, right).map((value) => label(shortNumber(value), { x: x(value), y: height - ROOM.bottom + 18, "text-anchor": "middle" })),
-    ...ticks(low, high).map((value) => label(shortNumber(value), { x: ROOM.left - 8, y: y(value) + 4, "text-anchor": "end" })),
-    label("known of the decision, nats", { x: (x(0) + x(right)) / 2, y: height - 6, "text-anchor": "middle" }),
-    label("used, nats", { x: 14, y: (y(low) + y(high)) / 2, "text-anchor": "middle", transform: `rotate(-90 14 ${(y(low) + y(high)) / 2})` })];
+    ...ticks(0, inUnit(right)).map((value) => label(shortNumber(value), { x: x(value * meta.unit.nats), y: height - ROOM.bottom + 18, "text-anchor": "middle" })),
+    ...ticks(inUnit(low), inUnit(high)).map((value) => label(shortNumber(value), { x: ROOM.left - 8, y: y(value * meta.unit.nats) + 4, "text-anchor": "end" })),
+    label(`known of the decision, ${UNIT}`, { x: (x(0) + x(right)) / 2, y: height - 6, "text-anchor": "middle" }),
+    label(`used, ${UNIT}`, { x: 14, y: (y(low) + y(high)) / 2, "text-anchor": "middle", transform: `rotate(-90 14 ${(y(low) + y(high)) / 2})` })];
 }
 // 1, 2 or 5 times a power of ten, for some five ticks.
 function niceStep(reach) {

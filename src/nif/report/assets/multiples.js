@@ -59,16 +59,16 @@ function rowsView() {
   const images = imageSums([average(), ...own]), pictures = rowValues ? imageSums(rows.map((_, row) => ofRow(rowValues, row))) : [];
   const [low, high] = endsOf([...own.flat(), ...average()]);
   const body = (row) => (images.length ? imagePair(images, pictures, row) : [miniBars(rowBars(own[row], row), low, high)]);
-  const mean = images.length ? [element("figure", { class: "card" }, element("figcaption", {}, element("strong", { text: "All rows" }), element("span", { text: `${nats(currents.total)} nats on average` })), ...images.map((image) => heatCanvas(image.sums[0], image, image.top, 120, `${image.name}: average currents`)))] : [];
+  const mean = images.length ? [element("figure", { class: "card" }, element("figcaption", {}, element("strong", { text: "All rows" }), element("span", { text: `${nats(currents.total)} ${UNIT} on average` })), ...images.map((image) => heatCanvas(image.sums[0], image, image.top, 120, `${image.name}: average currents`)))] : [];
   const cards = rows.map((row, i) => element("figure", { class: "card" }, element("figcaption", {},
     element("strong", { text: `Row ${count(row.number)}` }), element("span", { text: row.why }),
     ...(row.decision ? [element("span", { text: `decides ${row.decision.filter(([, part]) => part >= 0.005).map(([name, part]) => `${clipped(name, 24)} ${Math.round(100 * part)} %`).join(", ")}` })] : []),
-    element("span", { text: `${nats(row.nats)} nats` })), ...body(i)));
+    element("span", { text: `${nats(row.nats)} ${UNIT}` })), ...body(i)));
   byId("rows").replaceChildren(element("p", { class: "note", text: rowsNote(images.length > 0) }), element("div", { class: "cards wide" }, ...mean, ...cards));
 }
 function rowsNote(pictured) {
   const which = meta.examples[0].decision ? "One usual row of each class that the network decides for (the median of the information of such rows), and the row whose decision is least certain." : "Rows at the quartiles of the information that their features give.";
-  return `${which} Currents are those of the row alone, in nats: what its features tell of the decision at this row. ` + (pictured ? "All heat maps have one scale." : "The line across a bar is the average of all rows.") + " Rows are numbered from 0. flow.local(row) has all units of a row.";
+  return `${which} Currents are those of the row alone, in ${UNIT}: what its features tell of the decision at this row. ` + (pictured ? "All heat maps have one scale." : "The line across a bar is the average of all rows.") + " Rows are numbered from 0. flow.local(row) has all units of a row.";
 }
 function rowBars(own, row) {
   const bars = features.map((u, i) => ({ name: nameOf(u), own: rowValues ? shortNumber(rowValues[row * features.length + i]) : undefined, value: own[i], mark: unit.current[u], said: nats(own[i]) }));

@@ -61,14 +61,14 @@ function overview() {
   const parts = [element("p", { class: "note", text: "Choose a neuron to see its links and paths here. " + (currents ? "Hollow neurons are silent: less than .1 % of the total flows through them." : "Hollow neurons are silent: no information was detected.") }),
     element("h2", { class: "small", text: "Colour" }), element("ul", { class: "rows" }, ...(bySign() ? signs() : communityRows()))];
   parts.push(wordsOfUnits());
-  if (strongest.length) parts.push(element("h2", { class: "small", text: currents || state.chosen < 0 ? "Strongest links, nats" : "Links with the most information to this class, nats" }), element("ul", { class: "rows" }, ...strongest));
+  if (strongest.length) parts.push(element("h2", { class: "small", text: currents || state.chosen < 0 ? `Strongest links, ${UNIT}` : `Links with the most information to this class, ${UNIT}` }), element("ul", { class: "rows" }, ...strongest));
   return parts;
 }
 // What flows through a unit.
 function carried(u) {
-  if (!currents) return [["nats in", nats(unit.inflow[u])], ["nats out", nats(unit.outflow[u])], ["throughput", share(unit.throughput[u])]];
-  return [["current, nats", nats(unit.current[u])], ["95 %", interval(unit.current[u], unit.currentError[u])],
-    ["of the total", ofTotal(unit.current[u])], ["absolute, nats", nats(unit.absolute[u])]];
+  if (!currents) return [[`${UNIT} in`, nats(unit.inflow[u])], [`${UNIT} out`, nats(unit.outflow[u])], ["throughput", share(unit.throughput[u])]];
+  return [[`current, ${UNIT}`, nats(unit.current[u])], ["95 %", interval(unit.current[u], unit.currentError[u])],
+    ["of the total", ofTotal(unit.current[u])], [`absolute, ${UNIT}`, nats(unit.absolute[u])]];
 }
 function detail() {
   const u = state.pinned;
@@ -78,7 +78,7 @@ function detail() {
 // Beside the ribbons while no unit is picked.
 function flowOverview() {
   const known = measuredPaths(-1, 8), parts = [element("p", { class: "note", text: "Choose a unit to see what flows through it. Bars of several units open." })];
-  if (known.length) parts.push(element("h2", { class: "small", text: "Strongest paths, nats ± standard error" }), pathRows(known, 1), element("p", { class: "note", text: `Of ${currents.paths.evaluated}.` }));
+  if (known.length) parts.push(element("h2", { class: "small", text: `Strongest paths, ${UNIT} ± standard error` }), pathRows(known, 1), element("p", { class: "note", text: `Of ${currents.paths.evaluated}.` }));
   return [...parts, words("current", "absolute", "community")];
 }
 function unitParts(u) {
@@ -88,18 +88,18 @@ function unitParts(u) {
     ["community", communityText(unit.community[u])], ["p", chance(unit.p[u])], ["q", chance(unit.q[u])],
     ...(meta.pruning ? [["pruning", ["kept", "removed", "restored"][fate[u]]]] : [])])];
   const into = linksIn(u), out = linksOut(u);
-  if (into.length) parts.push(element("h3", { text: `Strongest links in (of ${count(into.length)}), nats ± 95 %` }), linkRows(into, link.source));
-  if (out.length) parts.push(element("h3", { text: `Strongest links out (of ${count(out.length)}), nats ± 95 %` }), linkRows(out, link.target));
+  if (into.length) parts.push(element("h3", { text: `Strongest links in (of ${count(into.length)}), ${UNIT} ± 95 %` }), linkRows(into, link.source));
+  if (out.length) parts.push(element("h3", { text: `Strongest links out (of ${count(out.length)}), ${UNIT} ± 95 %` }), linkRows(out, link.target));
   parts.push(...pathsOf(u), wordsOfUnits(), element("p", {}, element("button", { type: "button", text: "Unpin", onclick: () => pin(-1) })));
   return parts;
 }
 // Paths through a unit as they were measured; where none was, those of the mean graph.
 function pathsOf(u) {
   const { measured: known, into, out } = state.paths, parts = [];
-  if (known.length) return [element("h3", { text: "Strongest measured paths through it, nats ± standard error" }), pathRows(known, 1)];
+  if (known.length) return [element("h3", { text: `Strongest measured paths through it, ${UNIT} ± standard error` }), pathRows(known, 1)];
   for (const [inward, title, paths] of [[true, "Strongest paths in", into], [false, "Strongest paths out", out]]) {
     const whole = currents ? 1 : (inward ? fromFeatures() : toClass(state.chosen))[u];
-    if (paths.length) parts.push(element("h3", { text: title + (currents ? ", from the mean graph, in nats" : `, share of all ${inward ? "to" : "from"} it`) }), pathRows(paths, whole));
+    if (paths.length) parts.push(element("h3", { text: title + (currents ? `, from the mean graph, in ${UNIT}` : `, share of all ${inward ? "to" : "from"} it`) }), pathRows(paths, whole));
   }
   return parts;
 }
@@ -120,11 +120,11 @@ function classSelect(id) {
   select.addEventListener("change", () => choose(Number(select.value)));
   return select;
 }
-function attributionNote() {
-  if (!currents) return `Share of the feature${state.chosen < 0 ? "" : " and the class"} in the sum over all paths from features to classes of the product of the nats of their links, with a 95 % interval ${meta.interval}.`;
+function attributionNote(below) {
+  if (!currents) return `Share of the feature${state.chosen < 0 ? "" : " and the class"} in the sum over all paths from features to classes of the product of the information of their links, with a 95 % interval ${meta.interval}.`;
   const what = state.chosen < 0 ? "the decision" : `the class ${clipped(labels[state.chosen], 40)}`;
-  const sum = state.chosen < 0 ? ` The features sum to the total of ${nats(currents.total)} ± ${nats(currents.stderr)} nats.` : "";
-  return `Current of each feature for ${what} in nats, with a 95 % interval, and its share of the total; below 0 it speaks against.${sum}`;
+  const sum = state.chosen < 0 ? ` The features sum to the total of ${nats(currents.total)} ± ${nats(currents.stderr)} ${UNIT}.` : "";
+  return `Current of each feature for ${what} in ${UNIT}, with a 95 % interval, and its share of the total.${below ? " A negative share speaks against the decision." : ""}${sum}`;
 }
 const MOST_BARS = 100;
 function attributionView() {
@@ -145,7 +145,7 @@ function attributionView() {
   }
   const tools = labels.length ? [element("div", { class: "tools" }, element("label", { text: currents ? "Currents for " : "Information to " }, classSelect()))] : [];
   const pictures = imagesOf(rows), multiples = classMultiples();
-  const parts = [...tools, element("p", { class: "note", text: attributionNote() }), ...(pictures.length
+  const parts = [...tools, element("p", { class: "note", text: attributionNote(rows.some(({ value }) => value < 0)) }), ...(pictures.length
     ? [element("div", { class: "beside" }, element("div", { class: "pictures" }, ...pictures, ...multiples), bars)] : [bars, ...multiples])];
   if (sorted.length > MOST_BARS) parts.push(element("p", { class: "note", text: `The ${MOST_BARS} largest of ${count(sorted.length)} features.` }));
   byId("attribution").replaceChildren(...parts);
@@ -160,7 +160,7 @@ function layersView() {
     element("span", { class: "meter " + kind, style: { width: `calc(var(--meter) * ${value / most})` } })));
   const body = layers.map((layer) => element("tr", {}, element("td", { class: "text", text: clipped(layer.name) }), meter(layer.inflow, "in"), meter(layer.outflow, "out"),
     ...[layer.size, layer.silent, layer.constant].map((value) => element("td", { text: count(value) })), element("td", { class: "text", text: clipped(layer.kind) })));
-  const head = element("tr", {}, ...["layer", "nats in", "nats out", "units", "silent", "constant", "kind"].map((name, i) => element("th", { scope: "col", text: name, class: i % 6 ? (i < 3 ? "metered" : "") : "text" })));
+  const head = element("tr", {}, ...["layer", `${UNIT} in`, `${UNIT} out`, "units", "silent", "constant", "kind"].map((name, i) => element("th", { scope: "col", text: name, class: i % 6 ? (i < 3 ? "metered" : "") : "text" })));
   byId("layers").replaceChildren(element("p", {}, ...modularity()),
     scroller("Layers", element("table", {}, element("thead", {}, head), element("tbody", {}, ...body))), openWords("silent", "community", "modularity"));
 }
@@ -173,9 +173,9 @@ function currentLayers() {
   const body = layers.map((layer, i) => element("tr", {}, element("td", { class: "text", text: clipped(layer.name) }), meter(currents.for[i], "in"), meter(currents.against[i], "against"),
     element("td", { text: nats(currents.for[i] + currents.against[i]) }), element("td", { text: nats(currents.absolute[i]) }),
     ...[layer.size, layer.silent, layer.constant].map((value) => element("td", { text: count(value) })), element("td", { class: "text", text: clipped(layer.kind) })));
-  const head = element("tr", {}, ...["layer", "nats for", "nats against", "sum", "absolute", "units", "silent", "constant", "kind"].map((name, i) => element("th", { scope: "col", text: name, class: i % 8 ? (i < 3 ? "metered" : "") : "text" })));
+  const head = element("tr", {}, ...["layer", `${UNIT} for`, `${UNIT} against`, "sum", "absolute", "units", "silent", "constant", "kind"].map((name, i) => element("th", { scope: "col", text: name, class: i % 8 ? (i < 3 ? "metered" : "") : "text" })));
   byId("layers").replaceChildren(
-    element("p", { class: "note", text: `Sums of the currents of units that speak for the decision and of those against it. Together they are the total of ${nats(currents.total)} nats in every layer that no shortcut passes by. Absolute: mean over rows, without the sign that a unit has on a row.` }),
+    element("p", { class: "note", text: `Sums of the currents of units that speak for the decision and of those against it. Together they are the total of ${nats(currents.total)} ${UNIT} in every layer that no shortcut passes by. Absolute: mean over rows, without the sign that a unit has on a row.` }),
     scroller("Layers", element("table", {}, element("thead", {}, head), element("tbody", {}, ...body))),
     element("p", { style: { marginTop: ".8rem" } }, ...modularity()), openWords("current", "absolute", "silent", "community", "modularity"));
 }

@@ -17,7 +17,7 @@ function imagesOf(rows) {
     return image ? [imageOf(image, layer, own)] : [];
   });
 }
-const amount = (value) => (currents ? minus(value.toPrecision(3)) : share(value));
+const amount = (value) => (currents ? minus(inUnit(value).toPrecision(3)) : share(value));
 function imageOf({ shape: [height, width], place }, layer, rows) {
   const cell = Math.max(2, Math.floor(320 / Math.max(height, width))), sums = new Float64Array(height * width);
   rows.forEach(({ value }, i) => { sums[place[i]] += value; });
@@ -33,13 +33,13 @@ function imageOf({ shape: [height, width], place }, layer, rows) {
     const row = Math.floor(event.offsetY / cell), column = Math.floor(event.offsetX / cell);
     if (row >= 0 && column >= 0 && row < height && column < width) readout.textContent = say(row * width + column);
   });
-  return element("figure", {}, canvas, element("figcaption", {}, scale(top, least), readout));
+  return element("figure", {}, canvas, element("figcaption", {}, scale(top, least, amount), readout));
 }
 // The scale of colours, from 0 or below to the maximum; the same strength is the same size on both sides of 0.
-function scale(top, least) {
+function scale(top, least, said) {
   const low = currents && top > 0 && least < 0 ? least / top : 0;
   const steps = Array.from({ length: 24 }, (_, i) => element("span", { style: { background: heat(low + (1 - low) * i / 23) } }));
-  return element("span", { class: "scale" }, low < 0 ? minus(least.toPrecision(2)) : "0", element("span", { class: "steps", "aria-hidden": "true" }, ...steps), amount(top));
+  return element("span", { class: "scale" }, low < 0 ? said(least) : "0", element("span", { class: "steps", "aria-hidden": "true" }, ...steps), said(top));
 }
 
 // Links between two layers as a table of colours, units ordered by community.
@@ -66,8 +66,8 @@ function mapView() {
     readout.textContent = e === undefined ? `${clipped(nameOf(down[row]), 40)} → ${clipped(nameOf(across[column]), 40)}: no link with information` : linkLines(e).map(([text]) => text).join(" · ");
   });
   byId("map").replaceChildren(element("div", { class: "tools" }, element("label", { text: "Layers " }, select)),
-    element("p", { class: "note", text: "Rows are units of the first layer, columns of the second, both ordered by community (coloured edges); the stronger the colour, the more nats." + (currents ? " Links in orange speak against the decision." : "") }),
-    element("p", {}, scale(top, least), currents ? " nats (current)" : " nats"), readout, scroller("Link map", canvas));
+    element("p", { class: "note", text: "Rows are units of the first layer, columns of the second, both ordered by community (coloured edges); the stronger the colour, the more information." + (currents ? " Links in orange speak against the decision." : "") }),
+    element("p", {}, scale(top, least, nats), currents ? ` ${UNIT} (current)` : ` ${UNIT}`), readout, scroller("Link map", canvas));
 }
 // Pixels of a cell: of a layer with few units beside one with many, wider or higher than square to use the room.
 function cellOf(room, across, down) {

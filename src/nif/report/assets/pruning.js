@@ -14,7 +14,7 @@ function pruningView() {
   const byLayer = layers.map((layer, i) => [clipped(layer.name), count(layer.size), count(gone[i][0]), count(layer.size - gone[i][0]), count(gone[i][1])]).slice(meta.features.length, -1);
   const list = element("div", { id: "gone" });
   byId("pruning").replaceChildren(
-    element("p", {}, element("strong", { text: `${count(removed.length)} unit${removed.length === 1 ? "" : "s"} removed, ${count(restored.length)} restored` }), ". The cost, on the rows of the pruning:"),
+    element("p", {}, element("strong", { text: `${count(removed.length)} unit${removed.length === 1 ? "" : "s"} removed, ${count(restored.length)} restored` }), ". The cost:"),
     simple("Cost of pruning", ["of the network", "before", "after", "change"], cost), ...notes.map((text) => element("p", { class: "note", text })),
     element("h2", { text: "Units of each layer" }), simple("Pruned units by layer", ["layer", "before", "removed", "kept", "restored"], byLayer),
     element("h2", { text: "Removed and restored units" }), list);

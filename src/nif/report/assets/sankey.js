@@ -14,11 +14,11 @@ function barText(bar) {
   if (inFor || inAgainst) parts.push(`in: ${nats(inFor)} for, ${nats(inAgainst)} against`);
   if (outFor || outAgainst) parts.push(`out: ${nats(outFor)} for, ${nats(outAgainst)} against`);
   if (bar.unit < 0) parts.push("click to open");
-  return `${barName(bar)}: ${measured(bar.nats, bar.stderr)} nats, ${ofTotal(bar.nats)} of the total${parts.map((part) => `; ${part}`).join("")}`;
+  return `${barName(bar)}: ${measured(bar.nats, bar.stderr)} ${UNIT}, ${ofTotal(bar.nats)} of the total${parts.map((part) => `; ${part}`).join("")}`;
 }
 function ribbonText(ribbon, bars) {
   const error = ribbon.stderr === null ? " (several links)" : "";
-  return `${barName(bars[ribbon.source])} to ${barName(bars[ribbon.target])}: ${measured(ribbon.nats, ribbon.stderr)} nats ${ribbon.nats < 0 ? "against" : "for"} the decision, ${ofTotal(ribbon.nats)} of the total${error}`;
+  return `${barName(bars[ribbon.source])} to ${barName(bars[ribbon.target])}: ${measured(ribbon.nats, ribbon.stderr)} ${UNIT} ${ribbon.nats < 0 ? "against" : "for"} the decision, ${ofTotal(ribbon.nats)} of the total${error}`;
 }
 // As much of a text as fits.
 function trimmed(text, room) {
@@ -146,10 +146,10 @@ function colourRibbons() {
     const end = byClass && tones.ends.includes(i);
     group.querySelector(".net").style.fill = end ? tones.colour(tones.ends.indexOf(i)) : "";
   });
-  byId("flowmeaning").textContent = "Widths are nats, on one scale: what flows into a unit flows out of it. " + (byClass
+  byId("flowmeaning").textContent = `Widths are ${UNIT}, on one scale: what flows into a unit flows out of it. ` + (byClass
     ? "A ribbon has the colour of the class that most of it reaches, and is grey where it reaches several alike; what speaks against the decision has a dashed edge."
     : "Blue speaks for the decision, orange against it, below the base line of a unit.") +
-    " A bar is what is for it less what is against it." + (meta.links.left_out && flowState.opened.size ? ` ${count(meta.links.left_out)} weaker links are not in this page, so the ribbons of opened units add up to less than their bars.` : "");
+    " A bar is what is for it less what is against it." + (laid.bars.some(({ nats: value }) => value < 0) ? " A negative share speaks against the decision." : "") + (meta.links.left_out && flowState.opened.size ? ` ${count(meta.links.left_out)} weaker links are not in this page, so the ribbons of opened units add up to less than their bars.` : "");
 }
 
 // A unit is picked, here and in the other views; several units together are opened.
@@ -174,7 +174,7 @@ function showPicked() {
     if (laid.bars[i].unit >= 0) group.setAttribute("aria-pressed", String(i === picked));
   });
   const name = state.pinned < 0 ? "" : clipped(nameOf(state.pinned), 40);
-  byId("flowsay").textContent = picked >= 0 ? printable(barText(laid.bars[picked])) : name ? `${name} is among units that are drawn together: open them to see what flows through it.` : "Point at a ribbon or a unit for its nats ± their standard error.";
+  byId("flowsay").textContent = picked >= 0 ? printable(barText(laid.bars[picked])) : name ? `${name} is among units that are drawn together: open them to see what flows through it.` : `Point at a ribbon or a unit for its ${UNIT} ± their standard error.`;
 }
 function flowKey(event, bars, groups) {
   const here = groups.indexOf(document.activeElement);

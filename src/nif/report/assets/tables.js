@@ -13,7 +13,7 @@ function table(section, columns, length, file) {
   const csv = () => {
     const quoted = (value) => (typeof value === "string" ? '"' + guarded(value).replaceAll('"', '""') + '"' : String(value));
     const lines = [columns.map(({ name }) => (name.includes(",") ? quoted(name) : name)).join(",")];
-    for (const i of indices()) lines.push(columns.map(({ value }) => quoted(value(i))).join(","));
+    for (const i of indices()) lines.push(columns.map(({ value, shown }) => quoted(shown === nats ? inUnit(value(i)) : value(i))).join(","));
     return lines.join("\n");
   };
   const render = () => {
@@ -40,12 +40,12 @@ const layerName = (u) => layers[layerOf[u]].name;
 // Columns of what flows through units; `of` is the unit in a row.
 function carriedColumns(of) {
   if (!currents) return [
-    { name: "nats in", value: (i) => unit.inflow[of(i)], shown: nats }, { name: "nats out", value: (i) => unit.outflow[of(i)], shown: nats },
+    { name: `${UNIT} in`, value: (i) => unit.inflow[of(i)], shown: nats }, { name: `${UNIT} out`, value: (i) => unit.outflow[of(i)], shown: nats },
     { name: "throughput", value: (i) => unit.throughput[of(i)], shown: share },
   ];
   return [
-    { name: "current, nats", value: (i) => unit.current[of(i)], shown: nats }, { name: "± 95 %", value: (i) => meta.deviations * unit.currentError[of(i)], shown: nats },
-    { name: "of the total", value: (i) => unit.current[of(i)] / (currents.total || 1), shown: share }, { name: "absolute, nats", value: (i) => unit.absolute[of(i)], shown: nats },
+    { name: `current, ${UNIT}`, value: (i) => unit.current[of(i)], shown: nats }, { name: "± 95 %", value: (i) => meta.deviations * unit.currentError[of(i)], shown: nats },
+    { name: "of the total", value: (i) => unit.current[of(i)] / (currents.total || 1), shown: share }, { name: `absolute, ${UNIT}`, value: (i) => unit.absolute[of(i)], shown: nats },
   ];
 }
 function neuronsView() {
@@ -61,7 +61,7 @@ function neuronsView() {
 function linksView() {
   table(byId("links"), [
     { name: "from", text: true, value: (e) => nameOf(link.source[e]) }, { name: "to", text: true, value: (e) => nameOf(link.target[e]) },
-    { name: currents ? "current, nats" : "nats", value: (e) => link.nats[e], shown: nats }, { name: "± 95 %", value: (e) => meta.deviations * link.error[e], shown: nats },
+    { name: currents ? `current, ${UNIT}` : UNIT, value: (e) => link.nats[e], shown: nats }, { name: "± 95 %", value: (e) => meta.deviations * link.error[e], shown: nats },
     ...(currents ? [{ name: "of the total", value: (e) => link.nats[e] / (currents.total || 1), shown: share }] : []),
     { name: "p", value: (e) => link.p[e], shown: chance },
     { name: "from layer", text: true, value: (e) => layerName(link.source[e]) }, { name: "to layer", text: true, value: (e) => layerName(link.target[e]) },

@@ -24,10 +24,12 @@ function clipped(name, most = 80) {
   return line.length > most ? line.slice(0, most - 1) + "…" : line || "(no name)";
 }
 const minus = (text) => text.replace(/^-/, "−");
-const nats = (value) => (value === 0 ? "0" : minus(Math.abs(value) < 0.0005 ? value.toExponential(1) : value.toFixed(3)));
+const nats = (value) => shownNumber(inUnit(value));
+const shownNumber = (value) => (value === 0 ? "0" : minus(Math.abs(value) < 0.0005 ? value.toExponential(1) : value.toFixed(3)));
 // With its standard error, both to the digits that the error leaves.
 function measured(value, error) {
   if (error === null || error === undefined) return nats(value);
+  [value, error] = [inUnit(value), inUnit(error)];
   const decimals = error > 0 ? Math.min(6, Math.max(3, 1 - Math.floor(Math.log10(error) + 1e-6))) : 3;
   return minus(`${value.toFixed(decimals)} ± ${error.toFixed(decimals)}`);
 }
@@ -41,6 +43,7 @@ const ends = (value, error) => [-1, 1].map((sign) => value + sign * meta.deviati
 const interval = (value, error) => ends(value, error).map(nats).join(" to ");
 // Three digits of the upper end, and as many decimals for the others.
 function withInterval(value, low, high) {
+  [value, low, high] = [value, low, high].map(inUnit);
   const most = Math.max(Math.abs(low), Math.abs(high));
   const decimals = most > 0 ? Math.min(4, Math.max(0, 2 - Math.floor(Math.log10(most)))) : 0;
   const [a, b, c] = [value, low, high].map((number) => minus(number.toFixed(decimals)));

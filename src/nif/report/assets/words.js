@@ -1,9 +1,9 @@
 // What the words of the page mean, said where they are met.
 const WORDS = {
-  current: "Information, in nats, that flows through a unit or link to the decision: above 0 it speaks for the decision, below 0 against it. The currents of a layer sum to the total.",
+  current: "Information that flows through a unit or link to the decision: above 0 it speaks for the decision, below 0 against it. The currents of a layer sum to the total.",
   absolute: "Mean over rows of the current without its sign. It is large where a unit speaks for the decision on some rows and against it on others.",
   throughput: "Share of the sum over all paths from features to classes that passes through the unit.",
-  betweenness: "Number of pairs of units whose shortest path passes through the unit; a link is the shorter, the more nats it carries. A bottleneck has much of it.",
+  betweenness: "Number of pairs of units whose shortest path passes through the unit; a link is the shorter, the more information it carries. A bottleneck has much of it.",
   community: "A group of units that share more information with one another than chance would give (Leiden's algorithm); 0 is the largest.",
   modularity: "How clear the communities are: 0 is no better than chance, 1 is the maximum.",
   silent: currents ? "The mean absolute current is shown to be below .1 % of the total." : "No information was detected: the p-values of its links in, or of those out, are what chance gives.",
