@@ -74,7 +74,13 @@ class Shared(Generic[Value]):
         self._value: Value | None = value
         self._parts: tuple[np.ndarray, ...] | None = None
         self._files = None if folder is None else _written(value, folder / self._token)
+        self._stored: Any = None
         _made[self._token] = self
+
+    def put(self, store: Any) -> None:
+        """Have tasks carry a reference to what a store such as Ray's keeps, unless there are files."""
+        if self._files is None:
+            self._stored = store, store.put(_parts_of(self._value))
 
     @property
     def value(self) -> Value:
@@ -82,17 +88,22 @@ class Shared(Generic[Value]):
         with _lock:
             if self._value is None and self._files is not None:
                 self._value = _loaded(_mapped(self._files))
+            if self._value is None and self._stored is not None:
+                store, reference = self._stored
+                self._value = _loaded(tuple(part.copy() for part in store.get(reference)))
             return self._value  # type: ignore[return-value] # None is a value too
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._files is not None:
-            return _in_files, (self._token, self._files)
+            return _elsewhere, (self._token, self._files, None)
+        if self._stored is not None:
+            return _elsewhere, (self._token, None, self._stored)
         if self._parts is None:
             self._parts = _parts_of(self._value)
         return _received, (self._token, *self._parts)
 
     def __sizeof__(self) -> int:
-        """Large, so that Dask and Ray send it to their workers once, unless tasks can carry it."""
+        """Large, so that Dask sends it to its workers once, unless tasks can carry it."""
         return sys.getsizeof(self._token) + (LARGE if self._files is None else 0)
 
 
@@ -198,13 +209,13 @@ def _received(token: str, *parts: np.ndarray) -> Shared[Any]:
         return found
 
 
-def _in_files(token: str, files: Files) -> Shared[Any]:
-    """What came before; otherwise what reads the files when it is asked for its value."""
+def _elsewhere(token: str, files: Files | None, stored: Any) -> Shared[Any]:
+    """What came before; otherwise what reads the files, or the store, when it is asked for its value."""
     with _lock:
         found = _found(token)
         if found is None:
             found = _kept(token, Shared(None))
-            found._files = files
+            found._files, found._stored = files, stored
         return found
 
 
