@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
 from numbers import Integral
 from typing import Any
@@ -42,6 +43,9 @@ LOST = (
 
 AT_ONCE = 16
 """Tasks for each process that are given to a backend which returns results all at once."""
+
+SECONDS_TO_START = 120
+"""That new workers of Dask are waited for, in place of those that were killed."""
 
 SECONDS_TO_NOTICE = 0.5
 """In which a worker sees that its parent has ended."""
@@ -120,6 +124,15 @@ def in_parallel(n_jobs: int, tasks: Iterable[Any]) -> Iterator[Any]:
                     f"Worker processes were killed {FAILURES} times in a row, most likely because memory ran "
                     "out; pass a smaller n_jobs=, or less memory= or fewer rows= for each."
                 ) from error
+            _wait_for_workers()
+
+
+def _wait_for_workers() -> None:
+    """Until Dask has started new ones: with a single one, joblib does the work in this process."""
+    client = getattr(get_active_backend()[0], "client", None)
+    if client is not None:
+        with suppress(TimeoutError):
+            client.wait_for_workers(2, timeout=SECONDS_TO_START)
 
 
 class _Waiting:
