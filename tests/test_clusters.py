@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -32,41 +33,39 @@ X = torch.randn(200, 6, generator=torch.Generator().manual_seed(0))
 METHODS = {"association": nif.Binned(), "currents": nif.Currents(steps=2, rows=40, backgrounds=4)}
 
 
-@pytest.fixture(scope="module", params=["dask", "ray"])
-def running(request: pytest.FixtureRequest) -> Iterator[tuple[dict[str, Any], Callable[[], object]]]:
-    """Two workers of one thread each: options of `parallel_config`, and what waits for the workers."""
+@contextmanager
+def started(name: str) -> Iterator[dict[str, Any]]:
+    """Two workers of one thread each; options of `parallel_config`."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if request.param == "dask":
+        if name == "dask":
             distributed = pytest.importorskip("distributed")
             options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
-            with distributed.LocalCluster(**options) as local, distributed.Client(local) as client:
-                options = {"backend": "dask", "wait_for_workers_timeout": 120}
-                yield options, lambda: client.wait_for_workers(2, timeout=120)
+            with distributed.LocalCluster(**options) as local, distributed.Client(local):
+                yield {"backend": "dask", "wait_for_workers_timeout": 120}
             return
         ray = pytest.importorskip("ray")
         pytest.importorskip("ray.util.joblib").register_ray()
         folders = {"env_vars": {"PYTHONPATH": ":".join(sys.path)}}
         ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env=folders)
-        yield {"backend": "ray"}, lambda: None
+        yield {"backend": "ray"}
         ray.shutdown()
 
 
-@pytest.fixture
-def cluster(running: tuple[dict[str, Any], Callable[[], object]]) -> dict[str, Any]:
-    """With one worker joblib does the work in this process."""
-    options, wait = running
-    wait()
-    return options
+@pytest.fixture(scope="module", params=["dask", "ray"])
+def cluster(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
+    with started(request.param) as options:
+        yield options
 
 
+@pytest.mark.parametrize("name", ["dask", "ray"])
 @pytest.mark.parametrize("in_files", [False, True], ids=["sent", "in files"])
-def test_work_of_killed_workers_is_repeated(cluster: dict[str, Any], in_files: bool, tmp_path: Path) -> None:
+def test_work_of_killed_workers_is_repeated(name: str, in_files: bool, tmp_path: Path) -> None:
     deaths, scratch = tmp_path / "deaths", tmp_path / "scratch"
     deaths.mkdir()
     scratch.mkdir()
     shared = Shared((np.ones(COUNT),), scratch if in_files else None)
-    with parallel_config(**cluster):
+    with started(name) as options, parallel_config(**options):
         # Two workers end at nearly the same time, and with them what they were sent.
         tasks = (delayed(sum_or_die)(shared, number, deaths, (3, 4)) for number in range(12))
         assert list(in_parallel(2, tasks)) == [COUNT + number for number in range(12)]
