@@ -13,6 +13,7 @@ from nif.core import __version__
 from nif.core.arguments import replaced_arguments, whole_number
 from nif.core.checkpoint import Checkpoint, opened
 from nif.core.errors import InputError, memory_named
+from nif.core.files import scratch_folder
 from nif.core.parallel import checked_jobs
 from nif.core.progress import progress as progress_bar
 from nif.data.batches import GRAPH
@@ -61,6 +62,7 @@ def measure(
     memory: int | str = "1GB",
     n_jobs: int | None = None,
     checkpoint: str | os.PathLike[str] | Checkpoint | None = None,
+    scratch: str | os.PathLike[str] | None = None,
     progress: bool = True,
 ) -> Flow:
     """Measure the information flow of a trained network.
@@ -105,6 +107,8 @@ def measure(
         checkpoint: A file that keeps the blocks that are finished, such as ``"run.nif-part"``. The same call
             goes on there after a crash, with the same bits, and removes the file when the flow is complete.
             If the model, the data, an option, the seed or the version is another one, it is an error.
+        scratch: A folder that all workers of `n_jobs` see, as the same user: model and data are written there
+            once, and mapped. None has joblib's backend send them, once to each call or worker.
         progress: Show a bar with the time left, in a terminal, after two seconds.
 
     Raises:
@@ -130,7 +134,11 @@ def measure(
     network = Network.of(
         model, layers=layers, output=output, reduce=reduce, device=device, class_names=class_names
     )
-    with opened(checkpoint) as kept, memory_named(LOWER.get(type(chosen), "fewer rows")):
+    with (
+        opened(checkpoint) as kept,
+        scratch_folder(scratch) as folder,
+        memory_named(LOWER.get(type(chosen), "fewer rows")),
+    ):
         for name in ("explain",) if kept is None else ("explain", "background"):
             if getattr(chosen, name, None) is not None:
                 given = read(getattr(chosen, name), network.signature, progress=progress)
@@ -151,7 +159,7 @@ def measure(
         warn_of_scale(network, rows, stacklevel=4)
         total, what = chosen.work(network, rows), _in_words(chosen, network, rows)
         with progress_bar("measuring", total=total, shown=progress, what=what) as advance:
-            resources = replace(resources, checkpoint=kept)
+            resources = replace(resources, checkpoint=kept, scratch=folder)
             measured = chosen.measure(network, rows, seed=seed, resources=resources, advance=advance)
         flow = _flow(
             measured, chosen, seed, began, time.perf_counter() - start, described(network, data, rows)

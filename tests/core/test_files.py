@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from nif.core.errors import InputError
-from nif.core.files import whole_file
+from nif.core.files import HOST, scratch_folder, whole_file
 from support.browsing import FLOW
 
 REFUSED = ("", ".", "/", "a\0b", "plain.txt/flow", "x" * 300, "taken", "missing/flow")
@@ -105,3 +105,36 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
         assert len(list(tmp_path.iterdir())) == 1
         FLOW.save(tmp_path / "flow")
         assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_scratch_folder_is_ones_own_and_removed(tmp_path: Path) -> None:
+    with scratch_folder(tmp_path) as first, scratch_folder(tmp_path) as second:
+        assert first is not None
+        assert second is not None
+        assert first != second
+        assert stat.S_IMODE(first.stat().st_mode) == 0o700
+        (first / "file").touch()
+    assert not list(tmp_path.iterdir())
+    with scratch_folder(None) as nothing:
+        assert nothing is None
+
+
+def test_the_scratch_folder_of_a_killed_process_is_removed(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    names = f"nif-{HOST}-{ended.pid}-0a", f"nif-{HOST}-{os.getpid()}-0b", "nif-00000000-1-0c", "mine"
+    for name in names:
+        (tmp_path / name).mkdir()
+    with scratch_folder(tmp_path):
+        pass
+    assert {one.name for one in tmp_path.iterdir()} == set(names[1:])
+
+
+def test_a_scratch_that_is_no_folder_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "missing", tmp_path / "file"):
+        with (
+            pytest.raises(InputError, match=r"scratch is .*; expected a folder that exists"),
+            scratch_folder(path),
+        ):
+            pass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from joblib import delayed, parallel_config
 from torch import nn
 
 from nif.core import shared as module
+from nif.core.errors import InputError
 from nif.core.parallel import in_parallel
 from nif.core.shared import LARGE, Shared
 from support.tasks import sum_and_file
@@ -89,3 +91,42 @@ def test_tasks_of_the_same_value_find_it_there() -> None:
     for _ in range(5):
         pickle.loads(pickle.dumps(Shared(np.zeros(5))))
     assert len(module._known) <= module.MOST_KNOWN
+
+
+def test_in_a_folder_it_is_written_once_and_mapped(tmp_path: Path) -> None:
+    shared = Shared((np.ones(COUNT), torch.ones(COUNT)), tmp_path)
+    assert len(pickle.dumps(shared)) < 1_000
+    files = sorted(path.stat().st_mtime_ns for path in tmp_path.rglob("*.npy"))
+    results = list(in_parallel(2, (delayed(sum_and_file)(shared, number) for number in range(20))))
+    assert [total for total, _ in results] == [2 * COUNT + number for number in range(20)]
+    [file] = {file for _, file in results}
+    assert file is not None
+    assert tmp_path in Path(file).parents
+    assert sorted(path.stat().st_mtime_ns for path in tmp_path.rglob("*.npy")) == files
+
+
+def test_what_a_worker_writes_does_not_reach_the_files(tmp_path: Path) -> None:
+    text = pickle.dumps(Shared((np.ones(COUNT), torch.ones(COUNT)), tmp_path))
+    module._made.clear()
+    for one in pickle.loads(text).value:
+        one[0] = 7.0
+    module._known.clear()
+    assert [float(one[0]) for one in pickle.loads(text).value] == [1.0, 1.0]
+
+
+def test_files_of_somebody_else_are_not_loaded(tmp_path: Path) -> None:
+    text = pickle.dumps(Shared([1, 2], tmp_path))
+    module._made.clear()
+    [file] = tmp_path.rglob("*.npy")
+    np.save(file, module._parts_of([1, 3])[0])
+    with pytest.raises(InputError, match="is not what was written there; pass a scratch= that is yours"):
+        _ = pickle.loads(text).value
+    file.unlink()
+    with pytest.raises(InputError, match="pass as scratch= a folder that all workers see"):
+        _ = pickle.loads(text).value
+
+
+def test_a_folder_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="What processes share cannot be written to scratch="):
+        Shared([1], tmp_path / "file")

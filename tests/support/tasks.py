@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from nif.core import shared as module
 from nif.core.shared import Shared
 
 
@@ -26,3 +27,14 @@ def sum_and_file(shared: Shared[tuple[np.ndarray, torch.Tensor]], number: int) -
     """The sum of both arrays and the number, and the file that the first is mapped from."""
     array, tensor = shared.value
     return float(array.sum() + tensor.sum()) + number, getattr(array, "filename", None)
+
+
+def sum_or_die(
+    shared: Shared[tuple[np.ndarray]], number: int, deaths: Path, deadly: tuple[int, ...]
+) -> float:
+    """The sum of the array and the number; at each deadly one the process is killed, once."""
+    if number in deadly and not (deaths / str(number)).exists():
+        (deaths / str(number)).touch()
+        assert shared._token not in module._made, "this is the process that made it"
+        os.kill(os.getpid(), signal.SIGKILL)
+    return float(shared.value[0].sum()) + number

@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import secrets
+import shutil
 import stat
 import tempfile
 import zlib
@@ -107,6 +108,43 @@ def _runs(process: int) -> bool:
     except PermissionError:  # it is another user's
         pass
     return True
+
+
+@contextmanager
+def scratch_folder(path: str | os.PathLike[str] | None) -> Iterator[Path | None]:
+    """A new folder within another, for the files of one call; None for None.
+
+    It is this user's alone, and removed at the end; that of a killed process, at the next call.
+
+    Raises:
+        InputError: The other folder does not exist, or cannot be written.
+
+    Example:
+        >>> with scratch_folder("missing"):
+        ...     pass
+        Traceback (most recent call last):
+        nif.InputError: scratch is missing ...
+    """
+    if path is None:
+        yield None
+        return
+    begin = f"nif-{HOST}-"
+    try:
+        parent = Path(path).resolve(strict=True)
+        for found in list(parent.glob(f"{begin}*-*")):
+            process = found.name.removeprefix(begin).partition("-")[0]
+            if os.name == "posix" and process.isdigit() and not _runs(int(process)):
+                shutil.rmtree(found, ignore_errors=True)
+        folder = parent / f"{begin}{os.getpid()}-{secrets.token_hex(8)}"
+        folder.mkdir(mode=0o700)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"scratch is {os.fspath(path)} ({error}); expected a folder that exists and can be written."
+        ) from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def writable(path: Path, *, ending: str) -> Path:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import pickle
 import sys
 import threading
 import uuid
-from typing import Any, Generic, TypeVar
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, TypeVar
 from weakref import WeakValueDictionary
 
 import cloudpickle
 import numpy as np
 import torch
 from torch.storage import TypedStorage, UntypedStorage
+
+from nif.core.errors import InputError
 
 LARGE = 2**20
 """Bytes from which joblib writes an array to a file that the workers map."""
@@ -31,14 +35,33 @@ _made: WeakValueDictionary[str, Shared[Any]] = WeakValueDictionary()
 _lock = threading.RLock()
 
 
+class Files(NamedTuple):
+    """What is shared, in files that all processes see.
+
+    Attributes:
+        folder: Where they are.
+        count: Number of files: the pickle, and one for each large array of it.
+        digest: Of the pickle, which is loaded only if it is the one that was written.
+    """
+
+    folder: str
+    count: int
+    digest: str
+
+
 class Shared(Generic[Value]):
     """A value that tasks are passed in place of the value itself.
 
     In the process that made it, and its threads, it is that very object. For others it is pickled once, its
     arrays and tensors apart, which joblib writes to a file for all workers; tasks that follow find it there.
+    With a folder it is written there at once, and tasks carry no more than its path.
 
-    Attributes:
+    Args:
         value: What is shared.
+        folder: That all processes see, and that nobody else writes to.
+
+    Raises:
+        InputError: The folder cannot be written, or is not seen by the process that needs the value.
 
     Example:
         >>> shared = Shared([np.zeros(3)])
@@ -46,20 +69,42 @@ class Shared(Generic[Value]):
         [0.0, 0.0, 0.0]
     """
 
-    def __init__(self, value: Value) -> None:
-        self.value = value
+    def __init__(self, value: Value, folder: Path | None = None) -> None:
         self._token = uuid.uuid4().hex
+        self._value: Value | None = value
         self._parts: tuple[np.ndarray, ...] | None = None
+        self._files = None if folder is None else _written(value, folder / self._token)
+        self._stored: Any = None
         _made[self._token] = self
 
+    def put(self, store: Any) -> None:
+        """Have tasks carry a reference to what a store such as Ray's keeps, unless there are files."""
+        if self._files is None:
+            self._stored = store, store.put(_parts_of(self._value))
+
+    @property
+    def value(self) -> Value:
+        """What is shared."""
+        with _lock:
+            if self._value is None and self._files is not None:
+                self._value = _loaded(_mapped(self._files))
+            if self._value is None and self._stored is not None:
+                store, reference = self._stored
+                self._value = _loaded(tuple(part.copy() for part in store.get(reference)))
+            return self._value  # type: ignore[return-value] # None is a value too
+
     def __reduce__(self) -> tuple[Any, ...]:
+        if self._files is not None:
+            return _elsewhere, (self._token, self._files, None)
+        if self._stored is not None:
+            return _elsewhere, (self._token, None, self._stored)
         if self._parts is None:
-            self._parts = _parts_of(self.value)
+            self._parts = _parts_of(self._value)
         return _received, (self._token, *self._parts)
 
     def __sizeof__(self) -> int:
-        """Large, so that Dask sends it to its workers once."""
-        return sys.getsizeof(self._token) + LARGE
+        """Large, so that Dask sends it to its workers once, unless tasks can carry it."""
+        return sys.getsizeof(self._token) + (LARGE if self._files is None else 0)
 
 
 class _Pickler(cloudpickle.Pickler):
@@ -115,14 +160,73 @@ def _parts_of(value: Any) -> tuple[np.ndarray, ...]:
     return pickled, *pickler.arrays
 
 
-def _received(token: str, pickled: np.ndarray, *arrays: np.ndarray) -> Shared[Any]:
+def _written(value: Any, folder: Path) -> Files:
+    """Write a value into a new folder."""
+    parts = _parts_of(value)
+    try:
+        folder.mkdir(mode=0o700)
+        for number, part in enumerate(parts):
+            np.save(_file(folder, number), part, allow_pickle=False)
+    except OSError as error:  # such as of a full disk
+        raise InputError(f"What processes share cannot be written to scratch= ({error}).") from error
+    return Files(str(folder), len(parts), _digest(parts[0]))
+
+
+def _mapped(files: Files) -> tuple[np.ndarray, ...]:
+    """The parts of what is shared, of which only what is used is read; copied where it is written to."""
+    places = [_file(Path(files.folder), number) for number in range(files.count)]
+    try:
+        parts = tuple(np.load(place, mmap_mode="c", allow_pickle=False) for place in places)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"A worker process cannot read {files.folder} ({error}); pass as scratch= a folder that all "
+            "workers see, as the same user."
+        ) from error
+    if _digest(parts[0]) != files.digest:
+        raise InputError(f"{places[0]} is not what was written there; pass a scratch= that is yours alone.")
+    return parts
+
+
+def _file(folder: Path, number: int) -> Path:
+    return folder / f"{number}.npy"
+
+
+def _digest(pickled: np.ndarray) -> str:
+    return hashlib.sha256(pickled.tobytes()).hexdigest()
+
+
+def _loaded(parts: tuple[np.ndarray, ...]) -> Any:
+    return _Unpickler(io.BytesIO(parts[0].tobytes()), parts[1:]).load()
+
+
+def _received(token: str, *parts: np.ndarray) -> Shared[Any]:
     """What came before; unpickled otherwise."""
     with _lock:
-        found = _made.get(token) or _known.get(token)
+        found = _found(token)
         if found is None:
-            while len(_known) >= MOST_KNOWN:
-                _known.pop(next(iter(_known)))
-            found = Shared(_Unpickler(io.BytesIO(pickled.tobytes()), arrays).load())
-            found._token, found._parts = token, (pickled, *arrays)
-            _known[token] = found
+            found = _kept(token, Shared(_loaded(parts)))
+            found._parts = parts
         return found
+
+
+def _elsewhere(token: str, files: Files | None, stored: Any) -> Shared[Any]:
+    """What came before; otherwise what reads the files, or the store, when it is asked for its value."""
+    with _lock:
+        found = _found(token)
+        if found is None:
+            found = _kept(token, Shared(None))
+            found._files, found._stored = files, stored
+        return found
+
+
+def _found(token: str) -> Shared[Any] | None:
+    return _made.get(token) or _known.get(token)
+
+
+def _kept(token: str, shared: Shared[Any]) -> Shared[Any]:
+    """Known from now on, in place of the one that has been known longest."""
+    while len(_known) >= MOST_KNOWN:
+        _known.pop(next(iter(_known)))
+    shared._token = token
+    _known[token] = shared
+    return shared

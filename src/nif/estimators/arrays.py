@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +11,7 @@ from jaxtyping import Int64
 
 from nif.core.blocks import block_of_rows
 from nif.core.errors import InputError, memory_named
+from nif.core.files import scratch_folder
 from nif.core.numbers import check_same_order
 from nif.core.parallel import checked_jobs
 from nif.core.progress import progress as progress_bar
@@ -115,6 +118,7 @@ def pairwise(
     blocks: Any = None,
     memory: int | str = "1GB",
     n_jobs: int | None = None,
+    scratch: str | os.PathLike[str] | None = None,
     progress: bool = True,
 ) -> Estimate:
     """Mutual information of every column of x with every column of y.
@@ -127,6 +131,7 @@ def pairwise(
         blocks: Of rows that depend on each other; see `estimate`.
         memory: Limit for a block of pairs in each process, on top of data and result.
         n_jobs: Processes, through joblib; see `measure`.
+        scratch: A folder that all of them see; see `measure`.
         progress: Show a progress bar with the remaining time, in a terminal, after two seconds.
 
     Returns:
@@ -151,8 +156,9 @@ def pairwise(
     )
     limits = Resources(bytes_of(memory), checked_jobs(n_jobs))
     bar = progress_bar("estimating", total=count, shown=progress)
-    with memory_named("fewer samples, or a smaller memory= or n_jobs="), bar as advance:
-        runner = PairwiseRunner(method, seed=seed, limits=limits, advance=advance)
+    fewer = memory_named("fewer samples, or a smaller memory= or n_jobs=")
+    with scratch_folder(scratch) as folder, fewer, bar as advance:
+        runner = PairwiseRunner(method, seed, replace(limits, scratch=folder), advance)
         return runner.within(left) if y is None else runner.between(left, right)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool
 from joblib import delayed
 
 from nif.core.arguments import shown
@@ -47,11 +49,13 @@ class Resources:
         n_jobs: Processes, through joblib, which uses the backend chosen by the caller. None computes in this
             process, where an estimator may use threads.
         checkpoint: Where finished blocks are kept; None for nowhere.
+        scratch: Folder for what processes share, which all of them see; None has the backend send it.
     """
 
     memory: int = GIGABYTE
     n_jobs: int | None = None
     checkpoint: Checkpoint | None = None
+    scratch: Path | None = None
 
 
 DEFAULT = Resources()
@@ -114,6 +118,20 @@ Index = tuple[Any, Any]
 """Rows and columns of a block's results: two slices for a rectangle, two arrays for a list of pairs."""
 
 
+class Asked(NamedTuple):
+    """Pairs of columns of two tables.
+
+    Attributes:
+        x: Number of a table.
+        y: Number of the other one; None for all pairs within x.
+        wanted: Pairs to estimate; all if None.
+    """
+
+    x: int
+    y: int | None = None
+    wanted: Bool[np.ndarray, "a b"] | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Tables:
     """The columns whose pairs are estimated, and how.
@@ -121,26 +139,41 @@ class Tables:
     Attributes:
         estimator: Estimates each block.
         seed: Random seed.
-        x: Columns.
-        y: Columns of the other side; those of x if None.
+        columns: Of each table.
     """
 
     estimator: Estimator
     seed: int
-    x: ColumnsX
-    y: ColumnsY | None
+    columns: tuple[ColumnsX, ...]
 
-    def estimate(self, index: Index, advance: Advance = ignore) -> Estimate:
-        """Of the pairs of a block."""
-        rows, columns = index
-        y = self.x if self.y is None else self.y
+    def estimate(self, first: int, second: int | None, index: Index, advance: Advance = ignore) -> Estimate:
+        """Of the pairs of a block of two tables, or of one if the second is None."""
+        (rows, columns), x = index, self.columns[first]
+        y = x if second is None else self.columns[second]
         if not isinstance(rows, slice):
-            sides = self.x.T[rows, :, None], y.T[columns, :, None]
+            sides = x.T[rows, :, None], y.T[columns, :, None]
             return self.estimator.estimate(*sides, seed=self.seed, advance=advance)
         assert isinstance(self.estimator, PairwiseEstimator)
-        left = self.x[:, rows]
-        right = left if self.y is None and rows == columns else y[:, columns]
+        left = x[:, rows]
+        right = left if second is None and rows == columns else y[:, columns]
         return self.estimator.pairwise(left, right, seed=self.seed, advance=advance)
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """What is left to do of what is asked of two tables.
+
+    Attributes:
+        asked: Of which tables.
+        blocks: To be estimated.
+        stage: Of a checkpoint.
+        stored: Number of blocks in the checkpoint at the start.
+    """
+
+    asked: Asked
+    blocks: Iterator[Index]
+    stage: Stage | None
+    stored: int
 
 
 @dataclass(frozen=True)
@@ -168,94 +201,108 @@ class PairwiseRunner:
             wanted: Pairs to estimate; all if None. The others have 0 nats and p-value 1, or are estimated too
                 where estimating all is faster.
         """
-        shape = x.shape[1], y.shape[1]
-        wanted = np.ones(shape, dtype=bool) if wanted is None else wanted
-        tables = Tables(self.estimator, self.seed, x, y)
-        # With fewer pairs than columns, most of the time is spent on preparing the columns.
-        if isinstance(self.estimator, PairwiseEstimator) and wanted.sum() > sum(shape):
-            return self._collect(tables, self._rectangles(tables), self._empty(shape, len(x)))
-        self.advance(int((~wanted).sum()))
-        blocks = self._lists(*np.nonzero(wanted), samples=len(x))
-        return self._collect(tables, blocks, self._empty(shape, len(x)))
+        return next(self.each((x, y), [Asked(0, 1, wanted)]))
 
     def within(self, x: ColumnsX) -> Estimate:
         """I(X_a; X_b) of all columns of one array, ``[a, a]``; the diagonal holds the entropy of each column.
 
         See `entropy_and_stderr` for the entropy.
         """
-        result = self._empty((x.shape[1], x.shape[1]), len(x))
-        tables = Tables(self.estimator, self.seed, x, None)
-        if isinstance(self.estimator, PairwiseEstimator):
-            blocks = self._rectangles(tables)
-        else:
-            blocks = self._lists(*np.triu_indices(x.shape[1], k=1), samples=len(x))
-        self._collect(tables, blocks, result, symmetric=True)
-        set_entropy(result, x)
-        return result
+        return next(self.each((x,), [Asked(0)]))
 
-    def _empty(self, shape: tuple[int, int], samples: int) -> Estimate:
+    def each(self, tables: Sequence[ColumnsX], asked: Iterable[Asked]) -> Iterator[Estimate]:
+        """What is asked of several tables, in its order, each as `between` or `within` returns it.
+
+        The blocks of all are one stream of tasks, so that processes are sent the tables once.
+        """
+        given = Tables(self.estimator, self.seed, tuple(tables))
+        parts, results = list[Part](), deque[Estimate]()  # a result is the caller's alone once it is complete
+        for one in asked:
+            results.append(self._empty(given, one))
+            parts.append(self._part(given, one, results[-1]))
+        computed = self._computed(given, parts)
+        block = next(computed, None)
+        for number, part in enumerate(parts):
+            result, count = results.popleft(), part.stored
+            while block is not None and block[0] == number:
+                arrays = {name: getattr(block[2], name) for name in RESULTS}
+                _write(result, block[1], arrays, symmetric=part.asked.y is None)
+                if part.stage is not None:
+                    _store(part.stage, count, block[1], arrays)
+                block, count = next(computed, None), count + 1
+            if part.asked.y is None:
+                set_entropy(result, given.columns[part.asked.x])
+            yield result
+            del result
+
+    def _empty(self, tables: Tables, asked: Asked) -> Estimate:
         """The result before any block is filled in."""
-        return Estimate.of(
-            np.zeros(shape), stderr=0, p_value=1, samples=samples, estimator=repr(self.estimator)
-        )
+        x, y = tables.columns[asked.x], tables.columns[asked.x if asked.y is None else asked.y]
+        values = np.zeros((x.shape[1], y.shape[1]))
+        return Estimate.of(values, stderr=0, p_value=1, samples=len(x), estimator=repr(self.estimator))
 
-    def _lists(
-        self, a: Int[np.ndarray, " pair"], b: Int[np.ndarray, " pair"], *, samples: int
-    ) -> Iterator[Index]:
-        """The pairs (a, b) of columns, in blocks that fit into memory."""
-        step = pairs_at_once(self.limits.memory, samples)
-        for start in range(0, len(a), step):
-            yield a[start : start + step], b[start : start + step]
-
-    def _rectangles(self, tables: Tables) -> Iterator[Index]:
-        """Blocks of columns of x and of y; of x alone, on and above the diagonal only."""
-        step = columns_at_once(self.limits.memory, len(tables.x))
-        of_x, of_y = (
-            [slice(start, start + step) for start in range(0, side.shape[1], step)]
-            for side in (tables.x, tables.x if tables.y is None else tables.y)
-        )
-        for place, rows in enumerate(of_x):
-            for columns in of_y[place:] if tables.y is None else of_y:
-                yield rows, columns
-
-    def _collect(
-        self, tables: Tables, blocks: Iterable[Index], result: Estimate, *, symmetric: bool = False
-    ) -> Estimate:
-        """Write the results of all blocks into their places; nothing else is kept."""
-        checkpoint, known, count = self.limits.checkpoint, np.zeros(result.nats.shape, dtype=bool), 0
+    def _part(self, tables: Tables, asked: Asked, result: Estimate) -> Part:
+        """What is left to do beside what a checkpoint holds, which is written into the result."""
+        shape, samples = result.nats.shape, len(tables.columns[asked.x])
+        checkpoint, known, count = self.limits.checkpoint, np.zeros(shape, dtype=bool), 0
         stage = None if checkpoint is None else checkpoint.stage("pairs")
         for index, arrays in () if stage is None else _stored(stage):
-            _write(result, index, arrays, symmetric=symmetric)
+            _write(result, index, arrays, symmetric=asked.y is None)
             known[index] = True
             count += 1
             self.advance(arrays["nats"].size)
         # Those of a run with another limit of memory may be in part among these.
-        left = (index for index in blocks if not known[index].all())
-        for number, (index, block) in enumerate(self._computed(tables, left), count):
-            arrays = {name: getattr(block, name) for name in RESULTS}
-            _write(result, index, arrays, symmetric=symmetric)
-            if stage is not None:
-                _store(stage, number, index, arrays)
-        return result
+        left = (index for index in self._blocks(asked, shape, samples) if not known[index].all())
+        return Part(asked, left, stage, count)
 
-    def _computed(self, tables: Tables, blocks: Iterable[Index]) -> Iterator[tuple[Index, Estimate]]:
-        if self.limits.n_jobs is None:
-            for index in blocks:
-                yield index, tables.estimate(index, self.advance)
+    def _blocks(self, asked: Asked, shape: tuple[int, int], samples: int) -> Iterator[Index]:
+        """Blocks that fit into memory: of columns of both sides, or of a list of pairs."""
+        wanted = np.ones(shape, dtype=bool) if asked.wanted is None else asked.wanted
+        # With fewer pairs than columns, most of the time is spent on preparing the columns.
+        many = asked.y is None or wanted.sum() > sum(shape)
+        if isinstance(self.estimator, PairwiseEstimator) and many:
+            yield from self._rectangles(shape, samples, symmetric=asked.y is None)
             return
-        shared = Shared(tables)
-        tasks = (delayed(_with_index)(shared, index) for index in blocks)
-        for index, block in in_parallel(self.limits.n_jobs, tasks):
+        self.advance(0 if asked.y is None else int((~wanted).sum()))
+        step = pairs_at_once(self.limits.memory, samples)
+        a, b = np.nonzero(wanted) if asked.y is not None else np.triu_indices(shape[0], k=1)
+        for start in range(0, len(a), step):
+            yield a[start : start + step], b[start : start + step]
+
+    def _rectangles(self, shape: tuple[int, int], samples: int, *, symmetric: bool) -> Iterator[Index]:
+        """Blocks of columns of x and of y; where they are the same, on and above the diagonal only."""
+        step = columns_at_once(self.limits.memory, samples)
+        of_x, of_y = ([slice(start, start + step) for start in range(0, size, step)] for size in shape)
+        for place, rows in enumerate(of_x):
+            for columns in of_y[place:] if symmetric else of_y:
+                yield rows, columns
+
+    def _computed(self, tables: Tables, parts: Sequence[Part]) -> Iterator[tuple[int, Index, Estimate]]:
+        """The blocks of all parts, each with the number of its part."""
+        tasks = (
+            (number, part.asked.x, part.asked.y, index)
+            for number, part in enumerate(parts)
+            for index in part.blocks
+        )
+        if self.limits.n_jobs is None:
+            for number, x, y, index in tasks:
+                yield number, index, tables.estimate(x, y, index, self.advance)
+            return
+        shared = Shared(tables, self.limits.scratch)
+        calls = (delayed(_with_index)(shared, *task) for task in tasks)
+        for number, index, block in in_parallel(self.limits.n_jobs, calls):
             self.advance(block.nats.size)
-            yield index, block
+            yield number, index, block
 
 
 RESULTS = ("nats", "stderr", "p_value", "outcome")
 """Arrays of an estimate."""
 
 
-def _with_index(shared: Shared[Tables], index: Index) -> tuple[Index, Estimate]:
-    return index, shared.value.estimate(index)
+def _with_index(
+    shared: Shared[Tables], number: int, x: int, y: int | None, index: Index
+) -> tuple[int, Index, Estimate]:
+    return number, index, shared.value.estimate(x, y, index)
 
 
 def _write(result: Estimate, index: Index, arrays: Mapping[str, np.ndarray], *, symmetric: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import warnings
 from functools import cache
@@ -17,8 +18,9 @@ from nif.core.errors import InputError
 from nif.data.rows import read
 from nif.estimators.pairs import Resources
 from nif.measures.currents.currents import Currents
+from nif.measures.currents.path_integral import PathIntegral
 from nif.measures.currents.straight import straight_values
-from nif.measures.currents.tape import record
+from nif.measures.currents.tape import Tape, record
 from nif.network.network import Network
 from support.currents import measured
 from support.networks import chain
@@ -136,3 +138,22 @@ def test_more_links_than_there_is_room_for_are_refused_at_once(monkeypatch: pyte
     monkeypatch.setattr("nif.measures.currents.steps.MOST_LINKS", 16 * 8 + 8 * 8 + 8 * 3 - 1)
     with pytest.raises(InputError, match=r"4 layers have 2.2e\+02 links"):
         measured(net, X, **BASE)
+
+
+def test_a_block_is_freed_when_it_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tapes in a cycle would stay until the garbage collector runs, and take twice the memory."""
+    add, left = PathIntegral.add, list[int]()
+
+    def counted(self: PathIntegral, *given: Any) -> None:
+        gc.collect()
+        gc.disable()
+        try:
+            add(self, *given)
+            left.append(sum(type(one) is Tape for one in gc.get_objects()))
+        finally:
+            gc.enable()
+
+    monkeypatch.setattr(PathIntegral, "add", counted)
+    measured(chain(16, 8, 3), X, by_class=True, paths=5, **BASE)
+    assert len(left) == 2  # of links, and of paths
+    assert not any(left)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from numbers import Integral
 from typing import Any
@@ -21,7 +22,7 @@ from nif.estimators.dependent_rows import of_dependent_rows
 from nif.estimators.estimate import Estimate, Estimator
 from nif.estimators.gaussian_copula import GaussianCopula
 from nif.estimators.inputs import checked_estimator
-from nif.estimators.pairs import PairwiseRunner, Resources
+from nif.estimators.pairs import Asked, PairwiseRunner, Resources
 from nif.flow.paths import Dag
 from nif.measures.association.channel import observed
 from nif.measures.association.errors import Terms, attribution_errors
@@ -199,17 +200,24 @@ class Association:
 
     def _by_pairs(self, recording: Recording, observed: Activations, pairs: PairwiseRunner) -> NetworkLinks:
         """Every term is estimated by itself."""
+        estimates = pairs.each(observed, self._asked(recording))
 
         def between(source: int, target: int) -> Estimate:
             if self.relevance == "layer":
                 return of_whole_layer(recording, observed, source, target, self.noise, pairs)
-            return pairs.between(
-                observed[source], observed[target], recording.connected_between(source, target)
-            )
+            return next(estimates)
 
-        return links_of(
-            recording, lambda layer: pairs.within(observed[layer]), between, beta=self.beta, order=self.order
-        )
+        return links_of(recording, lambda layer: next(estimates), between, beta=self.beta, order=self.order)
+
+    def _asked(self, recording: Recording) -> Iterator[Asked]:
+        """The terms that are estimated, in the order of `links_of`."""
+        known = set[int]()
+        for source, target in recording.connections:
+            if source not in known:
+                known.add(source)
+                yield Asked(source)
+            if self.relevance == "unit":
+                yield Asked(source, target, recording.connected_between(source, target))
 
     def _by_shared_critic(
         self,

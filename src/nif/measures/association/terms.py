@@ -71,7 +71,7 @@ def links_of(
 ) -> NetworkLinks:
     """Links of a network, each from relevance and redundancy (eq. 2); see `nif.Association` for the options.
 
-    `within` is called once for each layer that feeds another, `between` for each connection.
+    `between` is called for each connection in turn, `within` before it where its source is a new one.
     """
     of_layer: dict[int, Estimate] = {}
     errors: dict[tuple[int, int], np.ndarray] = {}

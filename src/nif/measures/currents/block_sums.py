@@ -140,7 +140,7 @@ class BlockSums:
         self._classes = None
         if self.columns is not None:
             self._classes = ClassColumns(
-                self.columns, self.weight, self._pairs, self.bounds, self.features, apart=self.apart
+                self.columns, self.weight, self._pairs, self.bounds, self.way.features, apart=self.apart
             )
 
     def begin(self, start: Tape, structure: Structure, straight: frozenset[int] = frozenset()) -> None:
@@ -227,10 +227,6 @@ class BlockSums:
                 "to which only some are sent; choose layers that run on all rows, with layers=."
             )
         return arranged.flatten(2).sum(2) if arranged.dim() > 2 else arranged
-
-    def features(self, currents: Sequence[Tensor]) -> Tensor:
-        """The current of each feature, ``[pair, feature]``, from those of the inputs that move."""
-        return torch.cat([self.way.by_feature(layer, current) for layer, current in enumerate(currents)], 1)
 
     def finish(self, sums: Sums) -> None:
         """Add the sums of the block to those of all."""

@@ -244,7 +244,12 @@ class Currents:
                 blocks = blocks_of(sample, size)
                 stage = None if checkpoint is None else checkpoint.stage("currents")
                 sums = integrated(
-                    path, blocks, resources.n_jobs, lambda done: advance(done * scale), stage=stage
+                    path,
+                    blocks,
+                    resources.n_jobs,
+                    lambda done: advance(done * scale),
+                    stage=stage,
+                    scratch=resources.scratch,
                 )
         _warn_of_general_rule(sums)
         _warn_of_losses(sums, path.input_layers)
@@ -280,7 +285,8 @@ class Currents:
 
         def along(graph: Dag, jackknife: Jackknife, total: float) -> PathCurrents | None:
             stage = None if resources.checkpoint is None else resources.checkpoint.stage("paths")
-            evaluation = Evaluation(path, sample, effort, resources.n_jobs, size, stage)
+            given = resources.n_jobs, size, stage, resources.scratch
+            evaluation = Evaluation(path, sample, effort, *given)
             return evaluation.along(graph, jackknife, total, lambda part: advance(part * few))
 
         return along if effort.paths else None

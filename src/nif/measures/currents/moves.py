@@ -223,6 +223,10 @@ class Way:
             features.index_add_(0, lookup.elements.flatten(), sums)
         return features[1:].reshape(len(ids), -1)
 
+    def features(self, currents: Sequence[Tensor]) -> Float[Tensor, "pair feature"]:
+        """The currents of the features of all moving inputs."""
+        return torch.cat([self.by_feature(place, current) for place, current in enumerate(currents)], 1)
+
     def features_of(self, place: int, shape: torch.Size) -> Int64[Tensor, "..."]:
         """The feature of each number of a moving input, in its shape; `NONE` if it is of no feature."""
         number = self._moves.moving[place]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain, islice
+from pathlib import Path
 
 import torch
 from joblib import delayed
@@ -31,6 +32,7 @@ def integrated(
     *,
     with_weights: bool = True,
     stage: Stage | None = None,
+    scratch: Path | None = None,
 ) -> Sums:
     """The sums over all blocks.
 
@@ -41,6 +43,7 @@ def integrated(
         advance: Called with the pairs times steps that were done since the last call.
         with_weights: Whether the currents of weights are summed too.
         stage: Of a checkpoint, which holds the blocks that are finished.
+        scratch: Folder for what processes share; see `Resources`.
     """
     first = next(blocks)
     maps = path.maps(first) if with_weights else None
@@ -48,14 +51,19 @@ def integrated(
     done = 0 if stage is None else restore(stage, sums)
     for block in islice(blocks, done):
         advance(float(block.backgrounds.size * path.runs))
-    for number, _ in enumerate(_added(path, blocks, sums, n_jobs, advance), done):
+    for number, _ in enumerate(_added(path, blocks, sums, n_jobs, advance, scratch), done):
         if stage is not None:
             put(stage, sums, number)
     return sums
 
 
 def _added(
-    path: PathIntegral, blocks: Iterator[Block], sums: Sums, n_jobs: int | None, advance: Advance
+    path: PathIntegral,
+    blocks: Iterator[Block],
+    sums: Sums,
+    n_jobs: int | None,
+    advance: Advance,
+    scratch: Path | None,
 ) -> Iterator[None]:
     """Add one block after the other."""
     if n_jobs is None:
@@ -63,7 +71,7 @@ def _added(
             path.add(block, sums, advance)
             yield
         return
-    given = Shared((path, sums.maps, torch.get_num_threads()))
+    given = Shared((path, sums.maps, torch.get_num_threads()), scratch)
     tasks = (delayed(_of_block)(given, block) for block in blocks)
     for pairs, of_block in in_parallel(n_jobs, tasks):
         sums.include(of_block)

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -267,6 +268,7 @@ class Evaluation:
         n_jobs: See `nif.measures.currents.parallel`.
         size: Of blocks.
         stage: Of a checkpoint, if there is one.
+        scratch: Folder for what processes share, if there is one.
     """
 
     path: PathIntegral
@@ -275,6 +277,7 @@ class Evaluation:
     n_jobs: int | None
     size: Size
     stage: Stage | None = None
+    scratch: Path | None = None
 
     def along(self, graph: Dag, jackknife: Jackknife, total: float, advance: Advance) -> PathCurrents | None:
         """The currents along the strongest of the paths; None if none carries anything.
@@ -334,6 +337,7 @@ class Evaluation:
                 lambda done: advance(done / work),
                 with_weights=False,
                 stage=self.stage,
+                scratch=self.scratch,
             ).paths
 
 

@@ -1,0 +1,198 @@
+"""What a cluster is sent, and whether it survives: bytes shipped, and runs whose workers are killed.
+
+``python benchmarks/clusters.py bytes [--scratch FOLDER]`` counts what one process writes to files and pipes
+while two of loky measure, as a part of the data (Linux).
+``python benchmarks/clusters.py kills --backend dask|ray|loky [--runs 20]`` kills a random worker at a random
+moment of each run, and compares the bits of the result with those of one process. Dask and Ray are no
+dependencies: install ``distributed`` or ``ray``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import random
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from joblib import parallel_config
+
+import nif
+from environment import environment
+from nif.core.types import Advance, ignore
+from nif.estimators.estimate import ColumnsX, ColumnsY, Estimate
+
+WORKERS = 2
+
+
+class Patient(nif.Binned):
+    """Takes its time for each block, so that a worker can be killed in it."""
+
+    def pairwise(self, x: ColumnsX, y: ColumnsY, *, seed: int = 0, advance: Advance = ignore) -> Estimate:
+        time.sleep(0.3)
+        return super().pairwise(x, y, seed=seed, advance=advance)
+
+
+def network(*sizes: int) -> torch.nn.Sequential:
+    """Linear layers with ReLU between them."""
+    torch.manual_seed(0)
+    modules: list[torch.nn.Module] = []
+    for before, after in itertools.pairwise(sizes):
+        modules += [torch.nn.Linear(before, after), torch.nn.ReLU()]
+    return torch.nn.Sequential(*modules[:-1])
+
+
+def written() -> int:
+    """Bytes that this process has written so far, to files and pipes."""
+    return int(Path("/proc/self/io").read_text().partition("wchar: ")[2].split()[0])
+
+
+def bytes_shipped(scratch: str | None) -> None:
+    """Of the activations of all layers, of model and data, and of a table."""
+    generator = torch.Generator().manual_seed(0)
+    narrow, wide = (
+        torch.randn(100_000, 16, generator=generator),
+        torch.randn(10_000, 784, generator=generator),
+    )
+    options: dict[str, Any] = {"n_jobs": WORKERS, "progress": False, "scratch": scratch}
+    layers, net = (16, 16, 16, 4), network(784, 300, 10)
+    model = sum(values.nbytes for values in net.parameters())
+    runs: dict[str, tuple[int, Callable[[], object]]] = {
+        "association": (
+            len(narrow) * sum(layers) * 4,
+            lambda: nif.measure(network(*layers), narrow, nif.Binned(), **options),
+        ),
+        "currents": (
+            wide.nbytes + model,
+            lambda: nif.measure(net, wide, nif.Currents(rows=128, steps=4), **options),
+        ),
+        "pairwise": (narrow.nbytes, lambda: nif.pairwise(narrow, estimator=nif.Binned(), **options)),
+    }
+    for name, (size, run) in runs.items():
+        before = written()
+        run()
+        print(f"{name}: {(written() - before) / size:.2f} of {size / 2**20:.0f} MB", flush=True)
+
+
+@contextmanager
+def cluster(name: str) -> Iterator[tuple[dict[str, Any], Callable[[], list[int]]]]:
+    """Options of `parallel_config`, and what returns the processes of the workers."""
+    if name == "dask":
+        from dask.distributed import Client, LocalCluster
+
+        started = LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=None)
+        with started as local, Client(local) as client:
+            workers = lambda: list(client.run(os.getpid).values())  # noqa: E731
+            yield {"backend": "dask", "wait_for_workers_timeout": 120}, workers
+    elif name == "ray":
+        import ray
+        from ray.util.joblib import register_ray
+
+        folders = os.environ.get("PYTHONPATH", "") + os.pathsep + str(Path(__file__).parent)
+        environment_of_workers = {"env_vars": {"PYTHONPATH": folders}}
+        ray.init(
+            num_cpus=WORKERS, include_dashboard=False, log_to_driver=False, runtime_env=environment_of_workers
+        )
+        register_ray()
+        yield {"backend": "ray"}, lambda: named("ray::PoolActor")
+        ray.shutdown()
+    else:
+        yield {"backend": "loky"}, lambda: named("popen_loky")
+
+
+def named(name: str) -> list[int]:
+    """Processes whose command line holds the name (Linux)."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if name in place.read_text() and (place.parent / "environ").read_text().find(MARK) >= 0:
+                found.append(int(place.parent.name))
+        except OSError:  # it has ended
+            pass
+    return found
+
+
+MARK = f"NIF_BENCHMARK={os.getpid()}"
+"""In the environment of our own workers."""
+
+
+def bits(flow: nif.Flow) -> bytes:
+    """Of every link."""
+    return b"".join(part.nats.tobytes() + part.stderr.tobytes() for part in flow.links)
+
+
+def measured(data: torch.Tensor, scratch: str | None = None, n_jobs: int | None = None) -> bytes:
+    """Ten blocks or more."""
+    flow = nif.measure(
+        network(12, 20, 20, 3), data, Patient(), progress=False, memory="1MB", scratch=scratch, n_jobs=n_jobs
+    )
+    return bits(flow)
+
+
+def kills(backend: str, runs: int, seed: int) -> None:
+    """Runs in which a worker is killed, and how many of them finished with the same bits."""
+    os.environ["NIF_BENCHMARK"] = str(os.getpid())
+    data, generator, same = (
+        torch.randn(500, 12, generator=torch.Generator().manual_seed(0)),
+        random.Random(seed),
+        0,
+    )
+    alone = measured(data)
+    for run in range(runs):
+        with cluster(backend) as (options, workers), tempfile.TemporaryDirectory() as folder:
+            scratch = folder if run % 2 else None
+            killed: list[int] = []
+            over = threading.Event()
+            killer = threading.Thread(target=kill_one, args=(workers, generator.uniform(0, 3), killed, over))
+            killer.start()
+            start = time.perf_counter()
+            with parallel_config(**options):
+                found = measured(data, scratch, WORKERS)
+            over.set()
+            killer.join()
+        same += found == alone and bool(killed)
+        how, seconds = "in files" if scratch else "sent", time.perf_counter() - start
+        print(
+            f"run {run}: {len(killed)} killed, {how}, same bits: {found == alone}, {seconds:.0f} s",
+            flush=True,
+        )
+    print(f"{backend}: {same} of {runs} runs whose worker was killed finished with the same bits")
+
+
+def kill_one(
+    workers: Callable[[], list[int]], delay: float, killed: list[int], over: threading.Event
+) -> None:
+    """Kill a worker some seconds after the first is there, unless the work is over before."""
+    while not over.is_set() and not workers():
+        time.sleep(0.1)
+    if not over.wait(delay):
+        found = workers()
+        os.kill(found[int(delay * 1e6) % len(found)], signal.SIGKILL)
+        killed.append(1)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("study", choices=("bytes", "kills"))
+    parser.add_argument("--backend", choices=("loky", "dask", "ray"), default="loky")
+    parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--scratch")
+    options = parser.parse_args()
+    print(environment())
+    if options.study == "bytes":
+        bytes_shipped(options.scratch)
+    else:
+        kills(options.backend, options.runs, options.seed)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""Dask and Ray: the same bits, data that are sent once, and killed workers whose work is repeated."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from joblib import delayed, parallel_config
+
+import nif
+from nif.core import shared as module
+from nif.core.parallel import in_parallel
+from nif.core.shared import Shared
+from nif.flow.file import arrays_of
+from support.networks import chain
+from support.tasks import sum_or_die
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),  # those of the cluster
+    pytest.mark.skipif(sys.platform == "win32", reason="workers kill themselves by a signal of POSIX"),
+]
+COUNT = 2**18
+"""Numbers of what is shared, of 2 MB."""
+
+X = torch.randn(200, 6, generator=torch.Generator().manual_seed(0))
+METHODS = {"association": nif.Binned(), "currents": nif.Currents(steps=2, rows=40, backgrounds=4)}
+
+
+@contextmanager
+def started(name: str) -> Iterator[dict[str, Any]]:
+    """Two workers of one thread each; options of `parallel_config`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if name == "dask":
+            distributed = pytest.importorskip("distributed")
+            options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+            with distributed.LocalCluster(**options) as local, distributed.Client(local):
+                yield {"backend": "dask", "wait_for_workers_timeout": 120}
+            return
+        ray = pytest.importorskip("ray")
+        pytest.importorskip("ray.util.joblib").register_ray()
+        folders = {"env_vars": {"PYTHONPATH": ":".join(sys.path)}}
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env=folders)
+        yield {"backend": "ray"}
+        ray.shutdown()
+
+
+@pytest.fixture(scope="module", params=["dask", "ray"])
+def cluster(request: pytest.FixtureRequest) -> Iterator[dict[str, Any]]:
+    with started(request.param) as options:
+        yield options
+
+
+@pytest.mark.parametrize("name", ["dask", "ray"])
+@pytest.mark.parametrize("in_files", [False, True], ids=["sent", "in files"])
+def test_work_of_killed_workers_is_repeated(name: str, in_files: bool, tmp_path: Path) -> None:
+    deaths, scratch = tmp_path / "deaths", tmp_path / "scratch"
+    deaths.mkdir()
+    scratch.mkdir()
+    shared = Shared((np.ones(COUNT),), scratch if in_files else None)
+    with started(name) as options, parallel_config(**options):
+        # Two workers end at nearly the same time, and with them what they were sent.
+        tasks = (delayed(sum_or_die)(shared, number, deaths, (3, 4)) for number in range(12))
+        assert list(in_parallel(2, tasks)) == [COUNT + number for number in range(12)]
+    assert len(list(deaths.iterdir())) == 2
+
+
+def test_data_are_sent_once(cluster: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pickled, sent = list[int](), list[int]()
+    parts_of, reduced = module._parts_of, Shared.__reduce__
+
+    def counted_parts(value: object) -> tuple[np.ndarray, ...]:
+        parts = parts_of(value)
+        pickled.append(sum(part.nbytes for part in parts))
+        return parts
+
+    def counted_reduce(self: Shared[Any]) -> tuple[Any, ...]:
+        found = reduced(self)
+        sent.append(sum(part.nbytes for part in found[1] if isinstance(part, np.ndarray)))
+        return found
+
+    monkeypatch.setattr(module, "_parts_of", counted_parts)
+    monkeypatch.setattr(Shared, "__reduce__", counted_reduce)
+    shared = Shared((np.ones(COUNT),))
+    with parallel_config(**cluster):
+        tasks = (delayed(sum_or_die)(shared, number, tmp_path, ()) for number in range(20))
+        assert list(in_parallel(2, tasks)) == [COUNT + number for number in range(20)]
+    assert len(pickled) == 1
+    assert max(sum(pickled), sum(sent)) < 2 * COUNT * 8
+
+
+@pytest.mark.parametrize("in_files", [False, True], ids=["sent", "in files"])
+@pytest.mark.parametrize("method", METHODS)
+def test_a_cluster_changes_no_bit(
+    cluster: dict[str, Any], method: str, in_files: bool, tmp_path: Path
+) -> None:
+    net = chain(6, 9, 3)
+    alone = nif.measure(net, X, METHODS[method], progress=False)
+    with parallel_config(**cluster):
+        scratch = tmp_path if in_files else None
+        flow = nif.measure(net, X, METHODS[method], progress=False, memory="200KB", scratch=scratch)
+    assert not list(tmp_path.iterdir())
+    known, found = (arrays_of(one) for one in (alone, flow))
+    assert known.keys() == found.keys()
+    for name, values in known.items():
+        assert np.asarray(values).tobytes() == np.asarray(found[name]).tobytes(), name
