@@ -120,7 +120,7 @@ TASKS = {
 def measured(net: nn.Module, x: Tensor, decision: str, rows: int, seed: int) -> Measured:
     """The currents of one data set."""
     network = Network.of(net)
-    options = Currents(decision=decision, rows=rows, steps=STEPS, by_class=False)
+    options = Currents(decision=decision, rows=rows, steps=STEPS, by_class=False, paths=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return options.measure(
@@ -136,8 +136,12 @@ def parts(result: Measured) -> tuple[Named, Named]:
     """Estimates and standard errors of every part, flat."""
     tables = result.currents
     assert tables is not None
+    features, deviations = tables.units[0].nats, tables.units[0].deviations
+    assert deviations is not None
+    one, other = np.triu_indices(len(features), 1)
     nats = {
-        "features": tables.units[0].nats,
+        "features": features,
+        "differences": features[one] - features[other],
         "units": np.concatenate([units.nats for units in tables.units[1:-1]]),
         "absolute": np.concatenate([units.absolute for units in tables.units[:-1]]),
         "links": np.concatenate([links.nats.ravel() for links in result.links]),
@@ -145,6 +149,7 @@ def parts(result: Measured) -> tuple[Named, Named]:
     }
     stderr = {
         "features": tables.units[0].stderr,
+        "differences": np.linalg.norm(deviations[:, one] - deviations[:, other], axis=0),
         "units": np.concatenate([units.stderr for units in tables.units[1:-1]]),
         "absolute": np.concatenate([units.absolute_stderr for units in tables.units[:-1]]),
         "links": np.concatenate([links.stderr.ravel() for links in result.links]),

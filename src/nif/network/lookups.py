@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
@@ -160,7 +161,7 @@ class Followed(_Calls):
         if name == "__setitem__":
             return self._written(*args)
         if effect in (Effect.ELEMENTWISE, Effect.BINARY):
-            shape = torch.broadcast_shapes(*[values.shape for values in tensors_in((args, kwargs))])
+            shape = np.broadcast_shapes(*[values.shape for values in tensors_in((args, kwargs))])
             first, *others = (torch.broadcast_to(self._known[values][1], shape) for values in read)
             return [first] if all(torch.equal(first, other) for other in others) else None
         moves = effect in (Effect.RESHAPE, Effect.JOIN) or (effect is Effect.SPLIT and args[0] in self._known)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
@@ -134,7 +135,7 @@ def _data_arguments(operation: Operation) -> tuple[Any, ...]:
 
 def _elementwise(tape: Tape, sources: Sequence[int], shape: Sequence[int]) -> dict[int, Dependence] | None:
     """Number by number, where sources may be broadcast."""
-    if torch.broadcast_shapes(*map(tape.shape, sources)) != shape:
+    if np.broadcast_shapes(*map(tape.shape, sources)) != tuple(shape):  # that of torch imports sympy
         return None
     found = {}
     for index in sources:

@@ -96,6 +96,17 @@ class GroupedSum:
         )
 
 
+def bytes_of_sum(numbers: int) -> int:
+    """Bytes of a sum of so many numbers, its parts by group and its contrasts.
+
+    Example:
+        >>> bytes_of_sum(1000), bytes_of_sum(2**21)
+        (160000, 109051904)
+    """
+    contrasts = GROUPS - 1 if numbers < FULL_CONTRASTS else 1
+    return numbers * (8 + (GROUPS + contrasts) * (4 if numbers > LARGE else 8))
+
+
 @dataclass(frozen=True, eq=False)
 class _Table:
     """What the parts of a sum, or of some rows of it, add up to.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from nif.core.checkpoint import Checkpoint
@@ -15,11 +17,12 @@ from nif.core.errors import InputError
 from nif.core.types import Advance, ignore
 from nif.measures.currents.block_sums import Sums
 from nif.measures.currents.blocks import Block, Size, blocks
-from nif.measures.currents.grouped_sums import GROUPS
+from nif.measures.currents.grouped_sums import GROUPS, LARGE, bytes_of_sum
 from nif.measures.currents.kinds import Samples
 from nif.measures.currents.parallel import integrated
 from nif.measures.currents.path_integral import PathIntegral
 from nif.measures.currents.structure import Structure
+from nif.measures.currents.tape import Tape
 
 LARGEST_CHANGE = 0.01
 """Part of the total that the current of a unit may change by when the steps are doubled."""
@@ -153,6 +156,20 @@ def check_links(path: PathIntegral, sample: Samples, units: Sequence[int]) -> No
         )
 
 
+def bytes_of_weights(tape: Tape) -> int:
+    """What the currents of all weights of a run take: their sums, the products of one block, the result.
+
+    The sums of a kernel are those of its channels; large matrices are multiplied a strip at a time.
+    """
+    shapes: dict[tuple[int, bool], torch.Size] = {}
+    for position, weighted in Structure.of(tape, {}).weighted.items():
+        weight, kernel = tape.tensor(weighted.weight), tape.operations[position].kind == "convolution"
+        shapes[weight.data_ptr(), kernel] = weight.shape
+    sums = [math.prod(shape[:2]) if kernel else shape.numel() for (_, kernel), shape in shapes.items()]
+    products = [s.numel() for (_, kernel), s in shapes.items() if kernel or s.numel() <= LARGE]
+    return sum(map(bytes_of_sum, sums)) + BYTES_OF_A_LINK * sum(sums) + 4 * GROUPS * sum(products)
+
+
 def size_of_blocks(path: PathIntegral, sample: Samples, memory: int) -> Size:
     """Such that no tape is too large.
 
@@ -168,11 +185,12 @@ def size_of_blocks(path: PathIntegral, sample: Samples, memory: int) -> Size:
     sizes = [tape.values[i].numel() for i in tape.moving if isinstance(tape.values[i], Tensor)]
     a_pair = max(1, sum(sizes) // block.backgrounds.size)
     pairs = max(1, min(MOST_PAIRS, LARGEST_TAPE // a_pair))
-    need = BYTES_OF_A_NUMBER * a_pair * min(pairs, sample.pairs)
-    if need > memory:
+    of_block, of_sums = BYTES_OF_A_NUMBER * a_pair * min(pairs, sample.pairs), bytes_of_weights(tape)
+    if of_block + of_sums > memory:
         warnings.warn(
-            f"A block of rows takes about {need / 2**20:.3g} MB and memory is {memory / 2**20:.3g} MB; it "
-            "runs all the same, because blocks are fixed so that results do not depend on memory.",
+            f"A block of rows takes about {of_block / 2**20:.3g} MB, the currents of weights about "
+            f"{of_sums / 2**20:.3g} MB, and memory is {memory / 2**20:.3g} MB; it runs all the same, because "
+            "blocks are fixed so that results do not depend on memory.",
             stacklevel=3,
         )
     groups = max(1, MOST_SUMS // (GROUPS * max(1, path.weights)))

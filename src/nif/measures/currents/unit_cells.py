@@ -6,7 +6,7 @@ of the weight is one unit of an earlier layer, if all positions agree; else the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -29,7 +29,7 @@ SHIFT = 4
 """Added to labels so that all are above 0."""
 
 LARGEST_PRODUCT = 2**24
-"""Numbers of the products of several positions that are held at a time."""
+"""Numbers of the products of several positions, of one group of backgrounds, that are held at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +122,7 @@ class UnitCells:
         shape = len(self.sources) + 1, len(self.targets) + 1  # the last of each is for no unit
         flat = [kernel.real.new_zeros(shape[0] * shape[1]) for _ in bounds[1:]]
 
-        def add(part: slice, currents: list[Tensor]) -> None:
+        def add(part: slice, currents: Iterable[Tensor]) -> None:
             rows, columns = (places[part].to(device) for places in sides)
             cells = (rows[:, :, None] * shape[1] + columns[:, None, :]).flatten()
             for values, current in zip(flat, currents, strict=True):
@@ -138,8 +138,9 @@ class UnitCells:
             for first in range(0, before.shape[1], size):
                 part = slice(first, first + size)
                 steps, slopes = before[:, part].permute(1, 2, 0), after[:, part].transpose(0, 1)
+                # one group at a time, as ten take ten times the memory
                 products = (steps[:, :, a:b] @ slopes[:, a:b].conj() * weight for a, b in pairwise(bounds))
-                add(part, [each.real for each in products])
+                add(part, (each.real for each in products))
         return [values.reshape(shape)[:-1, :-1] for values in flat]
 
 
