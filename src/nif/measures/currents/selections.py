@@ -141,7 +141,7 @@ def _pooling(axes: int) -> Callable[[Ends, Sequence[Tensor | None]], Slopes]:
 
 
 def _pool_backward(ends: Ends, slope: Tensor | None) -> Tensor | None:
-    """The gradient at the start of a step by torch's own kernel, where there is one that several threads share."""
+    """The slope at the start of a step by the kernel of torch, which threads share; None if there is none."""
     operation, before = ends.operation, ends.start.values[ends.operation.args[0].index]
     if operation.kind != "max_pool2d_with_indices" or slope is None or slope.dtype != before.dtype:
         return None
