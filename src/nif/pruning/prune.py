@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from numbers import Real
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from torch import nn
 
@@ -19,31 +17,26 @@ from nif.core.errors import InputError
 from nif.core.progress import progress as progress_bar
 from nif.core.types import Advance
 from nif.flow.flow import Flow, checked_flow
-from nif.network.one_graph import without_graph
 from nif.network.unit_groups import UnitIds
 from nif.pruning.compensation import COMPENSATIONS, compensate_removed
-from nif.pruning.criterion import Outputs
-from nif.pruning.equivalent import from_linear
-from nif.pruning.file import shapes_of
 from nif.pruning.forecast import say_beforehand
 from nif.pruning.heads import Heads, chosen_heads, with_heads
-from nif.pruning.held_out import OtherRows, other_rows
+from nif.pruning.held_out import other_rows
 from nif.pruning.key_dims import KeyDims, with_fewer_key_dims
 from nif.pruning.nodes import of_nodes
-from nif.pruning.problem import PruningProblem, all_labels, left_whole, pruning_problem
+from nif.pruning.outcome import Plan, outcome
+from nif.pruning.problem import PruningProblem, all_labels, pruning_problem
 from nif.pruning.removal import ZEROED, Cut, cut_out
 from nif.pruning.result import Pruned
 from nif.pruning.rules import Rule, chosen_rule, head_rule
 from nif.pruning.selection import (
     NO_CANDIDATES,
-    Candidates,
     Remove,
     candidates,
     check_remove,
     largest_harmless_subset,
     longest_harmless_prefix,
 )
-from nif.pruning.size import sizes_of
 from nif.pruning.trial import keep_what_cannot_be_cut
 from nif.pruning.widths import rounded
 
@@ -167,18 +160,18 @@ def prune(
         )
         chosen = none if heads is None else chosen_heads(problem, found, heads, head_rule(rule), seed)
         advance(layers)
-        plan = _Plan(units, chosen, found, first, tolerance, round_to)
+        plan = Plan(units, chosen, found, first, tolerance, round_to)
         silent = isinstance(remove, str) and remove == "silent"
         removed, wanted, zeroed = _search(problem, plan, silent, advance)
     with progress_bar("pruning", total=None, shown=progress) as shown:
         shown.stage("cutting, and timing both networks")
         smaller = _smaller(problem, plan, remove, cut, removed, wanted, zeroed)
-        return _result(start, problem, plan, *smaller, others)
+        return outcome(start, problem, plan, *smaller, others)
 
 
 def _smaller(
     problem: PruningProblem,
-    plan: _Plan,
+    plan: Plan,
     remove: Remove | None,
     cut: bool,
     removed: UnitIds,
@@ -203,38 +196,6 @@ def _nothing_cut(problem: PruningProblem, smaller: Cut) -> Cut:
     return Cut(copy.deepcopy(problem.model), NO_CANDIDATES.ordered, {}, notes)
 
 
-@dataclass(frozen=True, eq=False)
-class _Plan:
-    """What is to be removed, each kind the least important first.
-
-    Attributes:
-        units: Of the layers of the flow.
-        heads: Of attention.
-        found: The heads that there are.
-        first: Dimensions of keys that have been removed.
-        tolerance: Of the criterion.
-        round_to: Number of which widths are multiples.
-    """
-
-    units: Candidates
-    heads: Candidates
-    found: Heads
-    first: KeyDims
-    tolerance: float | None
-    round_to: int = 1
-
-    @property
-    def work(self) -> float:
-        """Units and heads to try."""
-        return float(len(self.units.ordered) + len(self.heads.ordered))
-
-    @property
-    def all(self) -> UnitIds:
-        """All units and heads that are selected, those that stay as the last of their layer included."""
-        parts = (self.heads.ordered, self.heads.last, self.units.ordered, self.units.last)
-        return np.concatenate(parts)
-
-
 def _trials(problem: PruningProblem, tolerance: float | None) -> int:
     """How many networks are refitted at most, in a bisection of all units; the rule takes as long as one."""
     count = len(all_labels(problem.hidden))
@@ -242,7 +203,7 @@ def _trials(problem: PruningProblem, tolerance: float | None) -> int:
 
 
 def _search(
-    problem: PruningProblem, plan: _Plan, silent: bool, advance: Advance
+    problem: PruningProblem, plan: Plan, silent: bool, advance: Advance
 ) -> tuple[UnitIds, UnitIds, nn.Module]:
     """Heads that can go within the tolerance, then units that can go with them; the network without them.
 
@@ -269,119 +230,6 @@ def _search(
     if last and np.array_equal(last[0][0], removed):
         return removed, wanted, last[0][1]
     return removed, wanted, compensate_removed(problem, removed, advance)
-
-
-def _result(
-    start: PruningProblem,
-    problem: PruningProblem,
-    plan: _Plan,
-    units: UnitIds,
-    wanted: UnitIds,
-    smaller: Cut,
-    others: OtherRows | None,
-) -> Pruned:
-    whole = copy.deepcopy(start.model)
-    for model in (whole, smaller.model):
-        for name, module in model.named_modules():
-            module.training = problem.flags[name]
-        from_linear(model)
-    removed = _rows(problem, plan, units)
-    removed["how"] = np.where(np.isin(removed.pop("label"), smaller.zeroed), "zeroed", "cut")
-    restored = _rows(problem, plan, np.setdiff1d(plan.all, units))
-    labels = restored.pop("label")
-    last = np.isin(labels, np.concatenate([plan.units.last, plan.heads.last]))
-    restored["reason"] = np.where(last, "last unit of its layer", "exceeds the tolerance")
-    restored.loc[np.isin(labels, np.setdiff1d(wanted, units)), "reason"] = f"multiple of {plan.round_to}"
-    criterion, after = problem.criterion, problem.outputs(smaller.model)
-    before, size = sizes_of(
-        [problem.call.with_model(network) for network in (whole, smaller.model)], problem.inputs
-    )
-    # Two timings of networks of the same size differ by chance alone.
-    notes = tuple(_notes(problem, plan, smaller, len(units), len(wanted) - len(units), after))
-    held = None if others is None else others.scores(smaller.model)
-    without_graph(smaller.model)
-    same = (before.parameters, before.flops) == (size.parameters, size.flops)
-    return Pruned(
-        model=smaller.model,
-        removed=_joined(plan.first.removed, removed),
-        restored=_joined(plan.first.restored, restored),
-        score_before=criterion.before,
-        score_after=criterion.value(after),
-        score=criterion.name,
-        size_before=before,
-        size_after=replace(before, bytes=size.bytes) if same else size,
-        held_out=held,
-        notes=notes,
-        kept=plan.first.then(smaller.kept),
-        original=shapes_of(whole),
-    )
-
-
-def _restored(count: int) -> str:
-    return "1 unit was restored" if count == 1 else f"{count} units were restored"
-
-
-def _notes(
-    problem: PruningProblem, plan: _Plan, smaller: Cut, removed: int, rounded: int, after: Outputs
-) -> Iterator[str]:
-    """Layers that are left whole, units that are restored or zeroed, and changes outside of the criterion."""
-    criterion, count, tolerance = problem.criterion, int(plan.work), plan.tolerance
-    left = count - removed - rounded
-    yield from left_whole(whole := _reasons(problem, plan))
-    yield from plan.first.left
-    if not count and plan.first.removed.empty:
-        more = "" if whole else " remove=0.5 or remove='most' also removes units that are used."
-        yield f"No units matched `remove`; nothing was removed.{more}"
-    elif left:
-        kept = "Nothing was removed" if left == count else _restored(left)
-        what = "it" if left == 1 else "them"
-        effect = "change an output" if criterion.score is None else f"lower the {criterion.name}"
-        yield (
-            f"{kept}: removing {what} would {effect} by more than tolerance={tolerance}. A larger tolerance "
-            "removes more; tolerance=None removes all."
-        )
-    if rounded:
-        yield f"{_restored(rounded)} so that widths are multiples of {plan.round_to}, or as before."
-    yield from smaller.notes
-    if change := criterion.change_of_other_outputs(after):
-        yield (
-            f"Outputs not used for the {criterion.name} changed by up to {change:.3g}. Pass data without "
-            "labels to apply the tolerance to every output."
-        )
-
-
-def _reasons(problem: PruningProblem, plan: _Plan) -> dict[str, str]:
-    """Why layers lose nothing: they cannot be pruned, or their units can only be zeroed."""
-    whole = {**problem.whole, **plan.found.left}
-    for name, reason in problem.uncut.items():
-        if not np.isin(problem.hidden[name], plan.units.ordered).any():
-            whole[name] = reason
-    heads = [name for name, labels in plan.found.labels.items() if np.isin(labels, plan.all).any()]
-    return {
-        name: reason
-        for name, reason in whole.items()
-        if not any(name == other or name.startswith(f"{other}.") for other in heads)
-    }
-
-
-def _joined(first: pd.DataFrame, then: pd.DataFrame) -> pd.DataFrame:
-    """The rows of both; a table without rows has no types to keep."""
-    tables = [table for table in (first, then) if len(table)]
-    return pd.concat(tables, ignore_index=True) if tables else then
-
-
-def _rows(problem: PruningProblem, plan: _Plan, units: UnitIds) -> pd.DataFrame:
-    """One row for every place in which the flow shows one of these units, and for every head."""
-    wanted = set(units.tolist())
-    rows = [
-        (layer.name, layer.units[index], index, label)
-        for layer in problem.flow.layers
-        if layer.name in problem.hidden
-        for index, label in enumerate(problem.hidden[layer.name].tolist())
-        if label in wanted
-    ]
-    rows += plan.found.rows(units)
-    return pd.DataFrame(rows, columns=["layer", "unit", "index", "label"])
 
 
 def _compensation(compensate: str | None, remove: Remove | None, heads: object) -> str | None:
