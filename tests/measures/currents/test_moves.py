@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import re
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -365,3 +366,24 @@ def test_prompts_have_counterfactuals_of_their_own() -> None:
     nats = features(flow)
     assert (nats[[0, 1, 2, 4, 5]] == 0).all()
     assert nats[3] == pytest.approx(flow.currents.total.nats, rel=1e-5)
+
+
+@pytest.mark.parametrize("rounded", [True, False])
+def test_categories_among_numbers_are_warned_of_and_codes_of_a_network_are_not(rounded: bool) -> None:
+    class Mixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.table, self.codes, self.head = nn.Embedding(5, 3), nn.Linear(4, 5), nn.Linear(7, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            place = x[:, 0].long() if rounded else self.codes(x).argmax(1)
+            return self.head(torch.cat([self.table(place), x], 1))
+
+    x = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
+    x[:, 0] = torch.arange(60) % 5
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        nif.measure(Mixed(), x, nif.Currents(rows=8, backgrounds=32, steps=2), progress=False)
+    said = [str(each.message) for each in caught if "how the categories are numbered" in str(each.message)]
+    assert len(said) == rounded

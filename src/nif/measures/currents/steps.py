@@ -182,6 +182,7 @@ def size_of_blocks(path: PathIntegral, sample: Samples, memory: int) -> Size:
             "No operation of torch leads from the inputs to the output, so no current can be followed; "
             "expected a model that stays in torch, without numpy, .item() or .tolist() on the way."
         )
+    _warn_of_rounded_ids(tape)
     sizes = [tape.values[i].numel() for i in tape.moving if isinstance(tape.values[i], Tensor)]
     a_pair = max(1, sum(sizes) // block.backgrounds.size)
     pairs = max(1, min(MOST_PAIRS, LARGEST_TAPE // a_pair))
@@ -196,3 +197,22 @@ def size_of_blocks(path: PathIntegral, sample: Samples, memory: int) -> Size:
     groups = max(1, MOST_SUMS // (GROUPS * max(1, path.weights)))
     small = pairs * max(sizes) // block.backgrounds.size < SMALL
     return Size(pairs, min(MOST_TOGETHER, SMALL_TAPE // a_pair), groups, small)
+
+
+def _warn_of_rounded_ids(tape: Tape) -> None:
+    """Warn of categories among numbers, on whose way from one to another others lie."""
+    writers = {index: one for one in tape.operations for index in one.written if index is not None}
+    for lookup in (one for one in tape.operations if one.kind == "embedding"):
+        writer = writers.get(lookup.args[1].index)
+        while writer is not None and writer.kind != "_to_copy":
+            before = [index for index in writer.read if index in tape.dependent]
+            writer = writers.get(before[0]) if len(before) == 1 else None
+        if writer is not None and not tape.moving.isdisjoint(writer.read):
+            warnings.warn(
+                "The model makes whole numbers of some features and looks them up in an embedding. The way "
+                "from one such number to another leads through those between, so currents depend on how the "
+                "categories are numbered. Pass them as an input of its own, of whole numbers, or as one-hot "
+                "columns.",
+                stacklevel=4,
+            )
+            return
