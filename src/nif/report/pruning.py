@@ -10,7 +10,6 @@ import pandas as pd
 
 from nif.core.errors import InputError
 from nif.core.types import Layer
-from nif.pruning.result import SIZE, timed
 
 if TYPE_CHECKING:
     from nif.pruning.result import Pruned, PruningRecord
@@ -36,6 +35,8 @@ def pruning_content(pruned: Removal, layers: Sequence[Layer]) -> dict[str, Any]:
 
 def _size_rows(pruned: Removal) -> list[list[str]]:
     """Name, before, after, change, as text: of the criterion, also on rows held out, and of sizes."""
+    from nif.pruning.result import SIZE, timed  # which loads torch, as the pruning has
+
     before, after = pruned.size_before, pruned.size_after
     scores = pruned.table().drop(index=list(SIZE)).astype(float)
     sizes = [
