@@ -19,6 +19,7 @@ from nif.measures.currents.tape import Tape, record
 from support.currents import measured
 from support.networks import chain
 
+
 class Recurrent(nn.Module):
     """Uses its weights in every step."""
 

@@ -87,6 +87,8 @@ def test_a_context_of_joblib_is_followed(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_memory_changes_no_bit_and_too_little_is_said() -> None:
     net = chain(6, 9, 3)
     alone = flow_of(net, X)
-    with pytest.warns(UserWarning, match=r"A block of rows takes about .* MB, .*, and memory is 0.00095.* MB"):
+    with pytest.warns(
+        UserWarning, match=r"A block of rows takes about .* MB, .*, and memory is 0.00095.* MB"
+    ):
         small = flow_of(net, X, memory=1000)
     same_bits(small, alone)
