@@ -1,10 +1,10 @@
 """Coverage of the 95 % intervals of currents over many data sets from the same generator.
 
 ``python benchmarks/currents_errors.py [--repeats 200] [--first 0] [--samples 300 1000 5000]
-[--only NAME ...] [--jobs 2]``: each network is trained once. Its currents are measured on many small data sets, and on a few
-large ones, whose mean is the value that the intervals should cover. Features, differences of two of them, the 100
-strongest links, hidden units and the total are counted, and mean absolute row currents against their own mean; *ratio* is the
-deviation of the estimates over the stated standard error.
+[--only NAME ...] [--jobs 2]``: each network is trained once. Its currents are measured on many small data
+sets, and on a few large ones, whose mean is the value that the intervals should cover. Features, differences
+of two of them, the 100 strongest links, hidden units and the total are counted, and mean absolute row
+currents against their own mean; *ratio* is the deviation of the estimates over the stated standard error.
 """
 
 from __future__ import annotations
