@@ -208,7 +208,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     print(environment())
-    tables = []
+    tables: list[dict[str, object]] = []
     with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as processes:
         for name in options.only:
             large = processes.map(
