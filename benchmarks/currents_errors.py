@@ -1,10 +1,10 @@
 """Coverage of the 95 % intervals of currents over many data sets from the same generator.
 
-``python benchmarks/currents_errors.py [--repeats 200] [--samples 300 1000 5000] [--only NAME ...]
-[--jobs 2]``: each network is trained once. Its currents are measured on many small data sets, and on a few
-large ones, whose mean is the value that the intervals should cover. Features, the 100 strongest links, hidden
-units and the total are counted, and mean absolute row currents against their own mean; *ratio* is the
-deviation of the estimates over the stated standard error.
+``python benchmarks/currents_errors.py [--repeats 200] [--first 0] [--samples 300 1000 5000]
+[--only NAME ...] [--jobs 2]``: each network is trained once. Its currents are measured on many small data
+sets, and on a few large ones, whose mean is the value that the intervals should cover. Features, differences
+of two of them, the 100 strongest links, hidden units and the total are counted, and mean absolute row
+currents against their own mean; *ratio* is the deviation of the estimates over the stated standard error.
 """
 
 from __future__ import annotations
@@ -202,12 +202,13 @@ def coverage(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=200)
+    parser.add_argument("--first", type=int, default=0, help="number of the first redraw")
     parser.add_argument("--samples", type=int, nargs="*", default=[300, 1000, 5000])
     parser.add_argument("--only", nargs="*", default=list(TASKS), help=", ".join(TASKS))
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
     print(environment())
-    tables = []
+    tables: list[dict[str, object]] = []
     with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as processes:
         for name in options.only:
             large = processes.map(
@@ -216,9 +217,12 @@ def main() -> None:
             truth = {part: values.mean(0) for part, values in stacked([pair[0] for pair in large]).items()}
             for count in options.samples:
                 rows = min(count, 512)
-                redraws = list(processes.map(partial(one, name, count, rows), range(options.repeats)))
-                tables += coverage(name, count, truth, redraws)
-                print(pd.DataFrame(tables[-5:]).round(3).to_string(index=False, header=len(tables) == 5))
+                seeds = range(options.first, options.first + options.repeats)
+                found = coverage(
+                    name, count, truth, list(processes.map(partial(one, name, count, rows), seeds))
+                )
+                print(pd.DataFrame(found).round(3).to_string(index=False, header=not tables))
+                tables += found
     print("pooled over all networks")
     print(pooled(pd.DataFrame(tables)).round(3).to_string())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import math
 import warnings
 from functools import cache
@@ -87,6 +88,38 @@ def test_first_weights_are_walked_back_once(monkeypatch: pytest.MonkeyPatch) -> 
         counts.append(flops.get_total_flops())
     first, last = 2 * 16 * 500, 2 * 500 * 2
     assert counts[1] - counts[0] == pairs * (first + 3 * last)
+
+
+class Block(nn.Module):
+    """A part of a residual stream."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first, self.relu, self.second = nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        result: Tensor = x + self.second(self.relu(self.first(x)))
+        return result
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_cost_of_residual_blocks_is_linear_where_they_are_the_layers(
+    named: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else each hidden layer feeds all later ones, and each pair of them is walked back by itself."""
+    monkeypatch.setattr("nif.measures.currents.sample.LARGEST_MISS", math.inf)
+    flops = {}
+    for depth, steps in itertools.product((2, 3, 4), (1, 2)):
+        net = nn.Sequential(nn.Linear(16, 8), *(Block(8) for _ in range(depth)), nn.Linear(8, 3))
+        layers = [str(1 + block) for block in range(depth)] if named else None
+        with FlopCounterMode(display=False) as counted:
+            measured(net, X[:20], rows=4, backgrounds=2, steps=steps, layers=layers)
+        flops[depth, steps] = counted.get_total_flops()
+    a_step = [flops[depth, 2] - flops[depth, 1] for depth in (2, 3, 4)]
+    product = 2 * 4 * 2 * 8 * 8
+    # Of a weight: the run, the way back, the current. Of a pair of hidden layers: the last two of one weight.
+    more = a_step[1] - a_step[0], a_step[2] - a_step[1]
+    assert more == ((6 * product,) * 2 if named else (10 * product, 12 * product))
 
 
 def straight_kinds(run: Any, parameters: dict[str, Tensor], x: Tensor) -> set[str]:

@@ -1,0 +1,95 @@
+"""The split at the default steps against 512 midpoint steps in float64, and the error that is stated."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import nif
+from nif.measures.currents.decisions import decided_by
+from nif.measures.currents.sample import Sample
+from nif.network.decision import Decision
+from nif.network.forward import Forward
+from support.currents import by_midpoints, trained
+
+X = torch.randn(200, 6, generator=torch.Generator().manual_seed(20261128))
+Y = ((X[:, 0] * X[:, 1] > 0).long() + (X[:, 2] + X[:, 3] > 1)).long()
+
+
+class Residual(nn.Module):
+    """A norm, a gate and a shortcut."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm, self.gate, self.up, self.down = (
+            nn.LayerNorm(width),
+            *(nn.Linear(width, width) for _ in range(3)),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.norm(x)
+        result: Tensor = x + self.down(nn.functional.silu(self.gate(h)) * self.up(h))
+        return result
+
+
+def saturated() -> nn.Sequential:
+    """Logits that are eight times too large."""
+    net = trained(nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 3)), X, Y)
+    with torch.no_grad():
+        net[2].weight *= 8
+        net[2].bias *= 8
+    return net
+
+
+def steep() -> nn.Sequential:
+    """Narrow ramps, up and down again, whose currents nearly cancel: 64 steps are too few."""
+    net = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 2))
+    weight, bias, out = (torch.randn(8, size) for size in (6, 1, 2))
+    with torch.no_grad():
+        net[0].weight[:] = 40 * torch.cat([weight, weight])
+        net[0].bias[:] = torch.cat([20 * bias, 20 * bias - 1])[:, 0]
+        net[2].weight[:] = 2.5 * torch.cat([out, -out]).T
+    return net
+
+
+NETWORKS = {
+    "saturated": saturated,
+    "gated": lambda: trained(
+        nn.Sequential(nn.Linear(6, 10), Residual(10), nn.ReLU(), nn.Linear(10, 3)), X, Y
+    ),
+    "gelu": lambda: trained(
+        nn.Sequential(nn.Linear(6, 12), nn.LayerNorm(12), nn.GELU(), nn.Linear(12, 3)), X, Y
+    ),
+    "steep": steep,
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_default_is_near_the_integral_or_says_how_far_it_is(name: str) -> None:
+    torch.manual_seed(7)
+    net, method = NETWORKS[name](), nif.Currents(rows=48, backgrounds=8, paths=0, by_class=False)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        flow = nif.measure(net, X, method, progress=False)
+        outputs = net(X).detach()
+        decided = decided_by(Decision.of(Forward(net), (X,)), outputs, None, 0.2, None)
+        sample = Sample.of(decided, outputs, 48, 8, np.random.default_rng(0))
+    units, weights = by_midpoints(net, X, sample, decided)
+    found, off = flow.neurons()["current"], []
+    off += [found.loc["input"] - units[0]]
+    off += [found.loc[str(place)] - of for place, of in enumerate(units[1:]) if str(place) in found.index]
+    linear = [place for place, module in enumerate(net) if isinstance(module, nn.Linear)]
+    off += [flow.weights(f"{place}.weight").nats - of.T for place, of in zip(linear, weights, strict=True)]
+    worst = max(np.abs(values).max() for values in map(np.asarray, off)) / flow.total.nats
+    stated = flow.measurement.options["step_error"]
+    assert worst <= stated
+    if name == "steep":
+        assert worst > 0.01
+        assert any("With 32 and 64 steps" in str(one.message) for one in said)
+    else:
+        assert worst <= 0.01
+        assert stated <= 0.01
