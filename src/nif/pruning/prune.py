@@ -144,29 +144,35 @@ def prune(
         importance = chosen_rule(rule)
         _check_options(remove, tolerance, alpha, exchanges)
         shown.stage("finding heads, and dimensions of keys that can go")
-        first = with_fewer_key_dims(start, key_dims, tolerance) if key_dims is not None else KeyDims(start)
-        if first.problem is not start:
-            keep_what_cannot_be_cut(first.problem)
+        first = _without_key_dims(start, key_dims, tolerance)
         problem, found = with_heads(first.problem) if heads is not None else (first.problem, Heads())
         shown.stage("running the network on the rows held out")
         others = None if held_out is None else other_rows(model, problem, held_out, output, criterion)
-    layers, none = len(problem.weights.columns), NO_CANDIDATES
+    layers, trials, none = len(problem.weights.columns), _trials(problem, tolerance), NO_CANDIDATES
     if progress:
-        say_beforehand(problem, _trials(problem, tolerance))
-    work, what = layers * _trials(problem, tolerance), f"{len(all_labels(problem.hidden)):,} units"
-    with progress_bar("pruning", total=work, shown=progress, what=what) as advance:
+        say_beforehand(problem, trials)
+    what = f"{len(all_labels(problem.hidden)):,} units"
+    with progress_bar("pruning", total=layers * trials, shown=progress, what=what) as advance:
         units = (
             none if remove is None else candidates(problem, remove, importance, alpha, seed, cut, exchanges)
         )
         chosen = none if heads is None else chosen_heads(problem, found, heads, head_rule(rule), seed)
         advance(layers)
         plan = Plan(units, chosen, found, first, tolerance, round_to)
-        silent = isinstance(remove, str) and remove == "silent"
-        removed, wanted, zeroed = _search(problem, plan, silent, advance)
+        found_units = _search(problem, plan, remove, advance)
     with progress_bar("pruning", total=None, shown=progress) as shown:
         shown.stage("cutting, and timing both networks")
-        smaller = _smaller(problem, plan, remove, cut, removed, wanted, zeroed)
-        return outcome(start, problem, plan, *smaller, others)
+        return outcome(start, problem, plan, *_smaller(problem, plan, remove, cut, *found_units), others)
+
+
+def _without_key_dims(start: PruningProblem, key_dims: float | None, tolerance: float | None) -> KeyDims:
+    """The problem without some dimensions of keys, if that is asked for."""
+    if key_dims is None:
+        return KeyDims(start)
+    first = with_fewer_key_dims(start, key_dims, tolerance)
+    if first.problem is not start:
+        keep_what_cannot_be_cut(first.problem)
+    return first
 
 
 def _smaller(
@@ -179,9 +185,8 @@ def _smaller(
     zeroed: nn.Module,
 ) -> tuple[UnitIds, UnitIds, Cut]:
     """The units that go, those that would go with any widths, and the network without them."""
-    silent = isinstance(remove, str) and remove == "silent"
     smaller = cut_out(problem, zeroed, removed) if cut else Cut(zeroed, removed, {})
-    if cut and not smaller.kept and len(removed) and not (silent or isinstance(remove, Mapping)):
+    if cut and not smaller.kept and len(removed) and not (_is_silent(remove) or isinstance(remove, Mapping)):
         removed = wanted = removed[:0]
         smaller = _nothing_cut(problem, smaller)
     if not problem.is_within(plan.tolerance, smaller.model):
@@ -196,6 +201,10 @@ def _nothing_cut(problem: PruningProblem, smaller: Cut) -> Cut:
     return Cut(copy.deepcopy(problem.model), NO_CANDIDATES.ordered, {}, notes)
 
 
+def _is_silent(remove: Remove | None) -> bool:
+    return isinstance(remove, str) and remove == "silent"
+
+
 def _trials(problem: PruningProblem, tolerance: float | None) -> int:
     """How many networks are refitted at most, in a bisection of all units; the rule takes as long as one."""
     count = len(all_labels(problem.hidden))
@@ -203,7 +212,7 @@ def _trials(problem: PruningProblem, tolerance: float | None) -> int:
 
 
 def _search(
-    problem: PruningProblem, plan: Plan, silent: bool, advance: Advance
+    problem: PruningProblem, plan: Plan, remove: Remove | None, advance: Advance
 ) -> tuple[UnitIds, UnitIds, nn.Module]:
     """Heads that can go within the tolerance, then units that can go with them; the network without them.
 
@@ -219,7 +228,7 @@ def _search(
             last[:] = [(units, model)]
         return within
 
-    search = largest_harmless_subset if silent else longest_harmless_prefix
+    search = largest_harmless_subset if _is_silent(remove) else longest_harmless_prefix
     heads = longest_harmless_prefix(plan.heads.ordered, satisfies)
 
     def with_heads(units: UnitIds) -> UnitIds:
@@ -234,7 +243,7 @@ def _search(
 
 def _compensation(compensate: str | None, remove: Remove | None, heads: object) -> str | None:
     if compensate == "auto":
-        return "mean" if isinstance(remove, str) and remove == "silent" and heads is None else "linear"
+        return "mean" if _is_silent(remove) and heads is None else "linear"
     if compensate not in COMPENSATIONS:
         raise InputError(f"compensate is {compensate!r}; expected 'linear', 'mean', None or 'auto'.")
     return compensate

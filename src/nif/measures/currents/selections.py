@@ -132,9 +132,10 @@ def _pooling(axes: int) -> Callable[[Ends, Sequence[Tensor | None]], Slopes]:
     def pool(ends: Ends, given: Sequence[Tensor | None]) -> Slopes:
         before, after = ends.both(ends.operation.args[0])
         first, last = (values.flatten(-axes) for values in ends.results(1))
-        flat = [None if slope is None else slope.flatten(-axes) for slope in given]
+        of_values, of_indices = (None if slope is None else slope.flatten(-axes) for slope in given)
         between = before.flatten(-axes), after.flatten(-axes)
-        result = _picked(ends, between, (first, last), *flat, at_first=_pool_backward(ends, given[0]))
+        at_first = _pool_backward(ends, given[0])
+        result = _picked(ends, between, (first, last), of_values, of_indices, at_first)
         return {ends.operation.args[0].index: result.reshape(before.shape)}
 
     return pool
@@ -147,9 +148,7 @@ def _pool_backward(ends: Ends, slope: Tensor | None) -> Tensor | None:
         return None
     window = [operation.argument(place, default) for place, default in enumerate(([], 0, 1, False), 2)]
     backward = torch.ops.aten.max_pool2d_with_indices_backward
-    result: Tensor = backward(
-        slope, before, operation.args[1], *window, ends.start.values[operation.written[1]]
-    )
+    result: Tensor = backward(slope, before, operation.args[1], *window, ends.results(1)[0])
     return result.flatten(-2)
 
 
