@@ -108,7 +108,7 @@ def measure(
             goes on there after a crash, with the same bits, and removes the file when the flow is complete.
             If the model, the data, an option, the seed or the version is another one, it is an error.
         scratch: A folder that all workers of `n_jobs` see, as the same user: model and data are written there
-            once, and mapped. None has joblib's backend send them, once to each call or worker.
+            once, and mapped. None has joblib's backend send them, see ``docs/clusters.md``.
         progress: Show a bar with the time left, in a terminal, after two seconds.
 
     Raises:
