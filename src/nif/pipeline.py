@@ -134,11 +134,8 @@ def measure(
     network = Network.of(
         model, layers=layers, output=output, reduce=reduce, device=device, class_names=class_names
     )
-    with (
-        opened(checkpoint) as kept,
-        scratch_folder(scratch) as folder,
-        memory_named(LOWER.get(type(chosen), "fewer rows")),
-    ):
+    lower = LOWER.get(type(chosen), "fewer rows")
+    with opened(checkpoint) as kept, scratch_folder(scratch) as folder, memory_named(lower):
         for name in ("explain",) if kept is None else ("explain", "background"):
             if getattr(chosen, name, None) is not None:
                 given = read(getattr(chosen, name), network.signature, progress=progress)
