@@ -14,12 +14,12 @@ import itertools
 import os
 import random
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -97,10 +97,8 @@ def cluster(name: str) -> Iterator[tuple[dict[str, Any], Callable[[], list[int]]
         from ray.util.joblib import register_ray
 
         folders = os.environ.get("PYTHONPATH", "") + os.pathsep + str(Path(__file__).parent)
-        environment_of_workers = {"env_vars": {"PYTHONPATH": folders}}
-        ray.init(
-            num_cpus=WORKERS, include_dashboard=False, log_to_driver=False, runtime_env=environment_of_workers
-        )
+        of_workers = {"env_vars": {"PYTHONPATH": folders}}
+        ray.init(num_cpus=WORKERS, include_dashboard=False, log_to_driver=False, runtime_env=of_workers)
         register_ray()
         yield {"backend": "ray"}, lambda: named("ray::PoolActor")
         ray.shutdown()
@@ -140,17 +138,13 @@ def measured(data: torch.Tensor, scratch: str | None = None, n_jobs: int | None 
 def kills(backend: str, runs: int, seed: int) -> None:
     """Runs in which a worker is killed, and how many of them finished with the same bits."""
     os.environ["NIF_BENCHMARK"] = str(os.getpid())
-    data, generator, same = (
-        torch.randn(500, 12, generator=torch.Generator().manual_seed(0)),
-        random.Random(seed),
-        0,
-    )
-    alone = measured(data)
+    data = torch.randn(500, 12, generator=torch.Generator().manual_seed(0))
+    generator, alone, same = random.Random(seed), measured(data), 0
     for run in range(runs):
-        with cluster(backend) as (options, workers), tempfile.TemporaryDirectory() as folder:
+        # Dask sometimes raises this when a cluster whose worker was killed is closed.
+        with suppress(KeyError), cluster(backend) as (options, workers), TemporaryDirectory() as folder:
             scratch = folder if run % 2 else None
-            killed: list[int] = []
-            over = threading.Event()
+            killed, over = list[int](), threading.Event()
             killer = threading.Thread(target=kill_one, args=(workers, generator.uniform(0, 3), killed, over))
             killer.start()
             start = time.perf_counter()
@@ -158,12 +152,10 @@ def kills(backend: str, runs: int, seed: int) -> None:
                 found = measured(data, scratch, WORKERS)
             over.set()
             killer.join()
-        same += found == alone and bool(killed)
-        how, seconds = "in files" if scratch else "sent", time.perf_counter() - start
-        print(
-            f"run {run}: {len(killed)} killed, {how}, same bits: {found == alone}, {seconds:.0f} s",
-            flush=True,
-        )
+            same += found == alone and bool(killed)
+            how, seconds = "in files" if scratch else "sent", time.perf_counter() - start
+            known = f"{len(killed)} killed, {how}, same bits: {found == alone}, {seconds:.0f} s"
+            print(f"run {run}: {known}", flush=True)
     print(f"{backend}: {same} of {runs} runs whose worker was killed finished with the same bits")
 
 

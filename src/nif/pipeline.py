@@ -108,7 +108,7 @@ def measure(
             goes on there after a crash, with the same bits, and removes the file when the flow is complete.
             If the model, the data, an option, the seed or the version is another one, it is an error.
         scratch: A folder that all workers of `n_jobs` see, as the same user: model and data are written there
-            once, and mapped. None has joblib's backend send them, once to each call or worker.
+            once, and mapped. None has joblib's backend send them, see ``docs/clusters.md``.
         progress: Show a bar with the time left, in a terminal, after two seconds.
 
     Raises:
@@ -134,11 +134,8 @@ def measure(
     network = Network.of(
         model, layers=layers, output=output, reduce=reduce, device=device, class_names=class_names
     )
-    with (
-        opened(checkpoint) as kept,
-        scratch_folder(scratch) as folder,
-        memory_named(LOWER.get(type(chosen), "fewer rows")),
-    ):
+    lower = LOWER.get(type(chosen), "fewer rows")
+    with opened(checkpoint) as kept, scratch_folder(scratch) as folder, memory_named(lower):
         for name in ("explain",) if kept is None else ("explain", "background"):
             if getattr(chosen, name, None) is not None:
                 given = read(getattr(chosen, name), network.signature, progress=progress)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nif.core import shared
 from nif.core.errors import InputError
 from nif.core.parallel import checked_jobs
 from nif.core.types import Advance, ignore
@@ -19,6 +20,7 @@ from nif.estimators import ESTIMATORS
 from nif.estimators.entropy import entropy_and_stderr
 from nif.estimators.estimate import Estimate, Outcome
 from nif.estimators.pairs import (
+    Asked,
     PairwiseRunner,
     Resources,
     bytes_of,
@@ -125,6 +127,26 @@ def test_one_or_two_jobs_and_small_blocks_give_the_same_bits(name: str) -> None:
         np.testing.assert_allclose(one.nats, small.nats, rtol=1e-12)
     else:
         assert one.nats.tobytes() == small.nats.tobytes()
+
+
+@pytest.mark.parametrize("estimator", [Covariance(), CovarianceTable()], ids=["listed", "table"])
+def test_several_tables_are_one_stream_of_work(
+    table: np.ndarray, estimator: Covariance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables, some = (table[:, :3], table[:, 3:], table**2), np.eye(3, 5, dtype=bool)
+    asked = [Asked(0), Asked(0, 1), Asked(1), Asked(1, 2), Asked(2), Asked(0, 2, some)]
+    pickled, parts_of = [], shared._parts_of
+    monkeypatch.setattr(shared, "_parts_of", lambda value: (pickled.append(1), parts_of(value))[1])
+    alone = PairwiseRunner(estimator)
+    for limits in (Resources(TWO_COLUMNS), Resources(TWO_COLUMNS, n_jobs=2)):
+        results = list(PairwiseRunner(estimator, limits=limits).each(tables, asked))
+        assert len(results) == len(asked)
+        for one, found in zip(asked, results, strict=True):
+            x, y = tables[one.x], None if one.y is None else tables[one.y]
+            known = alone.within(x) if y is None else alone.between(x, y, one.wanted)
+            np.testing.assert_allclose(found.nats, known.nats, rtol=1e-12)
+            np.testing.assert_array_equal(found.p_value, known.p_value)
+    assert len(pickled) == 1
 
 
 def test_blocks_follow_the_memory_allowed() -> None:

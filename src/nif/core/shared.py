@@ -40,12 +40,12 @@ class Files(NamedTuple):
 
     Attributes:
         folder: Where they are.
-        count: Number of files: the pickle, and one for each large array of it.
+        files: Number of them: the pickle, and one for each large array of it.
         digest: Of the pickle, which is loaded only if it is the one that was written.
     """
 
     folder: str
-    count: int
+    files: int
     digest: str
 
 
@@ -174,7 +174,7 @@ def _written(value: Any, folder: Path) -> Files:
 
 def _mapped(files: Files) -> tuple[np.ndarray, ...]:
     """The parts of what is shared, of which only what is used is read; copied where it is written to."""
-    places = [_file(Path(files.folder), number) for number in range(files.count)]
+    places = [_file(Path(files.folder), number) for number in range(files.files)]
     try:
         parts = tuple(np.load(place, mmap_mode="c", allow_pickle=False) for place in places)
     except (OSError, ValueError) as error:

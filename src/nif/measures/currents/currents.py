@@ -236,7 +236,7 @@ class Currents:
             check_links(path, sample, _units(architecture.layers, rows))
             with one_thread() if size.small else nullcontext():
                 pilot = self._pairs(rows, PILOT_ROWS, PILOT_BACKGROUNDS)
-                checkpoint = resources.checkpoint
+                checkpoint, jobs, scratch = resources.checkpoint, resources.n_jobs, resources.scratch
                 path, change = with_steps(
                     path, sample, size, self.steps, lambda part: advance(part * pilot), checkpoint
                 )
@@ -244,12 +244,7 @@ class Currents:
                 blocks = blocks_of(sample, size)
                 stage = None if checkpoint is None else checkpoint.stage("currents")
                 sums = integrated(
-                    path,
-                    blocks,
-                    resources.n_jobs,
-                    lambda done: advance(done * scale),
-                    stage=stage,
-                    scratch=resources.scratch,
+                    path, blocks, jobs, lambda done: advance(done * scale), stage=stage, scratch=scratch
                 )
         _warn_of_general_rule(sums)
         _warn_of_losses(sums, path.input_layers)
