@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from joblib import delayed, parallel_config
@@ -44,6 +45,14 @@ def test_workers_that_are_killed_again_and_again_are_a_sentence(tmp_path: Path) 
             found.append(result)
     assert found in ([], [0], [0, 1], [0, 1, 4])
     assert 3 <= len(list(tmp_path.iterdir())) <= 6  # the other worker may have begun a task too
+
+
+def test_what_workers_cannot_import_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    here = ModuleType("known_in_this_process_alone")
+    exec("def square(number): return number**2", here.__dict__)
+    monkeypatch.setitem(sys.modules, here.__name__, here)
+    with pytest.raises(InputError, match="Worker processes cannot import what they were sent"):
+        list(in_parallel(2, (delayed(here.square)(number) for number in range(3))))
 
 
 def test_an_error_of_a_task_is_raised_and_not_repeated() -> None:

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +14,9 @@ import pytest
 from nif.core import shared
 from nif.core.errors import InputError
 from nif.core.parallel import checked_jobs
-from nif.core.types import Advance, ignore
 from nif.estimators import ESTIMATORS
 from nif.estimators.entropy import entropy_and_stderr
-from nif.estimators.estimate import Estimate, Outcome
+from nif.estimators.estimate import Outcome
 from nif.estimators.pairs import (
     Asked,
     PairwiseRunner,
@@ -27,27 +25,7 @@ from nif.estimators.pairs import (
     columns_at_once,
     pairs_at_once,
 )
-
-
-@dataclass(frozen=True)
-class Covariance:
-    """Not information, but a number that is defined for any pair of columns and not symmetric."""
-
-    def estimate(self, x: np.ndarray, y: np.ndarray, *, seed: int = 0, advance: Advance = ignore) -> Estimate:
-        advance(len(x))
-        value = (x[..., 0] * y[..., 0]).mean(axis=1)
-        return Estimate.of(value, stderr=x[:, 0, 0], p_value=0.5, samples=x.shape[1], estimator=repr(self))
-
-
-@dataclass(frozen=True)
-class CovarianceTable(Covariance):
-    """The same with a faster method for all pairs."""
-
-    def pairwise(self, x: np.ndarray, y: np.ndarray, *, seed: int = 0, advance: Advance = ignore) -> Estimate:
-        advance(x.shape[1] * y.shape[1])
-        value = (x[:, :, None] * y[:, None, :]).mean(axis=0)
-        stderr = np.broadcast_to(x[0][:, None], value.shape)
-        return Estimate.of(value, stderr=stderr, p_value=0.5, samples=len(x), estimator=repr(self))
+from support.covariance import Covariance, CovarianceTable
 
 
 @pytest.fixture

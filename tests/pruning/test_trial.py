@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import nif
-from nif.core.types import Advance
+from nif.core.progress import Shown
 from support.pruning_cases import flow_of
 
 
@@ -62,10 +62,11 @@ def test_the_bar_knows_all_work_before_it_begins(
     seen: list[tuple[float, list[float]]] = []
 
     @contextmanager
-    def bar(label: str, total: float, *, shown: bool) -> Iterator[Advance]:
+    def bar(label: str, total: float | None, *, shown: bool, what: str = "") -> Iterator[Shown]:
         done: list[float] = []
-        seen.append((total, done))
-        yield lambda work=1: done.append(work)
+        if total is not None:  # else of stages
+            seen.append((total, done))
+        yield Shown(lambda work=1: done.append(work), lambda name: None)
 
     monkeypatch.setattr(sys.modules["nif.pruning.prune"], "progress_bar", bar)  # the name is a function too
     model, x = case()

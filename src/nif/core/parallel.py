@@ -100,7 +100,8 @@ def in_parallel(n_jobs: int, tasks: Iterable[Any]) -> Iterator[Any]:
     Tasks of workers that are killed are repeated.
 
     Raises:
-        InputError: Workers were killed three times in a row before a task was finished.
+        InputError: Workers were killed three times in a row before a task was finished, or cannot import what
+            they were sent.
 
     Example:
         >>> from joblib import delayed
@@ -118,6 +119,11 @@ def in_parallel(n_jobs: int, tasks: Iterable[Any]) -> Iterator[Any]:
         except Exception as error:
             if not any(kind.__name__ in LOST for kind in type(error).__mro__):
                 raise
+            if "un-serialize" in str(error):
+                raise InputError(
+                    "Worker processes cannot import what they were sent, such as the class of an estimator; "
+                    "define it in a module that they can import, or pass n_jobs=1."
+                ) from error
             failures += 1
             if failures == FAILURES:
                 raise InputError(

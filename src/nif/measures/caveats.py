@@ -36,7 +36,7 @@ RARE_FLAG = 0.02
 FEW_VALUES = 10
 """Distinct values below which a feature has few: tables of a design list them in a regular order."""
 
-MANY_VALUES = 20
+MANY_VALUES = 12
 """Distinct values of a feature from which on it counts as continuous."""
 
 
