@@ -25,6 +25,9 @@ ColumnsX = Float[np.ndarray, "sample a"]
 ColumnsY = Float[np.ndarray, "sample b"]
 """Columns of numbers; all pairs of them are estimated."""
 
+TableColumns = Float[np.ndarray, "sample _"]
+"""Columns of one of several tables."""
+
 
 class Outcome(IntEnum):
     """How the estimate of one pair ended; reported, never printed as a warning."""

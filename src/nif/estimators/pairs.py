@@ -21,7 +21,14 @@ from nif.core.parallel import in_parallel
 from nif.core.shared import Shared
 from nif.core.types import Advance, ignore
 from nif.estimators.entropy import set_entropy
-from nif.estimators.estimate import ColumnsX, ColumnsY, Estimate, Estimator, PairwiseEstimator
+from nif.estimators.estimate import (
+    ColumnsX,
+    ColumnsY,
+    Estimate,
+    Estimator,
+    PairwiseEstimator,
+    TableColumns,
+)
 
 GIGABYTE = 2**30
 
@@ -144,7 +151,7 @@ class Tables:
 
     estimator: Estimator
     seed: int
-    columns: tuple[ColumnsX, ...]
+    columns: tuple[TableColumns, ...]
 
     def estimate(self, first: int, second: int | None, index: Index, advance: Advance = ignore) -> Estimate:
         """Of the pairs of a block of two tables, or of one if the second is None."""
@@ -210,7 +217,7 @@ class PairwiseRunner:
         """
         return next(self.each((x,), [Asked(0)]))
 
-    def each(self, tables: Sequence[ColumnsX], asked: Iterable[Asked]) -> Iterator[Estimate]:
+    def each(self, tables: Sequence[TableColumns], asked: Iterable[Asked]) -> Iterator[Estimate]:
         """What is asked of several tables, in its order, each as `between` or `within` returns it.
 
         The blocks of all are one stream of tasks, so that processes are sent the tables once.
