@@ -103,6 +103,9 @@ def test_a_category_beside_numbers_is_warned_of_whether_it_is_one_column_or_a_gr
         for other in (generator.integers(0, 25, 300), np.zeros(300), np.arange(300) == 5, edge):
             warn_of_few_values(np.stack([other, number], 1), ["x1", "x2"], 1)
         warn_of_few_values(np.stack([category % 2, category > 2], 1), ["x1", "x2"], 1)
+        pixel, edge, length = (generator.integers(0, values, 300) for values in (17, 9, 20))
+        warn_of_few_values(np.stack([pixel, edge], 1), ["x1", "x2"], 1)
+        warn_of_few_values(np.stack([length, number], 1), ["x1", "x2"], 1)
 
 
 def test_months_columns_of_a_block_and_tables_of_categories_are_warned_of() -> None:

@@ -36,8 +36,11 @@ RARE_FLAG = 0.02
 FEW_VALUES = 10
 """Distinct values below which a feature has few: tables of a design list them in a regular order."""
 
-MANY_VALUES = 12
-"""Distinct values of a feature from which on it counts as continuous."""
+MOST_OF_CATEGORY = 12
+"""Distinct values up to which a feature has few beside others: months are a category."""
+
+MANY_VALUES = 20
+"""Distinct values of a feature above which it counts as continuous; the pixels of digits have 17."""
 
 
 def warn_of_order(rows: Rows, stacklevel: int) -> None:
@@ -118,7 +121,7 @@ def warn_of_few_values(
     few = {
         name: len(count)
         for name, count in zip(names, counts, strict=True)
-        if 1 < len(count) <= MANY_VALUES and count.max() <= (1 - _rarest(count)) * count.sum()
+        if 1 < len(count) <= MOST_OF_CATEGORY and count.max() <= (1 - _rarest(count)) * count.sum()
     }
     if not few:
         return
