@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -85,3 +86,35 @@ def test_what_meets_along_edges_can_be_zeroed_and_is_not_cut() -> None:
     small = nif.prune(net, flow, (x, edges), remove=0.3, tolerance=None, cut=False, progress=False)
     assert small.removed["how"].tolist() == ["zeroed"] * 2
     assert not small.model.first.weight[small.removed["index"].tolist()].any()
+
+
+def test_a_forward_of_the_instance_is_kept_and_is_no_graph() -> None:
+    class Net(Mean):
+        def forward(self, x: Tensor) -> Tensor:
+            return self.second(self.relu(self.first(x)))
+
+    def scaled(self: Net, x: Tensor) -> Tensor:
+        return 3 * Net.forward(self, x) + 1
+
+    net, (x, _, _) = Net().eval(), graph()
+    net.forward = MethodType(scaled, net)
+    flow = nif.measure(net, x, nif.Binned(), progress=False)
+    small = nif.prune(net, flow, x, remove=0.3, tolerance=None, progress=False)
+    assert len(small.removed) == 2
+    change = float((small.model(x) - net(x)).detach().abs().max())
+    assert change == pytest.approx(small.score_after, rel=1e-5) and change < 1e-4  # each repeats another
+    with pytest.raises(nif.InputError, match="The data have 8 rows"):
+        nif.prune(net, flow, x[:8], progress=False)
+
+
+def test_a_forward_of_the_instance_is_that_of_the_graph_too() -> None:
+    def scaled(self: ByMatrix, x: Tensor, adjacency: Tensor) -> Tensor:
+        return 3 * ByMatrix.forward(self, x, adjacency) + 1
+
+    net, (x, _, matrix) = ByMatrix().eval(), graph()
+    net.forward = MethodType(scaled, net)
+    small = nif.prune(
+        net, measured(net, (x, matrix)), (x, matrix), remove=0.3, tolerance=1e-3, progress=False
+    )
+    np.testing.assert_allclose(small.model(x, matrix).detach(), net(x, matrix).detach(), atol=1e-3)
+    assert small.model.forward.__self__ is small.model

@@ -26,6 +26,9 @@ from nif.network.preserve import preserved
 EDGES = "edge_index"
 """The parameter by which models of graphs take the two ends of every edge."""
 
+ORIGINAL = "_of_one_graph"
+"""Attribute of a forward of rows: the forward of one graph that it was made from."""
+
 
 def one_graph(model: Any, data: Any) -> tuple[nn.Module, Float[Tensor, "1 node feature"]] | None:
     """The model of rows and the one row that a graph is; None if the data are no graph for such a model.
@@ -66,14 +69,17 @@ def check_nodes(nodes: Float[Tensor, "1 node feature"]) -> None:
 
 
 def is_graph(model: nn.Module) -> bool:
-    """Whether `one_graph` has made it."""
-    return isinstance(vars(model).get("forward"), MethodType)
+    """Whether `one_graph` has made it; others have a forward of their own on the instance, too."""
+    return hasattr(vars(model).get("forward"), ORIGINAL)
 
 
 def without_graph(model: nn.Module) -> None:
     """Let a model of rows, or a copy of it, be called as the model that it was made from."""
     if is_graph(model):
+        original = getattr(model.forward, ORIGINAL)
         del model.forward
+        if original is not type(model).forward:
+            model.forward = MethodType(original, model)
 
 
 def labels_of_nodes(data: Any) -> Any:
@@ -142,6 +148,7 @@ def _by_parameter(names: list[str], data: Any) -> dict[str, Any]:
 
 def _of_rows(model: nn.Module, nodes: str, of_edges: dict[str, Tensor], joined: str) -> nn.Module:
     """The same modules, called with rows of nodes."""
+    original = getattr(vars(model).get("forward"), "__func__", type(model).forward)
 
     def forward(self: nn.Module, x: Tensor) -> Tensor:
         count, size = x.shape[:2]
@@ -153,7 +160,7 @@ def _of_rows(model: nn.Module, nodes: str, of_edges: dict[str, Tensor], joined: 
             parts[joined] = edges.repeat(1, count) + first
         else:
             parts[joined] = _beside(edges.to(x.dtype), count)
-        returned = type(self).forward(self, **{nodes: x.flatten(0, 1)}, **parts)
+        returned = original(self, **{nodes: x.flatten(0, 1)}, **parts)
         output = returned[0] if isinstance(returned, tuple) else returned
         if len(output) != count * size:
             raise InputError(
@@ -162,6 +169,7 @@ def _of_rows(model: nn.Module, nodes: str, of_edges: dict[str, Tensor], joined: 
             )
         return output.unflatten(0, (count, size))
 
+    setattr(forward, ORIGINAL, original)
     called = copy.copy(model)  # hooks and the mode of training are those of the copy, modules are shared
     called.forward = MethodType(forward, called)  # of a copy, if it is copied
     return called
