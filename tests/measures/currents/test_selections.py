@@ -21,6 +21,11 @@ def ends_of(run: Callable[[Tensor], Tensor], *values: Tensor) -> Ends:
     return Ends(*tapes, *(tape.operations[place] for tape in tapes))
 
 
+def channels_last(x: Tensor, **options: int) -> Tensor:
+    """Of images as they lie in memory where a network is converted for it."""
+    return functional.max_pool2d(x.contiguous(memory_format=torch.channels_last), **options)
+
+
 CASES = {
     "2d": (functional.max_pool2d, (5, 2, 8, 12), {"kernel_size": 2}),
     "2d, oblong": (functional.max_pool2d, (5, 2, 8, 12), {"kernel_size": (1, 4)}),
@@ -28,6 +33,7 @@ CASES = {
     "1d": (functional.max_pool1d, (5, 2, 12), {"kernel_size": 3}),
     "overlapping": (functional.max_pool2d, (5, 2, 8, 12), {"kernel_size": 3, "stride": 2}),
     "padded": (functional.max_pool2d, (5, 2, 8, 12), {"kernel_size": 2, "padding": 1}),
+    "channels last": (channels_last, (5, 3, 8, 12), {"kernel_size": 2}),
     "a rest": (functional.max_pool2d, (5, 2, 9, 13), {"kernel_size": 2}),
 }
 

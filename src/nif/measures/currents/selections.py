@@ -149,7 +149,7 @@ def _pool_backward(ends: Ends, slope: Tensor | None) -> Tensor | None:
     window = [operation.argument(place, default) for place, default in enumerate(([], 0, 1, False), 2)]
     backward = torch.ops.aten.max_pool2d_with_indices_backward
     result: Tensor = backward(slope, before, operation.args[1], *window, ends.results(1)[0])
-    return result.flatten(-2)
+    return result.contiguous().flatten(-2)  # the kernel keeps the layout of the images, channels last too
 
 
 def extreme(ends: Ends, given: Sequence[Tensor | None]) -> Slopes:
