@@ -61,7 +61,8 @@ def test_an_error_of_a_task_is_raised_and_not_repeated() -> None:
 
 
 FOREVER = """
-import os, sys, time
+import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a job in the background of a script ignores
 import numpy as np
 from joblib import delayed, parallel_config
 from nif.core.parallel import in_parallel
