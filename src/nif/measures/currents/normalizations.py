@@ -16,6 +16,9 @@ from nif.measures.currents.ends import Ends, Slopes, add, move, summed_to
 SMALL = 1e-2
 """Difference of logarithms below which a series replaces the quotient."""
 
+PART = 2**16
+"""Numbers of which a formula of many steps is computed at a time; they fit a cache."""
+
 
 def logarithmic_mean(start: Tensor, end: Tensor, log_step: Tensor) -> Tensor:
     """``(end - start) / (log end - log start)``.
@@ -25,9 +28,17 @@ def logarithmic_mean(start: Tensor, end: Tensor, log_step: Tensor) -> Tensor:
         >>> logarithmic_mean(p, q, (q / p).log())
         tensor([1.4427])
     """
-    small = ~(log_step.abs() > SMALL)
-    series = (start + end) / 2 * (1 - log_step.nan_to_num(0, 0, 0) ** 2 / 12)
-    return torch.where(small, series, (end - start) / torch.where(small, torch.ones_like(log_step), log_step))
+    result = torch.empty_like(log_step, memory_format=torch.contiguous_format)
+    parts = zip(*(values.reshape(-1).split(PART) for values in (result, start, end, log_step)), strict=True)
+    for of_result, *part in parts:
+        of_result.copy_(_logarithmic_mean(*part))
+    return result
+
+
+def _logarithmic_mean(start: Tensor, end: Tensor, log_step: Tensor) -> Tensor:
+    small, quotient = ~(log_step.abs() > SMALL), (end - start).div_(log_step)
+    correction = log_step.square().mul_(-1 / 12).add_(1).nan_to_num_(1.0)
+    return torch.where(small, (start + end).div_(2).mul_(correction), quotient)
 
 
 def _kept_axes(slope: Tensor, axes: Sequence[int], dims: int, keep: bool) -> Tensor:
@@ -86,15 +97,20 @@ def logsumexp(ends: Ends, slope: Tensor) -> Slopes:
     return {source.index: ends.once("shares", shares) * slope}
 
 
-def _normalized(before: Tensor, after: Tensor, slope: Tensor, axes: Sequence[int], eps: float) -> Tensor:
+def _normalized(
+    ends: Ends, before: Tensor, after: Tensor, slope: Tensor, axes: Sequence[int], eps: float
+) -> Tensor:
     """``(x - mean) / sqrt(var + eps)``: the product rule, and the exact step of the inverse root."""
     axes = list(axes)
-    centred0, centred1 = before - before.mean(axes, True), after - after.mean(axes, True)
-    inverse0, inverse1 = (c.square().mean(axes, True).add(eps).rsqrt() for c in (centred0, centred1))
-    both = centred0 + centred1
-    root = -((inverse0 * inverse1) ** 2) / (inverse0 + inverse1)
-    centred = slope * ((inverse0 + inverse1) / 2) + both * (root * (slope * both).mean(axes, True) / 2)
-    return centred - centred.mean(axes, True)
+
+    def factors() -> tuple[Tensor, Tensor, Tensor]:
+        centred = [values - values.mean(axes, True) for values in (before, after)]
+        first, last = (values.square().mean(axes, True).add(eps).rsqrt() for values in centred)
+        return centred[0] + centred[1], (first + last) / 2, -((first * last) ** 2) / (first + last) / 2
+
+    both, inverse, root = ends.once("norm", factors)
+    moved = slope * inverse + both * (root * (slope * both).mean(axes, True))
+    return moved - moved.mean(axes, True)
 
 
 def _only_values_move(ends: Ends) -> bool:
@@ -110,7 +126,7 @@ def layer_norm(ends: Ends, slope: Tensor) -> Slopes | None:
     if weight is not None:
         slope = slope * ends.start.value(weight)
     axes = tuple(range(-len(shape), 0))
-    return {source.index: _normalized(*ends.both(source), slope, axes, eps)}
+    return {source.index: _normalized(ends, *ends.both(source), slope, axes, eps)}
 
 
 def group_norm(ends: Ends, slope: Tensor) -> Slopes | None:
@@ -122,7 +138,7 @@ def group_norm(ends: Ends, slope: Tensor) -> Slopes | None:
         slope = slope * ends.start.value(weight).reshape(1, channels, *[1] * (slope.dim() - 2))
     before, after = ends.both(source)
     cut0, cut1, cut_slope = (values.reshape(count, groups, -1) for values in (before, after, slope))
-    return {source.index: _normalized(cut0, cut1, cut_slope, (-1,), eps).reshape(before.shape)}
+    return {source.index: _normalized(ends, cut0, cut1, cut_slope, (-1,), eps).reshape(before.shape)}
 
 
 def batch_norm(ends: Ends, slope: Tensor) -> Slopes | None:
@@ -136,7 +152,7 @@ def batch_norm(ends: Ends, slope: Tensor) -> Slopes | None:
         slope = slope * ends.start.value(weight).reshape(shape)
     if not fixed and ends.operation.args[5]:
         axes = (0, *range(2, slope.dim()))
-        return {source.index: _normalized(*ends.both(source), slope, axes, ends.operation.args[7])}
+        return {source.index: _normalized(ends, *ends.both(source), slope, axes, ends.operation.args[7])}
     eps = ends.operation.args[6 if fixed else 7]
     return {source.index: slope * (ends.start.value(variance) + eps).rsqrt().reshape(shape)}
 
@@ -156,17 +172,20 @@ def vector_norm(ends: Ends, slope: Tensor) -> Slopes | None:
 
 def log_of_sum(ends: Ends, slope: Tensor) -> Slopes:
     r"""``logaddexp`` and ``logaddexp2``: :math:`g L / \sum L` of the two."""
-    base = math.log(2) if ends.operation.kind == "logaddexp2" else 1.0
-    sides, results = ends.operation.args[:2], ends.results()
-    means = []
-    for side in sides:
-        log0, log1 = ((v - result) * base for v, result in zip(ends.both(side), results, strict=True))
-        means.append(logarithmic_mean(log0.exp(), log1.exp(), move(log0, log1)))
+    sides = ends.operation.args[:2]
+
+    def shares() -> list[Tensor]:
+        base, results = math.log(2) if ends.operation.kind == "logaddexp2" else 1.0, ends.results()
+        means = []
+        for side in sides:
+            log0, log1 = ((v - result) * base for v, result in zip(ends.both(side), results, strict=True))
+            means.append(logarithmic_mean(log0.exp(), log1.exp(), move(log0, log1)))
+        return [mean / (means[0] + means[1]) for mean in means]
+
     slopes: Slopes = {}
-    for side, mean in zip(sides, means, strict=True):
+    for side, share in zip(sides, ends.once("shares", shares), strict=True):
         if ends.moves(side):
-            part = slope * mean / (means[0] + means[1])
-            add(slopes, side.index, summed_to(part, ends.start.shape(side.index)))
+            add(slopes, side.index, summed_to(slope * share, ends.start.shape(side.index)))
     return slopes
 
 

@@ -6,6 +6,7 @@ import math
 import threading
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -24,7 +25,12 @@ from nif.measures.currents.information import Decided, information, own_log_like
 from nif.measures.currents.link_maps import LinkMaps, units_of_numbers
 from nif.measures.currents.moves import Moves, Way
 from nif.measures.currents.orders import Orders, Share, between, straight
-from nif.measures.currents.straight import straight_values
+from nif.measures.currents.straight import (
+    StraightProducts,
+    results_of,
+    straight_products,
+    straight_values,
+)
 from nif.measures.currents.structure import Structure, repeated_for_each
 from nif.measures.currents.tape import Tape, record
 from nif.measures.currents.targets import Found, Target
@@ -101,7 +107,12 @@ class PathIntegral:
             return Way(self.moves, start, end, self.target.run)
 
     def tape(
-        self, block: Block, share: Share, kept: Container[int] | None = None, way: Way | None = None
+        self,
+        block: Block,
+        share: Share,
+        kept: Container[int] | None = None,
+        way: Way | None = None,
+        products: StraightProducts | None = None,
     ) -> Tape:
         """The run at a share of the way; its output is the information of each row and outcome."""
         device, way = self.outputs.device, self.way(block) if way is None else way
@@ -122,7 +133,10 @@ class PathIntegral:
             return [information(outcomes, by_row, log_weights, own)]
 
         with _ONE_RUN:
-            tape = record(run, way.at(share), self.parameters)
+            if products is None or not isinstance(share, float):
+                tape = record(run, way.at(share), self.parameters)
+            else:
+                tape = record(run, way.at(share), self.parameters, partial(products.result, share))
         way.check(outputs[0], share)
         tape.forget(kept if kept is not None else self._kept(tape))
         return tape
@@ -142,7 +156,8 @@ class PathIntegral:
         return len(self.moves.moving)
 
     def _kept(self, tape: Tape) -> set[int]:
-        return values_read_by_rules(tape) | set((tape.marks or {}).values())
+        kept = values_read_by_rules(tape) | set((tape.marks or {}).values())
+        return kept | results_of(straight_products(tape, straight_values(tape)))
 
     def layers_of(self, tape: Tape) -> dict[int, int]:
         """Number of the layer by number of the value."""
@@ -185,15 +200,16 @@ class PathIntegral:
         block, way, share = of_block.block, of_block.way, next(shares)
         start = self.tape(block, share, way=way)
         kept = self._begin(of_block, start)
+        products = self._products(of_block, start, kept)
         for stop in shares:
-            end = self.tape(block, stop, kept, way)
+            end = products.last if products and stop == 1.0 else self.tape(block, stop, kept, way, products)
             if start.like(end):
                 of_block.over(start, end, seeds, sums.general)
             else:
                 of_block.end(start, sums.general)
                 end = self.tape(block, stop, way=way)
                 self._by_both_ends(of_block, (share, stop), (start, end), seeds, sums)
-                kept = self._begin(of_block, end)
+                kept, products = self._begin(of_block, end), None
             share, start = stop, end
             advance(float(block.backgrounds.size))
         of_block.end(start, sums.general)
@@ -203,6 +219,13 @@ class PathIntegral:
         values = straight_values(start) if self.orders is None else frozenset()
         of_block.begin(start, self._structure(of_block, start), values)
         return self._kept(start)
+
+    def _products(self, of_block: BlockSums, start: Tape, kept: set[int]) -> StraightProducts | None:
+        """What is known on the straight way from its first end, and the last."""
+        if self.orders is not None:
+            return None
+        last = self.tape(of_block.block, 1.0, kept, of_block.way)
+        return StraightProducts.of(start, last, straight_values(start)) if start.like(last) else None
 
     def _structure(self, of_block: BlockSums, start: Tape) -> Structure:
         maps = of_block.maps

@@ -41,11 +41,11 @@ MOST_SUMS = 2**23
 SMALL_TAPE = 2**22
 """Numbers on the tape of one block of several groups, for which most operations stay in the cache."""
 
-LARGEST_TAPE = 2**26
+LARGEST_TAPE = 3 * 2**24
 """Numbers on the tape of one block; blocks are small enough for that."""
 
-BYTES_OF_A_NUMBER = 12
-"""Of a number on the tape: at both ends of a step, and its slope."""
+BYTES_OF_A_NUMBER = 16
+"""Of a number on the tape: at both ends of a step, at the end of the way, and its slope."""
 
 MOST_LINKS = 2**28
 """Links between all layers; more are refused."""

@@ -44,6 +44,9 @@ WRITES_NO_VALUE = frozenset(
 """Operations in place that change a shape and no value."""
 
 
+Known = Callable[[Sequence[Operation], Any, tuple[Any, Any]], Tensor | None]
+"""What an operation computes, by those before it, its function and its arguments, if that is known."""
+
 Calls = tuple[tuple[Any, tuple[int, ...], tuple[int | None, ...]], ...]
 """The operators that ran, with the numbers of what they read and wrote."""
 
@@ -135,8 +138,9 @@ class _Recorder(TorchDispatchMode):
         """Nothing here is compiled: torch need not load its compiler, which takes two seconds."""
         return False
 
-    def __init__(self, inputs: Sequence[Tensor], parameters: Mapping[str, Tensor]) -> None:
+    def __init__(self, inputs: Sequence[Tensor], parameters: Mapping[str, Tensor], known: Known) -> None:
         super().__init__()
+        self._known = known
         self._number: dict[int, int] = {}
         self._alive: list[Any] = []  # so that no id is used twice
         self._aliases: dict[int, list[int]] = {}
@@ -167,7 +171,9 @@ class _Recorder(TorchDispatchMode):
         numbered = mapped(self._numbered, (args, kwargs))
         if function._schema.is_mutable and name not in WRITES_NO_VALUE and _writes_first(function, args):
             return self._in_place(function, args, kwargs, numbered)
-        result = function(*args, **kwargs)
+        result = self._known(self.tape.operations, function, numbered)
+        if result is None:
+            result = function(*args, **kwargs)
         several = isinstance(result, tuple | list)
         if name in UNWRITTEN:
             result.zero_()
@@ -343,6 +349,7 @@ def record(
     run: Callable[..., Sequence[Tensor]],
     inputs: Sequence[Tensor],
     parameters: Mapping[str, Tensor],
+    known: Known = lambda before, function, arguments: None,
 ) -> Tape:
     """Run a function of the inputs, and write every operation on a tape.
 
@@ -351,6 +358,7 @@ def record(
             that marks a tensor by a name.
         inputs: What moves along the path.
         parameters: Tensors whose name is kept.
+        known: Results that need not be computed.
 
     Example:
         >>> x = torch.tensor([1.0, -2.0])
@@ -359,7 +367,7 @@ def record(
         ['relu', 'sum']
     """
     with _plain_operations():
-        recorder = _Recorder(inputs, parameters)
+        recorder = _Recorder(inputs, parameters, known)
         marks: dict[str, int] = {}
 
         def mark(name: str, tensor: Tensor) -> None:
