@@ -116,7 +116,7 @@ class Causal(nn.Module):
         return self.out(self.norm(self.layers(x, mask=mask, is_causal=True)[:, -1]))
 
 
-FAST = nif.Currents(by_class=False, steps=8)
+FAST = nif.Currents(backgrounds=32, rows=512, by_class=False, steps=8)
 CASES = {
     "mlp": Case(mlp, (784,), 1000, FAST),
     "mlp by class": Case(mlp, (784,), 1000, replace(FAST, by_class=True), 1),
@@ -166,7 +166,8 @@ def row(name: str, case: Case) -> str:
     if case.trained:
         _train(network, x)
     network.eval()
-    background = torch.randn(case.rows, case.method.backgrounds, *case.shape) if case.paired else None
+    each = case.method.backgrounds or 0
+    background = torch.randn(case.rows, each, *case.shape) if case.paired else None
     method = replace(case.method, background=background)
     before = _peak()
     plain, currents = [], []

@@ -85,7 +85,7 @@ def links_by(
 
 def of_four_pools(network: Trained) -> Ranked:
     """Mean size of the currents by four draws of a quarter of the backgrounds."""
-    method = nif.Currents(by_class=False, backgrounds=nif.Currents().backgrounds // POOLS)
+    method = nif.Currents(by_class=False, backgrounds=2 * BACKGROUNDS // POOLS)
     several = [
         currents_by(replace(network, seed=POOLS * network.seed + number), method) for number in range(POOLS)
     ]

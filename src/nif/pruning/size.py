@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from safetensors.torch import save
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
+from nif.network.flops import flops_of
 from nif.network.forward import Forward, Inputs, batches
 from nif.network.preserve import preserved
-from nif.network.tracing import unfused
 
 ROWS_TIMED = 256
 PASSES = 21
@@ -61,7 +60,7 @@ def sizes_of(calls: Sequence[Forward], inputs: Inputs) -> list[Size]:
         return [
             Size(
                 parameters=sum(weight.numel() for weight in call.model.parameters()),
-                flops=_flops(call, tuple(values[:1] for values in piece)),
+                flops=flops_of(call, tuple(values[:1] for values in piece)),
                 bytes=len(save(plain(call.model))),
                 milliseconds=float(median[place]),
                 spread=float(high[place] - low[place]) / 2,
@@ -77,32 +76,12 @@ def pace_of(call: Forward, inputs: Inputs) -> tuple[float, float]:
     piece = next(batches(call, inputs, ROWS_TIMED))
     with preserved(call.model):
         seconds = max(_once(call, piece), 1e-9) / len(piece[0])
-        return seconds, max(1, _flops(call, tuple(values[:1] for values in piece))) / seconds
+        return seconds, max(1, flops_of(call, tuple(values[:1] for values in piece))) / seconds
 
 
 def plain(model: nn.Module) -> dict[str, Tensor]:
     """The state dict as tensors that share no memory, which safetensors requires."""
     return {name: tensor.detach().cpu().clone().contiguous() for name, tensor in model.state_dict().items()}
-
-
-def _flops(call: Forward, row: Inputs) -> int:
-    # What a fused kernel does is not counted, and a parameter that a module is given has no gradient here.
-    with _without_gradients(call.model), unfused(), FlopCounterMode(display=False) as counter:
-        call.all_outputs(row)
-    return int(counter.get_total_flops())
-
-
-@contextmanager
-def _without_gradients(model: nn.Module) -> Iterator[None]:
-    """Inside, no parameter requires a gradient."""
-    requiring = [weight for weight in model.parameters() if weight.requires_grad]
-    for weight in requiring:
-        weight.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for weight in requiring:
-            weight.requires_grad_(True)
 
 
 def _seconds(calls: Sequence[Forward], piece: Inputs) -> np.ndarray:

@@ -25,10 +25,16 @@ def drawn(rows: int, outputs: int, scale: float = 2.0) -> Tensor:
 
 
 def sample(
-    outputs: Tensor, chosen: str = "softmax", *, rows: int = 512, most: int = 32, given=None
+    outputs: Tensor,
+    chosen: str = "softmax",
+    *,
+    rows: int = 512,
+    most: int = 32,
+    given: Given | None = None,
+    limit: int | None = None,
 ) -> Sample:
     decided = decided_by(Decision(Scale.LOGIT, outputs.shape[1], True), outputs, chosen, 0.2, None)
-    return Sample.of(decided, outputs, rows, most, np.random.default_rng(0), given)
+    return Sample.of(decided, outputs, rows, most, np.random.default_rng(0), given, limit=limit)
 
 
 def test_few_rows_are_all_explained() -> None:
@@ -72,6 +78,15 @@ def test_backgrounds_are_added_where_the_total_is_missed() -> None:
     with pytest.warns(UserWarning, match="2 backgrounds miss the total of .* nats; [0-9]+ are used"):
         some = sample(drawn(300, 4), "value", most=2)
     assert some.backgrounds.index.shape[1] > 2
+
+
+def test_what_a_limit_of_backgrounds_misses_is_said() -> None:
+    match = "2 backgrounds miss the total of .* nats; 3 are used, which miss it by [0-9]+%; .*backgrounds=6"
+    with pytest.warns(UserWarning, match=match):
+        some = sample(drawn(300, 4), "value", most=2, limit=3)
+    assert some.backgrounds.index.shape[1] == 3
+    with pytest.warns(UserWarning, match="nats; [0-9]+ are used.$"):
+        sample(drawn(300, 4), "value", most=2, limit=1000)
 
 
 @pytest.mark.parametrize("chosen", ["softmax", "value", "bernoulli"])

@@ -96,6 +96,19 @@ class Columns:
         return (*(names[number] for number in self.classes), REST)
 
 
+def columns_of(by_class: bool | Sequence[int], classes: int) -> int:
+    """How many columns there are for a number of classes.
+
+    Example:
+        >>> columns_of(True, 10), columns_of(True, 1000), columns_of((3, 5), 10), columns_of(False, 10)
+        (10, 11, 3, 0)
+    """
+    if isinstance(by_class, bool):
+        every = classes if classes <= MOST_COLUMNS else LARGEST_CLASSES + 1
+        return every if by_class and classes > 1 else 0
+    return len(set(by_class)) + 1
+
+
 def class_totals(
     decided: Decided, outputs: Float[Tensor, "data output"], sample: Sample
 ) -> Float[np.ndarray, " label"]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -10,8 +9,6 @@ from numbers import Integral
 from typing import Any
 
 import numpy as np
-import torch
-from jaxtyping import Int64
 from torch import Tensor
 
 from nif.core.arguments import whole_number
@@ -21,23 +18,23 @@ from nif.core.weights import PathCurrents
 from nif.data.rows import Rows
 from nif.estimators.pairs import Resources
 from nif.flow.paths import Dag
+from nif.measures.currents.amount import Amount
 from nif.measures.currents.block_sums import Sums
 from nif.measures.currents.blocks import Size
-from nif.measures.currents.class_columns import Columns
+from nif.measures.currents.caveats import missed_by_branches, warn_of_general_rule, warn_of_losses
+from nif.measures.currents.class_columns import Columns, columns_of
 from nif.measures.currents.dependent_rows import groups_of_blocks
 from nif.measures.currents.errors import Jackknife
 from nif.measures.currents.explained_rows import ExplainedRows
 from nif.measures.currents.information import Decided
-from nif.measures.currents.kinds import Samples
+from nif.measures.currents.kinds import Samples, kinds_of
 from nif.measures.currents.links import Along, measured_links
 from nif.measures.currents.moves import Moves
 from nif.measures.currents.orders import PATHS, Orders
 from nif.measures.currents.parallel import integrated
 from nif.measures.currents.path_integral import PathIntegral
 from nif.measures.currents.path_sums import MOST_PAIRS, Effort, Evaluation
-from nif.measures.currents.sample import Given
 from nif.measures.currents.steps import (
-    LARGEST_CHANGE,
     PILOT_BACKGROUNDS,
     PILOT_ROWS,
     blocks_of,
@@ -81,9 +78,10 @@ class Currents:
             probabilities. ``"bernoulli"``: each is a yes-or-no answer. ``"value"``: each is a number, behind
             noise. ``"labels"``: the label that comes with a row; then the total may be negative. Or a
             function from outputs ``[sample, output]`` to log-probabilities ``[sample, class]``.
-        backgrounds: Rows that stand for what is not known of each explained row.
+        backgrounds: Rows that stand for what is not known of each explained row. None: 32; of a network whose
+            run takes long fewer, as few as 8.
         rows: Rows to explain; of more, half are drawn at random and half in proportion to their
-            information.
+            information. None: 512; of a network whose run takes long fewer, as few as 64.
         steps: Of the way from a background to a row; ``"auto"`` doubles them until no unit changes by more
             than 1 % of the total.
         noise: Standard deviation of the noise of a value, in deviations of that output.
@@ -128,8 +126,8 @@ class Currents:
     """
 
     decision: str | Callable[[Tensor], Tensor] | None = None
-    backgrounds: int = 32
-    rows: int = 512
+    backgrounds: int | None = None
+    rows: int | None = None
     steps: int | str = "auto"
     noise: float = 0.2
     path: str = "straight"
@@ -153,7 +151,8 @@ class Currents:
         if not (self.paths is None or (isinstance(self.paths, Integral) and self.paths >= 0)):
             raise InputError(f"paths is {self.paths!r}; expected a number of paths, 0 for none, or None.")
         for name in ("backgrounds", "rows", "orders"):
-            whole_number(name, getattr(self, name))
+            if getattr(self, name) is not None:
+                whole_number(name, getattr(self, name))
         classes = () if isinstance(self.by_class, bool) else self.by_class
         if not (isinstance(classes, Sequence) and all(isinstance(number, Integral) for number in classes)):
             raise InputError(
@@ -176,30 +175,29 @@ class Currents:
 
         The pilot of a number of steps is over twice as many: 4 + 8 + ... + S is nearly 2 S.
         """
-        pilot = 2 * self._pairs(rows, PILOT_ROWS, PILOT_BACKGROUNDS) if self.steps == "auto" else 0.0
-        along = 0.0 if self.paths == 0 else self._pairs(rows, *MOST_PAIRS)
-        return self._pairs(rows) + pilot + along
+        amount = self._amount(network, rows)
+        pilot = 2 * amount.pairs(PILOT_ROWS, PILOT_BACKGROUNDS) if self.steps == "auto" else 0.0
+        along = 0.0 if self.paths == 0 else amount.pairs(*MOST_PAIRS)
+        return amount.pairs() + pilot + along
 
     def in_words(self, network: Network, rows: Rows) -> str:
         """The work, for who waits for it."""
-        count = min(self.rows, len(rows)) if self.explain is None else len(self.explain)
-        layers = network.architecture(rows).layers
-        return (
-            f"{count:,} rows against {self._pairs(rows) / count:.0f} backgrounds through {len(layers)} layers"
-        )
+        amount, layers = self._amount(network, rows), network.architecture(rows).layers
+        return f"{amount.rows:,} rows against {amount.backgrounds} backgrounds through {len(layers)} layers"
 
-    def _pairs(self, rows: Rows, most_rows: int | None = None, most: int | None = None) -> float:
-        """Pairs of as many rows and backgrounds as are expected, or of at most so many."""
-        others = self.backgrounds if self.background is not None else max(1, len(rows) - 1)
-        explained = min(self.rows, len(rows)) if self.explain is None else len(self.explain)
-        count = min(explained, most_rows or explained)
-        return float(count * min(self.backgrounds, others, most or self.backgrounds))
+    def _amount(self, network: Network, rows: Rows) -> Amount:
+        """How much is measured."""
+        explained = len(self.explain) if self.explain is not None else self.rows and min(self.rows, len(rows))
+        columns = columns_of(self.by_class, len(network.architecture(rows).layers[-1].units))
+        amount = Amount.of(network, rows, explained, self.backgrounds, columns)
+        others = amount.backgrounds if self.background is not None else max(1, len(rows) - 1)
+        return replace(amount, backgrounds=min(amount.backgrounds, others))
 
     def measure(
         self, network: Network, rows: Rows, *, seed: int, resources: Resources, advance: Advance
     ) -> Measured:
         """Integrate the currents of every link; see `Measure`."""
-        generator = np.random.default_rng(seed)
+        generator, amount = np.random.default_rng(seed), self._amount(network, rows)
         plan, network = network.plan(rows), network.in_full_precision()
         call = network.forward(rows)
         _check_reduction(network)
@@ -211,10 +209,20 @@ class Currents:
             asked, known = target.decision(inputs, network.model), getattr(network.model, "classes_", None)
             decided = explained.decided(asked, self.decision, self.noise, known)
             inputs, outputs, given = explained.inputs, explained.outputs, explained.given
-            kinds, most_rows = _kinds(moves, inputs, given), len(outputs) if explained.fixed else self.rows
+            kinds = kinds_of(moves, inputs, given)
+            most_rows = len(outputs) if explained.fixed else amount.rows
             groups = None if self.blocks is None else groups_of_blocks(self.blocks, rows, given)
             sample = Samples.of(
-                decided, outputs, most_rows, self.backgrounds, generator, given, kinds, moves.own, groups
+                decided,
+                outputs,
+                most_rows,
+                amount.backgrounds,
+                generator,
+                given,
+                kinds,
+                moves.own,
+                groups,
+                amount.limit,
             )
             layers = target.places(plan, moves)
             path = PathIntegral(
@@ -234,27 +242,42 @@ class Currents:
             size = size_of_blocks(path, sample, resources.memory)
             architecture = target.architecture(network.architecture(rows), layers)
             check_links(path, sample, _units(architecture.layers, rows))
-            with one_thread() if size.small else nullcontext():
-                pilot = self._pairs(rows, PILOT_ROWS, PILOT_BACKGROUNDS)
-                checkpoint, jobs, scratch = resources.checkpoint, resources.n_jobs, resources.scratch
-                path, change = with_steps(
-                    path, sample, size, self.steps, lambda part: advance(part * pilot), checkpoint
-                )
-                scale = self._pairs(rows) / (sample.pairs * path.runs)
-                blocks = blocks_of(sample, size)
-                stage = None if checkpoint is None else checkpoint.stage("currents")
-                sums = integrated(
-                    path, blocks, jobs, lambda done: advance(done * scale), stage=stage, scratch=scratch
-                )
-        _warn_of_general_rule(sums)
-        _warn_of_losses(sums, path.input_layers)
+            path, change, sums = self._integrated(path, sample, size, amount, resources, advance)
+        warn_of_general_rule(sums)
+        warn_of_losses(sums, path.input_layers)
         options = {**self._options(path, sample, explained), "steps": path.steps, "step_error": change}
         if sums.branches:
-            options["missed_by_branches"] = _missed_by_branches(sums, path.steps)
+            options["missed_by_branches"] = missed_by_branches(sums, path.steps)
         options["path"] = "straight" if path.orders is None else path.orders.name
-        along = self._along(path, sample, resources, size, rows, advance)
+        along = self._along(path, sample, resources, size, amount, advance)
         measured = measured_links(network.module, architecture, path, sample, sums, options, along)
         return explained.numbered(_with_not_measured(measured, network, rows))
+
+    def _integrated(
+        self,
+        path: PathIntegral,
+        sample: Samples,
+        size: Size,
+        amount: Amount,
+        resources: Resources,
+        advance: Advance,
+    ) -> tuple[PathIntegral, float | None, Sums]:
+        """The path with its steps, how much their number matters, and the sums along it."""
+        checkpoint, pilot = resources.checkpoint, amount.pairs(PILOT_ROWS, PILOT_BACKGROUNDS)
+        with one_thread() if size.small else nullcontext():
+            path, change = with_steps(
+                path, sample, size, self.steps, lambda part: advance(part * pilot), checkpoint
+            )
+            scale = amount.pairs() / (sample.pairs * path.runs)
+            sums = integrated(
+                path,
+                blocks_of(sample, size),
+                resources.n_jobs,
+                lambda done: advance(done * scale),
+                stage=None if checkpoint is None else checkpoint.stage("currents"),
+                scratch=resources.scratch,
+            )
+        return path, change, sums
 
     def _columns(
         self, decided: Decided, outputs: Tensor, sample: Samples, moves: Moves, inputs: tuple[Tensor, ...]
@@ -272,11 +295,11 @@ class Currents:
         sample: Samples,
         resources: Resources,
         size: Size,
-        rows: Rows,
+        amount: Amount,
         advance: Advance,
     ) -> Along | None:
         """What evaluates paths from the links; None if it is not asked for."""
-        effort, few = Effort.of(self.paths, sample.pairs, small=size.small), self._pairs(rows, *MOST_PAIRS)
+        effort, few = Effort.of(self.paths, sample.pairs, small=size.small), amount.pairs(*MOST_PAIRS)
 
         def along(graph: Dag, jackknife: Jackknife, total: float) -> PathCurrents | None:
             stage = None if resources.checkpoint is None else resources.checkpoint.stage("paths")
@@ -329,61 +352,9 @@ def _with_not_measured(measured: Measured, network: Network, rows: Rows) -> Meas
     return replace(measured, options={**measured.options, "not_measured": left_out})
 
 
-def _kinds(
-    moves: Moves, inputs: tuple[Tensor, ...], given: Given | None
-) -> tuple[Int64[np.ndarray, " data"], Int64[np.ndarray, " pool"]]:
-    """The kinds of the rows of data and of the background rows."""
-    if given is None:
-        kinds = moves.kinds(inputs)
-        return kinds, kinds
-    every = [torch.cat(both) for both in zip(inputs, given.inputs, strict=True)]
-    kinds = moves.kinds(every)
-    return kinds[: len(inputs[0])], kinds[len(inputs[0]) :]
-
-
 def _check_reduction(network: Network) -> None:
     """Refuse what has several decisions a row."""
     if network.reduce == "positions":
         raise InputError(
             "Currents are those of whole rows and reduce is 'positions'; omit it, or use nif.Association()."
-        )
-
-
-def _missed_by_branches(sums: Sums, steps: int) -> float:
-    """Part of the total that is missed where the model ran different operations; warns of it."""
-    total = sum(float(part.sum()) for part in sums.units[max(sums.units)])
-    missed = sums.missed / max(abs(total), 1e-12)
-    more = f"; pass more steps, such as Currents(steps={4 * steps})" if missed > LARGEST_CHANGE else ""
-    warnings.warn(
-        f"The model runs different operations along the way from one row to another, such as those of a "
-        f"branch: on such steps, currents are those by the operations of both ends, which miss {missed:.2%} "
-        f"of the total{more}.",
-        stacklevel=3,
-    )
-    return missed
-
-
-def _warn_of_general_rule(sums: Sums) -> None:
-    if sums.general:
-        names = ", ".join(sorted(sums.general))
-        warnings.warn(
-            f"The operations {names} have no rule of their own; their currents follow a mean gradient with "
-            "the rest shared in proportion.",
-            stacklevel=3,
-        )
-
-
-def _warn_of_losses(sums: Sums, inputs: int) -> None:
-    """Of what the inputs do not account for, beside what branches miss."""
-    carried, total = (
-        sum(float(part.sum()) for layer in layers for part in sums.units.get(layer, []))
-        for layers in (range(inputs), [max(sums.units)])
-    )
-    lost = abs(total - carried) - sums.missed
-    if lost > LARGEST_CHANGE * abs(total) + 1e-6:
-        warnings.warn(
-            f"The currents of the inputs sum to {carried:.3g} nats and the total is {total:.3g}: part of the "
-            "information leaves torch on its way, such as through numpy, .item() or .tolist(), or is random. "
-            "The currents are too small there; write that part with operations of torch.",
-            stacklevel=3,
         )

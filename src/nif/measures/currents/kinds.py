@@ -21,6 +21,7 @@ from nif.measures.currents.backgrounds import Backgrounds
 from nif.measures.currents.decisions import of_rows
 from nif.measures.currents.grouped_sums import GROUPS
 from nif.measures.currents.information import Decided
+from nif.measures.currents.moves import Moves
 from nif.measures.currents.sample import Given, Sample
 
 
@@ -83,6 +84,7 @@ class Samples:
         kinds: tuple[np.ndarray, np.ndarray],
         own: tuple[str, ...] = (),
         groups: Int64[np.ndarray, " data"] | None = None,
+        limit: int | None = None,
     ) -> Samples:
         """Draw them; see `Sample.of`.
 
@@ -96,6 +98,7 @@ class Samples:
             kinds: Of each row of data, and of each background row.
             own: Names of what differs between kinds.
             groups: Of the rows, for the errors; drawn if None.
+            limit: Of the backgrounds where `most` are too few; all other rows if None.
 
         Raises:
             InputError: A row has no other of its kind.
@@ -106,7 +109,7 @@ class Samples:
         if paired:
             _check_paired(*kinds, own)
         if paired or len(np.unique(np.concatenate(kinds))) == 1:
-            sample = Sample.of(decided, outputs, most_rows, most, generator, given, fixed)
+            sample = Sample.of(decided, outputs, most_rows, most, generator, given, fixed, limit)
             kind = Kind(sample, np.arange(len(outputs)), np.arange(len(sample.pool)))
             return cls((kind,), sample.groups, sample.pool_groups)
         groups = generator.permutation(len(outputs)) % GROUPS
@@ -125,7 +128,9 @@ class Samples:
             share = len(members) / len(outputs)
             count = max(1, round(most_rows * share))
             both = groups[members], pool_groups[pool]
-            sample = Sample.of(of_rows(decided, rows), outputs[rows], count, most, generator, part, both)
+            sample = Sample.of(
+                of_rows(decided, rows), outputs[rows], count, most, generator, part, both, limit
+            )
             found.append(Kind(sample, members, pool, share))
         return cls(tuple(found), groups, pool_groups)
 
@@ -172,6 +177,18 @@ class Samples:
             for kind in some
         ]
         return replace(self, kinds=tuple(parts))
+
+
+def kinds_of(
+    moves: Moves, inputs: tuple[Tensor, ...], given: Given | None
+) -> tuple[Int64[np.ndarray, " data"], Int64[np.ndarray, " pool"]]:
+    """The kinds of the rows of data and of the background rows."""
+    if given is None:
+        kinds = moves.kinds(inputs)
+        return kinds, kinds
+    every = [torch.cat(both) for both in zip(inputs, given.inputs, strict=True)]
+    kinds = moves.kinds(every)
+    return kinds[: len(inputs[0])], kinds[len(inputs[0]) :]
 
 
 def _check_paired(kinds: np.ndarray, pool: np.ndarray, own: tuple[str, ...]) -> None:

@@ -87,6 +87,7 @@ class Sample:
         generator: np.random.Generator,
         given: Given | None = None,
         groups: tuple[np.ndarray, np.ndarray] | None = None,
+        limit: int | None = None,
     ) -> Sample:
         """Draw them; where the total misses the closed form, with more backgrounds than `most`.
 
@@ -98,6 +99,7 @@ class Sample:
             generator: Draws them.
             given: Background rows that come with the data.
             groups: Of the rows of data and of the background rows; drawn if None.
+            limit: Of the backgrounds where `most` are too few; all other rows if None.
 
         Raises:
             InputError: There is one row, and no background is given.
@@ -121,7 +123,7 @@ class Sample:
         if groups is None and len(outputs) == 1:  # the backgrounds alone are left out
             of_pool = (of_rows[0] + 1 + generator.permutation(len(explained.pool)) % (GROUPS - 1)) % GROUPS
         exact = float(weights @ explained.information())
-        backgrounds = _enough(explained, weights, exact, most, generator)
+        backgrounds = _enough(explained, weights, exact, (most, limit), generator)
         return cls(rows, weights, backgrounds, of_rows, explained.pool, of_pool, False, exact)
 
     def row_totals(
@@ -146,21 +148,28 @@ def _enough(
     explained: Explained,
     weights: Float[np.ndarray, " row"],
     exact: float,
-    most: int,
+    between: tuple[int, int | None],
     generator: np.random.Generator,
 ) -> Backgrounds:
-    """Backgrounds with which the total is near its closed form."""
-    count = most
+    """Backgrounds with which the total is near its closed form, if the second number of them is enough."""
+    count, limit = between[0], max(between[0], min(between[1] or explained.others, explained.others))
     while True:
         backgrounds = similar_backgrounds(explained, count, generator)
         miss = abs(float(weights @ explained.total(backgrounds)) - exact)
-        if miss <= max(LARGEST_MISS * abs(exact), ROUNDING) or count >= explained.others:
+        if miss <= max(LARGEST_MISS * abs(exact), ROUNDING) or count >= limit:
             break
-        count *= 2
-    used = backgrounds.index.shape[1]
-    if used > most:
+        count = min(2 * count, limit)
+    used, missed = backgrounds.index.shape[1], miss > max(LARGEST_MISS * abs(exact), ROUNDING)
+    if used > between[0] or (missed and limit < explained.others):
+        still = (
+            f", which miss it by {miss / abs(exact):.0%}; more would take long, pass them as "
+            f"nif.Currents(backgrounds={2 * used})"
+            if missed
+            else ""
+        )
         warnings.warn(
-            f"{most} backgrounds miss the total of {exact:.3g} nats; {used} are used.", stacklevel=2
+            f"{between[0]} backgrounds miss the total of {exact:.3g} nats; {used} are used{still}.",
+            stacklevel=2,
         )
     return backgrounds
 

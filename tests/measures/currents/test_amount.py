@@ -1,0 +1,72 @@
+"""How many rows and backgrounds are measured where nothing is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+import nif
+from nif.data.rows import read
+from nif.measures.currents.amount import Amount
+from nif.network.network import Network
+from support.networks import chain
+
+X = torch.randn(300, 4)
+A_ROW = 2 * (4 * 5 + 5 * 3)
+
+
+def amount(rows: int | None = None, backgrounds: int | None = None, *, columns: int = 3) -> Amount:
+    network = Network.of(chain(4, 5, 3))
+    return Amount.of(network, read(X, network.signature), rows, backgrounds, columns)
+
+
+@pytest.mark.parametrize(
+    ("affordable", "given", "expected"),
+    [
+        (1e12, {}, Amount(300, 32, 0)),  # of 300 rows of data
+        (4 * A_ROW * 200 * 32, {}, Amount(192, 32, 66)),  # multiples of 64, and twice as many backgrounds
+        (4 * A_ROW * 64 * 20, {}, Amount(64, 16, 40)),
+        (1.0, {}, Amount(64, 8, 8)),
+        (1.0, {"rows": 500, "backgrounds": 40}, Amount(500, 40, 40)),
+        (4 * A_ROW * 200 * 32, {"rows": 100}, Amount(100, 32, 128)),
+        (4 * A_ROW * 200 * 32, {"backgrounds": 100}, Amount(64, 100, 200)),
+        (4 * A_ROW * 200 * 32, {"columns": 0}, Amount(300, 32, 170)),
+    ],
+)
+def test_fewer_are_taken_where_a_run_is_long(
+    affordable: float, given: dict[str, int], expected: Amount, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nif.measures.currents.amount.AFFORDABLE", affordable)
+    found = amount(**given)
+    assert (found.rows, found.backgrounds) == (expected.rows, expected.backgrounds)
+    assert found.limit == expected.limit or expected.limit == 0 < 1000 < found.limit
+
+
+def test_a_flow_says_how_many_were_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = chain(4, 5, 3)
+    whole = nif.measure(net, X, nif.Currents(by_class=False), progress=False)
+    monkeypatch.setattr("nif.measures.currents.amount.AFFORDABLE", A_ROW * 64 * 8)
+    few = nif.measure(net, X, nif.Currents(by_class=False), progress=False)
+    assert [(flow.measurement.samples, flow.measurement.options["backgrounds"]) for flow in (whole, few)] == [
+        (300, 32),
+        (64, 8),
+    ]
+    assert float(few.total) == pytest.approx(float(whole.total), rel=0.2)
+
+
+def test_a_model_that_drops_an_axis_of_one_row_is_counted() -> None:
+    class Squeezed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.last = nn.Linear(4, 5), nn.Linear(5, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            hidden = self.first(x[:, None]).squeeze()
+            return torch.cat([self.last(hidden.relu()), hidden[:, :0]], 1)
+
+    network = Network.of(Squeezed())
+    found = Amount.of(network, read(X, network.signature), None, None, 3)
+    assert replace(found, limit=0) == Amount(300, 32, 0)
