@@ -80,7 +80,7 @@ OPTIONS = (
         "--rows",
         type=click.IntRange(min=1),
         help="association: number of rows to draw at random from larger data; 100,000 if omitted. currents: "
-        f"number of rows to explain; 512 if omitted. {KNOWN}: rows drawn of more; 5,000 if omitted.",
+        f"number of rows to explain; up to 512 if omitted. {KNOWN}: rows drawn of more; 5,000 if omitted.",
     ),
     click.option(
         "--decision",
@@ -107,7 +107,9 @@ OPTIONS = (
         help="currents: rows to explain in place of rows of data, as a file of the same columns.",
     ),
     click.option(
-        "--backgrounds", type=click.IntRange(min=1), help="currents: backgrounds of each row; 32 if omitted."
+        "--backgrounds",
+        type=click.IntRange(min=1),
+        help="currents: backgrounds of each row; up to 32 if omitted.",
     ),
     click.option(
         "--steps",
