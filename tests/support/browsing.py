@@ -15,9 +15,20 @@ from nif.flow.flow import Flow
 from support.flows import random_flow
 
 CHROMIUM = shutil.which("chromium")
+ADDRESS_BAR = ("WebUIOmniboxPopup", "WebUIOmniboxAimPopup", "WebUIOmniboxFullPopup")
+"""Pages of the browser itself: each new window loads them, at twice the cost of the report."""
+
+OFF = (
+    "AimEnabled", "AvoidCorsURLLoaderRestartOnRedirect", "AvoidUnnecessaryBeforeUnloadCheckSync",
+    "DestroyProfileOnBrowserClose", "HttpsFirstBalancedModeAutoEnable", "HttpsUpgrades", "LensOverlay",
+    "MediaRouter", "NetworkTimeServiceQuerying", "OptimizationHints", "PaintHolding", "PreconnectToSearch",
+    "ThirdPartyStoragePartitioning",
+)  # fmt: skip
+"""What playwright switches off: of two such switches only the last counts."""
+
 ARGUMENTS = (
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync",
+    "--disable-sync", f"--disable-features={','.join(OFF + ADDRESS_BAR)}",
 )  # fmt: skip
 
 
