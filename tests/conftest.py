@@ -5,15 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import support.runtime_types  # noqa: F401 - before nif, for --jaxtyping-packages
 
-# isort: split
-from nif.flow.flow import Flow
-from support.browsing import ARGUMENTS, CHROMIUM, settled
+if TYPE_CHECKING:  # the process that hands out the tests needs no torch
+    from nif.flow.flow import Flow
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +25,8 @@ def no_figure_stays_open() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    from support.browsing import ARGUMENTS, CHROMIUM
+
     if CHROMIUM is None:
         pytest.skip("chromium is not installed: apt-get install chromium")
     with playwright.sync_playwright() as running:
@@ -37,6 +38,8 @@ def browser() -> Iterator[Any]:
 @pytest.fixture
 def show(browser: Any, tmp_path: Path) -> Iterator[Any]:
     """Opens the report of a flow; at the end there was no message, no error and no request."""
+    from support.browsing import settled
+
     troubles: list[str] = []
 
     def opened(
