@@ -62,7 +62,7 @@ def show(browser: Any, tmp_path: Path) -> Iterator[Any]:
             lambda asked: troubles.append(asked.url) if asked.url.split("#")[0] != address else None,
         )
         page.goto(f"{address}#{fragment}" if fragment else address)
-        settled(page)
+        settled(page, 0)
         return page
 
     yield opened

@@ -58,11 +58,15 @@ VIEWS = ("attribution", "map", "layers", "neurons", "links", "method")
 """Beside the network, of a flow without a pruning."""
 
 
-def settled(page: Any) -> None:
-    """Waits inside the page, so that a redraw asked for before comes first on a busy machine too."""
+def settled(page: Any, milliseconds: int = 150) -> None:
+    """Waits inside the page, so that a redraw asked for before comes first on a busy machine too.
+
+    The page draws 120 ms after the last gesture; when it is opened, at once.
+    """
     page.evaluate(
-        "new Promise((done) => setTimeout("
-        "() => requestAnimationFrame(() => requestAnimationFrame(done)), 150))"
+        "(milliseconds) => new Promise((done) => setTimeout("
+        "() => requestAnimationFrame(() => requestAnimationFrame(done)), milliseconds))",
+        milliseconds,
     )
 
 
