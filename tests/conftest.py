@@ -22,6 +22,14 @@ def no_figure_stays_open() -> Iterator[None]:
         sys.modules["matplotlib.pyplot"].close("all")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def networks_are_timed_at_once() -> None:
+    """A pruning runs both networks for a tenth of a second before it times them; no test rests on it."""
+    from nif.pruning import size
+
+    size.WARM_UP = 0.001
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
