@@ -46,13 +46,20 @@ chromium:
 # Two processes on two cores: threads of torch would wait for one another, and tests take twice as long.
 unit shapes coverage lowest: export OMP_NUM_THREADS = 1
 
+# Compiled modules are kept, whatever the environment says: the tests start some hundred processes that import them.
+unit shapes coverage lowest: export PYTHONDONTWRITEBYTECODE =
+
+# Each of the two begins with one half of the tests and helps the other at the end, so that what the tests of a file
+# share is made once.
+PYTEST := pytest -n 2 --dist worksteal
+
 # The examples of docstrings are run by `shapes`.
 unit: $(VENV)/installed chromium
-	$(BIN)/pytest -n 2 tests
+	$(BIN)/$(PYTEST) tests
 
 # The examples of docstrings, and the mathematics once more, with every annotation and array shape checked at run time.
 shapes: $(VENV)/installed
-	$(BIN)/pytest -n 2 --jaxtyping-packages=nif,support.runtime_types.checked \
+	$(BIN)/$(PYTEST) --jaxtyping-packages=nif,support.runtime_types.checked \
 		--deselect tests/estimators/test_pairs.py::test_an_interrupt_leaves_no_process_behind src \
 		tests/estimators/test_laws.py tests/estimators/test_binned.py tests/estimators/test_pairs.py tests/estimators/test_truths.py \
 		tests/measures/association/test_decomposition.py tests/flow/test_flow.py tests/flow/test_paths.py \
@@ -80,7 +87,7 @@ audit: $(VENV)/installed .venv-audit/installed
 
 # Lines and branches that the tests run; options and the share asked for are in pyproject.toml.
 coverage: $(VENV)/installed chromium
-	$(BIN)/pytest -n 2 --cov --cov-report=term:skip-covered --cov-report=html --cov-report=xml
+	$(BIN)/$(PYTEST) --cov --cov-report=term:skip-covered --cov-report=html --cov-report=xml
 
 # The unit tests with the lowest versions that pyproject.toml claims. Only torch is that of constraints.txt: of the
 # lowest there is no build without CUDA to be had everywhere. `make lowest TORCH=torch==2.6.0` takes it all the same.
@@ -94,7 +101,7 @@ TORCH ?= $(shell grep '^torch==' constraints.txt)
 
 # Deprecations that an old release meets in what it stands on are not ours to mend.
 lowest: .venv-lowest/installed chromium
-	.venv-lowest/bin/pytest -n 2 -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning -W ignore::FutureWarning
+	.venv-lowest/bin/$(PYTEST) -W ignore::DeprecationWarning -W ignore::PendingDeprecationWarning -W ignore::FutureWarning
 
 # The tests under every Python that this machine has, each in an environment of its own: what pip finds for it. Where it
 # finds no build of torch for the CPU, it takes the one for CUDA, which works without a GPU but needs 4 GB more.

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import random
 
-import numpy as np
 import pytest
-import torch
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays: garbage is not looked for among it again and again."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
 def same_random_state() -> None:
+    import numpy as np  # here, as the process that hands out the tests needs no torch
+    import torch
+
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002 - the one that libraries under test draw from
     torch.manual_seed(0)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import support.runtime_types  # noqa: F401 - before nif, for --jaxtyping-packages
 
-# isort: split
-from nif.flow.flow import Flow
-from support.browsing import ARGUMENTS, CHROMIUM, settled
+if TYPE_CHECKING:  # the process that hands out the tests needs no torch
+    from nif.flow.flow import Flow
 
 
 @pytest.fixture(autouse=True)
@@ -23,9 +22,19 @@ def no_figure_stays_open() -> Iterator[None]:
         sys.modules["matplotlib.pyplot"].close("all")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def networks_are_timed_at_once() -> None:
+    """A pruning runs both networks for a tenth of a second before it times them; no test rests on it."""
+    from nif.pruning import size
+
+    size.WARM_UP = 0.001
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    from support.browsing import ARGUMENTS, CHROMIUM
+
     if CHROMIUM is None:
         pytest.skip("chromium is not installed: apt-get install chromium")
     with playwright.sync_playwright() as running:
@@ -37,6 +46,8 @@ def browser() -> Iterator[Any]:
 @pytest.fixture
 def show(browser: Any, tmp_path: Path) -> Iterator[Any]:
     """Opens the report of a flow; at the end there was no message, no error and no request."""
+    from support.browsing import settled
+
     troubles: list[str] = []
 
     def opened(
@@ -59,7 +70,7 @@ def show(browser: Any, tmp_path: Path) -> Iterator[Any]:
             lambda asked: troubles.append(asked.url) if asked.url.split("#")[0] != address else None,
         )
         page.goto(f"{address}#{fragment}" if fragment else address)
-        settled(page)
+        settled(page, 0)
         return page
 
     yield opened

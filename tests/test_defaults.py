@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -60,3 +61,12 @@ def test_a_default_device_without_values_is_refused() -> None:
     net, x = nn.Linear(3, 2), torch.randn(80, 3)
     with torch.device("meta"), pytest.raises(nif.InputError, match="default device of torch is 'meta'"):
         nif.measure(net, x, progress=False)
+
+
+def test_critics_are_trained_on_the_cpu_whatever_the_default_device_is() -> None:
+    x, noise = np.random.default_rng(0).normal(size=(2, 60))
+    few = nif.Mine(hidden=8, steps=20)
+    expected = nif.estimate(x, x + noise, few)
+    with torch.device("meta"):
+        found = nif.estimate(x, x + noise, few)
+    assert (found.nats, found.stderr, found.p_value) == (expected.nats, expected.stderr, expected.p_value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import subprocess
 import sys
@@ -24,7 +25,20 @@ torch.manual_seed(0)
 net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
 """
 
-COMMAND = "from nif.cli.main import main; main()"
+PROGRAM = """
+import json, os, sys
+import nif.estimators, nif.flow.flow
+from nif.cli.main import main
+
+for number, (encoding, words) in enumerate(json.loads(sys.argv[1])):
+    if os.fork() == 0:
+        for place, name in ((1, "out"), (2, "err")):
+            os.dup2(os.open(f"{number}.{name}", os.O_WRONLY | os.O_CREAT), place)
+        for stream in (sys.stdout, sys.stderr):
+            stream.reconfigure(encoding=encoding)
+        main(words)  # which exits
+    print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -50,20 +64,33 @@ CALLS = {
 }
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="file names of any bytes")
-@pytest.mark.parametrize(
-    ("encoding", "call"),
-    [*(("cp1252", call) for call in CALLS), ("cp437", "estimate"), ("ascii", "no file"), ("utf-8", "report")],
-)
-def test_no_command_ends_because_of_a_character(room: Path, encoding: str, call: str) -> None:
-    expected, *words = CALLS[call]
+ON = [*(("cp1252", call) for call in CALLS), ("cp437", "estimate"), ("ascii", "no file"), ("utf-8", "report")]
+
+
+@pytest.fixture(scope="module")
+def ended(room: Path) -> dict[tuple[str, str], tuple[int, bytes, bytes]]:
+    """Code, output and errors of each call, in a process of its own that one which has loaded torch forks."""
     paths = os.pathsep.join([str(Path(nif.__file__).parents[1]), str(room)])
-    surroundings = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONPATH": paths, "PYTHONUTF8": "0"}
-    command = [sys.executable, "-c", COMMAND, *words]
-    done = subprocess.run(command, check=False, cwd=room, env=surroundings, capture_output=True, timeout=300)
-    assert done.returncode == expected, done.stderr
-    assert b"UnicodeEncodeError" not in done.stderr and b"Traceback" not in done.stderr
-    assert done.stdout if expected == 0 else done.stderr.startswith((b"nif: ", b"Usage"))
+    surroundings = {**os.environ, "PYTHONIOENCODING": "cp1252", "PYTHONPATH": paths, "PYTHONUTF8": "0"}
+    calls = json.dumps([(encoding, CALLS[call][1:]) for encoding, call in ON])
+    command = [sys.executable, "-c", PROGRAM, calls]
+    done = subprocess.run(
+        command, check=True, cwd=room, env=surroundings, stdout=subprocess.PIPE, timeout=300
+    )
+    codes = [int(line) for line in done.stdout.split()]
+    written = [[(room / f"{n}.{name}").read_bytes() for name in ("out", "err")] for n in range(len(ON))]
+    return {case: (code, out, err) for case, code, (out, err) in zip(ON, codes, written, strict=True)}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names of any bytes")
+@pytest.mark.parametrize(("encoding", "call"), ON)
+def test_no_command_ends_because_of_a_character(
+    ended: dict[tuple[str, str], tuple[int, bytes, bytes]], encoding: str, call: str
+) -> None:
+    code, out, errors = ended[encoding, call]
+    assert code == CALLS[call][0], errors
+    assert b"UnicodeEncodeError" not in errors and b"Traceback" not in errors
+    assert out if code == 0 else errors.startswith((b"nif: ", b"Usage"))
 
 
 def test_what_a_console_cannot_show_is_written_out() -> None:

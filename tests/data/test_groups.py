@@ -227,7 +227,7 @@ def test_groups_have_names() -> None:
     assert (rows.groups.names, rows.groups.index.tolist()) == (("sex", "age"), [0, 1, 0])
 
 
-@pytest.mark.parametrize("estimator", [nif.Binned(), nif.Mine(hidden=16, folds=2)])
+@pytest.mark.parametrize("estimator", [nif.Binned(), nif.Mine(hidden=16, folds=2, steps=150)])
 def test_a_group_of_one_hot_columns_tells_what_its_category_tells(estimator: nif.Estimator) -> None:
     frame = passengers(1000)
     net = nn.Sequential(nn.Linear(6, 2), nn.Tanh(), nn.Linear(2, 1))

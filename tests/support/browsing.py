@@ -15,9 +15,20 @@ from nif.flow.flow import Flow
 from support.flows import random_flow
 
 CHROMIUM = shutil.which("chromium")
+ADDRESS_BAR = ("WebUIOmniboxPopup", "WebUIOmniboxAimPopup", "WebUIOmniboxFullPopup")
+"""Pages of the browser itself: each new window loads them, at twice the cost of the report."""
+
+OFF = (
+    "AimEnabled", "AvoidCorsURLLoaderRestartOnRedirect", "AvoidUnnecessaryBeforeUnloadCheckSync",
+    "DestroyProfileOnBrowserClose", "HttpsFirstBalancedModeAutoEnable", "HttpsUpgrades", "LensOverlay",
+    "MediaRouter", "NetworkTimeServiceQuerying", "OptimizationHints", "PaintHolding", "PreconnectToSearch",
+    "ThirdPartyStoragePartitioning",
+)  # fmt: skip
+"""What playwright switches off: of two such switches only the last counts."""
+
 ARGUMENTS = (
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync",
+    "--disable-sync", f"--disable-features={','.join(OFF + ADDRESS_BAR)}",
 )  # fmt: skip
 
 
@@ -47,11 +58,15 @@ VIEWS = ("attribution", "map", "layers", "neurons", "links", "method")
 """Beside the network, of a flow without a pruning."""
 
 
-def settled(page: Any) -> None:
-    """Waits inside the page, so that a redraw asked for before comes first on a busy machine too."""
+def settled(page: Any, milliseconds: int = 150) -> None:
+    """Waits inside the page, so that a redraw asked for before comes first on a busy machine too.
+
+    The page draws 120 ms after the last gesture; when it is opened, at once.
+    """
     page.evaluate(
-        "new Promise((done) => setTimeout("
-        "() => requestAnimationFrame(() => requestAnimationFrame(done)), 150))"
+        "(milliseconds) => new Promise((done) => setTimeout("
+        "() => requestAnimationFrame(() => requestAnimationFrame(done)), milliseconds))",
+        milliseconds,
     )
 
 

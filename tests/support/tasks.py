@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from nif.core import shared as module
 from nif.core.shared import Shared
+
+if TYPE_CHECKING:  # workers start without it
+    import torch
 
 
 def square_or_die(number: int, deaths: Path, times: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 from zlib import crc32
 
@@ -57,8 +57,10 @@ def usual_defaults() -> Iterator[None]:
     """
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)
+    # A device for a block makes every call of torch go through Python, so it is set only where it is another.
+    on_cpu = nullcontext() if torch.empty(0).is_cpu else torch.device("cpu")
     try:
-        with torch.device("cpu"), torch.autocast("cpu", enabled=False):
+        with on_cpu, torch.autocast("cpu", enabled=False):
             yield
     finally:
         torch.set_default_dtype(before)

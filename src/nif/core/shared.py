@@ -14,8 +14,6 @@ from weakref import WeakValueDictionary
 
 import cloudpickle
 import numpy as np
-import torch
-from torch.storage import TypedStorage, UntypedStorage
 
 from nif.core.errors import InputError
 
@@ -115,10 +113,11 @@ class _Pickler(cloudpickle.Pickler):
         self.arrays: list[np.ndarray] = []
         self._places: dict[tuple[int, int], int] = {}
 
-    def persistent_id(self, value: Any) -> tuple[int, torch.dtype | None] | None:
+    def persistent_id(self, value: Any) -> tuple[int, Any] | None:
         if type(value) is np.ndarray and value.nbytes >= LARGE and not value.dtype.hasobject:
             return self._place(id(value), value), None
-        if isinstance(value, TypedStorage):
+        torch = sys.modules.get("torch")  # workers whose tasks need none start without it
+        if torch is not None and isinstance(value, torch.storage.TypedStorage):
             untyped = value._untyped_storage  # as torch.save does; the public names warn
             if untyped.device.type == "cpu" and untyped.nbytes() >= LARGE:
                 whole = torch.empty(0, dtype=torch.uint8).set_(untyped)
@@ -137,13 +136,16 @@ class _Unpickler(pickle.Unpickler):
     def __init__(self, file: io.BytesIO, arrays: tuple[np.ndarray, ...]) -> None:
         super().__init__(file)
         self._arrays = arrays
-        self._storages: dict[int, UntypedStorage] = {}
+        self._storages: dict[int, Any] = {}
 
-    def persistent_load(self, known: tuple[int, torch.dtype | None]) -> Any:
+    def persistent_load(self, known: tuple[int, Any]) -> Any:
         place, dtype = known
         array = self._arrays[place]
         if dtype is None:
             return array
+        import torch
+        from torch.storage import TypedStorage
+
         if place not in self._storages:
             writable = array if array.flags.writeable else array.copy()
             self._storages[place] = torch.from_numpy(writable).untyped_storage()
