@@ -16,10 +16,11 @@ $(VENV)/installed: pyproject.toml $(CONSTRAINTS)
 demo: $(VENV)/installed
 	$(BIN)/nif demo iris --out demo-iris
 
-# Types and documentation are checked side by side, as each takes one core; the tests take all.
+# Types and documentation are checked side by side, as each takes one core; the tests take all. What `shapes` runs with
+# stricter checks is run once.
 test: $(VENV)/installed chromium
 	$(MAKE) --no-print-directory -j2 lint types docs
-	$(MAKE) --no-print-directory unit shapes
+	$(MAKE) --no-print-directory unit shapes UNIT="$(addprefix --ignore=,$(MATHEMATICS)) tests"
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check
@@ -53,17 +54,21 @@ unit shapes coverage lowest: export PYTHONDONTWRITEBYTECODE =
 # share is made once.
 PYTEST := pytest -n 2 --dist worksteal
 
+UNIT ?= tests
+
+MATHEMATICS := tests/estimators/test_laws.py tests/estimators/test_binned.py tests/estimators/test_truths.py \
+	tests/measures/association/test_decomposition.py tests/flow/test_flow.py tests/flow/test_paths.py \
+	tests/flow/test_file.py tests/flow/test_communities.py
+
 # The examples of docstrings are run by `shapes`.
 unit: $(VENV)/installed chromium
-	$(BIN)/$(PYTEST) tests
+	$(BIN)/$(PYTEST) $(UNIT)
 
 # The examples of docstrings, and the mathematics once more, with every annotation and array shape checked at run time.
 shapes: $(VENV)/installed
 	$(BIN)/$(PYTEST) --jaxtyping-packages=nif,support.runtime_types.checked \
-		--deselect tests/estimators/test_pairs.py::test_an_interrupt_leaves_no_process_behind src \
-		tests/estimators/test_laws.py tests/estimators/test_binned.py tests/estimators/test_pairs.py tests/estimators/test_truths.py \
-		tests/measures/association/test_decomposition.py tests/flow/test_flow.py tests/flow/test_paths.py \
-		tests/flow/test_file.py tests/flow/test_communities.py
+		--deselect tests/estimators/test_pairs.py::test_an_interrupt_leaves_no_process_behind \
+		src tests/estimators/test_pairs.py $(MATHEMATICS)
 
 # A million files changed at random, each refused in a sentence or usable by everything; goes on where it was stopped.
 fuzz: export OMP_NUM_THREADS = 1
