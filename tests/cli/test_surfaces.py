@@ -21,6 +21,7 @@ from nif.cli.main import nif as group
 from nif.cli.method import OPTIONS
 from nif.comparison.methods import ATTRIBUTIONS
 from nif.pruning.file import shrink
+from nif.pruning.result import read_record
 
 FACTORY = """
 import torch
@@ -113,6 +114,16 @@ def test_the_object_of_pruning_holds_scores_and_units(capsys: pytest.CaptureFixt
     found = json.loads(printed(capsys, *PRUNE, "--remove", "0.5", "--tolerance", "1", "--json"))
     assert found["criterion"] == "accuracy" and found["table"]["accuracy"]["before"] == 1.0
     assert len(found["removed"]) == 8 and found["written"] == "small.safetensors"
+
+
+def test_of_many_removed_units_the_first_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    options = (*PRUNE, "--remove", "0.75", "--tolerance", "1")
+    out = printed(capsys, *options)
+    removed = read_record("small.safetensors").removed
+    assert len(removed) == 12
+    ten = ", ".join(f"1:{unit}" if not unit.startswith("1") else unit for unit in removed["unit"][:10])
+    assert f"\nRemoved:\n  1, cut, 12 units: {ten} and 2 more\n" in re.sub("\n    +", " ", out)
+    assert json.loads(printed(capsys, *options, "--json"))["removed"] == removed.to_dict("records")
 
 
 def test_the_object_of_a_comparison_is_the_table(
