@@ -189,8 +189,8 @@ def watched() -> bytes:
                 optimiser.zero_grad()
                 torch.nn.functional.cross_entropy(model(x[rows]), y[rows]).backward()
                 optimiser.step()
-    figure = Figure(figsize=(9, 8), layout="constrained")
-    watch.plot(figure.subplots(3, 1, sharex=True, height_ratios=(2.2, 1.3, 3)))
+    figure = Figure(figsize=(9, 9), layout="constrained")
+    watch.plot(figure.subplots(4, 1, sharex=True, height_ratios=(1.7, 2, 1.2, 2.6)))
     return png(figure)
 
 

@@ -302,15 +302,16 @@ class Watch:
         return pd.DataFrame(columns, index=unit_index(last.flow.layers))
 
     def plot(self, axes: Sequence[Axes] | None = None) -> list[Axes]:
-        """Draw nats into each layer, its fraction of silent neurons, and the communities, over the epochs.
+        """Draw the run: the total, its largest features, silent neurons, and communities, over the epochs.
 
-        Communities keep their colour from epoch to epoch as far as their units stay together.
+        Of association, what flows into each layer in place of total and features. Communities keep their
+        colour from epoch to epoch as far as their units stay together.
 
         Args:
-            axes: Three, one under another; a new figure if None.
+            axes: Four, or three of association, one below another; a new figure if None.
 
         Raises:
-            InputError: Nothing has been measured yet, or matplotlib is not installed.
+            InputError: Nothing has been measured yet, another number of axes, or matplotlib is not installed.
         """
         return draw(self.flows, axes)
 

@@ -26,25 +26,25 @@ def check_measured(flows: Mapping[int, Flow]) -> None:
 
 
 class CurrentsOfRun(NamedTuple):
-    """The total over the epochs, half of its 95 % interval, and the largest features by name; in nats."""
+    """The total over the epochs and the largest features by name, with halves of 95 % intervals; in nats."""
 
     total: Float[np.ndarray, " epoch"]
     half: Float[np.ndarray, " epoch"]
-    features: list[tuple[str, Float[np.ndarray, " epoch"]]]
+    features: list[tuple[str, Float[np.ndarray, " epoch"], Float[np.ndarray, " epoch"]]]
 
     @classmethod
     def of(cls, seen: Sequence[Flow]) -> CurrentsOfRun:
         """Those of flows of currents."""
         totals = np.array([(flow.total.nats, flow.total.stderr) for flow in seen if flow.total is not None])
-        features = np.stack(
-            [flow.neurons()["current"].to_numpy()[: flow.graph.feature_count] for flow in seen]
-        )
-        names, largest = seen[-1].attribution().index, np.argsort(-np.abs(features[-1]), kind="stable")
-        return cls(
-            totals[:, 0],
-            seen[-1].by_unit.deviations(0.95) * totals[:, 1],
-            [(str(names[place]), features[:, place]) for place in largest[:MOST_FEATURES].tolist()],
-        )
+        tables = [flow.neurons()[["current", "stderr"]][: flow.graph.feature_count] for flow in seen]
+        nats, errors = np.stack(tables).transpose(2, 0, 1)
+        names, largest = seen[-1].attribution().index, np.argsort(-np.abs(nats[-1]), kind="stable")
+        deviations = seen[-1].by_unit.deviations(0.95)
+        features = [
+            (str(names[place]), nats[:, place], deviations * errors[:, place])
+            for place in largest[:MOST_FEATURES].tolist()
+        ]
+        return cls(totals[:, 0], deviations * totals[:, 1], features)
 
 
 def silent_since(epochs: Sequence[int], silent: Bool[np.ndarray, "epoch unit"]) -> list[int | None]:
