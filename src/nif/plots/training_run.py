@@ -28,8 +28,8 @@ LONGEST = 22
 
 OF_ASSOCIATION = {"nats into each layer": 2.2, "silent neurons": 1.3, "communities": 3.0}
 OF_CURRENTS = {"total": 1.7, "features": 2.0, "silent neurons": 1.2, "communities": 2.6}
-"""Panels, one below another, and their heights. Features have a scale of their own: each of many is flat beside
-the total."""
+"""Panels, one below another, and their heights. Features have a scale of their own: beside the total each of many
+is flat."""
 
 
 def draw(flows: dict[int, Flow], axes: Sequence[Axes] | None) -> list[Axes]:
@@ -46,7 +46,8 @@ def draw(flows: dict[int, Flow], axes: Sequence[Axes] | None) -> list[Axes]:
     panels = list(axes)
     if len(panels) != len(heights):
         raise InputError(
-            f"{len(panels)} axes were passed; expected {len(heights)}, one below another: {', '.join(heights)}."
+            f"{len(panels)} axes were passed; expected {len(heights)}, one below another: "
+            f"{', '.join(heights)}."
         )
     named = (_currents if of_currents else _information)(panels[:-2], epochs, seen)
     _silent(panels[-2], epochs, seen, named)
