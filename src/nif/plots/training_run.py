@@ -28,8 +28,8 @@ LONGEST = 22
 
 OF_ASSOCIATION = {"nats into each layer": 2.2, "silent neurons": 1.3, "communities": 3.0}
 OF_CURRENTS = {"total": 1.7, "features": 2.0, "silent neurons": 1.2, "communities": 2.6}
-"""Panels, one below another, and their heights. Features have a scale of their own: beside the total each of many
-is flat."""
+"""Panels, one below another, and their heights. Features have a scale of their own: beside the total,
+each of many is flat."""
 
 
 def draw(flows: dict[int, Flow], axes: Sequence[Axes] | None) -> list[Axes]:
