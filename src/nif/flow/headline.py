@@ -63,7 +63,9 @@ def headline(flow: Flow) -> str:
         which = f"{half} of {len(importance)} features carry half of {whole}, {most}"
     else:
         carry = "carries" if count == 1 else "carry"
-        which = f"{_names(importance, count)} {carry} {percent(*_together(flow, count))} of {whole}"
+        part, error = _together(flow, count)
+        which = f"{_names(importance, count)} {carry} {percent(part, error)} of {whole}"
+        which += " (others speak against the decision)" if part > 1.005 else ""
     return f"{which}; {_silent(flow)}."
 
 

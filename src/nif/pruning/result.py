@@ -149,9 +149,9 @@ def timed(size: Size) -> str:
 
     Example:
         >>> timed(Size(1, 2, 3, 0.5, 0.021)), timed(Size(1, 2, 3, 0.5))
-        ('0.5 ± 0.021', '0.5')
+        ('0.5 ± 0.02', '0.5')
     """
-    return f"{size.milliseconds:.3g}" + (f" ± {size.spread:.2g}" if size.spread else "")
+    return f"{size.milliseconds:.3g}" + (f" ± {size.spread:.1g}" if size.spread else "")
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
