@@ -133,7 +133,7 @@ class Flow(FeatureViews, CurrentViews, OutputViews):
             p_value: Of "no information flows through it": the larger of the Simes p-value of its links in and
                 that of its links out; two-sided of currents.
             q_value: The p-value, adjusted for the number of units (Benjamini–Hochberg).
-            silent: Constant, or q_value of `alpha` or more; of currents, carries less than 0.1 % of the total.
+            silent: Constant, or q_value of `alpha` or more; of currents, below 0.1 % of the total.
             community: Leiden's grouping, 0 for the largest; -1 for units without information.
             betweenness: Pairs of units whose shortest path (a link is 1 / nats long) passes through the unit;
                 in large networks estimated from paths that start at ``attrs["betweenness_starts"]`` units.
