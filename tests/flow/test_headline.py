@@ -86,7 +86,7 @@ def test_a_share_above_the_whole_is_explained(flow: nif.Flow) -> None:
     x1 = X[:, :1]
     x = torch.cat([x1, -0.8 * x1 + 0.1 * X[:, 1:2]], dim=1)
     against = nif.measure(network(4.0, 2.0), x, nif.Currents(paths=0), progress=False)
-    assert against.shares()["share"].min() < -0.1
+    assert against.shares()["share"].min() < -0.02
     said = r"x1 carries \d{3} % ± \d+ % of the 0.\d\d nats that decide \(others speak against the decision\);"
     assert re.match(said, headline(against))
     assert "others" not in headline(flow)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -111,3 +111,14 @@ def html_table(title: str, flows: dict[int, Flow]) -> str:
     below = [f"{left_out:,} more layers are in table()"] if left_out > 0 else []
     below += [f"Modularity {flows[begin].modularity:.3f}, then {flows[end].modularity:.3f}"]
     return table(pd.DataFrame(cells), title=title, below=below, bars=bars)
+
+
+def write_curves(writer: Any, epoch: int, flow: Flow) -> None:
+    """One curve for each layer and quantity; of currents one for the total, which every layer carries."""
+    table = flow.by_unit.by_layer()
+    if flow.total is not None:
+        writer.add_scalar("nif/total", float(flow.total), epoch)
+    for column in ("inflow", "outflow", "silent") if flow.total is None else ("silent",):
+        for layer, value in zip(table["layer"], table[column], strict=True):
+            writer.add_scalar(f"nif/{column}/{layer}", float(value), epoch)
+    writer.add_scalar("nif/modularity", flow.modularity, epoch)

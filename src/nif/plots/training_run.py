@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,11 +43,10 @@ def draw(flows: dict[int, Flow], axes: Sequence[Axes] | None) -> list[Axes]:
             from matplotlib import pyplot
         figure = pyplot.figure(figsize=(6.8, 1.17 * sum(heights.values())), layout="constrained")
         axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=list(heights.values()))
-    panels = list(axes)
+    panels = list(axes) if isinstance(axes, Iterable) else [axes]
     if len(panels) != len(heights):
         raise InputError(
-            f"{len(panels)} axes were passed; expected {len(heights)}, one below another: "
-            f"{', '.join(heights)}."
+            f"Axes passed: {len(panels)}; expected {len(heights)}, one below another: {', '.join(heights)}."
         )
     named = (_currents if of_currents else _information)(panels[:-2], epochs, seen)
     _silent(panels[-2], epochs, seen, named)
