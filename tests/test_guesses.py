@@ -293,3 +293,14 @@ def test_a_path_that_is_none(flow: nif.Flow) -> None:
         flow.save(3)  # type: ignore[arg-type]
     with pytest.raises(nif.InputError, match="alpha is 'relu1'"):
         flow.neurons("relu1")  # type: ignore[arg-type]
+
+
+def test_labels_of_another_order_than_that_of_the_outputs_are_doubted() -> None:
+    net = nn.Linear(2, 2, bias=False)
+    net.weight.data = torch.tensor([[-4.0, 0.0], [4.0, 0.0]])
+    few = nif.Currents(rows=40, backgrounds=16, paths=0)
+    flow = nif.measure(net, (X, Y), few)
+    with pytest.warns(UserWarning, match="in 0% of the rows, and would in 100% if 0 were 1, 1 were 0"):
+        nif.measure(net, (X, 1 - Y), few)
+    with pytest.warns(UserWarning, match="Are the classes numbered as in training"):
+        nif.prune(net, flow, X, 1 - Y)

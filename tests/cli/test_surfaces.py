@@ -345,3 +345,15 @@ def test_what_units_tell_and_what_is_used_from_the_command_line(
     assert '"known": {' in page and '"name": "bits"' in page and "on toys" in page
     assert run("report", *both[::-1][:1], "--association", "flow.safetensors", "-o", "page.html") == 2
     assert "expected" in capsys.readouterr().err
+
+
+def test_words_of_a_network_that_was_trained_with_another_order_are_doubted(
+    room: pd.DataFrame, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Words are numbered in alphabetical order, which would name every class wrongly."""
+    frame = room[["a", "b", "c"]].assign(label=room["label"].map({0: "yes", 1: "no"}))
+    frame.to_csv("words.csv", index=False)
+    assert run("measure", "surfaces:net", "words.csv", *NET[2:], *FEW, "-o", "words.safetensors") == 0
+    said = capsys.readouterr().err
+    assert "alphabetical order: 0 is no, 1 is yes" in said
+    assert "would in 100% if 0 were 1, 1 were 0. Are the classes numbered as in training?" in said

@@ -102,7 +102,8 @@ def test_many_features_are_cut_and_counted() -> None:
 def test_a_total_below_0_says_that_labels_may_be_numbered_otherwise() -> None:
     x = X[:, :2]
     wrong = 1 - network(4.0, 2.0)(x).argmax(1)
-    flow = nif.measure(network(4.0, 2.0), (x, wrong), nif.Currents("labels", paths=0), progress=False)
+    with pytest.warns(UserWarning, match="numbered as in training"):
+        flow = nif.measure(network(4.0, 2.0), (x, wrong), nif.Currents("labels", paths=0), progress=False)
     assert flow.total is not None and flow.total.nats < 0
     assert "below 0" in headline(flow) and "numbered as in training" in headline(flow)
 

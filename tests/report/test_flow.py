@@ -112,7 +112,7 @@ def test_shares_have_the_digits_that_their_errors_leave(show: Any) -> None:
         units = list(FLOW.currents.units)
         units[0] = replace(units[0], stderr=np.full(5, stderr * total))
         page = opened(show, replace(FLOW, currents=replace(FLOW.currents, units=tuple(units))))
-        said[stderr] = page.locator("#ribbons text").filter(has_text="plain").inner_text()
+        said[stderr] = page.locator("#ribbons text").filter(has_text="plain").text_content()
     share = 100 * FLOW.currents.units[0].nats[4] / total
     assert said == {
         stderr: f"plain · {share:.{digits}f} ± {100 * stderr:.{digits}f} %".replace("-", "−")

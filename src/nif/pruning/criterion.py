@@ -16,7 +16,7 @@ from torch import Tensor
 from nif.core.errors import InputError
 from nif.network.decision import Decision
 from nif.network.forward import Forward, Inputs, batches, chosen_output, every_output
-from nif.network.labels import Labels, labels_of
+from nif.network.labels import Labels, labels_of, other_numbering
 from nif.network.preserve import device_and_dtype, preserved
 from nif.pruning.scores import Score, accuracy, at_positions, by_scorer, explained
 
@@ -254,6 +254,10 @@ def _check_classes(decision: Decision, labels: Labels | None, reference: Outputs
             f"{values[1]:.0%} if labels are counted from 0. If they count from 1, pass labels - 1.",
             stacklevel=5,
         )
+        return
+    predicted = decision.classes(torch.from_numpy(reference.chosen[labels.known])).numpy()
+    if doubt := other_numbering(predicted, index, max(decision.outputs, 2)):
+        warnings.warn(doubt, stacklevel=5)
 
 
 def _explained(labels: Any, outputs: Float[np.ndarray, "sample output"]) -> Score | None:
