@@ -302,5 +302,6 @@ def test_labels_of_another_order_than_that_of_the_outputs_are_doubted() -> None:
     flow = nif.measure(net, (X, Y), few)
     with pytest.warns(UserWarning, match="in 0% of the rows, and would in 100% if 0 were 1, 1 were 0"):
         nif.measure(net, (X, 1 - Y), few)
-    with pytest.warns(UserWarning, match="Are the classes numbered as in training"):
+    with pytest.warns(UserWarning, match="Are the classes numbered as in training") as doubts:
         nif.prune(net, flow, X, 1 - Y)
+    assert doubts[0].filename == __file__
