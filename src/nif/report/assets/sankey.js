@@ -53,7 +53,7 @@ function flowPlaces({ bars, columns }, room) {
   const widest = bars.filter(outer).map((bar) => measure.measureText(clipped(bar.name, 40) + value(bar, numbered)).width);
   const side = Math.min(Math.max(...widest) + 24, wide * 0.29, 230);
   const most = Math.max(...columns.map((column) => column.length));
-  const width = Math.max(wide, 2 * side + 64 * last), height = Math.max(430, Math.min(760, innerHeight * 0.66), 17 * most);
+  const width = Math.max(wide, 2 * side + 64 * last), height = Math.max(430, Math.min(760, innerHeight * 0.62), 17 * most);
   const step = (width - 2 * side) / Math.max(last, 1);
   const x = (column) => side + column * step, y = (place) => HEAD + 6 + (1 - place) * (height - HEAD - 12);
   return { last, outer, value, numbered, side, width, height, step, x, y };
