@@ -1,9 +1,11 @@
 """What people type who know other libraries: it works, or the answer is the line to write."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -99,6 +101,109 @@ def test_methods_of_other_libraries(flow: nif.Flow, name: str, instead: str) -> 
     assert not hasattr(flow, name)
 
 
+@pytest.mark.parametrize(
+    ("call", "instead"),
+    [
+        (lambda flow: nif.measure(network()), r"missing a required argument: 'data'; write nif\.measure"),
+        (lambda flow: nif.measure(network(), X=X), r"nif\.measure\(model, x\)"),
+        (lambda flow: nif.measure(network(), X, verbose=False), "progress=False"),
+        (lambda flow: nif.measure(network(), X, feature_nmaes=[]), "Did you mean 'feature_names'"),
+        (lambda flow: nif.prune(network(), flow), r"write nif\.prune\(model, flow, x, y, remove=0\.5\)"),
+        (lambda flow: nif.prune(network(), flow, X, Y, 0.5), r"too many .*; write nif\.prune"),
+        (lambda flow: nif.prune(network(), flow, X, Y, epochs=3), "nothing is trained"),
+        (lambda flow: nif.compare(network(), X, Y), r"write nif\.compare\(model, flow, x, y\)"),
+        (lambda flow: nif.Watch(network()), r"write nif\.Watch\(model, x, every=5\)"),
+        (lambda flow: nif.Watch(network(), X, rows=100), "max_samples=1000"),
+        (lambda flow: flow.edges(k=5), r"flow\.edges\(top=10\)"),
+        (lambda flow: flow.paths(top=5), r"flow\.paths\(k=10\)"),
+        (lambda flow: flow.neurons(layer="1"), r"flow\.neurons\(\)\.loc"),
+        (lambda flow: flow.plot(kind="sankey"), r"nif\.plots"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_answered_with_the_call(
+    flow: nif.Flow, call: Any, instead: str
+) -> None:
+    with pytest.raises(TypeError, match=instead):
+        call(flow)
+
+
+@pytest.mark.parametrize(
+    ("call", "instead"),
+    [
+        (lambda flow: flow.paths(5), "A number of paths is k="),
+        (lambda flow: flow.importance("x1"), r"flow\.importance\(\)\.loc\['x1'\]"),
+        (lambda flow: flow.importance(0), "top is 0; expected a whole number of 1 or more"),
+        (lambda flow: flow.plot("sankey"), r"ax is 'sankey'.*nif\.plots\.sankey\(flow\)"),
+        (lambda flow: nif.plots.attribution(flow, "setosa"), "pass label='setosa'"),
+        (lambda flow: nif.measure(nn.Linear, X), r"is the class Linear; pass a trained Linear\(\.\.\.\)"),
+        (lambda flow: nif.Watch(network(), X, 5), "every="),
+        (lambda flow: flow.total.interval(95), "level is 95; expected a number between 0 and 1"),
+        (lambda flow: nif.prune(network(), flow, X).save("small.pt"), "not as .pt; .*small.safetensors"),
+    ],
+)
+def test_values_that_do_not_fit_are_answered_with_the_line(flow: nif.Flow, call: Any, instead: str) -> None:
+    with pytest.raises(nif.InputError, match=instead):
+        call(flow)
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("report", r"flow\.report"),
+        ("explain", "importance"),
+        ("mi", r"nif\.estimate"),
+        ("mesure", "'measure'"),
+    ],
+)
+def test_names_that_the_package_does_not_have(name: str, instead: str) -> None:
+    with pytest.raises(AttributeError, match=instead):
+        getattr(nif, name)
+    assert not hasattr(nif, name)
+
+
+def test_names_of_a_watch_and_of_a_pruning(flow: nif.Flow) -> None:
+    watch, small = nif.Watch(network(), X), nif.prune(network(), flow, X)
+    for owner, name, instead in (
+        (watch, "history", r"watch\.flows"),
+        (watch, "importance", r"watch\.flows\[epoch\]"),
+        (watch, "reprot", "'report'"),
+        (small, "state_dict", r"small\.model"),
+        (small, "removd", "'removed'"),
+    ):
+        with pytest.raises(AttributeError, match=instead):
+            getattr(owner, name)
+        assert not hasattr(owner, name)
+
+
+def test_every_line_that_is_suggested_exists() -> None:
+    """What follows `flow.`, `nif.`, `watch.` and `small.` in the answers."""
+    from nif.core import guesses
+
+    owners = {"flow": nif.Flow, "nif": nif, "watch": nif.Watch, "small": nif.Pruned}
+    texts = [text for table in vars(guesses).values() if isinstance(table, dict) for text in table.values()]
+    texts = [re.sub("'[^']*'", "", text) for text in texts if isinstance(text, str)]  # without names of files
+    found = [re.findall(r"\b(flow|nif|watch|small)\.(\w+)", text) for text in texts]
+    named = {pair for pairs in found for pair in pairs}
+    assert len(named) > 20
+    for owner, name in named:
+        fields = {
+            each
+            for base in getattr(owners[owner], "__mro__", ())
+            for each in vars(base).get("__annotations__", ())
+        }
+        assert name in fields or hasattr(owners[owner], name), (owner, name)
+
+
+def test_the_features_of_the_largest_shares(flow: nif.Flow) -> None:
+    pd.testing.assert_frame_equal(flow.importance(1), flow.importance().head(1))
+
+
+def test_the_interval_of_the_total(flow: nif.Flow) -> None:
+    assert flow.total is not None
+    half = flow.by_unit.deviations(0.9) * flow.total.stderr
+    assert flow.total.interval(0.9) == pytest.approx((flow.total.nats - half, flow.total.nats + half))
+
+
 def test_communities_may_be_called(flow: nif.Flow) -> None:
     assert flow.communities() is flow.communities
 
@@ -188,3 +293,15 @@ def test_a_path_that_is_none(flow: nif.Flow) -> None:
         flow.save(3)  # type: ignore[arg-type]
     with pytest.raises(nif.InputError, match="alpha is 'relu1'"):
         flow.neurons("relu1")  # type: ignore[arg-type]
+
+
+def test_labels_of_another_order_than_that_of_the_outputs_are_doubted() -> None:
+    net = nn.Linear(2, 2, bias=False)
+    net.weight.data = torch.tensor([[-4.0, 0.0], [4.0, 0.0]])
+    few = nif.Currents(rows=40, backgrounds=16, paths=0)
+    flow = nif.measure(net, (X, Y), few)
+    with pytest.warns(UserWarning, match="in 0% of the rows, and would in 100% if 0 were 1, 1 were 0"):
+        nif.measure(net, (X, 1 - Y), few)
+    with pytest.warns(UserWarning, match="Are the classes numbered as in training") as doubts:
+        nif.prune(net, flow, X, 1 - Y)
+    assert doubts[0].filename == __file__

@@ -39,9 +39,10 @@ def start_here(method: nif.Association | nif.Currents) -> nif.Flow:
     data = load_iris(as_frame=True)
     x = (data.data - data.data.mean()) / data.data.std()
     x.columns = [name.removesuffix(" (cm)") for name in x.columns]
+    x.attrs["name"] = "iris"
     with one_thread():
         model = MLPClassifier((10, 6), max_iter=2000, random_state=0).fit(x, data.target)
-    return nif.measure(model, x, method, class_names=data.target_names, progress=False)
+    return nif.measure(model, (x, data.target), method, class_names=data.target_names, progress=False)
 
 
 def iris() -> nif.Flow:
@@ -189,8 +190,8 @@ def watched() -> bytes:
                 optimiser.zero_grad()
                 torch.nn.functional.cross_entropy(model(x[rows]), y[rows]).backward()
                 optimiser.step()
-    figure = Figure(figsize=(9, 8), layout="constrained")
-    watch.plot(figure.subplots(3, 1, sharex=True, height_ratios=(2.2, 1.3, 3)))
+    figure = Figure(figsize=(9, 9), layout="constrained")
+    watch.plot(figure.subplots(4, 1, sharex=True, height_ratios=(1.7, 2, 1.2, 2.6)))
     return png(figure)
 
 

@@ -14,19 +14,21 @@ from playwright.sync_api import sync_playwright
 COLOURS = 256
 """Enough for lines and discs in a third of the bytes; far apart, so that colours of communities are kept."""
 
+PICKED = 12
+"""A unit of the first hidden layer, after 4 features: relu1[8], which carries most."""
+
 IMAGES = Path(__file__).parent.parent / "images"
 
 
 def report(path: Path) -> None:
-    """The report of the network that reads digits, with a neuron pinned."""
+    """The report of the network of iris, with a neuron picked."""
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as running:
         page_file = Path(folder) / "flow.html"
-        page_file.write_bytes(pictures.report_of(*pictures.digits()))
+        page_file.write_bytes(pictures.report_of(pictures.currents()))
         browser = running.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        page = browser.new_page(viewport={"width": 1280, "height": 720})
-        page.goto(page_file.as_uri())
-        page.fill("#find", "relu2[4]")
-        page.press("#find", "Enter")
+        page = browser.new_page(viewport={"width": 1280, "height": 840})
+        page.goto(f"{page_file.as_uri()}#view=flow&unit={PICKED}")
+        page.wait_for_selector("#ribbons .unit.on")
         page.screenshot(path=path)
         browser.close()
 

@@ -4,6 +4,18 @@ The public names are listed in ``__init__.pyi``. Each is imported when it is fir
 ``import nif`` takes no longer than a command needs to print its help.
 """
 
+from typing import Any
+
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_imported, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, which is imported now; or the line to write in place of one that does not exist."""
+    try:
+        return _imported(name)
+    except AttributeError:
+        from nif.core.guesses import no_package_attribute
+
+        no_package_attribute(name, __all__)

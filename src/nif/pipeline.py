@@ -43,7 +43,7 @@ LOWER = {
 """What takes the memory of each method."""
 
 
-@replaced_arguments(ANSWERS)
+@replaced_arguments(ANSWERS, "nif.measure(model, x), or nif.measure(model, (x, y)) with labels")
 def measure(
     model: Any,
     data: Any,

@@ -11,7 +11,7 @@ from dataclasses import replace
 from importlib import import_module
 from numbers import Integral
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -20,13 +20,14 @@ from torch.utils.data import DataLoader, IterableDataset, Subset
 
 from nif.core.arguments import replaced_arguments
 from nif.core.errors import InputError, optional_import
+from nif.core.guesses import ARGUMENTS_OF_WATCH, OF_WATCH, no_attribute
 from nif.core.pages import written_page
 from nif.core.random import same_random_state
 from nif.data.rows import BATCH, Rows, read
 from nif.data.sampling import Reservoir
 from nif.estimators.binned.estimator import Binned
 from nif.estimators.estimate import Estimator
-from nif.flow.epochs import check_measured, html_table, silent_since
+from nif.flow.epochs import check_measured, html_table, silent_since, write_curves
 from nif.flow.flow import Flow
 from nif.flow.tables import unit_index
 from nif.measures.association.association import Association
@@ -139,7 +140,7 @@ class Watch:
         ([0, 2, 4], ['units', 'inflow', 'outflow', 'silent', 'communities', 'modularity'])
     """
 
-    @replaced_arguments(OPTIONS_OF_ASSOCIATION)
+    @replaced_arguments(OPTIONS_OF_ASSOCIATION | ARGUMENTS_OF_WATCH, "nif.Watch(model, x, every=5)")
     def __init__(
         self,
         model: Any,
@@ -214,7 +215,7 @@ class Watch:
         if plane is not None:
             self._planes[epoch] = plane
         if self.writer is not None:
-            _write(self.writer, epoch, flow)
+            write_curves(self.writer, epoch, flow)
         return flow
 
     def __call__(self) -> Flow | None:
@@ -302,15 +303,16 @@ class Watch:
         return pd.DataFrame(columns, index=unit_index(last.flow.layers))
 
     def plot(self, axes: Sequence[Axes] | None = None) -> list[Axes]:
-        """Draw nats into each layer, its fraction of silent neurons, and the communities, over the epochs.
+        """Draw the run: the total, its largest features, silent neurons, and communities, over the epochs.
 
-        Communities keep their colour from epoch to epoch as far as their units stay together.
+        Of association, what flows into each layer in place of total and features. Communities keep their
+        colour from epoch to epoch as far as their units stay together.
 
         Args:
-            axes: Three, one under another; a new figure if None.
+            axes: Four, or three of association, one below another; a new figure if None.
 
         Raises:
-            InputError: Nothing has been measured yet, or matplotlib is not installed.
+            InputError: Nothing has been measured yet, another number of axes, or matplotlib is not installed.
         """
         return draw(self.flows, axes)
 
@@ -329,6 +331,12 @@ class Watch:
         from nif.report.run import write_run
 
         return written_page(path, lambda to: write_run(self.flows, self.planes, to, data), unit)
+
+    if not TYPE_CHECKING:  # which then knows what a watch has
+
+        def __getattr__(self, name: str) -> NoReturn:
+            """Say what to write in place of a name that a watch does not have."""
+            no_attribute("A watch", name, OF_WATCH, self)
 
     def __repr__(self) -> str:
         epochs = list(self.flows)
@@ -385,14 +393,3 @@ def _checked(every: int | Collection[int]) -> int | frozenset[int]:
     if not isinstance(every, Integral) or isinstance(every, bool) or every < 1:
         raise InputError(f"every is {every!r}; expected 1 or more epochs, or the epochs themselves.")
     return int(every)
-
-
-def _write(writer: Writer, epoch: int, flow: Flow) -> None:
-    """One curve for each layer and quantity; of currents one for the total, which every layer carries."""
-    table = flow.by_unit.by_layer()
-    if flow.total is not None:
-        writer.add_scalar("nif/total", float(flow.total), epoch)
-    for column in ("inflow", "outflow", "silent") if flow.total is None else ("silent",):
-        for layer, value in zip(table["layer"], table[column], strict=True):
-            writer.add_scalar(f"nif/{column}/{layer}", float(value), epoch)
-    writer.add_scalar("nif/modularity", flow.modularity, epoch)

@@ -21,6 +21,7 @@ from nif.cli.main import nif as group
 from nif.cli.method import OPTIONS
 from nif.comparison.methods import ATTRIBUTIONS
 from nif.pruning.file import shrink
+from nif.pruning.result import read_record
 
 FACTORY = """
 import torch
@@ -113,6 +114,16 @@ def test_the_object_of_pruning_holds_scores_and_units(capsys: pytest.CaptureFixt
     found = json.loads(printed(capsys, *PRUNE, "--remove", "0.5", "--tolerance", "1", "--json"))
     assert found["criterion"] == "accuracy" and found["table"]["accuracy"]["before"] == 1.0
     assert len(found["removed"]) == 8 and found["written"] == "small.safetensors"
+
+
+def test_of_many_removed_units_the_first_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    options = (*PRUNE, "--remove", "0.75", "--tolerance", "1")
+    out = printed(capsys, *options)
+    removed = read_record("small.safetensors").removed
+    assert len(removed) == 12
+    ten = ", ".join(f"1:{unit}" if not unit.startswith("1") else unit for unit in removed["unit"][:10])
+    assert f"\nRemoved:\n  1, cut, 12 units: {ten} and 2 more\n" in re.sub("\n    +", " ", out)
+    assert json.loads(printed(capsys, *options, "--json"))["removed"] == removed.to_dict("records")
 
 
 def test_the_object_of_a_comparison_is_the_table(
@@ -334,3 +345,19 @@ def test_what_units_tell_and_what_is_used_from_the_command_line(
     assert '"known": {' in page and '"name": "bits"' in page and "on toys" in page
     assert run("report", *both[::-1][:1], "--association", "flow.safetensors", "-o", "page.html") == 2
     assert "expected" in capsys.readouterr().err
+
+
+def test_words_of_a_network_that_was_trained_with_another_order_are_doubted(
+    room: pd.DataFrame, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Words are numbered in alphabetical order, which would name every class wrongly."""
+    frame = room[["a", "b", "c"]].assign(label=room["label"].map({0: "yes", 1: "no"}))
+    frame.to_csv("words.csv", index=False)
+    assert run("measure", "surfaces:net", "words.csv", *NET[2:], *FEW, "-o", "words.safetensors") == 0
+    said = capsys.readouterr().err
+    assert "alphabetical order: 0 is no, 1 is yes" in said
+    doubt = "would in 100% if 0 were 1, 1 were 0. Are the classes numbered as in training?"
+    assert doubt in said
+    options = ("--flow", "words.safetensors", "-o", "small.safetensors")
+    assert run("prune", "surfaces:net", "words.csv", *NET[2:], *options) == 0
+    assert doubt in capsys.readouterr().err

@@ -81,6 +81,17 @@ def test_intervals_of_the_summary_are_those_of_importance(flow: nif.Flow) -> Non
     assert lines[3].split()[:2] == ["x1", f"{table.loc['x1', 'share']:.1%}"]
 
 
+def test_a_share_above_the_whole_is_explained(flow: nif.Flow) -> None:
+    """x2 undoes a part of what x1 says: what x1 carries alone is more than the total."""
+    x1 = X[:, :1]
+    x = torch.cat([x1, -0.8 * x1 + 0.1 * X[:, 1:2]], dim=1)
+    against = nif.measure(network(4.0, 2.0), x, nif.Currents(paths=0), progress=False)
+    assert against.shares()["share"].min() < -0.02
+    said = r"x1 carries \d{3} % ± \d+ % of the 0.\d\d nats that decide \(others speak against the decision\);"
+    assert re.match(said, headline(against))
+    assert "others" not in headline(flow)
+
+
 def test_many_features_are_cut_and_counted() -> None:
     x = torch.randn(120, 14, generator=torch.Generator().manual_seed(1))
     flow = nif.measure(nn.Linear(14, 2), x, nif.Currents(paths=0), progress=False)
@@ -91,7 +102,8 @@ def test_many_features_are_cut_and_counted() -> None:
 def test_a_total_below_0_says_that_labels_may_be_numbered_otherwise() -> None:
     x = X[:, :2]
     wrong = 1 - network(4.0, 2.0)(x).argmax(1)
-    flow = nif.measure(network(4.0, 2.0), (x, wrong), nif.Currents("labels", paths=0), progress=False)
+    with pytest.warns(UserWarning, match="numbered as in training"):
+        flow = nif.measure(network(4.0, 2.0), (x, wrong), nif.Currents("labels", paths=0), progress=False)
     assert flow.total is not None and flow.total.nats < 0
     assert "below 0" in headline(flow) and "numbered as in training" in headline(flow)
 

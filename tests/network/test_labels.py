@@ -10,7 +10,7 @@ import torch
 
 from nif.core.errors import InputError
 from nif.network.decision import Decision, Scale
-from nif.network.labels import class_indices, labels_of
+from nif.network.labels import class_indices, labels_of, other_numbering
 
 THREE, TWO = Decision(Scale.LOGIT, 3, exclusive=True), Decision(Scale.LOGIT, 2, exclusive=True)
 CHOICE = Decision(Scale.PROBABILITY, 3, exclusive=True)
@@ -112,3 +112,23 @@ def test_other_shapes_are_refused() -> None:
         labels_of(THREE, [[1, 0], [0, 1]], 2)
     with pytest.raises(InputError, match="expected class indices 0 to 2"):
         labels_of(THREE, [3, 0], 2)
+
+
+@pytest.mark.parametrize("share", [0.8, 1.0])
+def test_another_numbering_is_doubted_where_labels_would_fit(share: float) -> None:
+    generator = np.random.default_rng(0)
+    right = generator.integers(0, 4, 400)
+    predicted = np.where(generator.uniform(size=400) < share, np.array([2, 0, 1, 3])[right], right)
+    said = other_numbering(predicted, right, 4)
+    best = (np.array([2, 0, 1, 3])[right] == predicted).mean()
+    assert f"in {(right == predicted).mean():.0%} of the rows, and would in {best:.0%}" in said
+    assert "if 0 were 2, 1 were 0, 2 were 1. Are" in said
+
+
+def test_a_network_that_knows_nothing_or_is_right_is_not_doubted() -> None:
+    generator = np.random.default_rng(1)
+    for count, rows in ((2, 30), (3, 60), (10, 500)):
+        right = generator.integers(0, count, rows)
+        assert other_numbering(generator.integers(0, count, rows), right, count) == ""
+        assert other_numbering(right, right, count) == ""
+    assert other_numbering(np.array([1, 0] * 10), np.array([0, 1] * 10), 2) == ""  # few rows

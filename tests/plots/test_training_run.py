@@ -42,16 +42,16 @@ def test_names_do_not_overlap_in_a_deep_network_and_axes_are_used(method: Any) -
     axes = watch.plot()
     figure = axes[0].figure
     figure.canvas.draw()
-    texts = [*axes[0].texts, *axes[1].texts, *axes[2].get_yticklabels()]
+    texts = [text for ax in axes for text in ax.texts] + axes[-1].get_yticklabels()
     boxes = [text.get_window_extent() for text in texts]
     assert not any(one.padded(-0.5).overlaps(other) for one, other in itertools.combinations(boxes, 2))
     assert all(box.x1 <= figure.bbox.x1 and box.x0 >= 0 for box in boxes)
     again = watch.plot(axes)
     assert list(again) == list(axes)
-    alone = type(figure)().subplots(3, 1)  # without shared epochs
+    alone = type(figure)().subplots(len(axes), 1)  # without shared epochs
     watch.plot(alone)
     assert len({ax.get_xlim() for ax in alone}) == 1
-    with pytest.raises(InputError, match="expected 3"):
+    with pytest.raises(InputError, match=f"expected {len(axes)}, one below another: .*, silent neurons"):
         watch.plot(axes[:2])
 
 
@@ -75,12 +75,17 @@ def test_a_run_of_currents_shows_the_total_and_its_features() -> None:
         watch.step(epoch)
         with torch.no_grad():
             net[2].weight.mul_(2)
-    ax = watch.plot()[0]
+    above, below, *_ = watch.plot()
     flows = list(watch.flows.values())
-    np.testing.assert_allclose(ax.lines[0].get_ydata(), [float(flow.total or 0) for flow in flows])
+    np.testing.assert_allclose(above.lines[1].get_ydata(), [float(flow.total or 0) for flow in flows])
     last = flows[-1].attribution().sum(axis=1)
     order = last.abs().sort_values(ascending=False).index
-    assert [text.get_text() for text in ax.texts] == ["total", *order]
-    for line, name in zip(ax.lines[1:5], order, strict=True):
+    assert [text.get_text() for text in above.texts] == ["total"]
+    assert [text.get_text() for text in below.texts] == list(order)
+    lines = [line for line in below.lines if len(line.get_xdata()) == 3]
+    for line, band, name in zip(lines, below.collections, order, strict=True):
         assert line.get_ydata()[-1] == pytest.approx(last[name])
-    assert ax.get_ylabel() == "current (nats)"
+        _, at_end = interval = flows[-1].importance().loc[name, ["low", "high"]] * float(flows[-1].total or 0)
+        drawn = band.get_paths()[0].vertices
+        assert drawn[drawn[:, 0] == 2, 1].max() == pytest.approx(at_end), interval
+    assert below.get_ylim()[1] < 0.7 * above.get_ylim()[1]  # a scale of its own

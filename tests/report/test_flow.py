@@ -105,6 +105,21 @@ def test_ribbons_are_as_wide_as_their_nats(show: Any) -> None:
     assert skips == sum(len(ribbon.spans) > 2 for ribbon in LAYOUT.ribbons) > 0
 
 
+def test_shares_have_the_digits_that_their_errors_leave(show: Any) -> None:
+    assert FLOW.currents is not None and FLOW.total is not None
+    total, said = float(FLOW.total), {}
+    for stderr in (0.3, 0.03, 0.003):
+        units = list(FLOW.currents.units)
+        units[0] = replace(units[0], stderr=np.full(5, stderr * total))
+        page = opened(show, replace(FLOW, currents=replace(FLOW.currents, units=tuple(units))))
+        said[stderr] = page.locator("#ribbons text").filter(has_text="plain").text_content()
+    share = 100 * FLOW.currents.units[0].nats[4] / total
+    assert said == {
+        stderr: f"plain · {share:.{digits}f} ± {100 * stderr:.{digits}f} %".replace("-", "−")
+        for stderr, digits in ((0.3, 0), (0.03, 0), (0.003, 1))
+    }
+
+
 def widths_of(page: Any) -> np.ndarray:
     """Of the ribbons at their beginnings, in the order of the page."""
     ends = page.evaluate(

@@ -15,6 +15,7 @@ from nif.core.errors import InputError
 from nif.pruning.prune import prune
 from nif.pruning.result import PruningRecord, read_record
 from nif.pruning.size import Size
+from nif.report.pruning import pruning_content
 from support.browsing import FLOW, column_of, facts, find, pixels_of
 from support.pruning_cases import flow_of, network
 
@@ -50,6 +51,20 @@ def test_the_score_held_out_has_a_row(show: Any) -> None:
         ["held-out accuracy", "0.95", "0.925", "−0.025"],
     ]
     assert rows[2][0] == "parameters"
+
+
+def test_a_change_of_time_within_its_spread_is_no_change(show: Any) -> None:
+    sizes = {
+        "size_before": Size(1200, 2400, 4800, 0.5, 0.02),
+        "size_after": Size(900, 1800, 3600, 0.47, 0.02),
+    }
+    page = show(FLOW, pruned=replace(TOLD, **sizes))
+    page.click("#tab-pruning")
+    last = ["milliseconds per batch", "0.5 ± 0.02", "0.47 ± 0.02", "within the spread"]
+    assert rows_of(page, "Cost of pruning")[-1] == last
+    faster = replace(sizes["size_after"], milliseconds=0.45)
+    found = pruning_content(replace(TOLD, **sizes | {"size_after": faster}), FLOW.layers)
+    assert found["cost"][-1][-1] == "−10 %"
 
 
 def test_the_page_tells_what_went_and_what_it_costs(show: Any) -> None:

@@ -106,6 +106,28 @@ def test_link_map_reads_the_links_between_two_layers(show: Any) -> None:
     assert "input[0] → output[1]: no link with information" in seen
 
 
+def test_link_map_of_a_wide_layer_leaves_out_units_without_links(show: Any) -> None:
+    weights = np.zeros((60, 3))
+    weights[[4, 50]] = [[0.1, 0.2, 0.3], [0.4, 0.0, 0.5]]
+    page = show(flow_of([links_of(weights)], [60, 3]))
+    page.click("#tab-map")
+    assert "58 units without a link here are left out." in page.inner_text("#map")
+    box, cell = page.locator("#cells").bounding_box(), 28
+    seen = set()
+    for row in range(2):
+        for column in range(3):
+            at = (
+                box["x"] + box["width"] - cell * (2.5 - column),
+                box["y"] + box["height"] - cell * (1.5 - row),
+            )
+            page.mouse.move(*at)
+            seen.add(page.inner_text("#readout").partition(",")[0])
+    assert {text for text in seen if "nats" in text} == {
+        f"input[{unit}] → output[{end}] · {weights[unit, end]:.3f} nats"
+        for unit, end in zip(*np.nonzero(weights), strict=True)
+    }
+
+
 def test_link_map_of_a_narrow_layer_beside_a_wide_one_uses_the_room(show: Any) -> None:
     """Cells are wider than high, and each still reads as its own link."""
     weights = np.linspace(0.1, 1, 200 * 3).reshape(200, 3)

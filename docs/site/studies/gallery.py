@@ -84,7 +84,7 @@ train(digits, torch.from_numpy(data.x), torch.from_numpy(data.y), epochs=15, see
 of_pixels = nif.measure(digits, data.x, nif.Currents(rows=64, backgrounds=16), progress=False)
 pixels = of_pixels.attribution()
 most = abs(pixels.iloc[:, [0, 3, 7]]).to_numpy().max()
-figure, axes = pyplot.subplots(1, 3, figsize=(8, 2.8))
+figure, axes = pyplot.subplots(1, 3, figsize=(8, 2.6), layout="constrained")
 for ax, digit in zip(axes, [0, 3, 7], strict=True):
     image = pixels.iloc[:, digit].to_numpy().reshape(8, 8)
     drawn = ax.imshow(image, cmap="RdBu", vmin=-most, vmax=most)

@@ -200,7 +200,8 @@ def measured(
     with columns_as_features(data, features):
         return measure(
             model,
-            with_labels(data, model) if labels else data.x,
+            # Words too: that their order is that of the outputs is held against these.
+            with_labels(data, model) if labels or data.classes else data.x,
             chosen_method,
             background=rows_like(given["background"], features, data.x),
             explain=rows_like(given["explain"], features, data.x),

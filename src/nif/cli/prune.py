@@ -80,9 +80,11 @@ def prune(
     """Remove neurons that carry no information, and report the cost.
 
     The criterion is the accuracy with --y, and the largest change of any output without. Load the weights
-    with nif.shrink(model, path).
+    with nif.shrink(model, path), and the list of all removed units with nif.pruning.read_record(path);
+    --json prints it too.
     """
     from nif.cli import as_json as objects
+    from nif.cli import sections
     from nif.cli.data import read, with_labels
     from nif.cli.models import network
     from nif.core.files import writable
@@ -114,7 +116,7 @@ def prune(
     options.echo(repr(small))
     for name, frame in (("Removed", small.removed), ("Restored", small.restored)):
         if len(frame):
-            options.echo(f"\n{name}:\n{frame.to_string(index=False)}")
+            options.echo("\n" + sections.units_of_layers(name, frame))
     options.echo(f"\nWritten: {target}")
 
 

@@ -172,6 +172,28 @@ def pruning(pruned: Pruned) -> str:
     return "\n".join(lines)
 
 
+def units_of_layers(heading: str, units: pd.DataFrame) -> str:
+    """The number of removed or restored units of each layer, why, and the names of the first of them.
+
+    Args:
+        heading: Such as "Removed".
+        units: `removed` or `restored` of a pruning; empty if there are none.
+
+    Example:
+        >>> rows = pd.DataFrame({"layer": "relu1", "unit": [f"relu1[{i}]" for i in range(500)], "how": "cut"})
+        >>> print(units_of_layers("Removed", rows))
+        Removed:
+          relu1, cut, 500 units: relu1[0], relu1[1], relu1[2], relu1[3], relu1[4], relu1[5], relu1[6],
+          relu1[7], relu1[8], relu1[9] and 490 more
+    """
+    lines = [f"{heading}:"]
+    for (layer, why), rows in units.groupby(["layer", units.columns[-1]], sort=False):
+        named = names(_unit(rows["layer"], rows["unit"]), most=STRONGEST)
+        count = f"{len(rows):,} unit{'' if len(rows) == 1 else 's'}"
+        lines.append(paragraph(f"{layer}, {why}, {count}: {named}"))
+    return "\n".join(lines)
+
+
 def in_short(currents: Flow, pruned: Pruned) -> str:
     """The answers in two sentences: what the network uses, and what can go."""
     count, before, after = len(pruned.removed), pruned.size_before.parameters, pruned.size_after.parameters

@@ -24,7 +24,7 @@ from nif.comparison.methods import (
     flow_of_currents,
 )
 from nif.comparison.problem import ComparisonProblem, check_association, comparison_problem, feature_names
-from nif.core.arguments import known_name
+from nif.core.arguments import known_name, replaced_arguments
 from nif.core.errors import InputError
 from nif.core.progress import progress as progress_bar
 from nif.estimators.estimate import Estimator
@@ -49,6 +49,10 @@ class Comparison(pd.DataFrame):
     attributions: pd.DataFrame
 
 
+@replaced_arguments(
+    dict.fromkeys(("labels", "target"), "labels follow the rows: nif.compare(model, flow, x, y)."),
+    "nif.compare(model, flow, x, y)",
+)
 def compare(
     model: Any,
     flow: Flow,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import functools
+import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral
 from typing import Any, TypeVar
 
-from nif.core.errors import InputError
+from nif.core.errors import InputError, nearest
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -81,27 +82,52 @@ def shown(value: Any) -> str:
     return text if simple else f"of type {type(value).__name__}"
 
 
-def replaced_arguments(instead: Mapping[str, str]) -> Callable[[Function], Function]:
-    """Refuse arguments of an earlier version, and likely guesses, with a sentence on what to write instead.
+def replaced_arguments(instead: Mapping[str, str], call: str = "") -> Callable[[Function], Function]:
+    """Refuse arguments that a function does not have with a sentence on what to write instead.
 
     Args:
-        instead: The sentence for each argument.
+        instead: The sentence for each argument of an earlier version, and for each likely guess.
+        call: How the function is usually called, for those who forgot an argument.
 
     Example:
-        >>> replaced_arguments({"old": "pass new."})(lambda new: new)(old=1)
+        >>> checked = replaced_arguments({"old": "pass new."}, "f(new)")(lambda new: new)
+        >>> checked(old=1)
         Traceback (most recent call last):
         TypeError: <lambda>() has no argument 'old'; pass new.
+        >>> checked(neu=1)
+        Traceback (most recent call last):
+        TypeError: <lambda>() has no argument 'neu'. Did you mean 'new'? There are: new.
+        >>> checked()
+        Traceback (most recent call last):
+        TypeError: <lambda>(): missing a required argument: 'new'; write f(new).
     """
 
     def decorated(function: Function) -> Function:
+        signature = inspect.signature(function)
+        called = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
+
         @functools.wraps(function)
         def checked(*args: Any, **options: Any) -> Any:
-            for name in options:
-                if name in instead:
-                    called = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
-                    raise TypeError(f"{called}() has no argument {name!r}; {instead[name]}")
+            try:
+                signature.bind(*args, **options)
+            except TypeError as error:
+                unknown = [name for name in options if name not in signature.parameters]
+                known = [name for name in signature.parameters if name != "self"]
+                raise TypeError(_answer(called, unknown, known, instead, f"{error}", call)) from None
             return function(*args, **options)
 
         return checked  # type: ignore[return-value] # the same parameters and result
 
     return decorated
+
+
+def _answer(
+    called: str, unknown: list[str], known: list[str], instead: Mapping[str, str], error: str, call: str
+) -> str:
+    """A sentence on arguments that do not fit a function."""
+    if not unknown:
+        return f"{called}(): {error}{f'; write {call}' if call else ''}."
+    name = min(unknown, key=lambda each: each not in instead)  # one that has an answer first
+    if name in instead:
+        return f"{called}() has no argument {name!r}; {instead[name]}"
+    return f"{called}() has no argument {name!r}.{nearest(name, known)} There are: {', '.join(known)}."

@@ -72,7 +72,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
     known = list(known)
     shown = ", ".join(known[:12]) + (", …" if len(known) > 12 else "")
     return InputError(
-        f"There is no {kind} {name!r}.{nearest(name, known, 0.0)} There are: {shown or 'none'}."
+        f"There is no {kind} {name!r}.{nearest(name, known, 0.3)} There are: {shown or 'none'}."
     )
 
 

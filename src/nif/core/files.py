@@ -61,7 +61,8 @@ def whole_file(path: str | os.PathLike[str], what: str) -> Iterator[Path]:
         beside.replace(target)
     except OSError as error:
         raise InputError(
-            f"{what} cannot be written to {os.fspath(path)} ({error}); pass a path in an existing directory."
+            f"{what} cannot be written to {os.fspath(path)} ({error.strerror or error}); pass a path in an "
+            "existing directory."
         ) from error
     finally:
         with suppress(OSError):  # renamed already

@@ -13,11 +13,12 @@ All information is in nats.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Real, Shaped
+from scipy import stats
 from scipy.sparse import csr_array
 
 from nif.core.errors import InputError
@@ -279,14 +280,29 @@ class Total:
     Attributes:
         nats: Its size.
         stderr: Its standard error.
+        degrees: Of freedom of the error, one less than the groups of rows that are left out in turn.
 
     Example:
         >>> float(Total(1.2, 0.1)), Total(1.2, 0.1)
         (1.2, 1.200 ± 0.100 nats)
+        >>> [round(end, 3) for end in Total(1.2, 0.1).interval()]
+        [0.974, 1.426]
     """
 
     nats: float
     stderr: float
+    degrees: int = field(default=9, compare=False)
+
+    def interval(self, level: float = 0.95) -> tuple[float, float]:
+        """Both ends of a confidence interval, in nats, by Student's t.
+
+        Raises:
+            InputError: `level` is not between 0 and 1.
+        """
+        if not 0 < level < 1:
+            raise InputError(f"level is {level!r}; expected a number between 0 and 1, such as 0.95.")
+        half = stats.t.ppf((1 + level) / 2, self.degrees) * self.stderr if self.degrees > 0 else np.inf
+        return float(self.nats - half), float(self.nats + half)
 
     def __float__(self) -> float:
         return self.nats

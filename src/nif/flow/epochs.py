@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -26,25 +26,25 @@ def check_measured(flows: Mapping[int, Flow]) -> None:
 
 
 class CurrentsOfRun(NamedTuple):
-    """The total over the epochs, half of its 95 % interval, and the largest features by name; in nats."""
+    """The total over the epochs and the largest features by name, with halves of 95 % intervals; in nats."""
 
     total: Float[np.ndarray, " epoch"]
     half: Float[np.ndarray, " epoch"]
-    features: list[tuple[str, Float[np.ndarray, " epoch"]]]
+    features: list[tuple[str, Float[np.ndarray, " epoch"], Float[np.ndarray, " epoch"]]]
 
     @classmethod
     def of(cls, seen: Sequence[Flow]) -> CurrentsOfRun:
         """Those of flows of currents."""
         totals = np.array([(flow.total.nats, flow.total.stderr) for flow in seen if flow.total is not None])
-        features = np.stack(
-            [flow.neurons()["current"].to_numpy()[: flow.graph.feature_count] for flow in seen]
-        )
-        names, largest = seen[-1].attribution().index, np.argsort(-np.abs(features[-1]), kind="stable")
-        return cls(
-            totals[:, 0],
-            seen[-1].by_unit.deviations(0.95) * totals[:, 1],
-            [(str(names[place]), features[:, place]) for place in largest[:MOST_FEATURES].tolist()],
-        )
+        tables = [flow.neurons()[["current", "stderr"]][: flow.graph.feature_count] for flow in seen]
+        nats, errors = np.stack(tables).transpose(2, 0, 1)
+        names, largest = seen[-1].attribution().index, np.argsort(-np.abs(nats[-1]), kind="stable")
+        deviations = seen[-1].by_unit.deviations(0.95)
+        features = [
+            (str(names[place]), nats[:, place], deviations * errors[:, place])
+            for place in largest[:MOST_FEATURES].tolist()
+        ]
+        return cls(totals[:, 0], deviations * totals[:, 1], features)
 
 
 def silent_since(epochs: Sequence[int], silent: Bool[np.ndarray, "epoch unit"]) -> list[int | None]:
@@ -111,3 +111,14 @@ def html_table(title: str, flows: dict[int, Flow]) -> str:
     below = [f"{left_out:,} more layers are in table()"] if left_out > 0 else []
     below += [f"Modularity {flows[begin].modularity:.3f}, then {flows[end].modularity:.3f}"]
     return table(pd.DataFrame(cells), title=title, below=below, bars=bars)
+
+
+def write_curves(writer: Any, epoch: int, flow: Flow) -> None:
+    """One curve for each layer and quantity; of currents one for the total, which every layer carries."""
+    table = flow.by_unit.by_layer()
+    if flow.total is not None:
+        writer.add_scalar("nif/total", float(flow.total), epoch)
+    for column in ("inflow", "outflow", "silent") if flow.total is None else ("silent",):
+        for layer, value in zip(table["layer"], table[column], strict=True):
+            writer.add_scalar(f"nif/{column}/{layer}", float(value), epoch)
+    writer.add_scalar("nif/modularity", flow.modularity, epoch)

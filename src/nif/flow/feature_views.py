@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from nif.core.arguments import replaced_arguments, whole_number
+from nif.core.errors import InputError
 from nif.core.types import CurrentTables, Layer, SumErrors
 from nif.core.unit import shown_in
 from nif.flow import currents as of_currents
@@ -120,8 +122,13 @@ class FeatureViews:
         table = tables.by_feature(self.graph.features, self.layers, self.sum_errors.attribution)[[]]
         return table.assign(share=paths.shares(self.graph), stderr=self.sum_errors.shares)
 
-    def importance(self) -> pd.DataFrame:
+    @replaced_arguments(dict.fromkeys(("k", "n"), "write flow.importance(top=5)."))
+    def importance(self, top: int | None = None) -> pd.DataFrame:
         """The features from the largest share to the smallest, with 95 % intervals.
+
+        Args:
+            top: The number of features to return, those with the largest shares without their sign; all if
+                None. Shares are of the whole.
 
         Returns:
             By feature: ``share`` of the attribution to all classes (of currents: of the total, below 0 where
@@ -133,9 +140,12 @@ class FeatureViews:
             >>> example().importance().loc["left"].round(2).tolist()
             [1.0, 1.0, 1.0]
         """
+        if isinstance(top, str):
+            raise InputError(f"top is {top!r}; write flow.importance().loc[{top!r}] for one feature.")
+        most = None if top is None else whole_number("top", top)
         shares = self.shares()
         half = headline.quantile(self.currents) * shares["stderr"]
         table = pd.DataFrame(
             {"share": shares["share"], "low": shares["share"] - half, "high": shares["share"] + half}
         )
-        return table.iloc[np.argsort(-shares["share"].abs().to_numpy(), kind="stable")]
+        return table.iloc[np.argsort(-shares["share"].abs().to_numpy(), kind="stable")[:most]]

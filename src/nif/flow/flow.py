@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from numbers import Real
 from typing import TYPE_CHECKING, NoReturn
@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool
 
-from nif.core.arguments import shown
+from nif.core.arguments import replaced_arguments, shown
 from nif.core.errors import InputError
+from nif.core.guesses import OF_FLOW, no_attribute
 from nif.core.text import visible
 from nif.core.types import CurrentTables, Layer, Links, SumErrors, Total
 from nif.flow import flow_difference, paths, summary, tables
@@ -25,24 +26,6 @@ from nif.flow.output_views import OutputViews
 from nif.flow.strongest import LeftOut
 from nif.flow.unit_names import Named
 from nif.flow.validation import check, check_tables
-
-GUESSES = {
-    **dict.fromkeys(
-        ("to_dataframe", "to_pandas", "df", "frame"),
-        "flow.importance(), flow.neurons() and flow.edges() are data frames",
-    ),
-    **dict.fromkeys(("describe", "info"), "write print(flow.summary())"),
-    **dict.fromkeys(("features", "feature_importances_", "scores"), "write flow.importance()"),
-    **dict.fromkeys(("strongest", "top"), "write flow.edges(top=10) or flow.paths(k=10)"),
-    **dict.fromkeys(("betweenness", "units", "nodes"), "it is a column of flow.neurons()"),
-    "to_json": "flow.importance().to_json() and others of pandas write tables",
-    "to_html": "flow.report('flow.html') writes a page",
-    "prune": "write nif.prune(model, flow, x, y)",
-    "compare": "write nif.compare(model, flow, x, y)",
-    "explain": "write flow.local(row), for rows of nif.measure(..., explain=rows)",
-    "shap_values": "flow.to_shap() is an Explanation of shap",
-}
-"""What to write in place of a method that other libraries have."""
 
 
 def checked_flow(flow: object) -> Flow:
@@ -95,8 +78,10 @@ class Flow(FeatureViews, CurrentViews, OutputViews):
     @property
     def total(self) -> Total | None:
         """Information that reaches the decision, and its error; None of association."""
-        return None if self.currents is None else self.currents.total
+        known = self.currents
+        return None if known is None else replace(known.total, degrees=known.degrees)
 
+    @replaced_arguments({"k": "write flow.edges(top=10).", "n": "write flow.edges(top=10)."})
     def edges(self, top: int | None = None) -> pd.DataFrame:
         """Every link: source, target, nats (may be negative), standard error, p-value (of no information).
 
@@ -121,6 +106,7 @@ class Flow(FeatureViews, CurrentViews, OutputViews):
         missing, signed = self.left_out.links if self.left_out else 0, self.currents is not None
         return tables.edges(self.layers, self.links, top, missing, absolute=signed)
 
+    @replaced_arguments({"layer": "write flow.neurons().loc['relu1']."})
     def neurons(self, alpha: float = ALPHA) -> pd.DataFrame:
         """Every unit, by (layer, unit).
 
@@ -133,7 +119,7 @@ class Flow(FeatureViews, CurrentViews, OutputViews):
             p_value: Of "no information flows through it": the larger of the Simes p-value of its links in and
                 that of its links out; two-sided of currents.
             q_value: The p-value, adjusted for the number of units (Benjamini–Hochberg).
-            silent: Constant, or q_value of `alpha` or more; of currents, carries less than .1 % of the total.
+            silent: Constant, or q_value of `alpha` or more; of currents, below 0.1 % of the total.
             community: Leiden's grouping, 0 for the largest; -1 for units without information.
             betweenness: Pairs of units whose shortest path (a link is 1 / nats long) passes through the unit;
                 in large networks estimated from paths that start at ``attrs["betweenness_starts"]`` units.
@@ -181,6 +167,7 @@ class Flow(FeatureViews, CurrentViews, OutputViews):
         """Clarity of the communities: 0 is no better than chance, 1 is the maximum."""
         return self.communities.modularity
 
+    @replaced_arguments(dict.fromkeys(("top", "n"), "write flow.paths(k=10)."))
     def paths(self, source: Named | None = None, target: Named | None = None, k: int = 10) -> pd.DataFrame:
         """The k strongest paths from one unit to another, in time linear in links times k.
 
@@ -219,8 +206,7 @@ class Flow(FeatureViews, CurrentViews, OutputViews):
 
         def __getattr__(self, name: str) -> NoReturn:
             """Say what to write in place of a name that a flow does not have."""
-            hint = f"; {GUESSES[name]}" if name in GUESSES else ""
-            raise AttributeError(f"A flow has no {name!r}{hint}.", name=name, obj=self)
+            no_attribute("A flow", name, OF_FLOW, self)
 
     __hash__ = None  # type: ignore[assignment] # arrays have no hash
 

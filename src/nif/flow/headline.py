@@ -58,12 +58,14 @@ def headline(flow: Flow) -> str:
     if total is not None:
         whole = f"the {text_unit().of(total.nats):.2f} {text_unit().name} that decide"
     if count > MOST_NAMED:
-        half, part = _number_with(0.5, importance["share"]), percent(*_together(flow, 1))
-        most = f"{_names(importance, 1)} most, {part}"
+        half = _number_with(0.5, importance["share"])
+        most = f"{_names(importance, 1)} most, {percent(*_together(flow, 1))}"
         which = f"{half} of {len(importance)} features carry half of {whole}, {most}"
     else:
         carry = "carries" if count == 1 else "carry"
-        which = f"{_names(importance, count)} {carry} {percent(*_together(flow, count))} of {whole}"
+        part, error = _together(flow, count)
+        which = f"{_names(importance, count)} {carry} {percent(part, error)} of {whole}"
+        which += " (others speak against the decision)" if part > 1.005 else ""
     return f"{which}; {_silent(flow)}."
 
 

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from nif.core.arguments import replaced_arguments
 from nif.core.errors import InputError
 from nif.core.pages import checked_path, written_page
 from nif.core.unit import shown_in
@@ -61,6 +62,7 @@ class OutputViews:
             raise InputError(f"A flow is written as safetensors, not as {ending}; {OTHER_FORMATS[ending]}.")
         save(self._flow, path, keep)
 
+    @replaced_arguments(dict.fromkeys(("kind", "type", "style"), "other pictures are in nif.plots."))
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the network: layers from left to right, links by their nats (see `nif.plots.network`).
 

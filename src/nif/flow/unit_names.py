@@ -33,7 +33,10 @@ def place_of(layers: Sequence[Layer], unit: Named, candidates: Sequence[int]) ->
     if isinstance(unit, str):
         return _by_name(layers, unit, candidates)
     if not (isinstance(unit, tuple) and len(unit) == 2):
-        raise InputError(f"A unit was given as {unit!r}; expected its name, or (layer, name or index).")
+        number = " A number of paths is k=." if isinstance(unit, int) else ""
+        raise InputError(
+            f"A unit was given as {unit!r}; expected its name, or (layer, name or index).{number}"
+        )
     index = layer_index(layers, unit[0])
     return index, _within(layers[index], unit[1])
 

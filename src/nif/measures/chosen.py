@@ -47,6 +47,16 @@ ANSWERS = {
     **LABELS,
     "max_samples": "pass nif.Association(rows=100_000) as method.",
     "stream": "nif.Association(rows=100_000) draws rows at random from larger data.",
+    **dict.fromkeys(("n_samples", "num_samples", "samples"), "pass nif.Currents(rows=512) as method."),
+    **dict.fromkeys(
+        ("x", "X", "inputs", "dataset", "loader"),
+        "rows are the second argument: nif.measure(model, x), or (x, y) with labels.",
+    ),
+    **dict.fromkeys(("names", "features", "columns"), "pass feature_names=, one for each input."),
+    **dict.fromkeys(("classes", "label_names"), "pass class_names=, one for each output."),
+    **dict.fromkeys(("random_state", "rng"), "pass seed=0."),
+    **dict.fromkeys(("verbose", "quiet", "silent"), "pass progress=False for no line of progress."),
+    "batch_size": "the number of rows in a block is fixed; memory= limits blocks of pairs.",
 }
 """What to write in place of arguments that `nif.measure` does not have."""
 
@@ -78,6 +88,8 @@ def chosen_measure(method: Any) -> Measure:
     if isinstance(method, Estimator) and not isinstance(method, type):
         return Association(method)
     labels = " Labels come with the data, as (x, y)." if hasattr(method, "__len__") else ""
+    if isinstance(method, int) and not isinstance(method, bool):
+        labels = " Options have names, such as seed= and every=."
     raise InputError(
         f"method is {shown(method)}; expected nif.Currents(), nif.Association(), an estimator such as "
         f"nif.Binned(), or None.{labels}"

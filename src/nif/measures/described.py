@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from nif.core.errors import InputError
 from nif.data.rows import Rows
 from nif.network.decision import Decision
 from nif.network.forward import batches
-from nif.network.labels import labels_of
+from nif.network.labels import labels_of, other_numbering
 from nif.network.network import Network
 from nif.network.preserve import preserved
 
@@ -90,8 +91,11 @@ def _of_labels(
     """Accuracy of classes, R² of numbers."""
     found = labels_of(decision, labels, len(outputs), classes)
     if found is not None and not found.several:
-        right = torch.from_numpy(found.index[found.known])
-        return "accuracy", decision.accuracy(outputs[torch.from_numpy(found.known)], right)
+        known, right = outputs[torch.from_numpy(found.known)], found.index[found.known]
+        doubt = other_numbering(decision.classes(known).numpy(), right, max(decision.outputs, 2))
+        if doubt:
+            warnings.warn(doubt, stacklevel=6)
+        return "accuracy", decision.accuracy(known, torch.from_numpy(right))
     truth = np.asarray(labels, dtype=np.float64).reshape(len(labels), -1)
     if found is not None or truth.shape != tuple(outputs.shape):
         raise InputError("The labels are neither one class a row nor one number for each output.")

@@ -51,6 +51,8 @@ def as_torch(model: Any) -> nn.Module:
         return model
     from sklearn.neural_network import MLPClassifier, MLPRegressor
 
+    if isinstance(model, type):
+        raise InputError(f"The model is the class {model.__name__}; pass a trained {model.__name__}(...).")
     if not isinstance(model, (MLPClassifier, MLPRegressor)):
         raise InputError(
             f"The model is of type {type(model).__name__}; expected a torch.nn.Module or scikit-learn's "

@@ -8,12 +8,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Int64, Shaped
+from scipy.optimize import linear_sum_assignment
 
 from nif.core.errors import InputError
 from nif.network.decision import Decision, Scale
 
 IGNORED = -100
 """Label of rows without one, as in ``torch.nn.functional.cross_entropy``."""
+
+FITS, BETTER, FEWEST_TO_DOUBT = 0.75, 0.4, 30
+"""When a numbering of labels is doubted: another one fits, is so much better, and there are so many rows."""
+
+MOST_SHOWN = 6
 
 SUM_ROUNDING = 1e-4
 """How far the probabilities of one row of labels may sum from 1."""
@@ -110,6 +116,43 @@ def class_indices(
             f"{(~found.known).sum()} rows have the label {IGNORED}, which is none; leave them out."
         )
     return found.index
+
+
+def other_numbering(
+    predicted: Int64[np.ndarray, " sample"], right: Int64[np.ndarray, " sample"], count: int
+) -> str:
+    """A sentence if labels would fit the outputs far better by another numbering of the classes.
+
+    Such as words, which are numbered in alphabetical order, of a network that was trained with another one.
+
+    Args:
+        predicted: The class that the network decides on.
+        right: The class that the label stands for.
+        count: Number of classes.
+
+    Returns:
+        The sentence; empty where the numbering is not in doubt, or rows are few.
+
+    Example:
+        >>> right = np.arange(60) % 3
+        >>> other_numbering((right + 1) % 3, right, 3)[:82]
+        'The labels agree with the network in 0% of the rows, and would in 100% if 0 were 1'
+        >>> other_numbering(right, right, 3)
+        ''
+    """
+    together = np.zeros((count, count))
+    np.add.at(together, (right, predicted), 1 / max(len(right), 1))
+    places = linear_sum_assignment(-together)[1]
+    now, best = float(np.trace(together)), float(together[np.arange(count), places].sum())
+    if len(right) < FEWEST_TO_DOUBT or best < FITS or best - now < BETTER:
+        return ""
+    moved = [f"{label} were {place}" for label, place in enumerate(places.tolist()) if label != place]
+    more = ", …" if len(moved) > MOST_SHOWN else ""
+    return (
+        f"The labels agree with the network in {now:.0%} of the rows, and would in {best:.0%} if "
+        f"{', '.join(moved[:MOST_SHOWN])}{more}. Are the classes numbered as in training? Words are numbered "
+        "in alphabetical order; pass the numbers of the outputs."
+    )
 
 
 def _of_shape(labels: Any, rows: int) -> InputError:

@@ -78,6 +78,8 @@ def attribution(
     """
     if not 0 < level < 1 or most < 1:
         raise InputError(f"level is {level} and most {most}; expected 0 < level < 1 and 1 or more features.")
+    if isinstance(comparison, str):
+        raise InputError(f"comparison is {comparison!r}; of one class, pass label={comparison!r}.")
     bars = [_ours(flow, label), *_others(flow, comparison, label, methods)]
     if methods is not None and bars[0].method not in methods:
         bars = bars[1:]

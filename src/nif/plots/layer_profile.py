@@ -128,7 +128,7 @@ def _silent(ax: Axes, share: Float[np.ndarray, " layer"]) -> None:
                 color=colour,
                 transform=ax.get_xaxis_transform(),
                 clip_on=False,
-                label="silent share of its neurons" if (layer, colour) == (0, SILENT) else None,
+                label="share of silent neurons" if (layer, colour) == (0, SILENT) else None,
             )
 
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
+from nif.core.arguments import shown as given
+from nif.core.errors import InputError
 from nif.flow.strongest import strongest
 from nif.plots.axes import (
     INK,
@@ -59,7 +61,7 @@ def network(flow: Flow, ax: Axes | None = None) -> Axes:
         ax: Axes to draw into; a new figure if None.
 
     Raises:
-        InputError: matplotlib is not installed.
+        InputError: `ax` is none, or matplotlib is not installed.
 
     Example:
         >>> from nif.flow.flow import example
@@ -67,6 +69,11 @@ def network(flow: Flow, ax: Axes | None = None) -> Axes:
         >>> len(ax.collections[0].get_segments())  # links of more than 0 nats
         3
     """
+    if ax is not None and not hasattr(ax, "get_window_extent"):
+        raise InputError(
+            f"ax is {given(ax)}; expected axes of matplotlib, or nothing. Other pictures are functions of "
+            "nif.plots, such as nif.plots.sankey(flow)."
+        )
     if ax is None:
         height = float(np.clip(1.6 + 0.3 * max(flow.graph.sizes), 4.2, 7.5))
         ax = new_axes(min(WIDEST, 3.5 + 1.6 * len(flow.layers)), height, (0.01, 0.01, 0.98, 0.98))

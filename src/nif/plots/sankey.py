@@ -247,8 +247,9 @@ class _Picture:
         name = bar.name if several else str(bar.units[0])
         room = (bar.span[1] - bar.span[0] + self.layout.gap) * self.inside
         size = min(self.size - 1.5, room / 1.15)
-        text = f"{name} · {self._value(bar)}" if self.column > LETTER * size * 16 else name
-        if size >= SMALLEST and LETTER * size * len(text) < self.column / 2:
+        texts = (f"{name} · {self._value(bar)}", name)
+        text = next((text for text in texts if LETTER * size * len(text) < self.column / 2), None)
+        if size >= SMALLEST and text is not None:
             style: dict[str, Any] = {"color": self.ink.soft if several else self.ink.text, "ha": "left"}
             self._write(text, (bar.column, _middle(bar)), (BAR / 2 + 4, 0.0), size, **style)
 
@@ -259,7 +260,7 @@ class _Picture:
         scale, unit = (1.0, "") if self.nats or not total else (100 / total, " %")
         digits = 2 + max(0, -int(np.floor(np.log10(total)))) if self.nats and total else 2 * (not unit)
         if unit and known:
-            digits = int(bar.stderr * scale < 1)
+            digits = int(bar.stderr * scale < 0.95)
         around = f" ± {bar.stderr * scale:.{digits}f}" if known else ""
         value = round(bar.nats * scale, digits) + 0.0  # no -0
         return f"{value:.{digits}f}{around}{unit}".replace("-", "−")
@@ -292,7 +293,7 @@ class _Picture:
             colours = "colour: the class that it reaches, grey: several · dashed: against the decision"
         else:
             colours = "blue for the decision, orange against it"
-        return f"width: nats · {colours} · bar: what is for it less what is against it{kept}"
+        return f"width: nats · {colours} · bar: for it less against it · ±: standard error{kept}"
 
     def _write(
         self, text: str, at: tuple[float, float], offset: tuple[float, float], size: float, **style: Any

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,29 +23,42 @@ if TYPE_CHECKING:
 SILENT = "#FFFFFF"
 """Of silent neurons among the colours of communities: they are left white."""
 
-PANELS = 3
+LONGEST = 22
+"""Letters of a name beside a panel."""
+
+OF_ASSOCIATION = {"nats into each layer": 2.2, "silent neurons": 1.3, "communities": 3.0}
+OF_CURRENTS = {"total": 1.7, "features": 2.0, "silent neurons": 1.2, "communities": 2.6}
+"""Panels, one below another, and their heights. Features have a scale of their own: beside the total,
+each of many is flat."""
 
 
 def draw(flows: dict[int, Flow], axes: Sequence[Axes] | None) -> list[Axes]:
     """Draw the run into three axes, or into a new figure."""
     check_measured(flows)
+    epochs, seen = list(flows), list(flows.values())
+    of_currents = seen[-1].total is not None
+    heights = OF_CURRENTS if of_currents else OF_ASSOCIATION
     if axes is None:
         with optional_import("A plot", "plot"):
             from matplotlib import pyplot
-        figure = pyplot.figure(figsize=(6.8, 7.6), layout="constrained")
-        axes = figure.subplots(PANELS, 1, sharex=True, height_ratios=(2.2, 1.3, 3.0))
-    panels = list(axes)
-    if len(panels) != PANELS:
-        raise InputError(f"{len(panels)} axes were passed; expected {PANELS}, one below another.")
-    epochs, seen = list(flows), list(flows.values())
-    named = (_information if seen[-1].total is None else _currents)(panels[0], epochs, seen)
-    _silent(panels[1], epochs, seen, named)
-    _communities(panels[2], epochs, seen)
+        figure = pyplot.figure(figsize=(6.8, 1.17 * sum(heights.values())), layout="constrained")
+        axes = figure.subplots(len(heights), 1, sharex=True, height_ratios=list(heights.values()))
+    panels = list(axes) if isinstance(axes, Iterable) else [axes]
+    if len(panels) != len(heights):
+        raise InputError(
+            f"Axes passed: {len(panels)}; expected {len(heights)}, one below another: {', '.join(heights)}."
+        )
+    named = (_currents if of_currents else _information)(panels[:-2], epochs, seen)
+    _silent(panels[-2], epochs, seen, named)
+    _communities(panels[-1], epochs, seen)
     edges = _edges(epochs)
     for ax in panels:  # epochs are aligned, in axes that were passed too
         ax.set_xlim(edges[0], edges[-1])
-    panels[2].set_xlabel("epoch", fontsize=TEXT, color=INK)
+    panels[-1].set_xlabel("epoch", fontsize=TEXT, color=INK)
     return panels
+
+
+_NOTE: dict[str, Any] = {"fontsize": SMALL, "color": SOFT, "loc": "left"}
 
 
 def _shades(layers: int) -> list[tuple[float, float, float, float]]:
@@ -55,8 +68,9 @@ def _shades(layers: int) -> list[tuple[float, float, float, float]]:
     return [colormaps["viridis"](share) for share in np.linspace(0.0, 0.85, layers)]
 
 
-def _information(ax: Axes, epochs: Sequence[int], seen: Sequence[Flow]) -> list[int]:
+def _information(axes: Sequence[Axes], epochs: Sequence[int], seen: Sequence[Flow]) -> list[int]:
     """Nats into each layer, with its name at the end of its line; returns the layers drawn."""
+    (ax,) = axes
     into = np.stack([flow.by_unit.by_layer()["inflow"] for flow in seen])
     layers = seen[-1].layers
     shades = _shades(len(layers))
@@ -70,20 +84,37 @@ def _information(ax: Axes, epochs: Sequence[int], seen: Sequence[Flow]) -> list[
     return shown
 
 
-def _currents(ax: Axes, epochs: Sequence[int], seen: Sequence[Flow]) -> list[int]:
-    """The total with its interval, and the features of the largest currents at the end; names no layer."""
+def _currents(axes: Sequence[Axes], epochs: Sequence[int], seen: Sequence[Flow]) -> list[int]:
+    """The total, and below it the features of the largest currents at the end; names no layer."""
     total, half, features = CurrentsOfRun.of(seen)
-    plain(ax, grid="y")
-    ax.fill_between(epochs, total - half, total + half, color=INK, alpha=0.12, linewidth=0)
-    ax.plot(epochs, total, color=INK, linewidth=1.8, marker="o", markersize=3)
-    ends = [("total", float(total[-1]), INK)]
-    for (name, nats), colour in zip(features, COMMUNITIES, strict=False):
-        ax.plot(epochs, nats, color=colour, linewidth=1.3, marker="o", markersize=2.5)
+    above, below = axes
+    for ax in axes:
+        ax.axhline(0.0, color=SOFT, linewidth=0.8)
+    _curve(above, epochs, total, half, INK)
+    above.set_ylabel("total (nats)", fontsize=SMALL + 0.5, color=SOFT)
+    above.set_title("information about the decision; bands: 95% intervals", **_NOTE)
+    _names(above, [("total", float(total[-1]), INK)])
+    below.set_title("features with the largest currents at the end, on a scale of their own", **_NOTE)
+    ends = []
+    for (name, nats, around), colour in zip(features, COMMUNITIES, strict=False):
+        _curve(below, epochs, nats, around, colour)
         ends.append((name, float(nats[-1]), colour))
-    ax.axhline(0.0, color=SOFT, linewidth=0.8)
-    ax.set_ylabel("current (nats)", fontsize=SMALL + 0.5, color=SOFT)
-    _names(ax, ends)
+    below.set_ylabel("current (nats)", fontsize=SMALL + 0.5, color=SOFT)
+    _names(below, ends)
     return []
+
+
+def _curve(
+    ax: Axes,
+    epochs: Sequence[int],
+    nats: Float[np.ndarray, " epoch"],
+    half: Float[np.ndarray, " epoch"],
+    colour: str,
+) -> None:
+    """A line over the epochs, with a band."""
+    plain(ax, grid="y")
+    ax.fill_between(epochs, nats - half, nats + half, color=colour, alpha=0.12, linewidth=0)
+    ax.plot(epochs, nats, color=colour, linewidth=1.5, marker="o", markersize=3)
 
 
 def _line_names(ax: Axes, ends: dict[int, float], layers: Sequence[Layer]) -> None:
@@ -100,7 +131,7 @@ def _names(ax: Axes, ends: Sequence[tuple[str, float, Any]]) -> None:
     at = (np.array([height for _, height, _ in ends], dtype=float) - low) / (high - low) * room
     for (name, _, colour), place in zip(ends, apart(at, 1.2 * size, room), strict=True):
         style = {"ha": "left", "color": colour, "xycoords": "axes fraction", "annotation_clip": False}
-        write(ax, short(name, 14), (1, place / room), (4, 0), size, **style)
+        write(ax, short(name, LONGEST), (1, place / room), (4, 0), size, **style)
 
 
 def apart(places: Float[np.ndarray, " name"], step: float, room: float) -> Float[np.ndarray, " name"]:
@@ -186,9 +217,4 @@ def _layer_names(ax: Axes, last: Flow, first: Sequence[int]) -> None:
     names = [short(layer.name, 14) for layer in last.layers]
     ax.set_yticks(places / room * first[-1], names, fontsize=size, parse_math=False)
     ax.tick_params(axis="y", length=0)
-    ax.set_title(
-        "a row for each neuron: colour its community, white while silent",
-        fontsize=SMALL,
-        color=SOFT,
-        loc="left",
-    )
+    ax.set_title("a row for each neuron: colour its community, white while silent", **_NOTE)

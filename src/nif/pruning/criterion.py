@@ -16,7 +16,7 @@ from torch import Tensor
 from nif.core.errors import InputError
 from nif.network.decision import Decision
 from nif.network.forward import Forward, Inputs, batches, chosen_output, every_output
-from nif.network.labels import Labels, labels_of
+from nif.network.labels import Labels, labels_of, other_numbering
 from nif.network.preserve import device_and_dtype, preserved
 from nif.pruning.scores import Score, accuracy, at_positions, by_scorer, explained
 
@@ -35,6 +35,10 @@ SHIFTED = 0.1
 
 CACHES = ("cache", "past_key_values")
 """Outputs of `transformers` with the keys and values of all heads, for the next call: no answers."""
+
+
+CALLER = 7
+"""Frames from a check of the labels to the call of `nif.prune`, whose decorators are two."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,8 +256,12 @@ def _check_classes(decision: Decision, labels: Labels | None, reference: Outputs
         warnings.warn(
             f"The labels begin at 1, and the model is right in {values[0]:.0%} of the rows, but in "
             f"{values[1]:.0%} if labels are counted from 0. If they count from 1, pass labels - 1.",
-            stacklevel=5,
+            stacklevel=CALLER,
         )
+        return
+    predicted = decision.classes(torch.from_numpy(reference.chosen[labels.known])).numpy()
+    if doubt := other_numbering(predicted, index, max(decision.outputs, 2)):
+        warnings.warn(doubt, stacklevel=CALLER)
 
 
 def _explained(labels: Any, outputs: Float[np.ndarray, "sample output"]) -> Score | None:
@@ -268,6 +276,6 @@ def _explained(labels: Any, outputs: Float[np.ndarray, "sample output"]) -> Scor
     warnings.warn(
         f"The labels {reason}, so they are not used, and the criterion is the largest change of an output. "
         "Pass labels on the scale of the outputs, or choose a criterion.",
-        stacklevel=5,
+        stacklevel=CALLER,
     )
     return None

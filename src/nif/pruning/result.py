@@ -8,14 +8,16 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pandas as pd
 from torch import nn
 
 from nif.core import schema
 from nif.core.errors import InputError
+from nif.core.guesses import OF_PRUNED, no_attribute
 from nif.core.html import short, table
+from nif.core.pages import checked_path
 from nif.core.schema import items, number, read_json, real, record, row, whole
 from nif.core.text import visible
 from nif.pruning.file import Shapes, opened, save_pruned
@@ -44,6 +46,9 @@ RECORD = record(
 """The form of the record in the header; `put_back` is the name of `restored` in nif 0.1."""
 
 MOST_LAYERS = 8
+
+OTHER_FORMATS = {".pt", ".pth", ".pkl", ".pickle", ".joblib", ".npz", ".onnx", ".json", ".html", ".csv"}
+"""Endings that a file of a pruning does not have."""
 
 _SIZES = (
     ("parameters", "parameters", ",.0f"),
@@ -149,9 +154,9 @@ def timed(size: Size) -> str:
 
     Example:
         >>> timed(Size(1, 2, 3, 0.5, 0.021)), timed(Size(1, 2, 3, 0.5))
-        ('0.5 ± 0.021', '0.5')
+        ('0.5 ± 0.02', '0.5')
     """
-    return f"{size.milliseconds:.3g}" + (f" ± {size.spread:.2g}" if size.spread else "")
+    return f"{size.milliseconds:.3g}" + (f" ± {size.spread:.1g}" if size.spread else "")
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -177,14 +182,26 @@ class Pruned(PruningRecord):
     kept: Kept = field(default_factory=dict)
     original: Shapes = field(default_factory=dict)
 
+    if not TYPE_CHECKING:  # which then knows what a pruned network has
+
+        def __getattr__(self, name: str) -> NoReturn:
+            """Say what to write in place of a name that the result of a pruning does not have."""
+            no_attribute("A pruning", name, OF_PRUNED, self)
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write weights, kept indices and the record as one safetensors file; no class is pickled.
 
         `nif.shrink` reads the weights, ``nif report --pruned`` and `read_record` the record.
 
         Raises:
-            InputError: The path cannot be written.
+            InputError: The path cannot be written, or its ending is that of another format.
         """
+        ending = Path(checked_path(path)).suffix.lower()
+        if ending in OTHER_FORMATS:
+            raise InputError(
+                f"A pruning is written as safetensors, not as {ending}; pass a path such as "
+                "'small.safetensors', or save small.model.state_dict() with torch.save."
+            )
         save_pruned(path, self.model, self.kept, self.original, {KEY: self._as_text()})
 
 

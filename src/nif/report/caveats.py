@@ -86,7 +86,7 @@ ALWAYS_OF_CURRENTS = (
     "Features that matter only together share their information.",
     "Two features whose effects cancel each carry little, although each is used: compare the absolute "
     "currents.",
-    "Silent means that the mean absolute current of a unit is shown to be below .1 % of the total.",
+    "Silent means that the mean absolute current of a unit is shown to be below 0.1 % of the total.",
     "Paths from the mean graph are those of mean currents: what one carries for the decision on some rows "
     "and against it on others shows in its mean only. Measured paths add up currents within rows.",
 )

@@ -23,6 +23,7 @@ NAMES = {
     "backgrounds": "backgrounds of each",
     "path": "way",
     "steps": "steps of the way",
+    "rows_key": "key of the rows, equal for flows that can be subtracted",
 }
 """Of options that are shown as they are."""
 

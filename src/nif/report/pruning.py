@@ -48,6 +48,9 @@ def _size_rows(pruned: Removal) -> list[list[str]]:
     time = [f"milliseconds per batch{rows_timed}", timed(before), timed(after)]
     rows = ([name, f"{old:{form}}", f"{new:{form}}", _share(old, new)] for name, old, new, form in sizes)
     change = _share(before.milliseconds, after.milliseconds)
+    spread = before.spread + after.spread
+    if spread and abs(after.milliseconds - before.milliseconds) <= spread:
+        change = "within the spread"
     return [*(_score_row(str(name), *row) for name, row in scores.iterrows()), *rows, [*time, change]]
 
 

@@ -144,7 +144,7 @@ def _information(epochs: Sequence[int], seen: Sequence[Flow]) -> str:
         return _figure("Information into each layer", unit, chart(lines, epochs, ("epoch", unit)))
     total, half, features = CurrentsOfRun.of(seen)
     whole = [Line("total", of(total), "ink", of(total - half), of(total + half))]
-    each = [Line(name, of(nats), f"c{number}") for number, (name, nats) in enumerate(features)]
+    each = [Line(name, of(nats), f"c{number}") for number, (name, nats, _) in enumerate(features)]
     what, labels = f"{unit}; the band is the 95 % interval", ("epoch", unit)
     decides = _figure("Information that decides", what, chart(whole, epochs, labels))
     largest = f"{unit}, of those with the largest at the end"

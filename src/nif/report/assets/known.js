@@ -9,7 +9,7 @@ function knownView() {
   const y = (value) => ROOM.top + (high - value) / (high - low || 1) * (height - ROOM.top - ROOM.bottom);
   const svg = svgElement("svg", { width, height, role: "img", "aria-label": "What units know of the decision, against what of it is used; the numbers are in the table below." });
   svg.append(...knownAxes(x, y, right, low, high, width, height));
-  const tip = element("div", { class: "tip", hidden: "" });
+  const tip = element("div", { class: "tip", hidden: "" }), dots = [];
   points.unit.forEach((u, i) => {
     const point = svgElement("circle", { class: `point ${kinds[i]}`, cx: x(points.known[i]), cy: y(points.used[i]), r: kinds[i] ? 5 : 3.5 });
     const text = `${clipped(nameOf(u), 40)}: knows ${nats(points.known[i])} ± ${nats(points.known_stderr[i])}, used ${nats(points.used[i])} ± ${nats(points.used_stderr[i])} ${UNIT}${kinds[i] ? `; ${kinds[i]}` : ""}`;
@@ -20,16 +20,16 @@ function knownView() {
     });
     point.addEventListener("pointerleave", () => { tip.hidden = true; });
     point.addEventListener("click", () => { pin(u); open("flow"); });
-    svg.append(point);
+    dots.push(point);
   });
   const names = [...points.unit.keys()].sort((i, j) => !kinds[i] - !kinds[j] || size(points.used[j]) - size(points.used[i])).slice(0, MOST_NAMED);
-  svg.append(...pointNames(names, points, x, y, width));
+  svg.append(...pointNames(names, points, x, y, width), ...dots); // no name hides a point
   const list = element("div", { id: "knownrows" });
   section.replaceChildren(element("p", { class: "note", text: knownNote() }), element("div", { class: "beside" }, scroller("Known and used", svg), list), tip);
   table(list, [
     { name: "unit", text: true, value: (i) => nameOf(points.unit[i]) }, { name: "outlier", text: true, value: (i) => kinds[i] || "–" },
-    { name: `known, ${UNIT}`, value: (i) => points.known[i], shown: nats }, { name: "± se", value: (i) => points.known_stderr[i], shown: nats },
-    { name: `used, ${UNIT}`, value: (i) => points.used[i], shown: nats }, { name: "± se of used", value: (i) => points.used_stderr[i], shown: nats },
+    { name: `known, ${UNIT}`, value: (i) => points.known[i], shown: nats }, { name: "± stderr", value: (i) => points.known_stderr[i], shown: nats },
+    { name: `used, ${UNIT}`, value: (i) => points.used[i], shown: nats }, { name: "± stderr of used", value: (i) => points.used_stderr[i], shown: nats },
     { name: "layer", text: true, value: (i) => layerName(points.unit[i]) },
   ], points.unit.length, points.of > points.unit.length ? `; the others of ${count(points.of)} units have less` : "");
 }

@@ -30,7 +30,7 @@ byId("tabs").addEventListener("keydown", (event) => {
 const slider = byId("share");
 function showLinks(number) {
   state.shown = number;
-  byId("shown").textContent = `${count(number)} of ${count(linkCount)} links, ${share(shareOf(number))} of ${currents ? "all |currents|" : state.chosen < 0 ? "all information" : "this class"}`;
+  byId("shown").textContent = `${count(number)} of ${count(linkCount)} links, ${share(shareOf(number))} of ${currents ? "the absolute currents" : state.chosen < 0 ? "all information" : "this class"}`;
 }
 function atStart() {
   const number = Math.min(6000, linksFor(1));

@@ -58,7 +58,7 @@ function communityRows() {
 function overview() {
   const strongest = Array.from({ length: Math.min(8, linksFor(1)) }, (_, i) => ranked(i)).map((e) => element("li", {},
     element("span", {}, goTo(link.source[e]), " → ", goTo(link.target[e])), element("span", { class: "value", text: nats(link.nats[e]) })));
-  const parts = [element("p", { class: "note", text: "Choose a neuron to see its links and paths here. " + (currents ? "Hollow neurons are silent: less than .1 % of the total flows through them." : "Hollow neurons are silent: no information was detected.") }),
+  const parts = [element("p", { class: "note", text: "Choose a neuron to see its links and paths here. " + (currents ? "Hollow neurons are silent: less than 0.1 % of the total flows through them." : "Hollow neurons are silent: no information was detected.") }),
     element("h2", { class: "small", text: "Colour" }), element("ul", { class: "rows" }, ...(bySign() ? signs() : communityRows()))];
   parts.push(wordsOfUnits());
   if (strongest.length) parts.push(element("h2", { class: "small", text: currents || state.chosen < 0 ? `Strongest links, ${UNIT}` : `Links with the most information to this class, ${UNIT}` }), element("ul", { class: "rows" }, ...strongest));
@@ -77,7 +77,7 @@ function detail() {
 }
 // Beside the ribbons while no unit is picked.
 function flowOverview() {
-  const known = measuredPaths(-1, 8), parts = [element("p", { class: "note", text: "Choose a unit to see what flows through it. Bars of several units open." })];
+  const known = measuredPaths(-1, 8), parts = [element("p", { class: "note", text: "Choose a unit to see what flows through it." + (laid && laid.bars.some((bar) => bar.unit < 0) ? " Bars of several units open." : "") })];
   if (known.length) parts.push(element("h2", { class: "small", text: `Strongest paths, ${UNIT} ± standard error` }), pathRows(known, 1), element("p", { class: "note", text: `Of ${currents.paths.evaluated}.` }));
   return [...parts, words("current", "absolute", "community")];
 }
@@ -141,7 +141,7 @@ function attributionView() {
       element("span", { class: "track" }, element("span", { class: value < 0 ? "bar against" : "bar", style: { left: at(Math.min(0, value)), width: wide(Math.abs(value)) } }),
         ...(bottom < 0 ? [element("span", { class: "zero", style: { left: at(0) } })] : []),
         element("span", { class: "whisker", style: { left: at(low), width: wide(high - low) } })),
-      element("span", { class: "value", text: currents ? `${withInterval(value, low, high)} · ${ofTotal(value)}` : `${share(value)} (${share(low)} to ${share(high)})` })));
+      element("span", { class: "value", text: currents ? `${withInterval(value, low, high)} · ${ofTotal(value, (high - low) / 2 / meta.deviations)}` : `${share(value)} (${share(low)} to ${share(high)})` })));
   }
   const tools = labels.length ? [element("div", { class: "tools" }, element("label", { text: currents ? "Currents for " : "Information to " }, classSelect()))] : [];
   const pictures = imagesOf(rows), multiples = classMultiples();

@@ -44,6 +44,7 @@ function scale(top, least, said) {
 
 // Links between two layers as a table of colours, units ordered by community.
 let mapped = 0;
+const MOST_WHOLE = 40, inLayer = (u, layer) => u >= layer.first && u < layer.first + layer.size;
 function mapView() {
   const pairs = meta.pairs, select = element("select", { "aria-label": "Layers" }, ...pairs.map(([a, b], i) =>
     element("option", { value: String(i), text: clipped(`${layers[a].name} → ${layers[b].name}`, 60) })));
@@ -51,7 +52,11 @@ function mapView() {
   select.addEventListener("change", () => { mapped = Number(select.value); mapView(); });
   const [a, b] = pairs[mapped], byCommunity = (layer) => Array.from({ length: layer.size }, (_, i) => layer.first + i)
     .sort((u, v) => (unit.community[u] < 0) - (unit.community[v] < 0) || unit.community[u] - unit.community[v] || u - v);
-  const down = byCommunity(layers[a]), across = byCommunity(layers[b]);
+  // Of a wide layer, units without a link here would leave most of the map empty.
+  const linked = new Set();
+  link.source.forEach((u, e) => { if (inLayer(u, layers[a]) && inLayer(link.target[e], layers[b])) linked.add(u).add(link.target[e]); });
+  const drawn = (layer) => byCommunity(layer).filter((u) => layer.size <= MOST_WHOLE || linked.has(u));
+  const down = drawn(layers[a]), across = drawn(layers[b]), hidden = layers[a].size + layers[b].size - down.length - across.length;
   const room = Math.max(200, Math.min(900, byId("map").clientWidth - 60));
   const cell = cellOf(room, across.length, down.length);
   const canvas = element("canvas", { id: "cells", role: "img", "aria-label": `Links from ${layers[a].name} (rows) to ${layers[b].name} (columns)` });
@@ -66,7 +71,7 @@ function mapView() {
     readout.textContent = e === undefined ? `${clipped(nameOf(down[row]), 40)} → ${clipped(nameOf(across[column]), 40)}: no link with information` : linkLines(e).map(([text]) => text).join(" · ");
   });
   byId("map").replaceChildren(element("div", { class: "tools" }, element("label", { text: "Layers " }, select)),
-    element("p", { class: "note", text: "Rows are units of the first layer, columns of the second, both ordered by community (coloured edges); the stronger the colour, the more information." + (currents ? " Links in orange speak against the decision." : "") }),
+    element("p", { class: "note", text: "Rows are units of the first layer, columns of the second, both ordered by community (coloured edges); the stronger the colour, the more information." + (currents ? " Links in orange speak against the decision." : "") + (hidden ? ` ${count(hidden)} unit${hidden === 1 ? "" : "s"} without a link here ${hidden === 1 ? "is" : "are"} left out.` : "") }),
     element("p", {}, scale(top, least, nats), currents ? ` ${UNIT} (current)` : ` ${UNIT}`), readout, scroller("Link map", canvas));
 }
 // Pixels of a cell: of a layer with few units beside one with many, wider or higher than square to use the room.

@@ -14,11 +14,11 @@ function barText(bar) {
   if (inFor || inAgainst) parts.push(`in: ${nats(inFor)} for, ${nats(inAgainst)} against`);
   if (outFor || outAgainst) parts.push(`out: ${nats(outFor)} for, ${nats(outAgainst)} against`);
   if (bar.unit < 0) parts.push("click to open");
-  return `${barName(bar)}: ${measured(bar.nats, bar.stderr)} ${UNIT}, ${ofTotal(bar.nats)} of the total${parts.map((part) => `; ${part}`).join("")}`;
+  return `${barName(bar)}: ${measured(bar.nats, bar.stderr)} ${UNIT}, ${ofTotalWithError(bar.nats, bar.stderr)} of the total${parts.map((part) => `; ${part}`).join("")}`;
 }
 function ribbonText(ribbon, bars) {
   const error = ribbon.stderr === null ? " (several links)" : "";
-  return `${barName(bars[ribbon.source])} to ${barName(bars[ribbon.target])}: ${measured(ribbon.nats, ribbon.stderr)} ${UNIT} ${ribbon.nats < 0 ? "against" : "for"} the decision, ${ofTotal(ribbon.nats)} of the total${error}`;
+  return `${barName(bars[ribbon.source])} to ${barName(bars[ribbon.target])}: ${measured(ribbon.nats, ribbon.stderr)} ${UNIT} ${ribbon.nats < 0 ? "against" : "for"} the decision, ${ofTotal(ribbon.nats, ribbon.stderr)} of the total${error}`;
 }
 // As much of a text as fits.
 function trimmed(text, room) {
@@ -48,12 +48,12 @@ function mixedColour(from, to, part) {
 function flowPlaces({ bars, columns }, room) {
   const last = columns.length - 1, wide = Math.max(room, 300), numbered = wide > 520;
   const outer = (bar) => bar.column === 0 || bar.column === last;
-  const value = (bar, shown) => (shown ? ` · ${ofTotal(bar.nats)}` : "");
+  const value = (bar, shown) => (shown ? ` · ${outer(bar) ? ofTotalWithError(bar.nats, bar.stderr) : ofTotal(bar.nats, bar.stderr)}` : "");
   measure.font = "12px system-ui, sans-serif";
   const widest = bars.filter(outer).map((bar) => measure.measureText(clipped(bar.name, 40) + value(bar, numbered)).width);
   const side = Math.min(Math.max(...widest) + 24, wide * 0.29, 230);
   const most = Math.max(...columns.map((column) => column.length));
-  const width = Math.max(wide, 2 * side + 64 * last), height = Math.max(430, Math.min(760, innerHeight * 0.66), 17 * most);
+  const width = Math.max(wide, 2 * side + 64 * last), height = Math.max(430, Math.min(760, innerHeight * 0.62), 17 * most);
   const step = (width - 2 * side) / Math.max(last, 1);
   const x = (column) => side + column * step, y = (place) => HEAD + 6 + (1 - place) * (height - HEAD - 12);
   return { last, outer, value, numbered, side, width, height, step, x, y };
@@ -149,7 +149,7 @@ function colourRibbons() {
   byId("flowmeaning").textContent = `Widths are ${UNIT}, on one scale: what flows into a unit flows out of it. ` + (byClass
     ? "A ribbon has the colour of the class that most of it reaches, and is grey where it reaches several alike; what speaks against the decision has a dashed edge."
     : "Blue speaks for the decision, orange against it, below the base line of a unit.") +
-    " A bar is what is for it less what is against it." + (laid.bars.some(({ nats: value }) => value < 0) ? " A negative share speaks against the decision." : "") + (meta.links.left_out && flowState.opened.size ? ` ${count(meta.links.left_out)} weaker links are not in this page, so the ribbons of opened units add up to less than their bars.` : "");
+    " A bar is what is for it less what is against it; numbers are shares of the total ± their standard errors." + (laid.bars.some(({ nats: value }) => value < 0) ? " A negative share speaks against the decision." : "") + (meta.links.left_out && flowState.opened.size ? ` ${count(meta.links.left_out)} weaker links are not in this page, so the ribbons of opened units add up to less than their bars.` : "");
 }
 
 // A unit is picked, here and in the other views; several units together are opened.

@@ -34,8 +34,16 @@ function measured(value, error) {
   return minus(`${value.toFixed(decimals)} ± ${error.toFixed(decimals)}`);
 }
 const chance = (p) => (p < 0.0001 ? "< .0001" : p.toFixed(p < 0.01 ? 4 : 3).replace(/^0/, ""));
-const share = (value) => minus((value * 100).toFixed(Math.abs(value) < 0.1 ? 2 : 1)) + " %";
-const ofTotal = (value) => (currents.total ? share(value / currents.total) : "");
+// To the digits that its standard error leaves, where that is known.
+const digitsOf = (value, error) => (error > 0 ? (error >= 0.0095 ? 0 : error >= 0.00095 ? 1 : 2) : Math.abs(value) < 0.1 ? 2 : 1);
+const percents = (value, digits) => minus((value * 100).toFixed(digits).replace(/^-(0(\.0+)?)$/, "$1"));
+const share = (value, error = 0) => `${percents(value, digitsOf(value, error))} %`;
+const ofTotal = (value, error) => (currents.total ? share(value / currents.total, error / Math.abs(currents.total)) : "");
+function ofTotalWithError(value, error) {
+  if (!currents.total || !(error > 0)) return ofTotal(value, error);
+  const [part, around] = [value / currents.total, error / Math.abs(currents.total)], digits = digitsOf(part, around);
+  return `${percents(part, digits)} ± ${percents(around, digits)} %`;
+}
 const count = (value) => value.toLocaleString("en");
 const big = (value) => (value >= 100 ? count(Math.round(value)) : Number(value.toPrecision(3)).toString());
 // Of currents by Student's t; of association nothing below 0.

@@ -6,7 +6,7 @@ const WORDS = {
   betweenness: "Number of pairs of units whose shortest path passes through the unit; a link is the shorter, the more information it carries. A bottleneck has much of it.",
   community: "A group of units that share more information with one another than chance would give (Leiden's algorithm); 0 is the largest.",
   modularity: "How clear the communities are: 0 is no better than chance, 1 is the maximum.",
-  silent: currents ? "The mean absolute current is shown to be below .1 % of the total." : "No information was detected: the p-values of its links in, or of those out, are what chance gives.",
+  silent: currents ? "The mean absolute current is shown to be below 0.1 % of the total." : "No information was detected: the p-values of its links in, or of those out, are what chance gives.",
   p: "Chance of such a number, or a larger one, if nothing flowed. Small is significant, which is not the same as important.",
   q: "The p-value, adjusted for the number of units: of those below .05, at most 5 % on average carry nothing.",
 };
