@@ -118,10 +118,14 @@ def by_row(flow: nif.Flow) -> dict[str, np.ndarray]:
 
 
 def of_network(network: Trained) -> list[dict[str, object]]:
-    """One row for each way; equal rankings are evaluated once."""
+    """One row for each way."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = rankings(network)
+        return evaluated(network, rankings(network))
+
+
+def evaluated(network: Trained, found: dict[str, np.ndarray]) -> list[dict[str, object]]:
+    """One row for each way; equal rankings are evaluated once."""
     known: dict[bytes, dict[str, float]] = {}
     rows: list[dict[str, object]] = []
     for name, values in found.items():

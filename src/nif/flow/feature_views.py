@@ -8,10 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from nif.core.arguments import known_name
 from nif.core.types import CurrentTables, Layer, SumErrors
 from nif.core.unit import shown_in
 from nif.flow import currents as of_currents
 from nif.flow import headline, paths, tables
+
+
+BY = ("share", "for", "absolute")
+"""What features may be ordered by."""
 
 
 class FeatureViews:
@@ -120,22 +125,38 @@ class FeatureViews:
         table = tables.by_feature(self.graph.features, self.layers, self.sum_errors.attribution)[[]]
         return table.assign(share=paths.shares(self.graph), stderr=self.sum_errors.shares)
 
-    def importance(self) -> pd.DataFrame:
-        """The features from the largest share to the smallest, with 95 % intervals.
+    def importance(self, by: str = "share") -> pd.DataFrame:
+        r"""The features from the most to the least important, with 95 % intervals of their shares.
+
+        Args:
+            by: What they are ordered by. ``"share"``: their size, for what tells of the decision; the shares
+                of currents add up to 1. Of currents only, ``"for"``: the mean over rows of the positive part
+                of a row's current, for what the network *needs*; a feature that removes the noise of another
+                has a share of about 0, and is needed. ``"absolute"``: the mean size over rows, for what moves
+                the decision either way.
+
+                .. math:: A_i = \operatorname{E} \max\{0, c_i(X)\} =
+                    (\operatorname{E} c_i + \operatorname{E} |c_i|) / 2
 
         Returns:
             By feature: ``share`` of the attribution to all classes (of currents: of the total, below 0 where
             the feature speaks against the decision), ``low`` and ``high``. They are about other rows, not
-            about another training of the network.
+            about another training of the network. A last column, in nats, is what `by` names, if not the
+            share; it has no error.
+
+        Raises:
+            InputError: `by` is none of the three, or the flow is one of association and `by` needs currents.
 
         Example:
             >>> from nif.flow.flow import example
             >>> example().importance().loc["left"].round(2).tolist()
             [1.0, 1.0, 1.0]
         """
-        shares = self.shares()
+        by, shares = known_name("by", by, BY), self.shares()
         half = headline.quantile(self.currents) * shares["stderr"]
         table = pd.DataFrame(
             {"share": shares["share"], "low": shares["share"] - half, "high": shares["share"] + half}
         )
-        return table.iloc[np.argsort(-shares["share"].abs().to_numpy(), kind="stable")]
+        if by != "share":
+            table[by] = of_currents.of_rows(self.currents, by, len(table))
+        return table.iloc[np.argsort(-table[by].abs().to_numpy(), kind="stable")]
