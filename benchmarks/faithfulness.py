@@ -16,12 +16,13 @@ The parts, each of which is one file:
 - *pretrained*: networks that packages bring, against occlusion; packages that are absent are skipped;
 - *variants*: what might bring links ahead of EAP-IG by divergence;
 - *rankings*: which signs, rows, classes and ways of currents rank features best;
-- *chosen*: whether the best of these hold on networks that nothing was chosen on.
+- *chosen*: whether the best of these hold on networks that nothing was chosen on;
+- *sampling*: what the draw of rows, backgrounds and orders does to them.
 
 All but *circuits*, *layers*, *pretrained* and *suppressors* take networks of 1, 2 and 4 hidden layers on the
 seventeen data sets of `faithfulness_data.py`, twelve of them with classes; ``--only`` takes those of
-`faithfulness_unseen.py` and `faithfulness_further.py`, too, which nothing was chosen on. ``--small`` is for a test of the scripts: it
-takes seconds and says nothing.
+`faithfulness_unseen.py` and `faithfulness_further.py`, too, which nothing was chosen on, as *chosen* does by
+itself. ``--small`` is for a test of the scripts: it takes seconds and says nothing.
 """
 
 from __future__ import annotations
@@ -45,7 +46,10 @@ from faithfulness_further import FURTHER
 from faithfulness_tables import KEY
 from faithfulness_unseen import UNSEEN
 
-OF_NETWORKS = ("features", "links", "units", "stability", "randomised", "variants", "rankings", "chosen")
+OF_NETWORKS = (
+    *("features", "links", "units", "stability", "randomised", "variants"),
+    *("rankings", "chosen", "sampling"),
+)
 """Parts with rows for each network."""
 
 OF_THEIR_OWN = ("suppressors", "circuits", "pretrained", "layers")
@@ -116,7 +120,7 @@ def main() -> None:
         small = options.small
         options.seeds = options.seeds or (1 if small else study.SEEDS)
         options.hidden = options.hidden or (study.HIDDEN[:1] if small else study.HIDDEN)
-        options.only = options.only or (SMALL if small else None)
+        options.only = options.only or (SMALL if small else getattr(study, "ONLY", None))
         rows = rows_of(options)
         count = len(rows[KEY].drop_duplicates())
         print(f"{count} networks, {rows['data'].nunique()} data sets")

@@ -1,6 +1,7 @@
 """Whether the rankings by currents that were chosen elsewhere hold on networks that nothing was chosen on.
 
-The ways of `faithfulness_rankings.py` that are chosen, on other seeds and further data sets.
+The ways of `faithfulness_rankings.py` that are chosen, also on the data sets of `faithfulness_unseen.py` and
+`faithfulness_further.py`; with ``--first 10``, say, on seeds that were not seen either.
 """
 
 from __future__ import annotations
@@ -13,10 +14,15 @@ import pandas as pd
 
 from faithfulness_data import DATA, Trained
 from faithfulness_features import AREAS
+from faithfulness_further import FURTHER
 from faithfulness_rankings import METHOD, ORDERS, PUBLISHED, by_row, by_sign, evaluated, measured
 from faithfulness_tables import differences
+from faithfulness_unseen import UNSEEN
 
 HIDDEN, SEEDS = (1, 2, 4), 1
+
+ONLY = [data.name for data in (*UNSEEN, *FURTHER, *DATA) if data.name != "digits"]
+"""Data sets; of the 64 features of digits orders would take long."""
 
 SIGNS = ("signed", "absolute", "for")
 
@@ -52,7 +58,9 @@ def tables(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
     for title, some in (("all", rows), ("new data sets", rows[~rows["data"].isin(known)])):
         if len(some):
             count = len(some) // len(order)
-            found[f"{title}, {count} networks, means"] = some.groupby("of")[[*AREAS]].mean().loc[order].round(4)
+            found[f"{title}, {count} networks, means"] = (
+                some.groupby("of")[[*AREAS]].mean().loc[order].round(4)
+            )
             for way in SHOWN:
                 minus = some[some["of"].isin([way, *PUBLISHED])]
                 found[f"{title}, {way}, minus the others"] = differences(minus, AREAS, way)

@@ -14,7 +14,6 @@ from nif.core.unit import shown_in
 from nif.flow import currents as of_currents
 from nif.flow import headline, paths, tables
 
-
 BY = ("share", "for", "absolute")
 """What features may be ordered by."""
 
