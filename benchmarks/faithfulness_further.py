@@ -27,7 +27,7 @@ SEGMENTS = ("1110111", "0010010", "1011101", "1011011", "0111010", "1101011", "1
 
 
 def display(generator: np.random.Generator) -> Arrays:
-    """Ten digits by seven segments, each of which is wrong in a tenth of the rows, and five without meaning."""
+    """Ten digits by seven segments, each of which is wrong in a tenth of the rows, and five at random."""
     y = generator.integers(0, 10, ROWS)
     lit = np.array([[int(segment) for segment in digit] for digit in SEGMENTS])[y]
     x = np.where(generator.random(lit.shape) < 0.1, 1 - lit, lit)

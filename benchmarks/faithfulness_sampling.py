@@ -1,8 +1,8 @@
 """What the draw of rows, backgrounds and orders does to a ranking of features by currents.
 
-The same network is measured several times with other draws. *Error* is the largest standard error of a feature,
-in shares of the total; the areas are those of `faithfulness_features.py`, as means over draws, with the
-deviation over them.
+The same network is measured several times with other draws. *Error* is the largest standard error of a
+feature, in shares of the total; the areas are those of `faithfulness_features.py`, as means over draws, with
+the deviation over them.
 """
 
 from __future__ import annotations
