@@ -1,11 +1,12 @@
 """Pruning without retraining: rules side by side, with the same compensation, and silent units.
 
-``python benchmarks/pruning.py [--seeds 5] [--only digits banknote mnist cnn published silent]
-[--rules redundancy current ...] [--shares 0.5 ...] [--save rows.csv]`` prints for every network the loss of
-test accuracy, in points, by fraction removed, compensation and rule (mean over seeds with standard error), torch-pruning's own
-pruners on the same networks, how far every rule is behind the default and the best rule of nif ahead of the
-best other on the same seeds, how far outputs move, what the pruned networks cost, published prunings on the
-same networks (medians, paired), and how many neurons are silent. MNIST needs NIF_DATA or a way to OpenML.
+``python benchmarks/pruning.py [--seeds 5] [--only digits banknote mnist cnn published silent] [--rules
+redundancy current ...] [--shares 0.5 ...] [--save rows.csv]`` prints for every network the loss of test
+accuracy, in points, by fraction removed, compensation and rule (mean over seeds with standard error),
+torch-pruning's own pruners on the same networks, how far every rule is behind the default and the best rule
+of nif ahead of the best other on the same seeds, how far outputs move, what the pruned networks cost,
+published prunings on the same networks (medians, paired), and how many neurons are silent. MNIST needs
+NIF_DATA or a way to OpenML.
 """
 
 from __future__ import annotations
