@@ -29,7 +29,7 @@ SIGNS = ("signed", "absolute", "for")
 MANY_ORDERS = replace(ORDERS, rows=512, backgrounds=32, orders=2)
 """As many rows and backgrounds as `nif.Currents` takes where nothing is said."""
 
-SHOWN = (*SIGNS, "for, rms", "orders, signed", "orders, for")
+SHOWN = (*SIGNS, "for, rms", "orders, for")
 """Ways whose differences are printed."""
 
 
@@ -52,16 +52,18 @@ def of_network(network: Trained) -> list[dict[str, object]]:
 
 
 def tables(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Means over networks, and paired differences: of all networks, and of new data sets alone."""
-    order, known = rows["of"].drop_duplicates(), [data.name for data in DATA]
-    found = {}
+    """Means over networks, and paired differences: of all networks, and of new data sets alone.
+
+    A file of rows may hold ways that were measured on some of the networks; differences are of these.
+    """
+    known, found = [data.name for data in DATA], {}
     for title, some in (("all", rows), ("new data sets", rows[~rows["data"].isin(known)])):
-        if len(some):
-            count = len(some) // len(order)
-            found[f"{title}, {count} networks, means"] = (
-                some.groupby("of")[[*AREAS]].mean().loc[order].round(4)
-            )
-            for way in SHOWN:
-                minus = some[some["of"].isin([way, *PUBLISHED])]
-                found[f"{title}, {way}, minus the others"] = differences(minus, AREAS, way)
-    return found
+        counts = some["of"].value_counts(sort=False)
+        everywhere = counts.index[counts == counts.max()]
+        means = some.groupby("of")[[*AREAS]].mean().loc[everywhere].round(4)
+        found[f"{title}, means over {counts.max()} networks"] = means
+        for way in SHOWN:
+            minus = some[some["of"].isin([way, *PUBLISHED])]
+            name = f"{title}, {way}, minus the others, over {counts[way]} networks"
+            found[name] = differences(minus, AREAS, way)
+    return {name: table for name, table in found.items() if len(table)}

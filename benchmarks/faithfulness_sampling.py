@@ -30,7 +30,7 @@ SIZES = {
 
 ONLY = ["friedman"]
 
-DRAWS = 4
+DRAWS = 3
 
 RANKED = ("absolute", "for")
 
