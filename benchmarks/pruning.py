@@ -340,8 +340,8 @@ def rows_of(name: str, options: argparse.Namespace) -> pd.DataFrame:
             if options.save:
                 pd.DataFrame(rows).to_csv(options.save, index=False)
     every = pd.DataFrame(rows)
-    asked = (every["network"] == name) & (every["seed"] < options.seeds) & every["share"].isin(task.shares)
-    return every[asked]
+    asked = every["share"].isin(task.shares) & every["rule"].isin(options.rules)
+    return every[asked & (every["network"] == name) & (every["seed"] < options.seeds)]
 
 
 def main() -> None:
