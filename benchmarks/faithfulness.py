@@ -15,12 +15,14 @@ The parts, each of which is one file:
 - *circuits*: transformers written by hand, whose circuit is known;
 - *pretrained*: networks that packages bring, against occlusion; packages that are absent are skipped;
 - *variants*: what might bring links ahead of EAP-IG by divergence;
-- *rankings*: which signs, rows, classes and ways of currents rank features best.
+- *rankings*: which signs, rows, classes and ways of currents rank features best;
+- *chosen*: whether the best of these hold on networks that nothing was chosen on;
+- *sampling*: what the draw of rows, backgrounds and orders does to them.
 
 All but *circuits*, *layers*, *pretrained* and *suppressors* take networks of 1, 2 and 4 hidden layers on the
 seventeen data sets of `faithfulness_data.py`, twelve of them with classes; ``--only`` takes those of
-`faithfulness_unseen.py`, too, which nothing was chosen on. ``--small`` is for a test of the scripts: it
-takes seconds and says nothing.
+`faithfulness_unseen.py` and `faithfulness_further.py`, too, which nothing was chosen on, as *chosen* does by
+itself. ``--small`` is for a test of the scripts: it takes seconds and says nothing.
 """
 
 from __future__ import annotations
@@ -40,13 +42,19 @@ import torch
 
 from environment import environment
 from faithfulness_data import DATA, trained
+from faithfulness_further import FURTHER
 from faithfulness_tables import KEY
 from faithfulness_unseen import UNSEEN
 
-OF_NETWORKS = ("features", "links", "units", "stability", "randomised", "variants", "rankings")
+OF_NETWORKS = (
+    *("features", "links", "units", "stability", "randomised", "variants"),
+    *("rankings", "chosen", "sampling"),
+)
 """Parts with rows for each network."""
 
 OF_THEIR_OWN = ("suppressors", "circuits", "pretrained", "layers")
+
+EVERY = (*DATA, *UNSEEN, *FURTHER)
 
 SMALL = ["wine", "suppressed"]
 """Data sets of ``--small``."""
@@ -57,7 +65,7 @@ Row = dict[Hashable, object]
 def one(part: str, name: str, hidden: int, seed: int) -> list[Row]:
     """The rows of one network."""
     torch.set_num_threads(1)
-    data = next(each for each in (*DATA, *UNSEEN) if each.name == name)
+    data = next(each for each in EVERY if each.name == name)
     study = importlib.import_module(f"faithfulness_{part}")
     found: list[Row] = study.of_network(trained(data, hidden, seed))
     return found
@@ -93,7 +101,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, help="how many")
     parser.add_argument("--first", type=int, default=0, help="the first of the seeds")
     parser.add_argument("--hidden", type=int, nargs="*")
-    parser.add_argument("--only", nargs="*", help=", ".join(data.name for data in (*DATA, *UNSEEN)))
+    parser.add_argument("--only", nargs="*", help=", ".join(data.name for data in EVERY))
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument(
         "--save", type=Path, help="a CSV file, written after each network, and read if it exists"
@@ -112,7 +120,7 @@ def main() -> None:
         small = options.small
         options.seeds = options.seeds or (1 if small else study.SEEDS)
         options.hidden = options.hidden or (study.HIDDEN[:1] if small else study.HIDDEN)
-        options.only = options.only or (SMALL if small else None)
+        options.only = options.only or (SMALL if small else getattr(study, "ONLY", None))
         rows = rows_of(options)
         count = len(rows[KEY].drop_duplicates())
         print(f"{count} networks, {rows['data'].nunique()} data sets")

@@ -60,12 +60,14 @@ PUBLISHED: dict[str, Callable[[Trained], np.ndarray]] = {
 """What currents are to be level with."""
 
 
-def measured(network: Trained, method: nif.Currents, **options: object) -> nif.Flow:
-    """A flow of currents, without a word."""
+def measured(
+    network: Trained, method: nif.Currents, number: int | None = None, **options: object
+) -> nif.Flow:
+    """A flow of currents, without a word; of the draw of the network, or of another number."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        x = options.pop("data", network.x)
-        return nif.measure(network.net, x, method, seed=network.seed, progress=False, **options)  # type: ignore[arg-type]
+        x, seed = options.pop("data", network.x), network.seed if number is None else number
+        return nif.measure(network.net, x, method, seed=seed, progress=False, **options)  # type: ignore[arg-type]
 
 
 def rankings(network: Trained) -> dict[str, np.ndarray]:
@@ -118,10 +120,14 @@ def by_row(flow: nif.Flow) -> dict[str, np.ndarray]:
 
 
 def of_network(network: Trained) -> list[dict[str, object]]:
-    """One row for each way; equal rankings are evaluated once."""
+    """One row for each way."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = rankings(network)
+        return evaluated(network, rankings(network))
+
+
+def evaluated(network: Trained, found: dict[str, np.ndarray]) -> list[dict[str, object]]:
+    """One row for each way; equal rankings are evaluated once."""
     known: dict[bytes, dict[str, float]] = {}
     rows: list[dict[str, object]] = []
     for name, values in found.items():

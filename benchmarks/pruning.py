@@ -1,11 +1,12 @@
 """Pruning without retraining: rules side by side, with the same compensation, and silent units.
 
-``python benchmarks/pruning.py [--seeds 5] [--only digits banknote mnist cnn published silent]
-[--rules redundancy current ...] [--save rows.csv]`` prints for every network the loss of test accuracy, in
-points, by fraction removed, compensation and rule (mean over seeds with standard error), torch-pruning's own
-pruners on the same networks, how far every rule is behind the default and the best rule of nif ahead of the
-best other on the same seeds, how far outputs move, what the pruned networks cost, published prunings on the
-same networks (medians, paired), and how many neurons are silent. MNIST needs NIF_DATA or a way to OpenML.
+``python benchmarks/pruning.py [--seeds 5] [--only digits banknote mnist cnn published silent] [--rules
+redundancy current ...] [--shares 0.5 ...] [--save rows.csv]`` prints for every network the loss of test
+accuracy, in points, by fraction removed, compensation and rule (mean over seeds with standard error),
+torch-pruning's own pruners on the same networks, how far every rule is behind the default and the best rule
+of nif ahead of the best other on the same seeds, how far outputs move, what the pruned networks cost,
+published prunings on the same networks (medians, paired), and how many neurons are silent. MNIST needs
+NIF_DATA or a way to OpenML.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import argparse
 import copy
 import itertools
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -331,14 +332,16 @@ def rows_of(name: str, options: argparse.Namespace) -> pd.DataFrame:
     known = pd.read_csv(options.save) if options.save and options.save.exists() else pd.DataFrame()
     rows: list[dict[Hashable, object]] = known.to_dict("records")
     done = {(row["network"], row["seed"]) for row in rows}
+    task = replace(TASKS[name], shares=tuple(options.shares or TASKS[name].shares))
     for seed in range(options.seeds):
         if (name, seed) not in done:
-            found = rules_compared(TASKS[name], seed, options.rules, options.compensations)
+            found = rules_compared(task, seed, options.rules, options.compensations)
             rows += [{"network": name, "seed": seed, **row} for row in found]
             if options.save:
                 pd.DataFrame(rows).to_csv(options.save, index=False)
     every = pd.DataFrame(rows)
-    return every[(every["network"] == name) & (every["seed"] < options.seeds)]
+    asked = every["share"].isin(task.shares) & every["rule"].isin(options.rules)
+    return every[asked & (every["network"] == name) & (every["seed"] < options.seeds)]
 
 
 def main() -> None:
@@ -348,6 +351,7 @@ def main() -> None:
     parser.add_argument("--networks", nargs="*", choices=TASKS, default=list(TASKS), help="of `published`")
     parser.add_argument("--rules", nargs="*", choices=RULES, default=RULES)
     parser.add_argument("--compensations", nargs="*", choices=COMPENSATIONS, default=COMPENSATIONS)
+    parser.add_argument("--shares", type=float, nargs="*", help="fractions removed; those of the network")
     parser.add_argument("--save", type=Path, help="a CSV file of rows, written after each seed, and read")
     options = parser.parse_args()
     print(environment())

@@ -186,9 +186,48 @@ def test_equal_rankings_are_evaluated_once(script, monkeypatch) -> None:
 
 
 def test_data_sets_that_nothing_was_chosen_on_are_drawn_by_their_seed(script) -> None:
-    unseen = script("faithfulness_unseen")
-    for data in unseen.UNSEEN:
-        if data.name != "banknote":  # a file
+    unseen, further = script("faithfulness_unseen"), script("faithfulness_further")
+    every = (*unseen.UNSEEN, *further.FURTHER)
+    assert len({data.name for data in every}) == len(every)
+    for data in every:
+        if data.name not in ("banknote", "penguins", "cars", "weather"):  # files
             (x, y), (again, _), (other, _) = (data.draw(np.random.default_rng(s)) for s in (0, 0, 1))
             assert np.array_equal(x, again) and len(x) == len(y) and np.isfinite(x).all()
             assert data.name == "iris" or not np.array_equal(x, other)
+
+
+def test_problems_of_the_literature_are_as_their_authors_state_them(script) -> None:
+    further = script("faithfulness_further")
+    draw = {data.name: data.draw(np.random.default_rng(0)) for data in further.FURTHER[:5]}
+    x, y = draw["monk 1"]
+    a = [part.argmax(1) + 1 for part in np.split(x, np.cumsum([3, 3, 2, 3, 4]), axis=1)]
+    assert np.array_equal(y == 1, (a[0] == a[1]) | (a[4] == 1))
+    assert y.mean() == pytest.approx(0.5, abs=0.05)  # 1/3 + 2/3 * 1/4
+    assert draw["monk 2"][1].mean() == pytest.approx(142 / 432, abs=0.05)
+    assert draw["monk 3"][1].mean() == pytest.approx(0.05 + 0.9 * 228 / 432, abs=0.05)
+    x, y = draw["waveform"]
+    heights = [np.maximum(6 - np.abs(np.arange(1, 22) - middle), 0) for middle in (11, 15, 7)]
+    for label, (one, two) in enumerate([(0, 1), (0, 2), (1, 2)]):
+        assert np.abs(x[y == label].mean(0) - (heights[one] + heights[two]) / 2).max() < 0.4
+    x, y = draw["display"]
+    lit = x[y == 8][:, :7]
+    assert lit.mean() == pytest.approx(0.9, abs=0.03) and len(np.unique(y)) == 10
+
+
+def test_physical_functions_have_the_values_of_their_middle(script, monkeypatch) -> None:
+    """Against the formulas in their usual form, at the middle of the domain."""
+    further = script("faithfulness_further")
+    monkeypatch.setattr(further, "value", lambda x, f, generator, noise=0.2: (x, f))
+
+    class Middle:
+        def uniform(self, low, high, size):
+            return np.broadcast_to((np.asarray(low) + np.asarray(high)) / 2, size)
+
+    def at(name):
+        return next(data for data in further.FURTHER if data.name == name).draw(Middle())[1][0]
+
+    log = np.log(25050 / 0.1)
+    flow = 2 * np.pi * 89335 * (1050 - 760)
+    flow /= log * (1 + 2 * 1400 * 89335 / (log * 0.1**2 * 10950) + 89335 / 89.55)
+    assert at("borehole") == pytest.approx(flow)
+    assert 3 < at("circuit") < 8 and 0.15 < at("piston") < 1.2 and 150 < at("wing") < 500

@@ -9,6 +9,7 @@ from sklearn.neural_network import MLPClassifier
 from torch import nn
 
 import nif
+from nif.flow.flow import example
 from nif.flow.headline import headline, summary
 
 
@@ -126,3 +127,24 @@ def test_labels_are_the_classes_of_a_fitted_model_also_where_some_are_absent(nam
         totals.append(nif.measure(model, (x[rows], labels[rows]), method, progress=False).total)
     assert totals[0] is not None and totals[1] is not None
     assert totals[0].nats == totals[1].nats > 0
+
+
+def test_what_removes_the_noise_of_another_is_needed() -> None:
+    signal, noise, small = X.T
+    few = nif.Currents(rows=200, backgrounds=16, steps=8, paths=0)
+    x, model = torch.stack([signal + noise, noise, small], 1), nn.Linear(3, 1)
+    model.weight.data = torch.tensor([[1.0, -1.0, 0.4]])
+    flow = nif.measure(model, x, few, progress=False)
+    assert list(flow.importance().index) == ["x1", "x3", "x2"]
+    weights, currents = np.asarray(flow.local().attrs["weights"]), flow.local().to_numpy()
+    for by, of_rows in (("for", np.maximum(currents, 0)), ("absolute", np.abs(currents))):
+        table = flow.importance(by)
+        assert list(table.index) == ["x1", "x2", "x3"] and list(table.columns) == ["share", "low", "high", by]
+        np.testing.assert_allclose(table[by], weights @ of_rows, rtol=1e-4)
+
+
+def test_what_features_cannot_be_ordered_by_is_refused() -> None:
+    with pytest.raises(nif.InputError, match=r"by names 'size'\. There are: share, for, absolute"):
+        example().importance(by="size")
+    with pytest.raises(nif.InputError, match="ordered by 'share', not by 'for'"):
+        example().importance(by="for")

@@ -9,6 +9,7 @@ import pandas as pd
 from jaxtyping import Bool, Float
 from scipy import stats
 
+from nif.core.errors import InputError
 from nif.core.types import CurrentTables
 from nif.flow.significance import p_values
 
@@ -57,3 +58,24 @@ def shares(tables: CurrentTables, features: int) -> pd.DataFrame:
     total = tables.total.nats
     scale = 1 / abs(total) if total != 0 else 0.0
     return pd.DataFrame({"share": nats * np.sign(total) * scale, "stderr": stderr * scale})
+
+
+def of_rows(tables: CurrentTables | None, part: str, features: int) -> Float[np.ndarray, " feature"]:
+    """Mean over rows of the absolute current of each feature, or of the part that speaks for the decision.
+
+    Args:
+        tables: None for a flow of association.
+        part: ``"absolute"`` or ``"for"``.
+        features: How many.
+
+    Raises:
+        InputError: The flow is one of association.
+    """
+    if tables is None:
+        raise InputError(
+            f"This is a flow of association, whose features are ordered by 'share', not by {part!r}; measure "
+            "with nif.Currents()."
+        )
+    units = UnitTable(tables)
+    signed, absolute = units.column("nats")[:features], units.column("absolute")[:features]
+    return absolute if part == "absolute" else (signed + absolute) / 2

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from nif.core.arguments import replaced_arguments, whole_number
+from nif.core.arguments import known_name, replaced_arguments, whole_number
 from nif.core.errors import InputError
 from nif.core.types import CurrentTables, Layer, SumErrors
 from nif.core.unit import shown_in
 from nif.flow import currents as of_currents
 from nif.flow import headline, paths, tables
+
+BY = ("share", "for", "absolute")
+"""What features may be ordered by."""
 
 
 class FeatureViews:
@@ -123,17 +126,28 @@ class FeatureViews:
         return table.assign(share=paths.shares(self.graph), stderr=self.sum_errors.shares)
 
     @replaced_arguments(dict.fromkeys(("k", "n"), "write flow.importance(top=5)."))
-    def importance(self, top: int | None = None) -> pd.DataFrame:
-        """The features from the largest share to the smallest, with 95 % intervals.
+    def importance(self, top: int | None = None, by: str = "share") -> pd.DataFrame:
+        r"""The features from the most to the least important, with 95 % intervals of their shares.
 
         Args:
-            top: The number of features to return, those with the largest shares without their sign; all if
-                None. Shares are of the whole.
+            top: The number of features to return; all if None. Shares are of the whole.
+            by: What they are ordered by. ``"share"``: their size, for what tells of the decision; the shares
+                of currents add up to 1. Of currents only, ``"for"``: the mean over rows of the positive part
+                of a row's current, for what the network *needs*; a feature that removes the noise of another
+                has a share of about 0, and is needed. ``"absolute"``: the mean size over rows, for what moves
+                the decision either way.
+
+                .. math:: A_i = \operatorname{E} \max\{0, c_i(X)\} =
+                    (\operatorname{E} c_i + \operatorname{E} |c_i|) / 2
 
         Returns:
             By feature: ``share`` of the attribution to all classes (of currents: of the total, below 0 where
             the feature speaks against the decision), ``low`` and ``high``. They are about other rows, not
-            about another training of the network.
+            about another training of the network. A last column, in nats, is what `by` names, if not the
+            share; it has no error.
+
+        Raises:
+            InputError: `by` is none of the three, or the flow is one of association and `by` needs currents.
 
         Example:
             >>> from nif.flow.flow import example
@@ -141,11 +155,14 @@ class FeatureViews:
             [1.0, 1.0, 1.0]
         """
         if isinstance(top, str):
-            raise InputError(f"top is {top!r}; write flow.importance().loc[{top!r}] for one feature.")
+            instead = f"(by={top!r})" if top in BY else f"().loc[{top!r}] for one feature"
+            raise InputError(f"top is {top!r}; write flow.importance{instead}.")
         most = None if top is None else whole_number("top", top)
-        shares = self.shares()
+        by, shares = known_name("by", by, BY), self.shares()
         half = headline.quantile(self.currents) * shares["stderr"]
         table = pd.DataFrame(
             {"share": shares["share"], "low": shares["share"] - half, "high": shares["share"] + half}
         )
-        return table.iloc[np.argsort(-shares["share"].abs().to_numpy(), kind="stable")[:most]]
+        if by != "share":
+            table[by] = of_currents.of_rows(self.currents, by, len(table))
+        return table.iloc[np.argsort(-table[by].abs().to_numpy(), kind="stable")[:most]]
