@@ -117,6 +117,31 @@ def test_workers_that_are_killed_again_and_again_are_a_sentence(name: str, tmp_p
             list(in_parallel(2, tasks))
 
 
+@pytest.mark.parametrize("begun", [False, True], ids=["from the start", "later"])
+def test_a_cluster_whose_workers_do_not_come_back_is_a_sentence(
+    begun: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nif.core.clusters.SECONDS_TO_START", 2)
+    monkeypatch.setattr("nif.core.clusters.SECONDS_TO_LOOK", 0.5)
+    with started("dask") as options, parallel_config(**options | {"wait_for_workers_timeout": 2}):
+        client = get_active_backend()[0].client
+
+        def tasks() -> Iterator[Any]:
+            for number in range(99):
+                if begun and number == 5:
+                    client.cluster.scale(0)
+                yield delayed(abs)(number)
+
+        if not begun:
+            client.cluster.scale(0)
+            while client.ncores():
+                pass
+        with pytest.raises(
+            InputError, match=r"no worker for 2 s; start workers, .*wait_for_workers_timeout="
+        ):
+            list(in_parallel(2, tasks()))
+
+
 def test_what_workers_cannot_import_is_a_sentence(
     cluster: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

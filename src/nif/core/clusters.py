@@ -7,6 +7,7 @@ sent data leaves `Parallel` waiting for ever, and so does a task whose workers a
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -16,7 +17,15 @@ from nif.core.errors import InputError
 from nif.core.shared import Sent, Shared
 
 SECONDS_TO_START = 120
-"""That new workers of Dask are waited for, in place of those that were killed."""
+"""That new workers of Dask are waited for at least, in place of those that were killed."""
+
+SECONDS_TO_LOOK = 5
+"""Between two looks at whether Dask has a worker."""
+
+NO_WORKER = (
+    "Dask has had no worker for {:.0f} s; start workers, or have them waited for longer: "
+    'parallel_config(backend="dask", wait_for_workers_timeout=3600).'
+)
 
 Task = tuple[Callable[..., Any], Sequence[Any], Mapping[str, Any]]
 """As joblib's `delayed` makes it."""
@@ -99,14 +108,10 @@ class _Dask:
 
     def __init__(self, backend: Any, n_jobs: int, seconds: float | None = None) -> None:
         self._client, self._options = backend.client, backend.submit_kwargs
-        seconds = backend.wait_for_workers_timeout if seconds is None else seconds
-        try:  # a task has an adaptive cluster start a worker
-            self.result(self._client.submit(os.getpid, pure=False), timeout=seconds or None)
-        except TimeoutError as error:
-            raise InputError(
-                f"Dask has no worker after {seconds} s; start workers, or have joblib wait longer: "
-                'parallel_config(backend="dask", wait_for_workers_timeout=600).'
-            ) from error
+        named = backend.wait_for_workers_timeout or SECONDS_TO_START
+        self._patience = named if seconds is None else seconds
+        self.result(self._client.submit(os.getpid, pure=False))  # an adaptive cluster starts a worker for it
+        self._patience = max(named, SECONDS_TO_START)
 
     def width(self) -> int:
         """Workers may come and go."""
@@ -121,13 +126,28 @@ class _Dask:
     def submit(self, *call: Any) -> Any:
         return self._client.submit(_on_worker, *call, pure=False, **self._options)
 
-    def result(self, future: Any, timeout: float | None = None) -> Any:
+    def result(self, future: Any) -> Any:
         from distributed import CancelledError, KilledWorker
 
         try:
-            return future.result(timeout=timeout)
+            self._wait_for(future)
+            return future.result()
         except (CancelledError, KilledWorker) as error:
             raise WorkersLost("Tasks were lost with their workers.") from error
+
+    def _wait_for(self, future: Any) -> None:
+        """Until it is done, unless the cluster has no worker for too long."""
+        from distributed import wait
+
+        seen = time.monotonic()
+        while True:
+            try:
+                wait(future, timeout=SECONDS_TO_LOOK)
+                return
+            except TimeoutError as error:
+                seen = time.monotonic() if self._client.ncores() else seen
+                if time.monotonic() - seen > self._patience:
+                    raise InputError(NO_WORKER.format(self._patience)) from error
 
     def stop(self, futures: list[Any]) -> None:
         with suppress(Exception):  # the cluster may have gone
