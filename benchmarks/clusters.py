@@ -28,8 +28,7 @@ from joblib import parallel_config
 
 import nif
 from environment import environment
-from nif.core.types import Advance, ignore
-from nif.estimators.estimate import ColumnsX, ColumnsY, Estimate
+from nif.estimators.estimate import Estimate
 
 WORKERS = 2
 
@@ -37,9 +36,9 @@ WORKERS = 2
 class Patient(nif.Binned):
     """Takes its time for each block, so that a worker can be killed in it."""
 
-    def pairwise(self, x: ColumnsX, y: ColumnsY, *, seed: int = 0, advance: Advance = ignore) -> Estimate:
+    def of_prepared(self, *given: Any, **named: Any) -> Estimate:
         time.sleep(0.3)
-        return super().pairwise(x, y, seed=seed, advance=advance)
+        return super().of_prepared(*given, **named)
 
 
 def network(*sizes: int) -> torch.nn.Sequential:
