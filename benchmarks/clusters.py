@@ -89,8 +89,8 @@ def cluster(name: str) -> Iterator[tuple[dict[str, Any], Callable[[], list[int]]
         import dask
         from dask.distributed import Client, LocalCluster
 
-        # On a machine with other work, a new worker takes longer than the 15 s after which it is given up.
-        dask.config.set({"distributed.deploy.lost-worker-timeout": "300s"})
+        # 15 s after a worker was lost LocalCluster gives it up if it happens to be lost once more just then.
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "1 day"})
         started = LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=None)
         with started as local, Client(local) as client:
             workers = lambda: list(client.run(os.getpid, on_error="ignore").values())  # noqa: E731

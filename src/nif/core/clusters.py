@@ -88,9 +88,13 @@ class _Sending:
 
 
 def wait_for_workers(backend: Any) -> None:
-    """Until Dask has started new ones; Ray waits by itself."""
+    """Until Dask has started new ones; Ray waits by itself.
+
+    Raises:
+        InputError: There is none after two minutes.
+    """
     if type(backend).__name__ == "DaskDistributedBackend":
-        with suppress(InputError, WorkersLost):
+        with suppress(WorkersLost):
             _Dask(backend, -1, SECONDS_TO_START)
 
 
