@@ -2,9 +2,10 @@
 
 ``python benchmarks/clusters.py bytes [--scratch FOLDER]`` counts what one process writes to files and pipes
 while two of loky measure, as a part of the data (Linux).
-``python benchmarks/clusters.py kills --backend dask|ray|loky [--runs 20]`` kills a random worker at a random
-moment of each run, and compares the bits of the result with those of one process. Dask and Ray are no
-dependencies: install ``distributed`` or ``ray``.
+``python benchmarks/clusters.py kills --backend dask|ray|loky --measure association|currents [--runs 20]``
+kills a random worker at a random moment of each run, and compares the bits of the result with those of one
+process.
+Dask and Ray are no dependencies: install ``distributed`` or ``ray``.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,8 +28,7 @@ from joblib import parallel_config
 
 import nif
 from environment import environment
-from nif.core.types import Advance, ignore
-from nif.estimators.estimate import ColumnsX, ColumnsY, Estimate
+from nif.estimators.estimate import Estimate
 
 WORKERS = 2
 
@@ -36,9 +36,9 @@ WORKERS = 2
 class Patient(nif.Binned):
     """Takes its time for each block, so that a worker can be killed in it."""
 
-    def pairwise(self, x: ColumnsX, y: ColumnsY, *, seed: int = 0, advance: Advance = ignore) -> Estimate:
+    def of_prepared(self, *given: Any, **named: Any) -> Estimate:
         time.sleep(0.3)
-        return super().pairwise(x, y, seed=seed, advance=advance)
+        return super().of_prepared(*given, **named)
 
 
 def network(*sizes: int) -> torch.nn.Sequential:
@@ -86,11 +86,14 @@ def bytes_shipped(scratch: str | None) -> None:
 def cluster(name: str) -> Iterator[tuple[dict[str, Any], Callable[[], list[int]]]]:
     """Options of `parallel_config`, and what returns the processes of the workers."""
     if name == "dask":
+        import dask
         from dask.distributed import Client, LocalCluster
 
+        # 15 s after a worker was lost LocalCluster gives it up if it happens to be lost once more just then.
+        dask.config.set({"distributed.deploy.lost-worker-timeout": "1 day"})
         started = LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=None)
         with started as local, Client(local) as client:
-            workers = lambda: list(client.run(os.getpid).values())  # noqa: E731
+            workers = lambda: list(client.run(os.getpid, on_error="ignore").values())  # noqa: E731
             yield {"backend": "dask", "wait_for_workers_timeout": 120}, workers
     elif name == "ray":
         import ray
@@ -100,7 +103,7 @@ def cluster(name: str) -> Iterator[tuple[dict[str, Any], Callable[[], list[int]]
         of_workers = {"env_vars": {"PYTHONPATH": folders}}
         ray.init(num_cpus=WORKERS, include_dashboard=False, log_to_driver=False, runtime_env=of_workers)
         register_ray()
-        yield {"backend": "ray"}, lambda: named("ray::PoolActor")
+        yield {"backend": "ray"}, lambda: named("ray::_on_worker")
         ray.shutdown()
     else:
         yield {"backend": "loky"}, lambda: named("popen_loky")
@@ -127,36 +130,50 @@ def bits(flow: nif.Flow) -> bytes:
     return b"".join(part.nats.tobytes() + part.stderr.tobytes() for part in flow.links)
 
 
-def measured(data: torch.Tensor, scratch: str | None = None, n_jobs: int | None = None) -> bytes:
-    """Ten blocks or more."""
-    flow = nif.measure(
-        network(12, 20, 20, 3), data, Patient(), progress=False, memory="1MB", scratch=scratch, n_jobs=n_jobs
-    )
-    return bits(flow)
+METHODS: dict[str, tuple[Any, int]] = {
+    "association": (Patient(), 500),
+    "currents": (nif.Currents(rows=1024, steps=16), 2_000),
+}
+"""Of each measure a method that takes some seconds in ten blocks or more, and rows."""
 
 
-def kills(backend: str, runs: int, seed: int) -> None:
+def measured(measure: str, scratch: str | None = None, n_jobs: int | None = None) -> bytes:
+    """The bits of a flow."""
+    method, rows = METHODS[measure]
+    data = torch.randn(rows, 12, generator=torch.Generator().manual_seed(0))
+    net = network(12, 20, 20, 3)
+    limits: dict[str, Any] = {"memory": "1MB", "scratch": scratch, "n_jobs": n_jobs}
+    return bits(nif.measure(net, data, method, progress=False, **limits))
+
+
+def kills(backend: str, measure: str, runs: int, seed: int) -> None:
     """Runs in which a worker is killed, and how many of them finished with the same bits."""
     os.environ["NIF_BENCHMARK"] = str(os.getpid())
-    data = torch.randn(500, 12, generator=torch.Generator().manual_seed(0))
-    generator, alone, same = random.Random(seed), measured(data), 0
-    for run in range(runs):
-        # Dask sometimes raises this when a cluster whose worker was killed is closed.
-        with suppress(KeyError), cluster(backend) as (options, workers), TemporaryDirectory() as folder:
-            scratch = folder if run % 2 else None
+    generator, same = random.Random(seed), 0
+    alone, start = measured(measure), time.perf_counter()
+    assert measured(measure) == alone
+    longest = (time.perf_counter() - start) / WORKERS
+    with ExitStack() as stack:
+        options, workers = stack.enter_context(cluster(backend))
+        for run in range(runs):
+            folder = stack.enter_context(TemporaryDirectory()) if run % 2 else None
             killed, over = list[int](), threading.Event()
-            killer = threading.Thread(target=kill_one, args=(workers, generator.uniform(0, 3), killed, over))
+            delay = generator.uniform(0, longest)
+            killer = threading.Thread(target=kill_one, args=(workers, delay, killed, over), daemon=True)
             killer.start()
             start = time.perf_counter()
             with parallel_config(**options):
-                found = measured(data, scratch, WORKERS)
+                found = measured(measure, folder, WORKERS)
             over.set()
             killer.join()
             same += found == alone and bool(killed)
-            how, seconds = "in files" if scratch else "sent", time.perf_counter() - start
-            known = f"{len(killed)} killed, {how}, same bits: {found == alone}, {seconds:.0f} s"
-            print(f"run {run}: {known}", flush=True)
-    print(f"{backend}: {same} of {runs} runs whose worker was killed finished with the same bits")
+            how, seconds = "in files" if folder else "sent", time.perf_counter() - start
+            known = f"{len(killed)} killed after {delay:.1f} s, {how}, same bits: {found == alone}"
+            print(f"run {run}: {known}, {seconds:.0f} s", flush=True)
+        print(
+            f"{backend}, {measure}: {same} of {runs} runs whose worker was killed have the same bits",
+            flush=True,
+        )
 
 
 def kill_one(
@@ -165,8 +182,7 @@ def kill_one(
     """Kill a worker some seconds after the first is there, unless the work is over before."""
     while not over.is_set() and not workers():
         time.sleep(0.1)
-    if not over.wait(delay):
-        found = workers()
+    if not over.wait(delay) and (found := workers()):
         os.kill(found[int(delay * 1e6) % len(found)], signal.SIGKILL)
         killed.append(1)
 
@@ -175,6 +191,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("study", choices=("bytes", "kills"))
     parser.add_argument("--backend", choices=("loky", "dask", "ray"), default="loky")
+    parser.add_argument("--measure", choices=METHODS, default="association")
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scratch")
@@ -183,7 +200,7 @@ def main() -> None:
     if options.study == "bytes":
         bytes_shipped(options.scratch)
     else:
-        kills(options.backend, options.runs, options.seed)
+        kills(options.backend, options.measure, options.runs, options.seed)
 
 
 if __name__ == "__main__":

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from joblib import delayed, parallel_config
+from joblib.parallel import get_active_backend
 
 import nif
 from nif.core import shared as module
+from nif.core.errors import InputError
 from nif.core.parallel import in_parallel
 from nif.core.shared import Shared
 from nif.flow.file import arrays_of
 from support.networks import chain
-from support.tasks import sum_or_die
+from support.tasks import square_or_die, sum_or_die
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # those of the cluster
@@ -70,6 +75,87 @@ def test_work_of_killed_workers_is_repeated(name: str, in_files: bool, tmp_path:
         tasks = (delayed(sum_or_die)(shared, number, deaths, (3, 4)) for number in range(12))
         assert list(in_parallel(2, tasks)) == [COUNT + number for number in range(12)]
     assert len(list(deaths.iterdir())) == 2
+
+
+def test_a_worker_that_is_killed_while_it_is_sent_data_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scheduler = pytest.importorskip("distributed.scheduler")
+    shared, left = Shared((np.ones(COUNT),)), [2]
+    with started("dask") as options, parallel_config(**options):
+        processes = get_active_backend()[0].client.run(os.getpid)
+        scatter = scheduler.scatter_to_workers
+
+        async def deadly(workers: Any, *data: Any, **named: Any) -> Any:
+            for worker in workers if left[0] else ():
+                with suppress(ProcessLookupError, KeyError):
+                    os.kill(processes[worker], signal.SIGKILL)
+            left[0] = max(0, left[0] - 1)
+            return await scatter(workers, *data, **named)
+
+        monkeypatch.setattr(scheduler, "scatter_to_workers", deadly)
+        tasks = (delayed(sum_or_die)(shared, number, tmp_path, ()) for number in range(12))
+        assert list(in_parallel(2, tasks)) == [COUNT + number for number in range(12)]
+    assert left == [0]
+
+
+@contextmanager
+def no_retries(name: str) -> Iterator[dict[str, Any]]:
+    """The cluster itself is not to repeat tasks, which takes minutes."""
+    if name == "ray":
+        yield {"ray_remote_args": {"max_retries": 0}}
+        return
+    with pytest.importorskip("dask").config.set({"distributed.scheduler.allowed-failures": 0}):
+        yield {}
+
+
+@pytest.mark.parametrize("name", ["dask", "ray"])
+def test_workers_that_are_killed_again_and_again_are_a_sentence(name: str, tmp_path: Path) -> None:
+    with no_retries(name) as more, started(name) as options, parallel_config(**options, **more):
+        tasks = (delayed(square_or_die)(number, tmp_path, 999) for number in range(6))
+        with pytest.raises(InputError, match=r"killed 3 times in a row, .*; pass a smaller n_jobs="):
+            list(in_parallel(2, tasks))
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["from the start", "later"])
+def test_a_cluster_whose_workers_do_not_come_back_is_a_sentence(
+    begun: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nif.core.clusters.SECONDS_TO_START", 2)
+    monkeypatch.setattr("nif.core.clusters.SECONDS_TO_LOOK", 0.5)
+    with started("dask") as options, parallel_config(**options | {"wait_for_workers_timeout": 2}):
+        client = get_active_backend()[0].client
+
+        def tasks() -> Iterator[Any]:
+            for number in range(99):
+                if begun and number == 5:
+                    client.cluster.scale(0)
+                yield delayed(abs)(number)
+
+        if not begun:
+            client.cluster.scale(0)
+            while client.ncores():
+                pass
+        with pytest.raises(InputError, match=r"no worker for 2 s; .*wait_for_workers_timeout="):
+            list(in_parallel(2, tasks()))
+
+
+def test_what_workers_cannot_import_is_a_sentence(
+    cluster: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = ModuleType("known_in_this_process_alone")
+    exec("class Number: pass", here.__dict__)
+    here.Number.__module__ = here.__name__
+    monkeypatch.setitem(sys.modules, here.__name__, here)
+    shared = Shared((np.ones(COUNT), here.Number()))
+    with parallel_config(**cluster), pytest.raises(InputError, match="cannot import what they were sent"):
+        list(in_parallel(2, (delayed(sum_or_die)(shared, number, Path(), ()) for number in range(3))))
+
+
+def test_an_error_of_a_task_is_raised_as_it_is(cluster: dict[str, Any]) -> None:
+    with parallel_config(**cluster), pytest.raises(ZeroDivisionError) as raised:
+        list(in_parallel(2, [delayed(divmod)(number, 0) for number in range(3)]))
+    assert raised.type is ZeroDivisionError
 
 
 def test_data_are_sent_once(cluster: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

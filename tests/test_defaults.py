@@ -34,27 +34,48 @@ def precision(dtype: torch.dtype) -> Iterator[None]:
         torch.set_default_dtype(torch.float32)
 
 
-def bits(name: str) -> bytes:
+def net_and_rows() -> tuple[nn.Module, torch.Tensor]:
+    """More rows than bfloat16 can count one by one."""
     generator = torch.Generator().manual_seed(0)
     net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2)).float()
     with torch.no_grad():
         for values in net.parameters():
             values.copy_(torch.randn(values.shape, generator=generator, dtype=torch.float32))
-    x = torch.randn(80, 3, generator=generator, dtype=torch.float32)
+    return net.eval(), torch.randn(300, 3, generator=generator, dtype=torch.float32)
+
+
+def bits(name: str) -> bytes:
+    net, x = net_and_rows()
     return nif.measure(net, x, METHODS[name], progress=False).edges()["nats"].to_numpy().tobytes()
+
+
+def choices() -> list[contextlib.AbstractContextManager[object]]:
+    others = map(precision, (torch.float64, torch.float16, torch.bfloat16))
+    return [*others, torch.autocast("cpu", dtype=torch.bfloat16)]
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_results_do_not_depend_on_what_the_process_has_chosen(name: str) -> None:
     expected = bits(name)
-    for choice in (
-        precision(torch.float64),
-        precision(torch.float16),
-        torch.autocast("cpu", dtype=torch.bfloat16),
-    ):
+    for choice in choices():
         with choice:
             assert bits(name) == expected
     assert torch.get_default_dtype() == torch.float32
+
+
+def test_pruning_does_not_depend_on_the_default_precision() -> None:
+    net, x = net_and_rows()
+    flow = nif.measure(net, x, METHODS["currents"], progress=False)
+
+    def pruned(rule: str) -> list[bytes]:
+        small = nif.prune(net, flow, x, remove=0.4, tolerance=None, rule=rule)
+        return [values.detach().numpy().tobytes() for values in small.model.parameters()]
+
+    for rule in ("current", "redundancy", "contribution"):
+        expected = pruned(rule)
+        for choice in choices()[:-1]:  # under autocast the linear algebra is the user's
+            with choice:
+                assert pruned(rule) == expected, rule
 
 
 def test_a_default_device_without_values_is_refused() -> None:

@@ -17,6 +17,7 @@ import nif
 from nif.cli.main import main
 from nif.cli.main import nif as group
 from nif.cli.method import DECISIONS, DEFAULT, OF_METHOD
+from nif.core import shared
 from nif.measures.currents import currents
 
 FACTORY = """
@@ -217,3 +218,25 @@ def test_currents_are_the_default_and_an_estimator_means_association(
 ) -> None:
     assert measured(capsys, *NET, *FEW[2:])[0].currents is not None
     assert measured(capsys, *NET, "--estimator", "binned")[0].currents is None
+
+
+@pytest.mark.parametrize("method", [("--estimator", "binned"), FEW], ids=["association", "currents"])
+def test_workers_map_what_is_in_scratch(
+    method: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders, written = list[Path](), shared._written
+    monkeypatch.setattr(
+        shared, "_written", lambda value, folder: (folders.append(folder), written(value, folder))[1]
+    )
+    alone, _ = measured(capsys, *NET, *method)
+    Path("scratch").mkdir()
+    found, _ = measured(capsys, *NET, *method, "--jobs", "2", "--scratch", "scratch")
+    assert found == alone
+    assert folders
+    assert {folder.parent.parent for folder in folders} == {Path("scratch").resolve()}
+    assert not list(Path("scratch").iterdir())
+
+
+def test_a_scratch_that_is_missing_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*NET, *FEW, "--scratch", "elsewhere") == 2
+    assert "scratch is elsewhere" in capsys.readouterr().err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -138,3 +139,49 @@ def test_a_scratch_that_is_no_folder_is_a_sentence(tmp_path: Path) -> None:
             scratch_folder(path),
         ):
             pass
+
+
+TERMINATED = """
+import os, signal, sys, time
+from nif.core.files import scratch_folder
+
+with scratch_folder(sys.argv[1]) as folder:
+    (folder / "0.npy").touch()
+    ready, begun = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(begun, b"1")
+        time.sleep(60)
+        os._exit(1)
+    os.read(ready, 1)
+    os.kill(child, signal.SIGTERM)  # as the end of a worker that was forked
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGTERM
+    assert (folder / "0.npy").exists()
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are those of POSIX")
+def test_a_terminated_process_removes_its_scratch_folder(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", TERMINATED, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "ready\n"
+        program.terminate()
+    assert program.returncode == -signal.SIGTERM
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_users_own_handler_of_sigterm_stays(tmp_path: Path) -> None:
+    def own(*_: object) -> None: ...
+
+    before = signal.signal(signal.SIGTERM, own)
+    try:
+        with scratch_folder(tmp_path):
+            assert signal.getsignal(signal.SIGTERM) is own
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    with scratch_folder(tmp_path):
+        pass
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -138,7 +138,7 @@ def test_what_removes_the_noise_of_another_is_needed() -> None:
     assert list(flow.importance().index) == ["x1", "x3", "x2"]
     weights, currents = np.asarray(flow.local().attrs["weights"]), flow.local().to_numpy()
     for by, of_rows in (("for", np.maximum(currents, 0)), ("absolute", np.abs(currents))):
-        table = flow.importance(by)
+        table = flow.importance(by=by)
         assert list(table.index) == ["x1", "x2", "x3"] and list(table.columns) == ["share", "low", "high", by]
         np.testing.assert_allclose(table[by], weights @ of_rows, rtol=1e-4)
 

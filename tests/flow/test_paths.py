@@ -140,6 +140,28 @@ def test_shares_of_a_very_deep_network_have_errors() -> None:
     assert (error > 0.01).all()
 
 
+@pytest.mark.parametrize("scale", [2.0**-400, 2.0**150])
+def test_errors_of_shares_do_not_depend_on_the_scale_of_a_layer(flow: Flow, scale: float) -> None:
+    last = len(flow.layers) - 1
+    scaled = [
+        replace(one, nats=one.nats * scale, stderr=one.stderr * scale) if one.target == last else one
+        for one in flow.links
+    ]
+    with np.errstate(all="raise", under="ignore"):
+        found = paths.shares_stderr(Dag.of(flow.layers, scaled))
+    np.testing.assert_allclose(found, paths.shares_stderr(Dag.of(flow.layers, flow.links)), rtol=1e-12)
+
+
+def test_nats_far_below_their_errors_have_shares_of_large_errors() -> None:
+    """What fuzzing found: squares of 1 / nats overflowed."""
+    flow = random_flow([3, 4, 3, 2], [(0, 2)], seed=0)
+    tiny = [replace(one, nats=one.nats * 1e-300) if one.target == 3 else one for one in flow.links]
+    with np.errstate(all="raise", under="ignore"):
+        found = paths.shares_stderr(Dag.of(flow.layers, tiny))
+    assert np.isfinite(found).all()
+    assert (found > 1e290).all()
+
+
 def test_nothing_passes_where_no_link_is_positive() -> None:
     silent = flow_of([links_of([[-0.1], [0.0]])], [2, 1])
     assert silent.neurons()["throughput"].tolist() == [0.0, 0.0, 0.0]

@@ -134,6 +134,13 @@ OPTIONS = (
     ),
     click.option("--memory", help=f"Limit of a block in each process; {MEMORY} if omitted."),
     click.option("--jobs", type=int, help="Processes; one with its own threads if omitted."),
+    click.option(
+        "--scratch",
+        type=PATH,
+        metavar="DIR",
+        help="A folder that all workers of --jobs see, as the same user: model and data are written there "
+        "once, and mapped. joblib sends them if omitted.",
+    ),
 )
 
 
@@ -187,7 +194,7 @@ def measured(
     from nif.cli.data import columns_as_features, with_labels
     from nif.pipeline import measure
 
-    apart = ("method", "layers", "reduce", "memory", "jobs")
+    apart = ("method", "layers", "reduce", "memory", "jobs", "scratch")
     of_method = {name: value for name, value in given.items() if name not in apart}
     chosen_method = method(given["method"], of_method)
     labels = given["decision"] == "labels"
@@ -213,6 +220,7 @@ def measured(
             memory=given["memory"] or MEMORY,
             n_jobs=given["jobs"],
             checkpoint=checkpoint,
+            scratch=given["scratch"],
         )
 
 

@@ -7,8 +7,10 @@ import platform
 import re
 import secrets
 import shutil
+import signal
 import stat
 import tempfile
+import threading
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -143,9 +145,32 @@ def scratch_folder(path: str | os.PathLike[str] | None) -> Iterator[Path | None]
             f"scratch is {os.fspath(path)} ({error}); expected a folder that exists and can be written."
         ) from error
     try:
-        yield folder
+        with _removed_when_terminated(folder):
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _removed_when_terminated(folder: Path) -> Iterator[None]:
+    """Inside, SIGTERM removes the folder before it ends the process, unless the user has a handler for it."""
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    owner = os.getpid()
+
+    def end(number: int, _: object) -> None:
+        if os.getpid() == owner:  # and not a worker that was forked
+            shutil.rmtree(folder, ignore_errors=True)
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def writable(path: Path, *, ending: str) -> Path:

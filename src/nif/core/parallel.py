@@ -6,8 +6,8 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from numbers import Integral
 from typing import Any
@@ -16,11 +16,9 @@ import joblib
 from joblib import Parallel, delayed
 from joblib.parallel import get_active_backend
 
+from nif.core.clusters import CLUSTERS, results_of_cluster, wait_for_workers
 from nif.core.errors import InputError
-from nif.core.shared import Shared
-
-CLUSTERS = ("DaskDistributedBackend", "RayBackend")
-"""Backends whose number of workers is theirs: who chooses one wants the work to run there."""
+from nif.core.shared import NOT_FOUND
 
 PROCESSES = ("LokyBackend", "MultiprocessingBackend")
 """Backends whose workers are children of this process."""
@@ -31,21 +29,11 @@ THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
 FAILURES = 3
 """Times in a row that workers may be killed before a task is finished."""
 
-LOST = (
-    "BrokenProcessPool",
-    "KilledWorker",  # of Dask: a task whose workers were killed several times
-    "FutureCancelledError",  # of Dask: what was sent to a worker was lost with it
-    "RayActorError",
-    "WorkerCrashedError",
-    "ObjectLostError",
-)
-"""Exceptions by which joblib, Dask and Ray say that workers were killed."""
+LOST = "BrokenProcessPool", "WorkersLost"
+"""Exceptions that say that workers were killed: of loky, and of clusters."""
 
 AT_ONCE = 16
 """Tasks for each process that are given to a backend which returns results all at once."""
-
-SECONDS_TO_START = 120
-"""That new workers of Dask are waited for, in place of those that were killed."""
 
 SECONDS_TO_NOTICE = 0.5
 """In which a worker sees that its parent has ended."""
@@ -120,25 +108,14 @@ def in_parallel(n_jobs: int, tasks: Iterable[Any]) -> Iterator[Any]:
             if not any(kind.__name__ in LOST for kind in type(error).__mro__):
                 raise
             if "un-serialize" in str(error):
-                raise InputError(
-                    "Worker processes cannot import what they were sent, such as the class of an estimator; "
-                    "define it in a module that they can import, or pass n_jobs=1."
-                ) from error
+                raise InputError(NOT_FOUND) from error
             failures += 1
             if failures == FAILURES:
                 raise InputError(
                     f"Worker processes were killed {FAILURES} times in a row, most likely because memory ran "
                     "out; pass a smaller n_jobs=, or less memory= or fewer rows= for each."
                 ) from error
-            _wait_for_workers()
-
-
-def _wait_for_workers() -> None:
-    """Until Dask has started new ones: with a single one, joblib does the work in this process."""
-    client = getattr(get_active_backend()[0], "client", None)
-    if client is not None:
-        with suppress(TimeoutError):
-            client.wait_for_workers(2, timeout=SECONDS_TO_START)
+            wait_for_workers(get_active_backend()[0])
 
 
 class _Waiting:
@@ -170,15 +147,16 @@ class _Waiting:
 
 def _results(n_jobs: int, tasks: Iterator[Any]) -> Iterator[Any]:
     (backend, _), home, options = get_active_backend(), os.getpid(), dict[str, Any]()
+    if type(backend).__name__ in CLUSTERS:
+        yield from results_of_cluster(backend, n_jobs, partial(_called, home), tasks)
+        return
     of_backend = getattr(backend, "backend_kwargs", None)  # joblib before 1.5 takes no initializer
     if type(backend).__name__ in PROCESSES and of_backend is not None and "initializer" not in of_backend:
         options |= {"initializer": end_with_parent, "initargs": (home,)}
     as_they_come = getattr(backend, "supports_return_generator", False)
     # Copy on write: of a file that all workers map, none has to make a copy that it could write to.
     options |= {"mmap_mode": "c", "return_as": "generator" if as_they_come else "list"}
-    tasks = _in_store_of_ray(tasks) if type(backend).__name__ == "RayBackend" else tasks
-    # Each argument by itself: Dask sends large ones to its workers once.
-    calls = (delayed(_called)(home, function, named, *given) for function, given, named in tasks)
+    calls = (delayed(_called)(home, *task) for task in tasks)
     if as_they_come:
         yield from Parallel(n_jobs=n_jobs, **options)(calls)
         return
@@ -187,20 +165,7 @@ def _results(n_jobs: int, tasks: Iterator[Any]) -> Iterator[Any]:
             yield from parallel(some)
 
 
-def _in_store_of_ray(tasks: Iterator[Any]) -> Iterator[Any]:
-    """The tasks, whose shared values are put into the store of Ray once; it sends each node what it needs."""
-    import ray
-
-    known = set[int]()
-    for task in tasks:
-        for value in task[1]:
-            if isinstance(value, Shared) and id(value) not in known:
-                known.add(id(value))
-                value.put(ray)
-        yield task
-
-
-def _called(home: int, function: Callable[..., Any], named: dict[str, Any], *given: Any) -> Any:
+def _called(home: int, function: Callable[..., Any], given: Sequence[Any], named: Mapping[str, Any]) -> Any:
     """Run a task of the process `home`; its own work has one thread."""
     if os.getppid() == home:
         end_with_parent(home)

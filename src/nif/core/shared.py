@@ -8,6 +8,7 @@ import pickle
 import sys
 import threading
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 from weakref import WeakValueDictionary
@@ -22,6 +23,11 @@ LARGE = 2**20
 
 MOST_KNOWN = 2
 """Values that a process keeps."""
+
+NOT_FOUND = (
+    "Worker processes cannot import what they were sent, such as the class of an estimator; define it in a "
+    "module that they can import, or pass n_jobs=1."
+)
 
 Value = TypeVar("Value")
 
@@ -72,13 +78,12 @@ class Shared(Generic[Value]):
         self._value: Value | None = value
         self._parts: tuple[np.ndarray, ...] | None = None
         self._files = None if folder is None else _written(value, folder / self._token)
-        self._stored: Any = None
         _made[self._token] = self
 
-    def put(self, store: Any) -> None:
-        """Have tasks carry a reference to what a store such as Ray's keeps, unless there are files."""
-        if self._files is None:
-            self._stored = store, store.put(_parts_of(self._value))
+    @property
+    def in_files(self) -> bool:
+        """Whether tasks carry no more than a path."""
+        return self._files is not None
 
     @property
     def value(self) -> Value:
@@ -86,23 +91,31 @@ class Shared(Generic[Value]):
         with _lock:
             if self._value is None and self._files is not None:
                 self._value = _loaded(_mapped(self._files))
-            if self._value is None and self._stored is not None:
-                store, reference = self._stored
-                self._value = _loaded(tuple(part.copy() for part in store.get(reference)))
             return self._value  # type: ignore[return-value] # None is a value too
+
+    def sent(self) -> Sent:
+        """What a cluster sends to its workers once, apart from the tasks."""
+        if self._parts is None:
+            self._parts = _parts_of(self._value)
+        return Sent(self._token, self._parts)
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self._files is not None:
-            return _elsewhere, (self._token, self._files, None)
-        if self._stored is not None:
-            return _elsewhere, (self._token, None, self._stored)
-        if self._parts is None:
-            self._parts = _parts_of(self._value)
-        return _received, (self._token, *self._parts)
+            return _elsewhere, (self._token, self._files)
+        sent = self.sent()
+        return _received, (sent.token, *sent.parts)
 
-    def __sizeof__(self) -> int:
-        """Large, so that Dask sends it to its workers once, unless tasks can carry it."""
-        return sys.getsizeof(self._token) + (LARGE if self._files is None else 0)
+
+@dataclass(frozen=True, eq=False)
+class Sent:
+    """What is shared, in parts that any process can unpickle."""
+
+    token: str
+    parts: tuple[np.ndarray, ...]
+
+    def received(self) -> Shared[Any]:
+        """What is shared, on a worker."""
+        return _received(self.token, *self.parts)
 
 
 class _Pickler(cloudpickle.Pickler):
@@ -142,14 +155,18 @@ class _Unpickler(pickle.Unpickler):
         place, dtype = known
         array = self._arrays[place]
         if dtype is None:
-            return array
+            return _writable(array)
         import torch
         from torch.storage import TypedStorage
 
         if place not in self._storages:
-            writable = array if array.flags.writeable else array.copy()
-            self._storages[place] = torch.from_numpy(writable).untyped_storage()
+            self._storages[place] = torch.from_numpy(_writable(array)).untyped_storage()
         return TypedStorage(wrap_storage=self._storages[place], dtype=dtype, _internal=True)
+
+
+def _writable(array: np.ndarray) -> np.ndarray:
+    """A copy of what a cluster keeps for all of its processes."""
+    return array if array.flags.writeable else array.copy()
 
 
 def _parts_of(value: Any) -> tuple[np.ndarray, ...]:
@@ -198,7 +215,10 @@ def _digest(pickled: np.ndarray) -> str:
 
 
 def _loaded(parts: tuple[np.ndarray, ...]) -> Any:
-    return _Unpickler(io.BytesIO(parts[0].tobytes()), parts[1:]).load()
+    try:
+        return _Unpickler(io.BytesIO(parts[0].tobytes()), parts[1:]).load()
+    except (ImportError, AttributeError) as error:
+        raise InputError(NOT_FOUND) from error
 
 
 def _received(token: str, *parts: np.ndarray) -> Shared[Any]:
@@ -211,13 +231,13 @@ def _received(token: str, *parts: np.ndarray) -> Shared[Any]:
         return found
 
 
-def _elsewhere(token: str, files: Files | None, stored: Any) -> Shared[Any]:
-    """What came before; otherwise what reads the files, or the store, when it is asked for its value."""
+def _elsewhere(token: str, files: Files) -> Shared[Any]:
+    """What came before; otherwise what reads the files when it is asked for its value."""
     with _lock:
         found = _found(token)
         if found is None:
             found = _kept(token, Shared(None))
-            found._files, found._stored = files, stored
+            found._files = files
         return found
 
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int8
+from jaxtyping import Float, Int, Int8
 from scipy.stats import norm
 
 from nif.core.errors import InputError
@@ -24,6 +24,9 @@ SidesY = Float[np.ndarray, "pair sample dim_y"]
 ColumnsX = Float[np.ndarray, "sample a"]
 ColumnsY = Float[np.ndarray, "sample b"]
 """Columns of numbers; all pairs of them are estimated."""
+
+Pairs = Int[np.ndarray, " pair"]
+"""The column of one side of each pair."""
 
 TableColumns = Float[np.ndarray, "sample _"]
 """Columns of one of several tables."""
@@ -168,6 +171,53 @@ class PairwiseEstimator(Protocol):
     def pairwise(self, x: ColumnsX, y: ColumnsY, *, seed: int = 0, advance: Advance = ignore) -> Estimate:
         """Estimate I(X_a; Y_b) of all pairs; arrays of the result have shape ``[a, b]``."""
         ...
+
+
+@runtime_checkable
+class PreparingEstimator(Protocol):
+    """An estimator that does part of the work once for a column, not for each of its pairs."""
+
+    def bytes_prepared(self, samples: int) -> int:
+        """Bytes that a prepared column takes."""
+        ...
+
+    def prepared(self, columns: ColumnsX, *, seed: int = 0) -> Any:
+        """Columns that `of_prepared` takes; the seed is that of all columns."""
+        ...
+
+    def of_prepared(
+        self,
+        x: Any,
+        y: Any,
+        a: Int[np.ndarray, " pair"],
+        b: Int[np.ndarray, " pair"],
+        *,
+        advance: Advance = ignore,
+    ) -> Estimate:
+        """Of columns a of x and b of y, ``[pair]``, with the bits of the other methods."""
+        ...
+
+
+def of_rectangle(
+    of_pairs: Callable[[Pairs, Pairs], Estimate],
+    rows: range,
+    columns: range,
+    *,
+    symmetric: bool,
+) -> Estimate:
+    """Estimates ``[a, b]`` of all pairs of rows and columns; where they are the same, each pair once."""
+    shape = len(rows), len(columns)
+    if not symmetric:
+        a, b = np.indices(shape).reshape(2, -1)
+        return of_pairs(a + rows.start, b + columns.start).map(lambda values: values.reshape(shape))
+    a, b = np.triu_indices(len(rows))
+
+    def square(values: np.ndarray) -> np.ndarray:
+        full = np.empty(shape, dtype=values.dtype)
+        full[a, b] = full[b, a] = values
+        return full
+
+    return of_pairs(a + rows.start, b + columns.start).map(square)
 
 
 BELOW_0 = "Mutual information is at least 0; where it is 0, about half of all estimates are below it."

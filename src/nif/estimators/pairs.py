@@ -7,6 +7,8 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +29,9 @@ from nif.estimators.estimate import (
     Estimate,
     Estimator,
     PairwiseEstimator,
+    PreparingEstimator,
     TableColumns,
+    of_rectangle,
 )
 
 GIGABYTE = 2**30
@@ -37,6 +41,9 @@ PAIRS_AT_ONCE = 256
 
 COLUMNS_AT_ONCE = 512
 """The same for columns of a side."""
+
+PREPARED_AT_ONCE = 128
+"""Columns of a side of a block that are prepared already: no block is faster than another then."""
 
 BYTES_OF_A_SAMPLE = 128
 """Of one pair in an estimator: both sides as passed, as normal scores, in folds, sorted; measured."""
@@ -147,16 +154,42 @@ class Tables:
         estimator: Estimates each block.
         seed: Random seed.
         columns: Of each table.
+        ready: The columns of each table as the estimator prepares them; None if it does not, or if they take
+            too much memory: they are then prepared for each block.
     """
 
     estimator: Estimator
     seed: int
     columns: tuple[TableColumns, ...]
+    ready: tuple[Any, ...] | None = None
+
+    def can_prepare(self, memory: int) -> bool:
+        """Whether all columns can be prepared at once, in half of the memory: they are joined from parts."""
+        if not isinstance(self.estimator, PreparingEstimator):
+            return False
+        sizes = (x.shape[1] * self.estimator.bytes_prepared(len(x)) for x in self.columns)
+        return 2 * sum(sizes) <= memory
+
+    def prepared(self) -> Tables:
+        """The same, with columns that are ready in place of those that are given."""
+        assert isinstance(self.estimator, PreparingEstimator)
+        ready = (self.estimator.prepared(x, seed=self.seed) for x in self.columns)
+        return Tables(self.estimator, self.seed, (), tuple(ready))
 
     def estimate(self, first: int, second: int | None, index: Index, advance: Advance = ignore) -> Estimate:
         """Of the pairs of a block of two tables, or of one if the second is None."""
-        (rows, columns), x = index, self.columns[first]
-        y = x if second is None else self.columns[second]
+        rows, columns = index
+        other = first if second is None else second
+        if self.ready is not None:
+            assert isinstance(self.estimator, PreparingEstimator)
+            of_pairs = partial(
+                self.estimator.of_prepared, self.ready[first], self.ready[other], advance=advance
+            )
+            if not isinstance(rows, slice):
+                return of_pairs(rows, columns)
+            places = range(rows.start, rows.stop), range(columns.start, columns.stop)
+            return of_rectangle(of_pairs, *places, symmetric=second is None and rows == columns)
+        x, y = self.columns[first], self.columns[other]
         if not isinstance(rows, slice):
             sides = x.T[rows, :, None], y.T[columns, :, None]
             return self.estimator.estimate(*sides, seed=self.seed, advance=advance)
@@ -248,9 +281,9 @@ class PairwiseRunner:
         values = np.zeros((x.shape[1], y.shape[1]))
         return Estimate.of(values, stderr=0, p_value=1, samples=len(x), estimator=repr(self.estimator))
 
-    def _part(self, tables: Tables, asked: Asked, result: Estimate) -> Part:
+    def _part(self, given: Tables, asked: Asked, result: Estimate) -> Part:
         """What is left to do beside what a checkpoint holds, which is written into the result."""
-        shape, samples = result.nats.shape, len(tables.columns[asked.x])
+        shape, samples = result.nats.shape, len(given.columns[asked.x])
         checkpoint, known, count = self.limits.checkpoint, np.zeros(shape, dtype=bool), 0
         stage = None if checkpoint is None else checkpoint.stage("pairs")
         for index, arrays in () if stage is None else _stored(stage):
@@ -259,30 +292,28 @@ class PairwiseRunner:
             count += 1
             self.advance(arrays["nats"].size)
         # Those of a run with another limit of memory may be in part among these.
-        left = (index for index in self._blocks(asked, shape, samples) if not known[index].all())
+        step = self._columns_at_once(given, samples)
+        left = (index for index in self._blocks(asked, shape, samples, step) if not known[index].all())
         return Part(asked, left, stage, count)
 
-    def _blocks(self, asked: Asked, shape: tuple[int, int], samples: int) -> Iterator[Index]:
+    def _columns_at_once(self, given: Tables, samples: int) -> int:
+        if not given.can_prepare(self.limits.memory):
+            return columns_at_once(self.limits.memory, samples)
+        return max(1, min(PREPARED_AT_ONCE, math.isqrt(self.limits.memory // BYTES_OF_A_RESULT)))
+
+    def _blocks(self, asked: Asked, shape: tuple[int, int], samples: int, step: int) -> Iterator[Index]:
         """Blocks that fit into memory: of columns of both sides, or of a list of pairs."""
         wanted = np.ones(shape, dtype=bool) if asked.wanted is None else asked.wanted
         # With fewer pairs than columns, most of the time is spent on preparing the columns.
         many = asked.y is None or wanted.sum() > sum(shape)
         if isinstance(self.estimator, PairwiseEstimator) and many:
-            yield from self._rectangles(shape, samples, symmetric=asked.y is None)
+            yield from _rectangles(shape, step, symmetric=asked.y is None)
             return
         self.advance(0 if asked.y is None else int((~wanted).sum()))
         step = pairs_at_once(self.limits.memory, samples)
         a, b = np.nonzero(wanted) if asked.y is not None else np.triu_indices(shape[0], k=1)
         for start in range(0, len(a), step):
             yield a[start : start + step], b[start : start + step]
-
-    def _rectangles(self, shape: tuple[int, int], samples: int, *, symmetric: bool) -> Iterator[Index]:
-        """Blocks of columns of x and of y; where they are the same, on and above the diagonal only."""
-        step = columns_at_once(self.limits.memory, samples)
-        of_x, of_y = ([slice(start, start + step) for start in range(0, size, step)] for size in shape)
-        for place, rows in enumerate(of_x):
-            for columns in of_y[place:] if symmetric else of_y:
-                yield rows, columns
 
     def _computed(self, tables: Tables, parts: Sequence[Part]) -> Iterator[tuple[int, Index, Estimate]]:
         """The blocks of all parts, each with the number of its part."""
@@ -291,15 +322,28 @@ class PairwiseRunner:
             for number, part in enumerate(parts)
             for index in part.blocks
         )
+        first = next(tasks, None)
+        if first is None:
+            return
+        whole = chain([first], tasks)
+        tables = tables.prepared() if tables.can_prepare(self.limits.memory) else tables
         if self.limits.n_jobs is None:
-            for number, x, y, index in tasks:
+            for number, x, y, index in whole:
                 yield number, index, tables.estimate(x, y, index, self.advance)
             return
         shared = Shared(tables, self.limits.scratch)
-        calls = (delayed(_with_index)(shared, *task) for task in tasks)
+        calls = (delayed(_with_index)(shared, *task) for task in whole)
         for number, index, block in in_parallel(self.limits.n_jobs, calls):
             self.advance(block.nats.size)
             yield number, index, block
+
+
+def _rectangles(shape: tuple[int, int], step: int, *, symmetric: bool) -> Iterator[Index]:
+    """Blocks of columns of x and of y; where they are the same, on and above the diagonal only."""
+    of_x, of_y = ([slice(start, min(start + step, size)) for start in range(0, size, step)] for size in shape)
+    for place, rows in enumerate(of_x):
+        for columns in of_y[place:] if symmetric else of_y:
+            yield rows, columns
 
 
 RESULTS = ("nats", "stderr", "p_value", "outcome")

@@ -164,12 +164,20 @@ def attribution_stderr(
     before = dag.forward_sums(weigh, start)
     end = np.eye(dag.sizes[-1]) if of is None else of
     after = dag.backward_sums(weigh, end)
-    variance = np.zeros((len(start), end.shape[1]))
-    squared = _clipped_variances if clip else variances
+    parts, squared = list[tuple[np.ndarray, int]](), _clipped_variances if clip else variances
     for place, links in enumerate(dag.links):
-        behind = dag.weights(squared, place) @ after[links.target] ** 2
-        variance += before[links.source] ** 2 @ behind
-    return np.sqrt(variance)
+        # Scaled by powers of two, which change no digit: the squares of a deep network leave the range.
+        (ahead, i), (behind, j) = _scaled(before[links.source]), _scaled(after[links.target])
+        parts.append((ahead**2 @ (dag.weights(squared, place) @ behind**2), i + j))
+    most = max((exponent for part, exponent in parts if part.any()), default=0)
+    variance = sum(np.ldexp(part, 2 * (exponent - most)) for part, exponent in parts if part.any())
+    return np.ldexp(np.sqrt(variance + np.zeros((len(start), end.shape[1]))), most)
+
+
+def _scaled(values: Float[np.ndarray, "_ _"]) -> tuple[Float[np.ndarray, "_ _"], int]:
+    """Values of at most 1, and the exponent of two by which they are multiplied."""
+    exponent = int(np.frexp(np.abs(values).max(initial=0.0))[1])
+    return np.ldexp(values, -exponent), exponent
 
 
 def independent_errors(dag: Dag) -> SumErrors:
@@ -201,7 +209,7 @@ def shares_stderr(dag: Dag) -> Float[np.ndarray, " feature"]:
     if total < NOTHING:
         return np.zeros_like(summed)
     share = summed / total
-    # Half of the 1 / T at either end: the nats of many layers make it too large to be squared.
+    # Half of the 1 / T at either end: the nats of many layers make it too large for one.
     rows = (np.eye(len(share)) - share[:, None]) / np.sqrt(total)
     return attribution_stderr(dag, of=everything / np.sqrt(total), rows=rows)[:, 0]
 

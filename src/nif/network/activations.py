@@ -47,7 +47,7 @@ def _only_what_changes_moves(module: nn.Module, given: Tensor) -> bool:
         return False
     generator = torch.Generator().manual_seed(0)
     for _ in range(CHANGES):
-        chosen = (torch.rand(given.shape, generator=generator) < 0.5).to(given.device)
+        chosen = (torch.rand(given.shape, generator=generator, dtype=torch.float32) < 0.5).to(given.device)
         after = module.forward(torch.where(chosen, given + 1, given))
         if not torch.equal(before[~chosen], after[~chosen]):
             return False

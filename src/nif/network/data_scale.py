@@ -71,7 +71,7 @@ def _first_given(network: Network, rows: Rows, parts: list[nn.Module]) -> tuple[
         if not found and args and isinstance(args[0], Tensor):
             found.append((part, args[0].detach().float()))
 
-    kept = torch.linspace(0, len(rows) - 1, min(len(rows), MOST_ROWS)).long()
+    kept = torch.linspace(0, len(rows) - 1, min(len(rows), MOST_ROWS), dtype=torch.float64).long()
     call = network.forward(rows)
     handles = [part.register_forward_pre_hook(note) for part in parts]
     try:

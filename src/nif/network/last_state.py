@@ -92,7 +92,8 @@ def recurrent_layers(call: Forward, inputs: Sequence[Tensor]) -> dict[str, LastS
         if not output.requires_grad:  # what it reads is not known, such as under its own no_grad
             return {name: probe.final if probe.packed else None for name, probe in probes.items()}
         # A random sum, as the probabilities of classes add up to a constant.
-        weights = torch.randn(output.shape, generator=torch.Generator().manual_seed(0))
+        generator = torch.Generator().manual_seed(0)
+        weights = torch.randn(output.shape, generator=generator, dtype=torch.float32)
         total = (output * weights.to(output)).sum()
         added = [probe.added for probe in probes.values()]
         slopes = torch.autograd.grad(total, added, allow_unused=True)

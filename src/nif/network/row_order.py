@@ -48,7 +48,7 @@ def checked_places(
         return tuple(places)
     hidden = places[count:]
     order = torch.arange(rows).roll(1)[:-1]
-    spread = torch.linspace(0, len(inputs[0]) - 1, rows).long()
+    spread = torch.linspace(0, len(inputs[0]) - 1, rows, dtype=torch.float64).long()
     some = [values[spread.to(values.device)] for values in inputs]
     run, rerun = _activations(call, hidden, some), _activations(call, hidden, some)
     if any(not _same(values, rerun.values[name]) for name, values in run.values.items()):

@@ -81,8 +81,9 @@ def requiring_grad(piece: Inputs) -> Inputs:
 def _directions(outputs: int) -> Float[Tensor, "direction output"]:
     """One row for each output, or random combinations of many of them."""
     if outputs <= DIRECTIONS:
-        return torch.eye(outputs)
-    drawn = torch.randn(DIRECTIONS, outputs, generator=torch.Generator().manual_seed(0))
+        return torch.eye(outputs, dtype=torch.float32)
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.randn(DIRECTIONS, outputs, generator=generator, dtype=torch.float32)
     return drawn / DIRECTIONS**0.5
 
 

@@ -23,7 +23,8 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -36,10 +37,13 @@ from nif.estimators.binned.independence import Margins, Pairs, independence
 from nif.estimators.binned.partition import Side, partitions
 from nif.estimators.binned.quantile_cells import SHALLOWEST, depth_for, quantile_cells
 from nif.estimators.entropy import entropies_of_values, with_constant_pairs
-from nif.estimators.estimate import ColumnsX, ColumnsY, Estimate, SidesX, SidesY
+from nif.estimators.estimate import ColumnsX, ColumnsY, Estimate, SidesX, SidesY, of_rectangle
 
 PAIRS_AT_ONCE = 1024
 """Pairs that one thread takes at a time."""
+
+COLUMNS_AT_ONCE = 16
+"""Columns that one thread prepares at a time."""
 
 QUARTERS = 4
 """Parts of the samples whose mean is the point from which the value is extrapolated."""
@@ -116,49 +120,57 @@ class Binned:
                 f"Binned expects pairs of numbers; the sides have {x.shape[2]} and {y.shape[2]} components. "
                 "Use nif.Mine() or nif.Ksg() for vectors."
             )
-        index = np.arange(len(x))
-        return self._of_pairs(x[:, :, 0].T, y[:, :, 0].T, index, index, seed, advance)
+        index, sides = np.arange(len(x)), (x[:, :, 0].T, y[:, :, 0].T)
+        left, right = (self.prepared(side, seed=seed) for side in sides)
+        return self.of_prepared(left, right, index, index, advance=advance)
 
     def pairwise(self, x: ColumnsX, y: ColumnsY, *, seed: int = 0, advance: Advance = ignore) -> Estimate:
         """Estimate I(X_a; Y_b) of all pairs; half the work where x is y."""
-        shape = x.shape[1], y.shape[1]
-        if x is not y:
-            a, b = np.indices(shape).reshape(2, -1)
-            return self._of_pairs(x, y, a, b, seed, advance).map(lambda values: values.reshape(shape))
-        a, b = np.triu_indices(shape[0])
+        left = self.prepared(x, seed=seed)
+        right = left if x is y else self.prepared(y, seed=seed)
+        of_pairs = partial(self.of_prepared, left, right, advance=advance)
+        return of_rectangle(of_pairs, range(x.shape[1]), range(y.shape[1]), symmetric=x is y)
 
-        def square(values: np.ndarray) -> np.ndarray:
-            full = np.empty(shape, dtype=values.dtype)
-            full[a, b] = full[b, a] = values
-            return full
+    def bytes_prepared(self, samples: int) -> int:
+        """A byte for the cell of each sample, and one for that in its quarter."""
+        return samples * (1 + divisions_of(samples))
 
-        return self._of_pairs(x, x, a, b, seed, advance).map(square)
+    def prepared(self, columns: ColumnsX, *, seed: int = 0) -> PreparedColumns:
+        """The cells of all columns.
 
-    def _of_pairs(
-        self, x: ColumnsX, y: ColumnsY, a: Pairs, b: Pairs, seed: int, advance: Advance
-    ) -> Estimate:
-        if len(x) < FEWEST_SAMPLES:
+        Raises:
+            InputError: There are fewer than 8 samples.
+        """
+        if len(columns) < FEWEST_SAMPLES:
             raise InputError(
-                f"The data have {len(x)} samples; Binned needs at least {FEWEST_SAMPLES}. Pass more."
+                f"The data have {len(columns)} samples; Binned needs at least {FEWEST_SAMPLES}. Pass more."
             )
-        results = np.empty((3, len(a)))
+        starts = range(0, columns.shape[1], COLUMNS_AT_ONCE)
         with ThreadPoolExecutor(self.threads or allowed_threads()) as pool:
-            sides = list(pool.map(lambda side: PreparedColumns.of(side, seed), [x] if y is x else [x, y]))
-            left, right = sides[0], sides[-1]
+            parts = pool.map(
+                lambda start: PreparedColumns.of(columns[:, start : start + COLUMNS_AT_ONCE], seed), starts
+            )
+            return _joined(list(parts))
 
-            def work(start: int) -> Float[np.ndarray, "value pair"]:
-                block = slice(start, start + PAIRS_AT_ONCE)
-                return _estimate_block(left, right, a[block], b[block])
+    def of_prepared(
+        self, x: PreparedColumns, y: PreparedColumns, a: Pairs, b: Pairs, *, advance: Advance = ignore
+    ) -> Estimate:
+        """Of columns a of x and b of y."""
 
-            starts = range(0, len(a), PAIRS_AT_ONCE)
+        def work(start: int) -> Float[np.ndarray, "value pair"]:
+            block = slice(start, start + PAIRS_AT_ONCE)
+            return _estimate_block(x, y, a[block], b[block])
+
+        results, starts = np.empty((3, len(a))), range(0, len(a), PAIRS_AT_ONCE)
+        with ThreadPoolExecutor(self.threads or allowed_threads()) as pool:
             for start, block in zip(starts, pool.map(work, starts), strict=True):
                 results[:, start : start + block.shape[1]] = block
                 advance(block.shape[1])
-        limit = np.minimum(left.entropies[a], right.entropies[b])
-        varied = limit > 0
+        limit = np.minimum(x.entropies[a], y.entropies[b])
+        varied, samples = limit > 0, x.whole.cells.shape[1]
         nats, stderr, p_value = results[:, varied]
         return with_constant_pairs(
-            ~varied, np.minimum(nats, limit[varied]), stderr, p_value, samples=len(x), estimator=self
+            ~varied, np.minimum(nats, limit[varied]), stderr, p_value, samples=samples, estimator=self
         )
 
 
@@ -207,6 +219,14 @@ class PreparedColumns(NamedTuple):
         return cls(Side.of(whole), quarters, Margins.of(whole), entropies_of_values(columns))
 
 
+def _joined(parts: list[Any]) -> Any:
+    """The columns of all parts, in nested tuples of arrays."""
+    if len(parts) == 1 or isinstance(parts[0], np.ndarray):
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    fields = [_joined(list(field)) for field in zip(*parts, strict=True)]
+    return type(parts[0])(fields) if type(parts[0]) is tuple else type(parts[0])(*fields)
+
+
 def _estimate_block(
     x: PreparedColumns, y: PreparedColumns, a: Pairs, b: Pairs
 ) -> Float[np.ndarray, "value pair"]:
@@ -215,7 +235,8 @@ def _estimate_block(
     quarters = [partitions(*sides, a, b) for sides in zip(x.quarters, y.quarters, strict=True)]
     samples = x.whole.cells.shape[1]
     in_quarters = np.stack([quarter.nats for quarter in quarters])
-    missed = whole.nats - in_quarters.mean(axis=0)
+    # Added one after the other: numpy adds the quarters of a single pair in another order than those of many.
+    missed = whole.nats - sum(in_quarters) / len(in_quarters)
     sampling = whole.variance / samples
     of_cuts = NOISE * (whole.freedom + UNCUT_FREEDOM) / (2 * samples**2)
     # Cuts that fall beside the edges of a density vary the value more. They show in the quarters, of which

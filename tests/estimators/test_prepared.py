@@ -1,0 +1,87 @@
+"""Columns that are prepared once, for all of their pairs, with the bits of every other way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nif
+from nif.estimators.binned.estimator import COLUMNS_AT_ONCE, PreparedColumns
+from nif.estimators.estimate import Estimate, PreparingEstimator
+from nif.estimators.pairs import RESULTS, Asked, PairwiseRunner, Resources, Tables
+
+SAMPLES, WIDTH = 120, 2 * COLUMNS_AT_ONCE + 3
+WANTED = np.random.default_rng(2).uniform(size=(WIDTH, 5)) < np.repeat([0.1, 0.9], [30, 5])[:, None]
+ASKED = [Asked(0), Asked(0, 1), Asked(0, 1, WANTED), Asked(1), Asked(0, 1, WANTED & (np.arange(5) == 1))]
+LITTLE = 40_000
+"""Bytes in which the columns are not prepared at once."""
+
+
+def tables() -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(0)
+    values = generator.normal(size=(SAMPLES, WIDTH)).astype(np.float32)
+    values[:, 3] = 1.0
+    values[:, 5] = values[:, 5] > 0
+    return values, np.maximum(values[:, :5] + generator.normal(size=(SAMPLES, 5)), 0).astype(np.float32)
+
+
+def results(**limits: Any) -> list[Estimate]:
+    return list(PairwiseRunner(nif.Binned(), 3, Resources(**limits)).each(tables(), ASKED))
+
+
+@pytest.fixture
+def columns_prepared(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    found, of = list[int](), PreparedColumns.of
+    monkeypatch.setattr(
+        PreparedColumns, "of", lambda columns, seed: (found.append(columns.shape[1]), of(columns, seed))[1]
+    )
+    yield found
+
+
+@pytest.mark.parametrize("limits", [{"memory": 10**6}, {}, {"n_jobs": 1}, {"n_jobs": 2}], ids=str)
+def test_it_changes_no_bit(limits: dict[str, Any], columns_prepared: list[int]) -> None:
+    found = results(**limits)
+    assert sum(columns_prepared) == WIDTH + 5
+    columns_prepared.clear()
+    for one, known in zip(found, results(memory=LITTLE), strict=True):
+        for name in RESULTS:
+            assert getattr(one, name).tobytes() == getattr(known, name).tobytes()
+    assert sum(columns_prepared) > 2 * (WIDTH + 5)
+
+
+def test_a_pair_alone_has_the_same_bits() -> None:
+    x, y = tables()
+    whole = results()[1]
+    for a, b in ((0, 0), (20, 4), (3, 2), (34, 1)):
+        alone = nif.Binned().estimate(x[:, a][None, :, None], y[:, b][None, :, None], seed=3)
+        assert alone.nats[0] == whole.nats[a, b]
+        assert alone.stderr[0] == whole.stderr[a, b]
+
+
+def test_the_memory_that_it_takes_is_what_is_said() -> None:
+    for samples in (50, 250, 1_000):
+        columns = np.random.default_rng(0).normal(size=(samples, 4))
+        ready = nif.Binned().prepared(columns)
+        taken = ready.whole.cells.nbytes + sum(quarter.cells.nbytes for quarter in ready.quarters)
+        assert 0.9 * taken <= 4 * nif.Binned().bytes_prepared(samples) <= 1.1 * taken
+
+
+def test_what_workers_are_sent_is_less_than_the_data() -> None:
+    x = np.random.default_rng(0).normal(size=(50_000, 8)).astype(np.float32)
+    given = Tables(nif.Binned(), 0, (x,))
+    assert given.can_prepare(2**30)
+    assert not given.can_prepare(2 * 50_000 * 8)
+    sent = given.prepared()
+    assert sent.columns == ()
+    assert sent.ready is not None
+    cells = (sent.ready[0].whole, *sent.ready[0].quarters)
+    assert sum(part.nbytes for side in cells for part in side) < 0.7 * x.nbytes
+
+
+def test_an_estimator_that_does_not_prepare_is_asked_as_before() -> None:
+    assert isinstance(nif.Binned(), PreparingEstimator)
+    assert not isinstance(nif.GaussianCopula(), PreparingEstimator)
+    assert not Tables(nif.GaussianCopula(), 0, tables()).can_prepare(2**30)
