@@ -130,3 +130,23 @@ def test_a_task_has_one_thread(monkeypatch: pytest.MonkeyPatch, backend: str) ->
     with parallel_config(backend=backend):
         assert list(in_parallel(2, [delayed(allowed_threads)() for _ in range(3)])) == [1, 1, 1]
     assert allowed_threads() == 16
+
+
+FORKED = """
+import torch
+from joblib import delayed, parallel_config
+from nif.core.parallel import in_parallel
+
+torch.set_num_threads(2)
+torch.randn(1000, 1000).tanh()
+with parallel_config("multiprocessing"):
+    print(list(in_parallel(2, (delayed(torch.tanh)(torch.zeros(1000, 1000)) for _ in range(2))))[1].shape)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no process is forked")
+def test_forked_workers_do_not_wait_for_threads_of_torch() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "torch.Size([1000, 1000])\n", done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections import deque
@@ -169,11 +170,19 @@ def _called(home: int, function: Callable[..., Any], given: Sequence[Any], named
     """Run a task of the process `home`; its own work has one thread."""
     if os.getppid() == home:
         end_with_parent(home)
+        _leave_threads_alone()
     before, _thread.is_job = getattr(_thread, "is_job", False), True
     try:
         return function(*given, **named)
     finally:
         _thread.is_job = before
+
+
+def _leave_threads_alone() -> None:
+    """A process that is forked has none of the threads of torch, and would wait for them."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(1)
 
 
 def end_with_parent(parent: int) -> None:
