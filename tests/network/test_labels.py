@@ -114,6 +114,12 @@ def test_other_shapes_are_refused() -> None:
         labels_of(THREE, [3, 0], 2)
 
 
+def test_of_very_many_classes_no_other_numbering_is_looked_for() -> None:
+    """The table of all pairs of 200,000 tokens would take 320 GB."""
+    right = np.arange(100)
+    assert other_numbering(right + 1, right, 200_000) == ""
+
+
 @pytest.mark.parametrize("share", [0.8, 1.0])
 def test_another_numbering_is_doubted_where_labels_would_fit(share: float) -> None:
     generator = np.random.default_rng(0)

@@ -92,7 +92,7 @@ def _of_labels(
     found = labels_of(decision, labels, len(outputs), classes)
     if found is not None and not found.several:
         known, right = outputs[torch.from_numpy(found.known)], found.index[found.known]
-        doubt = other_numbering(decision.classes(known).numpy(), right, max(decision.outputs, 2))
+        doubt = other_numbering(decision.classes(known).numpy(force=True), right, max(decision.outputs, 2))
         if doubt:
             warnings.warn(doubt, stacklevel=6)
         return "accuracy", decision.accuracy(known, torch.from_numpy(right))

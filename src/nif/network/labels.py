@@ -19,6 +19,9 @@ IGNORED = -100
 FITS, BETTER, FEWEST_TO_DOUBT = 0.75, 0.4, 30
 """When a numbering of labels is doubted: another one fits, is so much better, and there are so many rows."""
 
+MOST_CLASSES = 1000
+"""Of more, such as the tokens of a language model, no other numbering is looked for."""
+
 MOST_SHOWN = 6
 
 SUM_ROUNDING = 1e-4
@@ -131,7 +134,7 @@ def other_numbering(
         count: Number of classes.
 
     Returns:
-        The sentence; empty where the numbering is not in doubt, or rows are few.
+        The sentence; empty where the numbering is not in doubt, rows are few, or classes are many.
 
     Example:
         >>> right = np.arange(60) % 3
@@ -140,11 +143,13 @@ def other_numbering(
         >>> other_numbering(right, right, 3)
         ''
     """
+    if count > MOST_CLASSES or len(right) < FEWEST_TO_DOUBT:
+        return ""
     together = np.zeros((count, count))
-    np.add.at(together, (right, predicted), 1 / max(len(right), 1))
+    np.add.at(together, (right, predicted), 1 / len(right))
     places = linear_sum_assignment(-together)[1]
     now, best = float(np.trace(together)), float(together[np.arange(count), places].sum())
-    if len(right) < FEWEST_TO_DOUBT or best < FITS or best - now < BETTER:
+    if best < FITS or best - now < BETTER:
         return ""
     moved = [f"{label} were {place}" for label, place in enumerate(places.tolist()) if label != place]
     more = ", …" if len(moved) > MOST_SHOWN else ""
