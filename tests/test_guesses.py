@@ -149,7 +149,6 @@ def test_values_that_do_not_fit_are_answered_with_the_line(flow: nif.Flow, call:
 @pytest.mark.parametrize(
     ("name", "instead"),
     [
-        ("report", r"flow\.report"),
         ("explain", "importance"),
         ("mi", r"nif\.estimate"),
         ("mesure", "'measure'"),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
 
 from nif.network.forward import Forward, Inputs
 from nif.network.tracing import unfused
@@ -28,9 +30,32 @@ def flops_of(call: Forward, inputs: Inputs) -> int:
         12
     """
     # What a fused kernel does is not counted, and a parameter that a module is given has no gradient here.
-    with _without_gradients(call.model), unfused(), FlopCounterMode(display=False) as counter:
+    with _without_gradients(call.model), unfused(), _Counter() as counter:
         call.all_outputs(inputs)
-    return int(counter.get_total_flops())
+    return counter.flops
+
+
+class _Counter(TorchDispatchMode):
+    """Counts by the formulas of torch.
+
+    `torch.utils.flop_counter.FlopCounterMode` would do, but it loads the compiler of torch, which takes two
+    seconds, and has hooks on all modules, of which compiled ones warn.
+    """
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flops = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        formula = flop_registry.get(function.overloadpacket)
+        if formula is not None:
+            self.flops += int(formula(*args, **(kwargs or {}), out_val=result))
+        return result
 
 
 @contextmanager

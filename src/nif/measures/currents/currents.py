@@ -190,7 +190,8 @@ class Currents:
         explained = len(self.explain) if self.explain is not None else self.rows and min(self.rows, len(rows))
         columns = columns_of(self.by_class, len(network.architecture(rows).layers[-1].units))
         amount = Amount.of(network, rows, explained, self.backgrounds, columns)
-        others = amount.backgrounds if self.background is not None else max(1, len(rows) - 1)
+        others = len(rows) - (self.explain is None)  # a row is no background of itself
+        others = amount.backgrounds if self.background is not None else max(1, others)
         return replace(amount, backgrounds=min(amount.backgrounds, others))
 
     def measure(
