@@ -16,7 +16,7 @@ MOST_ROWS, FEWEST_ROWS = 512, 64
 
 MOST_BACKGROUNDS, FEWEST_BACKGROUNDS = 32, 8
 
-AFFORDABLE = 2e11
+AFFORDABLE = 1e11
 """Operations of plain runs: one for each row and background, and once more for each class column. With the
 steps of the way and all that is summed, they take up to a minute on two cores."""
 
