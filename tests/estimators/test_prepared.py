@@ -52,6 +52,16 @@ def test_it_changes_no_bit(limits: dict[str, Any], columns_prepared: list[int]) 
     assert sum(columns_prepared) > 2 * (WIDTH + 5)
 
 
+@pytest.mark.parametrize("jobs", [None, 2])
+def test_blocks_of_columns_change_no_bit(jobs: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A square of columns with themselves holds each pair once, and one beside the diagonal all of its own."""
+    known = results()
+    monkeypatch.setattr("nif.estimators.pairs.PREPARED_AT_ONCE", 8)
+    for one, whole in zip(results(n_jobs=jobs), known, strict=True):
+        for name in RESULTS:
+            assert getattr(one, name).tobytes() == getattr(whole, name).tobytes()
+
+
 def test_a_pair_alone_has_the_same_bits() -> None:
     x, y = tables()
     whole = results()[1]

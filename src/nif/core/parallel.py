@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from itertools import islice
 from numbers import Integral
@@ -170,19 +171,26 @@ def _called(home: int, function: Callable[..., Any], given: Sequence[Any], named
     """Run a task of the process `home`; its own work has one thread."""
     if os.getppid() == home:
         end_with_parent(home)
-        _leave_threads_alone()
     before, _thread.is_job = getattr(_thread, "is_job", False), True
     try:
-        return function(*given, **named)
+        with _torch_in_one_thread() if os.getpid() != home else nullcontext():
+            return function(*given, **named)
     finally:
         _thread.is_job = before
 
 
-def _leave_threads_alone() -> None:
-    """A process that is forked has none of the threads of torch, and would wait for them."""
-    torch = sys.modules.get("torch")
-    if torch is not None:
+@contextmanager
+def _torch_in_one_thread() -> Iterator[None]:
+    """A process that was forked has none of the threads of torch, and would wait for them without end."""
+    torch = sys.modules.get("torch")  # not every task needs it
+    before = 1 if torch is None else torch.get_num_threads()
+    if torch is not None and before > 1:
         torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        if torch is not None and before > 1:
+            torch.set_num_threads(before)
 
 
 def end_with_parent(parent: int) -> None:

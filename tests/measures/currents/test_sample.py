@@ -81,7 +81,7 @@ def test_backgrounds_are_added_where_the_total_is_missed() -> None:
 
 
 def test_what_a_limit_of_backgrounds_misses_is_said() -> None:
-    match = "2 backgrounds miss the total of .* nats; 3 are used, which miss it by [0-9]+%; .*backgrounds=6"
+    match = "2 backgrounds miss the total of .* nats; 3 are used, which are [0-9.]+ nats off; .*backgrounds=6"
     with pytest.warns(UserWarning, match=match):
         some = sample(drawn(300, 4), "value", most=2, limit=3)
     assert some.backgrounds.index.shape[1] == 3

@@ -123,7 +123,7 @@ class Sample:
         if groups is None and len(outputs) == 1:  # the backgrounds alone are left out
             of_pool = (of_rows[0] + 1 + generator.permutation(len(explained.pool)) % (GROUPS - 1)) % GROUPS
         exact = float(weights @ explained.information())
-        backgrounds = _enough(explained, weights, exact, (most, limit), generator)
+        backgrounds = _enough(explained, weights, exact, most, limit, generator)
         return cls(rows, weights, backgrounds, of_rows, explained.pool, of_pool, False, exact)
 
     def row_totals(
@@ -148,28 +148,26 @@ def _enough(
     explained: Explained,
     weights: Float[np.ndarray, " row"],
     exact: float,
-    between: tuple[int, int | None],
+    most: int,
+    limit: int | None,
     generator: np.random.Generator,
 ) -> Backgrounds:
-    """Backgrounds with which the total is near its closed form, if the second number of them is enough."""
-    count, limit = between[0], max(between[0], min(between[1] or explained.others, explained.others))
+    """Backgrounds with which the total is near its closed form; if the limit is too few, it is said."""
+    count, allowed = most, max(LARGEST_MISS * abs(exact), ROUNDING)
+    limit = explained.others if limit is None else min(max(most, limit), explained.others)
     while True:
         backgrounds = similar_backgrounds(explained, count, generator)
         miss = abs(float(weights @ explained.total(backgrounds)) - exact)
-        if miss <= max(LARGEST_MISS * abs(exact), ROUNDING) or count >= limit:
+        if miss <= allowed or count >= limit:
             break
         count = min(2 * count, limit)
-    used, missed = backgrounds.index.shape[1], miss > max(LARGEST_MISS * abs(exact), ROUNDING)
-    if used > between[0] or (missed and limit < explained.others):
-        still = (
-            f", which miss it by {miss / abs(exact):.0%}; more would take long, pass them as "
-            f"nif.Currents(backgrounds={2 * used})"
-            if missed
-            else ""
-        )
+    used = backgrounds.index.shape[1]
+    if used > most or miss > allowed:
+        still = "" if miss <= allowed else f", which are {miss:.2g} nats off"
+        if miss > allowed and used < explained.others:
+            still += f"; more would take long, pass them as nif.Currents(backgrounds={2 * used})"
         warnings.warn(
-            f"{between[0]} backgrounds miss the total of {exact:.3g} nats; {used} are used{still}.",
-            stacklevel=2,
+            f"{most} backgrounds miss the total of {exact:.3g} nats; {used} are used{still}.", stacklevel=2
         )
     return backgrounds
 
