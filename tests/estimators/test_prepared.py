@@ -54,7 +54,7 @@ def test_it_changes_no_bit(limits: dict[str, Any], columns_prepared: list[int]) 
 
 @pytest.mark.parametrize("jobs", [None, 2])
 def test_blocks_of_columns_change_no_bit(jobs: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A square of columns with themselves holds each pair once, and one beside the diagonal all of its own."""
+    """On the diagonal a block has each pair once, and beside it all pairs of its own."""
     known = results()
     monkeypatch.setattr("nif.estimators.pairs.PREPARED_AT_ONCE", 8)
     for one, whole in zip(results(n_jobs=jobs), known, strict=True):
