@@ -39,20 +39,22 @@ def bins_of(values: Float[np.ndarray, "row unit"]) -> UInt8[np.ndarray, "row uni
 def influence_of_rows(x, y, influence):  # type: ignore[no-untyped-def]
     """Pointwise information of two columns of bins at each row (see above), with mean 0 and variance 1;
     0 where a side is constant."""
-    counts, of_x, of_y = np.zeros((BINS, BINS)), np.zeros(BINS), np.zeros(BINS)
+    counts = np.zeros((BINS, BINS))
     for row in range(x.size):
         counts[x[row], y[row]] += 1
-        of_x[x[row]] += 1
-        of_y[y[row]] += 1
-    logs, mean, deviation = _logs(counts, of_x, of_y, x.size)
+    of_bins = _influence(counts, x.size)
     for row in range(x.size):
-        influence[row] = 0.0 if deviation < SMALLEST else (logs[x[row], y[row]] - mean) / deviation
+        influence[row] = of_bins[x[row], y[row]]
 
 
 @inlined
-def _logs(counts, of_x, of_y, samples):  # type: ignore[no-untyped-def]
-    """Pointwise information in each bin, its mean and deviation over the samples. Loops compile fast."""
-    rows, columns = 0, 0
+def _influence(counts, samples):  # type: ignore[no-untyped-def]
+    """Pointwise information in each bin, with mean 0 and variance 1 over the samples. Loops compile fast."""
+    of_x, of_y, rows, columns = np.zeros(BINS), np.zeros(BINS), 0, 0
+    for a in range(BINS):
+        for b in range(BINS):
+            of_x[a] += counts[a, b]
+            of_y[b] += counts[a, b]
     for bin_ in range(BINS):
         rows += of_x[bin_] > 0
         columns += of_y[bin_] > 0
@@ -67,4 +69,8 @@ def _logs(counts, of_x, of_y, samples):  # type: ignore[no-untyped-def]
     for a in range(BINS):
         for b in range(BINS):
             variance += counts[a, b] / samples * (logs[a, b] - mean) ** 2
-    return logs, mean, np.sqrt(variance)
+    deviation = np.sqrt(variance)
+    for a in range(BINS):
+        for b in range(BINS):
+            logs[a, b] = 0.0 if deviation < SMALLEST else (logs[a, b] - mean) / deviation
+    return logs
