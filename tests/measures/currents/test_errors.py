@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from torch import Tensor, nn
 from nif.flow.current_views import p_values
 from nif.measures.currents.backgrounds import Backgrounds, Explained
 from nif.measures.currents.decisions import Bernoullis, Classes, Values
-from nif.measures.currents.errors import Jackknife, spread, totals_without
+from nif.measures.currents.errors import Jackknife, spread, total_stderr, totals_without
 from nif.measures.currents.grouped_sums import GROUPS, GroupedSum
 from nif.measures.currents.information import Decided
 from nif.measures.currents.kinds import Kind, Samples
@@ -188,11 +190,21 @@ def test_a_few_rows_have_finite_errors(count: int) -> None:
     assert all(np.isfinite(links.stderr).all() for links in result.links)
 
 
-def test_the_error_of_a_total_holds_the_bias_of_a_few_rows() -> None:
-    jackknife = Jackknife({0: 1.0, 1: 1.2, 2: 1.1}, {})
-    without = float(spread(np.array([1.0, 1.2, 1.1])))
-    assert jackknife.total_stderr(1.1) == pytest.approx(without)
-    assert jackknife.total_stderr(1.2) == pytest.approx(np.hypot(without, 0.2))
+@pytest.mark.parametrize("decided", DECISIONS, ids=["classes", "answers"])
+def test_the_error_of_a_total_is_that_of_all_rows_and_holds_the_bias_of_a_few(decided: Decided) -> None:
+    groups, rows = np.arange(60) % GROUPS, np.arange(60)
+    exact = exact_total(decided, OUTPUTS)
+    without = np.array([
+        exact_total(decided, OUTPUTS[torch.from_numpy(groups != group)]) for group in range(GROUPS)
+    ])  # fmt: skip
+    expected = np.hypot(spread(without), (GROUPS - 1) * (without.mean() - exact))
+    some = sample_of(OUTPUTS, rows[::6], groups)  # they are drawn and weighed for the total of all
+    (kind,) = some.kinds
+    member = replace(kind.sample.backgrounds, own=1 / 60)
+    some = replace(some, kinds=(replace(kind, sample=replace(kind.sample, backgrounds=member, exact=exact)),))
+    assert total_stderr(decided, OUTPUTS, some) == pytest.approx(expected, rel=1e-4)
+    far = replace(some, kinds=(replace(kind, sample=replace(some.kinds[0].sample, exact=exact + 0.5)),))
+    assert total_stderr(decided, OUTPUTS, far) == pytest.approx(np.hypot(expected, 0.5), rel=1e-4)
 
 
 def sums_of(values: Tensor) -> GroupedSum:

@@ -120,18 +120,6 @@ class Jackknife:
         counted = _counted_twice(sums, float(np.square(without).sum())) if self.twice else 0.0
         return without * math.sqrt(1 - counted)
 
-    def total_stderr(self, exact: float) -> float:
-        """The standard error of the total, with the bias of a few rows, which the total of all links shares.
-
-        Args:
-            exact: The total of all rows in closed form.
-        """
-        if not self.known:
-            return abs(exact)
-        totals = np.array(list(self.totals.values()))
-        bias = (len(totals) - 1) * (totals.mean() - exact)
-        return float(np.hypot(spread(totals), bias))
-
     def p_value(self, nats: np.ndarray, stderr: np.ndarray) -> np.ndarray:
         """Two-sided p-value of a mean of 0, by Student's t."""
         p: np.ndarray = np.ones_like(nats)
@@ -167,6 +155,22 @@ def spread(without: Float[np.ndarray, "group ..."]) -> np.ndarray | float:
     count = len(without)
     error: np.ndarray = np.sqrt((count - 1) / count * np.square(without - without.mean(0)).sum(0))
     return error
+
+
+def total_stderr(decided: Decided, outputs: Float[Tensor, "data output"], samples: Samples) -> float:
+    """The standard error of the total, with the bias of a few rows, which the total of all links shares.
+
+    Explained rows are drawn and weighed so that their total is near that of all rows, so its error is that of
+    all of them; of the explained rows where the closed form of all would take long, which is wider.
+    """
+    every, first = samples, torch.zeros(1, dtype=torch.int64, device=outputs.device)
+    if decided.outcomes(outputs[:1], first).same_for_all:
+        every = samples.of_every_row(decided, outputs)
+    totals = np.array(list(totals_without(decided, outputs, every).values()))
+    if len(totals) < 2:
+        return abs(samples.exact)
+    bias = (len(totals) - 1) * (totals.mean() - every.exact)
+    return math.hypot(spread(totals), bias, samples.exact - every.exact)
 
 
 def totals_without(

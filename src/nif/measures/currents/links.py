@@ -17,7 +17,7 @@ from nif.core.types import CurrentTables, Layer, Links, Total, UnitCurrents
 from nif.core.weights import PathCurrents
 from nif.data.groups import Groups
 from nif.flow.paths import Dag
-from nif.measures.currents.errors import Jackknife, spread, totals_without
+from nif.measures.currents.errors import Jackknife, spread, total_stderr, totals_without
 from nif.measures.currents.grouped_sums import GROUPS, GroupedSum
 from nif.measures.currents.kinds import Samples
 from nif.measures.currents.path_integral import PathIntegral, Sums
@@ -92,7 +92,7 @@ def measured_links(
     of_rows = _row_currents(sums, sizes, row_weights, path.input_layers)
     units = tuple(replace(part, rows=values) for part, values in zip(units, of_rows, strict=True))
     links, mixed, same = _all_links(architecture, _LinksOf(sums, sizes, ahead, of_layer), jackknife)
-    total = Total(float(pairs.total), float(jackknife.total_stderr(sample.exact)))
+    total = Total(float(pairs.total), total_stderr(path.decided, path.outputs, sample))
     heads = head_currents(sums, jackknife)  # before the sums of weights are freed
     return Measured(
         layers=layers,

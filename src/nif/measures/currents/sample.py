@@ -132,6 +132,15 @@ class Sample:
         """The total of the currents of each explained row from its backgrounds."""
         return _against(decided, outputs, self.rows, self.pool).total(self.backgrounds)
 
+    def of_every_row(self, decided: Decided, outputs: Float[Tensor, "data output"]) -> Sample:
+        """All rows in place of those that are explained, but where each has backgrounds of its own."""
+        if self.paired:
+            return self
+        rows = np.arange(len(outputs))
+        pool = None if self.backgrounds.own > 0 else self.pool
+        exact = float(Explained.of(decided, outputs, rows, pool).information().mean())
+        return replace(self, rows=rows, weights=np.full(len(rows), 1 / len(rows)), exact=exact)
+
     def pilot(self, rows: int, backgrounds: int) -> Sample:
         """A part of it, on which the number of steps is chosen."""
         chosen = np.linspace(0, len(self.rows) - 1, min(rows, len(self.rows))).astype(np.int64)
