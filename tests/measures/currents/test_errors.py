@@ -41,7 +41,8 @@ def sample_of(outputs: Tensor, rows: np.ndarray, groups: np.ndarray) -> Samples:
     """A sample of some rows, all with one weight."""
     nothing = Backgrounds(np.zeros((len(rows), 1), dtype=np.int64), np.zeros((len(rows), 1)), 0.0)
     weights = np.full(len(rows), 1 / len(rows))
-    sample = Sample(rows, weights, nothing, groups, outputs, groups, paired=False, exact=0.0)
+    known = np.zeros(len(outputs))
+    sample = Sample(rows, weights, nothing, known, groups, outputs, groups, paired=False, exact=0.0)
     every = np.arange(len(outputs))
     return Samples((Kind(sample, every, every),), groups, groups)
 
@@ -190,21 +191,25 @@ def test_a_few_rows_have_finite_errors(count: int) -> None:
     assert all(np.isfinite(links.stderr).all() for links in result.links)
 
 
-@pytest.mark.parametrize("decided", DECISIONS, ids=["classes", "answers"])
-def test_the_error_of_a_total_is_that_of_all_rows_and_holds_the_bias_of_a_few(decided: Decided) -> None:
-    groups, rows = np.arange(60) % GROUPS, np.arange(60)
-    exact = exact_total(decided, OUTPUTS)
-    without = np.array([
-        exact_total(decided, OUTPUTS[torch.from_numpy(groups != group)]) for group in range(GROUPS)
-    ])  # fmt: skip
-    expected = np.hypot(spread(without), (GROUPS - 1) * (without.mean() - exact))
-    some = sample_of(OUTPUTS, rows[::6], groups)  # they are drawn and weighed for the total of all
+def test_the_error_of_a_total_holds_the_bias_of_a_few_rows() -> None:
+    some = sample_of(OUTPUTS, np.arange(60), np.arange(60) % GROUPS)
     (kind,) = some.kinds
-    member = replace(kind.sample.backgrounds, own=1 / 60)
-    some = replace(some, kinds=(replace(kind, sample=replace(kind.sample, backgrounds=member, exact=exact)),))
-    assert total_stderr(decided, OUTPUTS, some) == pytest.approx(expected, rel=1e-4)
-    far = replace(some, kinds=(replace(kind, sample=replace(some.kinds[0].sample, exact=exact + 0.5)),))
-    assert total_stderr(decided, OUTPUTS, far) == pytest.approx(np.hypot(expected, 0.5), rel=1e-4)
+    totals = dict.fromkeys(range(GROUPS), 1.0) | {0: 2.0}
+    without = np.array(list(totals.values()))
+    for exact in (1.1, 1.2):
+        known = replace(some, kinds=(replace(kind, sample=replace(kind.sample, exact=exact)),))
+        expected = np.hypot(spread(without), (GROUPS - 1) * (without.mean() - exact))
+        assert total_stderr(totals, known) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("decision", ["softmax", "bernoulli", "value"])
+def test_the_error_of_a_total_is_that_of_all_rows_however_few_are_explained(decision: str) -> None:
+    net, errors = net_of(X), []
+    for rows in (48, 300):
+        result = measured(net, X, rows=rows, decision=decision)
+        assert result.currents is not None
+        errors.append(result.currents.total.stderr)
+    assert errors[0] == pytest.approx(errors[1], rel=0.5)
 
 
 def sums_of(values: Tensor) -> GroupedSum:

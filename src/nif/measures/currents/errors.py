@@ -157,20 +157,34 @@ def spread(without: Float[np.ndarray, "group ..."]) -> np.ndarray | float:
     return error
 
 
-def total_stderr(decided: Decided, outputs: Float[Tensor, "data output"], samples: Samples) -> float:
+def total_stderr(totals: dict[int, float], samples: Samples) -> float:
     """The standard error of the total, with the bias of a few rows, which the total of all links shares.
 
-    Explained rows are drawn and weighed so that their total is near that of all rows, so its error is that of
-    all of them; of the explained rows where the closed form of all would take long, which is wider.
+    Explained rows are drawn and weighed so that their total is that of all rows, so its error is that of all.
+
+    Args:
+        totals: The total of explained rows without each group.
+        samples: The explained rows.
     """
-    every, first = samples, torch.zeros(1, dtype=torch.int64, device=outputs.device)
-    if decided.outcomes(outputs[:1], first).same_for_all:
-        every = samples.of_every_row(decided, outputs)
-    totals = np.array(list(totals_without(decided, outputs, every).values()))
     if len(totals) < 2:
         return abs(samples.exact)
-    bias = (len(totals) - 1) * (totals.mean() - every.exact)
-    return math.hypot(spread(totals), bias, samples.exact - every.exact)
+    of_all = np.array([total + _missing(samples, group) for group, total in totals.items()])
+    bias = (len(of_all) - 1) * (of_all.mean() - samples.exact - _missing(samples))
+    return math.hypot(spread(of_all), bias, _missing(samples))
+
+
+def _missing(samples: Samples, group: int = -1) -> float:
+    """Mean information of all rows less that of the explained ones, both without a group."""
+    missing, weight = 0.0, 0.0
+    for kind in samples.kinds:
+        sample = kind.sample
+        kept, explained = sample.groups != group, sample.groups[sample.rows] != group
+        if explained.any():
+            of_kind = kind.share * sample.weights[explained].sum()
+            mean = np.average(sample.information[sample.rows][explained], weights=sample.weights[explained])
+            missing += of_kind * (sample.information[kept].mean() - mean)
+            weight += of_kind
+    return float(missing / weight)
 
 
 def totals_without(

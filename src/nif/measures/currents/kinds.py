@@ -167,15 +167,6 @@ class Samples:
             key = crc32(np.ascontiguousarray(part).data, key)
         return f"{key:08x}"
 
-    def of_every_row(self, decided: Decided, outputs: Float[Tensor, "data output"]) -> Samples:
-        """All rows in place of those that are explained, but where each has backgrounds of its own."""
-        every = []
-        for kind in self.kinds:
-            rows = torch.from_numpy(kind.members).to(outputs.device)
-            sample = kind.sample.of_every_row(of_rows(decided, rows), outputs[rows])
-            every.append(replace(kind, sample=sample))
-        return replace(self, kinds=tuple(every))
-
     def pilot(self, rows: int, backgrounds: int) -> Samples:
         """A part of it, on which the number of steps is chosen."""
         count = min(rows, len(self.kinds))

@@ -92,7 +92,7 @@ def measured_links(
     of_rows = _row_currents(sums, sizes, row_weights, path.input_layers)
     units = tuple(replace(part, rows=values) for part, values in zip(units, of_rows, strict=True))
     links, mixed, same = _all_links(architecture, _LinksOf(sums, sizes, ahead, of_layer), jackknife)
-    total = Total(float(pairs.total), total_stderr(path.decided, path.outputs, sample))
+    total = Total(float(pairs.total), total_stderr(totals, sample))
     heads = head_currents(sums, jackknife)  # before the sums of weights are freed
     return Measured(
         layers=layers,

@@ -61,6 +61,7 @@ class Sample:
         rows: Indices of the explained rows.
         weights: Of these rows; they sum to 1.
         backgrounds: Indices in the pool, and weights.
+        information: Of all rows of data about the decision, as far as it is known.
         groups: Of all rows of data.
         pool: Outputs of the pool.
         pool_groups: Of the rows of the pool.
@@ -71,6 +72,7 @@ class Sample:
     rows: Int64[np.ndarray, " row"]
     weights: Float[np.ndarray, " row"]
     backgrounds: Backgrounds
+    information: Float[np.ndarray, " data"]
     groups: Int64[np.ndarray, " data"]
     pool: Float[Tensor, "pool output"]
     pool_groups: Int64[np.ndarray, " pool"]
@@ -110,13 +112,13 @@ class Sample:
             given, most = replace(given, each=None), max(most, len(given.outputs))
         # first, so that they are the same for every network and its flows can be compared
         of_rows = generator.permutation(len(outputs)) % GROUPS if groups is None else groups[0]
-        rows, weights = explained_rows(known(decided, outputs, generator, given), most_rows, generator)
+        information = known(decided, outputs, generator, given)
+        rows, weights = explained_rows(information, most_rows, generator)
         if given is not None and given.each is not None:
             paired, backgrounds = _against(decided, outputs, rows, given.outputs), _own(rows, given.each)
             exact = float(weights @ paired.total(backgrounds))
-            return cls(
-                rows, weights, backgrounds, of_rows, paired.pool, of_rows.repeat(given.each), True, exact
-            )
+            of_pool = of_rows.repeat(given.each)
+            return cls(rows, weights, backgrounds, information, of_rows, paired.pool, of_pool, True, exact)
         explained = Explained.of(decided, outputs, rows, None if given is None else given.outputs)
         of_pool = of_rows if given is None else generator.permutation(len(given.outputs)) % GROUPS
         of_pool = of_pool if groups is None else groups[1]
@@ -124,22 +126,13 @@ class Sample:
             of_pool = (of_rows[0] + 1 + generator.permutation(len(explained.pool)) % (GROUPS - 1)) % GROUPS
         exact = float(weights @ explained.information())
         backgrounds = _enough(explained, weights, exact, most, limit, generator)
-        return cls(rows, weights, backgrounds, of_rows, explained.pool, of_pool, False, exact)
+        return cls(rows, weights, backgrounds, information, of_rows, explained.pool, of_pool, False, exact)
 
     def row_totals(
         self, decided: Decided, outputs: Float[Tensor, "data output"]
     ) -> Float[np.ndarray, " row"]:
         """The total of the currents of each explained row from its backgrounds."""
         return _against(decided, outputs, self.rows, self.pool).total(self.backgrounds)
-
-    def of_every_row(self, decided: Decided, outputs: Float[Tensor, "data output"]) -> Sample:
-        """All rows in place of those that are explained, but where each has backgrounds of its own."""
-        if self.paired:
-            return self
-        rows = np.arange(len(outputs))
-        pool = None if self.backgrounds.own > 0 else self.pool
-        exact = float(Explained.of(decided, outputs, rows, pool).information().mean())
-        return replace(self, rows=rows, weights=np.full(len(rows), 1 / len(rows)), exact=exact)
 
     def pilot(self, rows: int, backgrounds: int) -> Sample:
         """A part of it, on which the number of steps is chosen."""
