@@ -18,6 +18,7 @@ from nif.data.rows import Rows, read
 from nif.data.signature import Signature
 from nif.network.adapters import as_torch, sklearn_names, unwrapped
 from nif.network.fitted import Fitted
+from nif.network.flops import flops_of
 from nif.network.forward import Forward
 from nif.network.graph import graph_of
 from nif.network.inputs import InputLayers
@@ -83,6 +84,7 @@ class Network:
     recurrent: bool = False
     _plans: dict[Any, Plan] = field(default_factory=dict, repr=False)
     _calls: dict[Any, Forward] = field(default_factory=dict, repr=False)
+    _flops: dict[Any, int] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(
@@ -130,14 +132,25 @@ class Network:
             self._calls[key] = Forward.of(self.module, rows, self.output)
         return self._calls[key]
 
+    def flops(self, rows: Rows) -> int:
+        """Floating-point operations of a row, counted once for like rows; 1 of what is not counted.
+
+        Two rows are run, as a model may drop an axis of length 1.
+        """
+        key = _shapes(rows)
+        if key not in self._flops:
+            call, few = self.forward(rows), [values[:2] for values in rows.inputs]
+            with preserved(self.module):
+                self._flops[key] = max(1, flops_of(call, tuple(call.prepared(few))) // len(few[0]))
+        return self._flops[key]
+
     def plan(self, rows: Rows) -> Plan:
         """The layers to record and their connections, from a run on a few of the rows; kept for like rows.
 
         Raises:
             InputError: The model fails on the rows, or a layer does not exist.
         """
-        shapes = tuple((values.shape[1:], values.dtype) for values in rows.inputs)
-        key = rows.names, rows.flat, shapes, str(rows.constants), self.recurrent
+        key = *_shapes(rows), self.recurrent
         if key not in self._plans:
             with preserved(self.module):
                 self._plans[key] = self._checked_plan(rows)
@@ -177,6 +190,12 @@ class Network:
             tuple(plan.connections),
             tuple(inputs.connected(source, path) for (source, _), path in plan.connections.items()),
         )
+
+
+def _shapes(rows: Rows) -> tuple[Any, ...]:
+    """What rows for which a network runs alike have in common."""
+    shapes = tuple((values.shape[1:], values.dtype) for values in rows.inputs)
+    return rows.names, rows.flat, shapes, str(rows.constants)
 
 
 def _on_device(module: nn.Module, device: Any) -> nn.Module:

@@ -55,6 +55,13 @@ def test_a_flow_says_how_many_were_taken(monkeypatch: pytest.MonkeyPatch) -> Non
     assert float(few.total) == pytest.approx(float(whole.total), rel=0.2)
 
 
+def test_a_run_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = []
+    monkeypatch.setattr("nif.network.network.flops_of", lambda *given: counted.append(given) or A_ROW)
+    nif.measure(chain(4, 5, 3), X, nif.Currents(steps=2), progress=False)
+    assert len(counted) == 1
+
+
 def test_a_model_that_drops_an_axis_of_one_row_is_counted() -> None:
     class Squeezed(nn.Module):
         def __init__(self) -> None:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from nif.measures.currents.fused import TAKEN_APART
-from nif.measures.currents.kernels import KERNELS
+from nif.measures.currents.kernels import FASTER, KERNELS
 from support.current_steps import ends, step_of
 from support.probe_functions import ROWS
 
@@ -147,3 +147,16 @@ def test_what_is_taken_apart_returns_what_torch_returns(name: str) -> None:
     x = drawn(4, 7)
     arguments = {"prod": (1, True), "cumprod": (1,), "logcumsumexp": (1,), "renorm": (3.0, 1, 1.5)}[name]
     torch.testing.assert_close(TAKEN_APART[name](x, *arguments), getattr(torch, name)(x, *arguments))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("window", [(2,), (3, 2, 1), (2, 2, 0, 2), (3, 2, 1, 1, True)])
+@pytest.mark.parametrize("channels", [3, 8, 20])
+def test_maxima_of_windows_with_channels_last(channels: int, window: Any, dtype: torch.dtype) -> None:
+    x = drawn(5, channels, 9, 7).to(dtype).round()  # with ties
+    x[0, 0, 4, 4] = torch.nan
+    results, expected = (
+        pool(x, *window) for pool in (FASTER["max_pool2d_with_indices"], aten.max_pool2d_with_indices)
+    )
+    for one, two in zip(results, expected, strict=True):
+        assert torch.equal(one.nan_to_num(9), two.nan_to_num(9)) and one.is_contiguous()

@@ -8,9 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nif.data.rows import Rows
-from nif.network.flops import flops_of
 from nif.network.network import Network
-from nif.network.preserve import preserved
 
 MOST_ROWS, FEWEST_ROWS = 512, 64
 
@@ -48,7 +46,7 @@ class Amount:
             backgrounds: Of each row; None to choose their number.
             columns: Classes that have a walk back each.
         """
-        pairs = AFFORDABLE / (_flops(network, data) * (1 + columns))
+        pairs = AFFORDABLE / (network.flops(data) * (1 + columns))
         if rows is None:
             rows = _between(FEWEST_ROWS, pairs / (backgrounds or MOST_BACKGROUNDS), MOST_ROWS)
             rows = min(rows, len(data))
@@ -65,13 +63,6 @@ class Amount:
         """
         rows = min(self.rows, most_rows or self.rows)
         return float(rows * min(self.backgrounds, most_backgrounds or self.backgrounds))
-
-
-def _flops(network: Network, data: Rows) -> int:
-    """Of one row, by a run of two, as a model may drop an axis of length 1."""
-    call, few = network.forward(data), [values[:2] for values in data.inputs]
-    with preserved(network.module):
-        return max(1, flops_of(call, tuple(call.prepared(few))) // len(few[0]))
 
 
 def _between(least: int, number: float, most: int) -> int:

@@ -21,7 +21,7 @@ from nif.measures.currents.link_maps import LinkMaps
 from nif.measures.currents.moves import Way
 from nif.measures.currents.structure import Structure, Weighted
 from nif.measures.currents.tape import Calls, Tape
-from nif.measures.currents.walk import Collect, Walk
+from nif.measures.currents.walk import Collect, Left, Walk, add_left, mean_left
 from nif.measures.currents.weights import LateProducts, by_channel, read_by_row, weight_products
 from nif.network.layers import Place
 
@@ -152,7 +152,7 @@ class BlockSums:
             straight: Numbers of the values that move in a straight line, in equal steps.
         """
         self.structure, self._straight, self._first = structure, straight, start.part(straight)
-        self._left: dict[int, dict[int, Tensor]] = {}
+        self._left: Left = {}
         self._steps = 0
         if self._classes is not None:
             self._classes.begin(straight)
@@ -169,19 +169,14 @@ class BlockSums:
         walk.back({start.outputs[0]: seeds})
         self._add(walk)
         self._steps += 1
-        for index, slopes in walk.left.items():
-            before = self._left.setdefault(index, {})
-            for ahead, slope in slopes.items():
-                before[ahead] = before[ahead] + slope if ahead in before else slope
+        add_left(self._left, walk.left)
         if self._classes is not None:
             self._classes.add(start, end, seeds, known or {})
 
     def end(self, end: Tape, general: Counter[str]) -> None:
         """Add the currents over all steps since `begin` of what moves in a straight line."""
         walk = Walk(self._first, end, self.structure, self._collect_weights, general)
-        for index, slopes in self._left.items():
-            self._left[index] = {ahead: slope / self._steps for ahead, slope in slopes.items()}
-        walk.on(self._left)
+        walk.on(mean_left(self._left, self._steps))
         self._add(walk)
         if self._classes is not None:
             self._classes.end(self._first, end)

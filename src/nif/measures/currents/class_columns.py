@@ -19,7 +19,7 @@ from nif.measures.currents.kinds import Samples
 from nif.measures.currents.row_values import MOST_OF_ROWS, terms
 from nif.measures.currents.sample import Sample
 from nif.measures.currents.tape import Tape
-from nif.measures.currents.walk import DECISION, Walk
+from nif.measures.currents.walk import Left, Walk, add_left, mean_left
 
 LARGEST_LEFT = 2**26
 """Numbers of the slopes that are kept over the steps of a block; more are walked back in every step."""
@@ -208,7 +208,7 @@ class ClassColumns:
     def begin(self, straight: frozenset[int]) -> None:
         """Begin to add steps; slopes at these values are added up, see `nif.measures.currents.straight`."""
         self._straight, self._steps = straight, 0
-        self._left: list[dict[int, dict[int, Tensor]]] = [{} for _ in range(self._count)]
+        self._left: list[Left] = [{} for _ in range(self._count)]
 
     def add(
         self, start: Tape, end: Tape, seeds: Float[Tensor, "row outcome"], known: dict[int, Ends]
@@ -229,17 +229,14 @@ class ClassColumns:
             slopes = walk.back({start.outputs[0]: torch.where(mask, seeds, 0.0)})
             if not stop:
                 self._add_currents(start, end, slopes, number)
-            before = self._left[number]
-            for index, ahead in walk.left.items():
-                slope = ahead[DECISION]
-                before[index] = {DECISION: before[index][DECISION] + slope if index in before else slope}
+            add_left(self._left[number], walk.left)
 
     def end(self, start: Tape, end: Tape) -> None:
         """Add what is left at straight values, from the tapes of both ends of all steps."""
         known: dict[int, Ends] = {}
         for number, slopes in enumerate(self._left):
             if slopes:
-                left = {index: {DECISION: ahead[DECISION] / self._steps} for index, ahead in slopes.items()}
+                left = mean_left(slopes, self._steps)
                 self._add_currents(start, end, Walk(start, end, known=known).on(left), number)
 
     def sums(self, whole: Float[Tensor, "pair feature"]) -> list[Float[Tensor, "feature column"]]:

@@ -41,6 +41,7 @@ from nif.measures.currents.path_walk import PathTree, PathWalk
 from nif.measures.currents.steps import ungrouped_blocks
 from nif.measures.currents.structure import Structure
 from nif.measures.currents.tape import Tape
+from nif.measures.currents.walk import Left, add_left, mean_left
 from nif.network.axes import Axes
 from nif.network.precision import without_casts
 from nif.network.preserve import one_thread, preserved
@@ -152,7 +153,7 @@ class BlockPaths(BlockSums):
         self._now = self._trees[few]
         left = sum(start.shape(index).numel() for index in _last(start, straight))
         self._stop = straight if left * len(self.paths) <= LARGEST_LEFT else frozenset()
-        self._slopes: list[dict[int, dict[int, Tensor]]] = [{} for _ in self._now]
+        self._slopes: list[Left] = [{} for _ in self._now]
         of_layers = {layer: start.shape(index) for index, layer in structure.layers.items()}
         self._labels = {
             layer: units_of_numbers(self._axes(layer), shape, self.bounds[-1])
@@ -170,18 +171,13 @@ class BlockPaths(BlockSums):
             walk = self._walk(start, end, tree, general, self._stop)
             walk.back({start.outputs[0]: seeds[None]})
             self._add_arrived(walk, first)
-            for index, by_ahead in walk.left.items():
-                before = slopes.setdefault(index, {})
-                for ahead, slope in by_ahead.items():
-                    before[ahead] = before[ahead] + slope if ahead in before else slope
+            add_left(slopes, walk.left)
 
     def end(self, end: Tape, general: Counter[str]) -> None:
         """Add the currents over all steps since `begin` of what moves in a straight line."""
         for (first, tree), slopes in zip(self._now, self._slopes, strict=True):
             walk = self._walk(self._first, end, tree, general, frozenset())
-            walk.on(
-                {i: {ahead: s / self._steps for ahead, s in of_one.items()} for i, of_one in slopes.items()}
-            )
+            walk.on(mean_left(slopes, self._steps))
             self._add_arrived(walk, first)
 
     def _walk(

@@ -19,6 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from nif.measures.currents.fused import COMPOSITE, TAKEN_APART
+from nif.measures.currents.kernels import FASTER
 from nif.measures.currents.operation import Operation, Value, mapped, values_among
 from nif.network.operators import Effect, aten_operator
 from nif.network.tracing import unfused
@@ -173,7 +174,7 @@ class _Recorder(TorchDispatchMode):
             return self._in_place(function, args, kwargs, numbered)
         result = self._known(self.tape.operations, function, numbered)
         if result is None:
-            result = function(*args, **kwargs)
+            result = FASTER.get(name, function)(*args, **kwargs)
         several = isinstance(result, tuple | list)
         if name in UNWRITTEN:
             result.zero_()

@@ -22,6 +22,9 @@ from nif.measures.currents.tape import Tape
 DECISION = -1
 """The number, among layers, of what comes after the output."""
 
+Left = dict[int, dict[int, Tensor]]
+"""Slopes by the number of the value, and by the layer that they come back from."""
+
 Collect = Callable[[int, int, Tensor, Ends], None]
 """Is given the position of a weight on the tape, the layer ahead, the slope, and both ends."""
 
@@ -50,7 +53,7 @@ class Walk:
     general: Counter[str] = field(default_factory=Counter)
     stop: Set[int] = frozenset()
     layers: dict[tuple[int, int], Tensor] = field(default_factory=dict)
-    left: dict[int, dict[int, Tensor]] = field(default_factory=dict)
+    left: Left = field(default_factory=dict)
     known: dict[int, Ends] | None = None
 
     def back(self, seeds: Mapping[int, Tensor]) -> dict[int, Tensor]:
@@ -121,3 +124,16 @@ class Walk:
         total = next(iter(slopes.values())) if len(slopes) == 1 else sum(slopes.values())
         assert isinstance(total, Tensor)
         return {layer: total}
+
+
+def add_left(sums: Left, left: Left) -> None:
+    """Add the slopes that a walk has left to those of other steps."""
+    for index, slopes in left.items():
+        here = sums.setdefault(index, {})
+        for ahead, slope in slopes.items():
+            here[ahead] = here[ahead].add_(slope) if ahead in here else slope.clone()
+
+
+def mean_left(sums: Left, steps: int) -> Left:
+    """The mean over the steps of slopes that were added up."""
+    return {i: {ahead: slope / steps for ahead, slope in of_one.items()} for i, of_one in sums.items()}
