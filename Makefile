@@ -92,6 +92,7 @@ audit: $(VENV)/installed .venv-audit/installed
 
 # Lines and branches that the tests run; options and the share asked for are in pyproject.toml.
 coverage: $(VENV)/installed chromium
+	rm -rf build/studies  # they are run again, as their lines count
 	$(BIN)/$(PYTEST) --cov --cov-report=term:skip-covered --cov-report=html --cov-report=xml
 
 # The unit tests with the lowest versions that pyproject.toml claims. Only torch is that of constraints.txt: of the

@@ -1,4 +1,7 @@
-"""The studies and the gallery of the documentation: each runs, and what it finds holds."""
+"""The studies and the gallery of the documentation: each runs, and what it finds holds.
+
+What the site has run with the same source and the same packages is not run again.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ def studies() -> ModuleType:
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda path: path.stem)
 def test_a_study_finds_what_it_says(studies: ModuleType, program: Path) -> None:
-    page = studies.made(program)
+    page = studies.kept(program)
     assert page.markdown.startswith("# ")
     assert all(f"]({name})" in page.markdown for name in page.pictures)
     assert all(content.startswith(b"\x89PNG") for content in page.pictures.values())
@@ -50,6 +53,28 @@ def test_a_study_that_fails_ends_the_build(studies: ModuleType, tmp_path: Path) 
     assert studies.made(program).markdown == (
         "# Title\n\nText.\n\nMore,\nand more.\n\n```python\nprint(1)\n```\n\n```text\n1\n```\n"
     )
+
+
+def test_a_study_is_run_once_unless_something_has_changed(
+    studies: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, kept = tmp_path / "study.py", tmp_path / "kept"
+    draw = "from matplotlib import pyplot\npyplot.plot([1, 2])\n"
+    program.write_text(f'"""Title\n\nText."""\n\n# %%\n# More.\n{draw}')
+    first = studies.kept(program, kept)
+    assert first == studies.made(program)
+    assert list(first.pictures) == ["study-1.png"]
+    with monkeypatch.context() as patch:
+        patch.setattr(studies, "made", None)
+        assert studies.kept(program, kept) == first
+    monkeypatch.setattr(studies, "_surroundings", lambda: b"another version of a package")
+    monkeypatch.setattr(studies, "made", lambda _: studies.Page("again", {}))
+    assert studies.kept(program, kept).markdown == "again"
+    program.write_text('"""Title\n\nText."""\n\n# %%\nassert 1 > 2\n')
+    monkeypatch.undo()
+    for _ in range(2):
+        with pytest.raises(AssertionError):
+            studies.kept(program, kept)
 
 
 def test_programs_are_divided_into_cells(studies: ModuleType) -> None:

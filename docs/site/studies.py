@@ -1,4 +1,4 @@
-"""Pages that are programs in `docs/site/studies`: each is run when the site is built.
+"""Pages that are programs in `docs/site/studies`: each is run when the site is built, or by a test before.
 
 A program begins with a docstring, the title and what it is about, and is divided by lines ``# %%``. The
 comment below such a line is text in Markdown; then follows code. The page shows the code, what it prints, and
@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import hashlib
+import importlib.metadata
 import io
 import re
+import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +23,9 @@ import matplotlib
 from matplotlib import pyplot
 
 PROGRAMS = Path(__file__).parent / "studies"
+
+ROOT = Path(__file__).parents[2]
+KEPT = ROOT / "build" / "studies"
 
 DOTS_PER_INCH = 120
 
@@ -45,7 +52,7 @@ def on_files(files: Any, config: Any) -> Any:
 
     for program in sorted(PROGRAMS.glob("*.py")):
         with one_thread():
-            page = made(program)
+            page = kept(program)
         files.append(File.generated(config, f"studies/{program.stem}.md", content=page.markdown))
         for name, content in page.pictures.items():
             files.append(File.generated(config, f"studies/{name}", content=content))
@@ -66,6 +73,33 @@ def cells(source: str) -> list[Cell]:
         head = comment.group() if comment else ""
         parts.append(Cell(re.sub(r"^# ?", "", head, flags=re.MULTILINE).strip(), part[len(head) :].strip()))
     return parts
+
+
+def kept(program: Path, folder: Path = KEPT) -> Page:
+    """The page of a program, which is run if it was not with this source and these packages.
+
+    It is kept below `folder` for the site and the tests, which would run it once more. A program that fails
+    leaves nothing there.
+    """
+    place = folder / hashlib.sha256(program.read_bytes() + _surroundings()).hexdigest()
+    text = place / f"{program.stem}.md"
+    if not text.exists():
+        page = made(program)
+        place.mkdir(parents=True, exist_ok=True)
+        for name, content in page.pictures.items():
+            (place / name).write_bytes(content)
+        text.write_text(page.markdown, "utf-8")
+    numbers = range(1, 1 + sum(1 for _ in place.glob("*.png")))
+    names = [f"{program.stem}-{number}.png" for number in numbers]
+    return Page(text.read_text("utf-8"), {name: (place / name).read_bytes() for name in names})
+
+
+@cache
+def _surroundings() -> bytes:
+    """All that a page rests on beside its program: the source, this file, Python and the packages."""
+    source = [Path(__file__), *sorted(ROOT.glob("src/nif/**/*.py"))]
+    packages = sorted({f"{found.name} {found.version}" for found in importlib.metadata.distributions()})
+    return b"".join(path.read_bytes() for path in source) + repr((sys.version, packages)).encode()
 
 
 def made(program: Path) -> Page:

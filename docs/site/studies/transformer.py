@@ -51,9 +51,9 @@ print(shares.round(3).to_dict())
 
 # %%
 # Eight rows would have an eighth each if all counted alike. The first two and the last, where digits look
-# alike, have less each, and the five rows between have more:
+# alike, have less than that, and less than each of the five rows between:
 outer, middle = shares.iloc[[0, 1, 7]], shares.iloc[2:7]
-assert outer.max() < 1 / 8 < middle.min()
+assert outer.max() < min(1 / 8, middle.min())
 
 
 # %%
