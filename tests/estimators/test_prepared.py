@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import nif
-from nif.estimators.binned.estimator import COLUMNS_AT_ONCE, PreparedColumns
+from nif.estimators.binned import estimator as module
+from nif.estimators.binned.estimator import COLUMNS_AT_ONCE, COST_OF_PREPARING, PreparedColumns
 from nif.estimators.estimate import Estimate, PreparingEstimator
 from nif.estimators.pairs import RESULTS, Asked, PairwiseRunner, Resources, Tables
 
@@ -60,6 +61,22 @@ def test_blocks_of_columns_change_no_bit(jobs: int | None, monkeypatch: pytest.M
     for one, whole in zip(results(n_jobs=jobs), known, strict=True):
         for name in RESULTS:
             assert getattr(one, name).tobytes() == getattr(whole, name).tobytes()
+
+
+def test_with_many_samples_an_interrupt_waits_for_few_pairs_with_the_same_bits(
+    columns_prepared: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known, pairs, estimate = results(), list[int](), module._estimate_block
+    columns_prepared.clear()
+    monkeypatch.setattr(module, "SAMPLES_AT_ONCE", 3 * COST_OF_PREPARING * SAMPLES)
+    monkeypatch.setattr(
+        module, "_estimate_block", lambda *given: (pairs.append(len(given[2])), estimate(*given))[1]
+    )
+    for one, whole in zip(results(), known, strict=True):
+        for name in RESULTS:
+            assert getattr(one, name).tobytes() == getattr(whole, name).tobytes()
+    assert max(pairs) == 3 * COST_OF_PREPARING
+    assert max(columns_prepared) == 3
 
 
 def test_a_pair_alone_has_the_same_bits() -> None:

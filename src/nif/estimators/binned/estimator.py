@@ -45,6 +45,12 @@ PAIRS_AT_ONCE = 1024
 COLUMNS_AT_ONCE = 16
 """Columns that one thread prepares at a time."""
 
+SAMPLES_AT_ONCE = 2**26
+"""Of the pairs that one thread takes at a time, at most: an interrupt waits for them, up to half a second."""
+
+COST_OF_PREPARING = 32
+"""Pairs that take as long as preparing a column."""
+
 QUARTERS = 4
 """Parts of the samples whose mean is the point from which the value is extrapolated."""
 
@@ -145,11 +151,10 @@ class Binned:
             raise InputError(
                 f"The data have {len(columns)} samples; Binned needs at least {FEWEST_SAMPLES}. Pass more."
             )
-        starts = range(0, columns.shape[1], COLUMNS_AT_ONCE)
+        step = min(COLUMNS_AT_ONCE, max(1, SAMPLES_AT_ONCE // (COST_OF_PREPARING * len(columns))))
+        starts = range(0, columns.shape[1], step)
         with ThreadPoolExecutor(self.threads or allowed_threads()) as pool:
-            parts = pool.map(
-                lambda start: PreparedColumns.of(columns[:, start : start + COLUMNS_AT_ONCE], seed), starts
-            )
+            parts = pool.map(lambda start: PreparedColumns.of(columns[:, start : start + step], seed), starts)
             return _joined(list(parts))
 
     def of_prepared(
@@ -157,17 +162,20 @@ class Binned:
     ) -> Estimate:
         """Of columns a of x and b of y."""
 
+        samples = x.whole.cells.shape[1]
+        step = min(PAIRS_AT_ONCE, max(1, SAMPLES_AT_ONCE // samples))
+
         def work(start: int) -> Float[np.ndarray, "value pair"]:
-            block = slice(start, start + PAIRS_AT_ONCE)
+            block = slice(start, start + step)
             return _estimate_block(x, y, a[block], b[block])
 
-        results, starts = np.empty((3, len(a))), range(0, len(a), PAIRS_AT_ONCE)
+        results, starts = np.empty((3, len(a))), range(0, len(a), step)
         with ThreadPoolExecutor(self.threads or allowed_threads()) as pool:
             for start, block in zip(starts, pool.map(work, starts), strict=True):
                 results[:, start : start + block.shape[1]] = block
                 advance(block.shape[1])
         limit = np.minimum(x.entropies[a], y.entropies[b])
-        varied, samples = limit > 0, x.whole.cells.shape[1]
+        varied = limit > 0
         nats, stderr, p_value = results[:, varied]
         return with_constant_pairs(
             ~varied, np.minimum(nats, limit[varied]), stderr, p_value, samples=samples, estimator=self
