@@ -1,5 +1,7 @@
 """What people type who know other libraries: it works, or the answer is the line to write."""
 
+import importlib
+import pkgutil
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import torch
 from torch import nn
 
 import nif
+from nif.core import guesses
 
 X = torch.randn(120, 2, generator=torch.Generator().manual_seed(0))
 Y = (X[:, 0] > 0).long()
@@ -160,6 +163,23 @@ def test_names_that_the_package_does_not_have(name: str, instead: str) -> None:
     assert not hasattr(nif, name)
 
 
+@pytest.mark.parametrize("name", [module.name for module in pkgutil.iter_modules(nif.__path__)])
+def test_modules_that_are_called_as_functions(name: str) -> None:
+    """Whether something has imported them or not, such as `nif.report` by `flow.report`."""
+    module = importlib.import_module(f"nif.{name}")
+    assert getattr(nif, name) is module
+    instead = (
+        f"write {re.escape(guesses.OF_PACKAGE.get(name, ''))}" if name in guesses.OF_PACKAGE else "lists"
+    )
+    with pytest.raises(TypeError, match=rf"nif\.{name} is a module, not a function; .*{instead}"):
+        module(X)
+
+
+def test_modules_that_are_guesses_have_an_answer() -> None:
+    inner = {"cli", "core", "data", "datasets"}  # names that nobody takes for a function of a model or flow
+    assert {module.name for module in pkgutil.iter_modules(nif.__path__)} - inner <= set(guesses.OF_PACKAGE)
+
+
 def test_names_of_a_watch_and_of_a_pruning(flow: nif.Flow) -> None:
     watch, small = nif.Watch(network(), X), nif.prune(network(), flow, X)
     for owner, name, instead in (
@@ -176,8 +196,6 @@ def test_names_of_a_watch_and_of_a_pruning(flow: nif.Flow) -> None:
 
 def test_every_line_that_is_suggested_exists() -> None:
     """What follows `flow.`, `nif.`, `watch.` and `small.` in the answers."""
-    from nif.core import guesses
-
     owners = {"flow": nif.Flow, "nif": nif, "watch": nif.Watch, "small": nif.Pruned}
     texts = [text for table in vars(guesses).values() if isinstance(table, dict) for text in table.values()]
     texts = [re.sub("'[^']*'", "", text) for text in texts if isinstance(text, str)]  # without names of files
@@ -303,4 +321,7 @@ def test_labels_of_another_order_than_that_of_the_outputs_are_doubted() -> None:
         nif.measure(net, (X, 1 - Y), few)
     with pytest.warns(UserWarning, match="Are the classes numbered as in training") as doubts:
         nif.prune(net, flow, X, 1 - Y)
+    assert doubts[0].filename == __file__
+    with pytest.warns(UserWarning, match="Are the classes numbered as in training") as doubts:
+        nif.compare(net, flow, X, 1 - Y, methods=["random ranking"], repeats=1)
     assert doubts[0].filename == __file__

@@ -210,6 +210,12 @@ def test_report_writes_the_page(room: Path, capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().out == "Written: flow.html\n"
     nif.load("flow.safetensors").report("again.html")
     assert Path("flow.html").read_bytes() == Path("again.html").read_bytes()
+    Path("flow.html").unlink()
+    Path("flows").mkdir()
+    Path("flow.safetensors").rename("flows/flow.safetensors")
+    assert run("report", "flows/flow.safetensors") == 0  # without -o, beside the flow
+    assert capsys.readouterr().out == f"Written: {Path('flows/flow.html')}\n"
+    assert Path("flows/flow.html").read_bytes() == Path("again.html").read_bytes()
 
 
 def test_rows_and_noise_are_options(room: Path) -> None:

@@ -67,6 +67,26 @@ def test_labels_in_words_of_scikit_learn() -> None:
     assert found["model"] == "MLPClassifier" and found["value"] == pytest.approx(model.score(x, y))
 
 
+def test_labels_in_words_are_those_of_class_names() -> None:
+    model, names = nn.Linear(2, 3, bias=False), ("setosa", "virginica", "alba")  # not in alphabetical order
+    model.weight.data = torch.tensor([[3.0, 0.0], [0.0, 3.0], [0.0, 0.0]])
+    x = torch.randn(120, 2, generator=torch.Generator().manual_seed(0))
+    index = model(x).argmax(1)
+    data = x, [names[i] for i in index]
+    few = nif.Currents(rows=40, backgrounds=8, paths=0, decision="labels")
+    named, numbered = (
+        nif.measure(model, rows, few, class_names=names, progress=False) for rows in (data, (x, index))
+    )
+    assert named.measurement.about["value"] == 1 and named.total == numbered.total
+    with pytest.warns(UserWarning, match="agree with the network in .* class_names in the order") as doubts:
+        nif.measure(model, data, few, class_names=sorted(names), progress=False)
+    with pytest.warns(UserWarning, match=r"No accuracy is stated\. .* text, such as .* class_names=") as lost:
+        nif.measure(model, data, nif.Binned(), progress=False)
+    assert {warning.filename for warning in (*doubts, *lost)} == {__file__}
+    with pytest.raises(nif.InputError, match="class_names="):
+        nif.measure(model, data, few, progress=False)
+
+
 @pytest.mark.parametrize("labels", [None, torch.full((60,), 7), torch.randn(60, 3)], ids=str)
 def test_without_labels_that_fit_there_is_no_score(labels: torch.Tensor | None) -> None:
     x = torch.randn(60, 2)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from nif.core.errors import InputError
 from nif.network.decision import Decision, Scale
-from nif.network.labels import class_indices, labels_of, other_numbering
+from nif.network.labels import class_indices, labels_of, other_numbering, values_of_classes
 
 THREE, TWO = Decision(Scale.LOGIT, 3, exclusive=True), Decision(Scale.LOGIT, 2, exclusive=True)
 CHOICE = Decision(Scale.PROBABILITY, 3, exclusive=True)
@@ -54,6 +55,9 @@ def test_names_of_classes() -> None:
         class_indices(THREE, ["b", "d"], 2, ["a", "b", "c"])
     with pytest.raises(InputError, match="labels are text, such as 'b'; expected the index"):
         class_indices(THREE, ["b", "a"], 2)
+    assert values_of_classes(None, ["c", "a"], pd.Series(["a", "c"], dtype="category")).tolist() == ["c", "a"]  # type: ignore[union-attr]
+    assert values_of_classes(None, "yes", ["no", "yes"]).tolist() == ["no", "yes"]  # type: ignore[union-attr]
+    assert values_of_classes(None, ["a", "b"], [0, 1]) is None
     # Values of classes are not read otherwise.
     assert class_indices(TWO, [1, -1], 2, [-1, 1]).tolist() == [1, 0]  # type: ignore[union-attr]
 

@@ -11,7 +11,7 @@ from nif.cli import options
 
 @click.command()
 @click.argument("flow", type=options.PATH)
-@options.out("Where to write the page (.html).")
+@options.out("Where to write the page (.html); beside the flow, under its name, if omitted.", required=False)
 @options.ASSOCIATION
 @click.option(
     "--pruned",
@@ -21,7 +21,13 @@ from nif.cli import options
 @click.option("--data", metavar="NAME", help="Name of the data, for the title.")
 @options.BITS
 def report(
-    *, flow: Path, out: Path, association: Path | None, pruned: Path | None, data: str | None, bits: bool
+    *,
+    flow: Path,
+    out: Path | None,
+    association: Path | None,
+    pruned: Path | None,
+    data: str | None,
+    bits: bool,
 ) -> None:
     """Write a flow as one HTML page that works offline."""
     from nif.core.files import writable
@@ -29,7 +35,7 @@ def report(
     from nif.flow.file import load
     from nif.pruning.result import read_record
 
-    target = writable(out, ending=".html")
+    target = writable(out or flow.with_suffix(".html"), ending=".html")
     with progress("reading", total=None) as shown:
         shown.stage(flow.name)
         found, known = load(flow), None if association is None else load(association)

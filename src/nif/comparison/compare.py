@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -142,6 +143,8 @@ def compare(
         replacement=replacement,
         seed=seed,
     )
+    if doubt := problem.doubt():
+        warnings.warn(doubt, stacklevel=3)
     attributions, rows = {}, {}
     # One method may take a thousand times as long as another, so nothing is said of the time that is left.
     with progress_bar("comparing", total=None, shown=progress) as shown:

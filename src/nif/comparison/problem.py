@@ -24,7 +24,7 @@ from nif.estimators.inputs import columns, same_length
 from nif.flow.flow import Flow
 from nif.network.decision import Decision, Scale
 from nif.network.forward import Forward
-from nif.network.labels import class_indices
+from nif.network.labels import class_indices, other_numbering, values_of_classes
 from nif.network.network import Network
 
 
@@ -91,6 +91,14 @@ class ComparisonProblem:
             return 1 - error**2 / self.y.var()
         return (self.decision.classes(outputs).numpy() == self.y).astype(np.float64)
 
+    @torch.no_grad()
+    def doubt(self) -> str:
+        """A sentence if labels would fit the outputs far better by another numbering; else empty."""
+        if self.of_values:
+            return ""
+        predicted = self.decision.classes(self.outputs(self.tensor(self.x))).numpy()
+        return other_numbering(predicted, self.y, max(self.decision.outputs, 2))
+
 
 def comparison_problem(
     model: Any,
@@ -120,7 +128,7 @@ def comparison_problem(
     network, table = one_table(frozen, x, output)
     features, labels = validated(table, y, flow)
     decision = Decision.of(Forward(network), (torch.as_tensor(features),), given.model)
-    target = _target(decision, labels, classes_of(given.model, flow))
+    target = _target(decision, labels, values_of_classes(given.model, flow.layers[-1].units, labels))
     other = features[stream(seed, "replacement").permutation(len(features))]
     instead = other if replacement == "row" else np.broadcast_to(features.mean(axis=0), features.shape)
     known = currents or (flow if flow.currents is not None else None)
@@ -158,16 +166,9 @@ def check_currents(currents: Flow, flow: Flow) -> None:
         )
 
 
-def classes_of(model: Any, flow: Flow) -> np.ndarray:
-    """The labels of the classes in order: `classes_` of scikit-learn, else the names of the outputs."""
-    known = getattr(model, "classes_", None)
-    return np.asarray(flow.layers[-1].units) if known is None else np.asarray(known)
-
-
-def _target(decision: Decision, labels: np.ndarray, classes: np.ndarray) -> np.ndarray:
+def _target(decision: Decision, labels: np.ndarray, classes: np.ndarray | None) -> np.ndarray:
     """Indices of the classes, or the values of a regressor."""
-    named = labels.dtype.kind not in "biuf" or classes.dtype.kind in "biuf"
-    index = class_indices(decision, labels, len(labels), classes if named else None)
+    index = class_indices(decision, labels, len(labels), classes)
     if index is not None and len(np.unique(index)) < 2:
         raise InputError("y contains a single class; expected at least two.")
     if index is not None:

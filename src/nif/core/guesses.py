@@ -13,7 +13,10 @@ OF_FEATURES = "write flow.importance(); its index has the names"
 OF_CLASSES = "write flow.attribution(); its columns have the names"
 
 OF_PACKAGE = {
-    **dict.fromkeys(("analyze", "analyse", "run", "fit", "measure_flow"), "nif.measure(model, x)"),
+    **dict.fromkeys(
+        ("analyze", "analyse", "run", "fit", "measure_flow", "flow", "measures", "pipeline"),
+        "nif.measure(model, x)",
+    ),
     **dict.fromkeys(
         ("explain", "attribution", "attributions", "importance", "feature_importance"),
         "nif.measure(model, x).importance()",
@@ -25,8 +28,11 @@ OF_PACKAGE = {
     "save": "flow.save('flow.safetensors')",
     "shap": "flow.to_shap(), or nif.compare(model, flow, x, y, methods='shap')",
     "watch": "nif.Watch(model, x, every=5)",
-    "pruned": "nif.prune(model, flow, x, y)",
-    **dict.fromkeys(("mutual_information", "mi", "MI", "mutual_info"), "nif.estimate(x, y)"),
+    **dict.fromkeys(("pruned", "pruning"), "nif.prune(model, flow, x, y)"),
+    "comparison": "nif.compare(model, flow, x, y)",
+    "network": "nif.layers(model, x)",
+    "plots": "nif.plots.sankey(flow), or flow.plot()",
+    **dict.fromkeys(("mutual_information", "mi", "MI", "mutual_info", "estimators"), "nif.estimate(x, y)"),
 }
 """Of nif: what to write in place of a name that it does not have."""
 
@@ -112,3 +118,16 @@ def no_package_attribute(name: str, public: Iterable[str]) -> NoReturn:
     """
     said = f"; write {OF_PACKAGE[name]}." if name in OF_PACKAGE else f".{nearest(name, public, 0.7)}"
     raise AttributeError(f"nif has no {name!r}{said}", name=name)
+
+
+def no_function(module: str) -> NoReturn:
+    """Raise the error for a call of a module of nif, whose name is taken for that of a function.
+
+    Example:
+        >>> no_function("nif.report")
+        Traceback (most recent call last):
+        TypeError: nif.report is a module, not a function; write flow.report('flow.html').
+    """
+    name = module.removeprefix("nif.")
+    said = f"write {OF_PACKAGE[name]}" if name in OF_PACKAGE else "help(nif) lists the functions"
+    raise TypeError(f"{module} is a module, not a function; {said}.")

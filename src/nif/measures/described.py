@@ -15,7 +15,7 @@ from nif.core.errors import InputError
 from nif.data.rows import Rows
 from nif.network.decision import Decision
 from nif.network.forward import batches
-from nif.network.labels import labels_of, other_numbering
+from nif.network.labels import labels_of, other_numbering, values_of_classes
 from nif.network.network import Network
 from nif.network.preserve import preserved
 
@@ -74,13 +74,16 @@ def _score(network: Network, rows: Rows) -> dict[str, Any]:
         return {}
     inputs = tuple(values[:MOST_SCORED] for values in rows.inputs)
     call, labels = network.forward(rows), rows.labels[:MOST_SCORED]
+    classes = values_of_classes(network.model, network.class_names, labels)
     try:
         with preserved(network.module), torch.no_grad():
             decision = Decision.of(call, inputs, network.model)
             parts = [call(piece) for piece in batches(call, inputs)]
             outputs = torch.cat([part.reshape(len(part), -1) for part in parts]).double().cpu()
-        name, value = _of_labels(decision, outputs, labels, getattr(network.model, "classes_", None))
-    except InputError:
+        name, value = _of_labels(decision, outputs, labels, classes)
+    except InputError as error:
+        if labels.dtype.kind not in "biuf":
+            warnings.warn(f"No accuracy is stated. {error}", stacklevel=5)
         return {}
     return {"score": name, "value": value, "scored": len(labels)} if np.isfinite(value) else {}
 

@@ -28,7 +28,7 @@ from scipy.special import logsumexp
 from nif.core.errors import InputError
 from nif.data.rows import Rows
 from nif.network.decision import Decision, Scale
-from nif.network.labels import class_indices
+from nif.network.labels import class_indices, values_of_classes
 from nif.network.network import Network
 from nif.network.recording import Recording
 
@@ -119,7 +119,8 @@ def checked_noise(noise: float | None) -> float | None:
 def _labels(decision: Decision, rows: Rows, network: Network) -> Int64[np.ndarray, " row"] | None:
     """The class of each row; None where labels are no classes."""
     try:
-        return class_indices(decision, rows.labels, len(rows), getattr(network.model, "classes_", None))
+        known = values_of_classes(network.model, network.class_names, rows.labels)
+        return class_indices(decision, rows.labels, len(rows), known)
     except InputError:
         return None
 

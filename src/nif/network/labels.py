@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,6 +102,34 @@ def labels_of(decision: Decision, labels: Any, rows: int, class_values: Any = No
     raise _of_shape(labels, rows)
 
 
+def values_of_classes(model: Any, names: Iterable[Any] | str | None, labels: Any) -> np.ndarray | None:
+    """The labels of the classes in order: `classes_` of scikit-learn; of words also the names of outputs.
+
+    A single output stands for the second of two classes; where only that is named, the other is the first.
+
+    Returns:
+        None where labels are numbers of outputs, as they may be where classes are words.
+
+    Example:
+        >>> values_of_classes(None, ["yes"], ["no", "yes", "no"]).tolist()
+        ['no', 'yes']
+        >>> values_of_classes(None, ["a", "b"], [0, 1]) is None
+        True
+    """
+    known, words = getattr(model, "classes_", None), labels is not None and _are_words(labels)
+    if known is not None:
+        return np.asarray(known) if words or not _are_words(known) else None
+    if names is None or not words:
+        return None
+    given = (names,) if isinstance(names, str) else tuple(map(str, names))
+    others = sorted(set(map(str, np.unique(np.asarray(labels, dtype=str)))) - set(given))
+    return np.asarray([*others, *given] if len(given) == 1 and len(others) == 1 else given)
+
+
+def _are_words(labels: Any) -> bool:
+    return pd.api.types.infer_dtype(np.asarray(labels).ravel(), skipna=True) == "string"
+
+
 def class_indices(
     decision: Decision, labels: Any, rows: int, class_values: Any = None
 ) -> Int64[np.ndarray, " sample"] | None:
@@ -155,8 +184,9 @@ def other_numbering(
     more = ", …" if len(moved) > MOST_SHOWN else ""
     return (
         f"The labels agree with the network in {now:.0%} of the rows, and would in {best:.0%} if "
-        f"{', '.join(moved[:MOST_SHOWN])}{more}. Are the classes numbered as in training? Words are numbered "
-        "in alphabetical order; pass the numbers of the outputs."
+        f"{', '.join(moved[:MOST_SHOWN])}{more}. Are the classes numbered as in training, and class_names in "
+        "the order of the outputs? Words without names are numbered in alphabetical order; pass the numbers "
+        "of the outputs."
     )
 
 
@@ -174,7 +204,7 @@ def _of_rows(decision: Decision, values: Shaped[np.ndarray, " sample"], class_va
     if not np.issubdtype(values.dtype, np.number):
         raise InputError(
             f"The labels are text, such as {str(values[0])!r}; expected the index of the class of each row, "
-            "in the order of the model's outputs."
+            "in the order of the model's outputs, or names that nif.measure was given as class_names=."
         )
     known = values != IGNORED
     shown = values[known]

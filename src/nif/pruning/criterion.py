@@ -16,7 +16,7 @@ from torch import Tensor
 from nif.core.errors import InputError
 from nif.network.decision import Decision
 from nif.network.forward import Forward, Inputs, batches, chosen_output, every_output
-from nif.network.labels import Labels, labels_of, other_numbering
+from nif.network.labels import Labels, labels_of, other_numbering, values_of_classes
 from nif.network.preserve import device_and_dtype, preserved
 from nif.pruning.scores import Score, accuracy, at_positions, by_scorer, explained
 
@@ -214,14 +214,7 @@ def criterion_for(
         >>> criterion.name, criterion.before
         ('accuracy', 1.0)
     """
-    reference, classes = outputs(call, inputs), getattr(model, "classes_", None)
-    if (
-        classes is None
-        and names is not None
-        and labels is not None
-        and np.asarray(labels).dtype.kind in "USOT"
-    ):
-        classes = np.asarray(names)
+    reference, classes = outputs(call, inputs), values_of_classes(model, names, labels)
     decision = Decision.of(call, inputs, model)
     precision = torch.finfo(device_and_dtype(call.model)[1]).eps
     if labels is not None and scorer is None:

@@ -138,7 +138,7 @@ PROBABILITIES, ANSWERS = Decision(Scale.PROBABILITY, 2, True), Decision(Scale.PR
     [
         (LOGITS, P, "labels", None, "needs labels"),
         (LOGITS, P, "labels", [0.2, 0.7], "real numbers"),
-        (LOGITS, P, "labels", ["a", "b"], "not numbers"),
+        (LOGITS, P, "labels", ["a", "b"], "labels are text, such as 'a'"),
         (LOGITS, P, "labels", [0, 2], "class indices 0 to 1"),
         (VALUE, P[:, :1], "labels", [0, 1], "returns a value"),
         (ANSWERS, P, "labels", [0, 1], "2 independent probabilities"),

@@ -207,8 +207,8 @@ class Currents:
             moves = Moves.of(call, inputs, rows.inputs)
             target = Target.of(network, plan, moves, inputs, self.target)
             explained = ExplainedRows.of(target, network.signature, rows, self.background, self.explain)
-            asked, known = target.decision(inputs, network.model), getattr(network.model, "classes_", None)
-            decided = explained.decided(asked, self.decision, self.noise, known)
+            asked = target.decision(inputs, network.model)
+            decided = explained.decided(asked, self.decision, self.noise, network)
             inputs, outputs, given = explained.inputs, explained.outputs, explained.given
             kinds = kinds_of(moves, inputs, given)
             most_rows = len(outputs) if explained.fixed else amount.rows

@@ -231,14 +231,11 @@ def _labels(decision: Decision, outputs: Tensor, labels: Any, class_values: Any)
             f"decision='labels' needs probabilities of classes, but the model returns {decision}; use a "
             "model that ends in a softmax or in one sigmoid."
         )
-    kind = np.asarray(labels).dtype.kind
-    known = None
-    if kind in "buif" or class_values is not None:
-        known = class_indices(decision, labels, len(outputs), class_values)
+    known = class_indices(decision, labels, len(outputs), class_values)
     if known is None:
         raise InputError(
-            "decision='labels' needs labels that are classes, but they are "
-            f"{'real numbers' if kind == 'f' else 'not numbers'}; pass the index of the class of each row."
+            "decision='labels' needs labels that are classes, but they are real numbers; pass the index of "
+            "the class of each row."
         )
     count = max(2, decision.outputs)
     return Classes(_logs(decision), count, f"the label, one of {count}", torch.as_tensor(known))

@@ -19,6 +19,8 @@ from nif.measures.currents.sample import Given
 from nif.measures.currents.targets import Target
 from nif.measures.measure import Measured
 from nif.network.decision import Decision
+from nif.network.labels import values_of_classes
+from nif.network.network import Network
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,14 +78,16 @@ class ExplainedRows:
         inputs = tuple(target.call.prepared(rows.inputs))
         return cls(rows, inputs, target.outputs(inputs), given, outputs)
 
-    def decided(self, decision: Decision, chosen: Any, noise: float, class_values: Any = None) -> Decided:
+    def decided(self, decision: Decision, chosen: Any, noise: float, network: Network) -> Decided:
         """The decision at these rows; how much a value varies is that of data.
 
         Raises:
             InputError: The decision does not fit the outputs or the labels.
         """
         outputs = self.outputs if chosen == "labels" else self.known
-        decided = decided_by(decision, outputs, chosen, noise, self.rows.labels, class_values)
+        labels = self.rows.labels
+        known = values_of_classes(network.model, network.class_names, labels)
+        decided = decided_by(decision, outputs, chosen, noise, labels, known)
         if isinstance(decided, Values) and bool(_starts_to_vary(self.known, self.outputs).any()):
             raise InputError(
                 "The noise of a value is in its deviations over the data, and there it is the same in all "
