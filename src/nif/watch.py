@@ -131,13 +131,13 @@ class Watch:
         >>> x = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
         >>> optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
         >>> watch = Watch(net, x, every=2)
-        >>> for epoch in range(5):
+        >>> for epoch in range(3):
         ...     optimiser.zero_grad()
         ...     (net(x)[:, 0] - x[:, 0]).square().mean().backward()
         ...     optimiser.step()
         ...     _ = watch.step(epoch)
         >>> list(watch.flows), watch.table().columns.tolist()[2:]
-        ([0, 2, 4], ['units', 'inflow', 'outflow', 'silent', 'communities', 'modularity'])
+        ([0, 2], ['units', 'inflow', 'outflow', 'silent', 'communities', 'modularity'])
     """
 
     @replaced_arguments(OPTIONS_OF_ASSOCIATION | ARGUMENTS_OF_WATCH, "nif.Watch(model, x, every=5)")

@@ -80,7 +80,7 @@ def perturbed(flow: Flow, generator: np.random.Generator) -> Flow:
 def test_standard_error_is_the_spread_under_the_errors_of_the_links(clip: bool) -> None:
     flow = random_flow([3, 5, 4, 2], [(0, 2), (1, 3)], seed=2, stderr=0.002)
     generator = np.random.default_rng(0)
-    draws = np.stack([perturbed(flow, generator).attribution(clip=clip) for _ in range(3000)])
+    draws = np.stack([perturbed(flow, generator).attribution(clip=clip) for _ in range(1500)])
     found = flow.attribution_stderr(clip=clip).to_numpy()
     np.testing.assert_allclose(found, draws.std(axis=0), rtol=0.06)
 
@@ -89,7 +89,7 @@ def test_intervals_cover_the_true_attribution() -> None:
     truth = random_flow([4, 6, 3], [(0, 2)], seed=3, stderr=0.02)
     generator = np.random.default_rng(1)
     inside = []
-    for _ in range(1500):
+    for _ in range(750):
         seen = perturbed(truth, generator)
         error = seen.attribution(clip=False) - truth.attribution(clip=False)
         inside.append(error.abs() <= 1.96 * seen.attribution_stderr(clip=False))
