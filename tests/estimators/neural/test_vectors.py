@@ -225,3 +225,17 @@ def test_the_error_of_vectors_counts_what_is_learnt_slowly(
     after = mine.estimate(x, x + y)
     assert bool(after.stderr[0] > before.stderr[0]) == changes
     assert after.nats[0] == before.nats[0]
+
+
+@pytest.mark.parametrize(("curved", "changes"), [(False, True), (True, False)], ids=["normal", "curved"])
+def test_the_error_of_critics_at_their_start_is_small_where_the_copula_is_gaussian(
+    curved: bool, changes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, noise = np.random.default_rng(0).normal(size=(2, 1, 1000, 4))
+    y = x + noise + curved * x[..., ::-1] ** 2
+    mine = Mine(hidden=8, steps=0)
+    before = mine.estimate(x, y)
+    monkeypatch.setattr("nif.estimators.neural.variational.SLOW_AT_START", 1.0)
+    after = mine.estimate(x, y)
+    assert bool(after.stderr[0] > before.stderr[0]) == changes
+    assert after.nats[0] == before.nats[0]

@@ -69,7 +69,9 @@ class FoldResults:
     converged: Bool[np.ndarray, " critic"]
 
 
-def combine_folds(folds: int, critics: FoldResults, slow: float = 1.0) -> tuple[np.ndarray, ...]:
+def combine_folds(
+    folds: int, critics: FoldResults, slow: PerCritic | float = 1.0, overlooked: PerCritic | float = 0.0
+) -> tuple[np.ndarray, ...]:
     r"""Nats, standard error, p-value and outcome of each pair.
 
     A critic with p effective weights that is trained on n samples loses about :math:`p / 2n` nats on new
@@ -85,10 +87,11 @@ def combine_folds(folds: int, critics: FoldResults, slow: float = 1.0) -> tuple[
     bound in the second half of the training measure how far the critic may be from the optimum; both are
     added to the sampling error:
 
-    .. math:: s^2 = \tfrac{1}{K^2} \sum_k s_k^2 + (\text{slow} \, \ell)^2 + r^2
+    .. math:: s^2 = \tfrac{1}{K^2} \sum_k s_k^2 + (\text{slow} \, \ell)^2 + r^2 + o^2
 
-    A critic whose steps ran out while it still rose has r added to its bound as well: a distance to the
-    optimum that falls like 1 / steps is halved by the second half of them.
+    with o the mean of what each critic is known to have overlooked. A critic whose steps ran out while it
+    still rose has r added to its bound as well: a distance to the optimum that falls like 1 / steps is halved
+    by the second half of them.
 
     References:
         Akaike (1973), Information theory and an extension of the maximum likelihood principle.
@@ -112,10 +115,13 @@ def combine_folds(folds: int, critics: FoldResults, slow: float = 1.0) -> tuple[
     left = by_fold(np.where(critics.converged, 0.0, critics.rise)).mean(axis=1)
     lost = (by_fold(critics.trained).mean(axis=1) - held_out) / 2
     rise = by_fold(critics.rise).mean(axis=1)
+    slows, missed = (
+        by_fold(np.broadcast_to(part, critics.nats.shape)).mean(axis=1) for part in (slow, overlooked)
+    )
     sampling = (by_fold(critics.stderr) ** 2).sum(axis=1) / folds**2
     return (
         held_out + lost + left,
-        np.sqrt(sampling + (slow * lost) ** 2 + rise**2),
+        np.sqrt(sampling + (slows * lost) ** 2 + rise**2 + missed**2),
         tippett(by_fold(critics.p_value)),
         np.where(by_fold(critics.converged).all(axis=1), Outcome.CONVERGED, Outcome.NOT_CONVERGED),
     )

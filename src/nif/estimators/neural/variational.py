@@ -24,6 +24,7 @@ from nif.estimators.neural.bounds import MINE, Bound, PerPair, independence_p_va
 from nif.estimators.neural.compiled.bank import can_compile, train_and_evaluate
 from nif.estimators.neural.critics import Critics, gaussian_critics
 from nif.estimators.neural.cross_fitting import FoldResults, Folds, combine_folds
+from nif.estimators.neural.misfit import Misfit
 from nif.estimators.neural.training import Parts, Samples, Schedule, shifts_of, train
 from nif.estimators.neural.vectors import VectorCritics, bends_of, columns_of, vector_critics
 from nif.estimators.ranks import normal_scores
@@ -49,6 +50,10 @@ RATE_OF_VECTORS = 1e-2
 SLOW_OF_VECTORS = 2.0
 """`slow` of `combine_folds` for vectors: of twisted vectors the parts that are learnt slowly, such as angles,
 are those that matter, and 10,000 samples lose 2.5 to 4.5 times the correction."""
+
+SLOW_AT_START = 0.25
+"""The same of critics that training did not improve, where nothing in the samples is against a Gaussian
+copula: the correction is the loss of a fitted copula, up to terms of higher order."""
 
 CRITICS_AT_ONCE = 64
 """Critics that are evaluated together, over the columns of a side."""
@@ -130,7 +135,7 @@ class Variational:
         # Compiled, the method is the same, with the product on a grid of the margins.
         train_and_test = train_and_evaluate if compiled else self._in_torch
         results = train_and_test(critics, parts, schedule, generator, lambda n: advance(n / folds.count))
-        return combine_folds(folds.count, results, SLOW_OF_VECTORS if vectors else 1.0)
+        return combine_folds(folds.count, results, *(_doubts(samples, results) if vectors else ()))
 
     def _bends(self, x: np.ndarray, y: np.ndarray) -> bool:
         """Whether the critics are those of `nif.estimators.neural.vectors`, not of numbers."""
@@ -195,6 +200,17 @@ class Variational:
             errors.append(self.bound.influence(joint, product, shifts).std(dim=-1) / math.sqrt(rows))
             p_values.append(independence_p_value(joint, product, shifts))
         return (torch.cat(values), torch.cat(errors), torch.cat(p_values)), torch.cat(highest)
+
+
+def _doubts(samples: Samples, critics: FoldResults) -> tuple[np.ndarray, np.ndarray]:
+    """`slow` and `overlooked` of `combine_folds` for each critic of vectors."""
+    at_start = (critics.rise == 0).reshape(len(samples.x), -1)
+    slow, overlooked = np.full(at_start.shape, SLOW_OF_VECTORS), np.zeros(at_start.shape)
+    for pair in np.flatnonzero(at_start.any(axis=1)):
+        misfit = Misfit.of(*(side[pair].cpu().double().numpy() for side in (samples.x, samples.y)))
+        slow[pair, at_start[pair] & misfit.possible] = SLOW_AT_START
+        overlooked[pair, at_start[pair]] = misfit.overlooked
+    return slow.ravel(), overlooked.ravel()
 
 
 def _usual_folds(samples: int, *, vectors: bool) -> int:
