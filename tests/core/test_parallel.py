@@ -22,7 +22,8 @@ POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals are those of
 
 
 @POSIX
-def test_the_tasks_of_killed_workers_are_repeated_in_their_order(tmp_path: Path) -> None:
+@pytest.mark.parametrize("backend", ["loky", "multiprocessing"])
+def test_the_tasks_of_killed_workers_are_repeated_in_their_order(backend: str, tmp_path: Path) -> None:
     begun = []
 
     def tasks() -> Iterator[object]:
@@ -30,7 +31,8 @@ def test_the_tasks_of_killed_workers_are_repeated_in_their_order(tmp_path: Path)
             begun.append(number)
             yield delayed(square_or_die)(number, tmp_path, 2)
 
-    assert list(in_parallel(2, tasks())) == [number**2 for number in range(12)]
+    with parallel_config(backend):
+        assert list(in_parallel(2, tasks())) == [number**2 for number in range(12)]
     assert begun == list(range(12))
     assert 2 <= len(list(tmp_path.iterdir())) <= 4  # the other worker may have begun a task too
 
@@ -132,21 +134,63 @@ def test_a_task_has_one_thread(monkeypatch: pytest.MonkeyPatch, backend: str) ->
     assert allowed_threads() == 16
 
 
-FORKED = """
-import torch
-from joblib import delayed, parallel_config
-from nif.core.parallel import in_parallel
+WITH_THREADS = """
+import sys, torch, nif
+from joblib import parallel_config
 
 torch.set_num_threads(2)
 torch.randn(1000, 1000).tanh()
-with parallel_config("multiprocessing"):
-    print(list(in_parallel(2, (delayed(torch.tanh)(torch.zeros(1000, 1000)) for _ in range(2))))[1].shape)
+net = torch.nn.Sequential(torch.nn.Linear(200, 500), torch.nn.Tanh(), torch.nn.Linear(500, 3))
+with parallel_config(sys.argv[1]):
+    flow = nif.measure(net, torch.randn(60, 200), nif.Currents(steps=2, rows=16, backgrounds=4), n_jobs=2)
+print(len(flow.links))
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="no process is forked")
-def test_forked_workers_do_not_wait_for_threads_of_torch() -> None:
+def test_processes_do_not_wait_for_threads_of_torch() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", FORKED], check=False, capture_output=True, text=True, timeout=60
+        [sys.executable, "-W", "ignore", "-c", WITH_THREADS, "multiprocessing"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
-    assert done.stdout == "torch.Size([1000, 1000])\n", done.stderr
+    assert done.stdout == "2\n", done.stderr
+
+
+INTERRUPTED = """
+import os, signal, threading, time, torch
+from joblib import delayed, parallel_config
+from nif.core.executors import unless_stopped
+from nif.core.parallel import in_parallel
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+running = []
+
+def work(number):
+    running.append(number)
+    try:
+        while True:
+            torch.randn(300, 300) @ torch.randn(300, 300)
+            unless_stopped(1.0)
+            if len(running) == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+                running.append(None)
+    finally:
+        running.remove(number)
+
+with parallel_config("threading"):
+    try:
+        list(in_parallel(2, (delayed(work)(number) for number in range(4))))
+    except KeyboardInterrupt:
+        print(running)
+"""
+
+
+@POSIX
+def test_threads_have_ended_when_an_interrupt_is_raised() -> None:
+    """The interpreter aborts if it ends while a thread is in torch."""
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED], check=False, capture_output=True, text=True, timeout=120
+    )
+    assert (done.stdout, done.returncode) == ("[None]\n", 0), done.stderr

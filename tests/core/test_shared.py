@@ -75,7 +75,7 @@ def test_it_is_pickled_once_and_its_arrays_are_in_one_file(
         results = list(in_parallel(2, (delayed(sum_and_file)(shared, number) for number in range(20))))
     assert [total for total, _ in results] == [2 * COUNT + number for number in range(20)]
     [file] = {file for _, file in results}
-    assert (file is not None) == (backend == "loky")  # a fork has the value itself
+    assert (file is None) == (backend == "threading")
     assert len(pickled) == (0 if backend == "threading" else 1)
 
 

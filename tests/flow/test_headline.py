@@ -1,6 +1,7 @@
 """The answer in a sentence, against values computed by hand."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from torch import nn
 
 import nif
 from nif.flow.flow import example
-from nif.flow.headline import headline, summary
+from nif.flow.headline import _together, headline, summary
+from support.flows import current_flow
 
 
 def network(*weights: float) -> nn.Sequential:
@@ -148,3 +150,9 @@ def test_what_features_cannot_be_ordered_by_is_refused() -> None:
         example().importance(by="size")
     with pytest.raises(nif.InputError, match="ordered by 'share', not by 'for'"):
         example().importance(by="for")
+
+
+def test_of_a_flow_whose_file_names_no_layer_input_the_error_is_unknown() -> None:
+    flow = current_flow([2, 3, 2])
+    layers = tuple(replace(layer, kind="hidden") for layer in flow.layers)
+    assert _together(replace(flow, layers=layers), 2)[1] is None

@@ -223,7 +223,7 @@ def _change(parent: Any, key: Any, random: Random, places: list[Any]) -> None:
         other, place = random.choice(places)
         if place in other if isinstance(other, dict) else place < len(other):
             parent[key] = json.loads(json.dumps(other[place]))
-    elif kind == 5 and isinstance(value, (int, float)) and not isinstance(value, bool):
+    elif kind == 5 and isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e300:
         parent[key] = random.choice([value + 1, value - 1, -value, value * 1000, str(value), float(value)])
     elif isinstance(parent, dict):
         parent[random.choice(TEXTS)] = parent.pop(key) if kind == 6 else random.choice(VALUES)

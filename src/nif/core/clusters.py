@@ -1,4 +1,4 @@
-"""Tasks on Dask and Ray, by their own futures.
+"""Tasks by futures: those of Dask and Ray, and of threads.
 
 joblib's backends of both lose what goes wrong between tasks: with Dask, a worker that is killed while it is
 sent data leaves `Parallel` waiting for ever, and so does a task whose workers are killed again and again.
@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from nif.core.errors import InputError
+from nif.core.executors import Threads
 from nif.core.shared import Sent, Shared
 
 SECONDS_TO_START = 120
@@ -35,7 +36,7 @@ class WorkersLost(Exception):
     """Workers were killed, and with them what they held."""
 
 
-def results_of_cluster(
+def results_of_futures(
     backend: Any, n_jobs: int, called: Callable[..., Any], tasks: Iterator[Task]
 ) -> Iterator[Any]:
     """The results of tasks in their order; at most two tasks for each worker are begun before theirs.
@@ -43,8 +44,8 @@ def results_of_cluster(
     What tasks share is sent once. The cluster repeats the tasks of a worker that is killed.
 
     Args:
-        backend: Of joblib, of one of `CLUSTERS`.
-        n_jobs: Tasks at a time of Ray, where the cluster could run more; -1 for as many as it can run.
+        backend: Of joblib, one of `FUTURES`.
+        n_jobs: Tasks at a time; of Ray where the cluster could run more; -1 for as many as can run.
         called: Runs a task on a worker.
         tasks: Calls.
 
@@ -52,7 +53,7 @@ def results_of_cluster(
         WorkersLost: What the tasks share was lost with workers.
         InputError: The cluster has no worker.
     """
-    cluster = CLUSTERS[type(backend).__name__](backend, n_jobs)
+    cluster = FUTURES[type(backend).__name__](backend, n_jobs)
     sending, begun = _Sending(cluster), deque[Any]()
     with backend.retrieval_context():
         try:
@@ -69,7 +70,7 @@ def results_of_cluster(
 class _Sending:
     """Sends tasks to a cluster, and once what they share."""
 
-    def __init__(self, cluster: _Dask | _Ray) -> None:
+    def __init__(self, cluster: Futures) -> None:
         self._cluster = cluster
         self._sent: dict[int, tuple[Shared[Any], Any]] = {}
 
@@ -79,11 +80,11 @@ class _Sending:
         places = [n for n, one in enumerate(given) if isinstance(one, Shared) and not one.in_files]
         references = [self._reference(given[place]) for place in places]
         small = [None if place in places else one for place, one in enumerate(given)]
-        return self._cluster.submit(called, (function, small, named), places, *references)
+        return self._cluster.submit(_on_worker, called, (function, small, named), places, *references)
 
     def _reference(self, shared: Shared[Any]) -> Any:
         if id(shared) not in self._sent:
-            self._sent[id(shared)] = shared, self._cluster.send(shared.sent())
+            self._sent[id(shared)] = shared, self._cluster.send(shared)
         return self._sent[id(shared)][1]
 
 
@@ -98,12 +99,14 @@ def wait_for_workers(backend: Any) -> None:
             _Dask(backend, -1, SECONDS_TO_START)
 
 
-def _on_worker(called: Callable[..., Any], task: Task, places: Sequence[int], *sent: Sent) -> Any:
+def _on_worker(
+    called: Callable[..., Any], task: Task, places: Sequence[int], *sent: Sent | Shared[Any]
+) -> Any:
     """Run a task, whose shared arguments were sent apart."""
     function, given, named = task
     whole = list(given)
     for place, one in zip(places, sent, strict=True):
-        whole[place] = one.received()
+        whole[place] = one.received() if isinstance(one, Sent) else one
     return called(function, whole, named)
 
 
@@ -121,34 +124,30 @@ class _Dask:
         """Workers may come and go."""
         return 2 * max(1, sum(self._client.ncores().values()))
 
-    def send(self, value: Sent) -> Any:
+    def send(self, shared: Shared[Any]) -> Any:
         try:
-            return self._client.scatter(value, hash=False)
+            return self._client.scatter(shared.sent(), hash=False)
         except (OSError, TimeoutError) as error:  # the worker was killed, or there is none
             raise WorkersLost("A worker was lost while data were sent to it.") from error
 
     def submit(self, *call: Any) -> Any:
-        return self._client.submit(_on_worker, *call, pure=False, **self._options)
+        return self._client.submit(*call, pure=False, **self._options)
 
     def result(self, future: Any) -> Any:
-        from distributed import CancelledError, KilledWorker
-
-        try:
-            self._wait_for(future)
-            return future.result()
-        except (CancelledError, KilledWorker) as error:
-            raise WorkersLost("Tasks were lost with their workers.") from error
-
-    def _wait_for(self, future: Any) -> None:
-        """Until it is done, unless the cluster has no worker for too long."""
-        from distributed import wait
+        """When it is done, unless the cluster has no worker for too long."""
+        from distributed import CancelledError, KilledWorker, wait
 
         seen = time.monotonic()
         while True:
             try:
                 wait(future, timeout=SECONDS_TO_LOOK)
-                return
+                # A result is lost with its worker, and done a second time if there is another.
+                return future.result(timeout=self._patience)
+            except (CancelledError, KilledWorker) as error:
+                raise WorkersLost("Tasks were lost with their workers.") from error
             except TimeoutError as error:
+                if future.status == "error":  # of the task itself
+                    raise
                 seen = time.monotonic() if self._client.ncores() else seen
                 if time.monotonic() - seen > self._patience:
                     raise InputError(NO_WORKER.format(self._patience)) from error
@@ -168,18 +167,18 @@ class _Ray:
             ray.init()
         self._ray, self._n_jobs = ray, n_jobs
         options = {"num_cpus": 1} | (getattr(backend, "ray_remote_args", None) or {})
-        self._on_worker = ray.remote(**options)(_on_worker)
+        self._remote = ray.remote(**options)(_on_worker)
 
     def width(self) -> int:
         """Nodes may come and go."""
         cores = max(1, int(self._ray.cluster_resources().get("CPU", 1)))
         return self._n_jobs if 0 < self._n_jobs < cores else 2 * cores
 
-    def send(self, value: Sent) -> Any:
-        return self._ray.put(value)
+    def send(self, shared: Shared[Any]) -> Any:
+        return self._ray.put(shared.sent())
 
-    def submit(self, *call: Any) -> Any:
-        return self._on_worker.remote(*call)
+    def submit(self, _: Callable[..., Any], *call: Any) -> Any:
+        return self._remote.remote(*call)
 
     def result(self, reference: Any) -> Any:
         from ray import exceptions
@@ -198,5 +197,10 @@ class _Ray:
                 self._ray.cancel(reference)
 
 
-CLUSTERS = {"DaskDistributedBackend": _Dask, "RayBackend": _Ray}
+Futures = _Dask | _Ray | Threads
+
+CLUSTERS: dict[str, Callable[..., Futures]] = {"DaskDistributedBackend": _Dask, "RayBackend": _Ray}
 """Backends whose number of workers is theirs: who chooses one wants the work to run there."""
+
+FUTURES = CLUSTERS | {"ThreadingBackend": Threads}
+"""By the names of joblib's backends."""

@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from itertools import islice
 from numbers import Integral
 from typing import Any
 
@@ -18,15 +16,17 @@ import joblib
 from joblib import Parallel, delayed
 from joblib.parallel import get_active_backend
 
-from nif.core.clusters import CLUSTERS, results_of_cluster, wait_for_workers
+from nif.core.clusters import CLUSTERS, FUTURES, results_of_futures, wait_for_workers
 from nif.core.errors import InputError
+from nif.core.executors import end_with_parent
 from nif.core.shared import NOT_FOUND
-
-PROCESSES = ("LokyBackend", "MultiprocessingBackend")
-"""Backends whose workers are children of this process."""
 
 THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
 """What limits the threads of a process."""
+
+FORKING = "MultiprocessingBackend"
+"""Replaced by loky: a forked process has none of torch's threads and would wait for them without end, and its
+pool waits for a worker that was killed."""
 
 FAILURES = 3
 """Times in a row that workers may be killed before a task is finished."""
@@ -34,16 +34,7 @@ FAILURES = 3
 LOST = "BrokenProcessPool", "WorkersLost"
 """Exceptions that say that workers were killed: of loky, and of clusters."""
 
-AT_ONCE = 16
-"""Tasks for each process that are given to a backend which returns results all at once."""
-
-SECONDS_TO_NOTICE = 0.5
-"""In which a worker sees that its parent has ended."""
-
 _thread = threading.local()
-
-_watching: set[int] = set()
-"""Processes that watch their parent: this one, or that which it was forked from."""
 
 
 def checked_jobs(n_jobs: int | None) -> int | None:
@@ -149,22 +140,19 @@ class _Waiting:
 
 def _results(n_jobs: int, tasks: Iterator[Any]) -> Iterator[Any]:
     (backend, _), home, options = get_active_backend(), os.getpid(), dict[str, Any]()
-    if type(backend).__name__ in CLUSTERS:
-        yield from results_of_cluster(backend, n_jobs, partial(_called, home), tasks)
+    name = type(backend).__name__
+    if name in CLUSTERS or (name in FUTURES and joblib.effective_n_jobs(n_jobs) > 1):
+        yield from results_of_futures(backend, n_jobs, partial(_called, home), tasks)
         return
+    if name == FORKING:
+        options["backend"] = "loky"
     of_backend = getattr(backend, "backend_kwargs", None)  # joblib before 1.5 takes no initializer
-    if type(backend).__name__ in PROCESSES and of_backend is not None and "initializer" not in of_backend:
+    if name in ("LokyBackend", FORKING) and of_backend is not None and "initializer" not in of_backend:
         options |= {"initializer": end_with_parent, "initargs": (home,)}
-    as_they_come = getattr(backend, "supports_return_generator", False)
+    as_they_come = name == FORKING or getattr(backend, "supports_return_generator", False)
     # Copy on write: of a file that all workers map, none has to make a copy that it could write to.
     options |= {"mmap_mode": "c", "return_as": "generator" if as_they_come else "list"}
-    calls = (delayed(_called)(home, *task) for task in tasks)
-    if as_they_come:
-        yield from Parallel(n_jobs=n_jobs, **options)(calls)
-        return
-    with Parallel(n_jobs=n_jobs, **options) as parallel:
-        while some := list(islice(calls, AT_ONCE * joblib.effective_n_jobs(n_jobs))):
-            yield from parallel(some)
+    yield from Parallel(n_jobs=n_jobs, **options)(delayed(_called)(home, *task) for task in tasks)
 
 
 def _called(home: int, function: Callable[..., Any], given: Sequence[Any], named: Mapping[str, Any]) -> Any:
@@ -191,19 +179,3 @@ def _torch_in_one_thread() -> Iterator[None]:
     finally:
         if torch is not None and before > 1:
             torch.set_num_threads(before)
-
-
-def end_with_parent(parent: int) -> None:
-    """End this process soon after its parent, whatever ended that: workers wait for minutes otherwise.
-
-    On Windows a process does not see that its parent has ended.
-    """
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(SECONDS_TO_NOTICE)
-        os._exit(1)
-
-    if os.name == "posix" and os.getpid() not in _watching:
-        _watching.add(os.getpid())
-        threading.Thread(target=watch, daemon=True).start()

@@ -19,6 +19,7 @@ from joblib import delayed
 from nif.core.arguments import shown
 from nif.core.checkpoint import Checkpoint, Stage
 from nif.core.errors import InputError
+from nif.core.executors import unless_stopped
 from nif.core.parallel import in_parallel
 from nif.core.shared import Shared
 from nif.core.types import Advance, ignore
@@ -353,7 +354,7 @@ RESULTS = ("nats", "stderr", "p_value", "outcome")
 def _with_index(
     shared: Shared[Tables], number: int, x: int, y: int | None, index: Index
 ) -> tuple[int, Index, Estimate]:
-    return number, index, shared.value.estimate(x, y, index)
+    return number, index, shared.value.estimate(x, y, index, unless_stopped)
 
 
 def _write(result: Estimate, index: Index, arrays: Mapping[str, np.ndarray], *, symmetric: bool) -> None:

@@ -119,7 +119,7 @@ def _together(flow: Flow, count: int) -> tuple[float, float | None]:
     inputs = [place for place, layer in enumerate(flow.layers) if layer.kind == "input"]
     parts = [] if tables is None else [tables.units[place].deviations for place in inputs]
     known = [part for part in parts if part is not None]
-    if tables is None or len(known) < len(inputs) or tables.total.nats == 0:
+    if tables is None or not known or len(known) < len(inputs) or tables.total.nats == 0:
         return share, None
     deviations = np.concatenate(known, axis=1)[:, order].sum(axis=1)
     return share, float(np.linalg.norm(deviations)) / abs(tables.total.nats)

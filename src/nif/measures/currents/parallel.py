@@ -14,9 +14,10 @@ import torch
 from joblib import delayed
 
 from nif.core.checkpoint import Stage
+from nif.core.executors import unless_stopped
 from nif.core.parallel import in_parallel
 from nif.core.shared import Shared
-from nif.core.types import Advance, ignore
+from nif.core.types import Advance
 from nif.measures.currents.block_sums import Sums
 from nif.measures.currents.blocks import Block
 from nif.measures.currents.link_maps import LinkMaps
@@ -86,7 +87,7 @@ def _of_block(given: Shared[tuple[PathIntegral, LinkMaps | None, int]], block: B
     torch.set_num_threads(threads)
     try:
         with torch.no_grad():
-            path.add(block, sums, ignore)
+            path.add(block, sums, unless_stopped)
     finally:
         torch.set_num_threads(before)
     sums.maps = None  # known, and not to be sent back with each block

@@ -1,0 +1,90 @@
+"""Tasks on threads, and what ends threads and processes whose work nobody waits for.
+
+joblib's pool of threads goes on after an interrupt.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import joblib
+
+from nif.core.shared import Shared
+
+SECONDS_TO_NOTICE = 0.5
+"""In which a worker sees that its parent has ended."""
+
+_thread = threading.local()
+
+_watching: set[int] = set()
+"""Processes that watch their parent: this one, or that which it was forked from."""
+
+
+class Stopped(BaseException):
+    """Nobody waits for this task any more."""
+
+
+def unless_stopped(done: float) -> None:
+    """As the `advance` of a task: shows no progress, but ends a task whose result nobody waits for.
+
+    Raises:
+        Stopped: It runs in a thread, and the call that began it has ended.
+
+    Example:
+        >>> unless_stopped(1.0)
+    """
+    stopped = getattr(_thread, "stopped", None)
+    if stopped is not None and stopped.is_set():
+        raise Stopped
+
+
+class Threads:
+    """Tasks of threads."""
+
+    def __init__(self, _: Any, n_jobs: int) -> None:
+        self._workers = joblib.effective_n_jobs(n_jobs)
+        self._pool = ThreadPoolExecutor(self._workers)
+        self._stopped = threading.Event()
+
+    def width(self) -> int:
+        return 2 * self._workers
+
+    def send(self, shared: Shared[Any]) -> Shared[Any]:
+        """The very object."""
+        return shared
+
+    def submit(self, *call: Any) -> Future[Any]:
+        return self._pool.submit(self._run, *call)
+
+    def _run(self, function: Callable[..., Any], *given: Any) -> Any:
+        _thread.stopped = self._stopped
+        return function(*given)
+
+    def result(self, future: Future[Any]) -> Any:
+        return future.result()
+
+    def stop(self, _: Sequence[Future[Any]]) -> None:
+        """When this returns no thread runs: the interpreter aborts if it ends while one is in torch."""
+        self._stopped.set()
+        self._pool.shutdown(cancel_futures=True)
+
+
+def end_with_parent(parent: int) -> None:
+    """End this process soon after its parent, whatever ended that: workers wait for minutes otherwise.
+
+    On Windows a process does not see that its parent has ended.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(SECONDS_TO_NOTICE)
+        os._exit(1)
+
+    if os.name == "posix" and os.getpid() not in _watching:
+        _watching.add(os.getpid())
+        threading.Thread(target=watch, daemon=True).start()
