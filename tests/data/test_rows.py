@@ -182,3 +182,15 @@ def test_labels_that_a_model_may_take_are_labels() -> None:
         assert rows.labels.tolist() == labels.tolist()
     needed = Signature(("x", "target"), 2)
     assert read({"x": ids, "target": ids}, needed).names == ("x", "target")
+
+
+def test_tables_of_arrow_are_frames() -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    table = pyarrow.table({"a": [1.0, 2.0, 3.0], "b": [4, 5, 6]})
+    rows, with_labels = read(table), read((table, pyarrow.array([0, 1, 1])))
+    assert rows.feature_names == with_labels.feature_names == ("a", "b")
+    assert rows.first.tolist() == [[1, 4], [2, 5], [3, 6]]
+    with pytest.raises(InputError, match="NaN or infinite values, the first in row 1, column 'b'"):
+        read(pyarrow.table({"a": [1.0, 2.0], "b": [4, None]}))
+    with pytest.raises(InputError, match="not numbers: b"):
+        read(pyarrow.table({"a": [1.0, 2.0], "b": ["x", "y"]}))

@@ -13,6 +13,8 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from torch import Tensor, nn
 from torch.nn import functional
 
+import nif
+from nif.comparison.problem import comparison_problem
 from nif.core.errors import InputError
 from nif.network.adapters import as_torch
 from nif.network.decision import Decision, Scale
@@ -236,3 +238,62 @@ def test_the_boundary_is_that_of_the_scale() -> None:
     assert Decision(LOG, 1).classes(outputs.log()).tolist() == [0, 0, 1]
     assert Decision(LOGIT, 1).classes(outputs).tolist() == [1, 1, 1]
     assert Decision(LOG, 1).classes(torch.tensor([[math.log(0.5)]])).tolist() == [0]
+
+
+class ByHand(nn.Module):
+    """Probabilities that no softmax or sigmoid computes."""
+
+    def __init__(self, outputs: int, kind: str) -> None:
+        super().__init__()
+        self.body, self.kind = nn.Linear(3, outputs), kind
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = self.body(x)
+        if self.kind == "softmax":
+            return z.exp() / z.exp().sum(1, keepdim=True)
+        if self.kind == "hazards":  # survival at each step, and death in one of them
+            hazard = 1 / (1 + torch.exp(-z))
+            alive = torch.cumprod(1 - hazard, 1)
+            return torch.cat([1 - alive[:, :1], alive[:, :-1] - alive[:, 1:], alive[:, -1:]], 1)
+        return 1 / (1 + torch.exp(-z))
+
+
+@pytest.mark.parametrize("kind", ["softmax", "hazards"])
+def test_numbers_that_sum_to_1_are_probabilities(kind: str) -> None:
+    torch.manual_seed(0)
+    model, x = ByHand(3, kind), torch.randn(60, 3)
+    decision = Decision.of(Forward(model), (x,))
+    assert decision.scale is Scale.PROBABILITY and decision.exclusive
+    p = model(x).detach().double()
+    exact = (p * (p / p.mean(0)).log()).sum(1).mean()
+    flow = nif.measure(model, x, nif.Currents(rows=60, backgrounds=59, paths=0), progress=False)
+    assert float(flow.total) == pytest.approx(float(exact), rel=0.02)
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_other_numbers_between_0_and_1_are_warned_of(outputs: int) -> None:
+    torch.manual_seed(0)
+    model, x = ByHand(outputs, "sigmoid"), torch.randn(60, 3)
+    few = nif.Currents(rows=30, backgrounds=40, paths=0)
+    with pytest.warns(UserWarning, match="between 0 and 1 in all rows and count as"):
+        nif.measure(model, x, few, progress=False)
+    nif.measure(
+        model, x, nif.Currents("value", rows=30, backgrounds=40, paths=0), progress=False
+    )  # was asked
+    if outputs == 1:  # labels that are no classes are of values
+        nif.measure(model, (x, model(x).detach()[:, 0]), few, progress=False)
+
+
+@pytest.mark.filterwarnings("ignore:The outputs are between 0 and 1:UserWarning")
+def test_one_number_between_0_and_1_is_a_probability_where_labels_are_classes() -> None:
+    torch.manual_seed(0)
+    model, x = ByHand(1, "sigmoid"), torch.randn(80, 3)
+    y = (model(x)[:, 0] > 0.5).long()
+    flow = nif.measure(model, (x, y), nif.Currents(rows=30, backgrounds=40, paths=0), progress=False)
+    assert flow.measurement.about["value"] == 1
+    assert comparison_problem(model, flow, x, y).score(x.double().numpy()).mean() == 1
+    deep = nn.Sequential(nn.Linear(3, 3, bias=False), nn.Tanh(), model)
+    nn.init.zeros_(model.body.bias)
+    right = (deep(x)[:, 0] > 0.5).long()
+    measured = nif.measure(deep, x, nif.Binned(), progress=False)
+    assert nif.prune(deep, measured, x, right, progress=False).score_before == 1

@@ -147,3 +147,28 @@ def test_what_is_not_fitted_or_does_not_fit_is_named() -> None:
         outputs(fitted(MODELS["pipeline"]), TABLE[["a", "b"]])
     with pytest.raises(InputError, match="type LogisticRegression; expected a torch"):
         Network.of(fitted(make_pipeline(StandardScaler(), LogisticRegression())))
+
+
+def test_columns_in_another_order_than_in_training_or_in_the_flow_are_refused() -> None:
+    """Columns are taken by position, as in torch, so that their names would be wrong without a word."""
+    x = pd.DataFrame(np.random.default_rng(0).normal(size=(80, 3)), columns=list("abc"))
+    y, moved = (x["a"] > 0).astype(int), x[["c", "a", "b"]]
+    few = nif.Currents(rows=40, backgrounds=40, paths=0)
+    fitted = MLPClassifier((4,), max_iter=20, tol=1e9, random_state=0).fit(x, y)
+    network = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
+    flow = nif.measure(network, x, few)
+    calls: list[tuple[str, Any]] = [
+        ("training", lambda: nif.measure(fitted, moved, few)),
+        ("training", lambda: nif.measure(fitted, (moved, y), few)),
+        ("training", lambda: nif.measure(fitted, x, few, background=moved)),
+        ("the data", lambda: nif.measure(network, x, few, explain=moved)),
+        ("the flow", lambda: nif.prune(network, flow, moved, y)),
+        ("the flow", lambda: nif.prune(network, flow, x, y, held_out=(moved, y))),
+        ("the flow", lambda: nif.compare(network, flow, moved, y)),
+        ("the flow", lambda: nif.compare_links(network, flow, moved)),
+    ]
+    for known, call in calls:
+        with pytest.raises(InputError, match=f"are those of {known} in another order: c, a, b and a, b, c"):
+            call()
+    renamed = x.rename(columns={"a": "height"})
+    assert nif.measure(fitted, renamed, few).layers[0].units == ("height", "b", "c")

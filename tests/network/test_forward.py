@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import nif
 from nif.core.errors import InputError
 from nif.data.rows import read
 from nif.network.forward import chosen_output
@@ -77,3 +78,32 @@ def test_logits_are_taken_of_several_outputs() -> None:
     for other in ({"loss": loss, "logits": logits}, plain):
         with pytest.raises(InputError, match="expected one tensor"):
             chosen_output(other, None)
+
+
+class Clipped(nn.Module):
+    """Writes into its inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.Linear(3, 4), nn.Linear(4, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x.clamp_(-1, 1)
+        x[:, 0] *= 2
+        head: Tensor = self.head(self.body(x).relu())
+        return head
+
+
+def test_a_model_that_writes_into_its_inputs_gets_copies() -> None:
+    torch.manual_seed(0)
+    model, x = Clipped(), torch.randn(80, 3)
+    rows, y = x.clone(), (x[:, 0] > 0).long()
+    flow = nif.measure(model, rows, nif.Currents(rows=40, backgrounds=40, paths=0), progress=False)
+    assert torch.equal(rows, x)
+    nif.layers(model, rows)
+    nif.measure(model, rows, nif.Binned(), progress=False)
+    small = nif.prune(model, flow, rows, remove=0.5, tolerance=None, progress=False)
+    nif.compare(model, flow, rows, y, methods="ig", repeats=1, progress=False)
+    assert torch.equal(rows, x)
+    change = (small.model(x.clone()) - model(x.clone())).detach().abs().max()
+    assert small.score_after == pytest.approx(float(change))

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
 import nif
@@ -205,3 +206,38 @@ def test_bisection_finds_the_longest_beginning(count: int, allowed: int) -> None
     assert len(longest_harmless_prefix(np.arange(count), lambda gone: len(gone) <= allowed)) == min(
         count, allowed
     )
+
+
+class Frozen(nn.Module):
+    """The same network, part of which gives no gradients."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.how, self.body, self.middle, self.head = how, nn.Linear(6, 8), nn.Linear(8, 8), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.how == "no_grad":
+            with torch.no_grad():
+                x = self.body(x).relu()
+        elif self.how == "inference_mode":
+            with torch.inference_mode():
+                x = self.body(x).relu()
+            x = x.clone()
+        else:
+            x = self.body(x).relu()
+        head: Tensor = self.head(self.middle(x.detach() if self.how == "detach" else x).relu())
+        return head
+
+
+@pytest.mark.parametrize("how", ["no_grad", "inference_mode", "detach"])
+@pytest.mark.parametrize("rule", ["redundancy", "contribution"])
+def test_a_frozen_part_is_pruned_as_any_other(how: str, rule: str) -> None:
+    x = torch.randn(100, 6, generator=torch.Generator().manual_seed(0))
+    flow = nif.measure(Frozen(""), x, nif.GaussianCopula(), progress=False)
+    plain, frozen = (
+        nif.prune(Frozen(kind), flow, x, remove=0.4, tolerance=None, rule=rule, progress=False)
+        for kind in ("", how)
+    )
+    assert frozen.removed["unit"].tolist() == plain.removed["unit"].tolist()
+    assert frozen.score_after == pytest.approx(plain.score_after, rel=1e-4)

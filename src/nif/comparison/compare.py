@@ -24,12 +24,13 @@ from nif.comparison.methods import (
     SAGE,
     flow_of_currents,
 )
-from nif.comparison.problem import ComparisonProblem, check_association, comparison_problem, feature_names
+from nif.comparison.problem import ComparisonProblem, check_association, comparison_problem
 from nif.core.arguments import known_name, replaced_arguments
 from nif.core.errors import InputError
 from nif.core.progress import progress as progress_bar
 from nif.estimators.estimate import Estimator
 from nif.flow.flow import Flow
+from nif.flow.unit_names import feature_names
 
 MOST_FEATURES_IN_TABLE = 20
 
@@ -157,7 +158,7 @@ def compare(
         for number, (method, attribution) in enumerate(attributions.items(), 1):
             shown.stage(f"{method}, deletion and insertion {number} of {len(chosen)}")
             rows[method] = _evaluation(problem, attribution, attributions[REFERENCE], repeats)
-    return _table(attributions, rows, feature_names(flow))
+    return _table(attributions, rows, feature_names(flow.layers))
 
 
 def scaled(attribution: Float[np.ndarray, " feature"]) -> Float[np.ndarray, " feature"]:
@@ -179,7 +180,7 @@ def _affordable(flow: Flow, published: Flow | None) -> list[str]:
     left_out = {FOR}
     if published is None:  # a critic for every link takes minutes
         left_out.add(PUBLISHED)
-    if len(feature_names(flow)) > MOST_FEATURES_FOR_SAGE:
+    if len(feature_names(flow.layers)) > MOST_FEATURES_FOR_SAGE:
         left_out.add(SAGE)
     if flow.currents is not None:
         left_out.add(ASSOCIATION)

@@ -9,14 +9,17 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import pandas as pd
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from nif.comparison.problem import check_currents, feature_names, one_table
+from nif.comparison.problem import check_currents, one_table
 from nif.core.errors import InputError
+from nif.core.numbers import check_column_order
 from nif.flow.flow import Flow
+from nif.flow.unit_names import feature_names
 from nif.measures.currents.currents import Currents
 from nif.measures.currents.decisions import Bernoullis, Classes, Values, decided_by
 from nif.measures.currents.information import Decided
@@ -162,8 +165,10 @@ def link_problem(
 
     given = Network.of(model)
     module = copy.deepcopy(given.module).to("cpu").eval().requires_grad_(False)
+    if isinstance(x, pd.DataFrame):
+        check_column_order(list(x.columns), feature_names(flow.layers), "x", "the flow")
     network, table = one_table(module, given.signature.prepared(x), output)
-    measured = len(feature_names(flow))
+    measured = len(feature_names(flow.layers))
     if table.shape[1] != measured:
         raise InputError(
             f"x has {table.shape[1]} features and the flow was measured on {measured}; "

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from nif.core.errors import InputError
-from nif.core.numbers import check_same_order
+from nif.core.numbers import check_column_order, check_same_order
 from nif.core.random import stream
 from nif.data.rows import Rows, read
 from nif.data.signature import EMBEDDINGS, Signature
@@ -22,6 +23,7 @@ from nif.estimators.binned.estimator import Binned
 from nif.estimators.estimate import Estimator
 from nif.estimators.inputs import columns, same_length
 from nif.flow.flow import Flow
+from nif.flow.unit_names import feature_names
 from nif.network.decision import Decision, Scale
 from nif.network.forward import Forward
 from nif.network.labels import class_indices, other_numbering, values_of_classes
@@ -124,6 +126,8 @@ def comparison_problem(
         check_currents(currents, flow)
     given = Network.of(model)
     x, y = given.signature.prepared((x, y))
+    if isinstance(x, pd.DataFrame):
+        check_column_order(list(x.columns), feature_names(flow.layers), "x", "the flow")
     frozen = copy.deepcopy(given.module).to("cpu").eval().requires_grad_(False)
     network, table = one_table(frozen, x, output)
     features, labels = validated(table, y, flow)
@@ -132,9 +136,13 @@ def comparison_problem(
     other = features[stream(seed, "replacement").permutation(len(features))]
     instead = other if replacement == "row" else np.broadcast_to(features.mean(axis=0), features.shape)
     known = currents or (flow if flow.currents is not None else None)
-    return ComparisonProblem(
+    problem = ComparisonProblem(
         network, decision, flow, known, published, features, instead, target, estimator or Binned(), seed
     )
+    if problem.of_values:
+        return problem
+    outputs = problem.outputs(problem.tensor(features)).detach()
+    return replace(problem, decision=decision.of_classes(outputs))
 
 
 def check_replacement(replacement: str, of: str) -> None:
@@ -159,7 +167,7 @@ def check_currents(currents: Flow, flow: Flow) -> None:
     """Refuse a flow that is not of currents, or not of the features of the other."""
     if currents.currents is None:
         raise InputError("currents is a flow of association; expected one from nif.measure(model, data).")
-    if feature_names(currents) != feature_names(flow):
+    if feature_names(currents.layers) != feature_names(flow.layers):
         raise InputError(
             "currents and flow have features of other names; measure both on the same data, with the same "
             "names."
@@ -199,18 +207,13 @@ def validated(x: Any, y: Any, flow: Flow) -> tuple[Float[np.ndarray, "sample fea
         raise InputError(f"y has {labels.shape[1]} columns; expected one class or value for each row of x.")
     same_length(features, labels)
     check_same_order({"x": x, "y": y})
-    measured = len(feature_names(flow))
+    measured = len(feature_names(flow.layers))
     if features.shape[1] != measured:
         raise InputError(
             f"x has {features.shape[1]} features and the flow was measured on {measured}; "
             "pass the features the model was trained on."
         )
     return features, labels[:, 0]
-
-
-def feature_names(flow: Flow) -> list[str]:
-    """Of all inputs, in their order."""
-    return [unit for layer in flow.layers if layer.kind == "input" for unit in layer.units]
 
 
 class OneTable(nn.Module):
@@ -223,7 +226,8 @@ class OneTable(nn.Module):
     def forward(self, table: Float[Tensor, "sample feature"]) -> Tensor:
         """The output for rows of the table."""
         parts = table.split([prod(shape) for shape in self.shapes], dim=1)
-        inputs = [part.unflatten(1, shape) for part, shape in zip(parts, self.shapes, strict=True)]
+        # Copies, as a model may write into its inputs.
+        inputs = [part.clone().unflatten(1, shape) for part, shape in zip(parts, self.shapes, strict=True)]
         return self.call(inputs)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,9 @@ from nif.core.errors import InputError
 
 LARGEST_WHOLE = 2**53
 """Whole numbers from here on are not all numbers in double precision."""
+
+MOST_NAMED = 6
+"""Columns that a sentence names."""
 
 KINDS = {"c": "complex numbers", "M": "dates", "m": "time differences"}
 """Kinds of numpy that are no real numbers."""
@@ -99,6 +102,45 @@ pass y.reindex(x.index), or arrays if positions are right.
                 f"{first} and {name} have the same index in another order, and rows are matched by position; "
                 f"pass {name}.reindex({first}.index), or arrays if positions are right."
             )
+
+
+def as_pandas(table: Any) -> Any:
+    """A frame of pandas in place of one of polars or a table of Arrow; anything else as it is.
+
+    Example:
+        >>> as_pandas([1.0, 2.0])
+        [1.0, 2.0]
+    """
+    if isinstance(table, pd.DataFrame) or not (
+        hasattr(table, "__arrow_c_stream__") and hasattr(table, "columns")
+    ):
+        return table
+    names = getattr(table, "column_names", None) or list(table.columns)
+    return pd.DataFrame({name: np.asarray(table[name]) for name in names})
+
+
+def check_column_order(columns: Sequence[Any], known: Sequence[Any], what: str, of: str) -> None:
+    """Refuse columns of which one has a name that belongs to another place.
+
+    Args:
+        columns: Names of what was passed.
+        known: Names in the order that is expected. Of another number nothing is said.
+        what: What was passed, in words, and `of`, what is known.
+
+    Example:
+        >>> check_column_order(["b", "a"], ["a", "b"], "the data", "training")
+        Traceback (most recent call last):
+        nif.InputError: The columns of the data are those of training in another order: b, a and a, b; \
+pass them in the order of training.
+    """
+    places = {str(name): place for place, name in enumerate(known)}
+    moved = any(places.get(str(name), place) != place for place, name in enumerate(columns))
+    if len(columns) == len(known) and moved:
+        given, expected = (", ".join(map(str, names[:MOST_NAMED])) for names in (columns, known))
+        raise InputError(
+            f"The columns of {what} are those of {of} in another order: {given} and {expected}; pass them in "
+            f"the order of {of}."
+        )
 
 
 def _of_frame(frame: pd.DataFrame, name: str) -> np.ndarray:

@@ -12,6 +12,8 @@ from typing import Any
 
 from torch import nn
 
+from nif.core.numbers import as_pandas, check_column_order
+
 EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 
 LABEL_KEYS = frozenset({"y", "label", "labels", "target", "targets"})
@@ -35,6 +37,7 @@ class Signature:
         keys: What such a model reads of it, as far as its source says.
         any_name: Whether the model takes keywords of any name and no other arguments.
         before: What is done to data before they reach the network, such as the steps of a pipeline.
+        columns: Names of the columns that the model was fitted on, where it knows them.
     """
 
     names: tuple[str, ...] = ()
@@ -45,6 +48,7 @@ class Signature:
     keys: tuple[str, ...] = field(default=(), repr=False)
     any_name: bool = field(default=False, repr=False)
     before: Callable[[Any], Any] | None = field(default=None, repr=False)
+    columns: tuple[str, ...] = field(default=(), repr=False)
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -52,8 +56,17 @@ class Signature:
         return self.names[: self.required]
 
     def prepared(self, data: Any) -> Any:
-        """The data as the network takes them."""
-        return data if self.before is None else self.before(data)
+        """The data as the network takes them.
+
+        Raises:
+            InputError: A frame has the columns that the model was fitted on in another order.
+        """
+        data = type(data)(map(as_pandas, data)) if type(data) in (tuple, list) else as_pandas(data)
+        data = data if self.before is None else self.before(data)
+        table = data[0] if isinstance(data, (tuple, list)) and data else data
+        if hasattr(table, "columns"):
+            check_column_order(list(table.columns), self.columns, "the data", "training")
+        return data
 
     @classmethod
     def of(cls, model: nn.Module) -> Signature:

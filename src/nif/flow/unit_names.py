@@ -15,6 +15,11 @@ Named = str | tuple[str, str | int]
 """A unit as a user names it: its name, or its layer with its name or index there."""
 
 
+def feature_names(layers: Sequence[Layer]) -> list[str]:
+    """The units of all inputs, in their order."""
+    return [unit for layer in layers if layer.kind == "input" for unit in layer.units]
+
+
 def place_of(layers: Sequence[Layer], unit: Named, candidates: Sequence[int]) -> Place:
     """Find a unit by its name among some layers, or by its layer and its name or index in any layer.
 

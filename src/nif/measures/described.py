@@ -22,7 +22,7 @@ from nif.network.preserve import preserved
 MOST_SCORED = 10_000
 """Rows that the score is computed of: the first."""
 
-UNNAMED = ("torch", "numpy", "pandas", "builtins", "nif")
+UNNAMED = ("torch", "numpy", "pandas", "builtins", "nif", "polars", "pyarrow")
 """Packages whose classes hold any data, so that their names say nothing of these."""
 
 
@@ -94,6 +94,7 @@ def _of_labels(
     """Accuracy of classes, R² of numbers."""
     found = labels_of(decision, labels, len(outputs), classes)
     if found is not None and not found.several:
+        decision = decision.of_classes(outputs)
         known, right = outputs[torch.from_numpy(found.known)], found.index[found.known]
         doubt = other_numbering(decision.classes(known).numpy(force=True), right, max(decision.outputs, 2))
         if doubt:

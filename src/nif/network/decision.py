@@ -1,8 +1,8 @@
 """What the outputs of a network stand for: probabilities of classes, logits of a softmax, or values.
 
 The answer comes from the operations that compute an output in a traced run, and not from the class of the
-last module or from the range of the numbers. A sigmoid or softmax in a script or in user-written arithmetic,
-such as ``1 / (1 + exp(-x))``, is not recognised.
+last module. A softmax in user-written arithmetic is recognised by numbers from 0 on that sum to 1 in every
+row; a sigmoid, such as ``1 / (1 + exp(-x))``, is not, and outputs between 0 and 1 are warned of.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Decision:
     =================================================  ================  =========
     the output is computed by                          scale             exclusive
     =================================================  ================  =========
-    softmax                                            probability       True
+    softmax, or two or more numbers that sum to 1      probability       True
     log-softmax                                        log-probability   True
     sigmoid                                            probability       False
     log-sigmoid                                        log-probability   False
@@ -100,6 +100,8 @@ class Decision:
         known = None if _is_regressor(model) else scales.of(output)
         if known is None:
             logits = count > 1 and not _is_regressor(model)
+            if logits and bool((rows >= 0).all() and ((rows.sum(1) - 1).abs() < SUM_BY_HAND).all()):
+                return cls(Scale.PROBABILITY, count, exclusive=True)
             return cls(Scale.LOGIT if logits else Scale.VALUE, count, exclusive=logits)
         scale, exclusive = known
         total = (rows.exp() if scale is Scale.LOG_PROBABILITY else rows).sum(1)
@@ -116,6 +118,16 @@ class Decision:
         if outputs.shape[1] > 1:
             return outputs.argmax(dim=1)
         return (outputs[:, 0] > _BOUNDARIES.get(self.scale, 0.0)).long()
+
+    def of_classes(self, outputs: Float[Tensor, "sample output"]) -> Decision:
+        """The decision where labels are classes: one value between 0 and 1 in all rows is a probability.
+
+        Example:
+            >>> str(Decision(Scale.VALUE, 1).of_classes(torch.tensor([[0.2], [0.7]])))
+            'probability of class 1'
+        """
+        single = self.scale is Scale.VALUE and self.outputs == 1
+        return Decision(Scale.PROBABILITY, 1) if single and between_0_and_1(outputs) else self
 
     def accuracy(self, outputs: Float[Tensor, "sample output"], labels: Int64[Tensor, " sample"]) -> float:
         """The fraction of rows whose class is the label."""
@@ -169,6 +181,9 @@ class Decision:
 
 _BOUNDARIES = {Scale.PROBABILITY: 0.5, Scale.LOG_PROBABILITY: math.log(0.5)}
 """Above it one output stands for class 1; 0 for all other scales."""
+
+SUM_BY_HAND = 1e-3
+"""How far numbers may sum from 1 that no softmax computes, to be probabilities."""
 
 SUM_ROUNDING = 0.02
 """How far probabilities of one distribution may sum from 1, in half precision."""
@@ -231,6 +246,12 @@ class _Scales(Tracer):
         complement = scale is Scale.PROBABILITY and reflected and call.args[1:2] == (1,)  # 1 - p
         keeps = name in _KEEPING or effect in (Effect.RESHAPE, Effect.SPLIT)
         return before[0] if complement or keeps else None
+
+
+def between_0_and_1(outputs: Float[Tensor, "sample output"]) -> bool:
+    """Whether all numbers are in the range of probabilities, and not all are the same."""
+    low, high = float(outputs.min()), float(outputs.max())
+    return 0 <= low < high <= 1
 
 
 def _is_regressor(model: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
@@ -32,6 +33,7 @@ class Forward:
         constants: Arguments that are the same for all rows, by their parameter.
         flat: Numbers of the inputs that the model takes as one number a row, ``[sample]``.
         ids: Numbers of the inputs whose floating-point numbers are ids, which the model takes as whole ones.
+        alters: Whether the model writes into its inputs, so that it gets copies.
     """
 
     model: nn.Module
@@ -41,13 +43,15 @@ class Forward:
     constants: Mapping[str, Any] = field(default_factory=dict)
     flat: tuple[int, ...] = ()
     ids: tuple[int, ...] = ()
+    alters: bool = False
 
     @classmethod
     def of(cls, model: nn.Module, rows: Rows, output: int | str | None = None) -> Forward:
         """How a model is called with such rows."""
         call = cls(model, rows.names, output, constants=rows.constants, flat=rows.flat)
         with preserved(model):
-            return call.fitting(rows.inputs)
+            call = call.fitting(rows.inputs)
+            return replace(call, alters=call._writes_into(rows.inputs))
 
     def with_model(self, model: nn.Module) -> Forward:
         """The same call of another network."""
@@ -115,12 +119,21 @@ class Forward:
         rows = [values for values in every_output(returned) if values.ndim and len(values) == count]
         return bool(rows) or not self.flat
 
+    def _writes_into(self, inputs: Sequence[Tensor]) -> bool:
+        """Whether a run changes its inputs."""
+        given = self.prepared([values[:EXAMPLES].clone() for values in inputs])
+        before = [values.clone() for values in given]
+        with torch.no_grad(), contextlib.suppress(Exception):  # the user's code, which is run again
+            self.all_outputs(given)
+        return not all(map(torch.equal, given, before))
+
     def __call__(self, inputs: Sequence[Tensor]) -> Tensor:
         """Run the model, and return the selected output."""
         return chosen_output(self.all_outputs(inputs), self.output)
 
     def all_outputs(self, inputs: Sequence[Tensor]) -> Any:
         """Run the model, and return its whole result."""
+        inputs = [values.clone() for values in inputs] if self.alters else inputs
         given = [values.squeeze(1) if n in self.flat else values for n, values in enumerate(inputs)]
         if not self.names:
             return self.model(*given)

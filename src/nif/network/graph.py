@@ -163,7 +163,10 @@ def graph_on(count: int, call: Forward, inputs: Sequence[Tensor]) -> Graph:
     written = versions != [values._version for values in examples]
     trace.step("output", "output", (), output, nonlinear=False)
     if trace.steps[-1].kind != "output":
-        raise InputError("The output of the model does not depend on its input; there is no flow to measure.")
+        raise InputError(
+            "The output of the model does not depend on its input, or the way there is hidden, as in "
+            "torch.func.vmap; there is no flow to measure."
+        )
     for index, values in enumerate(examples):  # the first step that reads an input says where its units are
         trace.steps[index] = replace(trace.steps[index], axes=trace.axes_of(values))
     return Graph(

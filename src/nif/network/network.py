@@ -117,7 +117,7 @@ class Network:
         features, classes = sklearn_names(model)
         names = first_given(class_names, classes)
         names = names if names is None or isinstance(names, str) else tuple(names)
-        signature = replace(Signature.of(module), before=fitted.before)
+        signature = replace(Signature.of(module), before=fitted.before, columns=features or ())
         return cls(module, signature, layers, output, reduce, features, names, model)
 
     def in_full_precision(self) -> Network:

@@ -120,7 +120,8 @@ def _warn_of_randomness(run: Sequence[_Called], rerun: Sequence[_Called]) -> Non
             break
     warnings.warn(
         f"Two runs on the same rows differ, first in {where}: the model is random in eval mode, such as by "
-        "F.dropout without training=self.training; results hold for one draw.",
+        "F.dropout without training=self.training, or changes with every run, as a running mean does; "
+        "results hold for one run.",
         stacklevel=6,
     )
 

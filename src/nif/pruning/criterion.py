@@ -222,6 +222,8 @@ def criterion_for(
         if positions is not None:
             return Criterion(positions, reference, precision)
     known, score = labels_of(decision, labels, len(inputs[0]), classes), None
+    if known is not None:
+        decision = decision.of_classes(torch.from_numpy(reference.chosen))
     _check_classes(decision, known, reference)
     if scorer is not None:
         score = by_scorer(scorer, decision, labels if known is None else known, reference.chosen, classes)

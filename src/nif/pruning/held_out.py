@@ -8,11 +8,10 @@ from typing import Any
 from torch import nn
 
 from nif.core.errors import InputError
-from nif.data.rows import read
 from nif.network.forward import Forward, Inputs
 from nif.network.network import Network
 from nif.pruning.criterion import Criterion, criterion_for, outputs
-from nif.pruning.problem import PruningProblem
+from nif.pruning.problem import PruningProblem, rows_of_flow
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +49,7 @@ def other_rows(
         InputError: The rows are scored by another criterion, as only one of both has labels.
     """
     given = Network.of(model)
-    rows = read(data, given.signature)
+    rows = rows_of_flow(data, given, problem.flow)
     call = Forward.of(problem.model, rows, output)
     names = problem.flow.layers[-1].units
     criterion = criterion_for(call, rows.inputs, rows.labels, given.model, scorer, names)

@@ -12,9 +12,11 @@ import numpy as np
 from torch import nn
 
 from nif.core.errors import InputError
+from nif.core.numbers import check_column_order
 from nif.core.types import FEWEST_SAMPLES, Layer
-from nif.data.rows import read
+from nif.data.rows import Rows, read
 from nif.flow.flow import Flow
+from nif.flow.unit_names import feature_names
 from nif.network.adapters import make_plain
 from nif.network.forward import Forward, Inputs, batches
 from nif.network.network import Network
@@ -86,6 +88,17 @@ class PruningProblem:
         return tolerance is None or self.criterion.is_met(tolerance, self.outputs(model))
 
 
+def rows_of_flow(data: Any, given: Network, flow: Flow) -> Rows:
+    """The rows of data, whose columns are in the order of the flow.
+
+    Raises:
+        InputError: They are in another order.
+    """
+    rows = read(data, given.signature)
+    check_column_order(rows.feature_names or (), feature_names(flow.layers), "the data", "the flow")
+    return rows
+
+
 def pruning_problem(
     model: Any,
     flow: Flow,
@@ -100,7 +113,7 @@ def pruning_problem(
     to_linear(network)
     flags = {name: module.training for name, module in network.named_modules()}
     network.eval()
-    rows = read(data, given.signature)
+    rows = rows_of_flow(data, given, flow)
     if len(rows) < FEWEST_SAMPLES and not is_graph(given.module):
         raise InputError(
             f"The data have {len(rows)} rows; pruning is judged on {FEWEST_SAMPLES} or more. Pass more."

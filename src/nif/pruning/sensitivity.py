@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from nif.network.forward import Inputs, batches
 from nif.network.weights import calls, channel_rows, features, some_of, weighted
@@ -40,7 +42,8 @@ def follow_slopes(
     inputs = some_of(problem.model, problem.inputs, SAMPLES)
     with calls(problem.model, names) as noted:
         for piece in batches(problem.call, inputs):
-            outputs = problem.criterion.differentiable(problem.call, requiring_grad(piece))
+            with _GradientsKept():
+                outputs = problem.criterion.differentiable(problem.call, requiring_grad(piece))
             owners = [(name, call[side]) for name, seen in noted.items() for call in seen]
             for seen in noted.values():
                 seen.clear()
@@ -52,6 +55,18 @@ def follow_slopes(
                     if slope is not None:  # it leads to these outputs
                         add(name, values, slope)
     return len(inputs[0])
+
+
+class _GradientsKept(TorchFunctionMode):
+    """Follows gradients through parts that a model keeps from training, such as a backbone in `no_grad`."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        if function is Tensor.detach or function is torch.detach:
+            return args[0].view_as(args[0])
+        with torch.inference_mode(False), torch.enable_grad():
+            return function(*args, **(kwargs or {}))
 
 
 def readout(problem: PruningProblem) -> dict[str, Float[Tensor, "output output"]]:

@@ -243,7 +243,7 @@ def test_rows_are_given_in_any_form_and_columns_are_compared() -> None:
         pd.testing.assert_frame_equal(found.local(), expected.local())
     with pytest.raises(InputError, match="in another order: b, a, c, d and a, b, c, d"):
         nif.measure(net, frame, few, explain=rows[["b", "a", "c", "d"]], progress=False)
-    with pytest.raises(InputError, match="background are those of data in another order"):
+    with pytest.raises(InputError, match="background are those of the data in another order"):
         nif.measure(net, frame, few, background=rows[["b", "a", "c", "d"]], progress=False)
 
 

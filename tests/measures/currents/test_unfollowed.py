@@ -114,3 +114,28 @@ def test_views_are_dense_where_no_number_is_shown_twice() -> None:
         places = torch.arange(100).as_strided(size, stride).flatten()
         if is_dense(size, stride):
             assert len(places.unique()) == len(places)
+
+
+class MeanOfKnown(nn.Module):
+    """The mean over steps that are not padding, whose number is a layer of whole numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body, self.head = nn.Linear(2, 6), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        known = x.abs().sum(2) > 0
+        steps = self.body(x).relu() * known[:, :, None]
+        head: Tensor = self.head(steps.sum(1) / known.sum(1, keepdim=True).clamp_min(1))
+        return head
+
+
+def test_a_layer_of_whole_numbers_that_count_what_is_known() -> None:
+    x = torch.randn(60, 4, 2, generator=torch.Generator().manual_seed(0))
+    x[::3, 2:] = 0
+    flow = nif.measure(MeanOfKnown(), x, nif.Currents(rows=60, backgrounds=59, paths=0), progress=False)
+    p = MeanOfKnown()(x).detach().double().softmax(1)
+    assert float(flow.total) == pytest.approx(float((p * (p / p.mean(0)).log()).sum(1).mean()), rel=0.02)
+    layers = flow.neurons()["current"].groupby("layer").sum()
+    assert layers["input"] == pytest.approx(layers["output"], abs=1e-6)

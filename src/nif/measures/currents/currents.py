@@ -23,6 +23,7 @@ from nif.measures.currents.block_sums import Sums
 from nif.measures.currents.blocks import Size
 from nif.measures.currents.caveats import missed_by_branches, warn_of_general_rule, warn_of_losses
 from nif.measures.currents.class_columns import Columns, columns_of
+from nif.measures.currents.decisions import warn_of_range
 from nif.measures.currents.dependent_rows import groups_of_blocks
 from nif.measures.currents.errors import Jackknife
 from nif.measures.currents.explained_rows import ExplainedRows
@@ -209,6 +210,8 @@ class Currents:
             explained = ExplainedRows.of(target, network.signature, rows, self.background, self.explain)
             asked = target.decision(inputs, network.model)
             decided = explained.decided(asked, self.decision, self.noise, network)
+            if self.decision is None and self.target is None:
+                warn_of_range(asked, explained.known, plan.places[-1].kind, rows.labels)
             inputs, outputs, given = explained.inputs, explained.outputs, explained.given
             kinds = kinds_of(moves, inputs, given)
             most_rows = len(outputs) if explained.fixed else amount.rows

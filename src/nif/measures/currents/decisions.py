@@ -15,8 +15,11 @@ from torch import Tensor
 
 from nif.core.errors import InputError
 from nif.measures.currents.information import Decided, Outcomes
-from nif.network.decision import SUM_ROUNDING, Decision, Scale
+from nif.network.decision import SUM_ROUNDING, Decision, Scale, between_0_and_1
 from nif.network.labels import class_indices
+
+LINEAR = ("Linear", "linear", "Conv1d", "Conv2d", "matmul", "__matmul__")
+"""Kinds of layers whose outputs have no range, so that those between 0 and 1 are there by chance."""
 
 NODES = 9
 """Gauss-Hermite nodes of a value seen through noise."""
@@ -168,11 +171,37 @@ def decided_by(
     return Classes(_logs(decision), count, f"one of {count} classes ({decision})")
 
 
+def warn_of_range(decision: Decision, outputs: Tensor, kind: str, labels: Any) -> None:
+    """Warn of outputs that are in the range of probabilities and are not known as such.
+
+    Args:
+        decision: As the network computes it.
+        outputs: Of all rows of data.
+        kind: What computes the outputs. A linear layer returns no probabilities.
+        labels: That come with the data; where they are real numbers, so are the outputs.
+    """
+    unknown = decision.scale in (Scale.VALUE, Scale.LOGIT)
+    if unknown and kind not in LINEAR and between_0_and_1(outputs) and not _are_real(labels):
+        single = decision.outputs == 1
+        instead = "pass decision='probabilities'" if single else "let torch.sigmoid compute them"
+        warnings.warn(
+            f"The outputs are between 0 and 1 in all rows and count as {decision}. If they are "
+            f"probabilities, {instead}; if not, say so by decision={'value' if single else 'softmax'!r}, as "
+            "in nif.Currents('value').",
+            stacklevel=2,
+        )
+
+
+def _are_real(labels: Any) -> bool:
+    values = np.asarray([] if labels is None else labels)
+    known = values[np.isfinite(values)] if values.dtype.kind == "f" else np.zeros(0)
+    return bool((known != np.floor(known)).any())
+
+
 def _warn_of_values(decision: Decision, labels: Any) -> None:
     """Warn of outputs that count as logits where the labels are real numbers, and no shares of classes."""
     values = np.asarray([] if labels is None else labels)
-    known = values[np.isfinite(values)] if values.dtype.kind == "f" else np.zeros(0)
-    if not (known != np.floor(known)).any():
+    if not _are_real(labels):
         return
     if values.ndim > 1 and values.min() >= 0 and (np.abs(values.sum(axis=1) - 1) < SUM_ROUNDING).all():
         return

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from nif.core.errors import InputError
+from nif.core.numbers import check_column_order
 from nif.data.rows import Rows, read
 from nif.data.signature import Signature
 from nif.measures.currents.decisions import Values, decided_by
@@ -158,12 +159,7 @@ def _check_fits(rows: Rows, data: Rows, what: str) -> None:
             f"The {what} {'has' if what == 'background' else 'have'} the inputs "
             f"{_listed(rows.names)} and the data {_listed(data.names)}; expected the same."
         )
-    columns, known = rows.feature_names or (), data.feature_names or ()
-    if columns != known and sorted(columns) == sorted(known):
-        raise InputError(
-            f"The columns of the {what} are those of data in another order: {', '.join(columns[:6])} and "
-            f"{', '.join(known[:6])}; pass them in the order of the data."
-        )
+    check_column_order(rows.feature_names or (), data.feature_names or (), f"the {what}", "the data")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -77,7 +77,8 @@ class Moves:
         if not moving:
             raise InputError(
                 "The inputs are whole numbers that reach the output without an embedding, so there is no way "
-                "between two of them; expected floating-point inputs, or token ids for an nn.Embedding."
+                "between two of them; expected floating-point inputs, or token ids for an nn.Embedding or an "
+                "nn.EmbeddingBag of bags of equal size, without padding_idx."
             )
         acting = tuple(names[number] for number in sorted(embedded) if followed.elsewhere[number])
         moves = cls(call, names, moving, embedded, acting)

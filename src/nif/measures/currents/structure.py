@@ -74,9 +74,9 @@ class Structure:
         return self.origins.get(value, frozenset())
 
     def origins_of(self, layer: int) -> Origins:
-        """What a layer was made of."""
+        """What a layer was made of; nothing, if it does not move, as a layer of whole numbers."""
         value = next(index for index, other in self.layers.items() if other == layer)
-        return self.origins[value]
+        return self.origins.get(value, frozenset())
 
     def between(self, source: int, target: int) -> list[int] | None:
         """Positions of the weights that carry the links of two layers; None where a path has several."""
