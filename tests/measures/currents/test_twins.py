@@ -73,7 +73,7 @@ def test_a_suppressor_carries_little_and_is_not_silent() -> None:
     """f is the signal s alone: x1 = s + n, x2 = n, f = x1 - x2. By Pratt's index x2 has no share of it."""
     x = gaussian(600, np.array([[2.0, 1.0], [1.0, 1.0]]))
     flow = nif.measure(
-        regressor(1.0, -1.0), x, nif.Currents(decision="value", rows=300, steps=4), progress=False
+        regressor(1.0, -1.0), x, nif.Currents(decision="value", rows=600, steps=4), progress=False
     )
     neurons = flow.neurons().loc["input"]
     assert flow.total.nats == pytest.approx(np.log(26) / 2, rel=0.05)
