@@ -83,7 +83,7 @@ def test_several_inputs_are_named_as_the_model_names_them() -> None:
                 dim=1, keepdim=True
             )
 
-    flow = nif.Watch(Two(), (torch.rand(300, 2), torch.rand(300, 1)), max_samples=100).step(0)
+    flow = nif.Watch(Two(), (9 * torch.rand(300, 2), torch.rand(300, 1)), max_samples=100).step(0)
     assert flow is not None and flow.measurement.samples == 100
     assert [layer.kind for layer in flow.layers[:2]] == ["input", "input"]
 

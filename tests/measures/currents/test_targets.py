@@ -89,7 +89,7 @@ def test_a_channel_is_a_value_over_its_positions(reduce: str) -> None:
     short = Only(nn.Sequential(*body, pool, nn.Flatten()), lambda values: values[:, 1:2])
     flow = measured(whole, IMAGES, target=("3", 1), reduce=reduce)
     assert f"3[1], {reduce} of its positions" in repr(flow)
-    expected = measured(short, IMAGES)
+    expected = measured(short, IMAGES, decision="value")
     assert flow.currents is not None
     assert expected.currents is not None
     assert flow.currents.total.nats == pytest.approx(expected.currents.total.nats, rel=1e-5)
