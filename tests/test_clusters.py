@@ -105,6 +105,7 @@ def no_retries(name: str) -> Iterator[dict[str, Any]]:
     if name == "ray":
         yield {"ray_remote_args": {"max_retries": 0}}
         return
+    pytest.importorskip("distributed")  # whose settings would else be forgotten with this one
     with pytest.importorskip("dask").config.set({"distributed.scheduler.allowed-failures": 0}):
         yield {}
 
