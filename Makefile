@@ -50,9 +50,10 @@ unit shapes coverage lowest: export OMP_NUM_THREADS = 1
 # Compiled modules are kept, whatever the environment says: the tests start some hundred processes that import them.
 unit shapes coverage lowest: export PYTHONDONTWRITEBYTECODE =
 
-# Each of the two begins with one half of the tests and helps the other at the end, so that what the tests of a file
-# share is made once.
-PYTEST := pytest -n 2 --dist worksteal
+# Three, as tests wait for browsers, signals and processes of their own: of two, the cores are idle for a fifth of the time.
+# Each begins with its part of the tests and helps the others at the end, so that what the tests of a file share is made
+# once.
+PYTEST := pytest -n 3 --dist worksteal
 
 UNIT ?= tests
 
