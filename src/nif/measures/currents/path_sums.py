@@ -62,7 +62,7 @@ MOST_KEPT = 1000
 FEWEST_PATHS, FEWEST_ROWS, FEWEST_BACKGROUNDS = 10, 10, 4
 """Of a large network, before fewer paths, rows or backgrounds are a fifth of the work."""
 
-OF_A_PATH = 0.3
+OF_A_PATH = 0.4
 """Work of a path at a pair, as a part of that of the pair in the measurement, of a convolution; others take
 less."""
 
@@ -100,9 +100,9 @@ class Effort:
 
         Example:
             >>> Effort.of(None, 16_384, small=False)
-            Effort(paths=18, rows=64, backgrounds=8, small=False)
+            Effort(paths=13, rows=64, backgrounds=8, small=False)
             >>> Effort.of(None, 2_048, small=False)
-            Effort(paths=10, rows=25, backgrounds=4, small=False)
+            Effort(paths=10, rows=20, backgrounds=4, small=False)
             >>> Effort.of(None, 64, small=False)
             Effort(paths=5, rows=10, backgrounds=1, small=False)
         """
