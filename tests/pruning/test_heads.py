@@ -142,10 +142,38 @@ def test_one_head_of_each_module_stays() -> None:
     assert [found.heads for found in attentions(small.model)] == [1, 1]
 
 
+@pytest.mark.parametrize(
+    "module",
+    [
+        "encoder.{}.layer.0.SelfAttention",
+        "decoder.{}.layer.0.SelfAttention",
+        "decoder.{}.layer.1.EncDecAttention",
+    ],
+)
+def test_heads_that_share_a_table_of_positions_are_removed_from_all_blocks(
+    module: str, tmp_path: Path
+) -> None:
+    model, data = in_double("t5")
+    names = [module.format(f"block.{block}") for block in range(2)]
+    for name in names:
+        nn.init.zeros_(model.get_submodule(name).o.weight[:, 8:])
+    small = without(model, data, "t5", heads={names[1]: 0.5}, tolerance=1e-9)
+    assert small.removed[["layer", "unit"]].to_numpy().tolist() == [[name, "head 1"] for name in names]
+    assert (answers(small.model, data) - answers(model, data)).abs().max() <= 1e-12
+    table = getattr(small.model.get_submodule(names[0]), "relative_attention_bias", None)
+    biases, positions = 2 * 16, 0 if table is None else 32
+    assert small.size_before.parameters - small.size_after.parameters == 2 * 4 * 8 * 16 + positions - biases
+    for name in names:
+        attention = small.model.get_submodule(name)
+        assert (attention.n_heads, attention.inner_dim, attention.q.out_features) == (1, 8, 8)
+    assert table is None or table.embedding_dim == 1
+    assert small.model.shared.weight is small.model.encoder.embed_tokens.weight
+    small.save(tmp_path / "small")
+    again = nif.shrink(in_double("t5")[0], tmp_path / "small")
+    assert torch.equal(answers(again, data), answers(small.model, data))
+
+
 def test_attention_that_needs_its_heads_keeps_them_and_it_is_said() -> None:
-    small = without(model_of("t5"), data_of("t5"), "t5", heads=0.5)
-    assert len(small.removed) == 0
-    assert "are left whole: its module does not work with fewer heads" in small.notes[0]
     model = model_of("attention")
     model.attention = nn.MultiheadAttention(8, 2, add_bias_kv=True, batch_first=True).eval()
     small = without(model, data_of("attention"), "attention", heads=0.5)

@@ -38,6 +38,7 @@ class UnitWeights:
         columns: Units that its columns read.
         per_channel: Units for each of which a module has a number: those of norms and depthwise convolutions.
             They can be cut with the units, unless the width of these is fixed.
+        tables: Units for each of which an embedding has a column.
         at: Units at the output of every step; named as a recording names them.
         positions: How many numbers each of those has in one row, for channels of an image.
         held: Units whose number is fixed, each with the module in which it is.
@@ -47,6 +48,7 @@ class UnitWeights:
     rows: dict[str, UnitIds] = field(default_factory=dict)
     columns: dict[str, UnitIds] = field(default_factory=dict)
     per_channel: dict[str, UnitIds] = field(default_factory=dict)
+    tables: dict[str, UnitIds] = field(default_factory=dict)
     at: dict[str, UnitIds] = field(default_factory=dict)
     positions: dict[str, int] = field(default_factory=dict)
     held: list[tuple[str, UnitIds]] = field(default_factory=list)

@@ -16,6 +16,7 @@ FORMS = (
     ("c_attn", "c_attn", "c_attn", "c_proj"),
     ("self.query", "self.key", "self.value", "output.dense"),
     ("attention.query", "attention.key", "attention.value", "output.dense"),
+    ("q", "k", "v", "o"),
 )
 """Names of the layers for query, key, value and output in modules of attention, of nif and `transformers`.
 
@@ -23,8 +24,11 @@ One name three times is a layer that computes all queries, then all keys, then a
 computes attention in the way that its names suggest is found out by a trial.
 """
 
-WIDTHS = ("head_dim", "attention_head_size")
+WIDTHS = ("head_dim", "attention_head_size", "key_value_proj_dim")
 """Attributes that state the width of a head."""
+
+TABLE = "relative_attention_bias"
+"""An embedding of relative positions in modules of attention, with a column for each head."""
 
 Places = tuple[str, Int64[np.ndarray, "head row"]]
 """A layer, and which of its rows compute each head."""
@@ -40,12 +44,14 @@ class Attention:
         blocks: Where query, key and value of each head are computed. Query heads that share a key and a value
             are one head, which is removed with all of them.
         output: The layer that reads the heads side by side.
+        table: An embedding of positions with a column for each head.
     """
 
     name: str
     owner: str
     blocks: tuple[Places, Places, Places]
     output: str
+    table: str | None = None
 
     @property
     def heads(self) -> int:
@@ -91,7 +97,10 @@ def _attention(model: nn.Module, name: str, layers: list[str]) -> Attention | No
         (layer, start + np.arange(count).reshape(heads, -1))
         for layer, start, count in zip(layers[:3], starts, counts, strict=True)
     )
-    return Attention(name, owner, (query, key, value), layers[3])
+    table = f"{owner}.{TABLE}"
+    positions = getattr(module, TABLE, None)
+    known = isinstance(positions, nn.Embedding) and positions.embedding_dim == heads
+    return Attention(name, owner, (query, key, value), layers[3], table if known else None)
 
 
 def _rows(model: nn.Module, layer: str) -> int:
@@ -107,9 +116,9 @@ def state_heads(model: nn.Module, changed: Collection[str]) -> None:
         heads = attention.heads * getattr(module, "num_key_value_groups", 1)
         width = next(getattr(module, known) for known in WIDTHS if hasattr(module, known))
         sizes = {
-            **dict.fromkeys(("num_heads", "num_attention_heads"), heads),
+            **dict.fromkeys(("num_heads", "num_attention_heads", "n_heads"), heads),
             "num_key_value_heads": attention.heads,
-            **dict.fromkeys(("all_head_size", "split_size"), heads * width),
+            **dict.fromkeys(("all_head_size", "split_size", "inner_dim"), heads * width),
         }
         for attribute, size in sizes.items():
             if attribute in vars(module):

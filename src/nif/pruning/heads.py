@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -44,20 +45,23 @@ def with_heads(problem: PruningProblem) -> tuple[PruningProblem, Heads]:
     """The problem with a unit for each head, of all attention that a trial finds to lose heads safely.
 
     In the trial every second head of a module is removed, on a few rows: the outputs must be those of the
-    network in which the output layer does not read these heads.
+    network in which the output layer does not read these heads. Modules that do not work by themselves are
+    tried with all of the same name in other blocks, as those of T5 read one table of positions.
     """
-    shared, labels = shared_weights(problem.model), {}
-    for attention in attentions(problem.model):
-        layers = {attention.output, *(layer for layer, _ in attention.blocks)}
-        weights = problem.weights
-        known = layers <= weights.rows.keys() & weights.columns.keys() and not layers & shared
-        if attention.heads < 2 or not known:
+    shared, labels = shared_weights(problem.model), dict[str, UnitIds]()
+    found = [
+        attention
+        for attention in attentions(problem.model)
+        if attention.heads > 1
+        and not shared.intersection(layers := _layers(attention))
+        and problem.weights.rows.keys() & problem.weights.columns.keys() >= layers
+    ]
+    for together in (*([one] for one in found), *_by_name(found)):
+        if all(one.name in labels for one in together):
             continue
-        joined = copy.deepcopy(weights)
-        heads = _join(joined, attention)
-        tried = replace(problem, weights=joined)
-        if can_be_cut(tried, joined.groups.of(heads)[::2], zeroed=False):
-            problem, labels[attention.name] = tried, heads
+        tried, heads = _joined(problem, together)
+        if can_be_cut(tried, tried.weights.groups.of(heads)[::2], zeroed=False):
+            problem, labels = tried, {**labels, **{one.name: heads for one in together}}
     labels = {name: problem.weights.groups.of(heads) for name, heads in labels.items()}
     left = {
         layer.name: "its module does not work with fewer heads"
@@ -66,6 +70,27 @@ def with_heads(problem: PruningProblem) -> tuple[PruningProblem, Heads]:
         and not any(layer.name == name or layer.name.startswith(f"{name}.") for name in labels)
     }
     return problem, Heads(labels, left)
+
+
+def _layers(attention: Attention) -> set[str]:
+    return {attention.output, *(layer for layer, _ in attention.blocks)}
+
+
+def _by_name(found: Sequence[Attention]) -> list[list[Attention]]:
+    """Attention of as many heads and of one name, but for numbers of blocks."""
+    alike: dict[tuple[str, int], list[Attention]] = {}
+    for one in found:
+        alike.setdefault((re.sub(r"\d+", "", one.name), one.heads), []).append(one)
+    return [several for several in alike.values() if len(several) > 1]
+
+
+def _joined(problem: PruningProblem, together: Sequence[Attention]) -> tuple[PruningProblem, UnitIds]:
+    """The problem in which each head is one unit, the same one in all of some modules."""
+    weights = copy.deepcopy(problem.weights)
+    first, *others = (_join(weights, attention) for attention in together)
+    for heads in others:
+        weights.groups.join(first, heads)
+    return replace(problem, weights=weights), first
 
 
 def _join(weights: UnitWeights, attention: Attention) -> UnitIds:
@@ -81,6 +106,8 @@ def _join(weights: UnitWeights, attention: Attention) -> UnitIds:
     read = weights.groups.new(len(columns))
     weights.columns[attention.output] = read
     weights.groups.join(read, np.repeat(first, len(columns) // attention.heads))
+    if attention.table is not None:
+        weights.tables[attention.table] = first
     return first
 
 
@@ -93,7 +120,7 @@ def chosen_heads(
             if name not in heads.labels:
                 raise unknown("attention that can lose heads", str(name), heads.labels)
     named = fraction if isinstance(fraction, Mapping) else heads.labels
-    units = np.concatenate([np.zeros(0, dtype=np.int64), *(heads.labels[name] for name in named)])
+    units = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *(heads.labels[name] for name in named)]))
     for share in fraction.values() if isinstance(fraction, Mapping) else [fraction]:
         check_fraction(share, "heads")
     if not len(units):

@@ -81,6 +81,9 @@ def cut(model: nn.Module, weights: UnitWeights, removed: UnitIds) -> Kept:
     removed, kept = removed[~weights.groups.has_fixed_width(removed)], Kept()
     for name, tensor in model.state_dict().items():
         axes = [np.flatnonzero(~lost(weights, units, removed)) for units in _axes(weights, name)]
+        if (table := name.rpartition(".")[0]) in weights.tables:
+            columns = np.flatnonzero(~lost(weights, weights.tables[table], removed))
+            axes = [np.arange(len(tensor)), columns]
         if any(len(stays) < size for stays, size in zip(axes, tensor.shape, strict=False)):
             kept[name] = tuple(axes[: tensor.ndim])
     shrink_to(model, kept)
@@ -127,6 +130,8 @@ def _state_sizes(module: Any) -> None:
         module.num_parameters = len(module.weight)
     elif isinstance(module, nn.Linear):
         module.out_features, module.in_features = module.weight.shape
+    elif isinstance(module, nn.Embedding):
+        module.num_embeddings, module.embedding_dim = module.weight.shape
     elif isinstance(module, (nn.Conv1d, nn.Conv2d)):
         module.out_channels, module.in_channels = module.weight.shape[:2]
         if module.groups > 1:  # depthwise: one filter a channel

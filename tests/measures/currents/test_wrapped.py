@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from torch.nn import functional as F
 import nif
 from support.current_architectures import Run
 from support.currents import measured, total, units
+from support.networks import chain
 
 X = torch.randn(30, 3, 6, 6, generator=torch.Generator().manual_seed(0))
 FAST = {"steps": 4, "rows": 10, "backgrounds": 4}
@@ -116,3 +118,29 @@ def test_a_write_into_a_view_has_the_currents_of_the_same_network_without_writes
     one, two = map(units, results)
     for first, second in zip(one, two, strict=True):
         np.testing.assert_allclose(first, second, atol=1e-5 * total(results[0]))
+
+
+@pytest.mark.filterwarnings("ignore:.*backgrounds miss the total:UserWarning")
+@pytest.mark.parametrize("more", [{}, {"by_class": False}, {"path": "orders"}], ids=repr)
+@pytest.mark.parametrize(
+    "unread", [torch.rand(30), torch.rand(30, 2), torch.arange(30) % 4], ids=["1-D", "2-D", "ids"]
+)
+def test_an_input_that_the_network_does_not_read_carries_nothing(
+    unread: Tensor, more: dict[str, Any]
+) -> None:
+    class Unread(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = plain
+
+        def forward(self, x: Tensor, time: Tensor) -> Tensor:
+            return self.net(x)
+
+    plain, x = chain(4, 6, 3), X[:, 0, 0, :4]
+    method = nif.Currents(rows=10, backgrounds=16, steps=4, **more)
+    found = nif.measure(Unread(), (x, unread), method, progress=False).attribution().to_numpy()
+    assert len(found) > 4
+    assert (found[4:] == 0).all()
+    if "path" not in more:  # orders of more features are others
+        expected = nif.measure(plain, x, method, progress=False).attribution().to_numpy()
+        np.testing.assert_allclose(found[:4], expected, atol=1e-8)

@@ -228,6 +228,8 @@ class BlockSums:
         sums.rows.append(self.block.rows)
         sums.row_weights.append(self.block.weights)
         by_layer: dict[int, Tensor] = {}
+        for unread in set(range(self.inputs)) - {layer for layer, _ in self._units}:
+            self._units[unread, len(self.places) - 1] = self.way.none_of(unread)
         for (layer, ahead), units in self._units.items():
             by_group = [units[first:last].sum(0) for first, last in pairwise(self.bounds)]
             self._add_to(sums.between.setdefault((layer, ahead), GroupedSum()), by_group)

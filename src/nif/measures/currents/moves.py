@@ -228,6 +228,12 @@ class Way:
         """The currents of the features of all moving inputs."""
         return torch.cat([self.by_feature(place, current) for place, current in enumerate(currents)], 1)
 
+    def none_of(self, place: int) -> Float[Tensor, "pair feature"]:
+        """The currents of a moving input that the network does not read: 0 of each feature."""
+        return torch.zeros_like(self._end[self._moves.moving[place]], dtype=torch.float32).reshape(
+            len(self._end[0]), -1
+        )
+
     def features_of(self, place: int, shape: torch.Size) -> Int64[Tensor, "..."]:
         """The feature of each number of a moving input, in its shape; `NONE` if it is of no feature."""
         number = self._moves.moving[place]
