@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from nif.core.types import Links, SumErrors
-from nif.flow.paths import Strength, Weigh, clipped, positive, variances
+from nif.flow.paths import Strength, Weigh, clipped, clipped_variances, positive
 from nif.flow.strongest import strongest
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def flow_stderr(
     """Standard errors of inflow and outflow: those of `errors`, else of independent links."""
     if errors is not None and errors.inflow is not None and errors.outflow is not None:
         return errors.inflow, errors.outflow
-    into, out = in_and_out(sizes, links, lambda between: variances(between, clip=True))
+    into, out = in_and_out(sizes, links, clipped_variances)
     return np.sqrt(into), np.sqrt(out)
 
 

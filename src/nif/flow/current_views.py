@@ -16,8 +16,10 @@ from nif.core.errors import InputError, nearest
 from nif.core.types import CurrentTables, Layer, Links
 from nif.core.unit import text_unit
 from nif.core.weights import StoredWeight, WeightCurrents
+from nif.flow.currents import of_features
 from nif.flow.paths import Dag
 from nif.flow.significance import p_values
+from nif.flow.strongest import weakest_carrying
 from nif.flow.tables import unit_index
 from nif.flow.unit_names import Named, place_of
 
@@ -304,18 +306,15 @@ def carrying_weights(weights: Sequence[StoredWeight], fraction: float) -> tuple[
     parts = [np.abs(weight.nats).ravel() for weight in weights if weight.nats is not None]
     if not parts:
         return tuple(weights)
-    sizes = np.sort(np.concatenate(parts))[::-1]
-    sums = np.cumsum(sizes, dtype=np.float64)
-    last = min(int(np.searchsorted(sums, fraction * sums[-1] * (1 - 1e-12))), len(sizes) - 1)
-    return tuple(weight.at_least(float(sizes[last])) for weight in weights)
+    weakest, _ = weakest_carrying(np.concatenate(parts), fraction)
+    return tuple(weight.at_least(weakest) for weight in weights)
 
 
 def _features_of_rows(
     layers: Sequence[Layer], features: Sequence[int], tables: CurrentTables
 ) -> pd.DataFrame:
     """The currents of the features of all explained rows, in the order of the rows."""
-    known = [tables.units[layer].rows for layer in features]
-    values = np.concatenate([rows for rows in known if rows is not None], axis=1)
+    values = of_features(tables, features, "rows")
     names = [unit for layer in features for unit in layers[layer].units]
     index = pd.Index(np.asarray(tables.rows), name="row")
     order = np.argsort(index, kind="stable")

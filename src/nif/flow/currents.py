@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +50,12 @@ class UnitTable:
         quantile = stats.t.ppf(1 - alpha, self.tables.degrees)
         bound = self.column("absolute") + quantile * self.column("absolute_stderr")
         return bound <= CARRIES_NOTHING * abs(self.tables.total.nats)
+
+
+def of_features(tables: CurrentTables, features: Sequence[int], name: str) -> np.ndarray | None:
+    """``"deviations"`` or ``"rows"`` of all features, side by side; None if some are unknown."""
+    parts = [getattr(tables.units[layer], name) for layer in features]
+    return None if any(part is None for part in parts) else np.concatenate(parts, axis=1)
 
 
 def shares(tables: CurrentTables, features: int) -> pd.DataFrame:

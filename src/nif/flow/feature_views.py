@@ -76,12 +76,9 @@ class FeatureViews:
             left    0.1
             right   0.0
         """
-        if self.currents is not None:
-            table = tables.by_class(self.currents, self.layers, self.currents.attribution)
-        else:
-            sums = paths.attribution(self.graph, clip=clip)
-            table = tables.by_feature(self.graph.features, self.layers, sums)
-        return tables.of_class(table, class_name)
+        known = self.currents
+        sums = paths.attribution(self.graph, clip=clip) if known is None else known.attribution
+        return tables.of_class(self._by_feature(sums), class_name)
 
     def attribution_stderr(self, class_name: str | int | None = None, *, clip: bool = True) -> pd.DataFrame:
         r"""Standard error of `attribution`.
@@ -99,11 +96,15 @@ class FeatureViews:
             0.0054
         """
         if self.currents is not None:
-            table = tables.by_class(self.currents, self.layers, self.currents.attribution_stderr)
+            errors = self.currents.attribution_stderr
         else:
             errors = self.sum_errors.attribution if clip else paths.attribution_stderr(self.graph, clip=False)
-            table = tables.by_feature(self.graph.features, self.layers, errors)
-        return tables.of_class(table, class_name)
+        return tables.of_class(self._by_feature(errors), class_name)
+
+    def _by_feature(self, values: np.ndarray) -> pd.DataFrame:
+        """Features x classes: those of the decision by currents, or else the outputs."""
+        classes = None if self.currents is None else self.currents.classes
+        return tables.by_feature(self.graph.features, self.layers, values, classes)
 
     def shares(self, *, by_class: bool = False) -> pd.DataFrame:
         r"""Share of each feature in the attribution to all classes, with its error; 0 if there is none.
@@ -122,7 +123,7 @@ class FeatureViews:
         if self.currents is not None:
             shares = of_currents.shares(self.currents, self.graph.feature_count)
             return shares.set_index(self.attribution().index)
-        table = tables.by_feature(self.graph.features, self.layers, self.sum_errors.attribution)[[]]
+        table = self._by_feature(self.sum_errors.attribution)[[]]
         return table.assign(share=paths.shares(self.graph), stderr=self.sum_errors.shares)
 
     @replaced_arguments(dict.fromkeys(("k", "n"), "write flow.importance(top=5)."))

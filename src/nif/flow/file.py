@@ -24,7 +24,7 @@ from nif.flow.header import FORMAT, VERSION, entries_of
 from nif.flow.measurement import Measurement
 from nif.flow.significance import unit_p_values
 from nif.flow.strongest import LeftOut, carrying
-from nif.flow.validation import HEADS, OPTIONAL, UNITS
+from nif.flow.validation import CURRENTS, HEADS, OPTIONAL, PATHS, UNITS
 
 OLD_NAMES = {
     "connected": "joined",
@@ -43,20 +43,6 @@ CARRIED = 0.999
 
 TYPES = ("F32", "F64", "I32", "I64", "BOOL")
 """Of the arrays of flows, as safetensors names them."""
-
-PATH_ARRAYS = ("units", "nats", "deviations")
-"""Arrays of `nif.core.weights.PathCurrents`."""
-
-WHOLE_TABLES = (
-    "attribution",
-    "attribution_stderr",
-    "rows",
-    "row_weights",
-    "row_attribution",
-    "row_base",
-    "row_value",
-)
-"""Arrays of `CurrentTables` that are of no single layer."""
 
 
 def save(flow: Flow, path: str | os.PathLike[str], keep: float | None = None) -> None:
@@ -98,24 +84,26 @@ def arrays_of(flow: Flow) -> dict[str, np.ndarray]:
         elif links.connected is not None:
             arrays[f"links/{index}/connected"] = links.connected
     if flow.errors is not None:
-        known = vars(flow.errors).items()
-        arrays |= {f"errors/{name}": values for name, values in known if values is not None}
+        arrays |= _held(flow.errors, "errors")
     if flow.currents is not None:
         tables = flow.currents
-        whole = {name: getattr(tables, name) for name in WHOLE_TABLES}
-        arrays |= {f"currents/{name}": array for name, array in whole.items() if array is not None}
+        whole = {f"currents/{name}": getattr(tables, name) for name in CURRENTS}
+        arrays |= {name: array for name, array in whole.items() if array is not None}
         several: dict[str, Sequence[Any]] = {"": tables.units, "weights/": tables.weights}
         if tables.paths is not None:
-            arrays |= {f"currents/paths/{name}": getattr(tables.paths, name) for name in PATH_ARRAYS}
+            arrays |= _held(tables.paths, "currents/paths")
         for kind, parts in {**several, "heads/": tables.heads}.items():
             for index, part in enumerate(parts):
-                fields_of = {
-                    name: array for name, array in vars(part).items() if isinstance(array, np.ndarray)
-                }
-                arrays |= {f"currents/{kind}{index}/{name}": array for name, array in fields_of.items()}
+                arrays |= _held(part, f"currents/{kind}{index}")
     if flow.left_out is not None:
         arrays["left_out/p_value"] = flow.left_out.p_value
     return {name: np.ascontiguousarray(values) for name, values in arrays.items()}
+
+
+def _held(holder: Any, prefix: str) -> dict[str, np.ndarray]:
+    """The arrays among the attributes of an object."""
+    known = vars(holder).items()
+    return {f"{prefix}/{name}": array for name, array in known if isinstance(array, np.ndarray)}
 
 
 def same(flow: Flow, other: Flow) -> bool:
@@ -250,7 +238,7 @@ def _currents(stored: Mapping[str, Any], arrays: _Arrays, layers: int) -> Curren
         HeadCurrents(layer, **known(HeadCurrents, f"heads/{index}"))
         for index, layer in enumerate(stored.get("heads", ()))
     ]
-    whole: dict[str, Any] = {name: arrays.get(f"currents/{name}") for name in WHOLE_TABLES}
+    whole: dict[str, Any] = {name: arrays.get(f"currents/{name}") for name in CURRENTS}
     return CurrentTables(
         Total(stored["nats"], stored["stderr"]),
         tuple(UnitCurrents(**known(UnitCurrents, str(index))) for index in range(layers)),
@@ -263,7 +251,7 @@ def _currents(stored: Mapping[str, Any], arrays: _Arrays, layers: int) -> Curren
 
 
 def _paths(arrays: _Arrays, rows: int, backgrounds: int, evaluated: int) -> PathCurrents:
-    units, nats, deviations = (arrays[f"currents/paths/{name}"] for name in PATH_ARRAYS)
+    units, nats, deviations = (arrays[f"currents/paths/{name}"] for name in PATHS)
     return PathCurrents(units, nats, deviations, rows, backgrounds, evaluated)
 
 

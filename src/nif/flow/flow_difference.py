@@ -12,7 +12,9 @@ from scipy.stats import false_discovery_control
 from nif.core.errors import InputError
 from nif.core.types import CurrentTables
 from nif.flow.current_views import Difference
+from nif.flow.currents import UnitTable, of_features
 from nif.flow.significance import p_values
+from nif.flow.unit_names import feature_names
 
 if TYPE_CHECKING:
     from nif.flow.flow import Flow
@@ -37,9 +39,9 @@ def difference(first: Flow, second: Flow) -> pd.DataFrame:
     """
     one, other = _tables(first), _tables(second)
     _check_same_rows(first, second)
-    count = first.graph.feature_count
-    before, after = _deviations(first), _deviations(second)
-    nats = _features(one, count) - _features(other, count)
+    before, after = _deviations(first, one), _deviations(second, other)
+    nats, others = (UnitTable(part).column("nats")[: before.shape[1]] for part in (one, other))
+    nats = nats - others
     stderr = np.linalg.norm(before - after, axis=0)
     degrees = min(one.degrees, other.degrees)
     p_value = p_values(nats, stderr, degrees)
@@ -64,11 +66,7 @@ def _tables(flow: Flow) -> CurrentTables:
 
 def _check_same_rows(first: Flow, second: Flow) -> None:
     """Refuse flows of other features or rows."""
-    names = [
-        [unit for layer in flow.layers if layer.kind == "input" for unit in layer.units]
-        for flow in (first, second)
-    ]
-    if names[0] != names[1]:
+    if feature_names(first.layers) != feature_names(second.layers):
         raise InputError("The flows have different features; measure both on the same rows.")
     keys = [flow.measurement.options.get("rows_key") for flow in (first, second)]
     if keys[0] is None or keys[0] != keys[1]:
@@ -78,16 +76,9 @@ def _check_same_rows(first: Flow, second: Flow) -> None:
         )
 
 
-def _features(tables: CurrentTables, count: int) -> Float[np.ndarray, " feature"]:
-    return np.concatenate([units.nats for units in tables.units])[:count]
-
-
-def _deviations(flow: Flow) -> Float[np.ndarray, "group feature"]:
+def _deviations(flow: Flow, tables: CurrentTables) -> Float[np.ndarray, "group feature"]:
     """Of the features; see `nif.core.types.UnitCurrents`."""
-    assert flow.currents is not None
-    inputs = [place for place, layer in enumerate(flow.layers) if layer.kind == "input"]
-    parts = [flow.currents.units[place].deviations for place in inputs]
-    known = [part for part in parts if part is not None]
-    if len(known) < len(parts):
+    known = of_features(tables, flow.graph.features, "deviations")
+    if known is None:
         raise InputError("A flow of an earlier version does not hold how its currents vary; measure again.")
-    return np.concatenate(known, axis=1)
+    return known

@@ -11,6 +11,7 @@ from scipy import stats
 from nif.core.html import short
 from nif.core.types import CurrentTables
 from nif.core.unit import text_unit
+from nif.flow.currents import of_features
 
 if TYPE_CHECKING:
     from nif.flow.flow import Flow
@@ -116,21 +117,23 @@ def _together(flow: Flow, count: int) -> tuple[float, float | None]:
     if count == 1:
         return share, float(shares["stderr"].to_numpy()[order[0]])
     tables = flow.currents
-    inputs = [place for place, layer in enumerate(flow.layers) if layer.kind == "input"]
-    parts = [] if tables is None else [tables.units[place].deviations for place in inputs]
-    known = [part for part in parts if part is not None]
-    if tables is None or not known or len(known) < len(inputs) or tables.total.nats == 0:
+    known = None if tables is None else of_features(tables, flow.graph.features, "deviations")
+    if tables is None or known is None or tables.total.nats == 0:
         return share, None
-    deviations = np.concatenate(known, axis=1)[:, order].sum(axis=1)
-    return share, float(np.linalg.norm(deviations)) / abs(tables.total.nats)
+    return share, float(np.linalg.norm(known[:, order].sum(axis=1))) / abs(tables.total.nats)
+
+
+def silent_neurons(flow: Flow) -> tuple[int, int]:
+    """Silent hidden units, and all of them."""
+    table = flow.by_unit.by_layer()
+    hidden = [place for place, layer in enumerate(flow.layers[:-1]) if layer.kind != "input"]
+    return int(table["silent"].iloc[hidden].sum()), int(table["units"].iloc[hidden].sum())
 
 
 def _silent(flow: Flow) -> str:
     """How many hidden units carry nothing."""
-    hidden = [place for place, layer in enumerate(flow.layers[:-1]) if layer.kind != "input"]
-    by_layer = np.split(flow.by_unit.silent(), flow.by_unit.first[1:])
-    count = sum(int(by_layer[place].sum()) for place in hidden)
-    of = f"{sum(len(flow.layers[place]) for place in hidden)} neurons"
-    if not hidden:
+    count, whole = silent_neurons(flow)
+    of = f"{whole} neurons"
+    if not whole:
         return "it has no hidden neurons"
     return f"{count} of {of} {'is' if count == 1 else 'are'} silent" if count else f"none of {of} is silent"

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
-from scipy import stats
 
 from nif.flow import betweenness as shortest
 from nif.flow import communities as structure
 from nif.flow import paths
 from nif.flow.communities import PerUnit
 from nif.flow.currents import UnitTable
+from nif.flow.headline import quantile
 from nif.flow.significance import unit_p_values, unit_q_values
 from nif.flow.tables import unit_index
 
@@ -140,11 +140,8 @@ class Neurons:
             >>> round(example().by_unit.deviations(0.95), 2)
             1.96
         """
-        middle = 0.5 + level / 2
-        if self.flow.currents is None:
-            return float(stats.norm.ppf(middle))
-        degrees = self.flow.currents.degrees
-        return float(stats.t.ppf(middle, degrees)) if degrees > 0 else 0.0
+        half = quantile(self.flow.currents, level)
+        return half if np.isfinite(half) else 0.0
 
     @property
     def strength(self) -> paths.Strength:

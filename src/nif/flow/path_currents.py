@@ -32,7 +32,7 @@ from nif.core.weights import PathCurrents
 from nif.flow.paths import Dag, Matrix, Path, between, signed, strongest_paths
 from nif.flow.significance import p_values
 from nif.flow.strongest import at_least
-from nif.flow.unit_names import Place
+from nif.flow.unit_names import Place, names_of
 
 Places = tuple[Place, ...]
 """The units of a path, from its source to its target."""
@@ -154,7 +154,7 @@ def strongest(
     known, total = tables.paths, tables.total.nats
     chosen = _between(known, sources, targets)[:k] if known is not None else np.zeros(0, dtype=np.int64)
     if known is not None and len(chosen):
-        table = _columns({"current": known.nats[chosen]}, total)
+        table = _columns(known.nats[chosen], total)
         p_value = p_values(known.nats, known.stderr, tables.degrees)
         q_value = np.minimum(false_discovery_control(p_value) * known.evaluated / len(p_value), 1.0)
         table = table.assign(stderr=known.stderr[chosen], p_value=p_value[chosen], q_value=q_value[chosen])
@@ -163,13 +163,10 @@ def strongest(
     else:
         onward = Onward.of(dag, tables, sources)
         found = onward.strongest(targets, k)
-        table = _columns({"current": np.array([path.product for path in found], dtype=np.float64)}, total)
+        table = _columns(np.array([path.product for path in found], dtype=np.float64), total)
         places = [path.places for path in found]
         table.attrs.update(onward.summary(layers, tables, targets))
-    names = [
-        tuple((layers[layer].name, layers[layer].units[unit]) for layer, unit in path) for path in places
-    ]
-    table["path"] = pd.Series(names, index=table.index, dtype=object)
+    table["path"] = pd.Series([names_of(layers, path) for path in places], index=table.index, dtype=object)
     table.attrs.update(total=total, shown=float(table["current"].sum()))
     table.attrs["paths"] = number_of_paths(dag, sources, targets)
     table.attrs["summary"] = _summary(table)
@@ -190,9 +187,9 @@ def _places(units: Int[np.ndarray, " layer"]) -> Places:
     return tuple((layer, unit) for layer, unit in enumerate(units.tolist()) if unit >= 0)
 
 
-def _columns(current: dict[str, np.ndarray], total: float) -> pd.DataFrame:
+def _columns(current: Float[np.ndarray, " path"], total: float) -> pd.DataFrame:
     """The currents by rank, and their shares of the total."""
-    table = pd.DataFrame(current).rename_axis("rank")
+    table = pd.DataFrame({"current": current}).rename_axis("rank")
     table.index += 1
     return table.assign(share=table["current"] / total if total != 0 else 0.0)
 

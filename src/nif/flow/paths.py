@@ -48,14 +48,14 @@ def signed(links: Links) -> Matrix:
     return links.matrix(links.stored("nats"))
 
 
-def variances(links: Links, *, clip: bool = False) -> Matrix:
-    """Squared standard errors; where clipping holds a link at 0, a small error does not move it."""
-    squared = links.stored("stderr") ** 2
-    return links.matrix(np.where(links.stored("nats") > 0, squared, 0.0) if clip else squared)
+def variances(links: Links) -> Matrix:
+    """Squared standard errors."""
+    return links.matrix(links.stored("stderr") ** 2)
 
 
-def _clipped_variances(links: Links) -> Matrix:
-    return variances(links, clip=True)
+def clipped_variances(links: Links) -> Matrix:
+    """The same, but 0 where clipping holds a link at 0, as a small error does not move it."""
+    return links.matrix(np.where(links.stored("nats") > 0, links.stored("stderr") ** 2, 0.0))
 
 
 def _for_product(weights: Matrix) -> Matrix:
@@ -164,7 +164,7 @@ def attribution_stderr(
     before = dag.forward_sums(weigh, start)
     end = np.eye(dag.sizes[-1]) if of is None else of
     after = dag.backward_sums(weigh, end)
-    parts, squared = list[tuple[np.ndarray, int]](), _clipped_variances if clip else variances
+    parts, squared = list[tuple[np.ndarray, int]](), clipped_variances if clip else variances
     for place, links in enumerate(dag.links):
         # Scaled by powers of two, which change no digit: the squares of a deep network leave the range.
         (ahead, i), (behind, j) = _scaled(before[links.source]), _scaled(after[links.target])
@@ -239,7 +239,7 @@ class Path:
     """
 
     product: float
-    places: tuple[tuple[int, int], ...]
+    places: tuple[Place, ...]
 
 
 @dataclass(frozen=True, eq=False)

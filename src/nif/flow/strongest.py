@@ -113,15 +113,19 @@ def carrying(links: Sequence[Links], fraction: float) -> tuple[tuple[Links, ...]
         >>> kept[0].values("nats").tolist(), left_out, round(carried, 6)
         ([0.6, -0.3], 2, 0.1)
     """
-    sizes = np.abs(np.concatenate([between.values("nats") for between in links]))
-    sizes[::-1].sort()  # largest first
-    sums = np.cumsum(sizes)
-    last = min(int(np.searchsorted(sums, fraction * sums[-1] * (1 - 1e-12))), len(sizes) - 1)
-    threshold, carried = sizes[last], sums[last] / sums[-1] if sums[-1] else 1.0
-    del sizes, sums
+    sizes = np.concatenate([np.abs(between.values("nats")) for between in links])
+    threshold, carried = weakest_carrying(sizes, fraction)
     kept = tuple(at_least(between, threshold) for between in links)
     left_out = sum(between.count for between in links) - sum(between.count for between in kept)
     return kept, left_out, float(1 - carried)
+
+
+def weakest_carrying(sizes: Float[np.ndarray, " number"], fraction: float) -> tuple[float, float]:
+    """The smallest of the fewest numbers that make up a fraction of the sum, and the fraction of these."""
+    sizes[::-1].sort()  # in place, largest first
+    sums = np.cumsum(sizes, dtype=np.float64)
+    last = min(int(np.searchsorted(sums, fraction * sums[-1] * (1 - 1e-12))), len(sizes) - 1)
+    return float(sizes[last]), sums[last] / sums[-1] if sums[-1] else 1.0
 
 
 def at_least(links: Links, threshold: float) -> Links:

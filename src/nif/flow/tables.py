@@ -16,7 +16,7 @@ from nif.flow import path_currents
 from nif.flow import paths as flow_paths
 from nif.flow.paths import Dag, Path, between
 from nif.flow.strongest import with_largest
-from nif.flow.unit_names import Named, Place, place_of
+from nif.flow.unit_names import Named, Place, names_of, place_of
 
 
 def edges(
@@ -100,14 +100,6 @@ def by_feature(
     return table
 
 
-def by_class(
-    currents: CurrentTables, layers: Sequence[Layer], values: Float[np.ndarray, "feature label"]
-) -> pd.DataFrame:
-    """Features x classes of the decision, of a flow of currents."""
-    features = [index for index, layer in enumerate(layers[:-1]) if layer.kind == "input"] or [0]
-    return by_feature(features, layers, values, currents.classes)
-
-
 def strongest_paths(
     layers: Sequence[Layer],
     graph: Dag,
@@ -148,14 +140,10 @@ def unit_index(layers: Sequence[Layer]) -> pd.MultiIndex:
 
 def paths(layers: Sequence[Layer], strongest: Sequence[Path], whole: float) -> pd.DataFrame:
     """One row for each path, strongest first, with its share of the whole; products of nats are not shown."""
-    named = [
-        tuple((layers[layer].name, layers[layer].units[unit]) for layer, unit in path.places)
-        for path in strongest
-    ]
     products = np.array([path.product for path in strongest], dtype=np.float64)
     shares = products / whole if whole != 0 else np.zeros(len(products))
     rank = pd.RangeIndex(1, len(strongest) + 1, name="rank")
-    path = pd.Series(named, index=rank, dtype=object)
+    path = pd.Series([names_of(layers, path.places) for path in strongest], index=rank, dtype=object)
     table = pd.DataFrame({"share": shares, "path": path}, index=rank)
     table.attrs["products"] = products.tolist()
     return table

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from nif.core.errors import InputError, nearest
 from nif.core.types import Layer
@@ -18,6 +18,11 @@ Named = str | tuple[str, str | int]
 def feature_names(layers: Sequence[Layer]) -> list[str]:
     """The units of all inputs, in their order."""
     return [unit for layer in layers if layer.kind == "input" for unit in layer.units]
+
+
+def names_of(layers: Sequence[Layer], path: Iterable[Place]) -> tuple[tuple[str, str], ...]:
+    """The layer and the name of each unit of a path."""
+    return tuple((layers[layer].name, layers[layer].units[unit]) for layer, unit in path)
 
 
 def place_of(layers: Sequence[Layer], unit: Named, candidates: Sequence[int]) -> Place:

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from scipy.special import lambertw
 
 from nif.core.types import CurrentTables
+from nif.flow.currents import of_features
 
 if TYPE_CHECKING:
     from nif.flow.flow import Flow
@@ -61,12 +62,8 @@ def examples(flow: Flow) -> Examples | None:
         ('the least certain', True)
     """
     tables = flow.currents
-    known = [] if tables is None else [tables.units[layer].rows for layer in flow.graph.features]
-    rows = [values for values in known if values is not None]
-    if tables is None or tables.rows is None or not rows or len(rows) < len(known):
-        return None
-    currents = np.concatenate(rows, axis=1)
-    if currents.shape[1] > MOST_FEATURES:
+    currents = None if tables is None else of_features(tables, flow.graph.features, "rows")
+    if tables is None or tables.rows is None or currents is None or currents.shape[1] > MOST_FEATURES:
         return None
     decided, gained = decisions(flow, tables), currents.sum(axis=1)
     chosen = _at_quartiles(gained) if decided is None else _of_classes(decided, gained, tables.classes)

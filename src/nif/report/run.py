@@ -13,7 +13,7 @@ import pandas as pd
 from nif.core.files import whole_file
 from nif.core.unit import text_unit
 from nif.flow.epochs import CurrentsOfRun, check_measured
-from nif.flow.headline import percent
+from nif.flow.headline import percent, silent_neurons
 from nif.plots.palette import COMMUNITIES, COMMUNITIES_ON_DARK
 from nif.report.charts import Line, chart
 from nif.report.page import asset
@@ -105,7 +105,7 @@ def sentence_of(flows: Mapping[int, Flow]) -> str:
     begin, end = min(flows), max(flows)
     first, last = flows[begin], flows[end]
     top = last.importance().iloc[0]
-    name, silent = str(last.importance().index[0]), _silent_neurons(last)
+    name, silent = str(last.importance().index[0]), silent_neurons(last)
     neurons = f"{silent[0] or 'none'} of {silent[1]} neurons {'is' if silent[0] <= 1 else 'are'} silent"
     share = percent(float(top["share"]), None)
     if first.total is None or last.total is None:
@@ -114,13 +114,6 @@ def sentence_of(flows: Mapping[int, Flow]) -> str:
     totals = f"{of(first.total.nats):.2f} to {of(last.total.nats):.2f}"
     change = f"From epoch {begin} to {end} the {unit} that decide went from {totals}"
     return f"{change}; at the end {name} carries most, {share}; {neurons}."
-
-
-def _silent_neurons(flow: Flow) -> tuple[int, int]:
-    """Silent hidden units, and all of them."""
-    table = flow.by_unit.by_layer()
-    hidden = [place for place, layer in enumerate(flow.layers[:-1]) if layer.kind != "input"]
-    return int(table["silent"].iloc[hidden].sum()), int(table["units"].iloc[hidden].sum())
 
 
 def _title(flows: Mapping[int, Flow], data: str | None) -> str:
@@ -225,7 +218,7 @@ def run_table(flows: Mapping[int, Flow], planes: Mapping[int, PlaneOfEpoch]) -> 
         if flow.total is not None:
             of = text_unit().of
             row[f"total, {text_unit().name}"] = f"{of(flow.total.nats):.3f} ± {of(flow.total.stderr):.3f}"
-        about, silent = flow.measurement.about, _silent_neurons(flow)
+        about, silent = flow.measurement.about, silent_neurons(flow)
         if "value" in about:
             row[about["score"]] = f"{about['value']:.3f}"
         row |= {"silent neurons": f"{silent[0]:,} of {silent[1]:,}", "modularity": f"{flow.modularity:.3f}"}
