@@ -68,9 +68,9 @@ def main() -> None:
     print(environment())
     table = [
         moved(estimator, name, rows, options.seeds, options.pairs)
-        for estimator, sizes in ((nif.Binned(), (75, 100, 150)), (nif.Mine(), (100,)))
+        for estimator in (nif.Binned(), nif.Mine())
         for name in ("iris", "wine")
-        for rows in sizes
+        for rows in (75, 100, 150)
     ]
     print(pd.DataFrame(table).round(3).to_string(index=False))
 

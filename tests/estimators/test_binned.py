@@ -13,6 +13,7 @@ from nif.estimators.binned.estimator import Binned
 from nif.estimators.binned.independence import Margins, independence
 from nif.estimators.binned.partition import FEWEST, PENALTY, PRICE, ROUNDED, Side, partitions
 from nif.estimators.binned.quantile_cells import QuantileCells, depth_for, quantile_cells
+from nif.estimators.entropy import entropies_of_values
 from nif.estimators.estimate import Estimate, Outcome
 from nif.estimators.truths import (
     BEYOND_NORMAL,
@@ -124,6 +125,22 @@ def test_with_few_rows_the_seed_moves_the_value_by_a_fifth_of_the_standard_error
     estimates = [Binned().pairwise(x[:, :8], x[:, 8:], seed=seed) for seed in range(20)]
     deviation = np.std([estimate.nats for estimate in estimates], axis=0, ddof=1)
     assert 0 < np.median(deviation / estimates[0].stderr) < 0.22
+
+
+def test_columns_in_one_order_determine_each_other() -> None:
+    """Upward or downward, alone or among all pairs; not if the order of two rows differs."""
+    x = table(600, 2)
+    swapped = x[:, 1:].copy()
+    swapped[:2] = swapped[1::-1]
+    others = np.column_stack([np.exp(x), -x, swapped, x[:, 1] > 0])
+    found = Binned().pairwise(x, others)
+    same = np.tile(np.eye(2, dtype=bool), 2)
+    assert ((found.outcome == Outcome.DETERMINED) == np.pad(same, ((0, 0), (0, 2)))).all()
+    entropies = entropies_of_values(x)
+    assert found.nats[:, :4][same] == pytest.approx(np.repeat(entropies, 2))
+    for column, entropy in zip(x.T[:, None, :, None], entropies, strict=True):
+        alone = Binned().estimate(column, column**3)
+        assert (alone.outcome[0], alone.nats[0]) == (Outcome.DETERMINED, entropy)
 
 
 def table(samples: int, width: int) -> np.ndarray:

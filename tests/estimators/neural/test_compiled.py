@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from nif.estimators.neural.bounds import MINE, log_mean_exp
-from nif.estimators.neural.compiled.bank import divisions_of, packed, rates_of
+from nif.estimators.neural.compiled.bank import packed, rates_of
 from nif.estimators.neural.compiled.evaluation import evaluate
 from nif.estimators.neural.compiled.fit import Batch, adam, ascend, fit, move, scores_of, workspace
 from nif.estimators.neural.compiled.grid import PairGrid, empty_batch, pair_grid, product_level
@@ -127,18 +127,6 @@ def test_equal_columns_have_no_bound_above_log_n() -> None:
     assert log_mean_exp_of_nodes(scores, samples.distinct_pairs) == pytest.approx(-1e4)
     joint = np.full(5, 1e4, dtype=np.float32)
     assert product_level(joint, scores, samples.distinct_pairs) == pytest.approx(1e4 - np.log(5))
-
-
-@pytest.mark.parametrize("rows", [75, 150, 300])
-def test_with_few_rows_critics_are_stopped_by_different_rows(rows: int) -> None:
-    known = np.arange(2 * rows).reshape(1, 2, rows).astype(np.float32)
-    validation = round(0.25 * rows)
-    divisions = divisions_of(known[:, :, validation:], known[:, :, :validation])
-    assert len(divisions) == (3 if rows < 225 else 1)
-    stopping = np.concatenate([other[0, 0] for _, other in divisions])
-    assert len(np.unique(stopping)) == len(stopping)
-    for fitted, other in divisions:
-        assert np.sort(np.concatenate([fitted, other], axis=2)).tolist() == known.tolist()
 
 
 @pytest.mark.parametrize(("truth", "least"), [(relu_pair(0.75, 0.99), 0.85), (normal_with(3.0), 0.85)])

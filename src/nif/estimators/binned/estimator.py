@@ -37,7 +37,7 @@ from nif.estimators.binned.independence import Margins, Pairs, independence
 from nif.estimators.binned.partition import Side, partitions
 from nif.estimators.binned.quantile_cells import SHALLOWEST, depth_for, quantile_cells
 from nif.estimators.entropy import entropies_of_values, with_constant_pairs
-from nif.estimators.estimate import ColumnsX, ColumnsY, Estimate, SidesX, SidesY, of_rectangle
+from nif.estimators.estimate import ColumnsX, ColumnsY, Estimate, Outcome, SidesX, SidesY, of_rectangle
 
 PAIRS_AT_ONCE = 1024
 """Pairs that one thread takes at a time."""
@@ -175,10 +175,13 @@ class Binned:
                 results[:, start : start + block.shape[1]] = block
                 advance(block.shape[1])
         limit = np.minimum(x.entropies[a], y.entropies[b])
+        same = (x.orders[a, :1] == y.orders[b]).any(axis=1)
+        results[0] = np.where(same, limit, np.minimum(results[0], limit))
         varied = limit > 0
         nats, stderr, p_value = results[:, varied]
+        outcome = np.where(same, Outcome.DETERMINED, Outcome.CONVERGED)
         return with_constant_pairs(
-            ~varied, np.minimum(nats, limit[varied]), stderr, p_value, samples=samples, estimator=self
+            ~varied, nats, stderr, p_value, outcome[varied], samples=samples, estimator=self
         )
 
 
@@ -205,12 +208,14 @@ class PreparedColumns(NamedTuple):
         whole: Cells of all samples.
         quarters: Cells of four parts of the samples, drawn at random, of each division.
         margins: For the test of independence.
+        orders: Numbers of the orders of the samples, which columns that determine each other share.
         entropies: Of the observed values, in nats.
     """
 
     whole: Side
     quarters: tuple[Side, ...]
     margins: Margins
+    orders: Int[np.ndarray, "column 2"]
     entropies: Float[np.ndarray, " column"]
 
     @classmethod
@@ -224,7 +229,8 @@ class PreparedColumns(NamedTuple):
             for _ in range(divisions)
             for rows in _parts(generator.permutation(len(columns)))
         )
-        return cls(Side.of(whole), quarters, Margins.of(whole), entropies_of_values(columns))
+        entropies = entropies_of_values(columns)
+        return cls(Side.of(whole), quarters, Margins.of(whole), whole.orders, entropies)
 
 
 def _joined(parts: list[Any]) -> Any:

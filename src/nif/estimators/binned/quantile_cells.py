@@ -28,10 +28,13 @@ class QuantileCells(NamedTuple):
     Attributes:
         cells: The cell of each sample.
         sizes: Samples in each part.
+        orders: A number for the order of the samples, upward and downward. Two columns have one in common if
+            each is a monotone function of the other; other columns do not, but for one in 2^64.
     """
 
     cells: UInt8[np.ndarray, "column sample"]
     sizes: Int[np.ndarray, "column part"]
+    orders: Int[np.ndarray, "column 2"]
 
     @property
     def samples(self) -> int:
@@ -83,12 +86,13 @@ def quantile_cells(columns: Float[np.ndarray, "sample column"], depth: int) -> Q
     """
     samples, width = columns.shape
     cells = np.empty((width, samples), dtype=np.uint8)
-    sizes = np.zeros((width, 2 << depth), dtype=np.int64)
+    sizes, orders = np.zeros((width, 2 << depth), dtype=np.int64), np.empty((width, 2), dtype=np.int64)
     for index in range(width):
         column = np.ascontiguousarray(columns[:, index])
         order = np.argsort(column)
         _split(column[order], order, depth, cells[index], sizes[index])
-    return QuantileCells(cells, sizes)
+        _number(column[order], order, orders[index])
+    return QuantileCells(cells, sizes, orders)
 
 
 @compiled
@@ -104,6 +108,21 @@ def _split(ordered, order, depth, cells, sizes):  # type: ignore[no-untyped-def]
     for part in range(parts // 2, parts):
         for place in range(ends[part] - sizes[part], ends[part]):
             cells[order[place]] = part - parts // 2
+
+
+@compiled
+def _number(ordered, order, numbers):  # type: ignore[no-untyped-def]
+    """Sums of the ranks of the distinct values, each times a hash of the number of its row, modulo 2^64."""
+    rank, total, upward = 0, 0, 0
+    for place in range(ordered.size):
+        if place > 0 and ordered[place] != ordered[place - 1]:
+            rank += 1
+        hashed = (order[place] + 1) * 0x1E3779B97F4A7C15
+        hashed = (hashed ^ (hashed >> 29)) * 0x3F58476D1CE4E5B9
+        hashed ^= hashed >> 32
+        total += hashed
+        upward += rank * hashed
+    numbers[0], numbers[1] = upward, rank * total - upward
 
 
 @inlined

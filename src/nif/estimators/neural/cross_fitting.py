@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from nif.core.statistics import cauchy_combination
 from nif.estimators.estimate import Outcome
 from nif.estimators.neural.training import Samples
 
@@ -125,6 +127,21 @@ def combine_folds(
         tippett(by_fold(critics.p_value)),
         np.where(by_fold(critics.converged).all(axis=1), Outcome.CONVERGED, Outcome.NOT_CONVERGED),
     )
+
+
+def combine_divisions(found: Sequence[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
+    """One estimate of each pair from those of `combine_folds` for several divisions of the same rows.
+
+    Nats and standard errors are means: the divisions share their rows, so that the sampling error stays.
+
+    Example:
+        >>> one, other = np.array([[0.2], [0.1], [0.03], [0]]), np.array([[0.4], [0.1], [0.03], [1]])
+        >>> [round(float(column[0]), 3) for column in combine_divisions([tuple(one), tuple(other)])]
+        [0.3, 0.1, 0.03, 1.0]
+    """
+    nats, stderr, p_value, outcome = (np.stack(column) for column in zip(*found, strict=True))
+    p_value = cauchy_combination(np.minimum(p_value, 0.99).T)
+    return nats.mean(axis=0), stderr.mean(axis=0), p_value, outcome.max(axis=0)
 
 
 def tippett(p_values: Float[np.ndarray, "pair fold"]) -> Float[np.ndarray, " pair"]:

@@ -12,29 +12,22 @@ from scipy.stats import pearson3
 from torch import Tensor
 
 from nif.core.parallel import allowed_threads
-from nif.core.statistics import cauchy_combination
 from nif.core.types import Advance, ignore
 from nif.estimators.neural.compiled.evaluation import evaluate
 from nif.estimators.neural.compiled.fit import Plan, fit
 from nif.estimators.neural.compiled.grid import pair_grid
 from nif.estimators.neural.compiled.lanes import LANES
 from nif.estimators.neural.critics import Critics
-from nif.estimators.neural.cross_fitting import VALIDATION, FoldResults, PerCritic
+from nif.estimators.neural.cross_fitting import FoldResults, PerCritic
 from nif.estimators.neural.training import FIRST_LAYER_RATE, Parts, Samples, Schedule
 
 TRAINING_CELLS, VALIDATION_CELLS, HELD_OUT_CELLS = 40, 48, 128
 """Cells of a margin, for training, for validation and for evaluation."""
 
-FEW_ROWS, DIVISIONS, PATIENCE_OF_FEW = 225, 3, 3
-"""Rows without the held-out ones below which several critics are trained, each with another part of the rows
-for early stopping, and their results averaged: with few rows the value depends most on which of them stop it.
-They wait for fewer checks without improvement, so that all take about twice the time of one."""
-
 RANK_LOSS = 2.6
 """c of `hidden_variance`."""
 
 Numbers = Float32[np.ndarray, " number"]
-Sides = Float32[np.ndarray, "pair side _"]
 
 
 def can_compile(samples: Samples, hidden: int) -> bool:
@@ -80,12 +73,9 @@ def train_and_evaluate(
         schedule.keep, schedule.average, *phases.tolist(),
     )  # fmt: skip
     rates = rates_of(hidden, schedule.learning_rate)
-    fit_rows, others, held_out = (np.stack([_side(part.x), _side(part.y)], axis=1) for part in parts)
-    divisions = divisions_of(fit_rows, others)
-    if len(divisions) > 1:
-        plan = plan._replace(patience=PATIENCE_OF_FEW)
+    known, other, held_out = (np.stack([_side(part.x), _side(part.y)], axis=1) for part in parts)
 
-    def train(pair: int, known: Sides, other: Sides) -> tuple[float, ...]:
+    def train(pair: int) -> tuple[float, ...]:
         (x, y), low, high = known[pair], known[pair].min(axis=1), known[pair].max(axis=1)
         inside = [np.clip(part[pair], low[:, None], high[:, None]) for part in (other, held_out)]
         validation, evaluated = pair_grid(*inside[0], VALIDATION_CELLS), pair_grid(*inside[1], HELD_OUT_CELLS)
@@ -93,26 +83,11 @@ def train_and_evaluate(
         evaluation = evaluate(best.weights, hidden, evaluated, best.level, len(x))
         return best.trained, best.rise, *evaluation, float(best.steps < plan.steps)
 
-    def work(pair: int) -> list[tuple[float, ...]]:
-        return [train(pair, *division) for division in divisions]
-
-    results = np.array(list(_in_threads(work, len(rows), advance)), dtype=np.float64)
-    z, skew = results[:, :, 4], results[:, :, 5]
-    p_values = np.where(np.isfinite(z), pearson3.sf(z, skew), 1.0)
-    p_value = p_values[:, 0] if len(divisions) == 1 else cauchy_combination(np.minimum(p_values, 0.99))
-    trained, rise, nats, variance = results[:, :, :4].mean(axis=1).T
-    variance += hidden_variance(nats, *(part.x.shape[1] for part in parts))
-    return FoldResults(nats, np.sqrt(variance), p_value, trained, rise, np.all(results[:, :, 6] > 0, axis=1))
-
-
-def divisions_of(fit_rows: Sides, validation: Sides) -> list[tuple[Sides, Sides]]:
-    """Rows to fit and rows for early stopping: once, or where rows are few, each row for both in turn."""
-    rows = fit_rows.shape[2] + validation.shape[2]
-    if rows >= FEW_ROWS:
-        return [(fit_rows, validation)]
-    known = np.concatenate([validation, fit_rows], axis=2)
-    parts = np.array_split(np.arange(rows), round(1 / VALIDATION))[:DIVISIONS]
-    return [(np.delete(known, part, axis=2), known[:, :, part]) for part in parts]
+    results = np.array(list(_in_threads(train, len(rows), advance)), dtype=np.float64)
+    trained, rise, nats, variance, z, skew, converged = results.T
+    p_value = np.where(np.isfinite(z), pearson3.sf(z, skew), 1.0)
+    variance = variance + hidden_variance(nats, *(part.x.shape[1] for part in parts))
+    return FoldResults(nats, np.sqrt(variance), p_value, trained, rise, converged > 0)
 
 
 def hidden_variance(nats: PerCritic, fit: int, validation: int, held_out: int) -> PerCritic:
@@ -143,8 +118,8 @@ def _side(values: Float[Tensor, "pair sample 1"]) -> Float32[np.ndarray, "pair s
 
 
 def _in_threads(
-    work: Callable[[int], list[tuple[float, ...]]], count: int, advance: Advance
-) -> Iterator[list[tuple[float, ...]]]:
+    work: Callable[[int], tuple[float, ...]], count: int, advance: Advance
+) -> Iterator[tuple[float, ...]]:
     """Results in order; an interrupt cancels the remaining work."""
     pool = ThreadPoolExecutor(max_workers=min(torch.get_num_threads(), allowed_threads()))
     try:
