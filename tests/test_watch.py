@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import nif
+from nif.core import progress
 from nif.core.errors import InputError
 from nif.flow.epochs import match_communities, silent_since
 from support.training_runs import WATCHES, dying, network, rows, trained
@@ -58,6 +59,16 @@ def test_a_loader_is_not_iterated_when_its_data_can_be_indexed() -> None:
     watch = nif.Watch(network(), loader, max_samples=60)
     flow = watch.step(0)
     assert flow is not None and flow.measurement.samples == 60
+
+
+def test_a_long_measurement_is_said(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "SECONDS_BEFORE_SHOWN", 0)
+    nif.Watch(network(), rows()[0], max_samples=60).step(4)
+    nif.Watch(network(), rows()[0], max_samples=60, progress=False).step(5)
+    said = capsys.readouterr().err
+    assert "nif: measuring: epoch 4" in said and "epoch 5" not in said
 
 
 def test_all_epochs_are_measured_on_the_same_rows() -> None:

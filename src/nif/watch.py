@@ -22,6 +22,7 @@ from nif.core.arguments import replaced_arguments
 from nif.core.errors import InputError, optional_import
 from nif.core.guesses import ARGUMENTS_OF_WATCH, OF_WATCH, no_attribute
 from nif.core.pages import written_page
+from nif.core.progress import progress as progress_bar
 from nif.core.random import same_random_state
 from nif.data.rows import BATCH, Rows, read
 from nif.data.sampling import Reservoir
@@ -112,6 +113,7 @@ class Watch:
         writer: A ``SummaryWriter`` of TensorBoard, to which nats (of currents the total), silent neurons and
             modularity are written.
         seed: Random seed.
+        progress: Say which epoch is measured, and for how long, after two seconds.
 
     Attributes:
         flows: The flow of each measured epoch.
@@ -157,6 +159,7 @@ class Watch:
         plane_noise: float | None = 0.1,
         writer: Writer | None = None,
         seed: int = 0,
+        progress: bool = True,
     ) -> None:
         self.model = model
         self.every = _checked(every)
@@ -175,6 +178,7 @@ class Watch:
         self._planes: dict[int, Plane] = {}
         self._noise = checked_noise(plane_noise)
         self._calls = 0
+        self._progress = progress
 
     @property
     def flows(self) -> dict[int, Flow]:
@@ -200,7 +204,8 @@ class Watch:
             return None
         started = time.perf_counter()
         try:
-            with same_random_state():
+            with same_random_state(), progress_bar("measuring", None, shown=self._progress) as shown:
+                shown.stage(f"epoch {epoch}")
                 flow = self._measured(self.model if model is None else model)
                 plane = self._plane(self.model if model is None else model)
         except InputError as error:

@@ -13,6 +13,7 @@ from nif.cli.data import columns, example, read
 from nif.cli.layers import layers
 from nif.cli.models import network
 from nif.cli.options import echo_classes
+from nif.cli.report import report
 from nif.core.errors import InputError
 from nif.core.files import writable
 
@@ -51,6 +52,16 @@ def test_output_may_not_be_a_directory(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is a directory"):
         writable(tmp_path / "a.html", ending=".html")
     assert [path.name for path in tmp_path.iterdir()] == ["a.html"]
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"there is no directory \S*none; create it"):
+        writable(tmp_path / "none" / "a.html", ending=".html")
+
+
+def test_of_a_flow_that_is_not_there_the_report_names_the_flow() -> None:
+    with pytest.raises(InputError, match=r"^none/flow\.safetensors cannot be read as a flow \(No such file"):
+        report.main(["none/flow.safetensors"], standalone_mode=False)
 
 
 @pytest.mark.parametrize(

@@ -87,10 +87,20 @@ def test_labels_in_words_are_those_of_class_names() -> None:
         nif.measure(model, data, few, progress=False)
 
 
-@pytest.mark.parametrize("labels", [None, torch.full((60,), 7), torch.randn(60, 3)], ids=str)
-def test_without_labels_that_fit_there_is_no_score(labels: torch.Tensor | None) -> None:
-    x = torch.randn(60, 2)
-    assert about(nn.Linear(2, 2), x if labels is None else (x, labels)) == {"model": "Linear"}
+def test_without_labels_there_is_no_score() -> None:
+    assert about(nn.Linear(2, 2), torch.randn(60, 2)) == {"model": "Linear"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "reason"),
+    [
+        (torch.full((60,), 7), "The labels are 7 to 7; expected class"),
+        (torch.randn(60, 3), "neither one class"),
+    ],
+)
+def test_labels_that_do_not_fit_are_named_and_have_no_score(labels: torch.Tensor, reason: str) -> None:
+    with pytest.warns(UserWarning, match=rf"No accuracy is stated\. .*{reason}"):
+        assert about(nn.Linear(2, 2), (torch.randn(60, 2), labels)) == {"model": "Linear"}
 
 
 def test_the_name_of_the_data() -> None:

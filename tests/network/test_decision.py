@@ -284,6 +284,27 @@ def test_other_numbers_between_0_and_1_are_warned_of(outputs: int) -> None:
         nif.measure(model, (x, model(x).detach()[:, 0]), few, progress=False)
 
 
+@pytest.mark.filterwarnings("error:The outputs are between 0 and 1:UserWarning")
+@pytest.mark.parametrize("end", [lambda z: z / 40 + 0.5, lambda z: (z / 40 + 0.5).relu()])
+def test_a_value_scaled_to_0_to_1_is_not_taken_for_a_probability(end: Callable[[Tensor], Tensor]) -> None:
+    model, x = Head(1, end), torch.randn(60, 4)
+    assert model(x).min() > 0 and model(x).max() < 1
+    nif.measure(model, x, nif.Currents(rows=30, backgrounds=40, paths=0), progress=False)
+
+
+def test_a_sigmoid_that_predicts_a_number_is_warned_of() -> None:
+    model, x = Head(1, torch.sigmoid), torch.randn(60, 4)
+    with pytest.warns(
+        UserWarning, match="labels are real numbers, .* probability of class 1; if they are num"
+    ):
+        nif.measure(model, (x, x[:, 0].sigmoid()), nif.Currents(rows=30, paths=0), progress=False)
+
+
+def test_negative_log_probabilities_are_warned_of() -> None:
+    with pytest.warns(UserWarning, match="are the negative of log-probabilities, so that the smallest"):
+        assert str(decision(4, lambda z: -z.log_softmax(1))) == "logits of 4 classes"
+
+
 @pytest.mark.filterwarnings("ignore:The outputs are between 0 and 1:UserWarning")
 def test_one_number_between_0_and_1_is_a_probability_where_labels_are_classes() -> None:
     torch.manual_seed(0)

@@ -35,10 +35,11 @@ def report(
     from nif.flow.file import load
     from nif.pruning.result import read_record
 
-    target = writable(out or flow.with_suffix(".html"), ending=".html")
+    target = None if out is None else writable(out, ending=".html")
     with progress("reading", total=None) as shown:
         shown.stage(flow.name)
         found, known = load(flow), None if association is None else load(association)
+    target = target or writable(flow.with_suffix(".html"), ending=".html")
     found.report(
         target,
         pruned=None if pruned is None else read_record(pruned),

@@ -183,6 +183,8 @@ def writable(path: Path, *, ending: str) -> Path:
         raise InputError(f"The output is {path}; expected a name that ends in {ending}.")
     if path.is_dir():
         raise InputError(f"The output {path} is a directory; expected a name for a file.")
+    if not path.parent.is_dir():
+        raise InputError(f"The output is {path}, but there is no directory {path.parent}; create it first.")
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".nif"):
             pass

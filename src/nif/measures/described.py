@@ -36,7 +36,7 @@ def described(network: Network, data: Any, rows: Rows) -> dict[str, Any]:
 
     Returns:
         ``model``; ``data``, the class of a data set or ``attrs["name"]`` of a frame; ``score`` and ``value``,
-        ``"accuracy"`` or ``"R²"`` of ``scored`` rows. Labels that fit no output have no score.
+        ``"accuracy"`` or ``"R²"`` of ``scored`` rows. Labels that fit no output are warned of.
 
     Example:
         >>> model = torch.nn.Linear(1, 1, bias=False)
@@ -82,8 +82,7 @@ def _score(network: Network, rows: Rows) -> dict[str, Any]:
             outputs = torch.cat([part.reshape(len(part), -1) for part in parts]).double().cpu()
         name, value = _of_labels(decision, outputs, labels, classes)
     except InputError as error:
-        if labels.dtype.kind not in "biuf":
-            warnings.warn(f"No accuracy is stated. {error}", stacklevel=5)
+        warnings.warn(f"No accuracy is stated. {error}", stacklevel=5)
         return {}
     return {"score": name, "value": value, "scored": len(labels)} if np.isfinite(value) else {}
 

@@ -8,6 +8,7 @@ row; a sigmoid, such as ``1 / (1 + exp(-x))``, is not, and outputs between 0 and
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -100,8 +101,10 @@ class Decision:
         known = None if _is_regressor(model) else scales.of(output)
         if known is None:
             logits = count > 1 and not _is_regressor(model)
-            if logits and bool((rows >= 0).all() and ((rows.sum(1) - 1).abs() < SUM_BY_HAND).all()):
+            if logits and _sum_to_1(rows):
                 return cls(Scale.PROBABILITY, count, exclusive=True)
+            if logits and _sum_to_1((-rows).exp()):
+                warnings.warn(NEGATIVE, stacklevel=2)
             return cls(Scale.LOGIT if logits else Scale.VALUE, count, exclusive=logits)
         scale, exclusive = known
         total = (rows.exp() if scale is Scale.LOG_PROBABILITY else rows).sum(1)
@@ -185,6 +188,11 @@ _BOUNDARIES = {Scale.PROBABILITY: 0.5, Scale.LOG_PROBABILITY: math.log(0.5)}
 SUM_BY_HAND = 1e-3
 """How far numbers may sum from 1 that no softmax computes, to be probabilities."""
 
+NEGATIVE = (
+    "The outputs are the negative of log-probabilities, so that the smallest stands for the most probable "
+    "class, and count as logits, of which the largest does; return the log-probabilities, without the minus."
+)
+
 SUM_ROUNDING = 0.02
 """How far probabilities of one distribution may sum from 1, in half precision."""
 
@@ -246,6 +254,11 @@ class _Scales(Tracer):
         complement = scale is Scale.PROBABILITY and reflected and call.args[1:2] == (1,)  # 1 - p
         keeps = name in _KEEPING or effect in (Effect.RESHAPE, Effect.SPLIT)
         return before[0] if complement or keeps else None
+
+
+def _sum_to_1(rows: Float[Tensor, "sample output"]) -> bool:
+    """Whether all rows are distributions, as far as rounding lets them be."""
+    return bool((rows >= 0).all() and ((rows.sum(1) - 1).abs() < SUM_BY_HAND).all())
 
 
 def between_0_and_1(outputs: Float[Tensor, "sample output"]) -> bool:

@@ -211,7 +211,7 @@ class Currents:
             asked = target.decision(inputs, network.model)
             decided = explained.decided(asked, self.decision, self.noise, network)
             if self.decision is None and self.target is None:
-                warn_of_range(asked, explained.known, plan.places[-1].kind, rows.labels)
+                warn_of_range(asked, explained.known, target, inputs, rows.labels)
             inputs, outputs, given = explained.inputs, explained.outputs, explained.given
             kinds = kinds_of(moves, inputs, given)
             most_rows = len(outputs) if explained.fixed else amount.rows

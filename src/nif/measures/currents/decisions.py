@@ -15,11 +15,16 @@ from torch import Tensor
 
 from nif.core.errors import InputError
 from nif.measures.currents.information import Decided, Outcomes
+from nif.measures.currents.targets import Target
 from nif.network.decision import SUM_ROUNDING, Decision, Scale, between_0_and_1
+from nif.network.forward import Inputs
 from nif.network.labels import class_indices
 
 LINEAR = ("Linear", "linear", "Conv1d", "Conv2d", "matmul", "__matmul__")
 """Kinds of layers whose outputs have no range, so that those between 0 and 1 are there by chance."""
+
+FAR, FEW = 1e3, 64
+"""Factor by which inputs are moved away from the data, and number of rows of which they are moved."""
 
 NODES = 9
 """Gauss-Hermite nodes of a value seen through noise."""
@@ -162,7 +167,7 @@ def decided_by(
         return Values(noise * robust_deviation(outputs), f"{name}, behind noise of {noise:g} deviations")
     if chosen == "labels":
         return _labels(decision, outputs, labels, class_values)
-    if chosen is None and decision.exclusive and decision.scale is Scale.LOGIT:
+    if chosen is None:
         _warn_of_values(decision, labels)
     decision = _as_chosen(decision, outputs, chosen)
     if not decision.exclusive and decision.outputs > 1:
@@ -171,17 +176,21 @@ def decided_by(
     return Classes(_logs(decision), count, f"one of {count} classes ({decision})")
 
 
-def warn_of_range(decision: Decision, outputs: Tensor, kind: str, labels: Any) -> None:
+def warn_of_range(decision: Decision, outputs: Tensor, target: Target, inputs: Inputs, labels: Any) -> None:
     """Warn of outputs that are in the range of probabilities and are not known as such.
+
+    A probability stays between 0 and 1 for any input; a value that is scaled to 0 to 1 leaves this range
+    where the inputs are far from the data.
 
     Args:
         decision: As the network computes it.
         outputs: Of all rows of data.
-        kind: What computes the outputs. A linear layer returns no probabilities.
+        target: Computes the outputs. A linear layer returns no probabilities.
+        inputs: The rows of data.
         labels: That come with the data; where they are real numbers, so are the outputs.
     """
-    unknown = decision.scale in (Scale.VALUE, Scale.LOGIT)
-    if unknown and kind not in LINEAR and between_0_and_1(outputs) and not _are_real(labels):
+    unknown = decision.scale in (Scale.VALUE, Scale.LOGIT) and target.place.kind not in LINEAR
+    if unknown and between_0_and_1(outputs) and not _are_real(labels) and _stay_in_range(target, inputs):
         single = decision.outputs == 1
         instead = "pass decision='probabilities'" if single else "let torch.sigmoid compute them"
         warnings.warn(
@@ -192,6 +201,20 @@ def warn_of_range(decision: Decision, outputs: Tensor, kind: str, labels: Any) -
         )
 
 
+def _stay_in_range(target: Target, inputs: Inputs) -> bool:
+    """Whether outputs are between 0 and 1 also far from the data, as far as they can be computed there."""
+    few = [values[:FEW] for values in inputs]
+    for factor in (FAR, -FAR):
+        far = tuple(factor * values if values.is_floating_point() else values for values in few)
+        try:
+            outputs = target.outputs(far)
+        except InputError:  # no finite numbers
+            continue
+        if bool((outputs < 0).any() or (outputs > 1).any()):
+            return False
+    return True
+
+
 def _are_real(labels: Any) -> bool:
     values = np.asarray([] if labels is None else labels)
     known = values[np.isfinite(values)] if values.dtype.kind == "f" else np.zeros(0)
@@ -199,15 +222,17 @@ def _are_real(labels: Any) -> bool:
 
 
 def _warn_of_values(decision: Decision, labels: Any) -> None:
-    """Warn of outputs that count as logits where the labels are real numbers, and no shares of classes."""
+    """Warn of outputs that count as classes where the labels are real numbers, and no shares of classes."""
     values = np.asarray([] if labels is None else labels)
     if not _are_real(labels):
         return
     if values.ndim > 1 and values.min() >= 0 and (np.abs(values.sum(axis=1) - 1) < SUM_ROUNDING).all():
         return
+    otherwise = "'softmax'" if decision.scale is Scale.LOGIT else "'probabilities'"
+    otherwise = otherwise if decision.exclusive else "'bernoulli'"
     warnings.warn(
-        f"The labels are real numbers, and the outputs count as {decision}, of which one is chosen; if they "
-        "are numbers, pass decision='value', as in nif.Currents('value').",
+        f"The labels are real numbers, and the outputs count as {decision}; if they are numbers, pass "
+        f"decision='value', as in nif.Currents('value'), and if not, {otherwise}.",
         stacklevel=2,
     )
 
