@@ -158,19 +158,22 @@ function drawLinks(context) {
 }
 
 function drawUnits(context) {
-  const paper = css("--paper"), colours = tones();
+  const paper = css("--paper"), colours = tones(), dots = colours.map(() => []);
   for (let u = 0; u < units; u++) {
     if (!visible(u)) continue;
-    const x = sx(u), y = sy(u), r = radius(u);
+    const x = sx(u), y = sy(u), r = radius(u), tone = unitTone(u), colour = colours[tone];
     if (x < -20 || x > view.width + 20 || y < -20 || y > view.height + 20) continue;
-    const colour = colours[unitTone(u)];
+    if (r < 2) { dots[tone].push(x - r, y - r, 2 * r); continue; }
     context.fillStyle = unit.silent[u] ? paper : colour;
-    if (r < 2) { context.fillStyle = colour; context.fillRect(x - r, y - r, 2 * r, 2 * r); continue; }
     context.beginPath();
     context.arc(x, y, r, 0, 7);
     context.fill();
     if (unit.silent[u]) { context.strokeStyle = colour; context.lineWidth = 1.5; context.stroke(); }
   }
+  dots.forEach((places, tone) => { // a browser takes long to change the colour
+    context.fillStyle = colours[tone];
+    for (let i = 0; i < places.length; i += 3) context.fillRect(places[i], places[i + 1], places[i + 2], places[i + 2]);
+  });
 }
 
 function write(context, text, x, y, align, colour, font = "12px system-ui, sans-serif") {

@@ -44,7 +44,7 @@ function ofTotalWithError(value, error) {
   const [part, around] = [value / currents.total, error / Math.abs(currents.total)], digits = digitsOf(part, around);
   return `${percents(part, digits)} ± ${percents(around, digits)} %`;
 }
-const count = (value) => value.toLocaleString("en");
+const thousands = new Intl.NumberFormat("en"), count = (value) => thousands.format(value);
 const big = (value) => (value >= 100 ? count(Math.round(value)) : Number(value.toPrecision(3)).toString());
 // Of currents by Student's t; of association nothing below 0.
 const ends = (value, error) => [-1, 1].map((sign) => value + sign * meta.deviations * error).map((end) => (currents ? end : Math.max(0, end)));
