@@ -73,6 +73,7 @@ def test_where_nothing_can_be_cut_nothing_is_zeroed_and_the_module_is_named(
     with torch.no_grad():
         assert torch.equal(small.model(x), model(x))
     zeroed = pruned(model, x, ["2"], remove=remove, tolerance=10.0, cut=False)
+    assert any("cut is False: units were zeroed" in note for note in zeroed.notes)
     assert len(zeroed.removed) > 0
 
 

@@ -14,8 +14,10 @@ from torch import Tensor
 
 from nif.core.errors import InputError, unknown
 from nif.network.axes import Axes
+from nif.network.between_weights import bends_between, between_weights
 from nif.network.graph import Graph, Step
 from nif.network.last_state import LastState
+from nif.network.operators import BENDING
 from nif.network.tracing import CALL_SEPARATOR
 from nif.network.unit_maps import UnitMap, tensors_in
 
@@ -101,6 +103,8 @@ def plan_of(
     _warn_of_unknown(connections.values())
     largest = max(math.prod(step.shape[1:]) for step in graph.steps if step.name)
     left_out = (*without, *_without_rows(graph)) if layers is None else tuple(without)
+    if layers is None and not (chosen or left_out):
+        _warn_of_none(graph)
     return Plan(places, graph.inputs, connections, largest, graph.writes_input, left_out)
 
 
@@ -116,15 +120,36 @@ def _warn_of_unknown(paths: Iterable[UnitMap]) -> None:
 
 
 def _by_default(graph: Graph, states: Collection[str]) -> list[int]:
+    inside = _inside(graph)
+    steps = graph.steps
+    chosen = [index for index in inside if steps[index].nonlinear or steps[index].name in states]
+    return sorted([*chosen, *(index for index in between_weights(graph, chosen) if index in inside)])
+
+
+def _inside(graph: Graph) -> list[int]:
+    """The named steps between inputs and output whose rows are those of the data."""
     leading = graph.leading_to_output()
     return [
         index
-        for index, step in enumerate(graph.steps)
-        if (step.nonlinear or step.name in states)
+        for index in range(graph.inputs, graph.output)
+        if index in leading
+        and (step := graph.steps[index]).name
         and step.axes is not None
-        and index in leading
         and not _is_output(graph, step)
     ]
+
+
+def _warn_of_none(graph: Graph) -> None:
+    """Name the steps that may be layers, where none was found and something bends between weights."""
+    steps = [graph.steps[index] for index in _inside(graph)]
+    names = [step.name for step in steps if step.kind not in BENDING]
+    if names and bends_between(graph):
+        shown = ", ".join(map(repr, names[:MOST_NAMES])) + ", …" * (len(names) > MOST_NAMES)
+        warnings.warn(
+            "No layer between the inputs and the output is measured, as no known activation ran there. What "
+            f"flows to the output is right; to see units on the way, pass layers= with some of: {shown}.",
+            stacklevel=4,
+        )
 
 
 def _without_rows(graph: Graph) -> list[str]:

@@ -283,6 +283,14 @@ NONLINEAR_MODULES = tuple(
 )
 """Softmax is not here: inside a network it weighs other activations, at its end it is part of the output."""
 
+BENDING = frozenset({
+    "abs", "absolute", "amax", "amin", "arctan", "asinh", "atan", "cosh", "erf", "erfc", "exp", "exp2",
+    "expit", "expm1", "float_power", "fmax", "fmin", "log", "log10", "log1p", "log2", "logaddexp",
+    "logsumexp", "max", "maximum", "min", "minimum", "ndtr", "pow", "reciprocal", "round", "rsqrt",
+    "sgn", "sign", "sinc", "sinh", "softmax", "softmin", "sqrt", "square", "tan", "where",
+})  # fmt: skip
+"""Functions that are activations in some places: norms and attention are written with them too."""
+
 PYTHON = frozenset({
     "abs", "add", "and", "div", "eq", "floordiv", "ge", "getitem", "gt", "invert", "le", "lshift", "lt",
     "matmul", "mul", "ne", "neg", "or", "pow", "rshift", "sub", "xor",

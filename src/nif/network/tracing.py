@@ -23,6 +23,7 @@ from nif.core.errors import InputError, ran_out_of_memory
 from nif.network.activations import hides_functions
 from nif.network.hints import hint
 from nif.network.operators import (
+    BENDING,
     NONLINEAR_MODULES,
     function_name,
     operator_of,
@@ -44,10 +45,10 @@ class Tracer:
     inside: str = ""
 
     def step(self, name: str, kind: str, given: Any, returned: Any, *, nonlinear: bool) -> None:
-        """A module, or a non-linear function, has been called."""
+        """A module, or a function that may be an activation, has been called."""
 
     def called(self, call: Call) -> None:
-        """Any torch function has been called; for a non-linear one `step` is called too."""
+        """Any torch function has been called; for one that may be an activation `step` is called too."""
 
     def axis_of(self, values: Tensor) -> int | None:
         """The axis of the units of a tensor; None where they are not followed."""
@@ -94,8 +95,8 @@ class _Run(TorchFunctionMode):
             axes = tuple(map(self._watcher.axis_of, read))
             call = Call(name, function, tuple(args), kwargs or {}, tuple(read), axes, tuple(written))
             self._watcher.called(call)
-            if operator_of(name).nonlinear:
-                self._nonlinear_function(name, given, returned)
+            if (nonlinear := operator_of(name).nonlinear) or name in BENDING:
+                self._named_function(name, given, returned, nonlinear=nonlinear)
         return returned
 
     def enter(self, name: str, module: nn.Module, args: Any) -> None:
@@ -134,14 +135,15 @@ class _Run(TorchFunctionMode):
             f"{shapes or 'no tensor'}: {reason}.{advice}"
         )
 
-    def _nonlinear_function(self, name: str, given: Any, returned: Any) -> None:
+    def _named_function(self, name: str, given: Any, returned: Any, *, nonlinear: bool) -> None:
         inner = self._inside[-1] if self._inside else None
         if inner is not None and inner.whole:
-            inner.called_nonlinear |= not type(inner.module).__module__.startswith("torch.nn.modules")
+            own = not type(inner.module).__module__.startswith("torch.nn.modules")
+            inner.called_nonlinear |= nonlinear and own
             return
         full = f"{inner.name}.{name}" if inner is not None and inner.name else name
         # A function may be called as a module is named: self.relu(x) here, F.relu(x) there.
-        self._step(f"{full}()" if full in self._modules else full, name, given, returned, nonlinear=True)
+        self._step(f"{full}()" if full in self._modules else full, name, given, returned, nonlinear=nonlinear)
 
     def _step(self, name: str, kind: str, given: Any, returned: Any, *, nonlinear: bool) -> None:
         self._calls[name] += 1

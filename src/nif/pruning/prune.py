@@ -188,13 +188,17 @@ def _smaller(
     zeroed: nn.Module,
 ) -> tuple[UnitIds, UnitIds, Cut]:
     """The units that go, those that would go with any widths, and the network without them."""
-    smaller = cut_out(problem, zeroed, removed) if cut else Cut(zeroed, removed, {})
+    smaller = cut_out(problem, zeroed, removed) if cut else Cut(zeroed, removed, {}, _zeroed(removed))
     if cut and not smaller.kept and len(removed) and not (_is_silent(remove) or isinstance(remove, Mapping)):
         removed = wanted = removed[:0]
         smaller = _nothing_cut(problem, smaller)
     if not problem.is_within(plan.tolerance, smaller.model):
         smaller = Cut(zeroed, removed, {}, (ROUNDED,))
     return removed, wanted, smaller
+
+
+def _zeroed(removed: UnitIds) -> tuple[str, ...]:
+    return ("cut is False: units were zeroed, and no tensor is smaller.",) if len(removed) else ()
 
 
 def _nothing_cut(problem: PruningProblem, smaller: Cut) -> Cut:

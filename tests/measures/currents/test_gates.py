@@ -74,6 +74,10 @@ def currents(net: nn.Module, backgrounds: int = 8) -> nif.Flow:
         return nif.measure(net, x, nif.Currents(rows=20, backgrounds=backgrounds, steps=8), progress=False)
 
 
+NO_LAYER = pytest.mark.filterwarnings("ignore:No layer between the inputs and the output:UserWarning")
+
+
+@NO_LAYER
 @pytest.mark.parametrize("name", CHOICES)
 def test_minus_infinity_is_as_a_large_negative_number(name: str) -> None:
     flow, twin = (currents(Experts(CHOICES[name], low)) for low in (INFINITE, FINITE))
@@ -83,6 +87,7 @@ def test_minus_infinity_is_as_a_large_negative_number(name: str) -> None:
     np.testing.assert_allclose(found[:4].sum(), flow.total.nats, rtol=1e-6)
 
 
+@NO_LAYER
 def test_the_logarithm_of_a_mask_is_one_of_these() -> None:
     by_logarithm = Experts(lambda scores, _: scores + (~others(scores)).float().log(), INFINITE)
     flow, twin = currents(by_logarithm), currents(Experts(CHOICES["masked_fill"], INFINITE))
