@@ -16,7 +16,7 @@ from nif.core.errors import InputError
 from nif.core.unit import shown_in
 from nif.flow.flow import Flow
 from nif.measures.information_plane import Plane, PlanePoint
-from nif.report.charts import Line, chart
+from nif.report.charts import TEXT, Line, chart
 from nif.report.run import run_page, run_table, sentence_of, write_run
 from support.flows import current_flow, random_flow
 
@@ -116,6 +116,13 @@ def test_lines_are_at_the_places_of_their_numbers() -> None:
     assert (x[1] - x[0]) / (x[2] - x[0]) == pytest.approx(0.5, abs=1e-3)
     assert (y[0] - y[2]) / (y[0] - y[1]) == pytest.approx((0.6 - 0.2) / (1.0 - 0.2), abs=2e-3)
     assert "nan" not in picture.lower().replace("nats", "")
+
+
+def test_names_of_lines_that_end_at_the_top_are_in_the_picture() -> None:
+    lines = [Line(f"x{place}", np.array([0.0, 1.0]), "c0") for place in range(6)]
+    picture = chart(lines, [0, 1], ("epoch", "nats"))
+    heights = [float(y) for y in re.findall(r'class="name" x="[\d.]+" y="([\d.]+)"', picture)]
+    assert len(heights) == 6 and min(heights) >= TEXT
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])

@@ -240,6 +240,15 @@ def test_long_names_end_inside_the_picture_and_the_panel(show: Any, width: int, 
     assert wide <= room
 
 
+def test_names_that_are_cut_keep_the_end_by_which_they_differ(show: Any) -> None:
+    flow = random_flow([3, 3, 2], seed=3)
+    names = tuple(f"encoder.{'layers.' * 20}attention[{unit}]" for unit in range(3))
+    page = show(replace(flow, layers=(replace(flow.layers[0], units=names), *flow.layers[1:])))
+    page.click("#tab-neurons")
+    cut = [name for name in column_of(page, "neurons", 2) if name.startswith("encoder.")]
+    assert [(len(name), name[-12:]) for name in cut] == [(80, f"attention[{unit}]") for unit in range(3)]
+
+
 def test_the_buttons_lie_on_no_name(show: Any) -> None:
     page = show(random_flow([6] * 3), 390, 844)
     box, button = (page.locator(name).bounding_box() for name in ("#base", "#out"))

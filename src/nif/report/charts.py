@@ -151,7 +151,8 @@ def _line(
 def _names(ends: Sequence[tuple[str, float, float, str]], *, beside: bool) -> str:
     """At the right edge, moved apart; or at the last points."""
     known = [end for end in ends if np.isfinite(end[1] + end[2])]
-    moved = apart(np.array([height for _, height, _, _ in known]), TEXT, HEIGHT - BOTTOM)
+    heights = np.array([height for _, height, _, _ in known]) - TOP
+    moved = TOP + apart(heights, TEXT, HEIGHT - BOTTOM - TOP)
     parts = []
     for (name, _, last, colour), height in zip(known, moved, strict=True):
         short = name if len(name) <= LETTERS else name[: LETTERS - 1] + "…"

@@ -64,11 +64,11 @@ function rowsView() {
     element("strong", { text: `Row ${count(row.number)}` }), element("span", { text: row.why }),
     ...(row.decision ? [element("span", { text: `decides ${row.decision.filter(([, part]) => part >= 0.005).map(([name, part]) => `${clipped(name, 24)} ${Math.round(100 * part)} %`).join(", ")}` })] : []),
     element("span", { text: `${nats(row.nats)} ${UNIT}` })), ...body(i)));
-  byId("rows").replaceChildren(element("p", { class: "note", text: rowsNote(images.length > 0) }), element("div", { class: "cards wide" }, ...mean, ...cards));
+  byId("rows").replaceChildren(element("p", { class: "note", text: rowsNote(images.length > 0) }), element("div", { class: images.length ? "cards" : "cards wide" }, ...mean, ...cards));
 }
 function rowsNote(pictured) {
   const which = meta.examples[0].decision ? "One usual row of each class that the network decides for (the median of the information of such rows), and the row whose decision is least certain." : "Rows at the quartiles of the information that their features give.";
-  return `${which} Currents are those of the row alone, in ${UNIT}: what its features tell of the decision at this row. ` + (pictured ? "All heat maps have one scale." : "The line across a bar is the average of all rows.") + " Rows are numbered from 0. flow.local(row) has all units of a row.";
+  return `${which} Currents are those of the row alone, in ${UNIT}: what its features tell of the decision at this row. ` + (pictured ? "All heat maps have one scale." : `${rowValues ? "Before a bar is the value of the feature, behind it the current. " : ""}The line across a bar is the average of all rows.`) + " Rows are numbered from 0. flow.local(row) has all units of a row.";
 }
 function rowBars(own, row) {
   const bars = features.map((u, i) => ({ name: nameOf(u), own: rowValues ? shortNumber(rowValues[row * features.length + i]) : undefined, value: own[i], mark: unit.current[u], said: nats(own[i]) }));

@@ -185,10 +185,9 @@ function write(context, text, x, y, align, colour, font = "12px system-ui, sans-
 }
 
 function fitted(context, text, room) {
-  if (context.measureText(text).width <= room) return text;
-  let short = text;
-  while (short.length > 1 && context.measureText(short + "…").width > room) short = short.slice(0, -1);
-  return short + "…";
+  let letters = text.length;
+  while (letters > 1 && context.measureText(clipped(text, letters)).width > room) letters--;
+  return clipped(text, letters);
 }
 
 function drawNames(context) {

@@ -23,9 +23,7 @@ function ribbonText(ribbon, bars) {
 // As much of a text as fits.
 function trimmed(text, room) {
   measure.font = "12px system-ui, sans-serif";
-  let letters = text.length;
-  while (letters > 1 && measure.measureText(clipped(text, letters)).width > room) letters--;
-  return clipped(text, letters);
+  return fitted(measure, text, room);
 }
 
 // Colours of ribbons by the class that they lead to: the greyer, the less it is ahead of the next.

@@ -21,7 +21,8 @@ function scroller(label, child) {
 }
 function clipped(name, most = 80) {
   const line = printable(name.replace(/\s+/g, " "));
-  return line.length > most ? line.slice(0, most - 1) + "…" : line || "(no name)";
+  const end = Math.floor(most / 3); // where names of one kind differ, such as relu[7] and relu[8]
+  return line.length > most ? `${line.slice(0, most - 1 - end)}…${line.slice(line.length - end)}` : line || "(no name)";
 }
 const minus = (text) => text.replace(/^-/, "−");
 const nats = (value) => shownNumber(inUnit(value));
