@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -25,7 +26,7 @@ from nif.core.parallel import in_parallel
 from nif.core.shared import Shared
 from nif.flow.file import arrays_of
 from support.networks import chain
-from support.tasks import square_or_die, sum_or_die
+from support.tasks import run_until_stopped, square_or_die, sum_or_die
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # those of the cluster
@@ -157,6 +158,27 @@ def test_an_error_of_a_task_is_raised_as_it_is(cluster: dict[str, Any]) -> None:
     with parallel_config(**cluster), pytest.raises(ZeroDivisionError) as raised:
         list(in_parallel(2, [delayed(divmod)(number, 0) for number in range(3)]))
     assert raised.type is ZeroDivisionError
+
+
+def test_tasks_end_on_the_workers_after_an_interrupt(cluster: dict[str, Any], tmp_path: Path) -> None:
+    """Dask would let them run to their end, and the cluster would be busy."""
+    begun, ended = tmp_path / "begun", tmp_path / "ended"
+
+    def tasks() -> Iterator[Any]:
+        yield delayed(run_until_stopped)(begun, ended)
+        _wait_for(begun)
+        raise KeyboardInterrupt
+
+    with parallel_config(**cluster), pytest.raises(KeyboardInterrupt):
+        list(in_parallel(2, tasks()))
+    _wait_for(ended)
+
+
+def _wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_data_are_sent_once(cluster: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,6 +106,38 @@ def test_no_process_and_no_file_stays_when_the_parent_is_ended(
     assert not any(tmp_path.rglob("*.pkl"))
 
 
+IN_A_GROUP = """
+import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from joblib import delayed
+from nif.core.parallel import in_parallel
+
+def begin(first):
+    time.sleep(1)  # so that the other process begins too
+    return first
+
+try:
+    print(*in_parallel(2, [delayed(begin)(first) for first in range(4)]), flush=True)
+    time.sleep(60)  # while the processes wait for work
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+
+
+@POSIX
+def test_workers_say_nothing_when_an_interrupt_reaches_them_too() -> None:
+    """As Ctrl-C does, which is sent to all processes of a terminal."""
+    command = [sys.executable, "-c", IN_A_GROUP]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline() == "0 1 2 3\n"
+        os.killpg(program.pid, signal.SIGINT)
+        out, err = program.communicate(timeout=50)
+    assert (out, err) == ("interrupted\n", "")
+
+
 def _running(processes: set[int]) -> set[int]:
     return {one for one in processes if Path(f"/proc/{one}").exists()}
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nif.core import shared as module
+from nif.core.executors import unless_stopped
 from nif.core.shared import Shared
 
 if TYPE_CHECKING:  # workers start without it
@@ -24,6 +26,18 @@ def square_or_die(number: int, deaths: Path, times: int) -> int:
             (deaths / str(died)).touch()
             os.kill(os.getpid(), signal.SIGKILL)
     return number**2
+
+
+def run_until_stopped(begun: Path, ended: Path) -> None:
+    """Two minutes in steps; files say that it runs, and that it was ended before."""
+    begun.touch()
+    try:
+        for _ in range(1200):
+            time.sleep(0.1)
+            unless_stopped(1.0)
+    except BaseException:
+        ended.touch()
+        raise
 
 
 def sum_and_file(shared: Shared[tuple[np.ndarray, torch.Tensor]], number: int) -> tuple[float, str | None]:

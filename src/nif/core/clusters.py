@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import Any
 
 from nif.core.errors import InputError
-from nif.core.executors import Threads
+from nif.core.executors import Threads, stopped_by
 from nif.core.shared import Sent, Shared
 
 SECONDS_TO_START = 120
@@ -110,6 +110,26 @@ def _on_worker(
     return called(function, whole, named)
 
 
+def _on_dask(*call: Any) -> Any:
+    """As `_on_worker`; Dask does not end a task that runs when it is cancelled, so it ends itself."""
+    with stopped_by(_Cancelled()):
+        return _on_worker(*call)
+
+
+class _Cancelled:
+    """Whether the task that this thread runs for Dask is cancelled."""
+
+    def __init__(self) -> None:
+        from distributed import get_worker
+
+        worker = get_worker()
+        self._tasks, self._key = worker.state.tasks, worker.get_current_task()
+
+    def is_set(self) -> bool:
+        task = self._tasks.get(self._key)
+        return task is None or task.state == "cancelled"
+
+
 class _Dask:
     """Futures of `distributed`."""
 
@@ -130,8 +150,8 @@ class _Dask:
         except (OSError, TimeoutError) as error:  # the worker was killed, or there is none
             raise WorkersLost("A worker was lost while data were sent to it.") from error
 
-    def submit(self, *call: Any) -> Any:
-        return self._client.submit(*call, pure=False, **self._options)
+    def submit(self, _: Callable[..., Any], *call: Any) -> Any:
+        return self._client.submit(_on_dask, *call, pure=False, **self._options)
 
     def result(self, future: Any) -> Any:
         """When it is done, unless the cluster has no worker for too long."""

@@ -6,11 +6,13 @@ joblib's pool of threads goes on after an interrupt.
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from contextlib import contextmanager
+from typing import Any, Protocol
 
 import joblib
 
@@ -29,11 +31,27 @@ class Stopped(BaseException):
     """Nobody waits for this task any more."""
 
 
+class Flag(Protocol):
+    """Such as `threading.Event`."""
+
+    def is_set(self) -> bool: ...
+
+
+@contextmanager
+def stopped_by(flag: Flag) -> Iterator[None]:
+    """Inside, a task of this thread ends in `unless_stopped` once the flag is set."""
+    _thread.stopped = flag
+    try:
+        yield
+    finally:
+        _thread.stopped = None
+
+
 def unless_stopped(done: float) -> None:
     """As the `advance` of a task: shows no progress, but ends a task whose result nobody waits for.
 
     Raises:
-        Stopped: It runs in a thread, and the call that began it has ended.
+        Stopped: It runs in a thread or on Dask, and the call that began it has ended.
 
     Example:
         >>> unless_stopped(1.0)
@@ -62,8 +80,8 @@ class Threads:
         return self._pool.submit(self._run, *call)
 
     def _run(self, function: Callable[..., Any], *given: Any) -> Any:
-        _thread.stopped = self._stopped
-        return function(*given)
+        with stopped_by(self._stopped):
+            return function(*given)
 
     def result(self, future: Future[Any]) -> Any:
         return future.result()
@@ -72,6 +90,12 @@ class Threads:
         """When this returns no thread runs: the interpreter aborts if it ends while one is in torch."""
         self._stopped.set()
         self._pool.shutdown(cancel_futures=True)
+
+
+def begin_process(parent: int) -> None:
+    """As a process of loky begins: it ends with its parent, and leaves it Ctrl-C, which reaches both."""
+    end_with_parent(parent)
+    signal.signal(signal.SIGINT, lambda *_: None)  # and not SIG_IGN, which its own processes would inherit
 
 
 def end_with_parent(parent: int) -> None:

@@ -18,7 +18,7 @@ from joblib.parallel import get_active_backend
 
 from nif.core.clusters import CLUSTERS, FUTURES, results_of_futures, wait_for_workers
 from nif.core.errors import InputError
-from nif.core.executors import end_with_parent
+from nif.core.executors import begin_process, end_with_parent
 from nif.core.shared import NOT_FOUND
 
 THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -148,7 +148,7 @@ def _results(n_jobs: int, tasks: Iterator[Any]) -> Iterator[Any]:
         options["backend"] = "loky"
     of_backend = getattr(backend, "backend_kwargs", None)  # joblib before 1.5 takes no initializer
     if name in ("LokyBackend", FORKING) and of_backend is not None and "initializer" not in of_backend:
-        options |= {"initializer": end_with_parent, "initargs": (home,)}
+        options |= {"initializer": begin_process, "initargs": (home,)}
     as_they_come = name == FORKING or getattr(backend, "supports_return_generator", False)
     # Copy on write: of a file that all workers map, none has to make a copy that it could write to.
     options |= {"mmap_mode": "c", "return_as": "generator" if as_they_come else "list"}
