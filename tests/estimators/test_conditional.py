@@ -132,6 +132,16 @@ def test_the_standard_error_is_not_below_the_deviation_over_samples() -> None:
     assert deviation < np.mean([one.stderr for one in found]) < 1.4 * deviation
 
 
+def test_several_columns_given_take_nothing_from_few_rows() -> None:
+    """Neighbours alone are .06 of .22 nats too low, and cover the truth half of the time."""
+    truth = -0.5 * math.log1p(-(0.6**2))
+    samples = [normal(300, 0.6, seed, columns=3) for seed in range(30)]
+    found = [nif.estimate(x, y, SHORT["ksg"], given=z) for x, y, z in samples]
+    assert np.mean([one.nats for one in found]) == pytest.approx(truth, abs=0.02)
+    ends = np.array([one.interval() for one in found])
+    assert ((ends[:, 0] <= truth) & (truth <= ends[:, 1])).mean() > 0.8
+
+
 def test_rows_are_shuffled_near_their_own_z() -> None:
     z = np.random.default_rng(0).normal(size=(400, 1))
     order = local_order(z, np.random.default_rng(1))

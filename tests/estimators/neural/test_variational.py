@@ -7,10 +7,18 @@ import pytest
 import torch
 
 from nif.core.errors import InputError
-from nif.estimators.estimate import Outcome
+from nif.estimators.estimate import Estimate, Outcome
+from nif.estimators.neural import variational
 from nif.estimators.neural.methods import InfoNce, Mine, Nwj, Smile
 from nif.estimators.neural.variational import Variational
-from nif.estimators.truths import Truth, relu_pair, student, uniform_with_noise
+from nif.estimators.truths import (
+    Truth,
+    chess_board,
+    correlated_normal,
+    relu_pair,
+    student,
+    uniform_with_noise,
+)
 
 RHO = 0.75
 TRUTH = -0.5 * np.log1p(-(RHO**2))
@@ -133,6 +141,21 @@ def test_with_few_rows_the_seed_moves_the_value_by_a_fifth_of_the_standard_error
     estimates = [Mine().estimate(x, y, seed=seed) for seed in range(12)]
     deviation = np.std([estimate.nats for estimate in estimates], axis=0, ddof=1)
     assert 0 < np.median(deviation / estimates[0].stderr) < 0.2
+
+
+def test_what_smooth_critics_miss_of_edges_is_in_their_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They find half of a chess board's information, and without `Binned` no interval contains it."""
+
+    def estimated(truth: Truth) -> Estimate:
+        drawn = [truth.sample(1_000, seed) for seed in range(12)]
+        x, y = (np.stack([pair[side] for pair in drawn])[:, :, None] for side in (0, 1))
+        return Mine().estimate(x, y)
+
+    board, smooth = chess_board(5), correlated_normal(0.75)
+    (low, high), error = estimated(board).interval(), estimated(smooth).stderr
+    assert ((low <= board.nats) & (board.nats <= high)).mean() > 0.6
+    monkeypatch.setattr(variational, "TRUSTED", np.inf)
+    assert np.median(error / estimated(smooth).stderr) == 1
 
 
 def test_too_few_folds_are_refused() -> None:
