@@ -9,6 +9,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from sklearn.datasets import load_iris
+from sklearn.neural_network import MLPClassifier
 
 import nif
 from test_imports import MAY_IMPORT
@@ -24,6 +26,22 @@ def test_a_page_runs(page: Path) -> None:
     )
     assert tried > 0
     assert failed == 0
+
+
+def test_the_examples_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    iris = load_iris(as_frame=True)
+    x, y = (iris.data - iris.data.mean()) / iris.data.std(), iris.target
+    model, second = (
+        MLPClassifier((4,), max_iter=2000, random_state=seed, solver="lbfgs").fit(x, y) for seed in range(2)
+    )
+    other, data = nif.measure(second, x, progress=False), (x, y)
+    known: dict[str, object] = {"model": model, "x": x, "y": y, "other": other, "data": data}
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS.parent / "README.md").read_text("utf-8"), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("builtins.print", lambda *_: None)
+    for block in blocks[:2]:  # the third has arrays of its own
+        exec(block, known)
+    assert (tmp_path / "flow.html").exists() and {"flow", "small", "watch", "paper", "known"} <= set(known)
 
 
 def test_every_line_of_the_table_of_models_is_run_below_it() -> None:

@@ -114,6 +114,7 @@ def test_methods_of_other_libraries(flow: nif.Flow, name: str, instead: str) -> 
         (lambda flow: nif.prune(network(), flow), r"write nif\.prune\(model, flow, x, y, remove=0\.5\)"),
         (lambda flow: nif.prune(network(), flow, X, Y, 0.5), r"too many .*; write nif\.prune"),
         (lambda flow: nif.prune(network(), flow, X, Y, epochs=3), "nothing is trained"),
+        (lambda flow: nif.prune(network(), flow, X, Y, validation=(X, Y)), r"pass held_out=\(x, y\)"),
         (lambda flow: nif.compare(network(), X, Y), r"write nif\.compare\(model, flow, x, y\)"),
         (lambda flow: nif.Watch(network()), r"write nif\.Watch\(model, x, every=5\)"),
         (lambda flow: nif.Watch(network(), X, rows=100), "max_samples=1000"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,9 @@ def test_names_of_classes() -> None:
     assert values_of_classes(None, ["c", "a"], pd.Series(["a", "c"], dtype="category")).tolist() == ["c", "a"]  # type: ignore[union-attr]
     assert values_of_classes(None, "yes", ["no", "yes"]).tolist() == ["no", "yes"]  # type: ignore[union-attr]
     assert values_of_classes(None, ["a", "b"], [0, 1]) is None
+    numbered = SimpleNamespace(classes_=np.array([0, 1]))  # as scikit-learn, fitted with numbers
+    assert values_of_classes(numbered, ["c", "a"], ["a", "c"]).tolist() == ["c", "a"]  # type: ignore[union-attr]
+    assert values_of_classes(numbered, ["c", "a"], ["a", "d"]).tolist() == [0, 1]  # type: ignore[union-attr]
     # Values of classes are not read otherwise.
     assert class_indices(TWO, [1, -1], 2, [-1, 1]).tolist() == [1, 0]  # type: ignore[union-attr]
 

@@ -117,12 +117,12 @@ def values_of_classes(model: Any, names: Iterable[Any] | str | None, labels: Any
         True
     """
     known, words = getattr(model, "classes_", None), labels is not None and _are_words(labels)
-    if known is not None:
+    given = (names,) if isinstance(names, str) else tuple(map(str, names or ()))
+    others = sorted(set(map(str, np.unique(np.asarray(labels, dtype=str)))) - set(given)) if words else []
+    if known is not None and (not words or others or _are_words(known)):
         return np.asarray(known) if words or not _are_words(known) else None
     if names is None or not words:
         return None
-    given = (names,) if isinstance(names, str) else tuple(map(str, names))
-    others = sorted(set(map(str, np.unique(np.asarray(labels, dtype=str)))) - set(given))
     return np.asarray([*others, *given] if len(given) == 1 and len(others) == 1 else given)
 
 

@@ -48,6 +48,7 @@ FRACTION = "pass remove=0.5, the fraction of all hidden units to remove."
 @replaced_arguments(
     dict.fromkeys(("fraction", "amount", "ratio", "sparsity", "pruning_ratio"), FRACTION)
     | {"y": "pass labels= or (x, y) as data.", "method": "pass rule=, such as rule='current'."}
+    | dict.fromkeys(("test", "validation", "val", "x_test"), "pass held_out=(x, y).")
     | {"inplace": "the network is copied, and small.model is the smaller one."}
     | dict.fromkeys(("epochs", "finetune", "retrain"), "nothing is trained; small.model is yours to train."),
     "nif.prune(model, flow, x, y, remove=0.5)",

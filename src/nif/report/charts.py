@@ -106,7 +106,7 @@ class _Scale:
         """Some four round numbers."""
         rough = (self.high - self.low) / 4
         power = 10.0 ** np.floor(np.log10(rough))
-        step = power * next(times for times in (1, 2, 5, 10) if times * power >= 0.999 * rough)
+        step = power * next(times for times in (1, 2, 2.5, 5, 10) if times * power >= 0.999 * rough)
         first, last = int(np.ceil(self.low / step - 1e-9)), int(np.floor(self.high / step + 1e-9))
         return [step * number for number in range(first, last + 1)]
 
