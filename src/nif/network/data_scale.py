@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -73,15 +74,13 @@ def _first_given(network: Network, rows: Rows, parts: list[nn.Module]) -> tuple[
 
     kept = torch.linspace(0, len(rows) - 1, min(len(rows), MOST_ROWS), dtype=torch.float64).long()
     call = network.forward(rows)
-    handles = [part.register_forward_pre_hook(note) for part in parts]
     try:
-        with preserved(network.module):
+        with ExitStack() as hooks, preserved(network.module):
+            for part in parts:
+                hooks.enter_context(part.register_forward_pre_hook(note))
             call.all_outputs(call.prepared([values[kept.to(values.device)] for values in rows.inputs]))
     except Exception:  # the user's code, which may raise anything; measuring says what
         return None
-    finally:
-        for handle in handles:
-            handle.remove()
     return found[0] if found else None
 
 
