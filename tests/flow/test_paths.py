@@ -214,7 +214,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("asked", "said"), BAD.values(), ids=BAD.keys())
-def test_units_that_can_not_be_meant_are_refused(asked: tuple, said: str) -> None:
+def test_units_that_cannot_be_meant_are_refused(asked: tuple, said: str) -> None:
     source, target, k = asked
     with pytest.raises(InputError) as refused:
         random_flow([2, 3, 2]).paths(source, target, k=k)

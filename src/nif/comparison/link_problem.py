@@ -28,7 +28,7 @@ Sources = dict[str, Tensor]
 """What each linear module is given, ``[..., source]``, by its name."""
 
 Masks = Mapping[str, Bool[Tensor, "target source"]]
-"""Which links of each linear module are meant."""
+"""Which links of each linear module are selected."""
 
 
 @dataclass(frozen=True, eq=False)

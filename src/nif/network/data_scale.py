@@ -16,7 +16,7 @@ from nif.network.network import Network
 from nif.network.preserve import preserved
 
 MOST_ROWS, FEWEST_ROWS = 256, 20
-"""Rows that are looked at."""
+"""Rows that are checked."""
 
 SHIFT, RATIO = 5.0, 100.0
 """From which on a mean, in standard deviations of training, and a variance, as a ratio, are another scale."""
@@ -30,7 +30,7 @@ def warn_of_scale(network: Network, rows: Rows, stacklevel: int) -> None:
 
     A batch norm holds the mean and the variance of what it was given in training. The median over its
     channels is compared, so that a few do not count. Networks without one say nothing of the scale, and are
-    only looked at for bytes of an image that reach the first weights as they are.
+    only checked for bytes of an image that reach the first weights as they are.
     """
     module, tracked = network.module, _tracked(network.module)
     byte = rows.first.dtype == torch.uint8 and rows.first.ndim > 2 and int(rows.first.max()) > BYTE

@@ -121,7 +121,7 @@ def _scatter(ax: Axes, table: pd.DataFrame) -> None:
 
 
 def _intervals(ax: Axes, table: pd.DataFrame, known: float, used: float) -> None:
-    """Of both measures, so many standard errors wide."""
+    """Half as wide as a number of standard errors of each measure."""
     wide = np.minimum(known * table["known_stderr"], table["known"]), known * table["known_stderr"]
     ax.errorbar(
         table["known"],
@@ -136,7 +136,7 @@ def _intervals(ax: Axes, table: pd.DataFrame, known: float, used: float) -> None
 
 
 def _limits(ax: Axes, table: pd.DataFrame, known: float, used: float) -> None:
-    """Room for intervals so many standard errors wide, for names, the line of equal nats, and that of 0."""
+    """Room for intervals of these half widths, for names, the line of equal nats, and that of 0."""
     half = used * table["used_stderr"]
     low, high = min(float((table["used"] - half).min()), 0.0), max(float((table["used"] + half).max()), 1e-9)
     widest = max(float((table["known"] + known * table["known_stderr"]).max()), 1e-9)
