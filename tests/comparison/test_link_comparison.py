@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -272,3 +273,13 @@ def test_what_does_not_fit_is_refused() -> None:
     shared = nn.Linear(3, 3)
     with pytest.raises(InputError, match="runs 2 times for a row"):
         nif.compare_links(nn.Sequential(shared, nn.ReLU(), shared), flow, x)
+
+
+def test_columns_in_another_order_are_refused_also_in_a_table_of_arrow() -> None:
+    arrow = pytest.importorskip("pyarrow")
+    frame = pd.DataFrame(normal(60, 2).numpy(), columns=["a", "b"])
+    net = mlp(2, 3, 2)
+    flow = measured(net, frame)
+    for table in (frame[["b", "a"]], arrow.table({name: frame[name] for name in ("b", "a")})):
+        with pytest.raises(InputError, match="of the flow in another order: b, a and a, b"):
+            nif.compare_links(net, flow, table, progress=False)

@@ -20,7 +20,7 @@ REFUSED = ("", ".", "/", "a\0b", "plain.txt/flow", "x" * 300, "taken", "missing/
 
 
 @pytest.mark.parametrize("name", REFUSED, ids=lambda name: repr(name[:12]))
-def test_what_can_not_be_written_is_told_and_leaves_nothing(
+def test_what_cannot_be_written_is_told_and_leaves_nothing(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

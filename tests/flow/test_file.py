@@ -160,7 +160,7 @@ def test_what_is_no_tensor_file_is_refused(tmp_path: Path) -> None:
             load(path)
 
 
-def test_a_path_that_can_not_be_written_leaves_nothing_behind(flow: Flow, tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_written_leaves_nothing_behind(flow: Flow, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be written"):
         flow.save(tmp_path / "missing" / "flow")
     taken = tmp_path / "taken"

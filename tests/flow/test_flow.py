@@ -236,6 +236,6 @@ BAD = {
 
 
 @pytest.mark.parametrize(("make", "said"), BAD.values(), ids=BAD.keys())
-def test_what_can_not_be_a_flow_is_refused(make: object, said: str) -> None:
+def test_what_cannot_be_a_flow_is_refused(make: object, said: str) -> None:
     with pytest.raises(InputError, match=said):
         make()  # type: ignore[operator]

@@ -162,7 +162,7 @@ class Sums(nn.Module):
         ),
     ],
 )
-def test_models_that_can_not_be_followed(make: Any, message: str) -> None:
+def test_models_that_cannot_be_followed(make: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         record(make(), inputs())
 
@@ -201,7 +201,7 @@ def test_an_exported_program_is_refused() -> None:
         record(exported, torch.randn(60, 3))
 
 
-def test_models_that_can_not_run_yet() -> None:
+def test_models_that_cannot_run_yet() -> None:
     with pytest.raises(InputError, match="uninitialised"):
         record(nn.Sequential(nn.LazyLinear(3)), inputs())
     with pytest.raises(InputError, match="meta device"):

@@ -192,7 +192,7 @@ def test_operations_of_fused_kernels_are_counted() -> None:
     assert sizes_of([Forward(model)], (x,))[0].flops > 2 * 2 * tokens * width * inner
 
 
-def test_functions_are_followed_where_the_code_can_not_be_traced() -> None:
+def test_functions_are_followed_where_the_code_cannot_be_traced() -> None:
     class Choosing(nn.Module):
         def __init__(self) -> None:
             super().__init__()

@@ -136,7 +136,7 @@ def test_a_unit_read_by_layer_norm_is_zeroed_and_the_result_says_so() -> None:
 
 
 class Unknown(nn.Module):
-    """A function that runs on units that can not be followed, and then again on some that can."""
+    """A function that runs on units that cannot be followed, and then again on some that can."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -50,7 +50,7 @@ BAD_TABLES = {
 
 
 @pytest.mark.parametrize(("draw", "table", "message"), BAD_TABLES.values(), ids=BAD_TABLES.keys())
-def test_tables_that_can_not_be_drawn_are_refused(
+def test_tables_that_cannot_be_drawn_are_refused(
     draw: Callable[..., Axes], table: pd.DataFrame, message: str
 ) -> None:
     with pytest.raises(InputError, match=message):

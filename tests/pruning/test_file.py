@@ -117,7 +117,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         shrink(network("chain")[0], tmp_path / "none")
 
 
-def test_a_path_that_can_not_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
     model, x, _, layers = network("chain")
     small = prune(model, flow_of(model, x, layers), x)
     with pytest.raises(InputError, match="cannot be written"):

@@ -64,7 +64,7 @@ class Siamese(nn.Module):
 
 
 class Branching(Summed):
-    """Its way depends on the data, so that it can not be traced."""
+    """Its way depends on the data, so that it cannot be traced."""
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         return super().forward(a if a.sum() < 1e9 else 2 * a, b)

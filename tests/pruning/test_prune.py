@@ -264,7 +264,7 @@ def test_a_flow_over_pixels_removes_a_channel_when_all_its_pixels_are_silent() -
     assert ("5", 50) not in places(small.removed)
 
 
-def test_a_layer_that_can_not_be_followed_is_left_whole_and_said() -> None:
+def test_a_layer_that_cannot_be_followed_is_left_whole_and_said() -> None:
     model = nn.Sequential(
         nn.Linear(4, 6), nn.ReLU(), nn.Softmax(dim=1), nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 2)
     )

@@ -79,7 +79,7 @@ def test_where_nothing_can_be_cut_nothing_is_zeroed_and_the_module_is_named(
 
 @pytest.mark.parametrize("rule", OF_ASSOCIATION)
 @pytest.mark.parametrize("name", mixing())
-def test_units_behind_what_can_not_be_cut_are_zeroed_where_their_layer_is_named(name: str, rule: str) -> None:
+def test_units_behind_what_cannot_be_cut_are_zeroed_where_their_layer_is_named(name: str, rule: str) -> None:
     model, x = mixed(name)
     small = pruned(model, x, ["2"], rule=rule, remove={"2": 0.4})
     assert len(small.removed) == 3
@@ -89,7 +89,7 @@ def test_units_behind_what_can_not_be_cut_are_zeroed_where_their_layer_is_named(
         assert torch.allclose(small.model(x), masked(model, x, small), atol=1e-6)
 
 
-def test_a_layer_that_is_named_is_zeroed_where_it_can_not_be_cut_though_others_can() -> None:
+def test_a_layer_that_is_named_is_zeroed_where_it_cannot_be_cut_though_others_can() -> None:
     torch.manual_seed(0)
     first = [nn.Linear(4, 8), nn.LayerNorm(8), nn.ReLU()]
     model, x = nn.Sequential(*first, nn.Linear(8, 6), nn.ReLU(), nn.Linear(6, 3)), torch.randn(ROWS, 4)

@@ -52,7 +52,7 @@ def test_the_error_of_all_classes_counts_what_they_share() -> None:
     np.testing.assert_allclose(both, [[0.2]])  # not the 0.1 * sqrt(2) of two independent ones
 
 
-def test_a_path_that_can_not_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_path_that_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be written"):
         FLOW.report(tmp_path / "missing" / "flow.html")
     (tmp_path / "taken").mkdir()

@@ -118,7 +118,7 @@ def test_a_page_says_where_betweenness_is_estimated(show: Any, monkeypatch: pyte
     assert f"paths that start at {starts} of 60 units" in page.inner_text("#method")
 
 
-def test_a_page_that_can_not_be_written_is_refused_before_the_work(tmp_path: Path) -> None:
+def test_a_page_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path) -> None:
     from nif.flow.flow import Flow
 
     def work(flow: Flow) -> None:

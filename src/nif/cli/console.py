@@ -25,12 +25,9 @@ def plain(error: UnicodeError) -> tuple[str, int]:
     """
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    shown = [PLAIN.get(one) or _code(one) for one in error.object[error.start : error.end]]
+    characters = error.object[error.start : error.end]
+    shown = [PLAIN.get(one) or one.encode("ascii", "backslashreplace").decode() for one in characters]
     return "".join(shown), error.end
-
-
-def _code(character: str) -> str:
-    return character.encode("ascii", "backslashreplace").decode("ascii")
 
 
 def show_everything() -> None:

@@ -164,8 +164,7 @@ def method(name: str | None, given: Mapping[str, Any]) -> Measure:
             other = next(other for other in OF_METHOD if option in OF_METHOD[other])
             raise click.UsageError(f"--{option} applies to --method {other}, and the method is {name}.")
     if name == "association":
-        chosen_options = {option: known[option] for option in ("noise", "rows", "blocks") if option in known}
-        return Association(chosen(known.get("estimator")), **chosen_options)
+        return Association(chosen(known.pop("estimator", None)), **known)
     if name == KNOWN:
         return DecisionInformation(**known)
     files = ("background", "explain")

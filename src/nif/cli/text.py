@@ -51,7 +51,7 @@ def table(columns: Mapping[Any, Iterable[object]], *, left: int = 1) -> str:
 
 
 def by_label(labels: Iterable[object], columns: Iterable[list[str]]) -> dict[str, list[str]]:
-    """Columns under names of classes, which are told from one another and from the other columns.
+    """Columns under names of classes, which differ from one another and from the other columns.
 
     Example:
         >>> list(by_label(["cat", "share", "cat"], [[], [], []]))

@@ -161,7 +161,8 @@ def _of_rows(
     assert tables.rows is not None and tables.row_value is not None and tables.row_base is not None
     order, gained = np.argsort(tables.rows), tables.row_value - tables.row_base
     if classes is None or gained.shape[1] == 1:
-        _check_single(classes)
+        if classes is not None and classes.any():
+            raise InputError(f"target is {classes.max()} and the model decides one value; pass 0 or None.")
         return np.array(flow.local(), dtype=np.float64), gained[order].sum(1)
     if tables.row_attribution is None:
         raise InputError(
@@ -171,8 +172,3 @@ def _of_rows(
     place = np.unique(classes, return_inverse=True)[1]
     every = np.arange(len(order))
     return tables.row_attribution[order][every, :, place].astype(np.float64), gained[order][every, place]
-
-
-def _check_single(classes: Int64[np.ndarray, " row"] | None) -> None:
-    if classes is not None and classes.any():
-        raise InputError(f"target is {classes.max()} and the model decides one value; pass 0 or None.")

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import pandas as pd
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-from nif.comparison.problem import check_currents, one_table
+from nif.comparison.problem import check_currents, frozen, one_table
 from nif.core.errors import InputError
-from nif.core.numbers import check_column_order
 from nif.flow.flow import Flow
-from nif.flow.unit_names import feature_names
 from nif.measures.currents.currents import Currents
 from nif.measures.currents.decisions import Bernoullis, Classes, Values, decided_by
 from nif.measures.currents.information import Decided
@@ -32,7 +28,7 @@ Sources = dict[str, Tensor]
 """What each linear module is given, ``[..., source]``, by its name."""
 
 Masks = Mapping[str, Bool[Tensor, "target source"]]
-"""Which links of each linear module are meant."""
+"""Which links of each linear module are selected."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +81,7 @@ class LinkProblem:
         def keep(name: str, given: Tensor, returned: Tensor) -> None:
             found[name] = given.clone()
 
-        with torch.no_grad(), self._watched(keep):
+        with torch.no_grad(), hooked(self.linears, keep):
             self.model(x)
         return found
 
@@ -97,7 +93,7 @@ class LinkProblem:
             found[name] = returned
             return returned.clone()  # which the next operation may write into
 
-        with self._watched(keep):
+        with hooked(self.linears, keep):
             outputs = self.outputs(x.clone().requires_grad_())
         return found, outputs
 
@@ -110,7 +106,7 @@ class LinkProblem:
             rest = linear(others[name], module.weight * ~kept[name])
             return linear(given, module.weight * kept[name], module.bias) + rest
 
-        with self._watched(replaced):
+        with hooked(self.linears, replaced):
             return self.outputs(x)
 
     def divergence(self, outputs: Tensor, others: Tensor) -> Float[Tensor, " sample"]:
@@ -125,18 +121,20 @@ class LinkProblem:
         logs, of = self.log_probabilities(outputs), torch.tensor(self.decided.independent)
         return torch.stack([logs[:, of == number].argmax(1) for number in range(int(of.max()) + 1)], dim=1)
 
-    @contextmanager
-    def _watched(self, act: Callable[[str, Tensor, Tensor], Tensor | None]) -> Iterator[None]:
-        """Call `act` with the name, input and output of each linear module; what it returns is passed on."""
-        handles = [
-            module.register_forward_hook(lambda _, given, returned, name=name: act(name, given[0], returned))
-            for name, module in self.linears.items()
-        ]
-        try:
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
+
+@contextmanager
+def hooked(
+    modules: Mapping[str, nn.Linear], act: Callable[[str, Tensor, Tensor], Tensor | None]
+) -> Iterator[None]:
+    """Call `act` with the name, input and output of each module that runs; what it returns is passed on."""
+    with ExitStack() as hooks:
+        for name, module in modules.items():
+            hooks.enter_context(
+                module.register_forward_hook(
+                    lambda _, given, returned, name=name: act(name, given[0], returned)
+                )
+            )
+        yield
 
 
 def link_problem(
@@ -164,16 +162,8 @@ def link_problem(
         return measure(model, x, Currents(by_class=False), output=output, seed=seed, progress=False)
 
     given = Network.of(model)
-    module = copy.deepcopy(given.module).to("cpu").eval().requires_grad_(False)
-    if isinstance(x, pd.DataFrame):
-        check_column_order(list(x.columns), feature_names(flow.layers), "x", "the flow")
-    network, table = one_table(module, given.signature.prepared(x), output)
-    measured = len(feature_names(flow.layers))
-    if table.shape[1] != measured:
-        raise InputError(
-            f"x has {table.shape[1]} features and the flow was measured on {measured}; "
-            "pass the features the model was trained on."
-        )
+    module = frozen(given)
+    network, table = one_table(module, given.signature.prepared(x), output, flow)
     rows = torch.as_tensor(table).to(next(network.parameters(), torch.empty(0)).dtype)
     decision = Decision.of(Forward(network), (rows,), given.model)
     with torch.no_grad():
@@ -186,13 +176,8 @@ def _running(module: nn.Module, network: nn.Module, x: Tensor) -> dict[str, nn.L
     """The linear modules that run, in their order."""
     ran: list[str] = []
     found = {name: part for name, part in module.named_modules() if isinstance(part, nn.Linear)}
-    handles = [
-        part.register_forward_hook(lambda *_, name=name: ran.append(name)) for name, part in found.items()
-    ]
-    with torch.no_grad():
+    with torch.no_grad(), hooked(found, lambda name, *_: ran.append(name)):
         network(x[:2])
-    for handle in handles:
-        handle.remove()
     if not ran:
         raise InputError("No nn.Linear runs in the model, and its links are those of linear modules.")
     twice = sorted({name for name in ran if ran.count(name) > 1})

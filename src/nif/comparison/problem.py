@@ -126,11 +126,8 @@ def comparison_problem(
         check_currents(currents, flow)
     given = Network.of(model)
     x, y = given.signature.prepared((x, y))
-    if isinstance(x, pd.DataFrame):
-        check_column_order(list(x.columns), feature_names(flow.layers), "x", "the flow")
-    frozen = copy.deepcopy(given.module).to("cpu").eval().requires_grad_(False)
-    network, table = one_table(frozen, x, output)
-    features, labels = validated(table, y, flow)
+    network, table = one_table(frozen(given), x, output, flow)
+    features, labels = validated(table, y)
     decision = Decision.of(Forward(network), (torch.as_tensor(features),), given.model)
     target = _target(decision, labels, values_of_classes(given.model, flow.layers[-1].units, labels))
     other = features[stream(seed, "replacement").permutation(len(features))]
@@ -197,8 +194,8 @@ def some_rows(problem: ComparisonProblem, most: int) -> Int64[Tensor, " row"]:
     return torch.from_numpy(rng.permutation(len(problem.y))[:most])
 
 
-def validated(x: Any, y: Any, flow: Flow) -> tuple[Float[np.ndarray, "sample feature"], np.ndarray]:
-    """Features and labels as arrays of finite numbers, or of names, with the features of the flow."""
+def validated(x: Any, y: Any) -> tuple[Float[np.ndarray, "sample feature"], np.ndarray]:
+    """Features and labels as arrays of finite numbers, or of names."""
     features, labels = columns(x, "x"), np.asarray(y)
     if labels.dtype.kind not in "OUS":
         labels = columns(y, "y")
@@ -207,12 +204,6 @@ def validated(x: Any, y: Any, flow: Flow) -> tuple[Float[np.ndarray, "sample fea
         raise InputError(f"y has {labels.shape[1]} columns; expected one class or value for each row of x.")
     same_length(features, labels)
     check_same_order({"x": x, "y": y})
-    measured = len(feature_names(flow.layers))
-    if features.shape[1] != measured:
-        raise InputError(
-            f"x has {features.shape[1]} features and the flow was measured on {measured}; "
-            "pass the features the model was trained on."
-        )
     return features, labels[:, 0]
 
 
@@ -231,10 +222,17 @@ class OneTable(nn.Module):
         return self.call(inputs)
 
 
+def frozen(given: Network) -> nn.Module:
+    """A copy of the module on the CPU, in eval mode, without gradients of its parameters."""
+    return copy.deepcopy(given.module).to("cpu").eval().requires_grad_(False)
+
+
 def one_table(
-    network: nn.Module, x: Any, output: int | str | None
+    network: nn.Module, x: Any, output: int | str | None, flow: Flow
 ) -> tuple[OneTable, Float[np.ndarray, "sample feature"]]:
-    """The network as a function of one table, and the table."""
+    """The network as a function of one table, and the table, whose columns are in the order of the flow."""
+    if isinstance(x, pd.DataFrame):
+        check_column_order(list(x.columns), feature_names(flow.layers), "x", "the flow")
     if any(isinstance(module, EMBEDDINGS) for module in network.modules()):
         raise InputError(
             "The model has an embedding, whose whole numbers have no gradient and no mean, which the "
@@ -243,8 +241,16 @@ def one_table(
     arguments = Signature.of(network)
     if arguments.required == 1 and not isinstance(x, (tuple, Mapping, Rows)) and np.ndim(x) <= 2:
         table = columns(x, "x")
-        return OneTable(Forward(network, (), output), [table.shape[1:]]), table
-    rows = read(x, arguments)
-    shapes = [tuple(values.shape[1:]) for values in rows.inputs]
-    together = torch.cat([values.flatten(1).double().cpu() for values in rows.inputs], dim=1)
-    return OneTable(Forward.of(network, rows, output), shapes), together.numpy()
+        of_table = OneTable(Forward(network, (), output), [table.shape[1:]])
+    else:
+        rows = read(x, arguments)
+        shapes = [tuple(values.shape[1:]) for values in rows.inputs]
+        table = torch.cat([values.flatten(1).double().cpu() for values in rows.inputs], dim=1).numpy()
+        of_table = OneTable(Forward.of(network, rows, output), shapes)
+    measured = len(feature_names(flow.layers))
+    if table.shape[1] != measured:
+        raise InputError(
+            f"x has {table.shape[1]} features and the flow was measured on {measured}; "
+            "pass the features the model was trained on."
+        )
+    return of_table, table

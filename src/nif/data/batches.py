@@ -108,8 +108,9 @@ def _of_mapping(given: dict[Any, Any], signature: Signature) -> Split:
     if signature.mapping or signature.any_name:
         return _as_mapping(given, signature)
     label = label_of(given, signature.needed if signature.required > 1 else ())
-    inputs = [name for name in signature.names if name in given and not _is_left(name, signature)]
-    if inputs:
+    # Labels that a model takes if it is to compute its loss are none of its inputs.
+    taken = [name for name in signature.names if name in signature.needed or not is_label(name)]
+    if inputs := [name for name in taken if name in given]:
         missing = [name for name in signature.needed if name not in given]
         if missing:
             raise _unknown_keys(given, signature)
@@ -118,11 +119,6 @@ def _of_mapping(given: dict[Any, Any], signature: Signature) -> Split:
     if len(tables) == 1 and signature.required == 1:
         return Split([given[tables[0]]], label)
     raise _unknown_keys(given, signature)
-
-
-def _is_left(name: str, signature: Signature) -> bool:
-    """Labels that a model takes if it is to compute its loss are none of its inputs."""
-    return is_label(name) and name not in signature.needed
 
 
 def _as_mapping(given: dict[Any, Any], signature: Signature) -> Split:

@@ -13,8 +13,7 @@ from jaxtyping import Float, Int64
 from scipy.stats import false_discovery_control
 
 from nif.core.errors import InputError, nearest
-from nif.core.types import CurrentTables, Layer, Links
-from nif.core.unit import text_unit
+from nif.core.types import CurrentTables, Layer, Links, Total
 from nif.core.weights import StoredWeight, WeightCurrents
 from nif.flow.currents import of_features
 from nif.flow.paths import Dag
@@ -49,9 +48,7 @@ class Difference:
         return self.nats
 
     def __repr__(self) -> str:
-        shown = text_unit()
-        sizes = f"{shown.of(self.nats):.3f} ± {shown.of(self.stderr):.3f} {shown.name}"
-        return f"{sizes}, p = {self.p_value:.2g}"
+        return f"{Total(self.nats, self.stderr)}, p = {self.p_value:.2g}"
 
 
 class CurrentViews:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 from nif.flow import betweenness as shortest
 from nif.flow import communities as structure
@@ -94,8 +94,7 @@ class Neurons:
 
     def communities_of_layers(self) -> list[int]:
         """The number of communities with units in each layer."""
-        parts = np.split(self.communities.label, self.first[1:])
-        return [len(np.unique(part[part >= 0])) for part in parts]
+        return [len(np.unique(part[part >= 0])) for part in self.split(self.communities.label)]
 
     def silent(self, alpha: float = ALPHA) -> Bool[np.ndarray, " unit"]:
         """Whether each unit is constant, or has a q-value of `alpha` or more."""
@@ -107,6 +106,10 @@ class Neurons:
     def first(self) -> Int[np.ndarray, " layer"]:
         """The first unit of each layer."""
         return np.cumsum([0, *self.flow.graph.sizes[:-1]])
+
+    def split(self, values: Shaped[np.ndarray, " unit"]) -> list[Shaped[np.ndarray, " _"]]:
+        """The values of the units of each layer."""
+        return np.split(values, self.first[1:])
 
     @property
     def inflow(self) -> PerUnit:

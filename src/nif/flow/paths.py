@@ -108,10 +108,6 @@ class Dag:
             sums[links.target] += sums[links.source] @ self.weights(weigh, place)
         return sums
 
-    def at_features(self, by_layer: Sequence[np.ndarray]) -> Float[np.ndarray, "feature column"]:
-        """The rows of all features, one after the other, from arrays ``[unit, column]`` for each layer."""
-        return np.concatenate([by_layer[layer] for layer in self.features])
-
     @classmethod
     def of(cls, layers: Sequence[Layer], links: Sequence[Links]) -> Dag:
         """The graph of some layers; features are the units of the inputs, or of the first layer."""
@@ -135,7 +131,8 @@ def attribution(
         of: Sums over classes to take, one a column; each class by itself if None.
     """
     end = np.eye(dag.sizes[-1]) if of is None else of
-    return dag.at_features(dag.backward_sums(clipped if clip else signed, end))
+    sums = dag.backward_sums(clipped if clip else signed, end)
+    return np.concatenate([sums[layer] for layer in dag.features])
 
 
 def attribution_stderr(

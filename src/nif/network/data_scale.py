@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from nif.network.network import Network
 from nif.network.preserve import preserved
 
 MOST_ROWS, FEWEST_ROWS = 256, 20
-"""Rows that are looked at."""
+"""Rows that are checked."""
 
 SHIFT, RATIO = 5.0, 100.0
 """From which on a mean, in standard deviations of training, and a variance, as a ratio, are another scale."""
@@ -29,7 +30,7 @@ def warn_of_scale(network: Network, rows: Rows, stacklevel: int) -> None:
 
     A batch norm holds the mean and the variance of what it was given in training. The median over its
     channels is compared, so that a few do not count. Networks without one say nothing of the scale, and are
-    only looked at for bytes of an image that reach the first weights as they are.
+    only checked for bytes of an image that reach the first weights as they are.
     """
     module, tracked = network.module, _tracked(network.module)
     byte = rows.first.dtype == torch.uint8 and rows.first.ndim > 2 and int(rows.first.max()) > BYTE
@@ -73,15 +74,13 @@ def _first_given(network: Network, rows: Rows, parts: list[nn.Module]) -> tuple[
 
     kept = torch.linspace(0, len(rows) - 1, min(len(rows), MOST_ROWS), dtype=torch.float64).long()
     call = network.forward(rows)
-    handles = [part.register_forward_pre_hook(note) for part in parts]
     try:
-        with preserved(network.module):
+        with ExitStack() as hooks, preserved(network.module):
+            for part in parts:
+                hooks.enter_context(part.register_forward_pre_hook(note))
             call.all_outputs(call.prepared([values[kept.to(values.device)] for values in rows.inputs]))
     except Exception:  # the user's code, which may raise anything; measuring says what
         return None
-    finally:
-        for handle in handles:
-            handle.remove()
     return found[0] if found else None
 
 

@@ -18,7 +18,7 @@ IGNORED = -100
 """Label of rows without one, as in ``torch.nn.functional.cross_entropy``."""
 
 FITS, BETTER, FEWEST_TO_DOUBT = 0.75, 0.4, 30
-"""When a numbering of labels is doubted: another one fits, is so much better, and there are so many rows."""
+"""When a numbering of labels is doubted: another one fits, is better by this much, and rows are as many."""
 
 MOST_CLASSES = 1000
 """Of more, such as the tokens of a language model, no other numbering is looked for."""

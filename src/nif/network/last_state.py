@@ -86,8 +86,7 @@ def recurrent_layers(call: Forward, inputs: Sequence[Tensor]) -> dict[str, LastS
     with _gradients(), ExitStack() as hooks:
         calls: Counter[str] = Counter()
         for name, module in modules.items():
-            handle = module.register_forward_hook(partial(_probe, probes, calls, name))
-            hooks.callback(handle.remove)
+            hooks.enter_context(module.register_forward_hook(partial(_probe, probes, calls, name)))
         output = call(some)
         if not output.requires_grad:  # what it reads is not known, such as under its own no_grad
             return {name: probe.final if probe.packed else None for name, probe in probes.items()}

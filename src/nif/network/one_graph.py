@@ -152,8 +152,11 @@ def _of_rows(model: nn.Module, nodes: str, of_edges: dict[str, Tensor], joined: 
 
     def forward(self: nn.Module, x: Tensor) -> Tensor:
         count, size = x.shape[:2]
-        of_each = ((name, values) for name, values in of_edges.items() if name != joined)
-        parts = {name: _repeated(values.to(x.device), count) for name, values in of_each}
+        parts = {  # what each edge has, one after another for each row
+            name: values.to(x.device).repeat(count, *[1] * (values.ndim - 1))
+            for name, values in of_edges.items()
+            if name != joined
+        }
         edges = of_edges[joined].to(x.device)
         if joined == EDGES:
             first = size * torch.arange(count, device=x.device).repeat_interleave(edges.shape[1])
@@ -173,11 +176,6 @@ def _of_rows(model: nn.Module, nodes: str, of_edges: dict[str, Tensor], joined: 
     called = copy.copy(model)  # hooks and the mode of training are those of the copy, modules are shared
     called.forward = MethodType(forward, called)  # of a copy, if it is copied
     return called
-
-
-def _repeated(values: Tensor, count: int) -> Tensor:
-    """What each edge has, one after another for each row."""
-    return values.repeat(count, *[1] * (values.ndim - 1))
 
 
 def _beside(matrix: Float[Tensor, "node node"], count: int) -> Float[Tensor, "every every"]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -17,17 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils.hooks import RemovableHandle
 
 from nif.core.errors import InputError, ran_out_of_memory
 from nif.network.activations import hides_functions
 from nif.network.hints import hint
-from nif.network.operators import (
-    BENDING,
-    NONLINEAR_MODULES,
-    function_name,
-    operator_of,
-)
+from nif.network.operators import BENDING, NONLINEAR_MODULES, function_name, operator_of
 from nif.network.preserve import eager
 from nif.network.unit_maps import Call, tensors_in
 
@@ -169,16 +163,12 @@ class _Running:
 
 @contextmanager
 def _hooks(model: nn.Module, run: _Run, only: Collection[str] | None) -> Iterator[None]:
-    handles: list[RemovableHandle] = []
-    try:
+    with ExitStack() as hooks:
         for name, module in model.named_modules():
             if only is None or name in only or module is model:
-                handles.append(module.register_forward_pre_hook(partial(run.enter, name)))
-                handles.append(module.register_forward_hook(run.leave, with_kwargs=True))
+                hooks.enter_context(module.register_forward_pre_hook(partial(run.enter, name)))
+                hooks.enter_context(module.register_forward_hook(run.leave, with_kwargs=True))
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 @contextmanager

@@ -14,11 +14,7 @@ from torch import Tensor, nn
 from nif.core.random import same_random_state
 from nif.network.activations import is_own_activation, treats_numbers_apart
 from nif.network.forward import Forward, Inputs, every_output
-from nif.network.operators import (
-    Effect,
-    maps_to,
-    operator_of,
-)
+from nif.network.operators import Effect, maps_to, operator_of
 from nif.network.tracing import CALL_SEPARATOR, Tracer, traced_run, unfused
 from nif.network.unit_groups import UnitGroups, UnitIds
 from nif.network.unit_maps import Call, UnitMap, aligned, reaches, tensors_in

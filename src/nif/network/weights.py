@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
@@ -12,7 +12,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
-from torch.utils.hooks import RemovableHandle
 
 from nif.network.forward import Inputs
 from nif.network.tracing import unfused
@@ -51,17 +50,12 @@ def calls(model: nn.Module, names: Iterable[str]) -> Iterator[Calls]:
         noted[name].append((given[0], returned))
         return returned.clone()  # an activation in place must not write into what is noted
 
-    handles: list[RemovableHandle] = []
-    for name in noted:
-        module = model.get_submodule(name)
-        handles.append(module.register_forward_pre_hook(partial(enter, name)))
-        handles.append(module.register_forward_hook(partial(leave, name)))
-    try:
-        with unfused(), _FunctionalCalls(model, noted, running):
-            yield noted
-    finally:
-        for handle in handles:
-            handle.remove()
+    with ExitStack() as hooks, unfused(), _FunctionalCalls(model, noted, running):
+        for name in noted:
+            module = model.get_submodule(name)
+            hooks.enter_context(module.register_forward_pre_hook(partial(enter, name)))
+            hooks.enter_context(module.register_forward_hook(partial(leave, name)))
+        yield noted
 
 
 class _FunctionalCalls(TorchFunctionMode):
@@ -85,6 +79,13 @@ class _FunctionalCalls(TorchFunctionMode):
         return returned
 
 
+def padded(module: nn.Conv1d | nn.Conv2d, image: Tensor) -> Tensor:
+    """Channels with the padding of a convolution around them."""
+    mode = "constant" if module.padding_mode == "zeros" else module.padding_mode
+    # Twice and reversed, it is also right for padding="same".
+    return functional.pad(image, module._reversed_padding_repeated_twice, mode=mode)
+
+
 def features(module: Weighted, given: Tensor, channels: Tensor) -> Float[Tensor, "row feature"]:
     """The numbers that one row of the weight multiplies, for every place where the module is applied.
 
@@ -93,10 +94,7 @@ def features(module: Weighted, given: Tensor, channels: Tensor) -> Float[Tensor,
     """
     if isinstance(module, nn.Linear):
         return given[..., channels].reshape(-1, len(channels))
-    image = given[:, channels]
-    padding = module._reversed_padding_repeated_twice  # also right for padding="same"
-    mode = "constant" if module.padding_mode == "zeros" else module.padding_mode
-    image = functional.pad(image, padding, mode=mode)
+    image = padded(module, given[:, channels])
     size: tuple[int, ...] = module.kernel_size
     stride: tuple[int, ...] = module.stride
     dilation: tuple[int, ...] = module.dilation

@@ -113,7 +113,7 @@ def bands_of(flow: Flow) -> Bands:
     dag = flow.graph
     label = flow.communities.label
     group = np.where((label < 0) | (label >= GROUPS - 1), GROUPS - 1, label)
-    member = [np.eye(GROUPS)[part] for part in np.split(group, np.cumsum(dag.sizes)[:-1])]
+    member = [np.eye(GROUPS)[part] for part in flow.by_unit.split(group)]
     units = np.stack([groups.sum(axis=0) for groups in member]).astype(np.int64)
     if flow.currents is not None:
         return _bands_of_currents(flow, flow.currents.total.nats, member, units)

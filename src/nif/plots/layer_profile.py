@@ -89,7 +89,7 @@ def _for_and_against(ax: Axes, flow: Flow, total: Total, level: float) -> None:
     """Currents of units above and below 0, one on another, and the total with its interval."""
     above_0, below_0 = flow.by_unit.by_sign()
     nats = flow.neurons()["current"].to_numpy()
-    for layer, units in enumerate(np.split(nats, flow.by_unit.first[1:])):
+    for layer, units in enumerate(flow.by_unit.split(nats)):
         for part, colour in ((units[units > 0], FOR), (units[units < 0], AGAINST)):
             _stack(ax, layer, part[np.argsort(-np.abs(part), kind="stable")], colour)
     ax.bar(0, 0, color=FOR, label="units for the decision")

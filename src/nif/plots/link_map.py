@@ -69,8 +69,7 @@ def links(
         (2, 2)
     """
     between = _between(flow, source, target)
-    ends = np.cumsum([len(layer) for layer in flow.layers])[:-1]
-    communities = np.split(flow.communities.label, ends)
+    communities = flow.by_unit.split(flow.communities.label)
     nats = between.matrix(flow.by_unit.strength(between.stored("nats")))
     rows = _side(flow.layers[between.source], communities[between.source], nats.sum(axis=1))
     columns = _side(flow.layers[between.target], communities[between.target], nats.sum(axis=0))

@@ -94,13 +94,12 @@ class _Picture:
     def __init__(self, flow: Flow, ax: Axes) -> None:
         self.flow, self.ax = flow, ax
         self.neurons = flow.neurons()
-        self.sizes = [len(layer) for layer in flow.layers]
+        self.sizes, self.first = flow.graph.sizes, flow.by_unit.first
         last = len(self.sizes) - 1
         self.strength = flow.by_unit.strength
         by_layer = heights(self.sizes, flow.links, [0, last], self.strength)
         self.y = np.concatenate(by_layer)
         self.x = np.repeat(np.arange(last + 1.0), self.sizes)
-        self.first = np.concatenate([[0], np.cumsum(self.sizes)])
         if flow.currents is None:
             self.colour = np.array(colours(self.neurons["community"].tolist()))
             self.size = self.neurons["betweenness"].to_numpy()
@@ -108,12 +107,12 @@ class _Picture:
             self.colour = _by_sign(self.neurons["current"].to_numpy())
             self.size = np.abs(self.neurons["current"].to_numpy())
         self.points = points(ax)
+        self.inside = max(self.points[1] - ABOVE - BELOW, 1.0)
         self.gaps = [self._gap(values) for values in by_layer]
 
     def _gap(self, values: Float[np.ndarray, " unit"]) -> float:
         """Points between neighbours of one layer."""
-        inside = max(self.points[1] - ABOVE - BELOW, 1.0)
-        return float(inside / (len(values) - 1) * np.ptp(values)) if len(values) > 1 else inside
+        return float(self.inside / (len(values) - 1) * np.ptp(values)) if len(values) > 1 else self.inside
 
     def frame(self) -> None:
         """Limits of the axes, with room for the names of inputs and outputs, the titles and the legend."""
@@ -121,8 +120,7 @@ class _Picture:
         scale = (len(self.sizes) - 1) / max(self.points[0] - left - right, self.points[0] / 4)
         self.column = 1 / scale
         self.ax.set_xlim(-left * scale, len(self.sizes) - 1 + right * scale)
-        inside = max(self.points[1] - ABOVE - BELOW, 1.0)
-        self.ax.set_ylim(-BELOW / inside, 1 + ABOVE / inside)
+        self.ax.set_ylim(-BELOW / self.inside, 1 + ABOVE / self.inside)
 
     def _buffer(self, index: int) -> float:
         """Points beside the first or last layer."""
@@ -187,8 +185,7 @@ class _Picture:
 
     def titles(self) -> None:
         """Name, size and silent units of each layer, above it."""
-        silent = np.add.reduceat(self.neurons["silent"].to_numpy().astype(int), self.first[:-1])
-        layers = self.flow.layers
+        silent, layers = self.flow.by_unit.by_layer()["silent"], self.flow.layers
         above = headings(len(layers), self.column, max(len(layer.name) for layer in layers))
         for index in above.shown:
             quiet = f", {silent[index]} silent" if silent[index] else ""

@@ -13,18 +13,9 @@ from nif.core.arguments import shown
 from nif.core.errors import InputError
 from nif.flow.flow import checked_flow
 from nif.flow.headline import headline
-from nif.plots import axes
+from nif.plots import axes, palette
 from nif.plots.axes import LETTER, SMALL, SMALLEST, TEXT, WIDEST, headings, new_axes, points, short, write
-from nif.plots.palette import (
-    AGAINST,
-    AGAINST_ON_DARK,
-    COMMUNITIES,
-    COMMUNITIES_ON_DARK,
-    FOR,
-    FOR_ON_DARK,
-    OTHER,
-)
-from nif.plots.sankey_layout import MOST_UNITS, Bar, Ribbon, SankeyLayout, sankey_layout
+from nif.plots.sankey_layout import MOST_UNITS, Bar, Ribbon, SankeyLayout, currents_to_draw, sankey_layout
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,8 +52,11 @@ class Ink(NamedTuple):
     classes: tuple[str, ...]
 
 
-LIGHT = Ink(axes.INK, axes.SOFT, "#ffffff", FOR, AGAINST, COMMUNITIES)
-DARK = Ink("#E8EAED", "#A4AAB3", "#16181C", FOR_ON_DARK, AGAINST_ON_DARK, COMMUNITIES_ON_DARK)
+LIGHT = Ink(axes.INK, axes.SOFT, "#ffffff", palette.FOR, palette.AGAINST, palette.COMMUNITIES)
+DARK = Ink(
+    *("#E8EAED", "#A4AAB3", "#16181C"),
+    *(palette.FOR_ON_DARK, palette.AGAINST_ON_DARK, palette.COMMUNITIES_ON_DARK),
+)
 
 
 def sankey(
@@ -108,7 +102,7 @@ def sankey(
     flow = checked_flow(flow)
     if isinstance(most, bool) or not isinstance(most, int):
         raise InputError(f"most is {shown(most)}; expected a whole number of units, such as {MOST_UNITS}.")
-    sankey_layout(flow, most=most)  # refuses before there is a figure
+    currents_to_draw(flow, most)  # refuses before there is a figure
     if ax is None:
         columns = max(len(flow.layers), 3)
         ax = new_axes(min(WIDEST, max(7.2, 1.3 * columns)), 5.0, (0.01, 0.01, 0.98, 0.98))
@@ -196,7 +190,8 @@ class _Picture:
         label = int(np.argmax(shares))
         most, *others = np.sort(shares)[::-1]
         ahead = 1.0 if not others else (most - others[0]) / max(most, 1e-300)
-        grey, clear = np.array(to_rgb(OTHER)), np.array(to_rgb(self.classes.get(label, OTHER)))
+        other = palette.OTHER
+        grey, clear = np.array(to_rgb(other)), np.array(to_rgb(self.classes.get(label, other)))
         red, green, blue = ahead * clear + (1 - ahead) * grey
         return float(red), float(green), float(blue)
 
@@ -340,12 +335,12 @@ def _classes(layout: SankeyLayout, last: int) -> Float[np.ndarray, "bar label"]:
     return shares
 
 
-def _class_colours(layout: SankeyLayout, last: int, palette: tuple[str, ...]) -> dict[int, str]:
+def _class_colours(layout: SankeyLayout, last: int, shades: tuple[str, ...]) -> dict[int, str]:
     """Of the largest classes, by their place in the last layer."""
     outputs = [bar for bar in layout.bars if bar.layer == last]
     strongest = sorted(range(len(outputs)), key=lambda place: -abs(outputs[place].nats))
-    named = sorted(place for place in strongest[: len(palette)] if len(outputs[place].units) == 1)
-    return dict(zip(named, palette, strict=False))
+    named = sorted(place for place in strongest[: len(shades)] if len(outputs[place].units) == 1)
+    return dict(zip(named, shades, strict=False))
 
 
 def _outline(column: int, ribbon: Ribbon, half: float) -> Any:

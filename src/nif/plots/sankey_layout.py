@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from nif.core.errors import InputError
-from nif.core.types import Links, UnitCurrents
+from nif.core.types import CurrentTables, Links, UnitCurrents
 from nif.plots.sankey_order import ordered
 
 if TYPE_CHECKING:
@@ -124,6 +124,14 @@ def sankey_layout(flow: Flow, *, most: int = MOST_UNITS, gap: float = GAP) -> Sa
         >>> abs(sum(first) - flow.total.nats) < 1e-6
         True
     """
+    currents = currents_to_draw(flow, most)
+    groups = [_groups(units.nats, most) for units in currents.units]
+    links = _Merged.of(flow.links, groups)
+    return _Places(flow, currents, _columns(flow), groups, links, gap).layout()
+
+
+def currents_to_draw(flow: Flow, most: int) -> CurrentTables:
+    """The currents of a flow; raises `InputError` as `sankey_layout` does."""
     if flow.currents is None:
         raise InputError(
             "flow is of association, whose links do not add up at a unit; a Sankey diagram needs currents, "
@@ -131,10 +139,7 @@ def sankey_layout(flow: Flow, *, most: int = MOST_UNITS, gap: float = GAP) -> Sa
         )
     if most < 1:
         raise InputError(f"most is {most}; expected 1 or more units of a layer, such as {MOST_UNITS}.")
-    column = _columns(flow)
-    groups = [_groups(units.nats, most) for units in flow.currents.units]
-    links = _Merged.of(flow.links, groups)
-    return _Places(flow, column, groups, links, gap).layout()
+    return flow.currents
 
 
 def _columns(flow: Flow) -> list[int]:
@@ -204,20 +209,19 @@ class _Places:
     def __init__(
         self,
         flow: Flow,
+        currents: CurrentTables,
         column: Sequence[int],
         groups: Sequence[Sequence[np.ndarray]],
         links: _Merged,
         gap: float,
     ) -> None:
-        assert flow.currents is not None
         self.flow, self.groups, self.links = flow, groups, links
         self.layer = np.repeat(np.arange(len(groups)), [len(layer) for layer in groups])
         self.column = np.array(column)[self.layer]
-        parts = [units for layer in groups for units in layer]
-        self.units = parts
-        errors = [flow.currents.units[layer] for layer in self.layer]
-        self.nats = np.array([of.nats[units].sum() for of, units in zip(errors, parts, strict=True)])
-        self.stderr = np.array([stderr_together(of, units) for of, units in zip(errors, parts, strict=True)])
+        self.units = [units for layer in groups for units in layer]
+        parts = [(currents.units[layer], units) for layer, units in zip(self.layer, self.units, strict=True)]
+        self.nats = np.array([of.nats[units].sum() for of, units in parts])
+        self.stderr = np.array([stderr_together(of, units) for of, units in parts])
         self.into, self.out = (self._sums(end) for end in (links.target, links.source))
         ends = np.stack([*self.into, *self.out, self.nats])
         self.above, self.below = np.maximum(ends.max(axis=0), 0.0), -np.minimum(ends.min(axis=0), 0.0)

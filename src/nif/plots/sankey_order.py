@@ -49,7 +49,9 @@ def ordered(
         at, other = (target, source) if sweep % 2 == 0 else (source, target)
         places = range(len(columns)) if sweep % 2 == 0 else range(len(columns) - 1, -1, -1)
         columns = list(columns)
-        height = _heights(columns, len(groups))
+        height = np.zeros(len(groups))
+        for bars in columns:
+            height[bars] = _spaced(len(bars))
         for place in places:
             bars = columns[place]
             if pinned[bars].any():
@@ -58,19 +60,16 @@ def ordered(
             whole = np.bincount(at, weight, len(groups))[bars]
             middle = np.divide(moment, whole, out=np.full(len(bars), -1.0), where=whole > 0)
             columns[place] = bars[np.lexsort((-middle, groups[bars]))]
-            height[columns[place]] = np.linspace(1, 0, len(bars) + 2)[1:-1]
+            height[columns[place]] = _spaced(len(bars))
         found = crossings(columns, source, target, weight)
         if found < fewest:
             best, fewest = columns, found
     return best
 
 
-def _heights(columns: Order, count: int) -> Float[np.ndarray, " bar"]:
-    """Of each bar, equally spaced in its column."""
-    height = np.zeros(count)
-    for bars in columns:
-        height[bars] = np.linspace(1, 0, len(bars) + 2)[1:-1]
-    return height
+def _spaced(count: int) -> Float[np.ndarray, " bar"]:
+    """Heights of the bars of a column."""
+    return np.linspace(1, 0, count + 2)[1:-1]
 
 
 def crossings(

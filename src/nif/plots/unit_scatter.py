@@ -42,9 +42,6 @@ RINGS = {IGNORED: AGAINST, SYNERGY: INK}
 MOST_LAYERS = len(COMMUNITIES) - 1
 """Layers with an entry in the legend."""
 
-Box = tuple[float, float, float, float]
-"""Left, bottom, right and top, in points."""
-
 
 def known_and_used(
     association: Flow, currents: Flow, *, level: float = 0.95, most: int = 12, ax: Axes | None = None
@@ -124,7 +121,7 @@ def _scatter(ax: Axes, table: pd.DataFrame) -> None:
 
 
 def _intervals(ax: Axes, table: pd.DataFrame, known: float, used: float) -> None:
-    """Of both measures, so many standard errors wide."""
+    """Half as wide as a number of standard errors of each measure."""
     wide = np.minimum(known * table["known_stderr"], table["known"]), known * table["known_stderr"]
     ax.errorbar(
         table["known"],
@@ -139,7 +136,7 @@ def _intervals(ax: Axes, table: pd.DataFrame, known: float, used: float) -> None
 
 
 def _limits(ax: Axes, table: pd.DataFrame, known: float, used: float) -> None:
-    """Room for intervals so many standard errors wide, for names, the line of equal nats, and that of 0."""
+    """Room for intervals of these half widths, for names, the line of equal nats, and that of 0."""
     half = used * table["used_stderr"]
     low, high = min(float((table["used"] - half).min()), 0.0), max(float((table["used"] + half).max()), 1e-9)
     widest = max(float((table["known"] + known * table["known_stderr"]).max()), 1e-9)
@@ -178,20 +175,20 @@ def _explain(ax: Axes, level: float, unnamed: int) -> None:
 def _name(ax: Axes, table: pd.DataFrame, named: pd.DataFrame) -> int:
     """Write the names of units where they hide no others; returns the number of outliers without a name."""
     _settle(ax)
-    room = (0.0, 0.0, *points(ax))
-    at = _in_points(ax, table)
-    taken = [_box(point, np.array([6.0, 6.0])) for point in at]
+    room, at = points(ax), _in_points(ax, table)
+    low, high = at - 3.0, at + 3.0  # ends of the boxes that are taken
     missing = int((table["outlier"] != "").sum())
     names = named.index.get_level_values("unit")
     for point, unit, (_, row) in zip(_in_points(ax, named), names, named.iterrows(), strict=True):
         name = short(str(unit), 20)
         size = np.array([1.05 * LETTER * SMALL * len(name), 1.25 * SMALL])
         for offset in _offsets(size):
-            box = _box(point + offset, size)
-            if _inside(box, room) and not any(_overlap(box, other) for other in taken):
+            begin, end = point + offset - size / 2, point + offset + size / 2
+            hides = ((low < end) & (begin < high)).all(axis=1).any()
+            if not hides and (begin >= 0).all() and (end <= room).all():
                 colour = RINGS[row["outlier"]] if row["outlier"] else SOFT
                 _write_beside(ax, name, (row["known"], row["used"]), offset, size, colour)
-                taken.append(box)
+                low, high = np.vstack([low, begin]), np.vstack([high, end])
                 missing -= bool(row["outlier"])
                 break
     return missing
@@ -222,16 +219,3 @@ def _offsets(size: Float[np.ndarray, "2"]) -> list[tuple[float, float]]:
         x, y = size[0] / 2 + away, size[1] / 2 + away
         found += [(x, y), (x, -y), (-x, y), (-x, -y), (x, 0.0), (-x, 0.0), (0.0, y), (0.0, -y)]
     return found
-
-
-def _box(middle: Float[np.ndarray, "2"], size: Float[np.ndarray, "2"]) -> Box:
-    (left, bottom), (right, top) = middle - size / 2, middle + size / 2
-    return left, bottom, right, top
-
-
-def _inside(box: Box, room: Box) -> bool:
-    return bool(box[0] >= room[0] and box[1] >= room[1] and box[2] <= room[2] and box[3] <= room[3])
-
-
-def _overlap(one: Box, other: Box) -> bool:
-    return bool(one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3])

@@ -114,7 +114,7 @@ def state_heads(model: nn.Module, changed: Collection[str]) -> None:
             continue
         module: Any = model.get_submodule(attention.owner)
         heads = attention.heads * getattr(module, "num_key_value_groups", 1)
-        width = next(getattr(module, known) for known in WIDTHS if hasattr(module, known))
+        width = attention.blocks[2][1].shape[1]
         sizes = {
             **dict.fromkeys(("num_heads", "num_attention_heads", "n_heads"), heads),
             "num_key_value_heads": attention.heads,

@@ -7,9 +7,8 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
-from nif.network.weights import Weighted, channel_rows, features, taps
+from nif.network.weights import Weighted, channel_rows, features, padded, taps
 
 MOST_FEATURES = 600
 """Taps times channels up to which the covariance of all features is used."""
@@ -35,8 +34,7 @@ def by_channel(module: Weighted, channels: int) -> bool:
 def padded_channels(module: Weighted, given: Tensor) -> Float[Tensor, "row channel"]:
     """Channels as a convolution reads them, one row for each position, those of its padding included."""
     assert not isinstance(module, nn.Linear)
-    mode = "constant" if module.padding_mode == "zeros" else module.padding_mode
-    return channel_rows(module, functional.pad(given, module._reversed_padding_repeated_twice, mode=mode))
+    return channel_rows(module, padded(module, given))
 
 
 def tap_products(module: Weighted, given: Tensor) -> Float[Tensor, "tap tap"]:

@@ -19,6 +19,7 @@ from nif.pruning.attention import Attention, attentions
 from nif.pruning.multihead import MultiheadAttention
 from nif.pruning.problem import ATTENTION, PruningProblem
 from nif.pruning.removal import Kept, shrink_to
+from nif.pruning.result import REMOVED, RESTORED
 from nif.pruning.selection import check_fraction, longest_harmless_prefix
 
 RIDGE = 1e-9
@@ -28,8 +29,6 @@ ONE_WIDTH = (
     "key_dims= removes dimensions of keys of torch.nn.MultiheadAttention; other attention keeps them, "
     "because its modules have one width for keys and values."
 )
-
-REMOVED, RESTORED = ["layer", "unit", "index", "how"], ["layer", "unit", "index", "reason"]
 
 
 @dataclass(frozen=True, eq=False)

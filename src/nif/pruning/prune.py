@@ -101,8 +101,8 @@ def prune(
         rule: A name in `nif.pruning.rules.RULES`, or a function ``rule(problem, units, seed)`` that returns
             an importance for each unit; units of low importance are removed first. Not used for ``"silent"``.
             Heads are ordered by redundancy where it is a rule for units of the flow.
-        exchanges: After the rule ``"redundancy"`` has chosen a fraction, exchange up to so many removed units
-            for kept ones that cost less together; 0 for none.
+        exchanges: After the rule ``"redundancy"`` has chosen a fraction, the largest number of removed units
+            to exchange for kept ones that cost less together; 0 for none.
         round_to: Keep widths that are multiples of this number, such as 8, at which processors are fast:
             what stays of a layer is rounded up.
         held_out: Other rows, as `data`, on which both networks are scored at the end. The choice of units

@@ -145,20 +145,24 @@ def by_scorer(
     return Score(scorer if isinstance(scorer, str) else getattr(function, "__name__", "score"), of)
 
 
-class _Values(RegressorMixin, BaseEstimator):
-    """An estimator whose inputs are its predictions."""
+class _Fitted(BaseEstimator):
+    """What is to be scored: it has nothing to fit."""
 
-    def fit(self, outputs: Any, labels: Any) -> _Values:
+    def fit(self, outputs: Any, labels: Any) -> _Fitted:
         return self
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
 
+
+class _Values(RegressorMixin, _Fitted):
+    """An estimator whose inputs are its predictions."""
+
     def predict(self, outputs: Table) -> np.ndarray:
         return outputs[:, 0] if outputs.shape[1] == 1 else outputs
 
 
-class _Classes(ClassifierMixin, BaseEstimator):
+class _Classes(ClassifierMixin, _Fitted):
     """A classifier whose inputs are the outputs of the network."""
 
     def __init__(self, decision: Decision, several: bool, classes: Any) -> None:
@@ -167,12 +171,6 @@ class _Classes(ClassifierMixin, BaseEstimator):
         self.classes_: Any = np.arange(count) if classes is None else np.asarray(classes)
         if several:
             self.classes_ = [np.arange(2)] * count
-
-    def fit(self, outputs: Any, labels: Any) -> _Classes:
-        return self
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return True
 
     def predict(self, outputs: Table) -> np.ndarray:
         values = torch.from_numpy(outputs)

@@ -15,16 +15,8 @@ from nif.flow import communities as structure
 from nif.flow.headline import headline
 from nif.flow.paths import Dag, attribution
 from nif.flow.strongest import Strongest, strongest
+from nif.plots import palette
 from nif.plots.layout import heights
-from nif.plots.palette import (
-    AGAINST,
-    AGAINST_ON_DARK,
-    COMMUNITIES,
-    COMMUNITIES_ON_DARK,
-    FOR,
-    FOR_ON_DARK,
-    OTHER,
-)
 from nif.report import currents
 from nif.report.caveats import caveats, caveats_of_currents
 from nif.report.examples import Examples, examples
@@ -170,11 +162,11 @@ def _meta(
         "central": "betweenness, estimated" if _sampled(neurons) else "betweenness",
         "images": [pixels(flow.layers[layer]) for layer in dag.features],
         "palette": {
-            "light": COMMUNITIES,
-            "dark": COMMUNITIES_ON_DARK,
-            "other": OTHER,
-            "signs": [FOR, AGAINST],
-            "signs_dark": [FOR_ON_DARK, AGAINST_ON_DARK],
+            "light": palette.COMMUNITIES,
+            "dark": palette.COMMUNITIES_ON_DARK,
+            "other": palette.OTHER,
+            "signs": [palette.FOR, palette.AGAINST],
+            "signs_dark": [palette.FOR_ON_DARK, palette.AGAINST_ON_DARK],
         },
         "method": _method(flow),
         "caveats": _caveats(flow, neurons, links),
@@ -209,9 +201,8 @@ def _widths(sizes: Sequence[int]) -> str:
 
 
 def _layers(flow: Flow, neurons: pd.DataFrame) -> list[dict[str, Any]]:
-    ends = np.cumsum([len(layer) for layer in flow.layers])[:-1]
     sums = [
-        [float(part.sum()) for part in np.split(neurons[name].to_numpy(), ends)]
+        [float(part.sum()) for part in flow.by_unit.split(neurons[name].to_numpy())]
         for name in ("silent", "inflow", "outflow")
     ]
     return [

@@ -57,8 +57,7 @@ def sankey_content(flow: Flow, left_out: int) -> dict[str, Any]:
 def _of_communities(flow: Flow) -> list[dict[str, float | None]]:
     """Standard error of the current of each community of each layer."""
     assert flow.currents is not None
-    ends = np.cumsum([len(layer) for layer in flow.layers])[:-1]
-    labels = np.split(flow.communities.label, ends)
+    labels = flow.by_unit.split(flow.communities.label)
     return [
         {
             str(label): known(stderr_together(units, np.flatnonzero(of_layer == label)))

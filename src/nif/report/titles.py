@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nif.core.html import short
+
 if TYPE_CHECKING:
     from nif.flow.flow import Flow
 
@@ -30,7 +32,8 @@ def title(flow: Flow, data: str | None = None) -> str:
     """
     measured = flow.measurement
     about = measured.about
-    model, name = (_short(text) for text in (about.get("model", ""), data or about.get("data", "")))
+    names = about.get("model", ""), data or about.get("data", "")
+    model, name = (short(str(text), MOST_LETTERS) for text in names)
     subject = " on ".join(filter(None, [model or ("a network" if name else ""), name]))
     parts = [subject or "Neural information flow", _score(about.get("score", ""), about.get("value"))]
     parts += [f"{measured.samples:,} rows", (measured.began or "")[:10]]
@@ -46,8 +49,3 @@ def _score(name: str, value: float | None) -> str:
     if value is None:
         return ""
     return f"{name} {100 * value:.1f} %" if name.startswith("accuracy") else f"{name} {value:.3f}"
-
-
-def _short(text: str) -> str:
-    line = " ".join(str(text).split())
-    return line if len(line) <= MOST_LETTERS else line[: MOST_LETTERS - 1] + "…"
