@@ -273,8 +273,8 @@ def opened(path: str | os.PathLike[str] | Checkpoint | None) -> Iterator[Checkpo
     One that is open already is passed on, and stays open.
 
     Raises:
-        InputError: The file cannot be written, is damaged or something else, or another process or thread uses
-            it.
+        InputError: The file cannot be written, is damaged or something else, or in use by another process or
+            thread.
 
     Example:
         >>> with opened("missing/run.nif-part"):
