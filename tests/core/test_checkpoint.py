@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -164,10 +165,27 @@ def test_other_work_is_refused_and_what_differs_is_said(path: Path) -> None:
             checkpoint.check({**work, "the model": "b" * 64, "seed": "1"})
 
 
-@pytest.mark.parametrize("name", ["", "missing/run.nif-part"])
+@pytest.mark.parametrize("name", ["", "missing/run.nif-part", "run\0.nif-part"])
 def test_what_is_no_file_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match="checkpoint"):
         open_of(tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_number_is_no_name_and_bytes_are_one(path: Path) -> None:
+    with pytest.raises(InputError, match="checkpoint is 3; expected the name of a file"), opened(3):  # type: ignore[arg-type]
+        pass
+    with opened(os.fsencode(path)):  # type: ignore[arg-type]
+        assert path.exists()
+
+
+def test_a_read_only_file_is_refused_and_stays(path: Path) -> None:
+    with opened(path):
+        pass
+    path.chmod(0o444)
+    with pytest.raises(InputError, match="read-only; pass another name"):
+        open_of(path)
+    assert path.exists()
 
 
 def test_a_full_disk_is_a_sentence(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,11 +199,20 @@ def test_a_full_disk_is_a_sentence(path: Path, monkeypatch: pytest.MonkeyPatch) 
             checkpoint.put("0", ARRAYS)
 
 
+def test_two_threads_do_not_write_one_file(path: Path) -> None:
+    """A lock keeps other processes out, not threads of this one."""
+    link = path.with_name("link")
+    link.symlink_to(path)
+    with opened(path), pytest.raises(InputError, match="Another process or thread goes on"):
+        open_of(link)
+    open_of(link)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="locks of files are those of POSIX")
 def test_two_processes_do_not_write_one_file(path: Path) -> None:
     other = f"from nif.core.checkpoint import opened\nwith opened({str(path)!r}): pass"
     with opened(path):
         run = subprocess.run([sys.executable, "-c", other], check=False, capture_output=True, text=True)
     assert run.returncode == 1
-    assert "Another process goes on with the checkpoint" in run.stderr
+    assert "Another process or thread goes on with the checkpoint" in run.stderr
     assert subprocess.run([sys.executable, "-c", other], check=False).returncode == 0

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+import threading
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,7 +25,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load
 
 from nif.core.errors import InputError
-from nif.core.files import whole_file
+from nif.core.files import refuse_read_only, whole_file
 
 try:
     import fcntl
@@ -51,6 +52,11 @@ FINGERPRINT = 32
 
 DTYPES = {"<f8": "F64", "<f4": "F32", "<f2": "F16", "<i8": "I64", "<i4": "I32", "|i1": "I8", "|b1": "BOOL"}
 """Types of arrays by numpy's names, as safetensors calls them."""
+
+_opened: set[Path] = set()
+"""Files that this process goes on with: a lock keeps only others from them."""
+
+_lock_of_opened = threading.Lock()
 
 Arrays = Mapping[str, np.ndarray]
 Facts = Mapping[str, Any]
@@ -267,7 +273,8 @@ def opened(path: str | os.PathLike[str] | Checkpoint | None) -> Iterator[Checkpo
     One that is open already is passed on, and stays open.
 
     Raises:
-        InputError: The file cannot be written, is damaged or something else, or another process uses it.
+        InputError: The file cannot be written, is damaged or something else, or in use by another process or
+            thread.
 
     Example:
         >>> with opened("missing/run.nif-part"):
@@ -278,14 +285,36 @@ def opened(path: str | os.PathLike[str] | Checkpoint | None) -> Iterator[Checkpo
     if path is None or isinstance(path, Checkpoint):
         yield path
         return
-    target = Path(os.path.realpath(os.fspath(path).replace("\0", "")))
-    file, checkpoint = _file(target), None
+    target = _resolved(path)
+    with _alone(target):
+        file, checkpoint = _file(target), None
+        try:
+            _lock(file, target)
+            checkpoint = Checkpoint(target, file)
+            yield checkpoint
+        finally:
+            (checkpoint or file).close()
+
+
+def _resolved(path: str | os.PathLike[str]) -> Path:
     try:
-        _lock(file, target)
-        checkpoint = Checkpoint(target, file)
-        yield checkpoint
+        return Path(os.path.realpath(os.fsdecode(path)))
+    except (TypeError, ValueError) as error:  # such as of a number, or a name with NUL
+        raise InputError(f"The checkpoint is {path!r}; expected the name of a file.") from error
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Keep other threads of this process from the file."""
+    with _lock_of_opened:
+        if path in _opened:
+            raise _in_use(path)
+        _opened.add(path)
+    try:
+        yield
     finally:
-        (checkpoint or file).close()
+        with _lock_of_opened:
+            _opened.remove(path)
 
 
 def _file(path: Path) -> BinaryIO:
@@ -293,6 +322,7 @@ def _file(path: Path) -> BinaryIO:
     try:
         if path.exists() and not path.is_file():
             raise InputError(f"The checkpoint {path} is no file; pass the name of one.")
+        refuse_read_only(path, "The checkpoint")
         return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
@@ -314,11 +344,15 @@ def _lock(file: BinaryIO, path: Path) -> None:
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError) as error:
-        raise InputError(
-            f"Another process goes on with the checkpoint {path}; pass the name of another file."
-        ) from error
+        raise _in_use(path) from error
     except OSError:  # a file system without locks
         pass
+
+
+def _in_use(path: Path) -> InputError:
+    return InputError(
+        f"Another process or thread goes on with the checkpoint {path}; pass the name of another file."
+    )
 
 
 def _safetensors(arrays: Arrays) -> list[Any]:

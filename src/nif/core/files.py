@@ -79,9 +79,18 @@ def _mode(target: Path, what: str) -> int | None:
     found = target.stat().st_mode
     if not stat.S_ISREG(found):
         raise InputError(f"{what} cannot be written to {target}, a device or pipe; pass the name of a file.")
-    if not found & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
-        raise InputError(f"{what} cannot be written to {target}, which is read-only; pass another name.")
+    refuse_read_only(target, what)
     return stat.S_IMODE(found)
+
+
+def refuse_read_only(target: Path, what: str) -> None:
+    """Also where the user may write all files.
+
+    Raises:
+        InputError: There is a file that nobody may write.
+    """
+    if target.exists() and not target.stat().st_mode & (stat.S_IWUSR | stat.S_IWGRP | stat.S_IWOTH):
+        raise InputError(f"{what} cannot be written to {target}, which is read-only; pass another name.")
 
 
 def _beside(target: Path) -> Path:
