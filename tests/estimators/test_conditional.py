@@ -142,6 +142,30 @@ def test_several_columns_given_take_nothing_from_few_rows() -> None:
     assert ((ends[:, 0] <= truth) & (truth <= ends[:, 1])).mean() > 0.8
 
 
+def test_a_product_is_not_seen_in_wide_neighbourhoods_which_the_error_counts() -> None:
+    """y is x z with noise of .5: neighbours find three quarters of the information, a copula none."""
+    truth = float(np.log1p(4 * np.random.default_rng(0).standard_normal(10**6) ** 2).mean()) / 2
+    covered = 0
+    for seed in range(20):
+        x, z, noise = np.random.default_rng(seed).normal(size=(3, 300))
+        low, high = nif.estimate(x, x * z + 0.5 * noise, SHORT["ksg"], given=z).interval()
+        covered += bool(low <= truth <= high)
+    assert covered >= 15
+
+
+def test_neighbours_of_few_values_are_equal_rows() -> None:
+    """A tenth of the parities is wrong: 7 rows of a cell, of which neighbours reach into the next."""
+    truth = math.log(2) + 0.1 * math.log(0.1) + 0.9 * math.log(0.9)
+    nats = []
+    for seed in range(30):
+        generator = np.random.default_rng(seed)
+        first, second = generator.integers(0, 2, size=(2, 300))
+        wrong = generator.random(300) < 0.1
+        nats.append(nif.estimate(first, first ^ second ^ wrong, SHORT["ksg"], given=second).nats)
+    assert np.mean(nats) == pytest.approx(truth, abs=0.015)
+    assert np.std(nats) < 0.05
+
+
 def test_rows_are_shuffled_near_their_own_z() -> None:
     z = np.random.default_rng(0).normal(size=(400, 1))
     order = local_order(z, np.random.default_rng(1))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from scipy.special import digamma
@@ -16,8 +18,9 @@ def naive(x: np.ndarray, y: np.ndarray, z: np.ndarray, i: int, k: int) -> float:
     in_x, in_y, in_z = (abs(side - side[i]).max(axis=1, initial=0.0) for side in (x, y, z))
     with_x, with_y = np.maximum(in_x, in_z), np.maximum(in_y, in_z)
     joint = np.maximum(with_x, with_y)
-    radius = np.sort(joint)[k]
-    alone = (abs(joint - radius) <= 1e-12).sum() == 1
+    few = k * math.prod(len(np.unique(column)) for side in (x, y, z) for column in side.T) <= len(x)
+    radius = 0.0 if few else np.sort(joint)[k]
+    alone = not few and (abs(joint - radius) <= 1e-12).sum() == 1
     reach = radius + (-1e-12 if alone else 1e-12)
     k_i = k if alone else (joint <= reach).sum()
     counts = ((distances <= reach).sum() for distances in (in_z, with_x, with_y))

@@ -3,12 +3,12 @@ r"""Information of two sides given a third.
 .. math:: I(X; Y \mid Z) = I(X; Y, Z) - I(X; Z)
 
 `Ksg` counts neighbours in all three at once. Its bias is that of as many samples of the Gaussian copula with
-the same correlations, which is subtracted unless values repeat; half of it, and a jackknife, are the standard
-error. Other estimators take the difference of two estimates from the same rows and folds. Their errors are
-correlated; how much is taken from the two pointwise informations of a Gaussian copula, whose correlation r
-over the rows gives :math:`s^2 = s_1^2 + s_2^2 - 2 r s_1 s_2`. For critics the second term has a shuffled y
-beside z, so that both are of as many columns, and both are estimated twice: the spread of the difference is
-added to the error.
+the same correlations, which is subtracted unless values repeat; half of it, what wider neighbourhoods show to
+be missing besides, and a jackknife are the standard error. Other estimators take the difference of two
+estimates from the same rows and folds. Their errors are correlated; how much is taken from the two pointwise
+informations of a Gaussian copula, whose correlation r over the rows gives :math:`s^2 = s_1^2 + s_2^2 - 2 r
+s_1 s_2`. For critics the second term has a shuffled y beside z, so that both are of as many columns, and both
+are estimated twice: the spread of the difference is added to the error.
 
 The p-value is that of neighbours in either case: x is shuffled among rows of nearly the same z, so that its
 relation to z remains and that to y given z is lost. `GaussianCopula` has a test of its own.
@@ -55,6 +55,9 @@ DRAWS_OF_BIAS = 10
 BIAS_UNCERTAINTY = 0.5
 """Fraction of that bias that is its standard error: the density is not that of the copula."""
 
+WIDER = 4
+"""Times the neighbours, to see how much of the information is lost in wide neighbourhoods."""
+
 FLAT = 1e-3
 """Variance of a direction of the normal scores below which the bias is unknown."""
 
@@ -89,8 +92,8 @@ def information_given(estimator: Estimator, x: Vectors, y: Vectors, z: Vectors, 
     known_in_part = determined(x, z) and not determines(beside, x)
     if isinstance(estimator, Ksg) and (known_in_part or not determined(x, beside)):
         nats, null = _with_null(estimator, x, y, z, seed)
-        too_much = _bias_of_neighbours(estimator, x, y, z, seed)
-        stderr = math.hypot(_jackknife(estimator, x, y, z, seed), BIAS_UNCERTAINTY * too_much)
+        too_much, missing = _bias_of_neighbours(estimator, x, y, z, seed)
+        stderr = math.hypot(_jackknife(estimator, x, y, z, seed), BIAS_UNCERTAINTY * too_much, missing)
         found = nats - too_much, stderr, null.p_value(nats), Outcome.CONVERGED
     else:
         found = _difference(estimator, x, y, z, seed)
@@ -172,24 +175,31 @@ def _jackknife(estimator: Ksg, x: Vectors, y: Vectors, z: Vectors, seed: int) ->
     return math.sqrt((GROUPS - 1) * values.var())
 
 
-def _bias_of_neighbours(estimator: Ksg, x: Vectors, y: Vectors, z: Vectors, seed: int) -> float:
-    """Of as many samples of the Gaussian copula with these correlations; 0 where values repeat.
+def _bias_of_neighbours(estimator: Ksg, x: Vectors, y: Vectors, z: Vectors, seed: int) -> tuple[float, float]:
+    r"""What is too much of the value, and how much besides may be missing; 0 where values repeat.
 
-    Neighbourhoods are wide in many columns: with three given, a fifth of the information is lost at 300 rows.
+    The first is the bias of as many samples of the Gaussian copula with these correlations. In many columns
+    neighbourhoods are wide: with three given, a fifth of the information is lost at 300 rows. What else is
+    lost shows in four times as many neighbours, :math:`\hat I_k - \hat I_{4k}`, beyond the same difference
+    of the copula. In d columns the square of the width of a neighbourhood grows with :math:`k^{2 / d}`.
     """
-    together = np.column_stack([x, y, z])
+    together, ends = np.column_stack([x, y, z]), (x.shape[1], x.shape[1] + y.shape[1])
     untied = all(len(np.unique(column)) == len(column) for column in together.T)
-    correlations = np.corrcoef(normal_scores(together), rowvar=False)
-    if not untied or np.linalg.eigvalsh(correlations)[0] < FLAT:
-        return 0.0
-    factor, k = np.linalg.cholesky(correlations), neighbours_of_vectors(len(x), estimator.k)
-    generator, ends = stream(seed, "bias given z"), (x.shape[1], x.shape[1] + y.shape[1])
-    excess = []
-    for _ in range(DRAWS_OF_BIAS):
-        drawn = normal_scores(generator.standard_normal(together.shape) @ factor.T)
-        left, right, given = np.split(drawn, ends, axis=1)
-        excess.append(terms_given(left, right, given, k).mean() - _gaussian_information(left, right, given))
-    return float(np.mean(excess))
+    scores, k = normal_scores(together), neighbours_of_vectors(len(x), estimator.k)
+    correlations = np.corrcoef(scores, rowvar=False)
+    if not untied or np.linalg.eigvalsh(correlations)[0] < FLAT or WIDER * k >= len(x):
+        return 0.0, 0.0
+    factor, generator = np.linalg.cholesky(correlations), stream(seed, "bias given z")
+
+    def near_and_far(scores: Vectors) -> Float[np.ndarray, "2"]:
+        left, right, given = np.split(scores, ends, axis=1)
+        exact = _gaussian_information(left, right, given)
+        return np.array([terms_given(left, right, given, count).mean() - exact for count in (k, WIDER * k)])
+
+    drawn = (normal_scores(generator.standard_normal(scores.shape) @ factor.T) for _ in range(DRAWS_OF_BIAS))
+    of_copula = np.mean([near_and_far(draw) for draw in drawn], axis=0)
+    near, far = near_and_far(scores) - of_copula
+    return float(of_copula[0]), max(0.0, float(near - far)) / (WIDER ** (2 / together.shape[1]) - 1)
 
 
 def _gaussian_information(x: Vectors, y: Vectors, z: Vectors) -> float:

@@ -32,7 +32,8 @@ def terms_given(x: Vectors, y: Vectors, z: Vectors, k: int) -> Float[np.ndarray,
 
     With no columns in z, n_z is N: the terms of Kraskov. Distances are the largest over all columns. If
     only one sample is at the distance of the k-th neighbour of sample i, k_i is k and n counts the samples
-    that are nearer, i itself included; otherwise both count all samples up to that distance.
+    that are nearer, i itself included; otherwise both count all samples up to that distance. Where the sides
+    have so few values that k samples are expected of each combination, only equal samples count.
 
     References:
         Frenzel & Pompe (2007), eq. 5, Partial mutual information for coupling analysis of multivariate time
@@ -46,13 +47,29 @@ def terms_given(x: Vectors, y: Vectors, z: Vectors, k: int) -> Float[np.ndarray,
     """
     columns = np.ascontiguousarray(np.column_stack([z, x, y]).T)
     counts = np.empty((4, len(x)), dtype=np.int64)
-    _count(columns, z.shape[1], z.shape[1] + x.shape[1], k, ROUNDING, counts)
+    of_values = combinations(columns, len(x) // k) <= len(x) // k
+    _count(columns, z.shape[1], z.shape[1] + x.shape[1], k, of_values, ROUNDING, counts)
     joint, given, with_x, with_y = digamma(counts)
     return joint + given - with_x - with_y
 
 
+def combinations(columns: Float[np.ndarray, "column sample"], most: int) -> int:
+    """Of the values of all columns; they are no longer counted once there are more than `most`.
+
+    Example:
+        >>> combinations(np.array([[1.0, 2.0, 1.0], [5.0, 5.0, 7.0]]), most=10)
+        4
+    """
+    found = 1
+    for column in columns:
+        found *= len(np.unique(column))
+        if found > most:
+            break
+    return found
+
+
 @compiled
-def _count(columns, first_x, first_y, k, rounding, counts):  # type: ignore[no-untyped-def]
+def _count(columns, first_x, first_y, k, of_values, rounding, counts):  # type: ignore[no-untyped-def]
     """Samples within the distance of the k-th neighbour: in all columns, in z, in x and z, in y and z."""
     width, samples = columns.shape
     of_z, of_x, of_y = np.empty(samples), np.empty(samples), np.empty(samples)
@@ -72,8 +89,8 @@ def _count(columns, first_x, first_y, k, rounding, counts):  # type: ignore[no-u
                     nearest[place] = nearest[place - 1]
                     place -= 1
                 nearest[place] = distance
-        radius = nearest[k]
-        shared = radius - nearest[k - 1] <= rounding or nearest[k + 1] - radius <= rounding
+        radius = 0.0 if of_values else nearest[k]
+        shared = of_values or radius - nearest[k - 1] <= rounding or nearest[k + 1] - radius <= rounding
         reach = radius + rounding if shared else radius - rounding
         joint, given, with_x, with_y = 0, 0, 0, 0
         for j in range(samples):
