@@ -118,6 +118,19 @@ def test_both_networks_are_scored_on_rows_held_out(
     assert record.held_out == pytest.approx(right) and repr(record) == repr(small)
 
 
+def test_a_fall_on_rows_held_out_is_said(task: tuple[nn.Module, nif.Flow, Tensor, Tensor]) -> None:
+    """The rows that units are chosen by vary in one feature alone, so that they need few units."""
+    net, flow, x, _ = task
+    few = x * torch.tensor([4.0, 0.0, 0.0, 0.0])
+    narrow = few, net(few).argmax(1)
+    small = nif.prune(net, flow, narrow, remove="most", held_out=(x, net(x).argmax(1)), progress=False)
+    assert small.held_out is not None and small.score_after == 1 and small.held_out[1] < 0.9
+    fall = f"the accuracy fell by {1 - small.held_out[1]:.3g}, more than tolerance=0"
+    assert sum(fall in note for note in small.notes) == 1
+    same = nif.prune(net, flow, narrow, remove="most", held_out=narrow, progress=False)
+    assert not any("held out" in note for note in same.notes)
+
+
 def test_rows_held_out_have_labels_where_the_data_have(
     task: tuple[nn.Module, nif.Flow, Tensor, Tensor],
 ) -> None:

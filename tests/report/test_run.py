@@ -118,9 +118,10 @@ def test_lines_are_at_the_places_of_their_numbers() -> None:
     assert "nan" not in picture.lower().replace("nats", "")
 
 
-def test_names_of_lines_that_end_at_the_top_are_in_the_picture() -> None:
+def test_names_at_the_top_and_enough_numbers_are_in_the_picture() -> None:
     lines = [Line(f"x{place}", np.array([0.0, 1.0]), "c0") for place in range(6)]
     picture = chart(lines, [0, 1], ("epoch", "nats"))
+    assert ">0.25<" in chart([Line("x", np.array([0.6, 0.97]), "c0")], [0, 1], ("epoch", "part"))
     heights = [float(y) for y in re.findall(r'class="name" x="[\d.]+" y="([\d.]+)"', picture)]
     assert len(heights) == 6 and min(heights) >= TEXT
 

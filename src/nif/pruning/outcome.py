@@ -83,8 +83,10 @@ def outcome(
         [problem.call.with_model(network) for network in (whole, smaller.model)], problem.inputs
     )
     # Two timings of networks of the same size differ by chance alone.
-    notes = tuple(_notes(problem, plan, smaller, len(units), len(wanted) - len(units), after))
     held = None if others is None else others.scores(smaller.model)
+    notes = tuple(_notes(problem, plan, smaller, len(units), len(wanted) - len(units), after))
+    if held is not None and criterion.score is not None and plan.tolerance is not None:
+        notes += tuple(_fall(criterion.name, held[0] - held[1], plan.tolerance))
     without_graph(smaller.model)
     same = (before.parameters, before.flops) == (size.parameters, size.flops)
     return Pruned(
@@ -101,6 +103,15 @@ def outcome(
         kept=plan.first.then(smaller.kept),
         original=shapes_of(whole),
     )
+
+
+def _fall(score: str, fall: float, tolerance: float) -> Iterator[str]:
+    """Of rows held out, where it is more than that of the rows that units were chosen by may be."""
+    if fall > tolerance:
+        yield (
+            f"On the rows held out the {score} fell by {fall:.3g}, more than tolerance={tolerance}, which "
+            "holds on the rows that units were chosen by. More such rows, or a smaller tolerance, keep more."
+        )
 
 
 def _restored(count: int) -> str:
