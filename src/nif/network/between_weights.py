@@ -46,8 +46,8 @@ def between_weights(graph: Graph, chosen: Collection[int]) -> list[int]:
 
 def bends_between(graph: Graph) -> bool:
     """Whether a function, or a product, bends what something has mixed and something mixes again."""
-    steps = graph.steps
-    behind = {index for index in _mixed(steps) if _bends(steps[index])}
+    steps, mixed = graph.steps, _mixed(graph.steps)
+    behind = {index for index in mixed if _bends(steps[index], mixed)}
     for index, step in enumerate(steps):
         if not behind.isdisjoint(step.maps):
             if not step.name and _effect(step) in READING:
@@ -56,8 +56,10 @@ def bends_between(graph: Graph) -> bool:
     return False
 
 
-def _bends(step: Step) -> bool:
-    return step.kind in BENDING or (step.kind == "mul" and len(step.maps) > 1)
+def _bends(step: Step, mixed: Collection[int]) -> bool:
+    """A product bends, but for one with an input, such as a mask."""
+    product = step.kind == "mul" and len(step.maps) > 1 and all(feed in mixed for feed in step.maps)
+    return product or step.kind in BENDING
 
 
 def _effect(step: Step) -> Effect | None:
