@@ -30,6 +30,16 @@ def networks_are_timed_at_once() -> None:
     size.WARM_UP = 0.001
 
 
+@pytest.fixture
+def full_disk() -> Iterator[None]:
+    """No file can be longer than 4 KB, which fails as a full disk does."""
+    resource = pytest.importorskip("resource", reason="limits are those of POSIX")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")

@@ -208,6 +208,19 @@ def test_two_threads_do_not_write_one_file(path: Path) -> None:
     open_of(link)
 
 
+@pytest.mark.usefixtures("full_disk")
+def test_what_fitted_on_a_full_disk_can_be_used(path: Path) -> None:
+    """Closing the file would fail once more, with the words of the system."""
+    fits = {"numbers": np.arange(300.0)}
+    with pytest.raises(InputError, match="cannot be written"), opened(path) as checkpoint:
+        assert checkpoint is not None
+        for name in "012":
+            checkpoint.put(name, fits)
+    with opened(path) as checkpoint:
+        assert checkpoint is not None
+        assert checkpoint.names("") == ["0"]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="locks of files are those of POSIX")
 def test_two_processes_do_not_write_one_file(path: Path) -> None:
     other = f"from nif.core.checkpoint import opened\nwith opened({str(path)!r}): pass"

@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 from joblib import delayed, parallel_config
 
 from nif.core.errors import InputError
 from nif.core.parallel import THREADS, allowed_threads, in_parallel
-from support.tasks import square_or_die
+from nif.core.shared import Shared
+from support.tasks import square_or_die, sum_or_die
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals are those of POSIX")
 
@@ -55,6 +57,13 @@ def test_what_workers_cannot_import_is_a_sentence(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, here.__name__, here)
     with pytest.raises(InputError, match="Worker processes cannot import what they were sent"):
         list(in_parallel(2, (delayed(here.square)(number) for number in range(3))))
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_no_room_for_what_processes_share_is_a_sentence(tmp_path: Path) -> None:
+    shared = Shared((np.zeros(2**18),))
+    with parallel_config(temp_folder=tmp_path), pytest.raises(InputError, match="is full; pass as scratch="):
+        list(in_parallel(2, (delayed(sum_or_die)(shared, number, tmp_path, ()) for number in range(3))))
 
 
 def test_an_error_of_a_task_is_raised_and_not_repeated() -> None:

@@ -174,3 +174,10 @@ def test_saving_again_replaces_the_file_whole(flow: Flow, path: Path) -> None:
     other = random_flow([2, 2])
     other.save(path)
     assert load(path) == other and list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_a_full_disk_is_a_sentence_and_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"flow cannot be written to .*; pass a path"):
+        random_flow([30, 40, 2], []).save(tmp_path / "flow.safetensors")
+    assert not list(tmp_path.iterdir())

@@ -15,7 +15,7 @@ import struct
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -222,7 +222,8 @@ class Checkpoint:
 
     def close(self) -> None:
         """Close the file; it stays."""
-        self._file.close()
+        with suppress(OSError):  # of a full disk, which `put` has said: what it holds is on the disk
+            self._file.close()
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import threading
@@ -33,6 +34,14 @@ FAILURES = 3
 
 LOST = "BrokenProcessPool", "WorkersLost"
 """Exceptions that say that workers were killed: of loky, and of clusters."""
+
+FULL = [os.strerror(number) for number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)]
+"""What joblib's error says that a full disk caused, or a quota."""
+
+NO_ROOM = (
+    "What processes share cannot be written, as the disk of joblib's temporary files is full; pass as "
+    "scratch= a folder with more room, or name one by JOBLIB_TEMP_FOLDER."
+)
 
 _thread = threading.local()
 
@@ -82,7 +91,7 @@ def in_parallel(n_jobs: int, tasks: Iterable[Any]) -> Iterator[Any]:
 
     Raises:
         InputError: Workers were killed three times in a row before a task was finished, or cannot import what
-            they were sent.
+            they were sent, or there is no room for that.
 
     Example:
         >>> from joblib import delayed
@@ -98,6 +107,8 @@ def in_parallel(n_jobs: int, tasks: Iterable[Any]) -> Iterator[Any]:
                 yield result
             return
         except Exception as error:
+            if any(words in f"{error} {error.__cause__}" for words in FULL):
+                raise InputError(NO_ROOM) from error
             if not any(kind.__name__ in LOST for kind in type(error).__mro__):
                 raise
             if "un-serialize" in str(error):

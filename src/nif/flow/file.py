@@ -57,7 +57,10 @@ def save(flow: Flow, path: str | os.PathLike[str], keep: float | None = None) ->
         keep = 1.0 if count <= MOST_LINKS else CARRIED
     with whole_file(path, "The flow") as beside:
         stored = flow if keep == 1 else without_weakest(flow, keep)
-        save_file(arrays_of(stored), beside, metadata=_header(stored))
+        try:
+            save_file(arrays_of(stored), beside, metadata=_header(stored))
+        except SafetensorError as error:  # such as of a full disk
+            raise OSError(str(error)) from error
 
 
 def without_weakest(flow: Flow, keep: float) -> Flow:
