@@ -23,9 +23,10 @@ class Mine(Variational):
 
     On the CPU, with one number on each side and `hidden` a multiple of 32, critics are trained by compiled
     code (`nif.estimators.neural.compiled`), and the product distribution is summed over a grid instead of
-    sampled: `shifts` and `eval_shifts` then have no effect. Everything else runs in PyTorch. Critics of
-    vectors start at a Gaussian or a Student copula, and can turn either side by an angle that depends on
-    where it is (`nif.estimators.neural.vectors`).
+    sampled: `shifts` and `eval_shifts` then have no effect. Where `Binned` finds more than these smooth
+    critics, as at edges of the density, the difference is in the standard error. Everything else runs in
+    PyTorch. Critics of vectors start at a Gaussian or a Student copula, and can turn either side by an angle
+    that depends on where it is (`nif.estimators.neural.vectors`).
 
     References:
         Belghazi et al. (2018), MINE, https://arxiv.org/abs/1801.04062
