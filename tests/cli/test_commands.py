@@ -269,7 +269,7 @@ def test_command_starts_without_the_slow_imports() -> None:
 def test_a_command_that_loads_for_long_says_so(room: Path) -> None:
     (room / "slow_nets.py").write_text("import time\ntime.sleep(1.0)\n" + FACTORY)
     program = (
-        "import sys, nif.cli; main = sys.modules['nif.cli.main']; main.SECONDS_OF_LOADING = 0.01;"
+        "import sys, nif.cli; main = sys.modules['nif.cli.main']; main.SECONDS_OF_LOADING = 0.5;"
         "main.main(['layers', 'slow_nets:net'])"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
