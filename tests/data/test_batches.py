@@ -174,3 +174,20 @@ def test_what_cannot_be_read() -> None:
         read([(X, ["a"] * 60)].__iter__())
     with pytest.raises(InputError, match="yields no single DataLoader"):
         read(type("Empty", (), {"setup": None, "train_dataloader": None})())
+
+
+class Pair(nn.Module):
+    def forward(self, x: Tensor, ids: Tensor) -> Any:
+        """Never run."""
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+@pytest.mark.parametrize("model", [Pair, Annotated])
+def test_a_mapping_of_inputs_may_stand_beside_labels(model: type[nn.Module], loaded: bool) -> None:
+    rows = [({"x": x, "ids": number}, y) for x, number, y in zip(X, IDS, Y, strict=True)]
+    data = DataLoader(rows, 20) if loaded else ({"x": X, "ids": IDS}, Y)
+    found = read(data, Signature.of(model()))
+    assert [values.shape for values in found.inputs] == [(60, 4), (60, 1)]
+    assert torch.equal(found.inputs[0], X) and (found.inputs[1][:, 0] == IDS).all()
+    assert found.labels is not None
+    np.testing.assert_array_equal(found.labels, Y)

@@ -316,3 +316,23 @@ def test_a_module_hooked_by_the_user_keeps_its_hook() -> None:
     record(model, torch.randn(ROWS, 4))
     assert seen and len(model[0]._forward_hooks) == 1
     handle.remove()
+
+
+def test_units_of_weighed_nodes_are_their_features_and_not_the_nodes() -> None:
+    """Graph attention by hand: weights that are computed from the data, times what they weigh."""
+
+    class Weighed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.nodes, self.scores, self.head = nn.Linear(3, 6), nn.Linear(6, 1), nn.Linear(6, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            hidden = self.nodes(x)
+            weights = self.scores(hidden)[..., 0][:, None].expand(-1, 5, 5).softmax(-1)
+            return self.head((weights @ hidden).tanh().mean(1))
+
+    net, x = Weighed(), torch.randn(60, 5, 3)
+    assert layers(net, x)["units"].tolist() == [15, 6, 2]
+    flow = nif.measure(net, x, nif.GaussianCopula(), progress=False)
+    small = nif.prune(net, flow, x, remove=0.5, tolerance=None, progress=False)
+    assert small.model.nodes.out_features == 3

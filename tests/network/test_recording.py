@@ -147,7 +147,18 @@ class Sums(nn.Module):
         return self.give(x)
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit")
+def converted(static: bool) -> nn.Module:
+    """A network whose weights are whole numbers."""
+    if not static:
+        return torch.ao.quantization.quantize_dynamic(nested_chain(), {nn.Linear})
+    net = torch.ao.quantization.QuantWrapper(nn.Sequential(nn.Linear(4, 3))).eval()
+    net.qconfig = torch.ao.quantization.get_default_qconfig("fbgemm")
+    prepared = torch.ao.quantization.prepare(net)
+    prepared(inputs())
+    return nn.Sequential(nn.Identity(), torch.ao.quantization.convert(prepared))
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit", "ignore:.*quant")
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -160,6 +171,8 @@ class Sums(nn.Module):
             lambda: nn.Sequential(torch.jit.script(nested_chain())),
             "Module '0' of the model is a TorchScript module",
         ),
+        (lambda: converted(static=True), "Module '1.* of the model computes with quantised weights"),
+        (lambda: converted(static=False), "Module '0.* of the model computes with quantised weights"),
     ],
 )
 def test_models_that_cannot_be_followed(make: Any, message: str) -> None:

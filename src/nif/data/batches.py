@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from numbers import Number
 from typing import Any
 
@@ -37,7 +37,7 @@ class Split:
 
 
 def split(given: Any, signature: Signature) -> Split:
-    """The inputs and the label of ``x``, ``(x, y)``, ``(x1, x2, …, y)`` or a mapping.
+    """The inputs and the label of ``x``, ``(x, y)``, ``(x1, x2, …, y)``, a mapping, or one beside a label.
 
     Raises:
         InputError: It does not say what is for what, or is a graph.
@@ -53,6 +53,8 @@ def split(given: Any, signature: Signature) -> Split:
     if isinstance(given, Mapping):
         return _of_mapping({key: _stacked(value) for key, value in given.items()}, signature)
     parts = list(given) if isinstance(given, (tuple, list)) else [given]
+    if len(parts) == 2 and isinstance(parts[0], Mapping) and not isinstance(parts[1], Mapping):
+        return replace(split(parts[0], signature), label=parts[1])
     return _in_order(parts, signature)
 
 

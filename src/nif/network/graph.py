@@ -323,8 +323,12 @@ class _Trace(Tracer):
         """Note the axis of the units in a result, and in what was read where only the operator says it."""
         if not maps:
             return
-        unit_axis, place, after = operator_of(call.name).unit_axis, min(maps), call.written[result]
-        before = call.read[place]
+        operator, after = operator_of(call.name), call.written[result]
+        known = [place for place in maps if id(call.read[place]) in self._axis] or list(maps)
+        place = (
+            max(known) if operator.effect is Effect.MIX else min(known)
+        )  # values, and not what weighs them
+        unit_axis, before = operator.unit_axis, call.read[place]
         axis = maps[place].axis_after if id(before) in self._axis else None
         if unit_axis is not None and after.ndim > 1:
             axis = unit_axis % after.ndim

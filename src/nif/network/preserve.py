@@ -98,6 +98,11 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def _is_quantised(module: nn.Module) -> bool:
+    """Of torch.ao; modules that are prepared for it compute as others do."""
+    return type(module).__module__.startswith("torch.ao.nn.quantized")
+
+
 def check_supported(model: nn.Module) -> None:
     """Refuse a model that cannot be traced, or whose weights do not exist yet."""
     scripted = [name for name, module in model.named_modules() if isinstance(module, torch.jit.ScriptModule)]
@@ -105,6 +110,12 @@ def check_supported(model: nn.Module) -> None:
         where = f"Module {scripted[0]!r} of the model" if scripted[0] else "The model"
         raise InputError(
             f"{where} is a TorchScript module, which cannot be traced. Pass the original nn.Module."
+        )
+    quantised = [name for name, module in model.named_modules() if _is_quantised(module)]
+    if quantised:
+        raise InputError(
+            f"Module {quantised[0]!r} of the model computes with quantised weights, which cannot be traced. "
+            "Pass the module that it was converted from."
         )
     if torch.get_default_device().type == "meta":
         raise InputError(
