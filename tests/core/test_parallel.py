@@ -214,7 +214,7 @@ def work(number):
         while True:
             torch.randn(300, 300) @ torch.randn(300, 300)
             unless_stopped(1.0)
-            if len(running) == 2:
+            if number == 0 and len(running) == 2:  # a second signal would interrupt the end
                 os.kill(os.getpid(), signal.SIGINT)
                 running.append(None)
     finally:

@@ -193,7 +193,9 @@ def writable(path: Path, *, ending: str) -> Path:
     if path.is_dir():
         raise InputError(f"The output {path} is a directory; expected a name for a file.")
     if not path.parent.is_dir():
-        raise InputError(f"The output is {path}, but there is no directory {path.parent}; create it first.")
+        raise InputError(
+            f"The output {path} cannot be written: there is no directory {path.parent}; create it first."
+        )
     try:
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".nif"):
             pass

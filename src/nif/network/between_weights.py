@@ -95,10 +95,11 @@ def _mixed(steps: tuple[Step, ...]) -> set[int]:
 
 
 def _taken(steps: tuple[Step, ...], chosen: Collection[int]) -> set[int]:
-    """The steps whose units are those of a chosen one."""
+    """The steps whose units are those of a chosen one, or bend them together, such as a softmax."""
     taken = set(chosen)
     for index, step in enumerate(steps):
-        if any(feed in taken and path.source is not None for feed, path in step.maps.items()):
+        bends = step.kind in BENDING
+        if any(feed in taken and (bends or path.source is not None) for feed, path in step.maps.items()):
             taken.add(index)
     return taken
 
