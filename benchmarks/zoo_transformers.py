@@ -117,7 +117,7 @@ CASES: list[Case] = [
     Case("transformers T5, encoder and decoder", made(
         "T5ForConditionalGeneration", "T5", vocab_size=WORDS, d_model=16, d_kv=8, d_ff=24, num_layers=1,
         num_heads=2, decoder_start_token_id=0, pad_token_id=0, eos_token_id=0), sequence_to_sequence,
-        steps=300, rate=5e-3),
+        steps=900, rate=5e-3),
     Case("transformers Bart, encoder and decoder", made(
         "BartForConditionalGeneration", "Bart", vocab_size=WORDS, **BOTH, max_position_embeddings=16,
         pad_token_id=0, bos_token_id=0, eos_token_id=0, decoder_start_token_id=0, forced_eos_token_id=0),
