@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import joblib
 
@@ -31,6 +31,7 @@ class Stopped(BaseException):
     """Nobody waits for this task any more."""
 
 
+@runtime_checkable
 class Flag(Protocol):
     """Such as `threading.Event`."""
 
