@@ -325,9 +325,8 @@ class _Trace(Tracer):
             return
         operator, after = operator_of(call.name), call.written[result]
         known = [place for place in maps if id(call.read[place]) in self._axis] or list(maps)
-        place = (
-            max(known) if operator.effect is Effect.MIX else min(known)
-        )  # values, and not what weighs them
+        # Of attention the last are the values; those before weigh them.
+        place = max(known) if operator.effect is Effect.MIX else min(known)
         unit_axis, before = operator.unit_axis, call.read[place]
         axis = maps[place].axis_after if id(before) in self._axis else None
         if unit_axis is not None and after.ndim > 1:
