@@ -6,7 +6,7 @@ from collections.abc import Collection
 from math import prod
 
 from nif.network.graph import Graph, Step
-from nif.network.operators import BENDING, Effect, operator_of
+from nif.network.operators import Effect, operator_of
 
 PASSING = frozenset({
     Effect.ELEMENTWISE, Effect.BINARY, Effect.CHANNELWISE, Effect.REDUCE, Effect.RESHAPE, Effect.SPLIT,
@@ -30,7 +30,7 @@ def between_weights(graph: Graph, chosen: Collection[int]) -> list[int]:
     found = {
         named
         for index, step in enumerate(steps)
-        if step.kind in BENDING and not step.name and index in mixed
+        if operator_of(step.kind).bends and not step.name and index in mixed
         for named in _named(steps, ahead, index)
         if named not in taken and not steps[named].chosen
     }
@@ -59,7 +59,7 @@ def bends_between(graph: Graph) -> bool:
 def _bends(step: Step, mixed: Collection[int]) -> bool:
     """A product bends, but for one with an input, such as a mask."""
     product = step.kind == "mul" and len(step.maps) > 1 and all(feed in mixed for feed in step.maps)
-    return product or step.kind in BENDING
+    return product or operator_of(step.kind).bends
 
 
 def _effect(step: Step) -> Effect | None:
@@ -98,7 +98,7 @@ def _taken(steps: tuple[Step, ...], chosen: Collection[int]) -> set[int]:
     """The steps whose units are those of a chosen one, or bend them together, such as a softmax."""
     taken = set(chosen)
     for index, step in enumerate(steps):
-        bends = step.kind in BENDING
+        bends = operator_of(step.kind).bends
         if any(feed in taken and (bends or path.source is not None) for feed, path in step.maps.items()):
             taken.add(index)
     return taken
