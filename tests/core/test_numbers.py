@@ -23,6 +23,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "time differences": (np.full((60, 2), 5, dtype="timedelta64[s]"), "time differences; expected real"),
     "dates of Python": ([[1.0, datetime.date(2020, 1, 1)]] * 60, "not numeric"),
     "frame of dates": (pd.DataFrame({"a": pd.to_datetime(["2020-01-01", None] * 30)}), "not numbers: a"),
+    "word in a frame": (
+        pd.DataFrame({"a": X[:, 0], "b": ["1"] * 50 + ["?"] * 10}),
+        r"not numbers: b \(the word '\?' in row 50\)",
+    ),
     "masked": (np.ma.masked_greater(X, X.max() - 1e-9), "1 masked values, the first in row"),
     "complex": (X + 1j, "complex numbers; expected real"),
     "complex frame": (pd.DataFrame(X + 1j), "complex numbers; expected real"),

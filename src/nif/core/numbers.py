@@ -144,7 +144,11 @@ pass them in the order of training.
 
 
 def _of_frame(frame: pd.DataFrame, name: str) -> np.ndarray:
-    text = [str(column) for column, kind in frame.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]
+    text = [
+        f"{column}{_first_word(values)}"
+        for column, values in frame.items()
+        if not pd.api.types.is_numeric_dtype(values.dtype)
+    ]
     if text:
         raise InputError(
             f"{_has(name)} columns that are not numbers: {', '.join(text)}. Encode or drop them."
@@ -157,6 +161,24 @@ def _of_frame(frame: pd.DataFrame, name: str) -> np.ndarray:
             large = (column >= LARGEST_WHOLE) | (column <= -LARGEST_WHOLE)
             _check_whole(large.fillna(False).to_numpy(dtype=bool), name)
     return frame.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def word_among_numbers(column: pd.Series) -> int | None:
+    """The row of the first word in a column of numbers; None if there are no numbers, or no words.
+
+    Example:
+        >>> word_among_numbers(pd.Series(["1", None, "2.5", "?"]))
+        3
+    """
+    given = column.notna().to_numpy()
+    number = pd.to_numeric(column.astype(object), errors="coerce").notna().to_numpy()
+    words = np.flatnonzero(given & ~number)
+    return int(words[0]) if len(words) and number.any() else None
+
+
+def _first_word(column: pd.Series) -> str:
+    row = word_among_numbers(column)
+    return "" if row is None else f" (the word {column.iloc[row]!r} in row {row})"
 
 
 def _check_kind(values: np.ndarray, name: str) -> None:
