@@ -6,7 +6,7 @@ from collections.abc import Collection
 from math import prod
 
 from nif.network.graph import Graph, Step
-from nif.network.operators import Effect, operator_of
+from nif.network.operators import Effect, Rule, operator_of
 
 PASSING = frozenset({
     Effect.ELEMENTWISE, Effect.BINARY, Effect.CHANNELWISE, Effect.REDUCE, Effect.RESHAPE, Effect.SPLIT,
@@ -16,6 +16,12 @@ PASSING = frozenset({
 
 READING = frozenset({Effect.LINEAR, Effect.MIX})
 """What weights read units in; `MIX` is also that of unknown operators."""
+
+
+SUMS = frozenset({"add", "sub", "rsub", "subtract"})
+
+SHARES = frozenset({"div", "divide", "true_divide"})
+"""Of what was mixed by what was mixed: most are means, by the sum of a mask."""
 
 
 def between_weights(graph: Graph, chosen: Collection[int]) -> list[int]:
@@ -57,9 +63,16 @@ def bends_between(graph: Graph) -> bool:
 
 
 def _bends(step: Step, mixed: Collection[int]) -> bool:
-    """A product bends, but for one with an input, such as a mask."""
-    product = step.kind == "mul" and len(step.maps) > 1 and all(feed in mixed for feed in step.maps)
-    return product or operator_of(step.kind).bends
+    """What is not linear bends, but for norms; of several numbers, if all are mixed: a mask is an input."""
+    operator = operator_of(step.kind)
+    if operator.bends:
+        return True
+    if step.name or operator.rule is Rule.LINEAR or operator.weights_for_units:
+        return False
+    if operator.effect in (Effect.BINARY, Effect.MIX):
+        several = len(step.maps) > 1 and all(feed in mixed for feed in step.maps)
+        return several and step.kind not in SUMS | SHARES
+    return operator.effect in (Effect.ELEMENTWISE, Effect.CHANNELWISE, Effect.REDUCE)
 
 
 def _effect(step: Step) -> Effect | None:
