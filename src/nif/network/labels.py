@@ -268,7 +268,8 @@ def _places(values: np.ndarray, known: np.ndarray) -> Int64[np.ndarray, " sample
     places: np.ndarray = pd.Index(known).get_indexer(pd.Index(values))
     if (places < 0).any():
         raise InputError(
-            f"The label {values[places < 0].tolist()[0]!r} is no class of this model; "
-            f"expected one of {known.tolist()}."
+            f"The label {values[places < 0].tolist()[0]!r} is no class of this model; expected one of "
+            f"{known.tolist()}. Pass the indices of the classes, or name these in the order of the outputs: "
+            "nif.measure(model, data, class_names=[...])."
         )
     return places.astype(np.int64)
