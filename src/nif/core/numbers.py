@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -55,6 +56,8 @@ def real_array(data: Any, name: str) -> Shaped[np.ndarray, "..."]:
         raise InputError(f"{_has(name)} the type {type(data).__name__}, which is sparse; pass x.toarray().")
     try:
         values = np.asarray(data)
+        if values.dtype.names:
+            raise InputError(f"{_has(name)} fields, such as {values.dtype.names[0]!r}; pass pd.DataFrame(x).")
         _check_kind(values, name)
         if values.dtype.kind not in "fiub":
             _check_whole(_large_objects(values), name)
@@ -74,6 +77,10 @@ def real_tensor(values: Tensor, name: str) -> Tensor:
         raise InputError(f"{_is(name)} sparse or nested; pass a dense tensor, such as x.to_dense().")
     if values.is_complex():
         raise InputError(f"{_has(name)} complex numbers; expected real ones, such as their magnitude.")
+    if values.is_meta:
+        raise InputError(f"{_is(name)} on the meta device, which has shapes and no values; load these.")
+    if values.is_quantized:
+        raise InputError(f"{_has(name)} quantised numbers; pass x.dequantize().")
     if not values.is_floating_point() and values.dtype != torch.bool and values.element_size() == 8:
         _check_whole((values.detach().double().abs() >= LARGEST_WHOLE).cpu().numpy(), name)
     return values
@@ -102,6 +109,21 @@ pass y.reindex(x.index), or arrays if positions are right.
                 f"{first} and {name} have the same index in another order, and rows are matched by position; "
                 f"pass {name}.reindex({first}.index), or arrays if positions are right."
             )
+        if rows := _rows_further(index, other):
+            far = f"{abs(rows)} row{'s' * (abs(rows) > 1)} {'before' if rows < 0 else 'behind'}"
+            warnings.warn(
+                f"The index of {name} is that of {first} from {far}, and rows are matched by position: has "
+                "one of them lost its first rows? Pass arrays if positions are right.",
+                stacklevel=2,
+            )
+
+
+def _rows_further(index: pd.Index, other: pd.Index) -> int:
+    """By how many rows one index is ahead of the other, where one of them has been cut at an end."""
+    places = index.get_indexer(other)
+    found = np.flatnonzero(places >= 0)
+    steps = np.unique(places[found] - found)
+    return int(steps[0]) if len(steps) == 1 and len(found) + abs(int(steps[0])) == len(index) else 0
 
 
 def as_pandas(table: Any) -> Any:

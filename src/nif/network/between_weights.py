@@ -69,7 +69,7 @@ def _bends(step: Step, mixed: Collection[int]) -> bool:
         return True
     if step.name or operator.rule is Rule.LINEAR or operator.weights_for_units:
         return False
-    if operator.effect in (Effect.BINARY, Effect.MIX):
+    if operator.effect is Effect.BINARY or (operator.effect is Effect.MIX and operator.unit_axis is None):
         several = len(step.maps) > 1 and all(feed in mixed for feed in step.maps)
         return several and step.kind not in SUMS | SHARES
     return operator.effect in (Effect.ELEMENTWISE, Effect.CHANNELWISE, Effect.REDUCE)

@@ -16,7 +16,7 @@ from torch import Tensor
 from nif.core.errors import InputError
 from nif.network.decision import Decision
 from nif.network.forward import Forward, Inputs, batches, chosen_output, every_output
-from nif.network.labels import Labels, labels_of, other_numbering, values_of_classes
+from nif.network.labels import Labels, doubt_of, labels_of, values_of_classes
 from nif.network.preserve import device_and_dtype, preserved
 from nif.pruning.scores import Score, accuracy, at_positions, by_scorer, explained
 
@@ -255,7 +255,7 @@ def _check_classes(decision: Decision, labels: Labels | None, reference: Outputs
         )
         return
     predicted = decision.classes(torch.from_numpy(reference.chosen[labels.known])).numpy()
-    if doubt := other_numbering(predicted, index, max(decision.outputs, 2)):
+    if doubt := doubt_of(predicted, index, max(decision.outputs, 2)):
         warnings.warn(doubt, stacklevel=CALLER)
 
 
