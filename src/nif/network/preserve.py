@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from nif.core.errors import InputError
 from nif.core.random import same_random_state
+from nif.core.settings import MULTIPLICATION
 from nif.network.operators import RECURRENT
 
 _LOCKS: WeakKeyDictionary[nn.Module, tuple[int, threading.RLock]] = WeakKeyDictionary()
@@ -55,7 +56,14 @@ def _preserved(model: nn.Module) -> Iterator[None]:
     try:
         # Under torch.inference_mode tensors have no version, by which writes in place are noticed.
         device, _ = device_and_dtype(model)
-        with same_random_state(), torch.inference_mode(False), torch.no_grad(), eager(), no_autocast(device):
+        with (
+            same_random_state(),
+            torch.inference_mode(False),
+            torch.no_grad(),
+            eager(),
+            no_autocast(device),
+            MULTIPLICATION.needed(),
+        ):
             model.eval()
             yield
     finally:
