@@ -200,7 +200,7 @@ def test_split_depends_on_its_seed_only() -> None:
 
 @pytest.mark.parametrize("hold_out", [0.0, 1.0, -0.2, 1.5])
 def test_hold_out_must_be_a_fraction(hold_out: float) -> None:
-    with pytest.raises(InputError, match="expected a fraction of the rows between 0 and 1"):
+    with pytest.raises(InputError, match="expected a number between 0 and 1"):
         datasets.split(datasets.load("iris"), hold_out=hold_out)
 
 

@@ -247,6 +247,7 @@ def test_a_report_without_a_path_is_opened(
         ("flow.HTML", "flow.report"),
         ("flow.csv", "flow.edges"),
         ("a.png", "flow.plot"),
+        ("x.txt", r"not as \.txt; pass a path such as 'flow\.safetensors'"),
     ],
 )
 def test_a_file_of_another_format_is_not_written(

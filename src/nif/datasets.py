@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Int64
 
+from nif.core.arguments import checked_arguments
 from nif.core.errors import InputError
 
 BANKNOTE_FILE = "data_banknote_authentication.txt"
@@ -74,6 +75,7 @@ class Split:
     whole: Dataset
 
 
+@checked_arguments()
 def load(name: str) -> Dataset:
     """Load a data set by name.
 
@@ -96,6 +98,7 @@ def load(name: str) -> Dataset:
     return DATASETS[name]()
 
 
+@checked_arguments()
 def split(dataset: Dataset, *, hold_out: float = 1 / 3, seed: int = 0) -> Split:
     """Hold out the same fraction of every class, and standardise all rows by the training rows.
 
@@ -111,10 +114,6 @@ def split(dataset: Dataset, *, hold_out: float = 1 / 3, seed: int = 0) -> Split:
         >>> len(parts.train), np.bincount(parts.test.y).tolist()
         (99, [17, 17, 17])
     """
-    if not 0 < hold_out < 1:
-        raise InputError(
-            f"hold_out is {hold_out}; expected a fraction of the rows between 0 and 1, such as 1/3."
-        )
     held_out = _stratified(dataset.y, hold_out, seed)
     training = dataset.x[~held_out]
     deviation = training.std(axis=0)

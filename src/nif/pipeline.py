@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from nif.core import __version__
-from nif.core.arguments import replaced_arguments, whole_number
+from nif.core.arguments import checked_arguments
 from nif.core.checkpoint import Checkpoint, opened
 from nif.core.errors import InputError, memory_named
 from nif.core.files import scratch_folder
@@ -43,7 +43,7 @@ LOWER = {
 """What takes the memory of each method."""
 
 
-@replaced_arguments(ANSWERS, "nif.measure(model, x), or nif.measure(model, (x, y)) with labels")
+@checked_arguments(ANSWERS, "nif.measure(model, x), or nif.measure(model, (x, y)) with labels")
 def measure(
     model: Any,
     data: Any,
@@ -126,7 +126,6 @@ def measure(
         >>> flow.attribution().shape
         (2, 2)
     """
-    whole_number("seed", seed, least=0)
     began, start = datetime.now(UTC), time.perf_counter()
     chosen, resources = chosen_measure(method), Resources(bytes_of(memory), checked_jobs(n_jobs))
     chosen = _with_rows(chosen, {"background": background, "explain": explain})

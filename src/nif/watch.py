@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from importlib import import_module
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, runtime_checkable
 
@@ -18,7 +17,7 @@ import pandas as pd
 import torch
 from torch.utils.data import DataLoader, IterableDataset, Subset
 
-from nif.core.arguments import replaced_arguments
+from nif.core.arguments import checked_arguments
 from nif.core.errors import InputError, optional_import
 from nif.core.guesses import ARGUMENTS_OF_WATCH, OF_WATCH, no_attribute
 from nif.core.pages import written_page
@@ -142,7 +141,7 @@ class Watch:
         ([0, 2], ['units', 'inflow', 'outflow', 'silent', 'communities', 'modularity'])
     """
 
-    @replaced_arguments(OPTIONS_OF_ASSOCIATION | ARGUMENTS_OF_WATCH, "nif.Watch(model, x, every=5)")
+    @checked_arguments(OPTIONS_OF_ASSOCIATION | ARGUMENTS_OF_WATCH, "nif.Watch(model, x, every=5)")
     def __init__(
         self,
         model: Any,
@@ -162,7 +161,7 @@ class Watch:
         progress: bool = True,
     ) -> None:
         self.model = model
-        self.every = _checked(every)
+        self.every = frozenset(every) if isinstance(every, Collection) else int(every)
         self.writer = writer
         self.failed: dict[int, str] = {}
         self.seconds = 0.0
@@ -171,8 +170,8 @@ class Watch:
         self._method = BY_CURRENTS if method is None else _watched(chosen_measure(method))
         self._choice: dict[str, Any] = {"layers": layers, "output": output, "reduce": reduce}
         self._names: dict[str, Any] = {
-            "feature_names": None if feature_names is None else list(feature_names),
-            "class_names": None if class_names is None else list(class_names),
+            "feature_names": _kept(feature_names),
+            "class_names": _kept(class_names),
         }
         self._seen: dict[int, Flow] = {}
         self._planes: dict[int, Plane] = {}
@@ -190,6 +189,7 @@ class Watch:
         """The information plane of each measured epoch, in order."""
         return dict(sorted(self._planes.items()))
 
+    @checked_arguments()
     def step(self, epoch: int, model: Any = None) -> Flow | None:
         """Measure now if this epoch is due.
 
@@ -307,6 +307,7 @@ class Watch:
         }
         return pd.DataFrame(columns, index=unit_index(last.flow.layers))
 
+    @checked_arguments()
     def plot(self, axes: Sequence[Axes] | None = None) -> list[Axes]:
         """Draw the run: the total, its largest features, silent neurons, and communities, over the epochs.
 
@@ -321,6 +322,7 @@ class Watch:
         """
         return draw(self.flows, axes)
 
+    @checked_arguments()
     def report(
         self, path: str | os.PathLike[str] | None = None, *, data: str | None = None, unit: str = "nats"
     ) -> Path:
@@ -391,10 +393,6 @@ def _watched(method: Measure) -> Measure:
 _COLUMNS = ["epoch", "layer", "units", "inflow", "outflow", "silent", "communities", "modularity"]
 
 
-def _checked(every: int | Collection[int]) -> int | frozenset[int]:
-    if isinstance(every, Iterable):
-        return frozenset(every)
-    # Integral for the whole numbers of numpy; True is not a number of epochs.
-    if not isinstance(every, Integral) or isinstance(every, bool) or every < 1:
-        raise InputError(f"every is {every!r}; expected 1 or more epochs, or the epochs themselves.")
-    return int(every)
+def _kept(names: Iterable[Any] | None) -> list[Any] | None:
+    """Names that can be read more than once; a string is one name."""
+    return [names] if isinstance(names, str) else None if names is None else list(names)

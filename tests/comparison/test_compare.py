@@ -170,3 +170,9 @@ def test_what_takes_long_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert re.search(r"nif: comparing: [\w ]+, attribution \d of \d: \d s spent\n", capsys.readouterr().err)
     compare(linear(), FLOW, *data(100), methods=QUICK, repeats=2, progress=False)
     assert capsys.readouterr().err == ""
+
+
+def test_a_printed_comparison_shows_every_column() -> None:
+    columns = [f"column{number}" for number in range(30)]
+    text = repr(Comparison(np.ones((2, 30)), columns=columns))
+    assert all(name in text for name in columns) and "..." not in text

@@ -209,7 +209,7 @@ BAD = {
     "unknown unit of a layer": ((("relu1", "relu1[9]"), "output[0]", 1), "no unit 'relu1[9]'. Did you"),
     "index too large": ((("relu1", 9), "output[0]", 1), "has 3 units; there is no unit 9"),
     "backward": (("output[0]", "input[0]", 1), "paths lead to a later layer"),
-    "no paths asked for": (("input[0]", "output[0]", 0), "expected 1 or more"),
+    "no paths asked for": (("input[0]", "output[0]", 0), "k is 0; expected a whole number of 1 or more"),
 }
 
 

@@ -145,7 +145,7 @@ def test_the_top_edges_are_the_first_of_all() -> None:
     every = flow.edges().sort_values("nats", ascending=False, kind="stable")
     for top in (1, 7, 1000):
         pd.testing.assert_frame_equal(flow.edges(top=top), every.head(top), check_exact=True)
-    with pytest.raises(InputError, match="top is 0; expected 1 or more links, or None"):
+    with pytest.raises(InputError, match="top is 0; expected a whole number of 1 or more, or None"):
         flow.edges(top=0)
 
 
@@ -195,7 +195,7 @@ def test_what_is_left_out_changes_no_silent_unit_and_few_nats(tmp_path: Path) ->
 
 @pytest.mark.parametrize("keep", [0.0, -1.0, 1.5, float("nan")])
 def test_what_is_no_fraction_is_refused(tmp_path: Path, keep: float) -> None:
-    with pytest.raises(InputError, match="expected a fraction of the nats"):
+    with pytest.raises(InputError, match="expected a fraction above 0 and up to 1"):
         random_flow([2, 2]).save(tmp_path / "flow", keep=keep)
 
 

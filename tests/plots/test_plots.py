@@ -179,7 +179,7 @@ def test_errors_of_shares_are_those_of_perturbed_links() -> None:
 
 BAD_ATTRIBUTIONS: dict[str, tuple[dict[str, object], str]] = {
     "class": ({"label": "output[11]"}, "Did you mean 'output\\[1\\]'"),
-    "level": ({"level": 95}, "0 < level < 1"),
+    "level": ({"level": 95}, "level is 95; expected a number between 0 and 1"),
     "methods alone": ({"methods": ["SHAP"]}, "nif.compare"),
     "class and comparison": ({"label": "output[0]", "comparison": True}, "all classes"),
     "unknown method": ({"methods": ["LIME"], "comparison": True}, "no 'LIME'"),

@@ -78,7 +78,7 @@ def test_outliers_have_a_ring_and_a_name() -> None:
 
 def test_impossible_options_are_refused() -> None:
     known, used = flows(SIZES["small"])
-    with pytest.raises(InputError, match="level is 1 and most 3"):
+    with pytest.raises(InputError, match="level is 1; expected a number between 0 and 1"):
         plots.known_and_used(known, used, level=1, most=3)
     with pytest.raises(InputError, match="association is a flow of currents"):
         plots.known_and_used(used, used)

@@ -9,13 +9,15 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from nif.core.arguments import shown
+from nif.core.arguments import checked_arguments, shown
 from nif.core.errors import InputError
+from nif.flow.flow import Flow
 from nif.pipeline import measure
 
 FEWEST_MODELS = 2
 
 
+@checked_arguments()
 def across(models: Sequence[Any], data: Any, method: Any = None, **options: Any) -> pd.DataFrame:
     r"""Shares of the features in several trainings of a network, and their spread.
 
@@ -52,6 +54,11 @@ def across(models: Sequence[Any], data: Any, method: Any = None, **options: Any)
         raise InputError(
             f"models is {shown(models)}; expected a list of {FEWEST_MODELS} or more trained networks, such "
             "as of several seeds."
+        )
+    if any(isinstance(model, Flow) for model in models):
+        raise InputError(
+            "models holds flows; expected trained networks, which are measured here. Of two flows write "
+            "flow - other."
         )
     flows = [measure(model, data, method, **options) for model in models]
     tables = [flow.shares() for flow in flows]

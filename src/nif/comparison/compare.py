@@ -25,8 +25,7 @@ from nif.comparison.methods import (
     flow_of_currents,
 )
 from nif.comparison.problem import ComparisonProblem, check_association, comparison_problem
-from nif.core.arguments import known_name, replaced_arguments
-from nif.core.errors import InputError
+from nif.core.arguments import checked_arguments, known_name
 from nif.core.progress import progress as progress_bar
 from nif.estimators.estimate import Estimator
 from nif.flow.flow import Flow
@@ -50,8 +49,13 @@ class Comparison(pd.DataFrame):
     _metadata: ClassVar[list[str]] = ["attributions"]
     attributions: pd.DataFrame
 
+    def __repr__(self) -> str:
+        """All columns, in as many blocks of lines as they need."""
+        with pd.option_context("display.max_columns", None, "display.precision", 3):
+            return super().__repr__()
 
-@replaced_arguments(
+
+@checked_arguments(
     dict.fromkeys(("labels", "target"), "labels follow the rows: nif.compare(model, flow, x, y)."),
     "nif.compare(model, flow, x, y)",
 )
@@ -130,8 +134,6 @@ def compare(
         True
     """
     chosen = _chosen(methods, flow) if methods is not None else _affordable(flow, published)
-    if repeats < 1:
-        raise InputError(f"repeats is {repeats}; expected 1 or more, such as 100.")
     problem = comparison_problem(
         model,
         flow,
@@ -170,7 +172,7 @@ def scaled(attribution: Float[np.ndarray, " feature"]) -> Float[np.ndarray, " fe
 def _chosen(methods: Sequence[str] | str, flow: Flow) -> list[str]:
     """The rows of the table in the order of the registry, the reference first."""
     given = [methods] if isinstance(methods, str) else methods
-    methods = [known_name("methods", SHORT.get(name.upper(), name), ATTRIBUTIONS) for name in given]
+    methods = [known_name("methods", SHORT.get(str(name).upper(), name), ATTRIBUTIONS) for name in given]
     check_association(methods, flow)
     return [name for name in ATTRIBUTIONS if name in methods or name == REFERENCE]
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from nif.comparison.link_problem import LinkProblem, Sources, link_problem
 from nif.comparison.link_rankings import LINK_RANKINGS, Strengths
 from nif.comparison.problem import check_association, check_replacement
+from nif.core.arguments import checked_arguments
 from nif.core.errors import InputError
 from nif.core.progress import progress as progress_bar
 from nif.flow.flow import Flow
@@ -36,6 +37,7 @@ class LinkComparison(pd.DataFrame):
     curves: pd.DataFrame
 
 
+@checked_arguments()
 def compare_links(
     model: Any,
     flow: Flow,
@@ -95,7 +97,7 @@ def compare_links(
     """
     chosen = _chosen(methods, flow)
     check_replacement(replacement, "source")
-    if not shares or not all(0 < share < 1 for share in shares):
+    if len(shares) == 0 or not all(0 < share < 1 for share in shares):
         raise InputError(f"shares is {shares!r}; expected numbers between 0 and 1, such as (0.05, 0.2).")
     problem = link_problem(model, flow, x, currents=currents, output=output, seed=seed)
     curves, what = [], f"{len(chosen)} rankings of links"

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from nif.core.arguments import shown
 from nif.core.errors import InputError
 from nif.core.numbers import check_column_order, check_same_order
 from nif.core.random import stream
@@ -21,7 +22,7 @@ from nif.data.rows import Rows, read
 from nif.data.signature import EMBEDDINGS, Signature
 from nif.estimators.binned.estimator import Binned
 from nif.estimators.estimate import Estimator
-from nif.estimators.inputs import columns, same_length
+from nif.estimators.inputs import checked_estimator, columns, same_length
 from nif.flow.flow import Flow
 from nif.flow.unit_names import feature_names
 from nif.network.decision import Decision, Scale
@@ -134,7 +135,16 @@ def comparison_problem(
     instead = other if replacement == "row" else np.broadcast_to(features.mean(axis=0), features.shape)
     known = currents or (flow if flow.currents is not None else None)
     problem = ComparisonProblem(
-        network, decision, flow, known, published, features, instead, target, estimator or Binned(), seed
+        network,
+        decision,
+        flow,
+        known,
+        published,
+        features,
+        instead,
+        target,
+        checked_estimator(estimator) or Binned(),
+        seed,
     )
     if problem.of_values:
         return problem
@@ -197,6 +207,8 @@ def some_rows(problem: ComparisonProblem, most: int) -> Int64[Tensor, " row"]:
 def validated(x: Any, y: Any) -> tuple[Float[np.ndarray, "sample feature"], np.ndarray]:
     """Features and labels as arrays of finite numbers, or of names."""
     features, labels = columns(x, "x"), np.asarray(y)
+    if labels.ndim == 0:
+        raise InputError(f"y is {shown(y)}; expected one class or value for each row of x.")
     if labels.dtype.kind not in "OUS":
         labels = columns(y, "y")
     labels = labels.reshape(len(labels), -1)

@@ -7,31 +7,19 @@ import functools
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
-from numbers import Integral
+from os import PathLike
 from typing import Any, TypeVar
 
+from nif.core.annotations import PATH, expected_of
 from nif.core.errors import InputError, nearest
 
 Function = TypeVar("Function", bound=Callable[..., Any])
+Options = TypeVar("Options")
+
+NONE: Mapping[str, str] = {}
 
 FEWEST_LETTERS = 3
 """Of the beginning of a name that stands for it."""
-
-
-def whole_number(name: str, value: Any, least: int = 1) -> int:
-    """A whole number of at least `least`.
-
-    Raises:
-        InputError: It is none.
-
-    Example:
-        >>> whole_number("seed", "0", least=0)
-        Traceback (most recent call last):
-        nif.InputError: seed is '0'; expected a whole number of 0 or more.
-    """
-    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
-        raise InputError(f"{name} is {shown(value)}; expected a whole number of {least} or more.")
-    return int(value)
 
 
 def known_name(name: str, value: str, known: Iterable[str]) -> str:
@@ -50,7 +38,7 @@ def known_name(name: str, value: str, known: Iterable[str]) -> str:
         Traceback (most recent call last):
         nif.InputError: methods names 'lime'. There are: currents, 'currents, for'.
     """
-    meant, by_letters = letters(value), {letters(each): each for each in known}
+    meant, by_letters = letters(str(value)), {letters(each): each for each in known}
     if meant in by_letters:
         return by_letters[meant]
     begin = [each for each in by_letters if len(meant) >= FEWEST_LETTERS and each.startswith(meant)]
@@ -82,15 +70,22 @@ def shown(value: Any) -> str:
     return text if simple else f"of type {type(value).__name__}"
 
 
-def replaced_arguments(instead: Mapping[str, str], call: str = "") -> Callable[[Function], Function]:
-    """Refuse arguments that a function does not have with a sentence on what to write instead.
+def checked_arguments(
+    instead: Mapping[str, str] = NONE, call: str = "", hints: Mapping[str, str] = NONE
+) -> Callable[[Function], Function]:
+    """Check what a public function is called with: names of arguments, and values against annotations.
 
     Args:
         instead: The sentence for each argument of an earlier version, and for each likely guess.
         call: How the function is usually called, for those who forgot an argument.
+        hints: A sentence for each argument whose value was likely meant for another; ``{}`` is the value.
+
+    Raises:
+        TypeError: An argument is missing, or there is none of its name.
+        InputError: A value is none that its annotation allows, see `nif.core.annotations`.
 
     Example:
-        >>> checked = replaced_arguments({"old": "pass new."}, "f(new)")(lambda new: new)
+        >>> checked = checked_arguments({"old": "pass new."}, "f(new)")(lambda new: new)
         >>> checked(old=1)
         Traceback (most recent call last):
         TypeError: <lambda>() has no argument 'old'; pass new.
@@ -100,25 +95,48 @@ def replaced_arguments(instead: Mapping[str, str], call: str = "") -> Callable[[
         >>> checked()
         Traceback (most recent call last):
         TypeError: <lambda>(): missing a required argument: 'new'; write f(new).
+        >>> def top(k: int | None): ...
+        >>> checked_arguments()(top)("3")
+        Traceback (most recent call last):
+        nif.InputError: k is '3'; expected a whole number of 1 or more, or None.
     """
 
     def decorated(function: Function) -> Function:
         signature = inspect.signature(function)
+        expected = {name: expected_of(each) for name, each in signature.parameters.items()}
         called = function.__qualname__.removesuffix(".__init__").rpartition(".")[2]
 
         @functools.wraps(function)
         def checked(*args: Any, **options: Any) -> Any:
             try:
-                signature.bind(*args, **options)
+                given = signature.bind(*args, **options).arguments
             except TypeError as error:
                 unknown = [name for name in options if name not in signature.parameters]
                 known = [name for name in signature.parameters if name != "self"]
                 raise TypeError(_answer(called, unknown, known, instead, f"{error}", call)) from None
+            for name, value in given.items():
+                allowed = expected[name]
+                if allowed is not None and not allowed.fits(value):
+                    hint = f" {hints[name]}".replace("{}", shown(value)) if name in hints else ""
+                    raise InputError(f"{name} is {shown(value)}; expected {allowed.words}.{hint}")
             return function(*args, **options)
 
         return checked  # type: ignore[return-value] # the same parameters and result
 
     return decorated
+
+
+def checked_options(options: type[Options]) -> type[Options]:
+    """The same for a dataclass of options."""
+    options.__init__ = checked_arguments()(options.__init__)  # type: ignore[method-assign]
+    return options
+
+
+def checked_path(path: object) -> str | PathLike[str]:
+    """A path; raises `InputError` for anything else."""
+    if isinstance(path, (str, PathLike)):
+        return path
+    raise InputError(f"path is {shown(path)}; expected {PATH}.")
 
 
 def _answer(

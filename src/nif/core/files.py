@@ -182,6 +182,17 @@ def _removed_when_terminated(folder: Path) -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
+def other_ending(path: str | os.PathLike[str]) -> str:
+    """The ending of a path that is not that of a file of safetensors; empty of one without an ending.
+
+    Example:
+        >>> other_ending("flow.TXT"), other_ending("flow.safetensors"), other_ending("flow")
+        ('.txt', '', '')
+    """
+    ending = Path(path).suffix.lower()
+    return "" if ending == ".safetensors" else ending
+
+
 def writable(path: Path, *, ending: str) -> Path:
     """The path, if a file with this ending can be created there; nothing is left behind.
 

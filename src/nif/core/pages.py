@@ -9,8 +9,7 @@ import webbrowser
 from collections.abc import Callable
 from pathlib import Path
 
-from nif.core.arguments import shown
-from nif.core.errors import InputError
+from nif.core.arguments import checked_path
 from nif.core.progress import progress
 from nif.core.unit import shown_in
 
@@ -47,13 +46,6 @@ def written_page(
         sys.stdout.write(f"Written: {target}\n")
         webbrowser.open(target.as_uri())
     return target
-
-
-def checked_path(path: object) -> str | os.PathLike[str]:
-    """A path; raises `InputError` for anything else."""
-    if isinstance(path, (str, os.PathLike)):
-        return path
-    raise InputError(f"path is {shown(path)}; expected the name of a file, such as 'flow.html'.")
 
 
 def _temporary() -> str:

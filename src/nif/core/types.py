@@ -21,6 +21,7 @@ from jaxtyping import Bool, Float, Int, Real, Shaped
 from scipy import stats
 from scipy.sparse import csr_array
 
+from nif.core.arguments import checked_arguments
 from nif.core.errors import InputError
 from nif.core.unit import text_unit
 from nif.core.weights import HeadCurrents, PathCurrents, StoredWeight
@@ -293,14 +294,13 @@ class Total:
     stderr: float
     degrees: int = field(default=9, compare=False)
 
+    @checked_arguments()
     def interval(self, level: float = 0.95) -> tuple[float, float]:
         """Both ends of a confidence interval, in nats, by Student's t.
 
         Raises:
             InputError: `level` is not between 0 and 1.
         """
-        if not 0 < level < 1:
-            raise InputError(f"level is {level!r}; expected a number between 0 and 1, such as 0.95.")
         half = stats.t.ppf((1 + level) / 2, self.degrees) * self.stderr if self.degrees > 0 else np.inf
         return float(self.nats - half), float(self.nats + half)
 

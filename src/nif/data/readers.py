@@ -238,7 +238,7 @@ def _labels(label: Any) -> np.ndarray | None:
     if isinstance(label, Tensor):
         known = real_tensor(label.detach(), "The labels").cpu()
         return np.atleast_1d((known.float() if known.dtype == torch.bfloat16 else known).numpy())
-    values = np.asarray(label)
+    values = np.atleast_1d(np.asarray(label))
     if values.dtype.kind in "OUS" and any(isinstance(value, str) for value in values.flat):
         return values
     return np.array(real_array(label, "The labels"), ndmin=1)  # a copy: that of a Series is read-only

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int64
 
+from nif.core.arguments import checked_arguments
 from nif.core.blocks import block_of_rows
 from nif.core.errors import InputError, memory_named
 from nif.core.files import scratch_folder
@@ -44,6 +45,7 @@ def automatic(terms: int, rows: int, *, numbers: bool = True) -> Estimator:
     return Mine() if few or not numbers else Binned()
 
 
+@checked_arguments()
 def estimate(
     x: Any,
     y: Any,
@@ -109,6 +111,7 @@ def estimate(
     return method.estimate(left[None], right[None], seed=seed).map(lambda values: values[0])
 
 
+@checked_arguments()
 def pairwise(
     x: Any,
     y: Any = None,

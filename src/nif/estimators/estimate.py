@@ -13,7 +13,7 @@ import pandas as pd
 from jaxtyping import Float, Int, Int8
 from scipy.stats import norm
 
-from nif.core.errors import InputError
+from nif.core.arguments import checked_arguments
 from nif.core.html import probability, table
 from nif.core.types import Advance, Values, ignore
 
@@ -110,6 +110,7 @@ class Estimate:
         """Number of pairs of which one side determines the other on all rows."""
         return int((self.outcome == Outcome.DETERMINED).sum())
 
+    @checked_arguments()
     def interval(self, level: float = 0.95) -> tuple[Values, Values]:
         """Confidence interval in nats from the normal approximation; the lower end is not below 0.
 
@@ -121,8 +122,6 @@ class Estimate:
             >>> [round(float(end), 3) for end in estimate.interval()]
             [0.361, 0.439]
         """
-        if not 0 < level < 1:
-            raise InputError(f"level is {level}; expected a fraction between 0 and 1, such as 0.95.")
         half = norm.ppf(0.5 + level / 2) * self.stderr
         return np.maximum(self.nats - half, 0.0), np.maximum(self.nats + half, 0.0)
 

@@ -14,6 +14,7 @@ from scipy.spatial import cKDTree
 from scipy.special import digamma
 from scipy.stats import t as student_t
 
+from nif.core.arguments import checked_options
 from nif.core.errors import InputError
 from nif.core.random import stream
 from nif.core.types import Advance, ignore
@@ -87,6 +88,7 @@ class NullOfNumbers(NamedTuple):
     test: Null
 
 
+@checked_options
 @dataclass(frozen=True)
 class Ksg:
     r"""k nearest neighbours in the joint space, counted again in each side.
@@ -141,10 +143,8 @@ class Ksg:
     permutations: int = 200
 
     def __post_init__(self) -> None:
-        if self.k < 1 or self.permutations < 2:
-            raise InputError(
-                f"k is {self.k} and permutations is {self.permutations}; expected at least 1 and 2."
-            )
+        if self.permutations < 2:
+            raise InputError(f"permutations is {self.permutations}; expected at least 2.")
 
     def estimate(self, x: SidesX, y: SidesY, *, seed: int = 0, advance: Advance = ignore) -> Estimate:
         """Estimate I(X; Y) of each pair; see `nif.estimators.estimate.Estimator`."""

@@ -12,6 +12,7 @@ import pandas as pd
 from jaxtyping import Float, Int64
 from scipy.stats import false_discovery_control
 
+from nif.core.arguments import checked_arguments
 from nif.core.errors import InputError, nearest
 from nif.core.types import CurrentTables, Layer, Links, Total
 from nif.core.weights import StoredWeight, WeightCurrents
@@ -62,6 +63,7 @@ class CurrentViews:
         @cached_property
         def graph(self) -> Dag: ...
 
+    @checked_arguments()
     def weights(self, name: str) -> WeightCurrents:
         r"""The current through every number of a weight, as the parameter lies.
 
@@ -140,6 +142,9 @@ class CurrentViews:
         """
         return np.sort(self._row_tables()[0])
 
+    @checked_arguments(
+        hints={"row": "Rows have the numbers flow.rows; for others measure with nif.measure(..., explain=)."}
+    )
     def local(self, row: int | None = None) -> pd.DataFrame:
         """The currents of single rows: why the network decides as it does for them.
 
@@ -169,11 +174,6 @@ class CurrentViews:
         tables = self._of_currents("currents of rows")
         if row is None:
             return _features_of_rows(self.layers, self.graph.features, tables)
-        if np.ndim(row):
-            raise InputError(
-                f"row is of type {type(row).__name__}; expected the number of a row of the measured data, as "
-                "in flow.rows, or None for all. For rows of your own measure with nif.measure(..., explain=)."
-            )
         place = np.flatnonzero(numbers == row)
         if not len(place):
             raise InputError(
@@ -208,6 +208,7 @@ class CurrentViews:
         degrees = self._of_currents("differences").degrees
         return Difference(nats, stderr, float(p_values(np.array(nats), np.array(stderr), degrees)))
 
+    @checked_arguments()
     def ranks(self, alpha: float = 0.05) -> pd.DataFrame:
         """The features by their currents, with ties where these are not told apart.
 
@@ -225,8 +226,6 @@ class CurrentViews:
         Raises:
             InputError: The flow is one of association, has more than 5,000 features, or alpha is no level.
         """
-        if not 0 < alpha < 1:
-            raise InputError(f"alpha is {alpha}; expected a level between 0 and 1, such as 0.05.")
         tables = self._of_currents("ranks")
         features = self.graph.features
         known = [self._with_deviations(layer) for layer in features]

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from nif.core.arguments import known_name, replaced_arguments, whole_number
-from nif.core.errors import InputError
+from nif.core.arguments import checked_arguments, known_name
 from nif.core.types import CurrentTables, Layer, SumErrors
 from nif.core.unit import shown_in
 from nif.flow import currents as of_currents
@@ -17,6 +16,9 @@ from nif.flow import headline, paths, tables
 
 BY = ("share", "for", "absolute")
 """What features may be ordered by."""
+
+OF_CLASS = {"class_name": "Links below 0 are for clip=, by name."}
+OF_TOP = {"top": "One feature is flow.importance().loc[{}]; another order is by='for' or by='absolute'."}
 
 
 class FeatureViews:
@@ -32,6 +34,7 @@ class FeatureViews:
         @cached_property
         def sum_errors(self) -> SumErrors: ...
 
+    @checked_arguments()
     def summary(self, *, unit: str = "nats") -> str:
         """The answer in a few lines of text: which features carry how much, and how it was measured.
 
@@ -46,6 +49,7 @@ class FeatureViews:
         with shown_in(unit):
             return headline.summary(self)  # type: ignore[arg-type] # a flow
 
+    @checked_arguments(hints=OF_CLASS)
     def attribution(self, class_name: str | int | None = None, *, clip: bool = True) -> pd.DataFrame:
         r"""Attribution of each feature to each class, summed over all paths (eq. 4).
 
@@ -80,6 +84,7 @@ class FeatureViews:
         sums = paths.attribution(self.graph, clip=clip) if known is None else known.attribution
         return tables.of_class(self._by_feature(sums), class_name)
 
+    @checked_arguments(hints=OF_CLASS)
     def attribution_stderr(self, class_name: str | int | None = None, *, clip: bool = True) -> pd.DataFrame:
         r"""Standard error of `attribution`.
 
@@ -106,6 +111,7 @@ class FeatureViews:
         classes = None if self.currents is None else self.currents.classes
         return tables.by_feature(self.graph.features, self.layers, values, classes)
 
+    @checked_arguments()
     def shares(self, *, by_class: bool = False) -> pd.DataFrame:
         r"""Share of each feature in the attribution to all classes, with its error; 0 if there is none.
 
@@ -126,7 +132,7 @@ class FeatureViews:
         table = self._by_feature(self.sum_errors.attribution)[[]]
         return table.assign(share=paths.shares(self.graph), stderr=self.sum_errors.shares)
 
-    @replaced_arguments(dict.fromkeys(("k", "n"), "write flow.importance(top=5)."))
+    @checked_arguments(dict.fromkeys(("k", "n"), "write flow.importance(top=5)."), hints=OF_TOP)
     def importance(self, top: int | None = None, by: str = "share") -> pd.DataFrame:
         r"""The features from the most to the least important, with 95 % intervals of their shares.
 
@@ -155,10 +161,6 @@ class FeatureViews:
             >>> example().importance().loc["left"].round(2).tolist()
             [1.0, 1.0, 1.0]
         """
-        if isinstance(top, str):
-            instead = f"(by={top!r})" if top in BY else f"().loc[{top!r}] for one feature"
-            raise InputError(f"top is {top!r}; write flow.importance{instead}.")
-        most = None if top is None else whole_number("top", top)
         by, shares = known_name("by", by, BY), self.shares()
         half = headline.quantile(self.currents) * shares["stderr"]
         table = pd.DataFrame(
@@ -166,4 +168,4 @@ class FeatureViews:
         )
         if by != "share":
             table[by] = of_currents.of_rows(self.currents, by, len(table))
-        return table.iloc[np.argsort(-table[by].abs().to_numpy(), kind="stable")[:most]]
+        return table.iloc[np.argsort(-table[by].abs().to_numpy(), kind="stable")[:top]]

@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from scipy.sparse import csr_array
 
+from nif.core.arguments import checked_arguments
 from nif.core.errors import InputError
 from nif.core.files import whole_file
 from nif.core.schema import Array, is_version
@@ -47,10 +48,6 @@ TYPES = ("F32", "F64", "I32", "I64", "BOOL")
 
 def save(flow: Flow, path: str | os.PathLike[str], keep: float | None = None) -> None:
     """Write a flow beside `path` and move it there when it is complete; see `nif.Flow.save`."""
-    if keep is not None and not 0 < keep <= 1:
-        raise InputError(
-            f"keep is {keep}; expected a fraction of the nats above 0 and up to 1, such as 0.999."
-        )
     if keep is None:
         weights = () if flow.currents is None else flow.currents.weights
         count = flow.count + sum(weight.count for weight in weights)
@@ -120,6 +117,7 @@ def same(flow: Flow, other: Flow) -> bool:
     )
 
 
+@checked_arguments()
 def load(path: str | os.PathLike[str]) -> Flow:
     """Read a flow that `Flow.save` wrote; it equals the saved one, bit for bit.
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from numbers import Real
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool
 
-from nif.core.arguments import replaced_arguments, shown
-from nif.core.errors import InputError
+from nif.core.arguments import checked_arguments
 from nif.core.guesses import OF_FLOW, no_attribute
 from nif.core.text import visible
 from nif.core.types import CurrentTables, Layer, Links, SumErrors, Total
@@ -26,15 +24,6 @@ from nif.flow.output_views import OutputViews
 from nif.flow.strongest import LeftOut
 from nif.flow.unit_names import Named
 from nif.flow.validation import check, check_tables
-
-
-def checked_flow(flow: object) -> Flow:
-    """A flow; raises `InputError` for anything else."""
-    if isinstance(flow, Flow):
-        return flow
-    raise InputError(
-        f"flow is {shown(flow)}; expected the result of nif.measure(model, data), before the data."
-    )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -81,7 +70,7 @@ class Flow(FeatureViews, CurrentViews, OutputViews):
         known = self.currents
         return None if known is None else replace(known.total, degrees=known.degrees)
 
-    @replaced_arguments({"k": "write flow.edges(top=10).", "n": "write flow.edges(top=10)."})
+    @checked_arguments({"k": "write flow.edges(top=10).", "n": "write flow.edges(top=10)."})
     def edges(self, top: int | None = None) -> pd.DataFrame:
         """Every link: source, target, nats (may be negative), standard error, p-value (of no information).
 
@@ -106,7 +95,7 @@ class Flow(FeatureViews, CurrentViews, OutputViews):
         missing, signed = self.left_out.links if self.left_out else 0, self.currents is not None
         return tables.edges(self.layers, self.links, top, missing, absolute=signed)
 
-    @replaced_arguments({"layer": "write flow.neurons().loc['relu1']."})
+    @checked_arguments({"layer": "write flow.neurons().loc['relu1']."})
     def neurons(self, alpha: float = ALPHA) -> pd.DataFrame:
         """Every unit, by (layer, unit).
 
@@ -137,10 +126,9 @@ class Flow(FeatureViews, CurrentViews, OutputViews):
             h[0]     0.5      0.2         1.0   False
             h[1]     0.3      0.0         0.0   False
         """
-        if not (isinstance(alpha, Real) and 0 < alpha < 1):
-            raise InputError(f"alpha is {shown(alpha)}; expected a level between 0 and 1, such as 0.05.")
         return self.by_unit.table(alpha)
 
+    @checked_arguments()
     def silent(self, alpha: float = ALPHA) -> pd.DataFrame:
         """The rows of `neurons` in which no information was detected.
 
@@ -167,7 +155,7 @@ class Flow(FeatureViews, CurrentViews, OutputViews):
         """Clarity of the communities: 0 is no better than chance, 1 is the maximum."""
         return self.communities.modularity
 
-    @replaced_arguments(dict.fromkeys(("top", "n"), "write flow.paths(k=10)."))
+    @checked_arguments(dict.fromkeys(("top", "n"), "write flow.paths(k=10)."))
     def paths(self, source: Named | None = None, target: Named | None = None, k: int = 10) -> pd.DataFrame:
         """The k strongest paths from one unit to another, in time linear in links times k.
 
@@ -198,9 +186,10 @@ class Flow(FeatureViews, CurrentViews, OutputViews):
 
         return same(self, other)
 
-    def __sub__(self, other: object) -> pd.DataFrame:
+    @checked_arguments()
+    def __sub__(self, other: Flow) -> pd.DataFrame:
         """Current of each feature less that in a flow of the same rows, see `nif.flow.flow_difference`."""
-        return flow_difference.difference(self, other) if isinstance(other, Flow) else NotImplemented
+        return flow_difference.difference(self, other)
 
     if not TYPE_CHECKING:  # which then knows what a flow has
 

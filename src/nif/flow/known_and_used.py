@@ -10,6 +10,7 @@ from jaxtyping import Float
 from scipy import stats
 from scipy.stats import false_discovery_control
 
+from nif.core.arguments import checked_arguments
 from nif.core.errors import InputError
 from nif.core.types import CurrentTables
 from nif.flow.tables import unit_index
@@ -26,6 +27,7 @@ LITTLE = 0.25
 IGNORED, SYNERGY = "ignored", "synergy"
 
 
+@checked_arguments()
 def known_and_used(association: Flow, currents: Flow, *, alpha: float = 0.05) -> pd.DataFrame:
     r"""What each unit tells of the decision, what of it the decision uses, and which units are outliers.
 
@@ -74,8 +76,6 @@ def known_and_used(association: Flow, currents: Flow, *, alpha: float = 0.05) ->
         >>> table["outlier"].loc["input"].to_dict(), table["used"].loc["input"].round(2).to_dict()
         ({'x1': '', 'x2': 'ignored'}, {'x1': 0.44, 'x2': 0.0})
     """
-    if not 0 < alpha < 1:
-        raise InputError(f"alpha is {alpha}; expected a level between 0 and 1, such as 0.05.")
     tables = _checked(association, currents)
     layers = currents.layers[:-1]
     units = sum(map(len, layers))

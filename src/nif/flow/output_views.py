@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from nif.core.arguments import replaced_arguments
+from nif.core.arguments import checked_arguments
 from nif.core.errors import InputError
-from nif.core.pages import checked_path, written_page
+from nif.core.files import other_ending
+from nif.core.pages import written_page
 from nif.core.unit import shown_in
 from nif.flow import export
 
@@ -23,16 +24,12 @@ if TYPE_CHECKING:
     from nif.report.pruning import Removal
 
 
-SAFETENSORS = "pass a path such as 'flow.safetensors'"
 OTHER_FORMATS = {
-    **dict.fromkeys(
-        (".pt", ".pth", ".pkl", ".pickle", ".joblib", ".npz", ".npy", ".onnx", ".json"), SAFETENSORS
-    ),
     **dict.fromkeys((".html", ".htm"), "flow.report(path) writes a page"),
     **dict.fromkeys((".csv", ".tsv", ".parquet", ".xlsx"), "flow.edges() is a frame, which writes tables"),
     **dict.fromkeys((".png", ".svg", ".pdf"), "flow.plot().figure.savefig(path) writes a picture"),
 }
-"""Endings that a file of a flow does not have, and what to write."""
+"""What to write for files of other endings."""
 
 
 class OutputViews:
@@ -42,6 +39,7 @@ class OutputViews:
     def _flow(self) -> Flow:
         return cast("Flow", self)
 
+    @checked_arguments()
     def save(self, path: str | os.PathLike[str], *, keep: float | None = None) -> None:
         """Write the flow as one safetensors file; `nif.load` reads it. Nothing in it is code.
 
@@ -52,17 +50,20 @@ class OutputViews:
                 P-values and silent units stay those of all links.
 
         Raises:
-            InputError: `keep` is no fraction, the path cannot be written, or its ending is that of another
-                format. An existing file is then unchanged.
+            InputError: `keep` is no fraction, the path cannot be written, or it ends in something else than
+                .safetensors. An existing file is then unchanged.
         """
         from nif.flow.file import save
 
-        ending = Path(checked_path(path)).suffix.lower()
-        if ending in OTHER_FORMATS:
-            raise InputError(f"A flow is written as safetensors, not as {ending}; {OTHER_FORMATS[ending]}.")
+        if ending := other_ending(path):
+            instead = OTHER_FORMATS.get(ending, "pass a path such as 'flow.safetensors'")
+            raise InputError(f"A flow is written as safetensors, not as {ending}; {instead}.")
         save(self._flow, path, keep)
 
-    @replaced_arguments(dict.fromkeys(("kind", "type", "style"), "other pictures are in nif.plots."))
+    @checked_arguments(
+        dict.fromkeys(("kind", "type", "style"), "other pictures are in nif.plots."),
+        hints={"ax": "Other pictures are functions of nif.plots, such as nif.plots.sankey(flow)."},
+    )
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw the network: layers from left to right, links by their nats (see `nif.plots.network`).
 
@@ -76,6 +77,7 @@ class OutputViews:
 
         return network(self._flow, ax)
 
+    @checked_arguments()
     def report(
         self,
         path: str | os.PathLike[str] | None = None,
@@ -109,6 +111,7 @@ class OutputViews:
 
         return written_page(path, lambda target: write(self._flow, target, pruned, association, data), unit)
 
+    @checked_arguments()
     def show(self, *, pruned: Removal | None = None, height: int = 700, unit: str = "nats") -> Embedded:
         """The page of `report` in a cell of a notebook, as the last expression of the cell.
 
@@ -140,6 +143,7 @@ class OutputViews:
         """
         return export.to_networkx(self._flow)
 
+    @checked_arguments()
     def to_shap(self, *, by_class: bool = True) -> shap.Explanation | dict[str, shap.Explanation]:
         """The currents of explained rows for shap: base values plus currents are the information at a row.
         Of association, one for each class, of all data, with 95 % intervals; see `nif.flow.export.to_shap`.

@@ -35,8 +35,6 @@ def edges(
         left_out: Links that are missing here, and count as tests of a high p-value.
         absolute: Whether the largest are those without their sign.
     """
-    if top is not None and top < 1:
-        raise InputError(f"top is {top}; expected 1 or more links, or None for all.")
     p_values = np.concatenate([between.values("p_value") for between in links])
     q_values = false_discovery_control(p_values)
     if left_out:
@@ -109,8 +107,6 @@ def strongest_paths(
     currents: CurrentTables | None = None,
 ) -> pd.DataFrame:
     """The k strongest paths between two units, or between all features and outputs; see `nif.Flow.paths`."""
-    if k < 1:
-        raise InputError(f"k is {k}; expected 1 or more paths.")
     begin = _places(layers, source, graph.features)
     end = _places(layers, target, [len(layers) - 1])
     if begin[-1][0] >= end[0][0]:
@@ -157,10 +153,6 @@ def of_class(table: pd.DataFrame, class_name: object) -> pd.DataFrame:
     """
     if class_name is None:
         return table
-    if isinstance(class_name, bool):
-        raise InputError(
-            f"class_name is {class_name}; expected the name of a class. clip is passed as clip=."
-        )
     names = [str(name) for name in table.columns]
     if str(class_name) in names:
         return table.iloc[:, [names.index(str(class_name))]]

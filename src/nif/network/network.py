@@ -12,6 +12,7 @@ import pandas as pd
 from jaxtyping import Bool
 from torch import nn
 
+from nif.core.arguments import checked_arguments
 from nif.core.errors import InputError
 from nif.core.types import Layer
 from nif.data.rows import Rows, read
@@ -208,6 +209,7 @@ def _on_device(module: nn.Module, device: Any) -> nn.Module:
         ) from error
 
 
+@checked_arguments()
 def layers(
     model: Any, example: Any, *, layers: Sequence[str] | None = None, output: int | str | None = None
 ) -> pd.DataFrame:

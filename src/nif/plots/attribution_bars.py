@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from nif.core.arguments import checked_arguments
 from nif.core.errors import InputError, nearest
 from nif.plots.axes import INK, LETTER, SMALL, SOFT, TEXT, above, new_axes, plain, points, short, whiskers
 from nif.plots.palette import AGAINST, COMMUNITIES, OTHER
@@ -41,6 +42,7 @@ class Bars(NamedTuple):
     stderr: Float[np.ndarray, " feature"]
 
 
+@checked_arguments(hints={"comparison": "Of one class pass label={}."})
 def attribution(
     flow: Flow,
     comparison: Comparison | None = None,
@@ -76,10 +78,6 @@ def attribution(
         >>> [text.get_text() for text in ax.get_yticklabels()]
         ['left', 'right']
     """
-    if not 0 < level < 1 or most < 1:
-        raise InputError(f"level is {level} and most {most}; expected 0 < level < 1 and 1 or more features.")
-    if isinstance(comparison, str):
-        raise InputError(f"comparison is {comparison!r}; of one class, pass label={comparison!r}.")
     bars = [_ours(flow, label), *_others(flow, comparison, label, methods)]
     if methods is not None and bars[0].method not in methods:
         bars = bars[1:]

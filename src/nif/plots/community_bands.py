@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, Int
 
+from nif.core.arguments import checked_arguments
 from nif.flow.paths import clipped, signed, throughput
 from nif.plots.axes import (
     INK,
@@ -66,6 +67,7 @@ class Bands:
     between: dict[tuple[int, int], Float[np.ndarray, "group group"]]
 
 
+@checked_arguments()
 def communities(flow: Flow, *, ax: Axes | None = None) -> Axes:
     r"""Draw the share of the whole attribution that passes through communities, layer by layer.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
+from nif.core.arguments import checked_arguments
 from nif.core.types import Total
 from nif.flow.communities import layer_stderr
 from nif.plots.axes import (
@@ -41,6 +42,7 @@ TRACK = 0.045, 0.03
 """Height of the strip of silent neurons and its distance below the axis, as fractions of the axes' height."""
 
 
+@checked_arguments()
 def profile(flow: Flow, *, level: float = 0.95, ax: Axes | None = None) -> Axes:
     """Draw, for each layer, the nats of all links into it and out of it, and its fraction of silent neurons.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from nif.core.arguments import checked_arguments
 from nif.core.errors import InputError
 from nif.core.types import Layer, Links
 from nif.flow import communities as structure
@@ -44,6 +45,7 @@ class Side(NamedTuple):
         return [numbered.get(name, short(name)) for name in (self.layer.units[unit] for unit in self.order)]
 
 
+@checked_arguments()
 def links(
     flow: Flow, source: str | int = 0, target: str | int | None = None, *, ax: Axes | None = None
 ) -> Axes:

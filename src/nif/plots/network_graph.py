@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
-from nif.core.arguments import shown as given
-from nif.core.errors import InputError
+from nif.core.arguments import checked_arguments
 from nif.flow.strongest import strongest
 from nif.plots.axes import (
     INK,
@@ -49,6 +48,7 @@ ABOVE, BELOW = 48.0, 34.0
 """Points above the highest and below the lowest unit, for titles and legend."""
 
 
+@checked_arguments()
 def network(flow: Flow, ax: Axes | None = None) -> Axes:
     """Draw the network: layers from left to right, links by their nats.
 
@@ -69,11 +69,6 @@ def network(flow: Flow, ax: Axes | None = None) -> Axes:
         >>> len(ax.collections[0].get_segments())  # links of more than 0 nats
         3
     """
-    if ax is not None and not hasattr(ax, "get_window_extent"):
-        raise InputError(
-            f"ax is {given(ax)}; expected axes of matplotlib, or nothing. Other pictures are functions of "
-            "nif.plots, such as nif.plots.sankey(flow)."
-        )
     if ax is None:
         height = float(np.clip(1.6 + 0.3 * max(flow.graph.sizes), 4.2, 7.5))
         ax = new_axes(min(WIDEST, 3.5 + 1.6 * len(flow.layers)), height, (0.01, 0.01, 0.98, 0.98))

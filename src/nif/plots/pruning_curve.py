@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from nif.core.arguments import checked_arguments
 from nif.core.errors import InputError
 from nif.plots.axes import INK, SMALL, SOFT, TEXT, as_text, new_axes, plain, short
 from nif.plots.palette import COMMUNITIES, OTHER
@@ -20,6 +21,7 @@ MARKERS = "osD^vPX*"
 """Curves differ by marker as well as by colour, for print in grey."""
 
 
+@checked_arguments()
 def pruning(results: pd.DataFrame, *, before: float | None = None, ax: Axes | None = None) -> Axes:
     """Draw the score of pruned networks against the fraction of hidden neurons removed.
 

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from nif.core.arguments import shown
-from nif.core.errors import InputError
-from nif.flow.flow import checked_flow
+from nif.core.arguments import checked_arguments
 from nif.flow.headline import headline
 from nif.plots import axes, palette
 from nif.plots.axes import LETTER, SMALL, SMALLEST, TEXT, WIDEST, headings, new_axes, points, short, write
@@ -59,6 +57,7 @@ DARK = Ink(
 )
 
 
+@checked_arguments()
 def sankey(
     flow: Flow,
     *,
@@ -99,9 +98,6 @@ def sankey(
         >>> len(ax.texts) > 5
         True
     """
-    flow = checked_flow(flow)
-    if isinstance(most, bool) or not isinstance(most, int):
-        raise InputError(f"most is {shown(most)}; expected a whole number of units, such as {MOST_UNITS}.")
     currents_to_draw(flow, most)  # refuses before there is a figure
     if ax is None:
         columns = max(len(flow.layers), 3)

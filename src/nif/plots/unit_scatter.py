@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
-from nif.core.errors import InputError
+from nif.core.arguments import checked_arguments
 from nif.flow.known_and_used import IGNORED, SYNERGY
 from nif.flow.known_and_used import known_and_used as table_of
 from nif.plots.axes import (
@@ -43,6 +43,7 @@ MOST_LAYERS = len(COMMUNITIES) - 1
 """Layers with an entry in the legend."""
 
 
+@checked_arguments()
 def known_and_used(
     association: Flow, currents: Flow, *, level: float = 0.95, most: int = 12, ax: Axes | None = None
 ) -> Axes:
@@ -78,8 +79,6 @@ def known_and_used(
         >>> len(ax.collections[0].get_offsets()), ax.get_ylabel()
         (2, 'used: its current (nats)')
     """
-    if not 0 < level < 1 or most < 0:
-        raise InputError(f"level is {level} and most {most}; expected 0 < level < 1 and 0 or more names.")
     table = table_of(association, currents, alpha=1 - level)
     ax = new_axes(6.4, 4.6) if ax is None else ax
     plain(ax)

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialised
 from torch import Tensor, nn
 
+from nif.core.arguments import checked_arguments
 from nif.core.errors import InputError
 from nif.core.files import whole_file
 from nif.core.schema import Array, is_version, items, mapping, read_json, whole
@@ -57,6 +58,7 @@ def save_pruned(
         beside.write_bytes(serialised(tensors, metadata=header))
 
 
+@checked_arguments()
 def shrink(model: Any, path: str | os.PathLike[str]) -> nn.Module:
     """Load the size and the weights of a saved pruned network onto a fresh one.
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
-from numbers import Real
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from nif.core.arguments import replaced_arguments, whole_number
+from nif.core.arguments import checked_arguments
 from nif.core.errors import InputError
 from nif.core.progress import progress as progress_bar
 from nif.core.types import Advance
-from nif.flow.flow import Flow, checked_flow
+from nif.flow.flow import Flow
 from nif.network.unit_groups import UnitIds
 from nif.pruning.compensation import COMPENSATIONS, compensate_removed
 from nif.pruning.forecast import say_beforehand
@@ -45,7 +44,7 @@ ROUNDED = "Cutting changed the result by rounding; units were zeroed instead to 
 FRACTION = "pass remove=0.5, the fraction of all hidden units to remove."
 
 
-@replaced_arguments(
+@checked_arguments(
     dict.fromkeys(("fraction", "amount", "ratio", "sparsity", "pruning_ratio"), FRACTION)
     | {"y": "pass labels= or (x, y) as data.", "method": "pass rule=, such as rule='current'."}
     | dict.fromkeys(("test", "validation", "val", "x_test"), "pass held_out=(x, y).")
@@ -134,19 +133,18 @@ def prune(
         >>> "1[1]" in set(small.removed["unit"])
         True
     """
-    whole_number("seed", seed, least=0)
-    if whole_number("round_to", round_to) > 1 and not cut:
+    if round_to > 1 and not cut:
         raise InputError(f"round_to is {round_to} and cut is False; only what is cut changes widths.")
     how = _compensation(compensate, remove, heads)
     model, rows = of_nodes(model, data, labels, held_out)
     with progress_bar("pruning", total=None, shown=progress) as shown:
         shown.stage("running the network on the rows")
-        start = pruning_problem(model, checked_flow(flow), rows, output, how, criterion)
+        start = pruning_problem(model, flow, rows, output, how, criterion)
         keep_what_cannot_be_cut(start)
         if remove is not None:
             check_remove(start, remove)
         importance = chosen_rule(rule)
-        _check_options(remove, tolerance, alpha, exchanges)
+        _check_tolerance(remove, tolerance)
         shown.stage("finding heads, and dimensions of keys that can go")
         first = _without_key_dims(start, key_dims, tolerance)
         problem, found = with_heads(first.problem) if heads is not None else (first.problem, Heads())
@@ -257,12 +255,8 @@ def _compensation(compensate: str | None, remove: Remove | None, heads: object) 
     return compensate
 
 
-def _check_options(remove: Remove | None, tolerance: float | None, alpha: float, exchanges: int) -> None:
-    if not (isinstance(exchanges, int) and exchanges >= 0):
-        raise InputError(f"exchanges is {exchanges!r}; expected a number of exchanges, or 0 for none.")
-    if not (isinstance(alpha, Real) and 0 < alpha < 1):
-        raise InputError(f"alpha is {alpha!r}; expected a number between 0 and 1, such as 0.05.")
-    if tolerance is not None and not (isinstance(tolerance, Real) and 0 <= tolerance < float("inf")):
+def _check_tolerance(remove: Remove | None, tolerance: float | None) -> None:
+    if tolerance is not None and not 0 <= tolerance < math.inf:
         raise InputError(f"tolerance is {tolerance!r}; expected a number of 0 or more, or None.")
     if tolerance is None and isinstance(remove, str) and remove == "most":
         raise InputError("remove='most' needs a tolerance; pass one, such as 0.01.")

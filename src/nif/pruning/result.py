@@ -14,10 +14,11 @@ import pandas as pd
 from torch import nn
 
 from nif.core import schema
+from nif.core.arguments import checked_arguments
 from nif.core.errors import InputError
+from nif.core.files import other_ending
 from nif.core.guesses import OF_PRUNED, no_attribute
 from nif.core.html import short, table
-from nif.core.pages import checked_path
 from nif.core.schema import items, number, read_json, real, record, row, whole
 from nif.core.text import visible
 from nif.pruning.file import Shapes, opened, save_pruned
@@ -46,9 +47,6 @@ RECORD = record(
 """The form of the record in the header; `put_back` is the name of `restored` in nif 0.1."""
 
 MOST_LAYERS = 8
-
-OTHER_FORMATS = {".pt", ".pth", ".pkl", ".pickle", ".joblib", ".npz", ".onnx", ".json", ".html", ".csv"}
-"""Endings that a file of a pruning does not have."""
 
 _SIZES = (
     ("parameters", "parameters", ",.0f"),
@@ -188,16 +186,16 @@ class Pruned(PruningRecord):
             """Say what to write in place of a name that the result of a pruning does not have."""
             no_attribute("A pruning", name, OF_PRUNED, self)
 
+    @checked_arguments()
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write weights, kept indices and the record as one safetensors file; no class is pickled.
 
         `nif.shrink` reads the weights, ``nif report --pruned`` and `read_record` the record.
 
         Raises:
-            InputError: The path cannot be written, or its ending is that of another format.
+            InputError: The path cannot be written, or its ending is not .safetensors.
         """
-        ending = Path(checked_path(path)).suffix.lower()
-        if ending in OTHER_FORMATS:
+        if ending := other_ending(path):
             raise InputError(
                 f"A pruning is written as safetensors, not as {ending}; pass a path such as "
                 "'small.safetensors', or save small.model.state_dict() with torch.save."

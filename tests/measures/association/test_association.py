@@ -34,7 +34,7 @@ def test_the_published_preset() -> None:
         ({"beta": -1.0}, "beta is -1.0; expected a number from 0 up"),
         ({"beta": float("nan")}, "beta is nan"),
         ({"noise": -0.1}, "noise is -0.1; expected a number from 0 up"),
-        ({"rows": 0}, "rows is 0; expected 1 or more rows, or None for all"),
+        ({"rows": 0}, "rows is 0; expected a whole number of 1 or more, or None"),
         ({"estimator": 3}, "estimator is 3; expected one such as"),
         ({"estimator": nif.SharedMine()}, r"critic='separate' cannot be combined with estimator=SharedMine"),
         (

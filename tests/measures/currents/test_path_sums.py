@@ -266,7 +266,7 @@ def test_paths_can_be_left_out_and_must_be_a_number() -> None:
     net = chain(3, 4, 2, activation=nn.ReLU)
     result = measured(net, X, rows=8, backgrounds=4, paths=0)
     assert result.currents is not None and result.currents.paths is None
-    with pytest.raises(InputError, match="paths is -1; expected a number of paths, 0 for none, or None"):
+    with pytest.raises(InputError, match="paths is -1; expected a whole number of 0 or more, or None"):
         nif.Currents(paths=-1)
     with torch.no_grad():
         net[2].weight.zero_()

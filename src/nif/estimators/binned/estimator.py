@@ -29,6 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from nif.core.arguments import checked_options
 from nif.core.errors import InputError
 from nif.core.parallel import allowed_threads
 from nif.core.random import stream
@@ -76,6 +77,7 @@ FEWEST_SAMPLES = 8
 """One for each cell of the test of independence."""
 
 
+@checked_options
 @dataclass(frozen=True)
 class Binned:
     r"""Adaptive bins, extrapolated to many samples: a tenth of a millisecond a pair, for any number of pairs.
@@ -107,10 +109,6 @@ class Binned:
     """
 
     threads: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.threads is not None and self.threads < 1:
-            raise InputError(f"threads is {self.threads}; expected 1 or more, or None for one for each core.")
 
     def __repr__(self) -> str:
         return "Binned()" if self.threads is None else f"Binned(threads={self.threads})"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nif.core.arguments import checked_options
 from nif.estimators.neural import bounds
 from nif.estimators.neural.variational import Variational
 
 
+@checked_options
 @dataclass(frozen=True, repr=False)
 class Mine(Variational):
     r"""Mutual information neural estimation, cross-fitted.
@@ -45,6 +47,7 @@ class Mine(Variational):
     bound = bounds.MINE
 
 
+@checked_options
 @dataclass(frozen=True, repr=False)
 class Nwj(Variational):
     r"""The NWJ bound, cross-fitted; the options are those of `Variational`.
@@ -60,6 +63,7 @@ class Nwj(Variational):
     bound = bounds.NWJ
 
 
+@checked_options
 @dataclass(frozen=True, repr=False)
 class InfoNce(Variational):
     r"""The contrastive bound, cross-fitted; the options are those of `Variational`.
@@ -77,6 +81,7 @@ class InfoNce(Variational):
     bound = bounds.INFO_NCE
 
 
+@checked_options
 @dataclass(frozen=True, repr=False)
 class Smile(Variational):
     r"""SMILE, cross-fitted: the clipped Donsker–Varadhan value of a critic trained as a classifier.

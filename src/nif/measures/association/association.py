@@ -6,12 +6,12 @@ import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
 
+from nif.core.arguments import checked_options
 from nif.core.blocks import block_of_rows
 from nif.core.checkpoint import Checkpoint
 from nif.core.errors import InputError
@@ -49,6 +49,7 @@ CHOICES = {
 }
 
 
+@checked_options
 @dataclass(frozen=True)
 class Association:
     r"""Links from the mutual information of units: relevance less redundancy (eq. 2).
@@ -117,8 +118,6 @@ class Association:
             raise InputError(
                 f"noise is {self.noise}; expected a number from 0 up, such as 0.1 (of each unit's deviation)."
             )
-        if self.rows is not None and not (isinstance(self.rows, Integral) and self.rows >= 1):
-            raise InputError(f"rows is {self.rows!r}; expected 1 or more rows, or None for all.")
         if self.blocks is not None and (self.critic, self.relevance) != ("separate", "unit"):
             raise InputError(
                 "blocks cannot be combined with relevance='layer' or a critic that is not 'separate', whose "

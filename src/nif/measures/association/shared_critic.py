@@ -25,6 +25,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from nif.core.arguments import checked_options
 from nif.core.checkpoint import Stage, kept
 from nif.core.random import usual_defaults
 from nif.core.statistics import cauchy_combination
@@ -46,6 +47,7 @@ WORKING_SET = 2**20
 """Numbers that the inputs of one block of critics may fill; training takes some fifty times as many."""
 
 
+@checked_options
 @dataclass(frozen=True)
 class SharedMine:
     """Options of critics that serve several terms at once; small, because there is one for every link.

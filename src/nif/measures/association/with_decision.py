@@ -12,7 +12,7 @@ from scipy import stats
 from scipy.sparse import csr_array
 from torch import Tensor
 
-from nif.core.arguments import whole_number
+from nif.core.arguments import checked_options
 from nif.core.types import Advance, Layer, Links
 from nif.data.rows import Rows
 from nif.estimators.pairs import Resources
@@ -38,6 +38,7 @@ REACH = 6
 Table = Float[np.ndarray, "row outcome"]
 
 
+@checked_options
 @dataclass(frozen=True)
 class DecisionInformation:
     r"""Association of every unit with the decision of the network: what the unit alone tells of it.
@@ -84,7 +85,6 @@ class DecisionInformation:
 
     def __post_init__(self) -> None:
         Currents(decision=self.decision, noise=self.noise, target=self.target)  # the same options
-        whole_number("rows", self.rows)
 
     @property
     def rows_read(self) -> int | None:

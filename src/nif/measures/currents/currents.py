@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from nif.core.arguments import whole_number
+from nif.core.arguments import checked_options
 from nif.core.errors import InputError
 from nif.core.types import Advance, Layer
 from nif.core.weights import PathCurrents
@@ -56,6 +56,7 @@ POOL = 10_000
 """Rows of data that are read; of more, these are drawn at random."""
 
 
+@checked_options
 @dataclass(frozen=True)
 class Currents:
     r"""The information that flows through every link to the decision of a network.
@@ -141,7 +142,7 @@ class Currents:
     explain: Any = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        known = self.decision is None or callable(self.decision) or self.decision in DECISIONS
+        known = self.decision is None or callable(self.decision) or str(self.decision) in DECISIONS
         if not known:
             raise InputError(
                 f"decision is {self.decision!r}; expected {', '.join(map(repr, DECISIONS))}, a function from "
@@ -149,11 +150,6 @@ class Currents:
             )
         if self.path not in PATHS:
             raise InputError(f"path is {self.path!r}; expected {' or '.join(map(repr, PATHS))}.")
-        if not (self.paths is None or (isinstance(self.paths, Integral) and self.paths >= 0)):
-            raise InputError(f"paths is {self.paths!r}; expected a number of paths, 0 for none, or None.")
-        for name in ("backgrounds", "rows", "orders"):
-            if getattr(self, name) is not None:
-                whole_number(name, getattr(self, name))
         classes = () if isinstance(self.by_class, bool) else self.by_class
         if not (isinstance(classes, Sequence) and all(isinstance(number, Integral) for number in classes)):
             raise InputError(

@@ -28,7 +28,7 @@ def chosen_rule(rule: str | Rule) -> Rule:
     """
     if callable(rule):
         return rule
-    if rule not in RULES:
+    if not isinstance(rule, str) or rule not in RULES:
         raise InputError(f"Unknown rule {rule!r}; expected one of {', '.join(RULES)}, or a function.")
     return RULES[rule]
 
