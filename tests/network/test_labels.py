@@ -12,7 +12,7 @@ import torch
 
 from nif.core.errors import InputError
 from nif.network.decision import Decision, Scale
-from nif.network.labels import class_indices, doubt_of, labels_of, values_of_classes
+from nif.network.labels import class_indices, doubt_of, doubt_of_scale, labels_of, values_of_classes
 
 THREE, TWO = Decision(Scale.LOGIT, 3, exclusive=True), Decision(Scale.LOGIT, 2, exclusive=True)
 CHOICE = Decision(Scale.PROBABILITY, 3, exclusive=True)
@@ -160,3 +160,16 @@ def test_labels_of_the_row_beside_are_doubted(step: int, which: str, share: floa
     assert doubt_of(predicted, truth, 2) == ""
     in_time = np.repeat(truth, 5)  # neighbours have the same label
     assert doubt_of(np.roll(in_time, 1), in_time, 2) == ""
+
+
+def test_labels_on_another_scale_are_doubted() -> None:
+    generator = np.random.default_rng(0)
+    truth = generator.normal(size=(200, 2))
+    outputs = truth + 0.3 * generator.normal(size=(200, 2))
+    assert doubt_of_scale(truth, outputs) == ""
+    for scaled in (5 * truth + 3, truth / 50, -truth):
+        explained = max(0, 1 - (np.square(scaled - outputs).mean(0) / scaled.var(0)).mean())
+        assert f"these explain {explained:.0%} of their variance, and would explain 9" in doubt_of_scale(
+            scaled, outputs
+        )
+    assert doubt_of_scale(generator.normal(size=(200, 2)), outputs) == ""

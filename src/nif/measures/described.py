@@ -15,7 +15,7 @@ from nif.core.errors import InputError
 from nif.data.rows import Rows
 from nif.network.decision import Decision
 from nif.network.forward import batches
-from nif.network.labels import doubt_of, labels_of, values_of_classes
+from nif.network.labels import doubt_of, doubt_of_scale, labels_of, values_of_classes
 from nif.network.network import Network
 from nif.network.preserve import preserved
 
@@ -102,5 +102,7 @@ def _of_labels(
     truth = np.asarray(labels, dtype=np.float64).reshape(len(labels), -1)
     if found is not None or truth.shape != tuple(outputs.shape):
         raise InputError("The labels are neither one class a row nor one number for each output.")
+    if doubt := doubt_of_scale(truth, outputs.numpy()):
+        warnings.warn(doubt, stacklevel=6)
     spread = np.square(truth - truth.mean(axis=0)).sum()
     return "R²", float(1 - np.square(truth - outputs.numpy()).sum() / spread) if spread else float("nan")

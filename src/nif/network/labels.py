@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Int64, Shaped
+from jaxtyping import Bool, Float, Int64, Shaped
 from scipy.optimize import linear_sum_assignment
 
 from nif.core.errors import InputError
@@ -206,6 +206,32 @@ def _of_other_rows(
     )
 
 
+def doubt_of_scale(
+    truth: Float[np.ndarray, "sample output"], outputs: Float[np.ndarray, "sample output"]
+) -> str:
+    """A sentence if labels are a line of the outputs with another slope or level, and empty otherwise.
+
+    Example:
+        >>> outputs = np.random.default_rng(0).normal(size=(100, 1))
+        >>> doubt_of_scale(1000 * outputs, outputs)[:70]
+        'The labels are on another scale than the outputs: these explain 0% of '
+        >>> doubt_of_scale(outputs + 0.1, outputs)
+        ''
+    """
+    if len(truth) < FEWEST_TO_DOUBT or not (truth.std(axis=0).all() and outputs.std(axis=0).all()):
+        return ""
+    spread = np.square(truth - truth.mean(axis=0)).mean(axis=0)
+    now = float((1 - np.square(truth - outputs).mean(axis=0) / spread).mean())
+    pairs = zip(truth.T, outputs.T, strict=True)
+    best = float(np.mean([np.corrcoef(*pair)[0, 1] ** 2 for pair in pairs]))
+    if best < FITS or best - now < BETTER:
+        return ""
+    return (
+        f"The labels are on another scale than the outputs: these explain {max(now, 0):.0%} of their "
+        f"variance, and would explain {best:.0%} once scaled. Pass labels as in training."
+    )
+
+
 def _of_shape(labels: Any, rows: int) -> InputError:
     return InputError(
         f"The labels have shape {list(np.shape(labels))} for {rows} rows; expected one class a row."
@@ -283,9 +309,9 @@ def _are_real(decision: Decision, values: Shaped[np.ndarray, " sample"]) -> bool
 def _places(values: np.ndarray, known: np.ndarray) -> Int64[np.ndarray, " sample"]:
     places: np.ndarray = pd.Index(known).get_indexer(pd.Index(values))
     if (places < 0).any():
+        label = values[places < 0].tolist()[0]
+        words = ", or words that nif.measure was given as class_names=" * isinstance(label, str)
         raise InputError(
-            f"The label {values[places < 0].tolist()[0]!r} is no class of this model; expected one of "
-            f"{known.tolist()}. Pass the indices of the classes, or name these in the order of the outputs: "
-            "nif.measure(model, data, class_names=[...])."
+            f"The label {label!r} is no class of this model; expected one of {known.tolist()}{words}."
         )
     return places.astype(np.int64)
