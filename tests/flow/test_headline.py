@@ -11,7 +11,7 @@ from torch import nn
 
 import nif
 from nif.flow.flow import example
-from nif.flow.headline import _together, headline, summary
+from nif.flow.headline import ERRORS, _together, headline, summary
 from support.flows import current_flow
 
 
@@ -50,6 +50,12 @@ def test_the_sentence_names_what_carries_most_and_counts_silent_neurons(flow: ni
     assert text.endswith(
         "2 of 4 neurons are silent."
     )  # of the unused feature, and the one that reads nothing
+
+
+def test_the_summary_says_what_its_errors_are(flow: nif.Flow) -> None:
+    lines = flow.summary().splitlines()
+    assert lines[2].split() == ["feature", "share", "±", "stderr", "95", "%", "interval"]
+    assert lines[6] == ERRORS
 
 
 def test_features_together_have_an_error_of_their_own(flow: nif.Flow) -> None:

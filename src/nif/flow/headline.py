@@ -24,6 +24,8 @@ MUCH = 2 / 3
 
 AGAINST = "A negative share speaks against the decision; all shares sum to 100 %."
 
+ERRORS = "± is one standard error, of other rows; the interval holds the share in 95 of 100 cases."
+
 SHOWN = 10
 """Features of the summary."""
 
@@ -95,7 +97,7 @@ def summary(flow: Flow) -> str:
     more = flow.graph.feature_count - len(table)
     left_out = [f"… {more} more features: flow.importance()"] if more > 0 else []
     against = [AGAINST] if (table["share"] < 0).any() else []
-    return "\n".join([headline(flow), "", head, *rows, *left_out, *against, "", repr(flow)])
+    return "\n".join([headline(flow), "", head, *rows, *left_out, ERRORS, *against, "", repr(flow)])
 
 
 def _number_with(part: float, shares: pd.Series) -> int:
