@@ -58,6 +58,14 @@ def test_the_summary_says_what_its_errors_are(flow: nif.Flow) -> None:
     assert lines[6] == ERRORS
 
 
+def test_no_error_of_the_summary_is_rounded_to_0() -> None:
+    x = torch.randn(4000, 3, generator=torch.Generator().manual_seed(0))
+    wide = nif.measure(network(8.0, 0.02, 0.0), x, nif.Currents(paths=0, backgrounds=8), progress=False)
+    small = wide.shares()["stderr"].iloc[1]
+    assert 0 < small < 0.0005
+    assert f" {small:.2%} " in wide.summary()
+
+
 def test_features_together_have_an_error_of_their_own(flow: nif.Flow) -> None:
     """All features together are the whole, without error, though each has one."""
     wide = nif.measure(network(1.0, 1.0), X[:, :2], nif.Currents(paths=0), progress=False)
