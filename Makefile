@@ -140,6 +140,9 @@ build/weights/installed: $(VENV)/installed
 benchmark: $(VENV)/installed .venv-peers/installed build/weights/installed chromium
 	$(BIN)/python benchmarks/estimators.py --peers .venv-peers/bin/python
 	$(BIN)/python benchmarks/mine.py
+	$(BIN)/python benchmarks/few_rows.py
+	$(BIN)/python benchmarks/vectors.py
+	$(BIN)/python benchmarks/choosing.py
 	$(BIN)/python benchmarks/binned.py
 	$(BIN)/python benchmarks/calibration.py
 	$(BIN)/python benchmarks/neighbours.py
@@ -153,9 +156,13 @@ benchmark: $(VENV)/installed .venv-peers/installed build/weights/installed chrom
 	$(BIN)/python benchmarks/architectures.py
 	$(BIN)/python benchmarks/currents.py totals
 	$(BIN)/python benchmarks/currents_errors.py
-	for part in features suppressors links units stability randomised circuits variants; do \
+	$(BIN)/python benchmarks/currents_speed.py --large
+	$(BIN)/python benchmarks/clusters.py bytes
+	for part in features suppressors links units stability randomised layers circuits variants rankings; do \
 		$(BIN)/python benchmarks/faithfulness.py $$part || exit 1; \
 	done
+	$(BIN)/python benchmarks/faithfulness.py chosen --first 10 --seeds 1
+	$(BIN)/python benchmarks/faithfulness.py sampling --first 3
 	PYTHONPATH=build/weights $(BIN)/python benchmarks/faithfulness.py pretrained
 	PYTHONPATH=build/weights $(BIN)/python benchmarks/zoo.py
 	PYTHONPATH=build/weights $(BIN)/python benchmarks/zoo_frames.py

@@ -34,6 +34,16 @@ def precision(dtype: torch.dtype) -> Iterator[None]:
         torch.set_default_dtype(torch.float32)
 
 
+@contextlib.contextmanager
+def products(precision: str) -> Iterator[None]:
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+        assert torch.get_float32_matmul_precision() == precision
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
 def net_and_rows() -> tuple[nn.Module, torch.Tensor]:
     """More rows than bfloat16 can count one by one."""
     generator = torch.Generator().manual_seed(0)
@@ -51,7 +61,7 @@ def bits(name: str) -> bytes:
 
 def choices() -> list[contextlib.AbstractContextManager[object]]:
     others = map(precision, (torch.float64, torch.float16, torch.bfloat16))
-    return [*others, torch.autocast("cpu", dtype=torch.bfloat16)]
+    return [*others, products("medium"), torch.autocast("cpu", dtype=torch.bfloat16)]
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -91,3 +101,12 @@ def test_critics_are_trained_on_the_cpu_whatever_the_default_device_is() -> None
     with torch.device("meta"):
         found = nif.estimate(x, x + noise, few)
     assert (found.nats, found.stderr, found.p_value) == (expected.nats, expected.stderr, expected.p_value)
+
+
+def test_a_wide_network_is_measured_in_single_precision_whatever_products_are() -> None:
+    """Narrow ones are multiplied without the bfloat16 of the processor, if it has that."""
+    torch.manual_seed(0)
+    net, x = nn.Sequential(nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 5)), torch.randn(200, 64)
+    expected = float(nif.measure(net, x, METHODS["currents"], progress=False).total)
+    with products("medium"):
+        assert float(nif.measure(net, x, METHODS["currents"], progress=False).total) == expected

@@ -44,6 +44,14 @@ def test_rows_of_more_values_than_names_are_refused(tmp_path: Path) -> None:
         read(tmp_path / "data.csv")
 
 
+def test_numbers_where_names_are_expected_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "data.csv").write_text("0.5,-1.25\n1,2\n")
+    with pytest.raises(InputError, match="has numbers in its first line; expected the names"):
+        read(tmp_path / "data.csv")
+    (tmp_path / "data.csv").write_text("0,1\n1,2\n")
+    assert list(csv(tmp_path / "data.csv")) == ["0", "1"]
+
+
 @pytest.mark.parametrize("read_column", [numbers, labels])
 @pytest.mark.parametrize(
     ("values", "message"),

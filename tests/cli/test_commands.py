@@ -355,7 +355,9 @@ def test_pickled_array_is_not_loaded(room: Path, capsys: pytest.CaptureFixture[s
     np.save("objects.npy", np.array([{"a": 1}] * 60, dtype=object))
     np.savez("objects.npz", x=np.array([{"a": 1}] * 60, dtype=object))
     for file in ("objects.npy", "objects.npz"):
-        assert f"Cannot read {file}" in error(capsys, "measure", "nets:net", file, *OUT)
+        assert f"Cannot read {file} (it holds pickled objects" in error(
+            capsys, "measure", "nets:net", file, *OUT
+        )
 
 
 @pytest.mark.parametrize("name", ["weights.safetensors", "weights.pt"])

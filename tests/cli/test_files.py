@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from torch import nn
 
-from nif.cli.data import columns, example, read
+from nif.cli.data import columns, example, read, with_labels
 from nif.cli.layers import layers
 from nif.cli.models import network
 from nif.cli.options import echo_classes
@@ -37,8 +37,10 @@ def test_missing_parquet_reader_names_the_extra(monkeypatch: pytest.MonkeyPatch)
 
 def test_empty_cells_of_words_are_refused(tmp_path: Path) -> None:
     (tmp_path / "gaps.csv").write_text("a,b\n" + "1,x\n" * 60 + "1,\n")
-    with pytest.raises(InputError, match="1 empty cells"):
+    with pytest.raises(InputError, match="1 empty cells, the first in row 60"):
         columns(tmp_path / "gaps.csv", "b")
+    with pytest.raises(InputError, match="1 empty cells"):
+        read(tmp_path / "gaps.csv", label="b")
 
 
 def test_names_with_spaces_are_columns(tmp_path: Path) -> None:
@@ -98,6 +100,7 @@ def fails(): raise RuntimeError("no weights here")
         ("users_nets:fails", r"failed \(RuntimeError: no weights here\)"),
         ("users_nets.py:leaves", "expected MODULE:FACTORY, as users_nets:leaves"),
         ("users_nets:leaves:x", "expected MODULE:FACTORY"),
+        ("os:abort.net", "os has no 'abort.net'; expected a function"),
         ("broken_nets:net", r"Importing broken_nets failed \(ZeroDivisionError"),
     ],
 )
@@ -117,6 +120,24 @@ def test_an_array_that_says_it_is_huge_is_refused(tmp_path: Path) -> None:
     (tmp_path / "huge.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
     with pytest.raises(InputError, match=r"huge.npy (does not fit into memory|cannot)|Cannot read"):
         read(tmp_path / "huge.npy")
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([0, np.inf], "fractional or infinite numbers"),
+        ([0, 1e300], "fractional or infinite numbers"),
+        ([0, 0.5], "fractional or infinite numbers"),
+        ([0, 1j], "content of complex128"),
+    ],
+    ids=str,
+)
+def test_labels_that_are_no_whole_numbers_are_refused(
+    labels: list[float], message: str, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "rows.npz", x=np.zeros((60, 2)), k=np.array(labels * 30))
+    with pytest.raises(InputError, match=message):
+        with_labels(read(tmp_path / "rows.npz", label="k"), nn.Linear(2, 2))
 
 
 def test_words_of_a_label_are_said_with_their_outputs(capsys: pytest.CaptureFixture[str]) -> None:

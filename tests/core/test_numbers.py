@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 import nif
-from nif.core.numbers import real_array, real_tensor
+from nif.core.numbers import check_same_order, real_array, real_tensor
 
 X = np.random.default_rng(0).normal(size=(60, 2))
 LARGE = np.full((60, 2), 2**53 + 1)
@@ -23,6 +23,10 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "time differences": (np.full((60, 2), 5, dtype="timedelta64[s]"), "time differences; expected real"),
     "dates of Python": ([[1.0, datetime.date(2020, 1, 1)]] * 60, "not numeric"),
     "frame of dates": (pd.DataFrame({"a": pd.to_datetime(["2020-01-01", None] * 30)}), "not numbers: a"),
+    "word in a frame": (
+        pd.DataFrame({"a": X[:, 0], "b": ["1"] * 50 + ["?"] * 10}),
+        r"not numbers: b \(the word '\?' in row 50\)",
+    ),
     "masked": (np.ma.masked_greater(X, X.max() - 1e-9), "1 masked values, the first in row"),
     "complex": (X + 1j, "complex numbers; expected real"),
     "complex frame": (pd.DataFrame(X + 1j), "complex numbers; expected real"),
@@ -34,6 +38,8 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "large, tensor": (torch.from_numpy(LARGE), r"whole numbers of 2\*\*53"),
     "sparse matrix": (scipy.sparse.csr_array(X), "sparse; pass x.toarray"),
     "sparse tensor": (torch.from_numpy(X).to_sparse(), "sparse or nested; pass a dense tensor"),
+    "meta tensor": (torch.from_numpy(X).to("meta"), "meta device, which has shapes and no values"),
+    "fields": (np.zeros(60, dtype=[("a", "f4"), ("b", "f4")]), "fields, such as 'a'; pass pd.Data"),
     "ragged": ([[1.0], [1.0, 2.0]] * 30, "not numeric"),
 }
 
@@ -78,3 +84,16 @@ def test_rows_in_another_order_are_refused() -> None:
         with pytest.raises(nif.InputError, match="have the same index in another order"):
             call()
     assert nif.estimate(x[0], y.reset_index(drop=True), nif.GaussianCopula()).nats >= 0
+
+
+@pytest.mark.parametrize("index, said", [(range(1, 61), "1 row behind"), (range(-2, 58), "2 rows before")])
+def test_an_index_that_lost_its_first_rows_is_warned_of(index: range, said: str) -> None:
+    x, y = pd.DataFrame(X, columns=["a", "b"]), pd.Series(np.arange(60.0), index=index)
+    with pytest.warns(UserWarning, match=f"The index of y is that of x from {said}"):
+        nif.estimate(x["a"], y, nif.GaussianCopula())
+
+
+@pytest.mark.parametrize("kept", [range(60, 120), np.random.default_rng(0).permutation(70)[:60]])
+def test_an_index_of_a_part_is_not_warned_of(kept: Any) -> None:
+    """Rows that were drawn, and a table whose index was numbered anew."""
+    check_same_order({"x": pd.DataFrame(X), "y": pd.Series(np.arange(60.0), index=kept)})

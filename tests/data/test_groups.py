@@ -247,3 +247,8 @@ def test_a_group_of_one_hot_columns_tells_what_its_category_tells(estimator: nif
     shares = nif.measure(net, frame, currents, input_groups="one-hot", progress=False).shares()["share"]
     assert shares["age"] == 0
     assert abs(shares.sum() - 1) < 1e-5
+
+
+def test_a_patch_that_fits_once_channels_come_first_is_told() -> None:
+    with pytest.raises(InputError, match=r"Channels come first: pass x[.]movedim\(-1, 1\)"):
+        groups(4, (8, 8, 3))

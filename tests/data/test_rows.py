@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pack_sequence
 from torch.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
 from nif.core.errors import InputError
@@ -128,6 +129,11 @@ def test_batches_of_different_shapes_are_refused() -> None:
     ragged = [torch.zeros(4 + index % 2) for index in range(60)]
     with pytest.raises(InputError, match="Batches have different shapes"):
         read(ragged)
+    for rows in (iter(X), zip(X, range(len(X)), strict=True)):
+        with pytest.raises(InputError, match=r"shape \[4\]; expected batches .* Of single rows, pass list"):
+            read(rows)
+    with pytest.raises(InputError, match="a PackedSequence; pass pad_packed_sequence"):
+        read(pack_sequence([X[:3], X[:2]]))
     with pytest.raises(InputError, match="list of 2 items, and each item is one row"):
         read(batches)
     with pytest.raises(InputError, match=r"shape \[60\]"):

@@ -13,7 +13,7 @@ from torch import nn
 
 import nif
 from nif.data.rows import Rows
-from nif.measures.caveats import warn_of_few_values, warn_of_order, warn_of_redundancy
+from nif.measures.caveats import warn_of_few_values, warn_of_many_pairs, warn_of_order, warn_of_redundancy
 
 GENERATOR = np.random.default_rng(0)
 
@@ -136,3 +136,17 @@ def test_association_of_token_ids_points_to_currents() -> None:
     net = nn.Sequential(nn.Embedding(10, 3), nn.Flatten(), nn.Linear(12, 4), nn.Tanh(), nn.Linear(4, 2))
     with pytest.warns(UserWarning, match="ids of categories, which association takes as ordered numbers"):
         nif.measure(net, ids, nif.GaussianCopula(), progress=False)
+
+
+def test_very_many_pairs_of_inputs_are_told_before_they_are_measured() -> None:
+    """As warnings are errors here, the measurement ends before its first term."""
+    net = nn.Sequential(nn.Conv2d(3, 2, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 2))
+    images = torch.randn(60, 3, 41, 41)
+    terms = 5043 * 5042 // 2 + 1 + 5043 * 2 + 4
+    said = f"12,713,403 of {terms:,} terms are those of the 5,043 inputs .*=3 for patches of 3 x 3"
+    with pytest.raises(UserWarning, match=said):
+        nif.measure(net, images, nif.GaussianCopula(), progress=False)
+    grouped = nif.measure(net, images, nif.GaussianCopula(), input_groups=8, progress=False)
+    assert len(grouped.layers[0]) == 36
+    with pytest.warns(UserWarning, match="Pass input_groups=, an array of numbers, or nif.Currents"):
+        warn_of_many_pairs(Rows((torch.randn(3, 5043),)), 0, 1)

@@ -43,6 +43,8 @@ BENT: dict[str, tuple[Callable[[Tensor], Tensor], str, int]] = {
     "maximum": (lambda h: torch.maximum(h, torch.zeros(())), "maximum", 8),
     "elu by hand": (lambda h: torch.where(h > 0, h, h.exp() - 1), "where", 8),
     "softmax": (lambda h: h.softmax(1), "softmax", 8),
+    "floor": (torch.floor, "floor", 8),
+    "hypot": (lambda h: torch.hypot(h, h.roll(1, 1)), "hypot", 8),
     "maxout": (lambda h: h.view(-1, 4, 2).amax(2), "amax", 4),
     "exp, dropped and normed": (lambda h: F.layer_norm(F.dropout(h.exp(), 0.5, False), (8,)), "exp", 8),
 }
@@ -133,3 +135,34 @@ def test_where_no_layer_is_found_those_to_choose_are_named(net: nn.Module, names
         nif.layers(net, X)
     chosen = nif.layers(net, X, layers=[names.split("'")[1]])
     assert chosen["units"].tolist() == [5, 4, 3]
+
+
+@pytest.mark.parametrize(
+    "bent",
+    [
+        lambda h: h.masked_fill(h < 0, 0),
+        lambda h: h * (h > 0),
+        lambda h: h.cummax(1).values,
+        lambda h: h.sort(1).values,
+        lambda h: h.fmod(h.roll(1, 1)),
+    ],
+    ids=["masked fill", "mask", "cummax", "sort", "fmod"],
+)
+def test_whatever_bends_between_weights_is_warned_of(bent: Callable[[Tensor], Tensor]) -> None:
+    with pytest.warns(UserWarning, match="No layer between .* with some of: 'first'[.]"):
+        nif.layers(between(bent), X)
+
+
+def test_means_by_a_mask_bend_nothing() -> None:
+    class Mean(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed, self.first, self.last = nn.Embedding(9, 4), nn.Linear(4, 6), nn.Linear(6, 3)
+
+        def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+            hidden = self.first(self.embed(ids)).masked_fill(mask[..., None] == 0, 0.0)
+            return self.last(hidden.sum(1) / mask.sum(1, keepdim=True).clamp_min(1))
+
+    ids = torch.arange(240).reshape(60, 4) % 9
+    listed = nif.layers(Mean(), {"ids": ids, "mask": torch.ones(60, 4)})
+    assert listed["name"].tolist()[-1] == "output"

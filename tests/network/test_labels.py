@@ -12,7 +12,7 @@ import torch
 
 from nif.core.errors import InputError
 from nif.network.decision import Decision, Scale
-from nif.network.labels import class_indices, labels_of, other_numbering, values_of_classes
+from nif.network.labels import class_indices, doubt_of, doubt_of_scale, labels_of, values_of_classes
 
 THREE, TWO = Decision(Scale.LOGIT, 3, exclusive=True), Decision(Scale.LOGIT, 2, exclusive=True)
 CHOICE = Decision(Scale.PROBABILITY, 3, exclusive=True)
@@ -125,7 +125,7 @@ def test_other_shapes_are_refused() -> None:
 def test_of_very_many_classes_no_other_numbering_is_looked_for() -> None:
     """The table of all pairs of 200,000 tokens would take 320 GB."""
     right = np.arange(100)
-    assert other_numbering(right + 1, right, 200_000) == ""
+    assert doubt_of(right + 1, right, 200_000) == ""
 
 
 @pytest.mark.parametrize("share", [0.8, 1.0])
@@ -133,7 +133,7 @@ def test_another_numbering_is_doubted_where_labels_would_fit(share: float) -> No
     generator = np.random.default_rng(0)
     right = generator.integers(0, 4, 400)
     predicted = np.where(generator.uniform(size=400) < share, np.array([2, 0, 1, 3])[right], right)
-    said = other_numbering(predicted, right, 4)
+    said = doubt_of(predicted, right, 4)
     best = (np.array([2, 0, 1, 3])[right] == predicted).mean()
     assert f"in {(right == predicted).mean():.0%} of the rows, and would in {best:.0%}" in said
     assert "if 0 were 2, 1 were 0, 2 were 1. Are" in said
@@ -143,6 +143,33 @@ def test_a_network_that_knows_nothing_or_is_right_is_not_doubted() -> None:
     generator = np.random.default_rng(1)
     for count, rows in ((2, 30), (3, 60), (10, 500)):
         right = generator.integers(0, count, rows)
-        assert other_numbering(generator.integers(0, count, rows), right, count) == ""
-        assert other_numbering(right, right, count) == ""
-    assert other_numbering(np.array([1, 0] * 10), np.array([0, 1] * 10), 2) == ""  # few rows
+        assert doubt_of(generator.integers(0, count, rows), right, count) == ""
+        assert doubt_of(right, right, count) == ""
+    assert doubt_of(np.array([1, 0] * 10), np.array([0, 1] * 10), 2) == ""  # few rows
+
+
+@pytest.mark.parametrize("step, which", [(1, "behind"), (-1, "before")])
+@pytest.mark.parametrize("share", [0.85, 1.0])
+def test_labels_of_the_row_beside_are_doubted(step: int, which: str, share: float) -> None:
+    generator = np.random.default_rng(0)
+    truth = generator.integers(0, 2, 400)
+    predicted = np.where(generator.uniform(size=400) < share, truth, 1 - truth)
+    said = doubt_of(predicted, np.roll(truth, -step), 2)
+    best = (truth[1:-1] == predicted[1:-1]).mean()
+    assert f"would in {best:.0%} with the row {which} each" in said
+    assert doubt_of(predicted, truth, 2) == ""
+    in_time = np.repeat(truth, 5)  # neighbours have the same label
+    assert doubt_of(np.roll(in_time, 1), in_time, 2) == ""
+
+
+def test_labels_on_another_scale_are_doubted() -> None:
+    generator = np.random.default_rng(0)
+    truth = generator.normal(size=(200, 2))
+    outputs = truth + 0.3 * generator.normal(size=(200, 2))
+    assert doubt_of_scale(truth, outputs) == ""
+    for scaled in (5 * truth + 3, truth / 50, -truth):
+        explained = max(0, 1 - (np.square(scaled - outputs).mean(0) / scaled.var(0)).mean())
+        assert f"these explain {explained:.0%} of their variance, and would explain 9" in doubt_of_scale(
+            scaled, outputs
+        )
+    assert doubt_of_scale(generator.normal(size=(200, 2)), outputs) == ""

@@ -106,6 +106,14 @@ LINEAR: dict[str, tuple[Callable[[Tensor], Any], Sequence[int]]] = {
     "fourier": (lambda x: torch.fft.irfft(torch.fft.rfft(x) * constant(x, 4)), ROWS),
     "fourier 2d": (lambda x: (torch.fft.fft2(x).real, torch.fft.fftshift(torch.fft.ifft2(x)).imag), IMAGE),
     "complex": (lambda x: torch.view_as_real(torch.complex(x, x.sin()).conj().resolve_conj()), ROWS),
+    "complex view": (
+        lambda x: torch.view_as_real(torch.view_as_complex(x[:, :4].reshape(-1, 2, 2)) * (1 + 2j)),
+        ROWS,
+    ),
+    "complex numbers of Python": (
+        lambda x: torch.view_as_real(torch.add(x / (2 - 1j), x.flip(0) * 1j, alpha=1 - 3j)),
+        ROWS,
+    ),
     "einsum": (lambda x: torch.einsum("btc,dc->dbt", x, constant(x, 3, 8)), TOKENS),
     "tensordot": (lambda x: torch.tensordot(x, constant(x, 8, 5, 2), ([2, 1], [0, 1])), TOKENS),
     "moved axes": (lambda x: x.movedim(0, -1).swapaxes(0, 1).flatten().unflatten(0, (8, 10)).mT, TOKENS),

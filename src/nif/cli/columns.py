@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from nif.core.errors import InputError
+from nif.core.numbers import word_among_numbers
 
 SEPARATORS = ",;\t|"
 
@@ -20,11 +21,14 @@ def csv(path: Path) -> pd.DataFrame:
     """Read a .csv file with a header, separated by commas, semicolons, tabs or bars; UTF-8 or else Latin-1.
 
     Raises:
-        InputError: A row has more values than the first line has names.
+        InputError: A row has more values than the first line has names, or that has numbers.
     """
     with path.open("rb") as file:
-        header = file.readline()
-    separator = max(SEPARATORS, key=lambda mark: header.count(mark.encode()))
+        header = file.readline().decode("latin-1")
+    separator = max(SEPARATORS, key=header.count)
+    values = pd.to_numeric(pd.Series(header.strip().split(separator)), errors="coerce")
+    if (values.notna() & (values % 1 != 0)).all():  # names may be whole numbers, as pandas writes them
+        raise InputError(f"{path} has numbers in its first line; expected the names of the columns there.")
     frame = _read(path, separator, ".")
     if separator == ";" and len(_text(frame)):  # where numbers are often written 1,5
         other = _read(path, separator, ",")
@@ -54,9 +58,14 @@ def _text(frame: pd.DataFrame) -> list[str]:
 
 
 def labels(series: pd.Series | None) -> tuple[np.ndarray | None, tuple[str, ...] | None]:
-    """The class of each row; words are encoded in alphabetical order, as by scikit-learn's LabelEncoder."""
+    """The class of each row; words are encoded in alphabetical order, as by scikit-learn's LabelEncoder.
+
+    Raises:
+        InputError: Empty cells, words between numbers, or numbers with a unit.
+    """
     if series is None:
         return None, None
+    _check_filled(series)
     if pd.api.types.is_numeric_dtype(series):
         return series.to_numpy(), None
     _check_words(series)
@@ -72,12 +81,18 @@ def numbers(series: pd.Series) -> np.ndarray:
     """
     if pd.api.types.is_numeric_dtype(series):
         return series.to_numpy(dtype=np.float64, na_value=np.nan)
-    if series.isna().any():
-        raise InputError(
-            f"Column {series.name!r} has {int(series.isna().sum())} empty cells; fill or drop them."
-        )
+    _check_filled(series)
     _check_words(series)
     return series.astype("category").cat.codes.to_numpy(dtype=np.float64)
+
+
+def _check_filled(series: pd.Series) -> None:
+    empty = series.isna()
+    if empty.any():
+        raise InputError(
+            f"Column {series.name!r} has {int(empty.sum())} empty cells, the first in row "
+            f"{int(empty.argmax())}; fill or drop them."
+        )
 
 
 def _check_words(series: pd.Series) -> None:
@@ -86,14 +101,14 @@ def _check_words(series: pd.Series) -> None:
         raise InputError(f"Column {series.name!r} has dates or times; expected numbers or words.")
     if isinstance(series.dtype, pd.CategoricalDtype):
         return
-    text = series.dropna().astype(str).str.strip()
-    number = pd.to_numeric(text, errors="coerce").notna().to_numpy()
-    if number.any() and not number.all():
-        row = int(np.flatnonzero(~number)[0])
+    text = series.astype(str).str.strip()
+    row = word_among_numbers(text)
+    if row is not None:
         raise InputError(
             f"Column {series.name!r} has numbers and, in row {row}, the word {text.iloc[row]!r}; expected "
             "only numbers, or only words."
         )
+    number = pd.to_numeric(text, errors="coerce").notna()
     if len(text) and (number.all() or text.str.fullmatch(NUMBER_AS_TEXT).all()):
         raise InputError(
             f"Column {series.name!r} has numbers as text, such as {text.iloc[0]!r}; write them as 1.5, "

@@ -19,10 +19,14 @@ from torch import nn
 
 from nif.cli.columns import csv, labels, numbers
 from nif.core.errors import InputError, optional_import, unknown
+from nif.core.numbers import LARGEST_WHOLE
 from nif.data.rows import read as read_rows
 from nif.data.signature import EMBEDDINGS, Signature
 
 EXAMPLE_ROWS = 2
+
+PICKLED = "it holds pickled objects, which can execute code, or has a header of unusual length"
+"""Where numpy advises to load it all the same."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,9 +86,9 @@ def table(path: Path) -> pd.DataFrame | np.ndarray:
 
 def _checked(values: Any, path: Path) -> np.ndarray:
     """An array with a row for each sample, of numbers or words."""
-    if not isinstance(values, np.ndarray) or values.ndim == 0 or values.dtype.kind not in "biufcUS":
+    if not isinstance(values, np.ndarray) or values.ndim == 0 or values.dtype.kind not in "biufUS":
         kind = f"of {values.dtype}, {values.ndim} axes" if isinstance(values, np.ndarray) else "of no array"
-        raise InputError(f"{path} has content {kind}; expected arrays of numbers or words with rows.")
+        raise InputError(f"{path} has content {kind}; expected arrays of real numbers or words with rows.")
     values = values.astype(values.dtype.newbyteorder("="), order="C", copy=False)
     if values.dtype.kind == "U" and values.size and values.view(np.uint32).max() > sys.maxunicode:
         raise InputError(f"{path} has words with letters that do not exist; write the file again.")
@@ -119,7 +123,8 @@ def _reading(path: Path) -> Iterator[None]:
         except MemoryError as error:
             raise InputError(f"{path} does not fit into memory ({error}).") from error
         except Exception as error:  # a damaged file makes other libraries raise anything
-            raise InputError(f"Cannot read {path} ({error}).") from error
+            why = PICKLED if "pickle" in str(error) else error
+            raise InputError(f"Cannot read {path} ({why}).") from error
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:
@@ -195,8 +200,10 @@ def with_labels(data: Data, model: nn.Module) -> Any:
     """
     if data.y is None:
         return data.x
-    if not np.array_equal(data.y, np.round(data.y)):
-        raise InputError("The label column contains fractional numbers; expected the class of each row.")
+    if not ((data.y == np.round(data.y)) & (np.abs(data.y) < LARGEST_WHOLE)).all():
+        raise InputError(
+            "The label column contains fractional or infinite numbers; expected the class of each row."
+        )
     return replace(read_rows(data.x, Signature.of(model)), labels=data.y.astype(np.int64))
 
 

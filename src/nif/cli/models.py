@@ -67,7 +67,7 @@ def _built(path: str) -> Any:
         ) from error
     for part in name.split("."):
         if not hasattr(factory, part):
-            near = nearest(part, [each for each in vars(factory) if not each.startswith("_")])
+            near = nearest(part, [each for each in dir(factory) if not each.startswith("_")])
             raise InputError(
                 f"{module_name} has no {name!r}; expected a function that returns the network.{near}"
             )

@@ -27,7 +27,7 @@ from nif.flow.flow import Flow
 from nif.flow.unit_names import feature_names
 from nif.network.decision import Decision, Scale
 from nif.network.forward import Forward
-from nif.network.labels import class_indices, other_numbering, values_of_classes
+from nif.network.labels import class_indices, doubt_of, values_of_classes
 from nif.network.network import Network
 
 
@@ -100,7 +100,7 @@ class ComparisonProblem:
         if self.of_values:
             return ""
         predicted = self.decision.classes(self.outputs(self.tensor(self.x))).numpy()
-        return other_numbering(predicted, self.y, max(self.decision.outputs, 2))
+        return doubt_of(predicted, self.y, max(self.decision.outputs, 2))
 
 
 def comparison_problem(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -55,6 +56,8 @@ def real_array(data: Any, name: str) -> Shaped[np.ndarray, "..."]:
         raise InputError(f"{_has(name)} the type {type(data).__name__}, which is sparse; pass x.toarray().")
     try:
         values = np.asarray(data)
+        if values.dtype.names:
+            raise InputError(f"{_has(name)} fields, such as {values.dtype.names[0]!r}; pass pd.DataFrame(x).")
         _check_kind(values, name)
         if values.dtype.kind not in "fiub":
             _check_whole(_large_objects(values), name)
@@ -74,6 +77,10 @@ def real_tensor(values: Tensor, name: str) -> Tensor:
         raise InputError(f"{_is(name)} sparse or nested; pass a dense tensor, such as x.to_dense().")
     if values.is_complex():
         raise InputError(f"{_has(name)} complex numbers; expected real ones, such as their magnitude.")
+    if values.is_meta:
+        raise InputError(f"{_is(name)} on the meta device, which has shapes and no values; load these.")
+    if values.is_quantized:
+        raise InputError(f"{_has(name)} quantised numbers; pass x.dequantize().")
     if not values.is_floating_point() and values.dtype != torch.bool and values.element_size() == 8:
         _check_whole((values.detach().double().abs() >= LARGEST_WHOLE).cpu().numpy(), name)
     return values
@@ -102,6 +109,21 @@ pass y.reindex(x.index), or arrays if positions are right.
                 f"{first} and {name} have the same index in another order, and rows are matched by position; "
                 f"pass {name}.reindex({first}.index), or arrays if positions are right."
             )
+        if rows := _rows_further(index, other):
+            far = f"{abs(rows)} row{'s' * (abs(rows) > 1)} {'before' if rows < 0 else 'behind'}"
+            warnings.warn(
+                f"The index of {name} is that of {first} from {far}, and rows are matched by position: has "
+                "one of them lost its first rows? Pass arrays if positions are right.",
+                stacklevel=2,
+            )
+
+
+def _rows_further(index: pd.Index, other: pd.Index) -> int:
+    """By how many rows one index is ahead of the other, where one of them has been cut at an end."""
+    places = index.get_indexer(other)
+    found = np.flatnonzero(places >= 0)
+    steps = np.unique(places[found] - found)
+    return int(steps[0]) if len(steps) == 1 and len(found) + abs(int(steps[0])) == len(index) else 0
 
 
 def as_pandas(table: Any) -> Any:
@@ -144,7 +166,11 @@ pass them in the order of training.
 
 
 def _of_frame(frame: pd.DataFrame, name: str) -> np.ndarray:
-    text = [str(column) for column, kind in frame.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]
+    text = [
+        f"{column}{_first_word(values)}"
+        for column, values in frame.items()
+        if not pd.api.types.is_numeric_dtype(values.dtype)
+    ]
     if text:
         raise InputError(
             f"{_has(name)} columns that are not numbers: {', '.join(text)}. Encode or drop them."
@@ -157,6 +183,24 @@ def _of_frame(frame: pd.DataFrame, name: str) -> np.ndarray:
             large = (column >= LARGEST_WHOLE) | (column <= -LARGEST_WHOLE)
             _check_whole(large.fillna(False).to_numpy(dtype=bool), name)
     return frame.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def word_among_numbers(column: pd.Series) -> int | None:
+    """The row of the first word in a column of numbers; None if there are no numbers, or no words.
+
+    Example:
+        >>> word_among_numbers(pd.Series(["1", None, "2.5", "?"]))
+        3
+    """
+    given = column.notna().to_numpy()
+    number = pd.to_numeric(column.astype(object), errors="coerce").notna().to_numpy()
+    words = np.flatnonzero(given & ~number)
+    return int(words[0]) if len(words) and number.any() else None
+
+
+def _first_word(column: pd.Series) -> str:
+    row = word_among_numbers(column)
+    return "" if row is None else f" (the word {column.iloc[row]!r} in row {row})"
 
 
 def _check_kind(values: np.ndarray, name: str) -> None:

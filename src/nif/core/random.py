@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from nif.core.settings import DEFAULT_DTYPE, MULTIPLICATION
+
 
 def stream(seed: int, purpose: str, *data: np.ndarray) -> np.random.Generator:
     """A generator for one purpose, and for the data if some are passed.
@@ -55,15 +57,10 @@ def usual_defaults() -> Iterator[None]:
         torch.float64
         >>> torch.set_default_dtype(torch.float32)
     """
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float32)
     # A device for a block makes every call of torch go through Python, so it is set only where it is another.
     on_cpu = nullcontext() if torch.empty(0).is_cpu else torch.device("cpu")
-    try:
-        with on_cpu, torch.autocast("cpu", enabled=False):
-            yield
-    finally:
-        torch.set_default_dtype(before)
+    with on_cpu, torch.autocast("cpu", enabled=False), DEFAULT_DTYPE.needed(), MULTIPLICATION.needed():
+        yield
 
 
 @contextmanager

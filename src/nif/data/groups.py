@@ -111,9 +111,10 @@ def _patches(sides: tuple[int, ...], shape: tuple[int, ...]) -> Groups:
     if len(sides) > len(shape) or not all(
         1 <= side <= length for side, length in zip(sides, image, strict=True)
     ):
+        last = " Channels come first: pass x.movedim(-1, 1)." if len(shape) == 3 and shape[-1] <= 4 else ""
         raise InputError(
             f"input_groups is a patch of {'x'.join(map(str, sides))}; a row of the data has shape "
-            f"{list(shape)}. Pass a patch that fits, or an array with the number of each input's group."
+            f"{list(shape)}. Pass a patch that fits, or an array with the number of each input's group.{last}"
         )
     axes = list(zip(sides, image, strict=True))
     spans = [[f"{at}:{min(at + side, length)}" for at in range(0, length, side)] for side, length in axes]

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import PackedSequence
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 from nif.core.errors import InputError
@@ -89,6 +90,10 @@ def _in_chunks(data: Any, signature: Signature) -> Source | None:
 
 def _tables(data: Any, signature: Signature) -> Source | None:
     """What is in memory: one table, several in a tuple or mapping, and labels."""
+    if isinstance(data, PackedSequence):
+        raise InputError(
+            "The data are a PackedSequence; pass pad_packed_sequence(data) and pack it in forward."
+        )
     if isinstance(data, list):
         data = tuple(data) if _are_tables(data, signature) else data
         nested = isinstance(data, list) and not (data and isinstance(data[0], (Tensor, tuple, Mapping)))
@@ -140,9 +145,10 @@ def _iterable(data: Any, signature: Signature) -> Source | None:
 
     def batches(_: Any) -> Generator[Rows]:
         for batch in data:
-            if isinstance(batch, Tensor) and batch.ndim < 2 and batch.is_floating_point():
+            first = batch[0] if isinstance(batch, tuple) and batch else batch
+            if isinstance(first, Tensor) and first.ndim < 2 and first.is_floating_point():
                 raise InputError(
-                    f"An item of the data has shape {list(batch.shape)}; expected batches "
+                    f"An item of the data has shape {list(first.shape)}; expected batches "
                     "[sample, feature]. Of single rows, pass list(data)."
                 )
             yield from _in_batches([batch], signature)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import warnings
 from collections.abc import Sequence
 
@@ -41,6 +43,9 @@ MOST_OF_CATEGORY = 12
 
 MANY_VALUES = 20
 """Distinct values of a feature above which it counts as continuous; the pixels of digits have 17."""
+
+MANY_PAIRS, MOST_PATCHES = 10_000_000, 256
+"""Of inputs, from which on groups are proposed; and how many groups these are of an image."""
 
 
 def warn_of_order(rows: Rows, stacklevel: int) -> None:
@@ -144,6 +149,23 @@ def warn_of_few_values(
 def _rarest(counts: Int[np.ndarray, " value"]) -> float:
     """Part of the rows that have to have another than the most common value."""
     return RARE_FLAG if len(counts) == 2 else RARE
+
+
+def warn_of_many_pairs(rows: Rows, terms: int, stacklevel: int) -> None:
+    """Warn of inputs whose redundancy takes very many pairs, and name groups that have fewer."""
+    inputs = sum(values[0].numel() for values in rows.inputs)
+    pairs = sum(math.comb(values[0].numel(), 2) for values in rows.inputs)
+    if pairs < MANY_PAIRS or rows.groups is not None:
+        return
+    *_, height, width = 1, *rows.first.shape[1:]
+    side = next(side for side in itertools.count(2) if -(-height // side) * -(-width // side) <= MOST_PATCHES)
+    image = len(rows.inputs) == 1 and rows.first.ndim > 2
+    groups = f"such as input_groups={side} for patches of {side} x {side}" if image else "an array of numbers"
+    warnings.warn(
+        f"{pairs:,} of {terms:,} terms are those of the {inputs:,} inputs with each other, which take from "
+        f"minutes to hours. Pass input_groups=, {groups}, or nif.Currents(), which has no such terms.",
+        stacklevel=stacklevel,
+    )
 
 
 def warn_of_redundancy(layers: Sequence[Layer], links: Sequence[Links], stacklevel: int) -> None:

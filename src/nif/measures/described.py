@@ -15,7 +15,7 @@ from nif.core.errors import InputError
 from nif.data.rows import Rows
 from nif.network.decision import Decision
 from nif.network.forward import batches
-from nif.network.labels import labels_of, other_numbering, values_of_classes
+from nif.network.labels import doubt_of, doubt_of_scale, labels_of, values_of_classes
 from nif.network.network import Network
 from nif.network.preserve import preserved
 
@@ -95,12 +95,14 @@ def _of_labels(
     if found is not None and not found.several:
         decision = decision.of_classes(outputs)
         known, right = outputs[torch.from_numpy(found.known)], found.index[found.known]
-        doubt = other_numbering(decision.classes(known).numpy(force=True), right, max(decision.outputs, 2))
+        doubt = doubt_of(decision.classes(known).numpy(force=True), right, max(decision.outputs, 2))
         if doubt:
             warnings.warn(doubt, stacklevel=6)
         return "accuracy", decision.accuracy(known, torch.from_numpy(right))
     truth = np.asarray(labels, dtype=np.float64).reshape(len(labels), -1)
     if found is not None or truth.shape != tuple(outputs.shape):
         raise InputError("The labels are neither one class a row nor one number for each output.")
+    if doubt := doubt_of_scale(truth, outputs.numpy()):
+        warnings.warn(doubt, stacklevel=6)
     spread = np.square(truth - truth.mean(axis=0)).sum()
     return "R²", float(1 - np.square(truth - outputs.numpy()).sum() / spread) if spread else float("nan")

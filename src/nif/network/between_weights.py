@@ -6,7 +6,7 @@ from collections.abc import Collection
 from math import prod
 
 from nif.network.graph import Graph, Step
-from nif.network.operators import BENDING, Effect, operator_of
+from nif.network.operators import Effect, Rule, operator_of
 
 PASSING = frozenset({
     Effect.ELEMENTWISE, Effect.BINARY, Effect.CHANNELWISE, Effect.REDUCE, Effect.RESHAPE, Effect.SPLIT,
@@ -16,6 +16,12 @@ PASSING = frozenset({
 
 READING = frozenset({Effect.LINEAR, Effect.MIX})
 """What weights read units in; `MIX` is also that of unknown operators."""
+
+
+SUMS = frozenset({"add", "sub", "rsub", "subtract"})
+
+SHARES = frozenset({"div", "divide", "true_divide"})
+"""Of what was mixed by what was mixed: most are means, by the sum of a mask."""
 
 
 def between_weights(graph: Graph, chosen: Collection[int]) -> list[int]:
@@ -30,7 +36,7 @@ def between_weights(graph: Graph, chosen: Collection[int]) -> list[int]:
     found = {
         named
         for index, step in enumerate(steps)
-        if step.kind in BENDING and not step.name and index in mixed
+        if operator_of(step.kind).bends and not step.name and index in mixed
         for named in _named(steps, ahead, index)
         if named not in taken and not steps[named].chosen
     }
@@ -57,9 +63,16 @@ def bends_between(graph: Graph) -> bool:
 
 
 def _bends(step: Step, mixed: Collection[int]) -> bool:
-    """A product bends, but for one with an input, such as a mask."""
-    product = step.kind == "mul" and len(step.maps) > 1 and all(feed in mixed for feed in step.maps)
-    return product or step.kind in BENDING
+    """What is not linear bends, but for norms; of several numbers, if all are mixed: a mask is an input."""
+    operator = operator_of(step.kind)
+    if operator.bends:
+        return True
+    if step.name or operator.rule is Rule.LINEAR or operator.weights_for_units:
+        return False
+    if operator.effect is Effect.BINARY or (operator.effect is Effect.MIX and operator.unit_axis is None):
+        several = len(step.maps) > 1 and all(feed in mixed for feed in step.maps)
+        return several and step.kind not in SUMS | SHARES
+    return operator.effect in (Effect.ELEMENTWISE, Effect.CHANNELWISE, Effect.REDUCE)
 
 
 def _effect(step: Step) -> Effect | None:
@@ -98,7 +111,7 @@ def _taken(steps: tuple[Step, ...], chosen: Collection[int]) -> set[int]:
     """The steps whose units are those of a chosen one, or bend them together, such as a softmax."""
     taken = set(chosen)
     for index, step in enumerate(steps):
-        bends = step.kind in BENDING
+        bends = operator_of(step.kind).bends
         if any(feed in taken and (bends or path.source is not None) for feed, path in step.maps.items()):
             taken.add(index)
     return taken

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Int64, Shaped
+from jaxtyping import Bool, Float, Int64, Shaped
 from scipy.optimize import linear_sum_assignment
 
 from nif.core.errors import InputError
@@ -19,6 +19,9 @@ IGNORED = -100
 
 FITS, BETTER, FEWEST_TO_DOUBT = 0.75, 0.4, 30
 """When a numbering of labels is doubted: another one fits, is better by this much, and rows are as many."""
+
+LEAST_BETTER, DEVIATIONS = 0.1, 6
+"""By how much labels of the row beside fit better: a share, and in standard deviations of two shares."""
 
 MOST_CLASSES = 1000
 """Of more, such as the tokens of a language model, no other numbering is looked for."""
@@ -150,10 +153,8 @@ def class_indices(
     return found.index
 
 
-def other_numbering(
-    predicted: Int64[np.ndarray, " sample"], right: Int64[np.ndarray, " sample"], count: int
-) -> str:
-    """A sentence if labels would fit the outputs far better by another numbering of the classes.
+def doubt_of(predicted: Int64[np.ndarray, " sample"], right: Int64[np.ndarray, " sample"], count: int) -> str:
+    """A sentence if labels would fit far better by another numbering of the classes, or one row further.
 
     Such as words, which are numbered in alphabetical order, of a network that was trained with another one.
 
@@ -163,13 +164,13 @@ def other_numbering(
         count: Number of classes.
 
     Returns:
-        The sentence; empty where the numbering is not in doubt, rows are few, or classes are many.
+        The sentence; empty where there is no doubt, rows are few, or classes are many.
 
     Example:
         >>> right = np.arange(60) % 3
-        >>> other_numbering((right + 1) % 3, right, 3)[:82]
+        >>> doubt_of((right + 1) % 3, right, 3)[:82]
         'The labels agree with the network in 0% of the rows, and would in 100% if 0 were 1'
-        >>> other_numbering(right, right, 3)
+        >>> doubt_of(right, right, 3)
         ''
     """
     if count > MOST_CLASSES or len(right) < FEWEST_TO_DOUBT:
@@ -179,7 +180,7 @@ def other_numbering(
     places = linear_sum_assignment(-together)[1]
     now, best = float(np.trace(together)), float(together[np.arange(count), places].sum())
     if best < FITS or best - now < BETTER:
-        return ""
+        return _of_other_rows(predicted, right, now)
     moved = [f"{label} were {place}" for label, place in enumerate(places.tolist()) if label != place]
     more = ", …" if len(moved) > MOST_SHOWN else ""
     return (
@@ -187,6 +188,47 @@ def other_numbering(
         f"{', '.join(moved[:MOST_SHOWN])}{more}. Are the classes numbered as in training, and class_names in "
         "the order of the outputs? Words without names are numbered in alphabetical order; pass the numbers "
         "of the outputs."
+    )
+
+
+def _of_other_rows(
+    predicted: Int64[np.ndarray, " sample"], right: Int64[np.ndarray, " sample"], now: float
+) -> str:
+    """A sentence if labels would fit far better with the row before or behind, and empty otherwise."""
+    beside = {"before": right[1:] == predicted[:-1], "behind": right[:-1] == predicted[1:]}
+    which, best = max(((which, float(same.mean())) for which, same in beside.items()), key=lambda x: x[1])
+    by_chance = DEVIATIONS * np.sqrt(0.5 / len(right))
+    if best < FITS or best - now < max(LEAST_BETTER, by_chance):
+        return ""
+    return (
+        f"The labels agree with the network in {now:.0%} of the rows, and would in {best:.0%} with the row "
+        f"{which} each. Rows and labels belong together by position: does one of them have a row too many?"
+    )
+
+
+def doubt_of_scale(
+    truth: Float[np.ndarray, "sample output"], outputs: Float[np.ndarray, "sample output"]
+) -> str:
+    """A sentence if labels are a line of the outputs with another slope or level, and empty otherwise.
+
+    Example:
+        >>> outputs = np.random.default_rng(0).normal(size=(100, 1))
+        >>> doubt_of_scale(1000 * outputs, outputs)[:70]
+        'The labels are on another scale than the outputs: these explain 0% of '
+        >>> doubt_of_scale(outputs + 0.1, outputs)
+        ''
+    """
+    if len(truth) < FEWEST_TO_DOUBT or not (truth.std(axis=0).all() and outputs.std(axis=0).all()):
+        return ""
+    spread = np.square(truth - truth.mean(axis=0)).mean(axis=0)
+    now = float((1 - np.square(truth - outputs).mean(axis=0) / spread).mean())
+    pairs = zip(truth.T, outputs.T, strict=True)
+    best = float(np.mean([np.corrcoef(*pair)[0, 1] ** 2 for pair in pairs]))
+    if best < FITS or best - now < BETTER:
+        return ""
+    return (
+        f"The labels are on another scale than the outputs: these explain {max(now, 0):.0%} of their "
+        f"variance, and would explain {best:.0%} once scaled. Pass labels as in training."
     )
 
 
@@ -267,8 +309,9 @@ def _are_real(decision: Decision, values: Shaped[np.ndarray, " sample"]) -> bool
 def _places(values: np.ndarray, known: np.ndarray) -> Int64[np.ndarray, " sample"]:
     places: np.ndarray = pd.Index(known).get_indexer(pd.Index(values))
     if (places < 0).any():
+        label = values[places < 0].tolist()[0]
+        words = ", or words that nif.measure was given as class_names=" * isinstance(label, str)
         raise InputError(
-            f"The label {values[places < 0].tolist()[0]!r} is no class of this model; "
-            f"expected one of {known.tolist()}."
+            f"The label {label!r} is no class of this model; expected one of {known.tolist()}{words}."
         )
     return places.astype(np.int64)

@@ -17,7 +17,7 @@ from nif.network.axes import Axes
 from nif.network.between_weights import bends_between, between_weights
 from nif.network.graph import Graph, Step
 from nif.network.last_state import LastState
-from nif.network.operators import BENDING
+from nif.network.operators import operator_of
 from nif.network.tracing import CALL_SEPARATOR
 from nif.network.unit_maps import UnitMap, tensors_in
 
@@ -142,7 +142,7 @@ def _inside(graph: Graph) -> list[int]:
 def _warn_of_none(graph: Graph) -> None:
     """Name the steps that may be layers, where none was found and something bends between weights."""
     steps = [graph.steps[index] for index in _inside(graph)]
-    names = [step.name for step in steps if step.kind not in BENDING]
+    names = [step.name for step in steps if not operator_of(step.kind).bends]
     if names and bends_between(graph):
         shown = ", ".join(map(repr, names[:MOST_NAMES])) + ", …" * (len(names) > MOST_NAMES)
         warnings.warn(

@@ -51,6 +51,8 @@ class Operator:
         unit_map: Which unit comes from which; None where every unit may come from every one.
         modules: Modules that compute one of them and are measured as one step.
         nonlinear: Their result is a layer unless the user chooses other layers.
+        bends: So it is where they are all that bends between two weights; norms and attention are written
+            with them too.
         unit_axis: The axis of the units in their result, and in what they read; None for where they were.
         weights_for_units: They have a number for each unit of the result, as norms do.
         passes: How currents pass them; None for what their effect says. Operators with a closed form of
@@ -63,6 +65,7 @@ class Operator:
     unit_map: Mapped | None = None
     modules: tuple[type[nn.Module], ...] = ()
     nonlinear: bool = False
+    bends: bool = False
     unit_axis: int | None = None
     weights_for_units: bool = False
     passes: Rule | None = None
@@ -111,11 +114,19 @@ OPERATORS: tuple[Operator, ...] = (
     _row(
         """
         abs absolute acos acosh airy_ai angle arccos arccosh arcsin arcsinh arctan arctanh asin asinh atan
-        atanh bernoulli bessel_j0 bessel_j1 bessel_y0 bessel_y1 bitwise_not bool byte ceil char cosh digamma
-        entr erf erfc erfcx erfinv exp exp2 expit expm1 fix floor frac gammaln i0 i0e i1 i1e int invert
-        isfinite isinf isnan isneginf isposinf isreal lgamma log log10 log1p log2 log_ndtr logical_not logit
-        long modified_bessel_i0 modified_bessel_i1 multigammaln mvlgamma nan_to_num ndtr ndtri polygamma psi
-        reciprocal round rsqrt sgn short sign signbit sinc sinh spherical_bessel_j0 sqrt square tan trunc
+        atanh bessel_j0 bessel_j1 bessel_y0 bessel_y1 ceil cosh digamma entr erf erfc erfcx erfinv exp exp2
+        expit expm1 fix floor frac gammaln i0 i0e i1 i1e lgamma log log10 log1p log2 log_ndtr logit
+        modified_bessel_i0 modified_bessel_i1 multigammaln mvlgamma ndtr ndtri polygamma psi reciprocal round
+        rsqrt sgn sign sinc sinh spherical_bessel_j0 sqrt square tan trunc
+        """,
+        Effect.ELEMENTWISE,
+        maps.first_aligned,
+        bends=True,
+    ),
+    _row(
+        """
+        bernoulli bitwise_not bool byte char int invert isfinite isinf isnan isneginf isposinf isreal
+        logical_not long nan_to_num short signbit
         """,
         Effect.ELEMENTWISE,
         maps.first_aligned,
@@ -134,16 +145,22 @@ OPERATORS: tuple[Operator, ...] = (
     ),
     _row(
         """
-        add addcdiv and arctan2 atan2 bitwise_and bitwise_left_shift bitwise_or bitwise_right_shift
-        bitwise_xor copysign div divide eq float_power floor_divide floordiv fmax fmin fmod gammainc
-        gammaincc gcd ge greater greater_equal gt heaviside hypot isclose lcm ldexp le less less_equal
-        logaddexp logaddexp2 logical_and logical_or logical_xor lshift lt masked_fill maximum minimum mul
-        multiply ne nextafter not_equal or pow remainder rshift rsub sub subtract true_divide where xlog1py
-        xlogy xor zeta
+        add addcdiv and bitwise_and bitwise_left_shift bitwise_or bitwise_right_shift bitwise_xor div divide
+        eq floor_divide floordiv fmod gammainc gammaincc gcd ge greater greater_equal gt heaviside isclose
+        lcm ldexp le less less_equal logical_and logical_or logical_xor lshift lt masked_fill mul multiply ne
+        nextafter not_equal or remainder rshift rsub sub subtract true_divide xlog1py xlogy xor zeta
         """,
         Effect.BINARY,
         maps.aligned,
         aten="igamma igammac",
+    ),
+    _row(
+        """
+        arctan2 atan2 copysign float_power fmax fmin hypot logaddexp logaddexp2 maximum minimum pow where
+        """,
+        Effect.BINARY,
+        maps.aligned,
+        bends=True,
     ),
     _row("addcmul lerp", Effect.BINARY, maps.aligned, passes=Rule.POLYNOMIAL),
     _row(
@@ -180,12 +197,13 @@ OPERATORS: tuple[Operator, ...] = (
     """),
     _row(
         """
-        all amax amin any argmax argmin argsort count_nonzero cummax cummin cumprod log_softmax logcumsumexp
-        logsumexp max median min mode nanmedian prod softmax softmin std std_mean
+        all any argmax argmin argsort count_nonzero cummax cummin cumprod log_softmax logcumsumexp median
+        mode nanmedian prod std std_mean
         """,
         Effect.REDUCE,
         maps.along(),
     ),
+    _row("amax amin logsumexp max min softmax softmin", Effect.REDUCE, maps.along(), bends=True),
     _row("cumsum mean nanmean nansum sum", Effect.REDUCE, maps.along(), passes=Rule.LINEAR),
     _row("var var_mean", Effect.REDUCE, maps.along(), passes=Rule.POLYNOMIAL),
     _row("sort", Effect.REDUCE, maps.along(default=-1)),
@@ -282,14 +300,6 @@ NONLINEAR_MODULES = tuple(
     module for operator in OPERATORS if operator.nonlinear for module in operator.modules
 )
 """Softmax is not here: inside a network it weighs other activations, at its end it is part of the output."""
-
-BENDING = frozenset({
-    "abs", "absolute", "amax", "amin", "arctan", "asinh", "atan", "cosh", "erf", "erfc", "exp", "exp2",
-    "expit", "expm1", "float_power", "fmax", "fmin", "log", "log10", "log1p", "log2", "logaddexp",
-    "logsumexp", "max", "maximum", "min", "minimum", "ndtr", "pow", "reciprocal", "round", "rsqrt",
-    "sgn", "sign", "sinc", "sinh", "softmax", "softmin", "sqrt", "square", "tan", "where",
-})  # fmt: skip
-"""Functions that are activations in some places: norms and attention are written with them too."""
 
 PYTHON = frozenset({
     "abs", "add", "and", "div", "eq", "floordiv", "ge", "getitem", "gt", "invert", "le", "lshift", "lt",

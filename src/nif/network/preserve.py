@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sys
 import threading
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -14,10 +16,13 @@ from torch import Tensor, nn
 
 from nif.core.errors import InputError
 from nif.core.random import same_random_state
+from nif.core.settings import MULTIPLICATION
 from nif.network.operators import RECURRENT
 
-_LOCKS: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
-_OF_LOCKS = threading.Lock()
+_LOCKS: WeakKeyDictionary[nn.Module, tuple[int, threading.RLock]] = WeakKeyDictionary()
+"""Of every module: models may share some. They are taken in the order of their numbers."""
+
+_OF_LOCKS, _NUMBERS = threading.Lock(), itertools.count()
 
 
 @contextlib.contextmanager
@@ -25,7 +30,7 @@ def preserved(model: nn.Module) -> Iterator[None]:
     """Inside, the model is in eval mode without gradients; afterwards it is as before, errors included.
 
     Restored are the training flag of every module, every weight and buffer, and the random states. Threads
-    that run the same model wait for each other.
+    that run the same model, or models with a common part, wait for each other.
 
     Example:
         >>> net = nn.Sequential(nn.Linear(2, 2), nn.Dropout())
@@ -36,9 +41,12 @@ def preserved(model: nn.Module) -> Iterator[None]:
         True
     """
     with _OF_LOCKS:
-        lock = _LOCKS.setdefault(model, threading.RLock())
-    with lock, _preserved(model):
-        yield
+        locks = [_LOCKS.setdefault(part, (next(_NUMBERS), threading.RLock())) for part in model.modules()]
+    with contextlib.ExitStack() as held:
+        for _, lock in sorted(locks, key=itemgetter(0)):
+            held.enter_context(lock)
+        with _preserved(model):
+            yield
 
 
 @contextlib.contextmanager
@@ -48,7 +56,14 @@ def _preserved(model: nn.Module) -> Iterator[None]:
     try:
         # Under torch.inference_mode tensors have no version, by which writes in place are noticed.
         device, _ = device_and_dtype(model)
-        with same_random_state(), torch.inference_mode(False), torch.no_grad(), eager(), no_autocast(device):
+        with (
+            same_random_state(),
+            torch.inference_mode(False),
+            torch.no_grad(),
+            eager(),
+            no_autocast(device),
+            MULTIPLICATION.needed(),
+        ):
             model.eval()
             yield
     finally:

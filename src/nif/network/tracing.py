@@ -21,7 +21,7 @@ from torch.overrides import TorchFunctionMode
 from nif.core.errors import InputError, ran_out_of_memory
 from nif.network.activations import hides_functions
 from nif.network.hints import hint
-from nif.network.operators import BENDING, NONLINEAR_MODULES, function_name, operator_of
+from nif.network.operators import NONLINEAR_MODULES, function_name, operator_of
 from nif.network.preserve import eager
 from nif.network.unit_maps import Call, tensors_in
 
@@ -89,8 +89,9 @@ class _Run(TorchFunctionMode):
             axes = tuple(map(self._watcher.axis_of, read))
             call = Call(name, function, tuple(args), kwargs or {}, tuple(read), axes, tuple(written))
             self._watcher.called(call)
-            if (nonlinear := operator_of(name).nonlinear) or name in BENDING:
-                self._named_function(name, given, returned, nonlinear=nonlinear)
+            operator = operator_of(name)
+            if operator.nonlinear or operator.bends:
+                self._named_function(name, given, returned, nonlinear=operator.nonlinear)
         return returned
 
     def enter(self, name: str, module: nn.Module, args: Any) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from nif.core.errors import InputError
 from nif.network.decision import Decision
 from nif.network.forward import Forward, Inputs, batches, chosen_output, every_output
-from nif.network.labels import Labels, labels_of, other_numbering, values_of_classes
+from nif.network.labels import Labels, doubt_of, doubt_of_scale, labels_of, values_of_classes
 from nif.network.preserve import device_and_dtype, preserved
 from nif.pruning.scores import Score, accuracy, at_positions, by_scorer, explained
 
@@ -255,7 +255,7 @@ def _check_classes(decision: Decision, labels: Labels | None, reference: Outputs
         )
         return
     predicted = decision.classes(torch.from_numpy(reference.chosen[labels.known])).numpy()
-    if doubt := other_numbering(predicted, index, max(decision.outputs, 2)):
+    if doubt := doubt_of(predicted, index, max(decision.outputs, 2)):
         warnings.warn(doubt, stacklevel=CALLER)
 
 
@@ -267,6 +267,8 @@ def _explained(labels: Any, outputs: Float[np.ndarray, "sample output"]) -> Scor
     elif (value := score.of(outputs)) <= 0 or not np.isfinite(value):
         reason = f"are real numbers of which the outputs explain nothing (R² = {value:.2g})"
     else:
+        if doubt := doubt_of_scale(np.asarray(labels, float).reshape(outputs.shape), outputs):
+            warnings.warn(doubt, stacklevel=CALLER)
         return score
     warnings.warn(
         f"The labels {reason}, so they are not used, and the criterion is the largest change of an output. "

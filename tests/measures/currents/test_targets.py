@@ -182,6 +182,12 @@ def test_what_is_no_target_is_refused(target: Any, message: str) -> None:
         measured(chain(4, 6, 3), X, target=target)
 
 
+@pytest.mark.parametrize("part", [lambda values: values.argmax(1, keepdim=True), lambda values: values > 0])
+def test_decisions_that_were_taken_are_refused(part: Callable[..., Tensor]) -> None:
+    with pytest.raises(nif.InputError, match="expected logits, probabilities or real values"):
+        measured(Only(chain(4, 6, 3), part), X)
+
+
 def test_images_as_outputs_have_no_last_position() -> None:
     net = nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.Conv2d(3, 2, 1))
     with pytest.raises(nif.InputError, match=r"16 positions, of which none is the last; choose one"):

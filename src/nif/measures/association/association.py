@@ -36,7 +36,13 @@ from nif.measures.association.terms import (
     of_whole_layer,
     without_information,
 )
-from nif.measures.caveats import warn_of_duplicates, warn_of_few_values, warn_of_ids, warn_of_redundancy
+from nif.measures.caveats import (
+    warn_of_duplicates,
+    warn_of_few_values,
+    warn_of_ids,
+    warn_of_many_pairs,
+    warn_of_redundancy,
+)
 from nif.measures.measure import Measured
 from nif.measures.not_measured import not_measured
 from nif.network.network import Network
@@ -146,6 +152,7 @@ class Association:
         """Record the network on the rows, and estimate every term of its links; see `Measure`."""
         self._check_finite()
         network = replace(network, recurrent=True)
+        warn_of_many_pairs(rows, number_of_terms(network.architecture(rows), self.relevance), stacklevel=5)
         recording = Recording.of(network, rows, advance=advance)
         warn_of_ids(rows, network.module, stacklevel=5)
         warn_of_duplicates(recording.activations[0], stacklevel=5)

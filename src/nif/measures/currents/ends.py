@@ -100,6 +100,13 @@ def as_number(value: Any) -> Any:
     return value.to(torch.float32 if value.device.type == "mps" else torch.float64)
 
 
+def conjugate(weight: Any) -> Any:
+    """Of a complex tensor, or number of Python."""
+    if isinstance(weight, complex):
+        return weight.conjugate()
+    return weight.conj() if isinstance(weight, Tensor) and weight.is_complex() else weight
+
+
 def move(start: Tensor, end: Tensor) -> Tensor:
     """The step between two values; 0 between equal infinite ones, such as masks of minus infinity."""
     start, end = as_number(start), as_number(end)

@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
-from nif.measures.currents.ends import Ends, Slopes, add, summed_to
+from nif.measures.currents.ends import Ends, Slopes, add, conjugate, summed_to
 
 
 def _reshaped(ends: Ends, slope: Tensor) -> Slopes:
@@ -43,6 +44,11 @@ def _negative(ends: Ends, slope: Tensor) -> Slopes:
     return {ends.operation.args[0].index: -slope}
 
 
+def _as_complex(ends: Ends, slope: Tensor) -> Slopes:
+    """``view_as_complex``, the gradient of which autograd finds at contiguous values alone."""
+    return {ends.operation.args[0].index: torch.view_as_real(slope.resolve_conj())}
+
+
 def _sum(ends: Ends, slope: Tensor) -> Slopes:
     """``a + alpha b``, ``a - alpha b`` and ``b - alpha a``."""
     operation = ends.operation
@@ -53,7 +59,7 @@ def _sum(ends: Ends, slope: Tensor) -> Slopes:
     for side, scale in zip((first, second), scales, strict=True):
         if ends.moves(side):
             part = summed_to(slope, ends.start.shape(side.index))
-            add(slopes, side.index, part if scale == 1 else part * scale)
+            add(slopes, side.index, part if scale == 1 else part * conjugate(scale))
     return slopes
 
 
@@ -109,6 +115,7 @@ TRANSPOSES: dict[str, Callable[[Ends, Tensor], Slopes | None]] = {
     "permute": _permuted,
     "expand": _expanded,
     "neg": _negative,
+    "view_as_complex": _as_complex,
     "cat": _joined,
     "sum": _reduced,
     "mean": _reduced,

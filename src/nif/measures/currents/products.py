@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nif.measures.currents.ends import Ends, Slopes, add, as_number, middle, summed_to
+from nif.measures.currents.ends import Ends, Slopes, add, as_number, conjugate, middle, summed_to
 from nif.measures.currents.operation import Operation
 
 aten = torch.ops.aten
@@ -20,13 +20,9 @@ def multiply(ends: Ends, slope: Tensor) -> Slopes:
     slopes: Slopes = {}
     for factor, other in ((first, second), (second, first)):
         if ends.moves(factor):
-            weight = _conjugate(ends.middle(other))
+            weight = conjugate(ends.middle(other))
             add(slopes, factor.index, summed_to(slope * weight, ends.start.shape(factor.index)))
     return slopes
-
-
-def _conjugate(weight: Any) -> Any:
-    return weight.conj() if isinstance(weight, Tensor) and weight.is_complex() else weight
 
 
 def divide(ends: Ends, slope: Tensor) -> Slopes | None:
@@ -38,10 +34,10 @@ def divide(ends: Ends, slope: Tensor) -> Slopes | None:
     slopes: Slopes = {}
     if ends.moves(over):
         weight = middle(1 / under0, 1 / under1) if ends.moves(under) else 1 / under0
-        add(slopes, over.index, summed_to(slope * _conjugate(weight), ends.start.shape(over.index)))
+        add(slopes, over.index, summed_to(slope * conjugate(weight), ends.start.shape(over.index)))
     if ends.moves(under):
         weight = -ends.middle(over) / (under0 * under1)
-        add(slopes, under.index, summed_to(slope * _conjugate(weight), ends.start.shape(under.index)))
+        add(slopes, under.index, summed_to(slope * conjugate(weight), ends.start.shape(under.index)))
     return slopes
 
 
@@ -64,15 +60,15 @@ def matrix_product(ends: Ends, slope: Tensor) -> Slopes:
     if ends.moves(second):
         add(slopes, second.index, ends.middle(first).mH @ scaled)
     if operation.kind in ("addmm", "baddbmm") and ends.moves(operation.args[0]):
-        index = operation.args[0].index
-        add(slopes, index, summed_to(slope * operation.kwargs.get("beta", 1), ends.start.shape(index)))
+        index, beta = operation.args[0].index, conjugate(operation.kwargs.get("beta", 1))
+        add(slopes, index, summed_to(slope * beta, ends.start.shape(index)))
     return slopes
 
 
 def scaled_slope(ends: Ends, slope: Tensor) -> Tensor:
     """The slope times alpha of ``addmm`` or ``baddbmm``."""
     alpha = ends.operation.kwargs.get("alpha", 1)
-    return slope if alpha == 1 else slope * alpha
+    return slope if alpha == 1 else slope * conjugate(alpha)
 
 
 def convolution(ends: Ends, slope: Tensor) -> Slopes | None:

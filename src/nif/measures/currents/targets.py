@@ -162,6 +162,12 @@ class Target:
             self.run([values[first : first + size].clone() for values in inputs])
             for first in range(0, len(inputs[0]), size)
         ]
+        if not parts[0].is_floating_point():
+            raise InputError(
+                f"{self.place.name!r} has numbers of {parts[0].dtype}; expected logits, probabilities or "
+                "real values. No current flows through whole numbers, such as the classes that argmax "
+                "chooses: return what they are computed of, or choose it by output= or target=."
+            )
         outputs = torch.cat(parts)
         if not torch.isfinite(outputs).all():
             raise InputError("The outputs have NaN or infinite values, so their information has no bound.")
