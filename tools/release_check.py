@@ -69,7 +69,7 @@ def run(python: Path, *arguments: str) -> str:
 
 
 def newest() -> str:
-    """The newest of everything but torch, of which the build without CUDA is taken."""
+    """The newest of everything but torch, which is that of constraints.txt, as for ``make demo``."""
     return (ROOT / "constraints.txt").read_text("utf-8")
 
 
@@ -103,7 +103,7 @@ def described(wheel: Path) -> list[str]:
 
 
 def imports(python: Path) -> str:
-    """Time of ``import nif``, and of all that measuring needs, beside that of ``import torch``."""
+    """Processor time of ``import nif``, and of all that measuring needs, beside that of ``import torch``."""
     programs = "import torch", "import nif", "import nif; nif.measure; nif.prune"
     torch, alone, all_of_it = (seconds(python, program) for program in programs)
     return (
@@ -113,12 +113,12 @@ def imports(python: Path) -> str:
 
 
 def seconds(python: Path, program: str) -> float:
-    """The shortest time of a program, less that of an empty one."""
+    """The shortest processor time of a program, less that of an empty one: other work does not change it."""
     timer = (
-        "import subprocess, sys, time\n"
+        "import os, subprocess, sys\n"
         "def once(program):\n"
-        "    start = time.perf_counter(); subprocess.run([sys.executable, '-c', program], check=True)\n"
-        "    return time.perf_counter() - start\n"
+        "    start = sum(os.times()[2:4]); subprocess.run([sys.executable, '-c', program], check=True)\n"
+        "    return sum(os.times()[2:4]) - start\n"
         f"print(min(once({program!r}) for _ in range({RUNS})) - min(once('') for _ in range({RUNS})))"
     )
     return float(run(python, "-c", timer))

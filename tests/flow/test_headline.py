@@ -11,7 +11,7 @@ from torch import nn
 
 import nif
 from nif.flow.flow import example
-from nif.flow.headline import _together, headline, summary
+from nif.flow.headline import ERRORS, _together, headline, summary
 from support.flows import current_flow
 
 
@@ -50,6 +50,20 @@ def test_the_sentence_names_what_carries_most_and_counts_silent_neurons(flow: ni
     assert text.endswith(
         "2 of 4 neurons are silent."
     )  # of the unused feature, and the one that reads nothing
+
+
+def test_the_summary_says_what_its_errors_are(flow: nif.Flow) -> None:
+    lines = flow.summary().splitlines()
+    assert lines[2].split() == ["feature", "share", "±", "stderr", "95", "%", "interval"]
+    assert lines[6] == ERRORS
+
+
+def test_no_error_of_the_summary_is_rounded_to_0() -> None:
+    x = torch.randn(4000, 3, generator=torch.Generator().manual_seed(0))
+    wide = nif.measure(network(8.0, 0.02, 0.0), x, nif.Currents(paths=0, backgrounds=8), progress=False)
+    small = wide.shares()["stderr"].iloc[1]
+    assert 0 < small < 0.0005
+    assert f" {small:.2%} " in wide.summary()
 
 
 def test_features_together_have_an_error_of_their_own(flow: nif.Flow) -> None:

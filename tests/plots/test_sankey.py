@@ -131,6 +131,16 @@ def test_numbers_at_the_bars_are_shares_with_errors_or_nats() -> None:
     assert {f"{name} · {value:.2f} ± 0.01" for name, value in current.items()} <= nats
 
 
+def test_no_error_is_rounded_to_0() -> None:
+    flow = FLOWS["small"]
+    assert flow.currents is not None
+    units = tuple(replace(each, stderr=each.stderr / 20) for each in flow.currents.units)
+    exact = replace(flow, currents=replace(flow.currents, units=units))
+    texts = {text.get_text() for text in texts_of(plots.sankey(exact, ax=axes()).figure)}
+    wanted = [f"{name} · {100 * share:.2f} ± 0.02 %" for name, share in flow.shares()["share"].items()]
+    assert set(wanted) <= texts
+
+
 def test_the_title_is_the_answer_in_a_sentence() -> None:
     for width in (7.2, 3.5):
         texts = texts_of(plots.sankey(FLOWS["small"], ax=axes(width)).figure)

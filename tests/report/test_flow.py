@@ -103,6 +103,7 @@ def test_ribbons_are_as_wide_as_their_nats(show: Any) -> None:
     assert against == sum(ribbon.nats < 0 for ribbon in LAYOUT.ribbons) > 0
     skips = page.locator(".ribbon.skips").count()
     assert skips == sum(len(ribbon.spans) > 2 for ribbon in LAYOUT.ribbons) > 0
+    assert "Paler ribbons pass layers by" in page.inner_text("#flowmeaning")
 
 
 def test_shares_have_the_digits_that_their_errors_leave(show: Any) -> None:
@@ -262,6 +263,13 @@ def test_keys_move_between_units_and_pick(show: Any) -> None:
     assert page.locator("#flow .picked").count() == 1
     page.keyboard.press("Escape")
     assert page.locator("#flow .picked").count() == 0
+
+
+def test_five_layers_fit_on_a_phone(show: Any) -> None:
+    page = opened(show, current_flow([5, 8, 8, 6, 3], seed=4), 390, 844)
+    drawn, room = (page.locator(name).bounding_box()["width"] for name in ("#ribbons svg", "#ribbons"))
+    assert drawn <= room
+    assert "Paler" not in page.inner_text("#flowmeaning")
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])

@@ -77,7 +77,7 @@ def test_ten_thousand_neurons_can_be_explored(show: Any, monkeypatch: pytest.Mon
         nats[generator.permutation(10_000)[:203]] = generator.exponential(0.1, 203)
         links.append(links_of(nats.reshape(100, 100), layer, layer + 1))
     page = show(flow_of(links, [100] * 100))
-    assert "10,000 neurons" in page.inner_text("#summary")
+    assert "100 layers of 100-100-100-…-100-100 units" in page.inner_text("#summary")
     assert page.inner_text("#shown").startswith(f"{shown_number(page):,} of {99 * 203:,} links")
     for view in (*VIEWS, "network"):
         page.click(f"#tab-{view}")

@@ -240,12 +240,22 @@ def test_long_names_end_inside_the_picture_and_the_panel(show: Any, width: int, 
     assert wide <= room
 
 
+def test_neurons_are_listed_layer_by_layer_those_that_carry_most_first(show: Any) -> None:
+    page = show(FLOW)
+    page.click("#tab-neurons")
+    table = FLOW.neurons()["throughput"].reset_index(level="layer")
+    number = {layer.name: place for place, layer in enumerate(FLOW.layers)}
+    table["place"] = table["layer"].map(number)
+    table["against"] = -table["throughput"].astype("f4")
+    assert column_of(page, "neurons", 2) == list(table.sort_values(["place", "against"], kind="stable").index)
+
+
 def test_names_that_are_cut_keep_the_end_by_which_they_differ(show: Any) -> None:
     flow = random_flow([3, 3, 2], seed=3)
     names = tuple(f"encoder.{'layers.' * 20}attention[{unit}]" for unit in range(3))
     page = show(replace(flow, layers=(replace(flow.layers[0], units=names), *flow.layers[1:])))
     page.click("#tab-neurons")
-    cut = [name for name in column_of(page, "neurons", 2) if name.startswith("encoder.")]
+    cut = sorted(name for name in column_of(page, "neurons", 2) if name.startswith("encoder."))
     assert [(len(name), name[-12:]) for name in cut] == [(80, f"attention[{unit}]") for unit in range(3)]
 
 

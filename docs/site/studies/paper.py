@@ -83,6 +83,7 @@ assert (turned.statistic, turned.exact) == (0.0, 1.0)
 
 # %%
 # So ask instead which features the network needs. They are deleted, the most important first; a good
-# attribution makes the accuracy fall early, so that the area under the curve is small.
+# attribution makes the accuracy fall early, so that the area under the curve is small. Currents are ahead of
+# a random ranking, and of association, which says what features tell, used or not.
 print(table[["deletion", "deletion_spread"]].round(3).sort_values("deletion").to_string())
-assert table.loc["currents", "deletion"] < table.loc["random ranking", "deletion"]
+assert table.loc["currents", "deletion"] < table.loc[["random ranking", "association"], "deletion"].min()

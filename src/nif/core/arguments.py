@@ -7,6 +7,7 @@ import functools
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
 from os import PathLike
 from typing import Any, TypeVar
 
@@ -127,9 +128,22 @@ def checked_arguments(
 
 
 def checked_options(options: type[Options]) -> type[Options]:
-    """The same for a dataclass of options."""
+    """The same for a dataclass of options, whose text has those that are not the default."""
+    options.__repr__ = _changed  # type: ignore[method-assign]
     options.__init__ = checked_arguments()(options.__init__)  # type: ignore[method-assign]
     return options
+
+
+def _changed(options: Any) -> str:
+    """A dataclass as code, as scikit-learn writes estimators."""
+    shown_fields = [field for field in fields(options) if field.repr]
+    texts = {field.name: repr(getattr(options, field.name)) for field in shown_fields}
+    changed = [
+        f"{field.name}={texts[field.name]}"
+        for field in shown_fields
+        if texts[field.name] != repr(field.default)
+    ]
+    return f"{type(options).__name__}({', '.join(changed)})"
 
 
 def checked_path(path: object) -> str | PathLike[str]:

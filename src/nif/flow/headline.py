@@ -24,6 +24,8 @@ MUCH = 2 / 3
 
 AGAINST = "A negative share speaks against the decision; all shares sum to 100 %."
 
+ERRORS = "± is one standard error, of other rows; the interval holds the share in 95 of 100 cases."
+
 SHOWN = 10
 """Features of the summary."""
 
@@ -77,25 +79,31 @@ def percent(share: float, stderr: float | None) -> str:
         >>> percent(0.712, 0.031), percent(0.0524, 0.0028), percent(0.3, None)
         ('71 % ± 3 %', '5.2 % ± 0.3 %', '30 %')
     """
-    digits = 0 if not stderr else (stderr < 0.0095) + (stderr < 0.00095)
+    digits = digits_of(stderr)
     error = "" if stderr is None else f" ± {100 * stderr:.{digits}f} %"
     return f"{100 * share:.{digits}f} %{error}"
+
+
+def digits_of(stderr: float | None) -> int:
+    """Digits of a percentage behind the point that the standard error of the share leaves."""
+    return 0 if not stderr else (stderr < 0.0095) + (stderr < 0.00095)
 
 
 def summary(flow: Flow) -> str:
     """The sentence, the features with the largest shares, and how they were measured."""
     table = flow.importance()[:SHOWN].join(flow.shares()["stderr"])
     width = max([7, *(len(short(str(name), 32)) for name in table.index)])
+    digits = max([1, *map(digits_of, table["stderr"])])
     rows = [
-        f"{short(str(name), 32):<{width}} {row['share']:>8.1%} {row['stderr']:>9.1%}   {row['low']:>7.1%} to "
-        f"{row['high']:.1%}"
+        f"{short(str(name), 32):<{width}} {row['share']:>8.{digits}%} {row['stderr']:>9.{digits}%}   "
+        f"{row['low']:>7.{digits}%} to {row['high']:.{digits}%}"
         for name, row in table.iterrows()
     ]
     head = f"{'feature':<{width}} {'share':>8} {'± stderr':>9}   95 % interval"
     more = flow.graph.feature_count - len(table)
     left_out = [f"… {more} more features: flow.importance()"] if more > 0 else []
     against = [AGAINST] if (table["share"] < 0).any() else []
-    return "\n".join([headline(flow), "", head, *rows, *left_out, *against, "", repr(flow)])
+    return "\n".join([headline(flow), "", head, *rows, *left_out, ERRORS, *against, "", repr(flow)])
 
 
 def _number_with(part: float, shares: pd.Series) -> int:

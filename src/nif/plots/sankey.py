@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from nif.core.arguments import checked_arguments
-from nif.flow.headline import headline
+from nif.flow.headline import digits_of, headline
 from nif.plots import axes, palette
 from nif.plots.axes import LETTER, SMALL, SMALLEST, TEXT, WIDEST, headings, new_axes, points, short, write
 from nif.plots.sankey_layout import MOST_UNITS, Bar, Ribbon, SankeyLayout, currents_to_draw, sankey_layout
@@ -251,7 +251,7 @@ class _Picture:
         scale, unit = (1.0, "") if self.nats or not total else (100 / total, " %")
         digits = 2 + max(0, -int(np.floor(np.log10(total)))) if self.nats and total else 2 * (not unit)
         if unit and known:
-            digits = int(bar.stderr * scale < 0.95)
+            digits = digits_of(bar.stderr / total)
         around = f" ± {bar.stderr * scale:.{digits}f}" if known else ""
         value = round(bar.nats * scale, digits) + 0.0  # no -0
         return f"{value:.{digits}f}{around}{unit}".replace("-", "−")

@@ -141,11 +141,11 @@ def _sums_over_paths(flow: Flow, dag: Dag) -> dict[str, np.ndarray]:
 def _meta(
     flow: Flow, dag: Dag, neurons: pd.DataFrame, links: Strongest, shown: Examples | None
 ) -> dict[str, Any]:
-    silent, tables, strength = int(neurons["silent"].sum()), flow.currents, flow.by_unit.strength
+    tables, strength = flow.currents, flow.by_unit.strength
     return {
         "headline": headline(flow),
         "unit": {"name": text_unit().name, "nats": text_unit().nats},
-        "summary": _summary(flow, links, silent),
+        "summary": _summary(flow, links),
         "sankey": tables and sankey_content(flow, links.of - len(links.nats)),
         "currents": tables and currents.meta(flow, tables),
         "examples": shown and shown.meta,
@@ -173,14 +173,14 @@ def _meta(
     }
 
 
-def _summary(flow: Flow, links: Strongest, silent: int) -> str:
+def _summary(flow: Flow, links: Strongest) -> str:
     """What was measured, in a line."""
     measured, sizes = flow.measurement, flow.graph.sizes
     network = f"{_widths(sizes)} units, {flow.count:,} links"
-    quiet = f"{silent:,} of {sum(sizes):,} neurons silent"
+    silent = flow.by_unit.by_layer()["silent"].iloc[list(flow.graph.features)].sum()
+    quiet = f"{silent:,} of {flow.graph.feature_count:,} features silent"  # of neurons the headline says it
     if flow.currents is not None:
         about = currents.summary(flow, flow.currents)
-        quiet = f"{silent:,} of {sum(sizes):,} units silent"  # features too; the headline counts neurons
         return f"{about}; {network}; {quiet}; {measured.samples:,} rows explained"
     estimator = measured.options.get("estimator", measured.method)
     return (

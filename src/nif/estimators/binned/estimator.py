@@ -110,9 +110,6 @@ class Binned:
 
     threads: int | None = None
 
-    def __repr__(self) -> str:
-        return "Binned()" if self.threads is None else f"Binned(threads={self.threads})"
-
     def estimate(self, x: SidesX, y: SidesY, *, seed: int = 0, advance: Advance = ignore) -> Estimate:
         """Estimate I(X; Y) of each pair of numbers; see `nif.estimators.estimate.Estimator`.
 

@@ -8,7 +8,7 @@ the cost of learning from few samples; `cross_fitting` corrects this and adds th
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -107,10 +107,6 @@ class Variational:
     def bound(self) -> Bound:
         """The bound that is trained and reported."""
         raise NotImplementedError
-
-    def __repr__(self) -> str:
-        options = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
-        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in options.items())})"
 
     def estimate(self, x: SidesX, y: SidesY, *, seed: int = 0, advance: Advance = ignore) -> Estimate:
         """Estimate I(X; Y) of each pair by cross-fitted critics; see `nif.estimators.estimate.Estimator`."""

@@ -51,7 +51,7 @@ function flowPlaces({ bars, columns }, room) {
   const widest = bars.filter(outer).map((bar) => measure.measureText(clipped(bar.name, 40) + value(bar, numbered)).width);
   const side = Math.min(Math.max(...widest) + 24, wide * 0.29, 230);
   const most = Math.max(...columns.map((column) => column.length));
-  const width = Math.max(wide, 2 * side + 64 * last), height = Math.max(430, Math.min(760, innerHeight * 0.62), 17 * most);
+  const width = Math.max(wide, 2 * side + 48 * last), height = Math.max(430, Math.min(760, innerHeight * 0.62), 17 * most);
   const step = (width - 2 * side) / Math.max(last, 1);
   const x = (column) => side + column * step, y = (place) => HEAD + 6 + (1 - place) * (height - HEAD - 12);
   return { last, outer, value, numbered, side, width, height, step, x, y };
@@ -147,7 +147,7 @@ function colourRibbons() {
   byId("flowmeaning").textContent = `Widths are ${UNIT}, on one scale: what flows into a unit flows out of it. ` + (byClass
     ? "A ribbon has the colour of the class that most of it reaches, and is grey where it reaches several alike; what speaks against the decision has a dashed edge."
     : "Blue speaks for the decision, orange against it, below the base line of a unit.") +
-    " A bar is what is for it less what is against it; numbers are shares of the total ± their standard errors." + (laid.bars.some(({ nats: value }) => value < 0) ? " A negative share speaks against the decision." : "") + (meta.links.left_out && flowState.opened.size ? ` ${count(meta.links.left_out)} weaker links are not in this page, so the ribbons of opened units add up to less than their bars.` : "");
+    " A bar is what is for it less what is against it; numbers are shares of the total ± their standard errors." + (laid.bars.some(({ nats: value }) => value < 0) ? " A negative share speaks against the decision." : "") + (laid.ribbons.some(({ spans }) => spans.length > 2) ? " Paler ribbons pass layers by, along a shortcut." : "") + (meta.links.left_out && flowState.opened.size ? ` ${count(meta.links.left_out)} weaker links are not in this page, so the ribbons of opened units add up to less than their bars.` : "");
 }
 
 // A unit is picked, here and in the other views; several units together are opened.

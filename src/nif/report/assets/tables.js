@@ -1,7 +1,7 @@
 // Sortable tables of neurons and links, with a copy as CSV.
 const PAGE = 200;
-function table(section, columns, length, file) {
-  let sorted = null, by = -1, falling = true, rows = PAGE;
+function table(section, columns, length, file, before = null) {
+  let sorted = before && Uint32Array.from({ length }, (_, i) => i).sort(before), by = -1, falling = true, rows = PAGE;
   const indices = () => sorted || (sorted = Uint32Array.from({ length }, (_, i) => i));
   const sort = (column) => {
     falling = by === column ? !falling : !columns[column].text;
@@ -48,7 +48,9 @@ function carriedColumns(of) {
     { name: "of the total", value: (i) => unit.current[of(i)] / (currents.total || 1), shown: share }, { name: `absolute, ${UNIT}`, value: (i) => unit.absolute[of(i)], shown: nats },
   ];
 }
+// Layer by layer, in each the units that carry most first.
 function neuronsView() {
+  const strength = (u) => (currents ? size(unit.current[u]) : unit.throughput[u]);
   const list = element("div");
   byId("neurons").replaceChildren(list, wordsOfUnits());
   table(list, [
@@ -56,7 +58,7 @@ function neuronsView() {
     ...carriedColumns((u) => u), { name: meta.central, value: (u) => unit.betweenness[u], shown: big },
     { name: "community", value: (u) => unit.community[u], shown: communityText }, { name: "p", value: (u) => unit.p[u], shown: chance },
     { name: "q", value: (u) => unit.q[u], shown: chance }, { name: "silent", value: (u) => unit.silent[u], shown: (yes) => (yes ? "silent" : "") },
-  ], units, "");
+  ], units, "", (a, b) => layerOf[a] - layerOf[b] || strength(b) - strength(a) || a - b);
 }
 function linksView() {
   table(byId("links"), [
