@@ -252,3 +252,20 @@ def test_a_group_of_one_hot_columns_tells_what_its_category_tells(estimator: nif
 def test_a_patch_that_fits_once_channels_come_first_is_told() -> None:
     with pytest.raises(InputError, match=r"Channels come first: pass x[.]movedim\(-1, 1\)"):
         groups(4, (8, 8, 3))
+
+
+def test_marks_in_categories_and_in_other_names_do_not_part_a_block() -> None:
+    generator = np.random.default_rng(0)
+    columns = {
+        "city": ["New_York", "Paris", "San_Jose_CA", "New_Haven"],
+        "city_size": ["big", "small"],
+        "cat__sort": ["No. 1", "No. 2", "Best"],
+    }
+    parts = {
+        name: np.eye(len(values))[generator.integers(0, len(values), 200)] for name, values in columns.items()
+    }
+    names = ["city", "city_km", *(f"{name}_{value}" for name, values in columns.items() for value in values)]
+    table = np.column_stack([generator.normal(size=(200, 2)), *parts.values()])
+    found = groups("one-hot", (len(names),), names, torch.from_numpy(table))
+    assert found.names == ("city", "city_km", "city_", "city_size", "cat__sort")
+    assert found.index.tolist() == [0, 1, 2, 2, 2, 2, 3, 3, 4, 4, 4]

@@ -18,8 +18,8 @@ from nif.core.errors import InputError
 FEWEST_ROWS = 5
 """Rows of each distinct value of a group, on average, for it to count as a category."""
 
-SEPARATOR = r"[_=:.\[](?=[^_=:.\[]*$)"
-"""Last mark in the name of a one-hot column, behind which the category stands."""
+SEPARATOR = r"[_=:.\[]+"
+"""Marks in the name of a one-hot column, behind one of which the category stands."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,11 +154,7 @@ def _one_hot(given: str, names: Sequence[str] | None, values: Tensor | None) -> 
             f"input_groups is {given!r}; expected 'one-hot' with data whose columns have names, a patch, or "
             "the number or name of each input's group."
         )
-    begun: dict[str, list[int]] = {}
-    for column, name in enumerate(names):
-        begun.setdefault(re.split(SEPARATOR, name)[0], []).append(column)
-    one_hot = {start: columns for start, columns in begun.items() if _at_most_one(values, columns)}
-    whole = {column: start for start, columns in one_hot.items() for column in columns}
+    whole = _blocks(names, values.detach().cpu().double().numpy())
     if not whole:
         raise InputError(
             "input_groups is 'one-hot', but no columns whose names begin alike have two values each, and at "
@@ -167,10 +163,27 @@ def _one_hot(given: str, names: Sequence[str] | None, values: Tensor | None) -> 
     return _by_index([whole.get(column, name) for column, name in enumerate(names)], (len(names),))
 
 
-def _at_most_one(values: Tensor, columns: list[int]) -> bool:
-    """Whether several columns have two values each, of which at most one in a row is the larger one."""
-    table = values[:, columns].detach().cpu().double().numpy()
-    if len(columns) < 2 or any(len(np.unique(column)) > 2 for column in table.T):
-        return False
+def _blocks(names: Sequence[str], table: Float[np.ndarray, "row feature"]) -> dict[int, str]:
+    """The name of the block of each one-hot column: as many whose names begin alike, and exclude each other.
+
+    Names of categories may have marks too, such as New_York, and names of blocks may begin alike, such as
+    city and city_size. So those come first of which a row has exactly one, then those of most columns, and
+    others are looked for anew among the columns that are left.
+    """
+    two = ((table == table.min(0)) | (table == table.max(0))).all(0)
     large = (table > table.min(0)) & (table == table.max(0))
-    return bool((large.sum(1) <= 1).all())
+    begun: dict[str, list[int]] = {}
+    for column in np.flatnonzero(two).tolist():
+        for mark in re.finditer(SEPARATOR, names[column]):
+            begun.setdefault(names[column][: mark.start()], []).append(column)
+    blocks: dict[int, str] = {}
+    while True:
+        free = {tuple(c for c in columns if c not in blocks): start for start, columns in begun.items()}
+        ones = {columns: large[:, columns].sum(1) for columns in free if len(columns) > 1}
+        fit = [columns for columns, count in ones.items() if (count <= 1).all()]
+        if not fit:
+            return blocks
+        exact = [columns for columns in fit if (ones[columns] == 1).all()]
+        for columns in sorted(exact or fit, key=len, reverse=True):
+            if blocks.keys().isdisjoint(columns):
+                blocks |= dict.fromkeys(columns, free[columns] + "_" * (free[columns] in names))
