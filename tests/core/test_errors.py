@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -79,3 +80,18 @@ def test_memory_that_runs_out_in_a_block_is_named(monkeypatch: pytest.MonkeyPatc
         nif.measure(nn.Linear(3, 2), X, nif.Binned(), progress=False)
     with pytest.raises(OutOfMemory, match="pass fewer samples, or a smaller memory= or n_jobs="):
         nif.pairwise(np.zeros((60, 3)), estimator=nif.Binned(), progress=False)
+
+
+def test_memory_that_runs_out_while_units_are_removed_or_methods_compared_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 8 TB")
+
+    net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    flow = nif.measure(net, X, nif.GaussianCopula(), progress=False)
+    with pytest.raises(OutOfMemory, match=r"^Memory ran out \(.* 8 TB\); pass fewer rows\.$"):
+        nif.prune(net, flow, X, remove=0.5, rule=fails)
+    monkeypatch.setattr(import_module("nif.comparison.compare"), "faithfulness", fails)
+    with pytest.raises(OutOfMemory, match=r"; pass fewer rows or methods=\.$"):
+        nif.compare(net, flow, X, X[:, 0] > 0, methods=["random ranking"])

@@ -26,6 +26,7 @@ from nif.comparison.methods import (
 )
 from nif.comparison.problem import ComparisonProblem, check_association, comparison_problem
 from nif.core.arguments import checked_arguments, known_name
+from nif.core.errors import memory_named
 from nif.core.progress import progress as progress_bar
 from nif.estimators.estimate import Estimator
 from nif.flow.flow import Flow
@@ -150,7 +151,7 @@ def compare(
         warnings.warn(doubt, stacklevel=3)
     attributions, rows = {}, {}
     # One method may take a thousand times as long as another, so nothing is said of the time that is left.
-    with progress_bar("comparing", total=None, shown=progress) as shown:
+    with memory_named("fewer rows or methods="), progress_bar("comparing", None, shown=progress) as shown:
         if not OF_CURRENTS.isdisjoint(chosen) and problem.currents is None:
             shown.stage("measuring currents")
             problem = replace(problem, currents=flow_of_currents(problem))

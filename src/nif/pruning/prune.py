@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from nif.core.arguments import checked_arguments
-from nif.core.errors import InputError
+from nif.core.errors import InputError, memory_named
 from nif.core.progress import progress as progress_bar
 from nif.core.types import Advance
 from nif.flow.flow import Flow
@@ -40,6 +40,9 @@ from nif.pruning.trial import keep_what_cannot_be_cut
 from nif.pruning.widths import rounded
 
 ROUNDED = "Cutting changed the result by rounding; units were zeroed instead to stay within the tolerance."
+
+LOWER = "fewer rows"
+"""What takes the memory."""
 
 FRACTION = "pass remove=0.5, the fraction of all hidden units to remove."
 
@@ -137,7 +140,7 @@ def prune(
         raise InputError(f"round_to is {round_to} and cut is False; only what is cut changes widths.")
     how = _compensation(compensate, remove, heads)
     model, rows = of_nodes(model, data, labels, held_out)
-    with progress_bar("pruning", total=None, shown=progress) as shown:
+    with memory_named(LOWER), progress_bar("pruning", total=None, shown=progress) as shown:
         shown.stage("running the network on the rows")
         start = pruning_problem(model, flow, rows, output, how, criterion)
         keep_what_cannot_be_cut(start)
@@ -154,7 +157,8 @@ def prune(
     if progress:
         say_beforehand(problem, trials)
     what = f"{len(all_labels(problem.hidden)):,} units"
-    with progress_bar("pruning", total=layers * trials, shown=progress, what=what) as advance:
+    bar = progress_bar("pruning", total=layers * trials, shown=progress, what=what)
+    with memory_named(LOWER), bar as advance:
         units = (
             none if remove is None else candidates(problem, remove, importance, alpha, seed, cut, exchanges)
         )
@@ -162,7 +166,7 @@ def prune(
         advance(layers)
         plan = Plan(units, chosen, found, first, tolerance, round_to)
         found_units = _search(problem, plan, remove, advance)
-    with progress_bar("pruning", total=None, shown=progress) as shown:
+    with memory_named(LOWER), progress_bar("pruning", total=None, shown=progress) as shown:
         shown.stage("cutting, and timing both networks")
         return outcome(start, problem, plan, *_smaller(problem, plan, remove, cut, *found_units), others)
 
