@@ -31,11 +31,13 @@ def test_separators(text: str, expected: list[list[float]], tmp_path: Path) -> N
     assert csv(tmp_path / "data.csv").to_numpy().tolist() == expected
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
-def test_names_in_both_encodings(encoding: str, tmp_path: Path) -> None:
-    (tmp_path / "data.csv").write_text("größe,klasse\n1,ä\n2,b\n", encoding=encoding)
-    assert list(csv(tmp_path / "data.csv")) == ["größe", "klasse"]
-    assert read(tmp_path / "data.csv", label="klasse").classes == ("b", "ä")
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1", "utf-16"])
+@pytest.mark.parametrize("ending", [".csv", ".tsv"])
+def test_names_in_all_encodings(encoding: str, ending: str, tmp_path: Path) -> None:
+    path = tmp_path / f"data{ending}"
+    path.write_text("größe\tklasse\n1\tä\n2\tb\n", encoding=encoding)
+    assert list(csv(path)) == ["größe", "klasse"]
+    assert read(path, label="klasse").classes == ("b", "ä")
 
 
 def test_rows_of_more_values_than_names_are_refused(tmp_path: Path) -> None:
@@ -61,10 +63,11 @@ def test_numbers_where_names_are_expected_are_refused(tmp_path: Path) -> None:
         (["12 %", "3%", "4.5 %"], "numbers as text, such as '12 %'"),
         (["1,000", "2,000.5"], "numbers as text, such as '1,000'"),
         (["$ 3", "-$4"], "numbers as text"),
+        (["80.5 kg", "7 kg"], "numbers as text, such as '80.5 kg'"),
         (["1", "2"], "numbers as text"),
         (pd.to_datetime(["2020-01-01", "2021-01-01"]), "has dates or times"),
     ],
-    ids=["question mark", "nul", "percent", "thousands", "currency", "text", "dates"],
+    ids=["question mark", "nul", "percent", "thousands", "currency", "unit", "text", "dates"],
 )
 def test_text_among_numbers_is_refused(read_column, values, message: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(InputError, match=message):
@@ -74,6 +77,7 @@ def test_text_among_numbers_is_refused(read_column, values, message: str) -> Non
 def test_words_and_categories_are_categories(tmp_path: Path) -> None:
     assert numbers(pd.Series(["no", "yes", "no"])).tolist() == [0, 1, 0]
     assert numbers(pd.Series(["1a", "class 2"])).tolist() == [0, 1]
+    assert numbers(pd.Series(["1st", "2nd", "3rd"])).tolist() == [0, 1, 2]
     assert numbers(pd.Series([7, 3, 7]).astype("category")).tolist() == [1, 0, 1]
     pd.DataFrame({"a": range(60), "b": ["x", "y"] * 30}).to_csv(tmp_path / "data.csv", index=False)
     assert np.unique(columns(tmp_path / "data.csv", "a,b")[:, 1]).tolist() == [0, 1]

@@ -312,7 +312,7 @@ OUT = ("-o", "out.safetensors")
         (("measure", "nets:number", "data.npy", *OUT), "nets:number is a int"),
         (("measure", "nets:sized", "data.npy", *OUT), "cannot be called without arguments"),
         (("measure", "nets:broken", "data.npy", *OUT), "ZeroDivisionError: in the user's code"),
-        (("measure", "nets:net", "data.txt", *OUT), "expected a .csv, .npy, .npz or .parquet"),
+        (("measure", "nets:net", "data.txt", *OUT), "expected a .csv, .tsv, .npy, .npz or .parquet"),
         (("measure", "nets:net", "absent.csv", *OUT), "Cannot read absent.csv"),
         (("measure", "nets:net", "data.csv", *OUT), "not numbers: word"),
         (("measure", "nets:net", "data.csv", "--x", "a,bb", *OUT), "Did you mean 'b'?"),

@@ -171,7 +171,8 @@ def test_numbers_of_rows_and_labels_are_the_same_for_arrays() -> None:
     x, y = series(2, 0, rows=400).T
     by_length = nif.estimate(x, y, nif.Binned(), blocks=20)
     by_label = nif.estimate(x, y, nif.Binned(), blocks=[f"{row // 20:03d}" for row in range(400)])
-    assert by_length.stderr == by_label.stderr > nif.estimate(x, y, nif.Binned()).stderr
+    with pytest.warns(UserWarning, match="Neighbouring rows"):
+        assert by_length.stderr == by_label.stderr > nif.estimate(x, y, nif.Binned()).stderr
     table = nif.pairwise(np.column_stack([x, y]), estimator=nif.Binned(), blocks=20, progress=False)
     np.testing.assert_allclose(table.stderr[0, 1], by_length.stderr, rtol=1e-9)
 
@@ -200,3 +201,14 @@ def test_vectors_have_no_blocks() -> None:
 def test_rows_that_were_drawn_keep_their_blocks() -> None:
     numbers = np.array([599, 0, 60, 121, 190, 250, 310, 380, 440, 500])
     assert block_of_rows(60, numbers, None).tolist() == [9, 0, 1, 2, 3, 4, 5, 6, 7, 8]
+
+
+def test_two_series_without_blocks_are_warned_of_and_one_is_not() -> None:
+    steps = np.random.default_rng(3).normal(size=(600, 2))
+    walk, method = steps.cumsum(0), nif.GaussianCopula()
+    with pytest.warns(UserWarning, match="Neighbouring rows of x and of y are alike.* pass blocks="):
+        nif.estimate(walk[:, 0], walk[:, 1], method)
+    with pytest.warns(UserWarning, match="Neighbouring rows"):
+        nif.pairwise(walk, estimator=method)
+    nif.estimate(walk[:, 0], walk[:, 1], method, blocks=50)
+    nif.estimate(walk[:, 0], steps[:, 1], method)  # one independent side is enough

@@ -275,8 +275,16 @@ def test_a_layer_that_cannot_be_followed_is_left_whole_and_said() -> None:
     small = prune(model, flow_of(model, x, ["2", "4"]), x)
     assert ("4", 1) in places(small.removed)
     assert "Layer '2' is left whole" in repr(small)
-    with pytest.raises(InputError, match="None of the hidden layers"):
-        prune(model, flow_of(model, x, ["2"]), x)
+    unknown = prune(model, flow_of(model, x, ["2"]), x, remove=0.5, tolerance=None)
+    assert unknown.removed.empty and "Layer '2' is left whole" in repr(unknown)
+    torch.testing.assert_close(unknown.model(x), model(x), rtol=0, atol=0)
+
+
+def test_a_flow_of_another_model_is_refused() -> None:
+    model, other = chain(4, 6, 3), nn.Sequential(nn.Linear(4, 6), nn.Sequential(nn.Tanh()), nn.Linear(6, 3))
+    x, _ = rows(model, 4)
+    with pytest.raises(InputError, match=r"None of the hidden layers of the flow \(1.0\) runs in this model"):
+        prune(model, flow_of(other, x, ["1.0"]), x)
 
 
 @pytest.mark.parametrize("remove", ["silent", 0.5, "most"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import re
 import warnings
 from pathlib import Path
 
@@ -13,12 +15,16 @@ from nif.core.numbers import word_among_numbers
 
 SEPARATORS = ",;\t|"
 
+UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
 NUMBER_AS_TEXT = r"[-+$€£\s]*\d[\d.,' ]*\s*[%€$£]?"
 """A number with a unit, or with marks that pandas does not read, such as ``12 %`` or ``1,5``."""
 
 
 def csv(path: Path) -> pd.DataFrame:
-    """Read a .csv file with a header, separated by commas, semicolons, tabs or bars; UTF-8 or else Latin-1.
+    """Read a text file with a header, separated by commas, semicolons, tabs or bars.
+
+    It is of UTF-16 where it begins with the mark of that, as of Excel; else of UTF-8, or else of Latin-1.
 
     Raises:
         InputError: A row has more values than the first line has names, or that has numbers.
@@ -37,6 +43,9 @@ def csv(path: Path) -> pd.DataFrame:
 
 
 def _read(path: Path, separator: str, decimal: str) -> pd.DataFrame:
+    with path.open("rb") as file:
+        first = "utf-16" if file.read(2) in UTF_16 else "utf-8"
+
     def read(encoding: str) -> pd.DataFrame:
         return pd.read_csv(path, sep=separator, decimal=decimal, encoding=encoding, index_col=False)
 
@@ -44,7 +53,7 @@ def _read(path: Path, separator: str, decimal: str) -> pd.DataFrame:
         warnings.simplefilter("error", pd.errors.ParserWarning)
         try:
             try:
-                return read("utf-8")
+                return read(first)
             except UnicodeDecodeError:
                 return read("latin-1")
         except pd.errors.ParserWarning as error:
@@ -95,6 +104,13 @@ def _check_filled(series: pd.Series) -> None:
         )
 
 
+def _without_unit(text: pd.Series) -> pd.Series:
+    """The same text without what stands behind every number alike, such as ``kg``; 1st and 2nd are words."""
+    unit = re.search(r"[^\d.,%]*$", text.iloc[0])
+    assert unit is not None
+    return text.str.removesuffix(unit[0]) if text.str.endswith(unit[0]).all() else text
+
+
 def _check_words(series: pd.Series) -> None:
     """Refuse a column of numbers that is text because of a few words, or of how its numbers are written."""
     if pd.api.types.is_datetime64_any_dtype(series) or pd.api.types.is_timedelta64_dtype(series):
@@ -109,7 +125,7 @@ def _check_words(series: pd.Series) -> None:
             "only numbers, or only words."
         )
     number = pd.to_numeric(text, errors="coerce").notna()
-    if len(text) and (number.all() or text.str.fullmatch(NUMBER_AS_TEXT).all()):
+    if len(text) and (number.all() or _without_unit(text).str.fullmatch(NUMBER_AS_TEXT).all()):
         raise InputError(
             f"Column {series.name!r} has numbers as text, such as {text.iloc[0]!r}; write them as 1.5, "
             "without units or marks between thousands."

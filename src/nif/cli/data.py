@@ -1,4 +1,4 @@
-"""Load rows from .csv, .npy, .npz or .parquet (no pickle), or make example rows."""
+"""Load rows from .csv, .tsv, .npy, .npz or .parquet (no pickle), or make example rows."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def read(path: Path, features: str | None = None, label: str | None = None) -> D
     """Read a file of rows.
 
     Args:
-        path: ``.csv`` with a header, ``.parquet``, ``.npy`` with one row for each sample, or ``.npz``.
+        path: ``.csv`` or ``.tsv`` with a header, ``.parquet``, ``.npy`` with one row for each sample, or
+            ``.npz``.
         features: Columns separated by commas; for an ``.npz`` the name of one array, ``x`` if not given, or
             of several, for a network of several inputs.
         label: The column of the class; for an ``.npz`` the name of its array.
@@ -76,7 +77,8 @@ def read(path: Path, features: str | None = None, label: str | None = None) -> D
 def table(path: Path) -> pd.DataFrame | np.ndarray:
     """Read a file as a frame with columns; an array of more than two axes is returned unchanged."""
     if path.suffix not in READERS:
-        raise InputError(f"{path} ends in {path.suffix!r}; expected a .csv, .npy, .npz or .parquet file.")
+        known = ".csv, .tsv, .npy, .npz or .parquet"
+        raise InputError(f"{path} ends in {path.suffix!r}; expected a {known} file.")
     with _reading(path):
         content = READERS[path.suffix](path)
     if isinstance(content, np.ndarray) and _checked(content, path).ndim > 2:
@@ -106,6 +108,7 @@ def columns(path: Path, names: str) -> np.ndarray:
 
 READERS: dict[str, Callable[[Path], Any]] = {
     ".csv": csv,
+    ".tsv": csv,
     ".parquet": pd.read_parquet,
     ".npy": partial(np.load, allow_pickle=False),
 }

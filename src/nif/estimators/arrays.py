@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +24,7 @@ from nif.estimators.estimate import Estimate, Estimator
 from nif.estimators.inputs import checked_estimator, columns, same_length
 from nif.estimators.neural.methods import Mine
 from nif.estimators.pairs import PairwiseRunner, Resources, bytes_of
+from nif.estimators.series import follow
 
 MOST_TERMS_FOR_MINE = 5_000
 """Mutual information terms of two numbers up to which `Mine` is chosen; above, `Binned`."""
@@ -30,6 +32,9 @@ MOST_TERMS_FOR_MINE = 5_000
 MOST_ROWS_FOR_MINE = 2_000
 """Rows below which `Mine` is chosen for them. At 1,000 both err by the same; `Binned` by less at 3,000, in a
 fiftieth of the time (`benchmarks/choosing.py`)."""
+
+MOST_COLUMNS = 64
+"""Columns of a side, of which each is looked at for rows that follow each other."""
 
 
 def automatic(terms: int, rows: int, *, numbers: bool = True) -> Estimator:
@@ -107,6 +112,7 @@ def estimate(
         same_length(left, known, "given")
         check_same_order({"x": x, "given": given})
         return information_given(chosen, left, right, known, seed)
+    _warn_of_series(left, right, blocks)
     method = of_dependent_rows(chosen, _block_of(blocks, len(left)))
     return method.estimate(left[None], right[None], seed=seed).map(lambda values: values[0])
 
@@ -153,6 +159,7 @@ def pairwise(
     right = left if y is None else columns(y, "y", single=True)
     same_length(left, right)
     check_same_order({"x": x, "y": y})
+    _warn_of_series(left, right, blocks)
     count = left.shape[1] * (left.shape[1] - 1) // 2 if y is None else left.shape[1] * right.shape[1]
     method = of_dependent_rows(
         checked_estimator(estimator) or automatic(count, len(left)), _block_of(blocks, len(left))
@@ -163,6 +170,17 @@ def pairwise(
     with scratch_folder(scratch) as folder, fewer, bar as advance:
         runner = PairwiseRunner(method, seed, replace(limits, scratch=folder), advance)
         return runner.within(left) if y is None else runner.between(left, right)
+
+
+def _warn_of_series(left: np.ndarray, right: np.ndarray, blocks: Any) -> None:
+    """Warn of two sides whose rows follow each other: independent series pass for dependent ones."""
+    if blocks is None and all(any(map(follow, side.T[:MOST_COLUMNS])) for side in (left, right)):
+        warnings.warn(
+            "Neighbouring rows of x and of y are alike, as in time series. Standard error and p-value "
+            "assume independent rows and are then too small: pass blocks=, the number of rows that depend on "
+            "each other, such as 50.",
+            stacklevel=4,
+        )
 
 
 def _block_of(blocks: Any, count: int) -> Int64[np.ndarray, " row"] | None:

@@ -8,7 +8,7 @@ be missing besides, and a jackknife are the standard error. Other estimators tak
 estimates from the same rows and folds. Their errors are correlated; how much is taken from the two pointwise
 informations of a Gaussian copula, whose correlation r over the rows gives :math:`s^2 = s_1^2 + s_2^2 - 2 r
 s_1 s_2`. For critics the second term has a shuffled y beside z, so that both are of as many columns, and both
-are estimated twice: the spread of the difference is added to the error.
+are estimated twice: their spreads are added to the error, or a part of the two errors where that is more.
 
 The p-value is that of neighbours in either case: x is shuffled among rows of nearly the same z, so that its
 relation to z remains and that to y given z is lost. `GaussianCopula` has a test of its own.
@@ -62,7 +62,10 @@ FLAT = 1e-3
 """Variance of a direction of the normal scores below which the bias is unknown."""
 
 RUNS = 2
-"""Of both estimates, whose spread shows what the training of critics adds to the error of a difference."""
+"""Of both estimates, whose spreads show what the training of critics adds to the error of a difference."""
+
+TRAINING = 0.03
+"""Part of both squared errors that training adds at least: two runs may happen to agree."""
 
 FOLDS = 4
 """Of both estimates, where the estimator chooses: it may choose differently for numbers and for vectors."""
@@ -123,11 +126,12 @@ def _difference(
             "x and given have a direction in common, so that the information of both is infinite, and its "
             "difference unknown. Use nif.Ksg(), or remove that direction from x."
         )
-    along = _correlation_of_errors(x, y, z)
-    of_rows = both.stderr**2 + alone.stderr**2 - 2 * along * both.stderr * alone.stderr
-    differences = [float(one.nats - other.nats) for one, other in runs]
-    of_training = np.var(differences, ddof=1) / len(differences) if trained else 0.0
-    nats, stderr = float(np.mean(differences)), math.sqrt(of_rows + of_training)
+    nats = np.array([[one.nats, other.nats] for one, other in runs])
+    squares = np.mean([[one.stderr**2, other.stderr**2] for one, other in runs], axis=0)
+    of_rows = squares.sum() - 2 * _correlation_of_errors(x, y, z) * math.sqrt(squares.prod())
+    spread = nats.var(axis=0, ddof=1).sum() / RUNS if trained else 0.0
+    of_training = max(spread, TRAINING * squares.sum()) if trained else 0.0
+    difference, stderr = float((nats[:, 0] - nats[:, 1]).mean()), math.sqrt(of_rows + of_training)
     if isinstance(estimator, GaussianCopula):
         p_value = _gaussian_p_value(x, y, z)
     else:
@@ -135,8 +139,8 @@ def _difference(
         p_value = null.p_value(of_neighbours)
     outcomes = {int(part.outcome) for run in runs for part in run}
     if both.outcome == Outcome.DETERMINED or Outcome.NOT_CONVERGED not in outcomes:
-        return nats, stderr, p_value, Outcome(int(both.outcome))
-    return nats, stderr, p_value, Outcome.NOT_CONVERGED
+        return difference, stderr, p_value, Outcome(int(both.outcome))
+    return difference, stderr, p_value, Outcome.NOT_CONVERGED
 
 
 def _as_wide(y: Vectors, z: Vectors, seed: int) -> Vectors:

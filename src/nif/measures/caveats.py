@@ -10,33 +10,21 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from scipy.stats import rankdata
 from torch import nn
 
 from nif.core.types import Layer, Links
 from nif.data.rows import Rows
 from nif.data.signature import EMBEDDINGS
+from nif.estimators.series import FEW_VALUES, RARE, follow
 
 FEWEST_DISTINCT = 0.9
 """Part of the rows that are distinct below which a warning says that errors are too small."""
 
-WINDOW, FEWEST_WINDOWS = 10, 6
-"""Rows that follow each other, in which neighbours are compared; and how many such windows are needed."""
-
-SMALLEST_CORRELATION, DEVIATIONS = 0.2, 4.5
-"""Of neighbouring rows, above which they follow each other: in size, and in standard deviations."""
-
 MOST_COLUMNS = 64
 """Features that are looked at, spread over all."""
 
-RARE = 0.1
-"""Part of the rows of a feature that have another than its most common value, for it to be looked at."""
-
 RARE_FLAG = 0.02
-"""The same of a feature of two values."""
-
-FEW_VALUES = 10
-"""Distinct values below which a feature has few: tables of a design list them in a regular order."""
+"""Part of the rows of a flag that have its rarer value, for it to be looked at; see `RARE`."""
 
 MOST_OF_CATEGORY = 12
 """Distinct values up to which a feature has few beside others: months are a category."""
@@ -49,18 +37,11 @@ MANY_PAIRS, MOST_PATCHES = 10_000_000, 256
 
 
 def warn_of_order(rows: Rows, stacklevel: int) -> None:
-    """Warn of rows that depend on those before them, as in a time series.
-
-    The rank correlation of neighbours is the median over windows of ten rows, so that rows that are sorted by
-    class do not count.
-    """
+    """Warn of rows that depend on those before them, as in a time series."""
     values = rows.first.detach().cpu().flatten(1)
-    windows = len(values) // WINDOW
-    if windows < FEWEST_WINDOWS:
-        return
     columns = np.unique(np.linspace(0, values.shape[1] - 1, min(values.shape[1], MOST_COLUMNS)).astype(int))
     table = values[:, columns].double().numpy()
-    alike = [column for column, one in zip(columns, table.T, strict=True) if _follow(one[: windows * WINDOW])]
+    alike = [column for column, one in zip(columns, table.T, strict=True) if follow(one)]
     if not alike:
         return
     names = rows.feature_names if rows.groups is None else None
@@ -72,23 +53,6 @@ def warn_of_order(rows: Rows, stacklevel: int) -> None:
         "or shuffle rows that are only sorted.",
         stacklevel=stacklevel,
     )
-
-
-def _follow(column: Float[np.ndarray, " row"]) -> bool:
-    """Whether neighbours are alike within most windows."""
-    counts = np.unique(column, return_counts=True)[1]
-    if len(counts) < FEW_VALUES or counts.max() > (1 - RARE) * len(column):
-        return False
-    ranks = rankdata(column).reshape(-1, WINDOW)
-    ranks = ranks - ranks.mean(1, keepdims=True)
-    squares = np.square(ranks).sum(1)
-    moving = squares > 0
-    if moving.sum() < FEWEST_WINDOWS:
-        return False
-    correlations = (ranks[:, 1:] * ranks[:, :-1]).sum(1)[moving] / squares[moving]
-    # Of independent rows it has the mean -1 / WINDOW and a deviation of about 1 / sqrt(WINDOW).
-    error = 1.25 / np.sqrt(WINDOW * len(correlations))
-    return bool(np.median(correlations) > max(SMALLEST_CORRELATION, DEVIATIONS * error - 1 / WINDOW))
 
 
 def warn_of_nodes(blocks: object, stacklevel: int) -> None:

@@ -38,6 +38,7 @@ class UnitWeights:
         at: Units at the output of every step; named as a recording names them.
         positions: How many numbers each of those has in one row, for channels of an image.
         held: Units whose number is fixed, each with the module in which it is.
+        ran: Names of all steps, also of those whose units are not known.
     """
 
     groups: UnitGroups = field(default_factory=UnitGroups)
@@ -48,6 +49,7 @@ class UnitWeights:
     at: dict[str, UnitIds] = field(default_factory=dict)
     positions: dict[str, int] = field(default_factory=dict)
     held: list[tuple[str, UnitIds]] = field(default_factory=list)
+    ran: set[str] = field(default_factory=set)
 
 
 def unit_weights(call: Forward, example: Inputs) -> UnitWeights:
@@ -110,6 +112,7 @@ class _WeightTracer(Tracer):
                 self._note(values, units)
 
     def step(self, name: str, kind: str, given: Any, returned: Any, *, nonlinear: bool) -> None:
+        self.weights.ran.add(name)
         called = name.partition(CALL_SEPARATOR)[0]
         self._own_activation(called, tensors_in(given), returned)
         if not isinstance(returned, Tensor) or id(returned) not in self._units:

@@ -187,13 +187,11 @@ def _hidden(flow: Flow, weights: UnitWeights, shared: set[str]) -> tuple[dict[st
             whole[layer.name] = "a weight that several modules share makes or reads its units"
         else:
             hidden[layer.name] = labels
-    followed = [layer for layer in layers if layer.kind not in ATTENTION]
-    if followed and not any(layer.name in weights.at for layer in followed):
-        names = ", ".join(layer.name for layer in followed)
+    if layers and not any(layer.name in weights.ran for layer in layers):
+        names = ", ".join(layer.name for layer in layers)
         raise InputError(
-            f"None of the hidden layers of the flow ({names}) can be followed to weights of this model that "
-            "make its units. Pass the model that the flow was measured on; if this is it, no layer of it can "
-            "be pruned."
+            f"None of the hidden layers of the flow ({names}) runs in this model. Pass the model that the "
+            "flow was measured on."
         )
     return hidden, whole
 
