@@ -69,6 +69,10 @@ def test_another_type_is_refused(function: Callable[..., Any], name: str) -> Non
         (lambda flow: flow.silent(float("nan")), "alpha is nan; expected a number between 0 and 1."),
         (lambda flow: nif.load(3), "path is 3; expected the name of a file or folder."),
         (lambda flow: nif.Mine(hidden=-1), "hidden is -1; expected a whole number of 1 or more."),
+        (
+            lambda flow: nif.Currents(steps=True),
+            "steps is True; expected a whole number of 1 or more",
+        ),
         (lambda flow: nif.Smile(clip=0), "clip is 0; expected a number above 0."),
         (lambda flow: nif.Association(beta="1"), "beta is '1'; expected a number, or None."),
         (lambda flow: nif.estimate([1] * 50, [1] * 50, seed="a"), "seed is 'a'; expected a whole number"),

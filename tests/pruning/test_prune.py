@@ -135,6 +135,7 @@ def test_a_share_that_would_leave_a_layer_empty_is_said() -> None:
     x, _ = rows(model, 4)
     small = prune(model, flow_of(model, x, ["1"]), x, remove=0.99, tolerance=None)
     assert len(small.removed) == 2
+    assert "1 unit was restored as the last of its layer." in small.notes
     assert small.restored["reason"].tolist() == ["last unit of its layer"]
 
 

@@ -137,6 +137,8 @@ def _notes(
             f"{kept}: removing {what} would {effect} by more than tolerance={tolerance}. A larger tolerance "
             "removes more; tolerance=None removes all."
         )
+    if last := len(plan.units.last) + len(plan.heads.last):
+        yield f"{_restored(last)} as the last of {'its layer' if last == 1 else 'their layers'}."
     if rounded:
         yield f"{_restored(rounded)} so that widths are multiples of {plan.round_to}, or as before."
     yield from smaller.notes

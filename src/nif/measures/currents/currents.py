@@ -155,7 +155,8 @@ class Currents:
             raise InputError(
                 f"by_class is {self.by_class!r}; expected True, False, or numbers of classes, such as (0, 2)."
             )
-        if self.steps != "auto" and not (isinstance(self.steps, Integral) and int(self.steps) >= 1):
+        counted = isinstance(self.steps, Integral) and not isinstance(self.steps, bool) and self.steps >= 1
+        if not counted and str(self.steps) != "auto":
             raise InputError(f"steps is {self.steps!r}; expected a whole number of 1 or more, or 'auto'.")
         if not (np.isfinite(self.noise) and self.noise > 0):
             raise InputError(
