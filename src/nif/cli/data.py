@@ -21,6 +21,7 @@ from nif.cli.columns import csv, labels, numbers
 from nif.core.errors import InputError, optional_import, unknown
 from nif.data.rows import read as read_rows
 from nif.data.signature import EMBEDDINGS, Signature
+from nif.network.network import Network
 
 EXAMPLE_ROWS = 2
 
@@ -190,7 +191,7 @@ def columns_as_features(data: Data, features: str | None) -> Iterator[None]:
         ) from error
 
 
-def with_labels(data: Data, model: nn.Module) -> Any:
+def with_labels(data: Data, model: Any) -> Any:
     """The inputs of a model, with the class of each row if a label was named.
 
     Raises:
@@ -200,10 +201,10 @@ def with_labels(data: Data, model: nn.Module) -> Any:
         return data.x
     if not np.array_equal(data.y, np.round(data.y)):
         raise InputError("The label column contains fractional numbers; expected the class of each row.")
-    return replace(read_rows(data.x, Signature.of(model)), labels=data.y.astype(np.int64))
+    return replace(read_rows(data.x, Network.of(model).signature), labels=data.y.astype(np.int64))
 
 
-def example(model: nn.Module, shapes: Sequence[str]) -> Any:
+def example(model: Any, shapes: Sequence[str]) -> Any:
     """Make rows to run a network on if there are no data.
 
     Args:
@@ -217,6 +218,8 @@ def example(model: nn.Module, shapes: Sequence[str]) -> Any:
         >>> example(nn.Linear(3, 1), []).shape, example(nn.Conv2d(1, 2, 3), ["1,28,28"]).shape
         (torch.Size([2, 3]), torch.Size([2, 1, 28, 28]))
     """
+    if not isinstance(model, nn.Module):
+        raise InputError(f"Of a {type(model).__name__} pass a file of data, as its steps take them.")
     integers = any(isinstance(module, EMBEDDINGS) for module in model.modules())
     sizes = [_sizes(shape) for shape in shapes] or [[_width(model)]]
     shaped = [(EXAMPLE_ROWS, *row) for row in sizes]
