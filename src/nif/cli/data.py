@@ -22,6 +22,7 @@ from nif.core.errors import InputError, optional_import, unknown
 from nif.core.numbers import LARGEST_WHOLE
 from nif.data.rows import read as read_rows
 from nif.data.signature import EMBEDDINGS, Signature
+from nif.network.network import Network
 
 EXAMPLE_ROWS = 2
 
@@ -195,7 +196,7 @@ def columns_as_features(data: Data, features: str | None) -> Iterator[None]:
         ) from error
 
 
-def with_labels(data: Data, model: nn.Module) -> Any:
+def with_labels(data: Data, model: Any) -> Any:
     """The inputs of a model, with the class of each row if a label was named.
 
     Raises:
@@ -207,10 +208,10 @@ def with_labels(data: Data, model: nn.Module) -> Any:
         raise InputError(
             "The label column contains fractional or infinite numbers; expected the class of each row."
         )
-    return replace(read_rows(data.x, Signature.of(model)), labels=data.y.astype(np.int64))
+    return replace(read_rows(data.x, Network.of(model).signature), labels=data.y.astype(np.int64))
 
 
-def example(model: nn.Module, shapes: Sequence[str]) -> Any:
+def example(model: Any, shapes: Sequence[str]) -> Any:
     """Make rows to run a network on if there are no data.
 
     Args:
@@ -224,6 +225,8 @@ def example(model: nn.Module, shapes: Sequence[str]) -> Any:
         >>> example(nn.Linear(3, 1), []).shape, example(nn.Conv2d(1, 2, 3), ["1,28,28"]).shape
         (torch.Size([2, 3]), torch.Size([2, 1, 28, 28]))
     """
+    if not isinstance(model, nn.Module):
+        raise InputError(f"Of a {type(model).__name__} pass a file of data, as its steps take them.")
     integers = any(isinstance(module, EMBEDDINGS) for module in model.modules())
     sizes = [_sizes(shape) for shape in shapes] or [[_width(model)]]
     shaped = [(EXAMPLE_ROWS, *row) for row in sizes]

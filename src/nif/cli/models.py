@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from sklearn.base import BaseEstimator
 from torch import nn
 
 from nif.core.errors import InputError, nearest
@@ -19,18 +20,20 @@ from nif.core.errors import InputError, nearest
 EXAMPLE = "such as mypackage.nets:make_net"
 
 
-def network(path: str, weights: Path | None) -> nn.Module:
+def network(path: str, weights: Path | None) -> Any:
     """Build the network of ``module:factory`` and load the weights of a file into it.
 
     The current directory is searched for the module first. The factory is called without arguments; an
-    instance of a network is used directly.
+    instance of a network is used directly. Fitted models of scikit-learn have their weights.
 
     Raises:
         InputError: The module or name does not exist, it is not a network, or the weights do not fit.
     """
     model = _built(path)
-    if not isinstance(model, nn.Module):
-        raise InputError(f"{path} returned a {type(model).__name__}; expected a torch.nn.Module.")
+    fitted = isinstance(model, BaseEstimator) and weights is None
+    if not isinstance(model, nn.Module) and not fitted:
+        others = "" if weights is not None else ", or a fitted model of scikit-learn"
+        raise InputError(f"{path} returned a {type(model).__name__}; expected a torch.nn.Module{others}.")
     if weights is not None:
         _load(model, _state_dict(weights), weights)
     return model
