@@ -26,7 +26,7 @@ from nif.core.parallel import in_parallel
 from nif.core.shared import Shared
 from nif.flow.file import arrays_of
 from support.networks import chain
-from support.tasks import run_until_stopped, square_or_die, sum_or_die
+from support.tasks import is_writable, run_until_stopped, square_or_die, sum_or_die
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # those of the cluster
@@ -158,6 +158,15 @@ def test_an_error_of_a_task_is_raised_as_it_is(cluster: dict[str, Any]) -> None:
     with parallel_config(**cluster), pytest.raises(ZeroDivisionError) as raised:
         list(in_parallel(2, [delayed(divmod)(number, 0) for number in range(3)]))
     assert raised.type is ZeroDivisionError
+
+
+def test_arrays_of_a_task_can_be_written_to(cluster: dict[str, Any]) -> None:
+    """Of others torch warns in the log of the user."""
+    with parallel_config(**cluster):
+        assert (
+            list(in_parallel(2, [delayed(is_writable)(np.zeros(number)) for number in (3, COUNT)]))
+            == [True] * 2
+        )
 
 
 def test_tasks_end_on_the_workers_after_an_interrupt(cluster: dict[str, Any], tmp_path: Path) -> None:

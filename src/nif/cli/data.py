@@ -127,7 +127,7 @@ def _reading(path: Path) -> Iterator[None]:
         except MemoryError as error:
             raise InputError(f"{path} does not fit into memory ({error}).") from error
         except Exception as error:  # a damaged file makes other libraries raise anything
-            why = PICKLED if "pickle" in str(error) else error
+            why = PICKLED if "pickle" in str(error) else str(error)  # else a cycle keeps the file open
             raise InputError(f"Cannot read {path} ({why}).") from error
 
 

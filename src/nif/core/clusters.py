@@ -7,11 +7,14 @@ sent data leaves `Parallel` waiting for ever, and so does a task whose workers a
 from __future__ import annotations
 
 import os
+import pickle
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
+
+import cloudpickle
 
 from nif.core.errors import InputError
 from nif.core.executors import Threads, stopped_by
@@ -116,6 +119,12 @@ def _on_dask(*call: Any) -> Any:
         return _on_worker(*call)
 
 
+def _on_ray(call: bytes, *sent: Sent) -> Any:
+    """As `_on_worker`, of a call that is pickled apart: arrays of Ray are read-only, and torch warns."""
+    called, task, places = pickle.loads(call)  # noqa: S301 - as Ray itself does
+    return _on_worker(called, task, places, *sent)
+
+
 class _Cancelled:
     """Whether the task that this thread runs for Dask is cancelled."""
 
@@ -187,7 +196,7 @@ class _Ray:
             ray.init()
         self._ray, self._n_jobs = ray, n_jobs
         options = {"num_cpus": 1} | (getattr(backend, "ray_remote_args", None) or {})
-        self._remote = ray.remote(**options)(_on_worker)
+        self._remote = ray.remote(**options)(_on_ray)
 
     def width(self) -> int:
         """Nodes may come and go."""
@@ -198,7 +207,7 @@ class _Ray:
         return self._ray.put(shared.sent())
 
     def submit(self, _: Callable[..., Any], *call: Any) -> Any:
-        return self._remote.remote(*call)
+        return self._remote.remote(cloudpickle.dumps(call[:3]), *call[3:])
 
     def result(self, reference: Any) -> Any:
         from ray import exceptions
