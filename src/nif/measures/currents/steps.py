@@ -44,8 +44,11 @@ SMALL_TAPE = 2**22
 LARGEST_TAPE = 3 * 2**24
 """Numbers on the tape of one block; blocks are small enough for that."""
 
-BYTES_OF_A_NUMBER = 16
-"""Of a number on the tape: at both ends of a step, at the end of the way, and its slope."""
+BYTES_OF_A_NUMBER = 12
+"""Of a number on the tape: at the ends of a step or of the way that it is read at, and its slope."""
+
+BYTES_LOADED = 200 * 2**20
+"""Of the libraries that the first call loads."""
 
 MOST_LINKS = 2**28
 """Links between all layers; more are refused."""
@@ -187,11 +190,12 @@ def size_of_blocks(path: PathIntegral, sample: Samples, memory: int) -> Size:
     a_pair = max(1, sum(sizes) // block.backgrounds.size)
     pairs = max(1, min(MOST_PAIRS, LARGEST_TAPE // a_pair))
     of_block, of_sums = BYTES_OF_A_NUMBER * a_pair * min(pairs, sample.pairs), bytes_of_weights(tape)
-    if of_block + of_sums > memory:
+    if of_block + of_sums + BYTES_LOADED > memory:
         warnings.warn(
             f"A block of rows takes about {of_block / 2**20:.3g} MB, the currents of weights about "
-            f"{of_sums / 2**20:.3g} MB, and memory is {memory / 2**20:.3g} MB; it runs all the same, because "
-            "blocks are fixed so that results do not depend on memory.",
+            f"{of_sums / 2**20:.3g} MB, libraries up to {BYTES_LOADED / 2**20:.0f} MB, and memory is "
+            f"{memory / 2**20:.3g} MB; it runs all the same, because blocks are fixed so that results do not "
+            "depend on memory.",
             stacklevel=3,
         )
     groups = max(1, MOST_SUMS // (GROUPS * max(1, path.weights)))
