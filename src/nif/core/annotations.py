@@ -16,7 +16,7 @@ PATH = "the name of a file or folder"
 READ_LATER = "int | str"
 """Of sizes such as ``"500MB"``, which are checked where they are read."""
 
-LEAST = {"seed": 0, "exchanges": 0, "paths": 0} | dict.fromkeys(("epoch", "row", "n_jobs"))
+LEAST = dict.fromkeys(("seed", "exchanges", "paths", "steps"), 0) | dict.fromkeys(("epoch", "row", "n_jobs"))
 """The least whole number that an argument may be, where it is not 1; None where any may."""
 
 
