@@ -53,7 +53,7 @@ def test_of_numbers_it_is_the_share_of_the_variance() -> None:
     model, x = nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 2)), torch.randn(90, 3)
     y = torch.randn(90, 2)
     found = about(model, (x, y))
-    expected = np.mean(r2_score(y, model(x).detach(), multioutput="variance_weighted"))
+    expected = np.mean(r2_score(y.numpy(), model(x).detach().numpy(), multioutput="variance_weighted"))
     # One sum over both outputs, each about its own mean.
     assert found["score"] == "R²" and found["value"] == pytest.approx(expected, abs=1e-6)
 

@@ -76,14 +76,16 @@ def read(path: Path, features: str | None = None, label: str | None = None) -> D
 
 
 def table(path: Path) -> pd.DataFrame | np.ndarray:
-    """Read a file as a frame with columns; an array of more than two axes is returned unchanged."""
+    """Read a file as a frame with columns; an array of more than two axes remains one."""
     if path.suffix not in READERS:
         known = ".csv, .tsv, .npy, .npz or .parquet"
         raise InputError(f"{path} ends in {path.suffix!r}; expected a {known} file.")
     with _reading(path):
         content = READERS[path.suffix](path)
-    if isinstance(content, np.ndarray) and _checked(content, path).ndim > 2:
-        return content
+    if isinstance(content, np.ndarray):
+        content = _checked(content, path)
+        if content.ndim > 2:
+            return content
     return pd.DataFrame(content).rename(columns=str)
 
 

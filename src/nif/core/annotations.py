@@ -59,7 +59,8 @@ NUMBER = Expected(_real, "a number")
 LEVEL = Expected(lambda value: _real(value) and 0 < value < 1, "a number between 0 and 1")
 POSITIVE = Expected(lambda value: _real(value) and 0 < value < math.inf, "a number above 0")
 
-NUMBERS = dict.fromkeys(("alpha", "level", "hold_out"), LEVEL) | {
+NUMBERS = dict.fromkeys(("alpha", "hold_out"), LEVEL) | {
+    "level": LEVEL._replace(words=f"{LEVEL.words}, such as 0.95"),
     "keep": Expected(lambda value: _real(value) and 0 < value <= 1, "a fraction above 0 and up to 1"),
     **dict.fromkeys(("learning_rate", "clip"), POSITIVE),
 }
@@ -96,7 +97,7 @@ def expected_of(parameter: inspect.Parameter) -> Expected | None:
         >>> def function(level: float, path: str | os.PathLike[str] | None, model: Any): ...
         >>> level, path, model = map(expected_of, inspect.signature(function).parameters.values())
         >>> level.words, path.words, model
-        ('a number between 0 and 1', 'the name of a file or folder, or None', None)
+        ('a number between 0 and 1, such as 0.95', 'the name of a file or folder, or None', None)
         >>> level.fits(0.5), level.fits(95), level.fits("0.5"), level.fits(True)
         (True, False, False, False)
     """
