@@ -24,6 +24,13 @@ def test_image_rows_keep_their_axes(tmp_path: Path) -> None:
     assert read(tmp_path / "images.npy").x.shape == (60, 1, 8, 8)
 
 
+def test_numbers_of_the_other_order_of_bytes_are_read(tmp_path: Path) -> None:
+    np.save(tmp_path / "big.npy", np.arange(6, dtype=">f4").reshape(3, 2))
+    x = read(tmp_path / "big.npy").x
+    assert all(kind.isnative for kind in x.dtypes)
+    assert x.to_numpy().tolist() == [[0, 1], [2, 3], [4, 5]]
+
+
 def test_missing_parquet_reader_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     from nif.cli import data
 
