@@ -280,6 +280,147 @@ def test_a_layer_that_cannot_be_followed_is_left_whole_and_said() -> None:
     torch.testing.assert_close(unknown.model(x), model(x), rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("remove", ["silent", 0.5, "most"])
+def test_the_model_and_the_random_state_are_untouched(
+    planted: tuple[nn.Module, Tensor, Tensor], remove: Any
+) -> None:
+    model, x, y = planted
+    model.train()
+    before = copy.deepcopy(model.state_dict())
+    states = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002 - looked at, not drawn from
+    flow = flow_of(model, x, ["1", "3"])
+    small = prune(model, flow, TensorDataset(x, y), remove=remove, tolerance=0.05)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(module.training for module in model.modules())
+    assert all(module.training for module in small.model.modules())
+    assert not any(module._forward_hooks for net in (model, small.model) for module in net.modules())
+    assert torch.equal(states[0], torch.get_rng_state())
+    assert (states[1] == np.random.get_state()[1]).all()  # noqa: NPY002
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda x, y: x,
+        lambda x, y: x.numpy(),
+        lambda x, y: pd.DataFrame(x.numpy()),
+        TensorDataset,
+        lambda x, y: DataLoader(TensorDataset(x, y), batch_size=32),
+    ],
+    ids=["tensor", "array", "frame", "dataset", "loader"],
+)
+def test_data_of_every_form(
+    planted: tuple[nn.Module, Tensor, Tensor], wrap: Callable[[Tensor, Tensor], Any]
+) -> None:
+    model, x, y = planted
+    data = wrap(x, y)
+    small = prune(model, flow_of(model, x, ["1", "3"]), data)
+    assert places(small.removed) == {*DEAD, *CONSTANT}
+    labelled = isinstance(data, (TensorDataset, DataLoader))
+    assert small.score == ("accuracy" if labelled else "largest change of output")
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.9])
+def test_a_share_of_all_hidden_units_goes(planted: tuple[nn.Module, Tensor, Tensor], share: float) -> None:
+    model, x, _ = planted
+    small = prune(model, flow_of(model, x, ["1", "3"]), x, remove=share, tolerance=None)
+    assert len(small.removed) == round(share * 28)
+    assert all(module.out_features >= 1 for module in small.model if isinstance(module, nn.Linear))
+
+
+def test_a_share_of_each_layer_goes(planted: tuple[nn.Module, Tensor, Tensor]) -> None:
+    model, x, _ = planted
+    small = prune(model, flow_of(model, x, ["1", "3"]), x, remove={"1": 0.25, "3": 0.99}, tolerance=None)
+    assert small.removed["layer"].value_counts().to_dict() == {"1": 4, "3": 11}
+
+
+def test_most_keeps_its_promise_and_removes_more_where_more_is_allowed() -> None:
+    model = chain(6, 40, 30, 3)
+    x, y = rows(model, 6, count=400)
+    flow = flow_of(model, x, ["1", "3"])
+    counts = []
+    for tolerance in (0.0, 0.03, 0.2):
+        small = prune(model, flow, TensorDataset(x, y), remove="most", tolerance=tolerance)
+        assert small.score_before - small.score_after <= tolerance + 1e-12
+        assert len(small.removed) + len(small.restored) == 70
+        counts.append(len(small.removed))
+    assert counts[0] <= counts[1] <= counts[2]
+    assert counts[2] > 20
+
+
+def test_a_share_is_cut_back_to_keep_the_tolerance() -> None:
+    model = chain(6, 40, 30, 3)
+    x, y = rows(model, 6, count=400)
+    flow = flow_of(model, x, ["1", "3"])
+    small = prune(model, flow, TensorDataset(x, y), remove=0.9, tolerance=0.02)
+    assert small.score_before - small.score_after <= 0.02 + 1e-12
+    assert 0 < len(small.removed) < 63
+    assert set(small.restored["reason"]) == {"exceeds the tolerance"}
+
+
+@pytest.mark.parametrize("kind", [MLPClassifier, MLPRegressor])
+def test_scikit_learn_models_become_smaller_torch_modules(kind: type) -> None:
+    x = np.random.default_rng(0).normal(size=(200, 4))
+    y = np.where(x[:, 0] + x[:, 1] > 0, 7, 3) if kind is MLPClassifier else x[:, 0]
+    fitted = kind(hidden_layer_sizes=(10,), max_iter=100, random_state=0, tol=1.0, n_iter_no_change=50).fit(
+        x, y
+    )
+    fitted.coefs_[0][:, 4] = 0
+    fitted.intercepts_[0][4] = 1
+    net = as_torch(fitted)
+    data = (x, y) if kind is MLPClassifier else x
+    small = prune(fitted, flow_of(net, torch.from_numpy(x), ["relu1"]), data)
+    assert ("relu1", 4) in places(small.removed)
+    assert small.score_after == small.score_before if kind is MLPClassifier else small.score_after < 1e-5
+    if kind is MLPClassifier:
+        assert small.score_before == fitted.score(x, y)
+    assert small.model[0].out_features == 10 - len(small.removed)
+    assert fitted.coefs_[0].shape == (4, 10)
+
+
+@pytest.mark.parametrize("precision", [torch.float64, torch.bfloat16, torch.float16])
+def test_other_precisions(precision: torch.dtype) -> None:
+    model = chain(8, 16, 3).to(precision)
+    with torch.no_grad():
+        model[0].weight[5], model[0].bias[5] = 0, 2
+    x = torch.randn(100, 8, generator=torch.Generator().manual_seed(0)).to(precision)
+    flow = flow_of(copy.deepcopy(model).float(), x.float(), ["1"])
+    small = prune(model, flow, x)
+    assert places(small.removed) == {("1", 5)}
+    assert small.model[0].weight.dtype == precision
+    assert set(prune(model, flow, x, remove=0.5, tolerance=None).removed["how"]) == {"cut"}
+
+
+def test_a_flow_over_pixels_removes_a_channel_when_all_its_pixels_are_silent() -> None:
+    torch.manual_seed(0)
+    model = ready(conv_net(), 1, 8, 8)
+    with torch.no_grad():
+        model[4].weight[5], model[4].bias[5] = 0, 2.5
+    x, _ = rows(model, 1, 8, 8)
+    pixels = nn.Sequential(*model[:6], nn.Flatten(), nn.Unflatten(1, (8, 4, 4)), *model[6:]).eval()
+    flow = flow_of(pixels, x, ["6"], silent=[("6", 16 * 3 + 2)])
+    layer = dataclasses.replace(flow.layers[1], name="5")
+    flow = Flow((flow.layers[0], layer, flow.layers[2]), flow.links, flow.constant, flow.measurement)
+    small = prune(model, flow, x)
+    assert {("5", 80 + place) for place in range(16)} <= places(small.removed)
+    assert ("5", 50) not in places(small.removed)
+
+
+def test_a_layer_that_cannot_be_followed_is_left_whole_and_said() -> None:
+    model = nn.Sequential(
+        nn.Linear(4, 6), nn.ReLU(), nn.Softmax(dim=1), nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 2)
+    )
+    with torch.no_grad():
+        model[3].weight[1], model[3].bias[1] = 0, 1
+    x, _ = rows(model.eval(), 4)
+    small = prune(model, flow_of(model, x, ["2", "4"]), x)
+    assert ("4", 1) in places(small.removed)
+    assert "Layer '2' is left whole" in repr(small)
+    unknown = prune(model, flow_of(model, x, ["2"]), x, remove=0.5, tolerance=None)
+    assert unknown.removed.empty and "Layer '2' is left whole" in repr(unknown)
+    torch.testing.assert_close(unknown.model(x), model(x), rtol=0, atol=0)
+
+
 def test_a_flow_of_another_model_is_refused() -> None:
     model, other = chain(4, 6, 3), nn.Sequential(nn.Linear(4, 6), nn.Sequential(nn.Tanh()), nn.Linear(6, 3))
     x, _ = rows(model, 4)

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor, nn
 
 import nif
+from nif.core.errors import InputError
 from nif.core.progress import Shown
+from support.networks import chain
 from support.pruning_cases import flow_of
 
 

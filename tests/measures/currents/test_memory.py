@@ -103,6 +103,8 @@ def test_too_little_memory_for_weights_is_said_with_what_they_take() -> None:
     said = (6 * 9 + 9 * 3) * (8 * 20 + 24 + 4 * 10) / 2**20
     with pytest.warns(UserWarning, match=rf"the currents of weights about {said:.3g} MB, .* memory is 0.0"):
         nif.measure(net, x, method, memory=said * 2**20, progress=False)
+    with pytest.warns(UserWarning, match="libraries up to 200 MB, and memory is 100 MB"):
+        nif.measure(net, x, method, memory="100MB", progress=False)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         nif.measure(net, x, method, progress=False)
