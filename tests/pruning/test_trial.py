@@ -76,3 +76,10 @@ def test_the_bar_knows_all_work_before_it_begins(
     ((total, done),) = seen
     assert total == 3 * (2 if tolerance is None else 3 + 5)  # three layers; 18 units are halved five times
     assert done[0] == 3 and 4 <= sum(done) <= total
+
+
+def test_a_flow_of_another_model_is_refused() -> None:
+    model, other = chain(4, 6, 3), nn.Sequential(nn.Linear(4, 6), nn.Sequential(nn.Tanh()), nn.Linear(6, 3))
+    x = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(InputError, match=r"None of the hidden layers of the flow \(1.0\) runs in this model"):
+        nif.prune(model, flow_of(other, x, ["1.0"]), x)
