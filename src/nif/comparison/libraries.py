@@ -71,7 +71,7 @@ def shapley(problem: ComparisonProblem) -> Float[np.ndarray, " feature"]:
     background = x[some_rows(problem, BACKGROUND_ROWS)]
     explained = x[some_rows(problem, ROWS_EXPLAINED)]
     with isolated_library():
-        explainer = shap.GradientExplainer(_Columns(problem), background)
+        explainer = shap.GradientExplainer(_Columns(problem), background, batch_size=DRAWS)
         values = explainer.shap_values(explained, nsamples=DRAWS, rseed=problem.seed)
     by_output = np.asarray(values, dtype=np.float64).reshape(len(explained), x.shape[1], -1)
     return np.abs(by_output).mean(axis=(0, 2))

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from nif.core.adam import Adam
 from nif.core.types import Advance, ignore
 from nif.network.decision import Decision
 from nif.network.forward import Forward
@@ -54,15 +55,14 @@ def train(
     The model is trained in place and left in eval mode; `seed` is that of the order of the samples.
     """
     generator = torch.Generator().manual_seed(seed)
-    optimiser = torch.optim.Adam(model.parameters(), lr=learning_rate)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, T_max=epochs)
+    optimiser = Adam.of(list(model.parameters()))
     model.train()
-    for _ in range(epochs):
+    for epoch in range(epochs):
+        rate = learning_rate * (1 + math.cos(math.pi * epoch / epochs)) / 2
         for rows in torch.randperm(len(x), generator=generator).split(BATCH):
             optimiser.zero_grad()
             cross_entropy(model(x[rows]), y[rows]).backward()
-            optimiser.step()
-        schedule.step()
+            optimiser.step(rate)
         advance(1.0)
     model.eval()
 
@@ -74,8 +74,8 @@ def accuracy(model: nn.Module, x: Float[Tensor, "sample feature"], y: Int64[Tens
 
 
 def _linear(inputs: int, outputs: int, generator: torch.Generator) -> nn.Linear:
-    # Empty first: torch's own initial weights are drawn from the global generator.
-    layer: nn.Linear = nn.utils.skip_init(nn.Linear, inputs, outputs)
+    with torch.random.fork_rng(devices=()):  # torch's own initial weights are drawn from the global generator
+        layer = nn.Linear(inputs, outputs)
     bound = 1 / math.sqrt(inputs)
     with torch.no_grad():
         layer.weight.uniform_(-bound, bound, generator=generator)

@@ -142,7 +142,8 @@ def run(
     steps.show(paragraph(f"NIF {__version__}: {split.whole}", first=""))
     with one_thread():
         model = steps.trained(layers, experiment.epochs)
-        association = steps.association(model, estimator)
+    association = steps.association(model, estimator)  # its critics are trained in threads of their own
+    with one_thread():
         currents = steps.currents(model)
         known = steps.known(model, currents)
         pruned = steps.pruned(model, currents, tolerance)

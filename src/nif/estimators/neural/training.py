@@ -9,12 +9,16 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from nif.core.adam import Adam
 from nif.core.types import Advance, ignore
 from nif.estimators.neural.bounds import Bound, PerPair, log_mean_exp
 from nif.estimators.neural.critics import Critics
 
 FIRST_LAYER_RATE = 2.0
 """Learning rate of the weights of x and y, relative to the others: at sharp edges they must grow."""
+
+BETAS = 0.9, 0.99
+"""Decay of Adam's means of gradients and of their squares."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +190,7 @@ class _Ascent:
     ) -> None:
         self.critics, self.average = critics.trainable(), critics.detached()
         self.bound, self.schedule, self.generator = bound, schedule, generator
-        self.optimizer = self._adam()
+        self.optimizer = Adam.of(self.critics.parameters, BETAS)
         self.log_average: Tensor | None = None
 
     def step(self, samples: Samples, step: int) -> None:
@@ -199,33 +203,32 @@ class _Ascent:
         joint, product = self.critics.scores(batch.x, batch.y, shifts)
         self.log_average = averaged(self.log_average, log_mean_exp(product).detach(), self.schedule.keep)
         loss = -self.bound.objective(joint, product, self.log_average).sum()
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["factor"] * self.schedule.rate(step)
-        self.optimizer.zero_grad(set_to_none=True)
+        self.optimizer.zero_grad()
         loss.backward()
-        self.optimizer.step()
+        self.optimizer.step(self._rates(self.schedule.rate(step)))
         follow = 1 - min(self.schedule.average, (1 + step) / (10 + step))
         for mean, now in zip(self.average.parameters, self.critics.parameters, strict=True):
             mean.lerp_(now.detach(), follow)
 
-    def _adam(self) -> torch.optim.Adam:
-        first = [self.critics.weight_x, self.critics.weight_y]
-        others = [tensor for tensor in self.critics.parameters if all(tensor is not own for own in first)]
-        groups = [{"params": first, "factor": FIRST_LAYER_RATE}, {"params": others, "factor": 1.0}]
-        return torch.optim.Adam(groups, lr=self.schedule.learning_rate, betas=(0.9, 0.99))
+    def _rates(self, rate: float) -> list[float]:
+        """The learning rate of each tensor of the critics."""
+        first = self.critics.weight_x, self.critics.weight_y
+        return [
+            rate * FIRST_LAYER_RATE if any(tensor is own for own in first) else rate
+            for tensor in self.critics.parameters
+        ]
 
     def keep(self, pairs: Int[Tensor, " kept"]) -> None:
         """Remove the other pairs, with their part of Adam's state."""
-        old, past = self.critics, self.optimizer.state
-        self.critics, self.average = old.select(pairs).trainable(), self.average.select(pairs)
-        self.optimizer = self._adam()
-        for was, new in zip(old.parameters, self.critics.parameters, strict=True):
-            if past[was]:
-                self.optimizer.state[new] = {
-                    "step": past[was]["step"],
-                    "exp_avg": past[was]["exp_avg"][pairs],
-                    "exp_avg_sq": past[was]["exp_avg_sq"][pairs],
-                }
+        past = self.optimizer
+        self.critics, self.average = self.critics.select(pairs).trainable(), self.average.select(pairs)
+        self.optimizer = Adam(
+            self.critics.parameters,
+            BETAS,
+            [mean[pairs] for mean in past.means],
+            [square[pairs] for square in past.squares],
+            past.steps,
+        )
         self.log_average = None if self.log_average is None else self.log_average[pairs]
 
 
