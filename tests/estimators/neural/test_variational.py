@@ -161,3 +161,10 @@ def test_what_smooth_critics_miss_of_edges_is_in_their_error(monkeypatch: pytest
 def test_too_few_folds_are_refused() -> None:
     with pytest.raises(InputError, match="at least 2"):
         Mine(folds=1)
+
+
+@pytest.mark.parametrize("device", ["gpu", "cuda:99", "meta"])
+def test_a_device_that_is_not_there_is_named(device):
+    x = np.random.default_rng(0).normal(size=(1, 50, 1)).astype(np.float32)
+    with pytest.raises(InputError, match=f"device='{device}'"):
+        Mine(device=device).estimate(x, x)

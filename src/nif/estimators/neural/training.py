@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from nif.core.adam import Adam
+from nif.core.errors import InputError
 from nif.core.types import Advance, ignore
 from nif.estimators.neural.bounds import Bound, PerPair, log_mean_exp
 from nif.estimators.neural.critics import Critics
@@ -66,6 +67,22 @@ class Samples:
     def pairs(self, index: Int[Tensor, " kept"]) -> Samples:
         """All rows of some pairs."""
         return Samples(self.x[index], self.y[index])
+
+
+def refuse_missing(device: str) -> None:
+    """Refuse a device that PyTorch does not know, or that this machine does not have.
+
+    Example:
+        >>> refuse_missing("gpu")
+        Traceback (most recent call last):
+        nif.InputError: Critics cannot be trained on device='gpu'; pass one that PyTorch has here, such as 'cpu'.
+    """  # noqa: E501 - one message
+    try:
+        torch.zeros(1, device=device).item()  # a meta tensor has no number
+    except (RuntimeError, AssertionError) as error:  # the second of a PyTorch without CUDA
+        raise InputError(
+            f"Critics cannot be trained on device={device!r}; pass one that PyTorch has here, such as 'cpu'."
+        ) from error
 
 
 Parts = tuple[Samples, Samples, Samples]

@@ -26,7 +26,7 @@ from nif.estimators.neural.compiled.bank import can_compile, train_and_evaluate
 from nif.estimators.neural.critics import Critics, gaussian_critics
 from nif.estimators.neural.cross_fitting import FoldResults, Folds, combine_divisions, combine_folds
 from nif.estimators.neural.misfit import Misfit
-from nif.estimators.neural.training import Parts, Samples, Schedule, shifts_of, train
+from nif.estimators.neural.training import Parts, Samples, Schedule, refuse_missing, shifts_of, train
 from nif.estimators.neural.vectors import VectorCritics, bends_of, columns_of, vector_critics
 from nif.estimators.ranks import normal_scores
 
@@ -110,6 +110,7 @@ class Variational:
 
     def estimate(self, x: SidesX, y: SidesY, *, seed: int = 0, advance: Advance = ignore) -> Estimate:
         """Estimate I(X; Y) of each pair by cross-fitted critics; see `nif.estimators.estimate.Estimator`."""
+        refuse_missing(self.device)
         with usual_defaults():
             return self._estimate(x, y, seed, advance)
 

@@ -33,7 +33,7 @@ from nif.core.types import Advance, Links, ignore
 from nif.estimators.neural.bounds import Bound, donsker_varadhan, independence_p_value, influence_of_ratio
 from nif.estimators.neural.critics import Critics, gaussian_critics
 from nif.estimators.neural.cross_fitting import Folds
-from nif.estimators.neural.training import Samples, Schedule, shifts_of, train
+from nif.estimators.neural.training import Samples, Schedule, refuse_missing, shifts_of, train
 from nif.estimators.ranks import normal_scores
 from nif.measures.association.decomposition import beta_for, redundancy_weights
 
@@ -84,6 +84,7 @@ class SharedMine:
 
         Blocks of links that are finished are kept in a stage of a checkpoint, if there is one.
         """
+        refuse_missing(self.device)
         with usual_defaults():
             return self._links(layer, units, options, seed, advance, stage)
 
