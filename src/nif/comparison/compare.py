@@ -12,6 +12,7 @@ import pandas as pd
 from jaxtyping import Float
 from scipy.stats import kendalltau, rankdata, spearmanr
 
+from nif.comparison.expected_time import expected_seconds
 from nif.comparison.faithfulness import faithfulness
 from nif.comparison.kolmogorov_smirnov import kolmogorov_smirnov
 from nif.comparison.methods import (
@@ -109,7 +110,8 @@ def compare(
             ``"row"``, their values in another row.
         repeats: Bootstrap samples of the rows in deletion and insertion.
         seed: Random seed.
-        progress: Say which method runs, of how many, and the time spent, from the third second on.
+        progress: Say how many minutes are expected, where it is more than one, then which method runs, of
+            how many, and the time spent, from the third second on.
 
     Returns:
         A data frame indexed by method. Up to 20 features each has a column of its own; the frame's
@@ -150,8 +152,8 @@ def compare(
     if doubt := problem.doubt():
         warnings.warn(doubt, stacklevel=3)
     attributions, rows = {}, {}
-    # One method may take a thousand times as long as another, so nothing is said of the time that is left.
     with memory_named("fewer rows or methods="), progress_bar("comparing", None, shown=progress) as shown:
+        shown.expect(expected_seconds(problem, chosen, repeats))
         if not OF_CURRENTS.isdisjoint(chosen) and problem.currents is None:
             shown.stage("measuring currents")
             problem = replace(problem, currents=flow_of_currents(problem))

@@ -120,6 +120,9 @@ PUBLISHED = "association (DAVIS2019)"
 SAGE = "SAGE"
 """The attribution that runs the network most often."""
 
+RANDOM = "random ranking"
+"""The attribution that says nothing."""
+
 ATTRIBUTIONS: dict[str, Attribution] = {
     REFERENCE: raw_mi,
     "currents": currents,
@@ -129,6 +132,6 @@ ATTRIBUTIONS: dict[str, Attribution] = {
     "SHAP": shapley,
     "integrated gradients": integrated_gradients,
     SAGE: sage,
-    "random ranking": random_ranking,
+    RANDOM: random_ranking,
 }
 """A new attribution is a function of a `ComparisonProblem`, and one entry here."""

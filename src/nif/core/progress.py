@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tqdm import tqdm
 
-from nif.core.types import Advance
+from nif.core.types import Advance, ignore
 
 SECONDS_BEFORE_SHOWN = 2.0
 
@@ -72,10 +72,16 @@ def progress(label: str, total: float | int | None, *, shown: bool = True, what:
             moved(work)
             if bar.disable:
                 return
-            left = pace.left(bar.n)
-            if left > SECONDS_WORTH_SAYING:
+            expect(pace.left(bar.n))
+
+        def expect(left: float) -> None:
+            if shown and left > SECONDS_WORTH_SAYING:
                 words = f"{what}, " if what else ""
-                bar.write(f"{label}: {words}about {left / 60:.0f} minutes are expected.", file=bar.fp)
+                line = f"{label}: {words}about {left / 60:.0f} minutes are expected."
+                if bar.disable:
+                    lines.say(line)
+                else:
+                    bar.write(line, file=bar.fp)
 
         def stage(name: str) -> None:
             with lock:
@@ -92,7 +98,7 @@ def progress(label: str, total: float | int | None, *, shown: bool = True, what:
         if shown:
             ticking.start()
         try:
-            yield Shown(advance, stage)
+            yield Shown(advance, stage, expect)
         finally:
             ended.set()
             if shown:
@@ -106,10 +112,12 @@ class Shown:
     Attributes:
         advance: Called with the work that was done since the last call.
         stage: Called with what begins, such as ``"SHAP, 3 of 6"``, of work in stages of unknown times.
+        expect: Called with the seconds that all will take; says so where it is more than a minute.
     """
 
     advance: Advance
     stage: Callable[[str], None]
+    expect: Callable[[float], None] = ignore
 
     def __call__(self, work: float = 1) -> None:
         self.advance(work)
@@ -147,7 +155,12 @@ class _Lines:
             return
         self._next, self._said, self._known = spent + SECONDS_BETWEEN_LINES, True, left is not None
         then = "" if left is None else f", about {duration(left)} left"
-        sys.stderr.write(f"nif: {self._label}: {duration(spent)} spent{then}\n")
+        self.say(f"{self._label}: {duration(spent)} spent{then}")
+
+    @staticmethod
+    def say(line: str) -> None:
+        """One line of a log."""
+        sys.stderr.write(f"nif: {line}\n")
         sys.stderr.flush()
 
     def _fewest(self) -> float:
