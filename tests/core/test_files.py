@@ -185,3 +185,11 @@ def test_the_users_own_handler_of_sigterm_stays(tmp_path: Path) -> None:
     with scratch_folder(tmp_path):
         pass
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_links_that_lead_to_themselves_stay(tmp_path):
+    (tmp_path / "one").symlink_to(tmp_path / "other")
+    (tmp_path / "other").symlink_to(tmp_path / "one")
+    with pytest.raises(InputError, match="a link to itself"), whole_file(tmp_path / "one", "The report"):
+        pass
+    assert {path.is_symlink() for path in tmp_path.iterdir()} == {True}

@@ -38,7 +38,7 @@ def whole_file(path: str | os.PathLike[str], what: str) -> Iterator[Path]:
         what: The subject of error messages, such as ``"The report"``.
 
     Raises:
-        InputError: The path cannot be written, is read-only, or is a device or pipe; an existing file is
+        InputError: The path cannot be written, is read-only, or is a device, a pipe or a link to itself; an existing file is
             unchanged.
 
     Example:
@@ -74,6 +74,8 @@ def whole_file(path: str | os.PathLike[str], what: str) -> Iterator[Path]:
 
 def _mode(target: Path, what: str) -> int | None:
     """The permissions of a file that is there; None if there is none."""
+    if target.is_symlink():  # though links were followed
+        raise InputError(f"{what} cannot be written to {target}, a link to itself; pass the name of a file.")
     if not target.exists() or target.is_dir():
         return None
     found = target.stat().st_mode
