@@ -38,8 +38,8 @@ def whole_file(path: str | os.PathLike[str], what: str) -> Iterator[Path]:
         what: The subject of error messages, such as ``"The report"``.
 
     Raises:
-        InputError: The path cannot be written, is read-only, or is a device, a pipe or a link to itself; an existing file is
-            unchanged.
+        InputError: The path cannot be written, is read-only, or is a device, a pipe or a link to itself; an
+            existing file is unchanged.
 
     Example:
         >>> with whole_file("missing/flow.html", "The report"):
