@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from scipy.special import digamma
 from sklearn.feature_selection import mutual_info_regression
 
 from nif.estimators.ksg import _neighbourhoods
-from nif.estimators.neighbours import nothing_given, terms_given
+from nif.estimators.neighbours import nothing_given, terms_given, terms_in_order
 
 
 def naive(x: np.ndarray, y: np.ndarray, z: np.ndarray, i: int, k: int) -> float:
@@ -53,3 +54,17 @@ def test_of_untied_numbers_the_mean_is_that_of_scikit_learn() -> None:
     x, y = x / x.std(), (x + noise) / (x + noise).std()  # scikit-learn divides by the deviation
     expected = mutual_info_regression(x, y[:, 0], n_neighbors=5)[0]
     assert terms_given(x, y, nothing_given(500), 5).mean() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "of_y", [lambda y: y, lambda y: np.maximum(y, 0.0), np.round], ids=["untied", "relu", "few"]
+)
+def test_terms_in_order_are_those_of_every_comparison(of_y: Callable[[np.ndarray], np.ndarray]) -> None:
+    x, noise = np.random.default_rng(0).normal(size=(2, 200))
+    x.sort()
+    x[50:60] = np.linspace(x[50], x[60], 10, endpoint=False)  # equal distances to either side
+    y = of_y(x + noise)
+    found = terms_in_order(x, y, [3, 12])
+    for k, terms in zip((3, 12), found, strict=True):
+        expected = terms_given(x[:, None], y[:, None], nothing_given(200), k)
+        np.testing.assert_array_equal(terms, expected)

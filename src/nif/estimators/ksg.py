@@ -22,7 +22,7 @@ from nif.estimators.atoms import with_test_of_atoms
 from nif.estimators.determined import limited
 from nif.estimators.entropy import constant_pairs, with_constant_pairs
 from nif.estimators.estimate import Estimate, SidesX, SidesY
-from nif.estimators.neighbours import ROUNDING, Vectors, nothing_given, terms_given
+from nif.estimators.neighbours import ROUNDING, Vectors, nothing_given, terms_given, terms_in_order
 from nif.estimators.ranks import normal_scores
 
 Numbers = Float[np.ndarray, "sample 1"]
@@ -215,11 +215,11 @@ def _null_of_numbers(samples: int, k: int, permutations: int, seed: int) -> Null
     Mean and spread times the root of N no longer change beyond a few thousand samples.
     """
     drawn = min(samples, max(NULL_SAMPLES, SAMPLES_PER_NEIGHBOUR * k))
-    scores = normal_scores(np.arange(drawn, dtype=np.float64)[:, None])
+    scores = normal_scores(np.arange(drawn, dtype=np.float64)[:, None])[:, 0]
     draws, generator = max(permutations, SHUFFLED_SAMPLES // drawn), stream(seed, "null of Ksg")
     values, tests = [], []
     for _ in range(draws):
-        near, far = _neighbourhoods(scores, generator.permutation(scores), _near_and_far(drawn, k))
+        near, far = terms_in_order(scores, generator.permutation(scores), _near_and_far(drawn, k))
         values.append(_extrapolated(near, far, k))
         tests.append(far)
     shrink = math.sqrt(drawn / samples)

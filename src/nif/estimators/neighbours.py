@@ -53,6 +53,25 @@ def terms_given(x: Vectors, y: Vectors, z: Vectors, k: int) -> Float[np.ndarray,
     return joint + given - with_x - with_y
 
 
+def terms_in_order(
+    x: Float[np.ndarray, " sample"], y: Float[np.ndarray, " sample"], neighbours: list[int]
+) -> Float[np.ndarray, "k sample"]:
+    """The terms of `terms_given` of two numbers with nothing given, x in ascending order, for several k.
+
+    A sample is compared with those on either side of it in x, until x alone is farther away than the last
+    neighbour: of 1,000 independent samples with every third.
+
+    Example:
+        >>> x = np.arange(6.0)
+        >>> terms_in_order(x, x, [1]).round(3).tolist()
+        [[2.283, 0.783, 0.783, 0.783, 0.783, 2.283]]
+    """
+    counts = np.empty((3, len(neighbours), len(x)), dtype=np.int64)
+    _count_in_order(x, y, np.sort(y), np.array(neighbours), ROUNDING, counts)
+    joint, with_x, with_y = digamma(counts)
+    return np.asarray(joint + digamma(len(x)) - with_x - with_y)
+
+
 def combinations(columns: Float[np.ndarray, "column sample"], most: int) -> int:
     """Of the values of all columns; they are no longer counted once there are more than `most`.
 
@@ -101,6 +120,68 @@ def _count(columns, first_x, first_y, k, of_values, rounding, counts):  # type: 
             with_y += in_y
         counts[0, i] = joint if shared else k
         counts[1, i], counts[2, i], counts[3, i] = given, with_x, with_y
+
+
+@compiled
+def _count_in_order(x, y, ordered_y, neighbours, rounding, counts):  # type: ignore[no-untyped-def]
+    """Samples within the distance of each k-th neighbour: in both, in x, and in y."""
+    samples, last = x.size, neighbours.max() + 1
+    nearest = np.empty(last + 1)
+    for i in range(samples):
+        nearest[:] = np.inf
+        nearest[0] = 0.0  # a sample is its own first neighbour
+        left, right = i - 1, i + 1
+        while left >= 0 or right < samples:
+            before = x[i] - x[left] if left >= 0 else np.inf
+            after = x[right] - x[i] if right < samples else np.inf
+            if min(before, after) > nearest[last]:
+                break
+            j = left if before <= after else right
+            distance = max(min(before, after), abs(y[j] - y[i]))
+            if j < i:
+                left -= 1
+            else:
+                right += 1
+            place = last
+            while distance < nearest[place]:
+                nearest[place] = nearest[place - 1]
+                place -= 1
+            if place < last:
+                nearest[place + 1] = distance
+        for which in range(neighbours.size):
+            k = neighbours[which]
+            radius = nearest[k]
+            shared = radius - nearest[k - 1] <= rounding or nearest[k + 1] - radius <= rounding
+            reach = radius + rounding if shared else radius - rounding
+            first, end = _inward(x, i, left + 1, right, reach)
+            counts[0, which, i] = _within_reach(y, i, first, end, reach) if shared else k
+            counts[1, which, i] = end - first
+            counts[2, which, i] = np.searchsorted(ordered_y, y[i] + reach, "right") - np.searchsorted(
+                ordered_y, y[i] - reach
+            )
+
+
+@compiled
+def _inward(x, i, first, end, reach):  # type: ignore[no-untyped-def]
+    """Where the samples within reach in x begin and end, from a guess."""
+    while first > 0 and x[first - 1] >= x[i] - reach:
+        first -= 1
+    while x[first] < x[i] - reach:
+        first += 1
+    while end < x.size and x[end] <= x[i] + reach:
+        end += 1
+    while x[end - 1] > x[i] + reach:
+        end -= 1
+    return first, end
+
+
+@compiled
+def _within_reach(y, i, first, end, reach):  # type: ignore[no-untyped-def]
+    """How many of these samples are within reach in y too."""
+    found = 0
+    for j in range(first, end):
+        found += abs(y[j] - y[i]) <= reach
+    return found
 
 
 @compiled
