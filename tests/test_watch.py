@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.neural_network import MLPClassifier
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -194,6 +195,16 @@ def test_silent_since_against_a_loop() -> None:
                 break
             expected = epoch
         assert found == expected
+
+
+def test_a_model_that_cannot_be_measured_is_refused_before_the_training() -> None:
+    x = torch.randn(50, 2)
+    with pytest.raises(InputError, match="The model is of type Tensor"):
+        nif.Watch(x, x, every=[100])
+    with pytest.raises(InputError, match="on the meta device"):
+        nif.Watch(nn.Linear(2, 2, device="meta"), x)
+    for later in (nn.LazyLinear(2), MLPClassifier(), None):  # have weights after a first step
+        nif.Watch(later, x)
 
 
 def test_a_later_failure_warns_and_the_first_raises() -> None:

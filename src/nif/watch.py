@@ -35,6 +35,7 @@ from nif.measures.chosen import OPTIONS_OF_ASSOCIATION, chosen_measure
 from nif.measures.currents.currents import Currents
 from nif.measures.information_plane import Plane, checked_noise, plane_of
 from nif.measures.measure import Measure
+from nif.network.adapters import without_weights
 from nif.network.network import Network
 from nif.pipeline import measure
 from nif.plots.training_run import draw
@@ -122,7 +123,8 @@ class Watch:
         seconds: Time spent on measuring so far.
 
     Raises:
-        InputError: `every` is not a number of epochs; on the first measurement, as `nif.measure`.
+        InputError: `every` is not a number of epochs, or the model is none that can be traced; on the first
+            measurement, as `nif.measure`.
 
     Example:
         >>> import torch
@@ -169,15 +171,14 @@ class Watch:
         self._rows: Rows | None = None
         self._method = BY_CURRENTS if method is None else _watched(chosen_measure(method))
         self._choice: dict[str, Any] = {"layers": layers, "output": output, "reduce": reduce}
-        self._names: dict[str, Any] = {
-            "feature_names": _kept(feature_names),
-            "class_names": _kept(class_names),
-        }
+        names = {"feature_names": _kept(feature_names), "class_names": _kept(class_names)}
+        self._names: dict[str, Any] = names
         self._seen: dict[int, Flow] = {}
         self._planes: dict[int, Plane] = {}
         self._noise = checked_noise(plane_noise)
-        self._calls = 0
-        self._progress = progress
+        self._calls, self._progress = 0, progress
+        if model is not None and not without_weights(model):
+            Network.of(model, **self._choice)  # refused here, not after a training
 
     @property
     def flows(self) -> dict[int, Flow]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from nif.core.text import unbroken
 from nif.flow.flow import Flow
 from nif.flow.headline import headline
 from nif.plots.sankey_layout import sankey_layout
@@ -71,7 +72,7 @@ def test_the_head_leads_with_the_answer_and_the_title_names_model_data_score_and
     page = show(replace(FLOW, measurement=dated))
     title = "Sequential on wine · accuracy 96.7 % · 400 rows · 2026-11-28"
     assert page.title() == page.inner_text("#title") == title
-    assert page.inner_text("h1") == headline(FLOW)
+    assert page.inner_text("h1") == unbroken(headline(FLOW))
     assert show(FLOW).title() == "Neural information flow · 400 rows"
     assert show(FLOW, data="<b>iris</b>").title() == "a network on <b>iris</b> · 400 rows"
 
@@ -87,7 +88,9 @@ def selected(page: Any) -> str:
 
 def test_association_has_no_such_view(show: Any) -> None:
     page = show(ASSOCIATION)
-    assert page.locator("#tab-flow").is_hidden() and page.inner_text("#headline") == headline(ASSOCIATION)
+    assert page.locator("#tab-flow").is_hidden() and page.inner_text("#headline") == unbroken(
+        headline(ASSOCIATION)
+    )
     page.focus("#tab-network")
     page.keyboard.press("ArrowRight")
     assert page.locator("#tab-attribution").get_attribute("aria-selected") == "true"

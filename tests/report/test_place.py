@@ -87,3 +87,19 @@ def test_on_paper_there_are_no_controls_and_the_ground_is_light(show: Any) -> No
     assert page.is_visible("#flow svg") and page.is_visible("#headline")
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_network_is_on_paper(show: Any, scheme: str) -> None:
+    page = show(FLOW, scheme=scheme)
+    assert b"/Subtype /Image" in page.pdf()
+    page.evaluate("dispatchEvent(new Event('beforeprint')); dispatchEvent(new Event('afterprint'))")
+    assert page.locator("#picture canvas").count() == 2
+
+
+def test_bars_are_on_paper_though_browsers_leave_out_backgrounds(show: Any) -> None:
+    page = show(FLOW, fragment="view=attribution")
+    page.emulate_media(media="print")
+    for bar in ("#attribution .bars .bar", "#attribution .mini .bar"):
+        exact = page.locator(bar).first.evaluate("bar => getComputedStyle(bar).printColorAdjust")
+        assert exact == "exact"

@@ -57,10 +57,11 @@ def test_names_stay_text() -> None:
     assert "&lt;/svg&gt;" in page and "on &lt;b&gt; ·" in page
 
 
-def test_without_labels_and_plane_there_is_no_figure_of_them() -> None:
+def test_without_labels_plane_and_silent_units_there_is_no_figure_of_them() -> None:
+    assert not epoch_of(1).neurons()["silent"].any()
     page = run_page({0: epoch_of(1, None)}, {})
-    assert page.count("<figure>") == 3 and "Information plane" not in page and "Accuracy" not in page
-    assert run_page(FLOWS, PLANES).count("<figure>") == 5
+    assert page.count("<figure>") == 2 and "Information plane" not in page and "Accuracy" not in page
+    assert run_page(FLOWS, PLANES).count("<figure>") == 4
 
 
 def test_a_run_of_association() -> None:
@@ -124,6 +125,37 @@ def test_names_at_the_top_and_enough_numbers_are_in_the_picture() -> None:
     assert ">0.25<" in chart([Line("x", np.array([0.6, 0.97]), "c0")], [0, 1], ("epoch", "part"))
     heights = [float(y) for y in re.findall(r'class="name" x="[\d.]+" y="([\d.]+)"', picture)]
     assert len(heights) == 6 and min(heights) >= TEXT
+
+
+def test_names_in_the_plane_lie_beside_its_lines_whose_last_points_are_larger() -> None:
+    page = run_page(FLOWS, PLANES)
+    plane = page[page.index("Information plane") : page.index("What the information plane can show")]
+    places = [float(x) for x in re.findall(r'class="name" x="([\d.]+)"', plane)]
+    points = np.array(re.findall(r'cx="([\d.]+)" cy="[\d.]+" r="(\d)"', plane), dtype=float)
+    assert min(places) > points[:, 0].max() and points[:, 1].tolist() == [3, 3, 5, 3, 3, 5]
+
+
+def test_no_line_breaks_between_a_number_and_its_sign() -> None:
+    heading = run_page(FLOWS, {}).split("<h1>")[1].split("</h1>")[0]
+    assert "\xa0%" in heading and " %" not in heading
+
+
+def test_one_epoch_is_no_change() -> None:
+    assert sentence_of({0: FLOWS[0]}).startswith("At epoch 0, ")
+    page = run_page({0: FLOWS[0]}, {})
+    assert "1 epoch measured" in page and "From epoch" not in page
+
+
+def test_paper_is_light_and_holds_the_whole_table(browser: Any, tmp_path: Path) -> None:
+    points = tuple(replace(POINTS[0], layer=f"layer {number}") for number in range(6))
+    write_run(
+        FLOWS, {epoch: Plane(points, 0.1, 99, "labels") for epoch in FLOWS}, tmp_path / "run.html", None
+    )
+    page = browser.new_page(viewport={"width": 718, "height": 1000}, color_scheme="dark")
+    page.goto((tmp_path / "run.html").as_uri())
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert page.evaluate("document.documentElement.scrollWidth") <= 718
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])

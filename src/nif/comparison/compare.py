@@ -29,6 +29,7 @@ from nif.comparison.problem import ComparisonProblem, check_association, compari
 from nif.core.arguments import checked_arguments, known_name
 from nif.core.errors import memory_named
 from nif.core.progress import progress as progress_bar
+from nif.core.whole_table import WholeTable
 from nif.estimators.estimate import Estimator
 from nif.flow.flow import Flow
 from nif.flow.unit_names import feature_names
@@ -41,7 +42,7 @@ SHORT = {"IG": "integrated gradients", "MI": REFERENCE, "RANDOM": "random rankin
 MOST_FEATURES_FOR_SAGE = 64
 
 
-class Comparison(pd.DataFrame):
+class Comparison(WholeTable):
     """One row for each attribution; `attributions` holds the attribution of every feature.
 
     Attributes:
@@ -50,11 +51,6 @@ class Comparison(pd.DataFrame):
 
     _metadata: ClassVar[list[str]] = ["attributions"]
     attributions: pd.DataFrame
-
-    def __repr__(self) -> str:
-        """All columns, in as many blocks of lines as they need."""
-        with pd.option_context("display.max_columns", None, "display.precision", 3):
-            return super().__repr__()
 
 
 @checked_arguments(

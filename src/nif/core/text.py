@@ -40,6 +40,16 @@ def visible(text: str, keep: str = "") -> str:
     )
 
 
+def unbroken(text: str) -> str:
+    r"""Text in which no line breaks between a number and its sign, nor at ±.
+
+    Example:
+        >>> unbroken("x carries 14 % ± 2 %")
+        'x carries 14\xa0%\xa0±\xa02\xa0%'
+    """
+    return text.replace(" %", "\u00a0%").replace(" ± ", "\u00a0±\u00a0")
+
+
 def guarded(cells: Iterable[object]) -> list[object]:
     """Cells of a .csv file: an apostrophe before text that a spreadsheet would calculate; no number changes.
 

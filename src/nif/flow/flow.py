@@ -14,6 +14,7 @@ from nif.core.arguments import checked_arguments
 from nif.core.guesses import OF_FLOW, no_attribute
 from nif.core.text import visible
 from nif.core.types import CurrentTables, Layer, Links, SumErrors, Total
+from nif.core.whole_table import WholeTable
 from nif.flow import flow_difference, paths, summary, tables
 from nif.flow.communities import Communities
 from nif.flow.current_views import CurrentViews
@@ -93,7 +94,7 @@ class Flow(FeatureViews, CurrentViews, OutputViews):
             1        left        h[1]   0.0    0.01    0.001    0.001
         """
         missing, signed = self.left_out.links if self.left_out else 0, self.currents is not None
-        return tables.edges(self.layers, self.links, top, missing, absolute=signed)
+        return WholeTable.of(tables.edges(self.layers, self.links, top, missing, absolute=signed))
 
     @checked_arguments({"layer": "write flow.neurons().loc['relu1']."})
     def neurons(self, alpha: float = ALPHA) -> pd.DataFrame:
@@ -126,7 +127,7 @@ class Flow(FeatureViews, CurrentViews, OutputViews):
             h[0]     0.5      0.2         1.0   False
             h[1]     0.3      0.0         0.0   False
         """
-        return self.by_unit.table(alpha)
+        return WholeTable.of(self.by_unit.table(alpha))
 
     @checked_arguments()
     def silent(self, alpha: float = ALPHA) -> pd.DataFrame:
@@ -143,7 +144,7 @@ class Flow(FeatureViews, CurrentViews, OutputViews):
             0
         """
         table = self.neurons(alpha)
-        return table[table["silent"]]
+        return WholeTable.of(table[table["silent"]])
 
     @property
     def communities(self) -> Communities:
@@ -176,7 +177,8 @@ class Flow(FeatureViews, CurrentViews, OutputViews):
             >>> example().paths("left", "yes").iloc[0]["path"]
             (('input', 'left'), ('hidden', 'h[0]'), ('output', 'yes'))
         """
-        return tables.strongest_paths(self.layers, self.graph, source, target, k, self.currents)
+        found = tables.strongest_paths(self.layers, self.graph, source, target, k, self.currents)
+        return WholeTable.of(found)
 
     def __eq__(self, other: object) -> bool:
         """The same layers, measurement, and bits in every array."""

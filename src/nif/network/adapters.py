@@ -63,6 +63,13 @@ def as_torch(model: Any) -> nn.Module:
     return _converted(model)
 
 
+def without_weights(model: Any) -> bool:
+    """Whether a model may get its weights with the first data: lazy modules, and what has a method fit."""
+    if isinstance(model, nn.Module):
+        return any(map(nn.parameter.is_lazy, model.parameters()))
+    return hasattr(model, "fit")
+
+
 def sklearn_names(model: Any) -> tuple[tuple[str, ...] | None, tuple[str, ...] | None]:
     """Feature names and class names that a fitted scikit-learn model knows."""
     if isinstance(model, nn.Module):

@@ -34,7 +34,7 @@ class Line:
         colour: A class of the style sheet, such as ``"c0"``.
         low: Lower end of its band; none if None.
         high: Upper end.
-        x: Its places, if they are not the epochs.
+        x: Its places, if they are not the epochs; the last point is then larger.
     """
 
     name: str
@@ -74,11 +74,7 @@ def chart(
     parts = [_axes(x, y, labels, percent=percent)]
     for line, at in zip(lines, places, strict=True):
         parts.append(_line(line, x.at(at), y, epochs, percent=percent))
-    ends = [
-        (line.name, y.at(line.y)[-1], x.at(at)[-1], line.colour)
-        for line, at in zip(lines, places, strict=True)
-    ]
-    parts.append(_names(ends, beside=over_epochs))
+    parts.append(_names([(line.name, y.at(line.y)[-1], line.colour) for line in lines]))
     title = html.escape(f"{labels[1]} over {labels[0]}")
     return f'<svg viewBox="0 0 {WIDTH:g} {HEIGHT:g}" role="img" aria-label="{title}">{"".join(parts)}</svg>'
 
@@ -143,20 +139,20 @@ def _line(
         if np.isfinite(a + value):
             said = f"{100 * value:.1f} %" if percent else f"{value:.3f}"
             tip = html.escape(visible(f"{line.name}, epoch {epoch}: {said}"))
-            place = f'cx="{a:.1f}" cy="{y.at(value):.1f}" r="3"'
+            radius = 5 if line.x is not None and epoch == epochs[-1] else 3
+            place = f'cx="{a:.1f}" cy="{y.at(value):.1f}" r="{radius}"'
             parts.append(f'<circle class="{line.colour}" {place}><title>{tip}</title></circle>')
     return "".join(parts)
 
 
-def _names(ends: Sequence[tuple[str, float, float, str]], *, beside: bool) -> str:
-    """At the right edge, moved apart; or at the last points."""
-    known = [end for end in ends if np.isfinite(end[1] + end[2])]
-    heights = np.array([height for _, height, _, _ in known]) - TOP
+def _names(ends: Sequence[tuple[str, float, str]]) -> str:
+    """At the right edge at the heights where lines end, moved apart."""
+    known = [end for end in ends if np.isfinite(end[1])]
+    heights = np.array([height for _, height, _ in known]) - TOP
     moved = TOP + apart(heights, TEXT, HEIGHT - BOTTOM - TOP)
     parts = []
-    for (name, _, last, colour), height in zip(known, moved, strict=True):
+    for (name, _, colour), height in zip(known, moved, strict=True):
         short = name if len(name) <= LETTERS else name[: LETTERS - 1] + "…"
-        at = WIDTH - RIGHT + 6 if beside else last + 7
         dot = f'<tspan class="dot {colour}">\N{BLACK CIRCLE}</tspan> '
-        parts.append(_text(short, at, height + 4, "name", "start", dot))
+        parts.append(_text(short, WIDTH - RIGHT + 6, height + 4, "name", "start", dot))
     return "".join(parts)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from nif.core.text import unbroken
 from nif.core.types import Layer
 from nif.core.unit import text_unit
 from nif.flow import communities as structure
@@ -143,7 +144,7 @@ def _meta(
 ) -> dict[str, Any]:
     tables, strength = flow.currents, flow.by_unit.strength
     return {
-        "headline": headline(flow),
+        "headline": unbroken(headline(flow)),
         "unit": {"name": text_unit().name, "nats": text_unit().nats},
         "summary": _summary(flow, links),
         "sankey": tables and sankey_content(flow, links.of - len(links.nats)),

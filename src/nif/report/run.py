@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from nif.core.files import whole_file
+from nif.core.text import unbroken
 from nif.core.unit import text_unit
 from nif.flow.epochs import CurrentsOfRun, check_measured
 from nif.flow.headline import percent, silent_neurons
@@ -80,9 +81,9 @@ def write_run(
 def run_page(flows: Mapping[int, Flow], planes: Mapping[int, PlaneOfEpoch], data: str | None = None) -> str:
     """The page as HTML, without scripts."""
     epochs, seen = list(flows), list(flows.values())
-    figures = [_information(epochs, seen), _silent(epochs, seen), *_score(epochs, seen), *_plane(planes)]
+    figures = [_information(epochs, seen), *_silent(epochs, seen), *_score(epochs, seen), *_plane(planes)]
     style = asset("run.css") + _colours()
-    title, sentence = html.escape(_title(flows, data)), html.escape(sentence_of(flows))
+    title, sentence = html.escape(_title(flows, data)), html.escape(unbroken(sentence_of(flows)))
     policy = "default-src 'none'; style-src 'unsafe-inline'"
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -111,6 +112,9 @@ def sentence_of(flows: Mapping[int, Flow]) -> str:
     if first.total is None or last.total is None:
         return f"At epoch {end}, {name} has {share} of the attribution by association; {neurons}."
     of, unit = text_unit().of, text_unit().name
+    if begin == end:
+        total = f"{of(last.total.nats):.2f}"
+        return f"At epoch {end}, {name} carries most, {share} of the {total} {unit} that decide; {neurons}."
     totals = f"{of(first.total.nats):.2f} to {of(last.total.nats):.2f}"
     change = f"From epoch {begin} to {end} the {unit} that decide went from {totals}"
     return f"{change}; at the end {name} carries most, {share}; {neurons}."
@@ -121,7 +125,8 @@ def _title(flows: Mapping[int, Flow], data: str | None) -> str:
     model, name = last.about.get("model", "a network"), data or last.about.get("data", "")
     subject = f"{model} on {name}" if name else str(model)
     began = (last.began or "")[:10]
-    parts = [f"Training of {subject}", f"{len(flows)} epochs measured", f"{last.samples:,} rows", began]
+    measured = "1 epoch measured" if len(flows) == 1 else f"{len(flows)} epochs measured"
+    parts = [f"Training of {subject}", measured, f"{last.samples:,} rows", began]
     return " · ".join(filter(None, parts))
 
 
@@ -144,18 +149,18 @@ def _information(epochs: Sequence[int], seen: Sequence[Flow]) -> str:
     return decides + _figure("Currents of the features", largest, chart(each, epochs, labels))
 
 
-def _silent(epochs: Sequence[int], seen: Sequence[Flow]) -> str:
+def _silent(epochs: Sequence[int], seen: Sequence[Flow]) -> list[str]:
+    """If any unit was silent at some epoch."""
     rows = [flow.by_unit.by_layer() for flow in seen]
     share = np.stack([(layers["silent"] / layers["units"]).to_numpy() for layers in rows])
     if not share.any():
-        return _figure("Silent units", "no unit was silent at any of these epochs", "")
+        return []
     lines = [
         Line(seen[-1].layers[place].name, share[:, place], f"c{number}")
         for number, place in enumerate(_some(range(share.shape[1])))
     ]
-    return _figure(
-        "Silent units", "part of each layer", chart(lines, epochs, ("epoch", "silent"), percent=True)
-    )
+    picture = chart(lines, epochs, ("epoch", "silent"), percent=True)
+    return [_figure("Silent units", "part of each layer", picture)]
 
 
 def _score(epochs: Sequence[int], seen: Sequence[Flow]) -> list[str]:
@@ -184,7 +189,7 @@ def _plane(planes: Mapping[int, PlaneOfEpoch]) -> list[str]:
         for number, place in enumerate(_some(range(len(names))))
     ]
     picture = chart(lines, epochs, (f"{shown.name} about the input", f"{shown.name} {about}"))
-    said = f"{shown.name} {about}, over {shown.name} about the input; a point for each epoch"
+    said = f"{shown.name} {about}, over {shown.name} about the input; a point for each epoch, the last larger"
     return [_figure("Information plane", said, picture)]
 
 
@@ -249,4 +254,5 @@ def _colours() -> str:
         for palette in (COMMUNITIES, COMMUNITIES_ON_DARK)
     )
     rules = "".join(f".c{number} {{ --own: var(--c{number}); }}\n" for number in range(len(COMMUNITIES)))
-    return f":root {{\n{light}}}\n@media (prefers-color-scheme: dark) {{ :root {{\n{dark}}} }}\n{rules}"
+    at_night = f"@media screen and (prefers-color-scheme: dark) {{ :root {{\n{dark}}} }}\n"
+    return f":root {{\n{light}}}\n{at_night}{rules}"

@@ -105,14 +105,20 @@ for (const [id, shown] of [["flow", meta.sankey], ["rows", meta.examples], ["kno
 for (const folded of document.querySelectorAll(".controls")) folded.open = !matchMedia("(max-width: 800px)").matches;
 const preferred = () => (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
 document.documentElement.dataset.theme = preferred();
-// Paper is light, and what is folded is open on it.
+// Paper is light. A canvas that is drawn anew before printing is blank on paper, a copy of it is not.
 let screenTheme = preferred();
-addEventListener("beforeprint", () => { screenTheme = document.documentElement.dataset.theme; theme("light"); });
-addEventListener("afterprint", () => theme(screenTheme));
+const sheet = element("canvas", { class: "sheet" });
+addEventListener("beforeprint", () => {
+  screenTheme = document.documentElement.dataset.theme; theme("light");
+  sheet.width = base.width; sheet.height = base.height;
+  for (const drawn of [base, over]) sheet.getContext("2d").drawImage(drawn, 0, 0);
+  picture.append(sheet);
+});
+addEventListener("afterprint", () => { sheet.remove(); theme(screenTheme); });
 weigh(); atStart(); detail();
 for (const [name, id] of Object.entries(CONTROLS)) begun[name] = byId(id).value;
 begun.links = slider.value;
 recall();
 addEventListener("hashchange", recall);
-new ResizeObserver(() => { if (picture.clientWidth && (picture.clientWidth !== view.width || picture.clientHeight !== view.height)) fit(); }).observe(picture);
+new ResizeObserver(() => { if (!sheet.isConnected && picture.clientWidth && (picture.clientWidth !== view.width || picture.clientHeight !== view.height)) fit(); }).observe(picture);
 performance.mark("drawn");
