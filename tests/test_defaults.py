@@ -61,7 +61,11 @@ def bits(name: str) -> bytes:
 
 def choices() -> list[contextlib.AbstractContextManager[object]]:
     others = map(precision, (torch.float64, torch.float16, torch.bfloat16))
-    return [*others, products("medium"), torch.autocast("cpu", dtype=torch.bfloat16)]
+    return [*others, products("medium"), torch.autocast("cpu", dtype=torch.bfloat16), *without_gradients()]
+
+
+def without_gradients() -> list[contextlib.AbstractContextManager[object]]:
+    return [torch.no_grad(), torch.inference_mode()]
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -83,9 +87,32 @@ def test_pruning_does_not_depend_on_the_default_precision() -> None:
 
     for rule in ("current", "redundancy", "contribution"):
         expected = pruned(rule)
-        for choice in choices()[:-1]:  # under autocast the linear algebra is the user's
+        for choice in choices():
+            if isinstance(choice, torch.autocast):  # where the linear algebra is the user's
+                continue
             with choice:
                 assert pruned(rule) == expected, rule
+
+
+@pytest.mark.parametrize("without", without_gradients(), ids=["no_grad", "inference_mode"])
+def test_comparisons_and_critics_make_their_own_gradients(
+    without: contextlib.AbstractContextManager[object],
+) -> None:
+    net, x = net_and_rows()
+    flow = nif.measure(net, x, METHODS["currents"], progress=False)
+    few = nif.InfoNce(hidden=8, steps=20)
+
+    def compared() -> list[np.ndarray]:
+        features = nif.compare(net, flow, x, x[:, 0] > 0, methods=["SHAP", "IG"], repeats=2, progress=False)
+        links = nif.compare_links(net, flow, x, methods=["EAP-IG"], progress=False)
+        critics = nif.estimate(x[:, :2].numpy(), x[:, 1:].numpy(), few)
+        return [features["deletion"].to_numpy(), links.to_numpy(), np.array([critics.nats, critics.stderr])]
+
+    expected = compared()
+    with without:
+        found = compared()
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_a_default_device_without_values_is_refused() -> None:

@@ -18,6 +18,7 @@ import nif
 from nif import datasets
 from nif.cli import sections
 from nif.cli.experiment.classifier import accuracy, classifier, train
+from nif.cli.experiment.files import write
 from nif.cli.experiment.published import PUBLISHED_TABLE, beside_published
 from nif.cli.experiment.run import EXPERIMENTS, Run, run, tensors
 from nif.cli.text import WIDTH, names, paragraph, table
@@ -325,6 +326,15 @@ def test_every_file_is_there_and_can_be_read(iris: Run, folder: Path) -> None:
     table = pd.read_csv(folder / "known_and_used.csv", index_col=["layer", "unit"])
     np.testing.assert_allclose(table["used"], nif.known_and_used(iris.known, iris.currents)["used"])
     assert (folder / "summary.txt").read_text(encoding="utf-8") == iris.text
+
+
+@pytest.mark.parametrize("name", ["known_and_used.png", "summary.txt", "comparison.csv"])
+def test_a_file_that_is_read_only_is_left_as_it_is(iris: Run, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("kept")
+    (tmp_path / name).chmod(0o444)
+    with pytest.raises(InputError, match=rf"demo cannot be written to .*{name}, which is read-only"):
+        write(iris, tmp_path)
+    assert (tmp_path / name).read_text() == "kept"
 
 
 def test_same_seed_same_text_and_no_global_draw(iris: Run) -> None:

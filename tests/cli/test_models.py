@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 import nif
 from nif.cli.main import main
@@ -36,7 +37,8 @@ def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "fitted.py").write_text(FACTORY)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "fitted", raising=False)
+    for name in ("fitted", "loaded", "needing"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     generator = np.random.default_rng(0)
     size, colour = generator.normal(size=120), generator.choice(["red", "green"], 120)
     kind = np.where(colour == "red", "warm", "cold")
@@ -66,3 +68,49 @@ def test_its_weights_are_its_own_and_its_layers_need_data(
     with pytest.raises(SystemExit):
         main(["layers", "fitted:make"])
     assert "Of a Pipeline pass a file of data" in capsys.readouterr().err
+
+
+LOADED = """
+import torch
+
+class Lazy:
+    def __getattr__(self, name):
+        raise ValueError(name)
+
+lazy = Lazy()
+
+def added():
+    return 1 + "a"
+
+def loading():
+    import nowhere
+
+def sized(width):
+    return torch.nn.Linear(width, 2)
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "sentence"),
+    [
+        ("loaded:sized", "loaded:sized cannot be called without arguments"),
+        ("loaded:added", r"loaded:added\(\) failed \(TypeError: unsupported operand"),
+        ("loaded:loading", r"loaded:loading\(\) failed \(ModuleNotFoundError: No module named 'nowhere'\)"),
+        ("loaded:lazy.net", r"Looking up loaded:lazy.net failed \(ValueError"),
+        ("needing:net", r"Importing needing failed \(ModuleNotFoundError: No module named 'nowhere'\)"),
+        ("nowhere.nets:net", "Cannot import 'nowhere.nets' .* in the directory that contains it"),
+        ("..:net", "Importing .. failed"),
+    ],
+)
+def test_what_code_of_the_user_raises_is_a_sentence_about_it(room: Path, path: str, sentence: str) -> None:
+    (room / "loaded.py").write_text(LOADED)
+    (room / "needing.py").write_text("import nowhere")
+    with pytest.raises(InputError, match=sentence):
+        network(path, None)
+
+
+def test_keys_that_are_no_names_are_refused(room: Path) -> None:
+    torch.save({0: torch.ones(2)}, "keys.pt")
+    (room / "loaded.py").write_text("import torch\nnet = torch.nn.Linear(3, 2)")
+    with pytest.raises(InputError, match=r"keys.pt contains the key 0; expected names"):
+        network("loaded:net", Path("keys.pt"))

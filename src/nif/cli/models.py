@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import inspect
 import pickle
 import re
 import sys
@@ -59,17 +60,11 @@ def _built(path: str) -> Any:
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
-    try:
-        with _users_code(f"Importing {module_name}"):
-            factory = importlib.import_module(module_name)
-    except ImportError as error:
-        below = next(Path().glob(f"*/{module_name.replace('.', '/')}.py"), None)
-        there = f", or write {below.parent.name}.{path}" if below else ""
-        raise InputError(
-            f"Cannot import {module_name!r} ({error}); run nif in the directory that contains it{there}."
-        ) from error
+    factory = _imported(module_name, path)
     for part in name.split("."):
-        if not hasattr(factory, part):
+        with _users_code(f"Looking up {path}"):
+            found = hasattr(factory, part)
+        if not found:
             near = nearest(part, [each for each in dir(factory) if not each.startswith("_")])
             raise InputError(
                 f"{module_name} has no {name!r}; expected a function that returns the network.{near}"
@@ -82,12 +77,29 @@ def _built(path: str) -> Any:
             f"{path} is a {type(factory).__name__}; expected a function that returns the network."
         )
     try:
-        with _users_code(f"{path}()"):
-            return factory()
+        with contextlib.suppress(ValueError):  # some have no signature
+            inspect.signature(factory).bind()
     except TypeError as error:
         raise InputError(
             f"{path} cannot be called without arguments ({error}); write a function that can."
         ) from error
+    with _users_code(f"{path}()"):
+        return factory()
+
+
+def _imported(name: str, path: str) -> Any:
+    """The module; a sentence of its own where there is none of that name, or in another place."""
+    with _users_code(f"Importing {name}"):
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if not f"{name}.".startswith(f"{error.name}."):  # but one that it imports
+                raise
+            below = next(Path().glob(f"*/{name.replace('.', '/')}.py"), None)
+            there = f", or write {below.parent.name}.{path}" if below else ""
+            raise InputError(
+                f"Cannot import {name!r} ({error}); run nif in the directory that contains it{there}."
+            ) from error
 
 
 def _meant(path: str) -> str:
@@ -110,12 +122,12 @@ def _meant(path: str) -> str:
 
 @contextlib.contextmanager
 def _users_code(what: str) -> Iterator[None]:
-    """Whatever code of the user raises becomes a sentence, but for what the caller has one of its own for."""
+    """Whatever code of the user raises becomes a sentence."""
     try:
         yield
     except SystemExit as error:
         raise InputError(f"{what} ended the program (exit status {error.code}); it must return.") from error
-    except (ImportError, TypeError):
+    except InputError:
         raise
     except Exception as error:
         raise InputError(f"{what} failed ({type(error).__name__}: {error}).") from error
@@ -142,6 +154,9 @@ def _state_dict(path: Path) -> dict[str, Any]:
         raise InputError(
             f"{path} contains a {type(state).__name__}; expected a dict saved from model.state_dict()."
         )
+    unnamed = [name for name in state if not isinstance(name, str)]
+    if unnamed:
+        raise InputError(f"{path} contains the key {unnamed[0]!r}; expected names, as in model.state_dict().")
     odd = [name for name, value in state.items() if not isinstance(value, torch.Tensor)]
     if odd:
         raise InputError(

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
+import torch
 from jaxtyping import Float
 from scipy.stats import kendalltau, rankdata, spearmanr
 
@@ -57,6 +58,8 @@ class Comparison(WholeTable):
     dict.fromkeys(("labels", "target"), "labels follow the rows: nif.compare(model, flow, x, y)."),
     "nif.compare(model, flow, x, y)",
 )
+@torch.inference_mode(False)
+@torch.enable_grad()
 def compare(
     model: Any,
     flow: Flow,

@@ -38,6 +38,8 @@ class LinkComparison(pd.DataFrame):
 
 
 @checked_arguments()
+@torch.inference_mode(False)
+@torch.enable_grad()
 def compare_links(
     model: Any,
     flow: Flow,

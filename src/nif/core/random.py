@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 from zlib import crc32
 
@@ -46,7 +46,7 @@ def same_random_state() -> Iterator[None]:
 
 @contextmanager
 def usual_defaults() -> Iterator[None]:
-    """Inside, torch makes numbers in single precision on the CPU, whatever the defaults of the process are.
+    """Inside, torch makes numbers in single precision on the CPU, and gradients, whatever the process chose.
 
     Example:
         >>> torch.set_default_dtype(torch.float64)
@@ -59,7 +59,10 @@ def usual_defaults() -> Iterator[None]:
     """
     # A device for a block makes every call of torch go through Python, so it is set only where it is another.
     on_cpu = nullcontext() if torch.empty(0).is_cpu else torch.device("cpu")
-    with on_cpu, torch.autocast("cpu", enabled=False), DEFAULT_DTYPE.needed(), MULTIPLICATION.needed():
+    precision = torch.autocast("cpu", enabled=False), DEFAULT_DTYPE.needed(), MULTIPLICATION.needed()
+    with ExitStack() as chosen:
+        for choice in (on_cpu, *precision, torch.inference_mode(False), torch.enable_grad()):
+            chosen.enter_context(choice)
         yield
 
 

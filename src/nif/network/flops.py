@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
@@ -22,7 +23,6 @@ def flops_of(call: Forward, inputs: Inputs) -> int:
         inputs: Of one row, or of several, for the operations of all.
 
     Example:
-        >>> import torch
         >>> from nif.network.network import Network
         >>> from nif.data.rows import read
         >>> network, x = Network.of(nn.Linear(3, 2)), torch.ones(4, 3)
@@ -67,5 +67,6 @@ def _without_gradients(model: nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
-        for weight in requiring:
-            weight.requires_grad_(True)
+        with torch.inference_mode():  # weights that were made there can be changed there only
+            for weight in requiring:
+                weight.requires_grad_(True)

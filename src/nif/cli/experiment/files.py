@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from csv import QUOTE_NONNUMERIC
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pandas.api.types import is_numeric_dtype
 
 from nif import plots
+from nif.core.files import whole_file
 from nif.core.text import guarded
 from nif.flow.known_and_used import known_and_used
 
@@ -33,12 +36,12 @@ def write(run: Run, out: Path) -> list[Path]:
         # No pyplot: it would choose a window system and keep a global list of figures.
         figure = Figure(figsize=(10, 6), layout="constrained")
         flow.plot(figure.subplots())
-        figure.savefig(out / f"{name}.png", dpi=DOTS_PER_INCH)
+        _whole(out / f"{name}.png", partial(figure.savefig, format="png", dpi=DOTS_PER_INCH))
     figure = Figure(figsize=(7, 5), layout="constrained")
     plots.known_and_used(run.known, run.currents, ax=figure.subplots())
-    figure.savefig(out / "known_and_used.png", dpi=DOTS_PER_INCH)
+    _whole(out / "known_and_used.png", partial(figure.savefig, format="png", dpi=DOTS_PER_INCH))
     run.pruned.save(out / "pruned.safetensors")
-    (out / "summary.txt").write_text(run.text, encoding="utf-8")
+    _whole(out / "summary.txt", lambda beside: beside.write_text(run.text, encoding="utf-8"))
     tables: dict[str, pd.DataFrame] = {
         "removed": run.pruned.removed,
         "known_and_used": known_and_used(run.known, run.currents).reset_index(),
@@ -51,10 +54,16 @@ def write(run: Run, out: Path) -> list[Path]:
         tables[f"{name}_attribution"] = flow.attribution().reset_index()
         tables[f"{name}_attribution_stderr"] = flow.attribution_stderr().reset_index()
     for name, frame in tables.items():
-        _guarded(frame).to_csv(out / f"{name}.csv", index=False, quoting=QUOTE_NONNUMERIC)
+        table = partial(_guarded(frame).to_csv, index=False, quoting=QUOTE_NONNUMERIC)
+        _whole(out / f"{name}.csv", table)
     files = [f"{name}.{ending}" for name in flows for ending in ("safetensors", "html", "png")]
     files += ["known_and_used.png", "pruned.safetensors", "summary.txt"]
     return [out / name for name in (*files, *(f"{name}.csv" for name in tables))]
+
+
+def _whole(path: Path, write_to: Callable[[Path], object]) -> None:
+    with whole_file(path, "The demo") as beside:
+        write_to(beside)
 
 
 def _guarded(frame: pd.DataFrame) -> pd.DataFrame:
