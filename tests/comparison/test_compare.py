@@ -146,8 +146,8 @@ def test_published_flow_is_measured_where_it_is_not_given() -> None:
 
 def test_published_flow_is_left_out_unless_named_or_given() -> None:
     large = flow_of([[0.5, 0.5], [0.1, 0.1], [0.0, 0.0]], terms=5_001)
-    assert PUBLISHED not in compare(linear(), large, *data(100), repeats=5).index
-    assert PUBLISHED in compare(linear(), large, *data(100), published=FLOW, repeats=5).index
+    assert PUBLISHED not in compare(linear(), large, *data(60), repeats=2).index
+    assert PUBLISHED in compare(linear(), large, *data(60), published=FLOW, repeats=2).index
 
 
 def test_model_and_data_stay_as_they_were() -> None:
