@@ -55,6 +55,9 @@ unit shapes coverage lowest: export PYTHONDONTWRITEBYTECODE =
 # once.
 PYTEST := pytest -n 3 --dist worksteal
 
+# Examples and mathematics wait for nothing, and each more process imports and collects everything once more.
+CHECKED := pytest -n 2 --dist worksteal
+
 UNIT ?= tests
 
 MATHEMATICS := tests/estimators/test_laws.py tests/estimators/test_binned.py tests/estimators/test_truths.py \
@@ -67,7 +70,7 @@ unit: $(VENV)/installed chromium
 
 # The examples of docstrings, and the mathematics once more, with every annotation and array shape checked at run time.
 shapes: $(VENV)/installed
-	$(BIN)/$(PYTEST) --jaxtyping-packages=nif,support.runtime_types.checked \
+	$(BIN)/$(CHECKED) --jaxtyping-packages=nif,support.runtime_types.checked \
 		--deselect tests/estimators/test_pairs.py::test_an_interrupt_leaves_no_process_behind \
 		src tests/estimators/test_pairs.py $(MATHEMATICS)
 

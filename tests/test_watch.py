@@ -115,11 +115,11 @@ def test_the_flow_is_that_of_measure() -> None:
 
 
 def test_only_the_epochs_asked_for_are_measured() -> None:
-    watch = nif.Watch(network(), rows()[0], every=3)
+    watch = nif.Watch(network(), rows()[0], every=3, max_samples=60)
     assert [epoch for epoch in range(8) if watch.step(epoch) is not None] == [0, 3, 6]
-    numpys = nif.Watch(network(), rows()[0], every=np.int64(4))  # type: ignore[arg-type]
+    numpys = nif.Watch(network(), rows()[0], every=np.int64(4), max_samples=60)  # type: ignore[arg-type]
     assert [epoch for epoch in range(6) if numpys.step(epoch) is not None] == [0, 4]
-    chosen = nif.Watch(network(), rows()[0], every=[1, 5])
+    chosen = nif.Watch(network(), rows()[0], every=[1, 5], max_samples=60)
     assert [epoch for epoch in range(8) if chosen.step(epoch) is not None] == [1, 5]
 
 

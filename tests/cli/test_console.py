@@ -61,7 +61,7 @@ def room(tmp_path_factory: pytest.TempPathFactory) -> Path:
 CALLS = {
     "layers": (0, "layers", "consoles:net", "data.csv"),
     "measure": (0, "measure", "consoles:net", "data.csv", "--estimator", "binned", "-o", "é→.safetensors"),
-    "estimate": (0, "estimate", "data.csv", "--x", "größe", "--y", "重量"),
+    "estimate": (0, "estimate", "data.csv", "--x", "größe", "--y", "重量", "--estimator", "binned"),
     "report": (0, "report", "flow.safetensors", "-o", "r→\udcff.html"),
     "unknown column": (2, "estimate", "data.csv", "--x", "größe", "--y", "重→\udcff"),
     "no file": (2, "layers", "consoles:net", "gibt's nicht \udcff → 重.csv"),

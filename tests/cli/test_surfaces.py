@@ -39,8 +39,25 @@ def net() -> nn.Sequential:
     return nn.Sequential(nn.Linear(3, 16), nn.ReLU(), nn.Linear(16, 2))
 
 
+@pytest.fixture(scope="module")
+def table() -> pd.DataFrame:
+    """Three features and the class that the network gives each row."""
+    x = np.random.default_rng(0).normal(size=(120, 3)).astype(np.float32)
+    frame = pd.DataFrame(x, columns=["a", "b", "c"])
+    frame["label"] = net()(torch.from_numpy(x)).argmax(1).numpy()
+    return frame
+
+
+@pytest.fixture(scope="module")
+def flow(table: pd.DataFrame) -> nif.Flow:
+    method = nif.Currents(backgrounds=8, rows=60)
+    return nif.measure(net(), table[["a", "b", "c"]][:80], method, progress=False)
+
+
 @pytest.fixture(autouse=True)
-def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
+def room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, table: pd.DataFrame, flow: nif.Flow
+) -> pd.DataFrame:
     """A directory with a module of networks, weights, data, and the flow measured on them."""
     (tmp_path / "surfaces.py").write_text(FACTORY)
     (tmp_path / "below").mkdir()
@@ -49,16 +66,10 @@ def room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "surfaces", raising=False)
     save_file(net().state_dict(), "w.safetensors")
-    x = np.random.default_rng(0).normal(size=(120, 3)).astype(np.float32)
-    frame = pd.DataFrame(x, columns=["a", "b", "c"])
-    frame["label"] = net()(torch.from_numpy(x)).argmax(1).numpy()
-    frame[:80].to_csv("data.csv", index=False)
-    frame[40:].to_csv("other.csv", index=False)
-    flow = nif.measure(
-        net(), frame[["a", "b", "c"]][:80], nif.Currents(backgrounds=8, rows=60), progress=False
-    )
+    table[:80].to_csv("data.csv", index=False)
+    table[40:].to_csv("other.csv", index=False)
     flow.save("flow.safetensors")
-    return frame
+    return table.copy()
 
 
 def run(*arguments: str) -> int:

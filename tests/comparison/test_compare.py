@@ -68,7 +68,7 @@ def test_reference_agrees_with_itself(table: Comparison) -> None:
 
 def test_same_seed_same_table() -> None:
     first, again = (
-        compare(linear(), FLOW, *data(100), methods=[*QUICK, "SHAP"], repeats=5, seed=3) for _ in range(2)
+        compare(linear(), FLOW, *data(50), methods=[*QUICK, "SHAP"], repeats=5, seed=3) for _ in range(2)
     )
     pd.testing.assert_frame_equal(first, again)
 
@@ -146,14 +146,14 @@ def test_published_flow_is_measured_where_it_is_not_given() -> None:
 
 def test_published_flow_is_left_out_unless_named_or_given() -> None:
     large = flow_of([[0.5, 0.5], [0.1, 0.1], [0.0, 0.0]], terms=5_001)
-    assert PUBLISHED not in compare(linear(), large, *data(100), repeats=5).index
-    assert PUBLISHED in compare(linear(), large, *data(100), published=FLOW, repeats=5).index
+    assert PUBLISHED not in compare(linear(), large, *data(60), repeats=2).index
+    assert PUBLISHED in compare(linear(), large, *data(60), published=FLOW, repeats=2).index
 
 
 def test_model_and_data_stay_as_they_were() -> None:
     model = linear().train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    x, y = data()
+    x, y = data(60)
     kept = x.copy(), y.copy()
     compare(model, FLOW, x, y, methods=["SHAP", "integrated gradients"], repeats=2)
     assert model.training

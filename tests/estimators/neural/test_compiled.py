@@ -139,18 +139,21 @@ def test_intervals_count_what_critics_of_few_samples_cannot_see(truth: Truth, le
 
 def bits() -> str:
     """All digits of estimates, and whether their code was loaded from the cache or compiled here."""
-    x = np.maximum(np.random.default_rng(0).normal(size=(3, 90, 1)), 0)
-    estimate = Mine(steps=60).estimate(x, np.roll(x, 1, axis=0) + x)
-    arrays = estimate.nats, estimate.stderr, estimate.p_value
+    x = torch.tensor(np.random.default_rng(0).normal(size=(3, 90, 1)), dtype=torch.float32).relu()
+    mine, generator = Mine(steps=60), torch.Generator().manual_seed(0)
+    samples, schedule = Samples(x, x.roll(1, 0) + x), mine._schedule(vectors=False)
+    arrays = mine._divided(samples, schedule, generator, lambda _: None, vectors=False)
     source = "compiled" if fit.stats.cache_misses or evaluate.stats.cache_misses else "loaded"
     return " ".join([source, *(array.tobytes().hex() for array in arrays)])
 
 
 PROGRAM = """
 import numpy as np
+import torch
 from nif.estimators.neural.compiled.evaluation import evaluate
 from nif.estimators.neural.compiled.fit import fit
 from nif.estimators.neural.methods import Mine
+from nif.estimators.neural.training import Samples
 """
 
 

@@ -30,7 +30,7 @@ def normal_pairs(pairs: int, samples: int, rho: float, seed: int = 0) -> tuple[n
 
 
 @pytest.mark.parametrize(
-    "estimator", [Mine(), Nwj(hidden=32), InfoNce(hidden=32), Smile(hidden=32)], ids=repr
+    "estimator", [Mine(), *(method(hidden=32, steps=200) for method in (Nwj, InfoNce, Smile))], ids=repr
 )
 def test_a_correlated_normal(estimator: Variational) -> None:
     x, y = normal_pairs(2, 2000, RHO)

@@ -155,7 +155,7 @@ def test_sides_that_share_a_scale_only() -> None:
     """A Gaussian copula finds nothing there."""
     truth = student_vectors(1.0, np.eye(6), 3, "Student")
     assert estimated(truth, 1800, GaussianCopula()).nats[0] < 0.05
-    estimate = estimated(truth, 1800)
+    estimate = estimated(truth, 1800, Mine(hidden=8, steps=40))
     assert estimate.nats[0] == pytest.approx(truth.nats, abs=0.06)
     assert estimate.p_value[0] < 1e-6
 
@@ -171,7 +171,7 @@ def test_a_rotation_by_the_length_costs_less_than_half_of_what_correlations_miss
     turned = mapped(base, "spiral", spiral(0, 2.0), spiral(0, 2.0))
     of_correlations = estimated(turned, 1500, GaussianCopula()).nats[0]
     assert of_correlations < base.nats / 2
-    found = estimated(turned, 1500)
+    found = estimated(turned, 1500, Mine(hidden=16, steps=300, batch=128))
     assert found.nats[0] - of_correlations > (base.nats - of_correlations) / 2
     assert found.nats[0] < base.nats + 3 * found.stderr[0]
 

@@ -121,7 +121,7 @@ def test_a_write_into_a_view_has_the_currents_of_the_same_network_without_writes
 
 
 @pytest.mark.filterwarnings("ignore:.*backgrounds miss the total:UserWarning")
-@pytest.mark.parametrize("more", [{}, {"by_class": False}, {"path": "orders"}], ids=repr)
+@pytest.mark.parametrize("more", [{}, {"by_class": False}, {"path": "orders", "orders": 2}], ids=repr)
 @pytest.mark.parametrize(
     "unread", [torch.rand(30), torch.rand(30, 2), torch.arange(30) % 4], ids=["1-D", "2-D", "ids"]
 )
