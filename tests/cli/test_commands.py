@@ -303,8 +303,11 @@ OUT = ("-o", "out.safetensors")
         (("demo", "iris", "--hidden", "ten"), "--hidden is 'ten'"),
         (("demo", "iris", "--estimator", "guess"), "estimator names 'guess'"),
         (("demo", "iris", "--seed", "x"), "'x' is not a valid integer"),
-        (("measure", "nets:net"), "Missing argument 'DATA'"),
-        (("measure", "nets:net", "data.npy"), "Missing option '-o'"),
+        (("measure", "nets:net"), "Missing argument 'DATA'. See nif measure --help."),
+        (
+            ("measure", "nets:net", "data.npy"),
+            "Missing option '-o' / '--out'. The flow, as .safetensors. See nif measure --help.",
+        ),
         (("measure", "nets", "data.npy", *OUT), "expected MODULE:FACTORY"),
         (("measure", "nowhere:net", "data.npy", *OUT), "Cannot import 'nowhere'"),
         (("measure", "nets:nett", "data.npy", *OUT), "nets has no 'nett'"),
