@@ -342,6 +342,11 @@ def test_error_is_one_line(
     assert {path.name for path in set(room.iterdir()) - before} <= {"__pycache__"}
 
 
+def test_python_runs_the_package_as_the_command() -> None:
+    command = [sys.executable, "-m", "nif", "--version"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.startswith("nif")
+
+
 def test_debug_shows_the_error_wherever_it_stands(room: Path) -> None:
     for arguments in (("--debug", "demo", "wine"), ("demo", "wine", "--debug")):
         with pytest.raises(InputError):
