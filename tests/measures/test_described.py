@@ -87,6 +87,15 @@ def test_labels_in_words_are_those_of_class_names() -> None:
         nif.measure(model, data, few, progress=False)
 
 
+def test_several_answers_a_row_have_the_accuracy_of_answers() -> None:
+    torch.manual_seed(0)
+    model, x = nn.Sequential(nn.Linear(3, 4), nn.Sigmoid()), torch.randn(60, 3)
+    y = (torch.rand(60, 4) < 0.5).float()
+    found = about(model, (x, y))
+    assert found["score"] == "accuracy of answers"
+    assert found["value"] == pytest.approx(float(((model(x) > 0.5) == (y > 0.5)).double().mean()))
+
+
 def test_without_labels_there_is_no_score() -> None:
     assert about(nn.Linear(2, 2), torch.randn(60, 2)) == {"model": "Linear"}
 

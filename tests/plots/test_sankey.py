@@ -131,6 +131,15 @@ def test_numbers_at_the_bars_are_shares_with_errors_or_nats() -> None:
     assert {f"{name} · {value:.2f} ± 0.01" for name, value in current.items()} <= nats
 
 
+def test_the_largest_hidden_units_have_their_shares_too() -> None:
+    flow = current_flow([5, 12, 8, 6, 3], seed=0)
+    texts = [text.get_text() for text in texts_of(plots.sankey(flow, ax=axes()).figure)]
+    shares = flow.neurons()["throughput"]
+    for layer in ("relu1", "relu2"):
+        name, share = shares.loc[layer].idxmax(), shares.loc[layer].max()
+        assert f"{name.split('[')[1][:-1]} · {100 * share:.0f} %" in texts
+
+
 def test_no_error_is_rounded_to_0() -> None:
     flow = FLOWS["small"]
     assert flow.currents is not None

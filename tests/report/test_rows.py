@@ -95,7 +95,7 @@ def test_rows_show_their_currents_beside_the_average(show: Any) -> None:
     for card, row, currents in zip(cards.all(), found.meta, found.currents, strict=True):
         head = card.locator("figcaption").inner_text()
         assert f"Row {row['number']}" in head and row["why"] in head and f"{row['nats']:.3f} nats" in head
-        assert f"{row['decision'][0][0]} {100 * row['decision'][0][1]:.0f} %" in head
+        assert f"{row['decision'][0][0]} {100 * row['decision'][0][1]:.0f}\xa0%" in head
         said = [number(text) for text in card.locator(".value").all_inner_texts()]
         np.testing.assert_allclose(said, currents[np.argsort(-np.abs(currents), kind="stable")], atol=6e-4)
         assert card.locator(".mark").count() == 4

@@ -84,6 +84,9 @@ def _sentence(error: Exception) -> str:
 
     if isinstance(error, click.ClickException):
         text = error.format_message()
+        if isinstance(error, click.MissingParameter):  # what it is for, and what else there is
+            about, command = getattr(error.param, "help", None), error.ctx and error.ctx.command_path
+            text = " ".join(filter(None, [text, about, f"See {command} --help."]))
     elif isinstance(error, InputError):
         text = str(error)
     else:

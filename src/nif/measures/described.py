@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,8 @@ def described(network: Network, data: Any, rows: Rows) -> dict[str, Any]:
 
     Returns:
         ``model``; ``data``, the class of a data set or ``attrs["name"]`` of a frame; ``score`` and ``value``,
-        ``"accuracy"`` or ``"R²"`` of ``scored`` rows. Labels that fit no output are warned of.
+        ``"accuracy"``, ``"accuracy of answers"`` or ``"R²"`` of ``scored`` rows. Labels that fit no output
+        are warned of.
 
     Example:
         >>> model = torch.nn.Linear(1, 1, bias=False)
@@ -90,17 +92,22 @@ def _score(network: Network, rows: Rows) -> dict[str, Any]:
 def _of_labels(
     decision: Decision, outputs: Float[Tensor, "sample output"], labels: np.ndarray, classes: Any
 ) -> tuple[str, float]:
-    """Accuracy of classes, R² of numbers."""
+    """Accuracy of classes, or of the answers where each output is one; R² of numbers."""
     found = labels_of(decision, labels, len(outputs), classes)
-    if found is not None and not found.several:
-        decision = decision.of_classes(outputs)
+    if found is not None:
         known, right = outputs[torch.from_numpy(found.known)], found.index[found.known]
+        if found.several:
+            one = replace(decision, outputs=1, exclusive=False)
+            return "accuracy of answers", one.accuracy(
+                known.reshape(-1, 1), torch.from_numpy(right).flatten()
+            )
+        decision = decision.of_classes(outputs)
         doubt = doubt_of(decision.classes(known).numpy(force=True), right, max(decision.outputs, 2))
         if doubt:
             warnings.warn(doubt, stacklevel=6)
         return "accuracy", decision.accuracy(known, torch.from_numpy(right))
     truth = np.asarray(labels, dtype=np.float64).reshape(len(labels), -1)
-    if found is not None or truth.shape != tuple(outputs.shape):
+    if truth.shape != tuple(outputs.shape):
         raise InputError("The labels are neither one class a row nor one number for each output.")
     if doubt := doubt_of_scale(truth, outputs.numpy()):
         warnings.warn(doubt, stacklevel=6)

@@ -238,9 +238,12 @@ class _Picture:
         name = bar.name if several else str(bar.units[0])
         room = (bar.span[1] - bar.span[0] + self.layout.gap) * self.inside
         size = min(self.size - 1.5, room / 1.15)
+        # Smaller rather than without the number, which else the largest bars would lack.
         texts = (f"{name} · {self._value(bar)}", name)
-        text = next((text for text in texts if LETTER * size * len(text) < self.column / 2), None)
-        if size >= SMALLEST and text is not None:
+        sizes = {text: min(size, self.column / 2 / (LETTER * len(text))) for text in texts}
+        text = next((text for text, fitting in sizes.items() if fitting >= SMALLEST), None)
+        if text is not None:
+            size = sizes[text]
             style: dict[str, Any] = {"color": self.ink.soft if several else self.ink.text, "ha": "left"}
             self._write(text, (bar.column, _middle(bar)), (BAR / 2 + 4, 0.0), size, **style)
 

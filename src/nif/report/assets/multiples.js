@@ -62,7 +62,7 @@ function rowsView() {
   const mean = images.length ? [element("figure", { class: "card" }, element("figcaption", {}, element("strong", { text: "All rows" }), element("span", { text: `${nats(currents.total)} ${UNIT} on average` })), ...images.map((image) => heatCanvas(image.sums[0], image, image.top, 120, `${image.name}: average currents`)))] : [];
   const cards = rows.map((row, i) => element("figure", { class: "card" }, element("figcaption", {},
     element("strong", { text: `Row ${count(row.number)}` }), element("span", { text: row.why }),
-    ...(row.decision ? [element("span", { text: `decides ${row.decision.filter(([, part]) => part >= 0.005).map(([name, part]) => `${clipped(name, 24)} ${Math.round(100 * part)} %`).join(", ")}` })] : []),
+    ...(row.decision ? [element("span", { text: `decides ${row.decision.filter(([, part]) => part >= 0.005).map(([name, part]) => `${clipped(name, 24)} ${Math.round(100 * part)}\u00a0%`).join(", ")}` })] : []),
     element("span", { text: `${nats(row.nats)} ${UNIT}` })), ...body(i)));
   byId("rows").replaceChildren(element("p", { class: "note", text: rowsNote(images.length > 0) }), element("div", { class: images.length ? "cards" : "cards wide" }, ...mean, ...cards));
 }
