@@ -176,3 +176,12 @@ def test_a_printed_comparison_shows_every_column() -> None:
     columns = [f"column{number}" for number in range(30)]
     text = repr(Comparison(np.ones((2, 30)), columns=columns))
     assert all(name in text for name in columns) and "..." not in text
+
+
+def test_the_warning_about_labels_of_another_order_names_the_line_of_the_call() -> None:
+    net = linear(torch.tensor([[0.0, 0.0], [4.0, 1.0]]))
+    x = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
+    flow = measure(net, x, Currents(rows=20, backgrounds=8, steps=2), progress=False)
+    with pytest.warns(UserWarning, match="The labels agree with the network in 0%") as caught:
+        compare(net, flow, x, net(x).argmin(1), methods="random ranking", repeats=2)
+    assert caught[-1].filename == __file__

@@ -95,3 +95,20 @@ def test_memory_that_runs_out_while_units_are_removed_or_methods_compared_is_nam
     monkeypatch.setattr(import_module("nif.comparison.compare"), "faithfulness", fails)
     with pytest.raises(OutOfMemory, match=r"; pass fewer rows or methods=\.$"):
         nif.compare(net, flow, X, X[:, 0] > 0, methods=["random ranking"])
+    monkeypatch.setattr(import_module("nif.comparison.link_comparison"), "carried", fails)
+    with pytest.raises(OutOfMemory, match=r"; pass fewer rows or methods=\.$"):
+        nif.compare_links(net, flow, X, methods=["random ranking"], progress=False)
+
+
+@pytest.mark.parametrize("given", [None, np.arange(60.0)])
+def test_memory_that_runs_out_in_an_estimate_is_named(
+    given: np.ndarray | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 8 TB")
+
+    monkeypatch.setattr(nif.InfoNce, "estimate", fails)
+    monkeypatch.setattr(import_module("nif.estimators.arrays"), "information_given", fails)
+    x, y = np.random.default_rng(0).normal(size=(2, 60))
+    with pytest.raises(OutOfMemory, match=r"8 TB\); pass fewer samples\.$"):
+        nif.estimate(x, y, nif.InfoNce(), given=given)

@@ -249,6 +249,13 @@ def test_units_that_no_path_leads_through_are_named(tmp_path: Path) -> None:
     )
 
 
+def test_a_file_that_does_not_say_what_is_not_measured_has_a_page(tmp_path: Path) -> None:
+    options = {**FLOW.measurement.options, "not_measured": None}
+    flow = replace(FLOW, measurement=replace(FLOW.measurement, options=options))
+    flow.report(tmp_path / "flow.html")
+    assert '["ran and is not measured", "none"]' in (tmp_path / "flow.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("changed", "says"),
     [

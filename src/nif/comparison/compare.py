@@ -149,7 +149,7 @@ def compare(
         seed=seed,
     )
     if doubt := problem.doubt():
-        warnings.warn(doubt, stacklevel=3)
+        warnings.warn(doubt, stacklevel=5)
     attributions, rows = {}, {}
     with memory_named("fewer rows or methods="), progress_bar("comparing", None, shown=progress) as shown:
         shown.expect(expected_seconds(problem, chosen, repeats))

@@ -15,7 +15,7 @@ from nif.comparison.link_problem import LinkProblem, Sources, link_problem
 from nif.comparison.link_rankings import LINK_RANKINGS, Strengths
 from nif.comparison.problem import check_association, check_replacement
 from nif.core.arguments import checked_arguments
-from nif.core.errors import InputError
+from nif.core.errors import InputError, memory_named
 from nif.core.progress import progress as progress_bar
 from nif.flow.flow import Flow
 
@@ -103,7 +103,8 @@ def compare_links(
         raise InputError(f"shares is {shares!r}; expected numbers between 0 and 1, such as (0.05, 0.2).")
     problem = link_problem(model, flow, x, currents=currents, output=output, seed=seed)
     curves, what = [], f"{len(chosen)} rankings of links"
-    with progress_bar("comparing", total=float(len(chosen)), shown=progress, what=what) as advance:
+    bar = progress_bar("comparing", total=float(len(chosen)), shown=progress, what=what)
+    with memory_named("fewer rows or methods="), bar as advance:
         for method in chosen:
             curve = carried(problem, LINK_RANKINGS[method](problem), problem.x, replacement, shares)
             curves.append(curve.assign(method=method).set_index(["method", "share"]))

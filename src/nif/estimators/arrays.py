@@ -33,6 +33,9 @@ MOST_ROWS_FOR_MINE = 2_000
 """Rows below which `Mine` is chosen for them. At 1,000 both err by the same; `Binned` by less at 3,000, in a
 fiftieth of the time (`benchmarks/choosing.py`)."""
 
+FEWER = "fewer samples"
+"""What takes the memory."""
+
 MOST_COLUMNS = 64
 """Columns of a side, of which each is looked at for rows that follow each other."""
 
@@ -111,10 +114,12 @@ def estimate(
         known = columns(given, "given")
         same_length(left, known, "given")
         check_same_order({"x": x, "given": given})
-        return information_given(chosen, left, right, known, seed)
+        with memory_named(FEWER):
+            return information_given(chosen, left, right, known, seed)
     _warn_of_series(left, right, blocks)
     method = of_dependent_rows(chosen, _block_of(blocks, len(left)))
-    return method.estimate(left[None], right[None], seed=seed).map(lambda values: values[0])
+    with memory_named(FEWER):
+        return method.estimate(left[None], right[None], seed=seed).map(lambda values: values[0])
 
 
 @checked_arguments()
@@ -166,7 +171,7 @@ def pairwise(
     )
     limits = Resources(bytes_of(memory), checked_jobs(n_jobs))
     bar = progress_bar("estimating", total=count, shown=progress)
-    fewer = memory_named("fewer samples, or a smaller memory= or n_jobs=")
+    fewer = memory_named(f"{FEWER}, or a smaller memory= or n_jobs=")
     with scratch_folder(scratch) as folder, fewer, bar as advance:
         runner = PairwiseRunner(method, seed, replace(limits, scratch=folder), advance)
         return runner.within(left) if y is None else runner.between(left, right)

@@ -125,7 +125,9 @@ def method(flow: Flow, tables: CurrentTables) -> list[tuple[str, str]]:
         "not_measured": "ran and is not measured",
         "held": "inputs that stay those of the row",
     }
-    rows += [(name, ", ".join(options.pop(key)) or "none") for key, name in names.items() if key in options]
+    rows += [
+        (name, ", ".join(options.pop(key) or ()) or "none") for key, name in names.items() if key in options
+    ]
     return [*rows, *((name.replace("_", " "), str(value)) for name, value in options.items())]
 
 
