@@ -19,7 +19,7 @@ from nif.data.rows import Rows, read
 from nif.data.signature import Signature
 from nif.network.adapters import as_torch, sklearn_names, unwrapped
 from nif.network.fitted import Fitted
-from nif.network.flops import flops_of
+from nif.network.flops import cost_of
 from nif.network.forward import Forward
 from nif.network.graph import graph_of
 from nif.network.inputs import InputLayers
@@ -85,7 +85,7 @@ class Network:
     recurrent: bool = False
     _plans: dict[Any, Plan] = field(default_factory=dict, repr=False)
     _calls: dict[Any, Forward] = field(default_factory=dict, repr=False)
-    _flops: dict[Any, int] = field(default_factory=dict, repr=False)
+    _costs: dict[Any, int] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(
@@ -133,17 +133,17 @@ class Network:
             self._calls[key] = Forward.of(self.module, rows, self.output)
         return self._calls[key]
 
-    def flops(self, rows: Rows) -> int:
-        """Floating-point operations of a row, counted once for like rows; 1 of what is not counted.
+    def cost(self, rows: Rows) -> int:
+        """Operations of a row, as `cost_of` counts them, once for like rows; 1 at least.
 
         Two rows are run, as a model may drop an axis of length 1.
         """
         key = _shapes(rows)
-        if key not in self._flops:
+        if key not in self._costs:
             call, few = self.forward(rows), [values[:2] for values in rows.inputs]
             with preserved(self.module):
-                self._flops[key] = max(1, flops_of(call, tuple(call.prepared(few))) // len(few[0]))
-        return self._flops[key]
+                self._costs[key] = max(1, cost_of(call, tuple(call.prepared(few))) // len(few[0]))
+        return self._costs[key]
 
     def plan(self, rows: Rows) -> Plan:
         """The layers to record and their connections, from a run on a few of the rows; kept for like rows.

@@ -14,9 +14,12 @@ MOST_ROWS, FEWEST_ROWS = 512, 64
 
 MOST_BACKGROUNDS, FEWEST_BACKGROUNDS = 32, 8
 
-AFFORDABLE = 1e11
-"""Operations of plain runs: one for each row and background, and once more for each class column. With the
-steps of the way and all that is summed, they take up to a minute on two cores."""
+AFFORDABLE = 1e12
+"""Operations of plain runs, for each row and background as many as there are class columns, and `ALL_CLASSES`
+more. With the steps of the way and all that is summed, they take up to a minute on two cores."""
+
+ALL_CLASSES = 3
+"""Walks back for one class in the time of that for all together, which also sums links and units."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Amount:
             backgrounds: Of each row; None to choose their number.
             columns: Classes that have a walk back each.
         """
-        pairs = AFFORDABLE / (network.flops(data) * (1 + columns))
+        pairs = AFFORDABLE / (network.cost(data) * (ALL_CLASSES + columns))
         if rows is None:
             rows = _between(FEWEST_ROWS, pairs / (backgrounds or MOST_BACKGROUNDS), MOST_ROWS)
             rows = min(rows, len(data))
