@@ -82,7 +82,8 @@ def test_backgrounds_of_a_long_run_are_doubled_as_far_as_it_is_affordable(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     net = chain(4, 5, 1)
-    monkeypatch.setattr("nif.measures.currents.amount.AFFORDABLE", 3 * (2 * (4 * 5 + 5) + OF_A_NUMBER * (5 + 5 + 1)) * 300 * 3)
+    a_row = 2 * (4 * 5 + 5) + OF_A_NUMBER * (5 + 5 + 1)
+    monkeypatch.setattr("nif.measures.currents.amount.AFFORDABLE", 3 * a_row * 300 * 3)
     monkeypatch.setattr("nif.measures.currents.sample.LARGEST_MISS", 1e-9)
     with pytest.warns(UserWarning, match=r"2 backgrounds miss .*; 6 are used.*off; .*backgrounds=12\)"):
         flow = nif.measure(net, X, nif.Currents("value", backgrounds=2, by_class=False), progress=False)
