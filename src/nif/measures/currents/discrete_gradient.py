@@ -16,7 +16,6 @@ from nif.measures.currents.ends import Ends, Slopes, add, as_number, move, summe
 from nif.measures.currents.linear import TRANSPOSES
 from nif.measures.currents.normalizations import NORMALIZATIONS
 from nif.measures.currents.operation import Operation, values_among
-from nif.measures.currents.pooling import POOLING
 from nif.measures.currents.products import PRODUCTS
 from nif.measures.currents.selections import SELECTIONS
 from nif.measures.currents.tape import Tape
@@ -36,9 +35,6 @@ NO_GRADIENT = ("not implemented", "not differentiable", "not support")
 
 ONE_RESULT = {**TRANSPOSES, **PRODUCTS, **NORMALIZATIONS, **CHOICES}
 """Rules for operators of which only the first result is used."""
-
-SEVERAL_RESULTS = {**SELECTIONS, **POOLING}
-"""Rules for operators that may also return indices."""
 
 
 def discrete_gradient(ends: Ends, given: Sequence[Tensor | None], general: Counter[str]) -> Slopes:
@@ -84,8 +80,8 @@ def _by_rule(ends: Ends, given: Sequence[Tensor | None]) -> Slopes | None:
         return None
     slopes, rule = None, rule_of(operation)
     only_first = first is not None and all(slope is None for slope in given[1:])
-    if operation.kind in SEVERAL_RESULTS:
-        slopes = SEVERAL_RESULTS[operation.kind](ends, given)
+    if operation.kind in SELECTIONS:
+        slopes = SELECTIONS[operation.kind](ends, given)
     elif only_first and first is not None:
         if operation.kind in ONE_RESULT:
             slopes = ONE_RESULT[operation.kind](ends, first)
@@ -328,7 +324,7 @@ _RESULTS_UNREAD = frozenset(
 
 
 def _reads_nothing(tape: Tape, operation: Operation) -> bool:
-    own = operation.kind in ONE_RESULT or operation.kind in SEVERAL_RESULTS
+    own = operation.kind in ONE_RESULT or operation.kind in SELECTIONS
     if operation.kind in READ_NOTHING or (rule_of(operation) is Rule.LINEAR and not own):
         return tape.dependent.isdisjoint(set(operation.read) - _data(operation))
     given_statistics = operation.kind == "native_batch_norm" and not operation.args[5]

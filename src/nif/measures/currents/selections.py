@@ -15,7 +15,7 @@ from nif.measures.currents.ends import Ends, Slopes, as_number, move
 
 
 @dataclass(frozen=True, eq=False)
-class Changes:
+class _Changes:
     """The picks that differ between the ends: from a number i to a number j.
 
     Attributes:
@@ -37,7 +37,7 @@ class Changes:
     all_swapped: bool
 
     @classmethod
-    def of(cls, before: Tensor, after: Tensor, picks: tuple[Tensor, Tensor]) -> Changes:
+    def of(cls, before: Tensor, after: Tensor, picks: tuple[Tensor, Tensor]) -> _Changes:
         """Of picks along the last axis."""
         at = (picks[0] != picks[1]).flatten().nonzero().squeeze(1)
         row = at.div(picks[0].shape[-1], rounding_mode="floor") * before.shape[-1]
@@ -53,7 +53,7 @@ def _taken(values: Tensor, places: Tensor) -> Tensor:
     return values.flatten().index_select(0, places)
 
 
-def picked(
+def _picked(
     ends: Ends,
     between: tuple[Tensor, Tensor],
     picks: tuple[Tensor, Tensor],
@@ -83,7 +83,7 @@ def picked(
         result = torch.zeros_like(before, memory_format=torch.contiguous_format)
         if of_values is not None:
             result.scatter_add_(-1, picks[0], of_values.to(result.dtype))
-    changes = ends.once("changes", lambda: Changes.of(before, after, picks))
+    changes = ends.once("changes", lambda: _Changes.of(before, after, picks))
     if not len(changes.jump):
         return result
     values = torch.zeros_like(changes.jump) if of_values is None else _taken(of_values, changes.at)
@@ -122,8 +122,34 @@ def _one_axis(ends: Ends, given: Sequence[Tensor | None], picks: tuple[Tensor, T
         given = [None if slope is None else slope.unsqueeze(axis) for slope in given]
     before, after, first, last = (values.movedim(axis, -1) for values in (before, after, *picks))
     given = [None if slope is None else slope.movedim(axis, -1) for slope in given]
-    result = picked(ends, (before, after), (first, last), *given)
+    result = _picked(ends, (before, after), (first, last), *given)
     return {ends.operation.args[0].index: result.movedim(-1, axis)}
+
+
+def _pooling(axes: int) -> Callable[[Ends, Sequence[Tensor | None]], Slopes]:
+    """Maximum pooling over the last axes; its indices count positions of all of them."""
+
+    def pool(ends: Ends, given: Sequence[Tensor | None]) -> Slopes:
+        before, after = ends.both(ends.operation.args[0])
+        first, last = (values.flatten(-axes) for values in ends.results(1))
+        of_values, of_indices = (None if slope is None else slope.flatten(-axes) for slope in given)
+        between = before.flatten(-axes), after.flatten(-axes)
+        at_first = _pool_backward(ends, given[0])
+        result = _picked(ends, between, (first, last), of_values, of_indices, at_first)
+        return {ends.operation.args[0].index: result.reshape(before.shape)}
+
+    return pool
+
+
+def _pool_backward(ends: Ends, slope: Tensor | None) -> Tensor | None:
+    """The slope at the start of a step by the kernel of torch, which threads share; None if there is none."""
+    operation, before = ends.operation, ends.start.values[ends.operation.args[0].index]
+    if operation.kind != "max_pool2d_with_indices" or slope is None or slope.dtype != before.dtype:
+        return None
+    window = [operation.argument(place, default) for place, default in enumerate(([], 0, 1, False), 2)]
+    backward = torch.ops.aten.max_pool2d_with_indices_backward
+    result: Tensor = backward(slope, before, operation.args[1], *window, ends.results(1)[0])
+    return result.contiguous().flatten(-2)  # the kernel keeps the layout of the images, channels last too
 
 
 def extreme(ends: Ends, given: Sequence[Tensor | None]) -> Slopes:
@@ -141,7 +167,7 @@ def extreme(ends: Ends, given: Sequence[Tensor | None]) -> Slopes:
     flat = [values.permute(order).flatten(-len(axes)) for values in (before, after, slope)]
     choose = torch.argmin if operation.kind in ("amin", "min") else torch.argmax
     picks = choose(flat[0], -1, True), choose(flat[1], -1, True)
-    result = picked(ends, (flat[0], flat[1]), picks, flat[2]).reshape(moved.shape)
+    result = _picked(ends, (flat[0], flat[1]), picks, flat[2]).reshape(moved.shape)
     return {operation.args[0].index: result.permute([order.index(axis) for axis in range(before.dim())])}
 
 
@@ -155,7 +181,7 @@ def index_of_extreme(ends: Ends, given: Sequence[Tensor | None]) -> Slopes:
     slope = given[0]
     assert slope is not None
     flat = [values.reshape(1) for values in (*picks, slope)]
-    result = picked(ends, (before.flatten(), after.flatten()), (flat[0], flat[1]), None, flat[2])
+    result = _picked(ends, (before.flatten(), after.flatten()), (flat[0], flat[1]), None, flat[2])
     return {ends.operation.args[0].index: result.reshape(before.shape)}
 
 
@@ -224,6 +250,12 @@ SELECTIONS: dict[str, Callable[[Ends, Sequence[Tensor | None]], Slopes | None]] 
     **dict.fromkeys(("cummax", "cummin"), with_indices),
     "max": _extreme_of,
     "min": _extreme_of,
+    "max_pool2d_with_indices": _pooling(2),
+    "adaptive_max_pool2d": _pooling(2),
+    "fractional_max_pool2d": _pooling(2),
+    "max_pool3d_with_indices": _pooling(3),
+    "adaptive_max_pool3d": _pooling(3),
+    "fractional_max_pool3d": _pooling(3),
     "amax": extreme,
     "amin": extreme,
     "argmax": index_of_extreme,

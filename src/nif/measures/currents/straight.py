@@ -16,10 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nif.measures.currents.discrete_gradient import ONE_RESULT, SEVERAL_RESULTS, rule_of
+from nif.measures.currents.discrete_gradient import ONE_RESULT, rule_of
 from nif.measures.currents.linear import TRANSPOSES
 from nif.measures.currents.operation import Operation, Value
 from nif.measures.currents.products import factors_of
+from nif.measures.currents.selections import SELECTIONS
 from nif.measures.currents.tape import Tape
 from nif.network.operators import Rule
 
@@ -69,7 +70,7 @@ def _is_linear(tape: Tape, operation: Operation) -> bool:
         return not (moves(factors[0]) and moves(factors[1])) and not bias
     if kind in STATISTICS_GIVEN:
         return not (any(map(moves, args[1:5])) or (STATISTICS_GIVEN[kind] and args[5]))
-    return rule_of(operation) is Rule.LINEAR and kind not in ONE_RESULT and kind not in SEVERAL_RESULTS
+    return rule_of(operation) is Rule.LINEAR and kind not in ONE_RESULT and kind not in SELECTIONS
 
 
 @dataclass(frozen=True, eq=False)
