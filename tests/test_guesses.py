@@ -177,7 +177,8 @@ def test_modules_that_are_called_as_functions(name: str) -> None:
 
 
 def test_modules_that_are_guesses_have_an_answer() -> None:
-    inner = {"__main__", "cli", "core", "data", "datasets"}  # names that nobody takes for a function of a model or flow
+    # Names that nobody takes for a function of a model or flow.
+    inner = {"__main__", "cli", "core", "data", "datasets"}
     assert {module.name for module in pkgutil.iter_modules(nif.__path__)} - inner <= set(guesses.OF_PACKAGE)
 
 
