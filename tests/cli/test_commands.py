@@ -304,10 +304,7 @@ OUT = ("-o", "out.safetensors")
         (("demo", "iris", "--estimator", "guess"), "estimator names 'guess'"),
         (("demo", "iris", "--seed", "x"), "'x' is not a valid integer"),
         (("measure", "nets:net"), "Missing argument 'DATA'. See nif measure --help."),
-        (
-            ("measure", "nets:net", "data.npy"),
-            "Missing option '-o' / '--out'. The flow, as .safetensors. See nif measure --help.",
-        ),
+        (("measure", "nets:net", "data.npy"), "Missing option '-o' / '--out'. The flow, as .safetensors."),
         (("measure", "nets", "data.npy", *OUT), "expected MODULE:FACTORY"),
         (("measure", "nowhere:net", "data.npy", *OUT), "Cannot import 'nowhere'"),
         (("measure", "nets:nett", "data.npy", *OUT), "nets has no 'nett'"),
@@ -340,11 +337,6 @@ def test_error_is_one_line(
     before = set(room.iterdir())
     assert message in error(capsys, *arguments)
     assert {path.name for path in set(room.iterdir()) - before} <= {"__pycache__"}
-
-
-def test_python_runs_the_package_as_the_command() -> None:
-    command = [sys.executable, "-m", "nif", "--version"]
-    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.startswith("nif")
 
 
 def test_debug_shows_the_error_wherever_it_stands(room: Path) -> None:

@@ -40,9 +40,10 @@ def test_the_steps_are_those_of_the_class():
 
 def test_each_tensor_has_its_own_rate():
     ours = steps_of(
-        lambda tensors: Adam.of(tensors, (0.9, 0.99)), lambda adam, rate: adam.step([2 * rate, rate, rate])
+        lambda tensors: Adam.of(tensors, (0.9, 0.99)),
+        lambda adam, rate: adam.step([2 * rate, rate, 3 * rate]),
     )
-    theirs = by_class((2.0, 1.0, 1.0), (0.9, 0.99))
+    theirs = by_class((2.0, 1.0, 3.0), (0.9, 0.99))  # the third has no gradient, and is alone at its rate
     assert all(map(torch.equal, ours, theirs))
     assert not torch.equal(ours[0], steps_of(lambda t: Adam.of(t, (0.9, 0.99)), Adam.step)[0])
 

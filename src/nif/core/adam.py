@@ -60,14 +60,12 @@ class Adam:
         """Move the parameters, at one learning rate or at one for each."""
         count = len(self.parameters)
         rates = [learning_rate] * count if isinstance(learning_rate, float) else learning_rate
-        states = list(zip(self.parameters, self.means, self.squares, self.steps, strict=True))
-        for rate in dict.fromkeys(rates):
-            at_rate = [
-                state
-                for state, own in zip(states, rates, strict=True)
-                if own == rate and state[0].grad is not None
-            ]
-            tensors, means, squares, steps = (list(column) for column in zip(*at_rate, strict=True))
+        at_rate: dict[float, list[tuple[Tensor, ...]]] = {}
+        for rate, *state in zip(rates, self.parameters, self.means, self.squares, self.steps, strict=True):
+            if state[0].grad is not None:
+                at_rate.setdefault(rate, []).append(tuple(state))
+        for rate, states in at_rate.items():
+            tensors, means, squares, steps = (list(column) for column in zip(*states, strict=True))
             adam(
                 tensors, [tensor.grad for tensor in tensors], means, squares, [], steps,
                 amsgrad=False, beta1=self.betas[0], beta2=self.betas[1], lr=rate, weight_decay=0.0, eps=1e-8,

@@ -15,7 +15,8 @@ from nif.network.forward import Forward, Inputs
 from nif.network.tracing import unfused
 
 OF_A_NUMBER = 400
-"""Operations of matrix products in the time that currents take for a number that a run computes."""
+"""Operations of matrix products in the time that currents take for a number that a run computes: about 4 ns,
+where a processor has a hundred operations in each (two convolutional networks and a transformer)."""
 
 
 def flops_of(call: Forward, inputs: Inputs) -> int:
@@ -36,9 +37,9 @@ def flops_of(call: Forward, inputs: Inputs) -> int:
 
 
 def cost_of(call: Forward, inputs: Inputs) -> int:
-    """Operations of one run and, in their place, what it takes to read and write its numbers.
+    """Operations of one run, and what currents take for the numbers that it computes, counted as operations.
 
-    The walk back of currents reads and writes each number that a run computes some ten times.
+    Where products are small, as in convolutions of few channels, the walk back waits for memory instead.
 
     Args:
         call: The network.
