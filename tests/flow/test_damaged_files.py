@@ -47,6 +47,14 @@ def header(name: str, value: str) -> Callable[[TensorFile], None]:
 
 NATS = np.zeros((3, 4))
 DAMAGE: dict[str, tuple[Callable[[TensorFile], object], str]] = {
+    "an axis of 0 beside one of 2^62": (
+        lambda file: file.tensors.update(other=Tensor("F32", [0, 2**62], b"")),
+        "cannot be read as a flow",
+    ),
+    "a hundred axes": (
+        lambda file: file.tensors.update(other=Tensor("F32", [0] * 100, b"")),
+        "cannot be read as a flow",
+    ),
     "bad JSON": (header("layers", "[{"), "layers is no JSON"),
     "5,000 digits": (header("links", f"[[0, {'9' * 5000}]]"), "links is no JSON"),
     "deep nesting": (header("measurement", "[" * 100_000), "measurement is no JSON"),

@@ -19,7 +19,7 @@ from nif.pruning.prune import prune
 from nif.pruning.result import read_record
 from support.networks import chain
 from support.pruning_cases import NETWORKS, flow_of, network
-from support.tensor_files import TensorFile
+from support.tensor_files import Tensor, TensorFile
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -149,6 +149,10 @@ def set_kept(values: list[int]) -> Callable[[TensorFile], None]:
 
 
 DAMAGE: dict[str, tuple[Callable[[TensorFile], object], str]] = {
+    "an axis of 0 beside one of 2^63": (
+        lambda file: file.tensors.update(other=Tensor("F32", [0, 2**63], b"")),
+        "Cannot read",
+    ),
     "a version in words": (lambda file: file.header.update(version="one"), "has the format 'one'"),
     "no version": (lambda file: file.header.pop("version"), "has the format ''"),
     "bad JSON": (lambda file: file.header.update(original="{"), "original is no JSON"),

@@ -144,7 +144,9 @@ def load(path: str | os.PathLike[str]) -> Flow:
             _check_format(header, path)
             known = [name for name in file.keys() if file.get_slice(name).get_dtype() in TYPES]  # noqa: SIM118
             arrays = _Arrays({name: file.get_tensor(name) for name in known})
-    except (OSError, SafetensorError) as error:
+    except InputError:
+        raise
+    except (OSError, SafetensorError, ValueError) as error:  # numpy: shapes larger than any array
         raise InputError(
             f"{os.fspath(path)} cannot be read as a flow ({error}); pass a complete file of flow.save."
         ) from error

@@ -116,7 +116,9 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Any]:
     try:
         with safe_open(path, framework="pt") as file:
             yield file
-    except (OSError, SafetensorError) as error:
+    except InputError:
+        raise
+    except (OSError, SafetensorError, RuntimeError, TypeError, ValueError) as error:  # torch: shapes too large
         raise InputError(
             f"Cannot read {Path(path)} ({error}); expected a file written by Pruned.save."
         ) from error
