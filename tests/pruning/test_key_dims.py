@@ -133,9 +133,3 @@ def test_one_dimension_stays_and_other_fractions_are_refused() -> None:
     assert without(model, data, "encoder", key_dims=0.99).model.encoder.self_attn.q_proj.out_features == 2
     with pytest.raises(InputError, match="dimensions of keys to remove is 1"):
         without(model, data, "encoder", key_dims=1)
-
-
-def test_modules_with_one_width_keep_their_dimensions_and_it_is_said() -> None:
-    small = without(model_of("gpt2"), data_of("gpt2"), "gpt2", key_dims=0.5)
-    assert len(small.removed) == 0
-    assert any("one width for keys and values" in note for note in small.notes)

@@ -20,9 +20,7 @@ pruning_options = options.added(
         "none, where only heads or dimensions of keys are removed.",
     ),
     click.option("--heads", type=float, help="Fraction of all heads of attention to remove."),
-    click.option(
-        "--key-dims", type=float, help="Fraction of the dimensions of keys of MultiheadAttention to remove."
-    ),
+    click.option("--key-dims", type=float, help="Fraction of the dimensions of keys of attention to remove."),
     click.option(
         "--round-to",
         type=click.IntRange(min=1),

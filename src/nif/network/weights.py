@@ -110,6 +110,12 @@ def channel_rows(module: Weighted, values: Tensor) -> Float[Tensor, "row channel
     return channels_last.reshape(-1, channels_last.shape[-1])
 
 
+def row_outputs(module: Weighted, returned: Tensor) -> Float[Tensor, "row output"]:
+    """What the rows of the weight of a module returned, as `channel_rows`, without zeros that it adds."""
+    unpadded = getattr(module, "unpadded", None)
+    return channel_rows(module, returned if unpadded is None else unpadded(returned))
+
+
 def some_of(model: nn.Module, inputs: Inputs, most: int = MOST_SAMPLES) -> Inputs:
     """All rows, or as many, chosen once and for all, as sums over them need.
 

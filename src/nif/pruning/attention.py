@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
 from torch import nn
+
+from nif.network.unit_groups import UnitIds
+from nif.pruning.multihead import MultiheadAttention
 
 FORMS = (
     ("q_proj", "k_proj", "v_proj", "out_proj"),
@@ -86,7 +89,9 @@ def _attention(model: nn.Module, name: str, layers: list[str]) -> Attention | No
     module, counts = model.get_submodule(owner), [_rows(model, layer) for layer in layers[:3]]
     width = next((getattr(module, known) for known in WIDTHS if hasattr(module, known)), None)
     packed = len(set(layers[:3])) == 1
-    counts = [count // 3 for count in counts] if packed else counts
+    if packed:
+        parts = getattr(model.get_submodule(layers[0]), "parts", (1, 1, 1))
+        counts = [counts[0] // sum(parts) * part for part in parts]
     if not isinstance(width, int) or width < 1 or counts[2] % width:
         return None
     heads, reads = counts[2] // width, model.get_submodule(layers[3]).in_features
@@ -105,6 +110,30 @@ def _attention(model: nn.Module, name: str, layers: list[str]) -> Attention | No
 
 def _rows(model: nn.Module, layer: str) -> int:
     return int(model.get_submodule(layer).get_parameter("weight").shape[0])
+
+
+def padded_parts(model: nn.Module, kept: Mapping[str, UnitIds]) -> dict[str, tuple[int, tuple[int, ...]]]:
+    """Layers of queries and keys of whose heads each loses as many rows: width of a head, and rows that stay.
+
+    `nif.pruning.multihead.MultiheadAttention`, whose keys may have another width than values, is left out.
+
+    Args:
+        model: Before it is made smaller.
+        kept: Indices of the rows that stay, by the name of a weight.
+    """
+    found = {}
+    for attention in attentions(model):
+        if isinstance(model.get_submodule(attention.name), MultiheadAttention):
+            continue
+        for layer in {layer for layer, _ in attention.blocks[:2] if f"{layer}.weight" in kept}:
+            rows = kept[f"{layer}.weight"]
+            blocks = [places for name, places in attention.blocks if name == layer]
+            stay = [set(np.isin(places, rows).sum(1).tolist()) - {0} for places in blocks]
+            parts = tuple(max(counts, default=0) for counts in stay)
+            widths = tuple(places.shape[1] for places in blocks)
+            if parts != widths and all(len(counts) == 1 for counts in stay):
+                found[layer] = getattr(model.get_submodule(layer), "width", widths[0]), parts
+    return found
 
 
 def state_heads(model: nn.Module, changed: Collection[str]) -> None:

@@ -25,6 +25,7 @@ from nif.network.weights import (
     channel_rows,
     columns_of,
     features,
+    row_outputs,
     some_of,
     taps,
     weighted,
@@ -148,7 +149,7 @@ def _refit(problem: PruningProblem, pruned: nn.Module, name: str, stays: UnitIds
     module, moments = weighted(pruned, name), Moments()
     columns, channels = columns_of(stays, taps(module)), torch.from_numpy(stays)
     for (_, wanted), (given, gives), drawn in _both(problem, pruned, name, len(columns)):
-        missing = channel_rows(module, wanted - gives)
+        missing = row_outputs(module, wanted - gives)
         # Of a layer that reads removed units only, nothing but the mean is left.
         x = features(module, given, channels) if len(stays) else missing[:, :0]
         chosen = drawn(len(x))

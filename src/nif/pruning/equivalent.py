@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from nif.pruning.multihead import MultiheadAttention, join, separate
+from nif.pruning.padded import PaddedLinear
 
 CLASS_BEFORE = "_class_before"
 """Attribute of a Linear that was a module of another class."""
@@ -46,14 +47,15 @@ def to_linear(model: nn.Module) -> None:
 
 
 def from_linear(model: nn.Module) -> None:
-    """Restore, in place, the classes that `to_linear` changed; attention that lost heads keeps its own."""
+    """Restore, in place, the classes that `to_linear` changed, but of attention that lost heads or keys."""
     for module in list(model.modules()):
         if isinstance(module, MultiheadAttention):
             join(module)
         elif (before := getattr(module, CLASS_BEFORE, None)) is not None:
             delattr(module, CLASS_BEFORE)
-            _transposed(module)
-            module.__class__ = before
+            if not isinstance(module, PaddedLinear):
+                _transposed(module)
+                module.__class__ = before
     _set_nested(model)
 
 

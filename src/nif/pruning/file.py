@@ -118,7 +118,13 @@ def opened(path: str | os.PathLike[str]) -> Iterator[Any]:
             yield file
     except InputError:
         raise
-    except (OSError, SafetensorError, RuntimeError, TypeError, ValueError) as error:  # torch: shapes too large
+    except (
+        OSError,
+        SafetensorError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:  # torch: shapes too large
         raise InputError(
             f"Cannot read {Path(path)} ({error}); expected a file written by Pruned.save."
         ) from error

@@ -16,8 +16,9 @@ from nif.network.forward import batches
 from nif.network.unit_groups import UnitIds
 from nif.network.weights import calls, some_of
 from nif.pruning.attention import Attention, attentions
-from nif.pruning.multihead import MultiheadAttention
-from nif.pruning.problem import ATTENTION, PruningProblem
+from nif.pruning.criterion import changes, outputs
+from nif.pruning.padded import PaddedLinear
+from nif.pruning.problem import ATTENTION, PruningProblem, shared_weights
 from nif.pruning.removal import Kept, shrink_to
 from nif.pruning.result import REMOVED, RESTORED
 from nif.pruning.selection import check_fraction, longest_harmless_prefix
@@ -25,10 +26,13 @@ from nif.pruning.selection import check_fraction, longest_harmless_prefix
 RIDGE = 1e-9
 """Added to moments of keys, as a fraction of their mean square, so that they have an inverse."""
 
-ONE_WIDTH = (
-    "key_dims= removes dimensions of keys of torch.nn.MultiheadAttention; other attention keeps them, "
-    "because its modules have one width for keys and values."
+NOT_PRODUCTS = (
+    "key_dims= removes dimensions where all that is done with queries and keys are their products; here they "
+    "are also normalized, turned by their positions or shared by several heads, or the module is unknown"
 )
+
+ROWS, CLOSE = 4, 1e-4
+"""Of a trial: rows, and the difference, relative to the largest output, that rounding can make."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,14 +44,14 @@ class KeyDims:
         kept: What was kept of each tensor that is smaller.
         removed: One row for each removed dimension.
         restored: One row for each that was to be removed.
-        left: Why attention is left whole.
+        left: Why attention is left whole, by the names of its layers.
     """
 
     problem: PruningProblem
     kept: Kept = field(default_factory=dict)
     removed: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=REMOVED))
     restored: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=RESTORED))
-    left: tuple[str, ...] = ()
+    left: dict[str, str] = field(default_factory=dict)
 
     def then(self, kept: Kept) -> Kept:
         """What is kept of each tensor after a second cut."""
@@ -101,12 +105,17 @@ def low_rank_products(
 def with_fewer_key_dims(problem: PruningProblem, fraction: float, tolerance: float | None) -> KeyDims:
     """Remove this fraction of all dimensions of keys and queries, or as many as the tolerance allows.
 
-    Of `torch.nn.MultiheadAttention` alone: modules of `transformers` have one width for keys and values.
+    Of attention that a trial finds to compute nothing but products of queries and keys: where both are turned
+    in the same way, the outputs stay the same.
     """
     check_fraction(fraction, "dimensions of keys")
     known = {found.name: found for found in attentions(problem.model) if _can_shrink(problem, found)}
-    others = [layer for layer in problem.flow.layers if layer.kind in ATTENTION and layer.name not in known]
-    left = (ONE_WIDTH,) if others or not known else ()
+    left = {
+        layer.name: NOT_PRODUCTS
+        for layer in problem.flow.layers
+        if layer.kind in ATTENTION
+        and not any(layer.name == name or layer.name.startswith(f"{name}.") for name in known)
+    }
     if not known:
         return KeyDims(problem, left=left)
     turned, energies = _turned(problem, known)
@@ -131,8 +140,34 @@ def with_fewer_key_dims(problem: PruningProblem, fraction: float, tolerance: flo
 
 
 def _can_shrink(problem: PruningProblem, attention: Attention) -> bool:
-    module = problem.model.get_submodule(attention.name)
-    return isinstance(module, MultiheadAttention) and attention.output in problem.weights.columns
+    """Whether turning the queries and keys of each head in the same way changes no output."""
+    (query, queries), (key, keys) = attention.blocks[:2]
+    layers = {query, key, attention.output}
+    unknown = layers - problem.weights.rows.keys() or shared_weights(problem.model).intersection(layers)
+    padded = isinstance(problem.model.get_submodule(query), PaddedLinear)
+    if unknown or padded or queries.shape != keys.shape or queries.shape[1] < 2:
+        return False
+    turned = copy.deepcopy(problem.model)
+    generator = torch.Generator().manual_seed(0)
+    for head in range(attention.heads):
+        gaussian = torch.randn(*2 * (queries.shape[1],), dtype=torch.float64, generator=generator)
+        turn = torch.linalg.qr(gaussian)[0]
+        for layer, places in attention.blocks[:2]:
+            _turn(turned, layer, places[head], turn)
+    rows = tuple(values[:ROWS] for values in problem.inputs)
+    before, after = (outputs(problem.call.with_model(one), rows) for one in (problem.model, turned))
+    sizes = [np.abs(values[np.isfinite(values)]).max(initial=1.0) for values in before.every]
+    return all(change <= CLOSE * size for change, size in zip(changes(after, before), sizes, strict=True))
+
+
+@torch.no_grad()
+def _turn(model: nn.Module, layer: str, rows: UnitIds, turn: Float[Tensor, "dim dim"]) -> None:
+    """Replace some outputs of a layer by linear combinations of them, in place."""
+    module: Any = model.get_submodule(layer)
+    places = torch.from_numpy(rows)
+    for tensor in (module.weight, module.bias):
+        if tensor is not None:
+            tensor[places] = (turn.to(tensor.device) @ tensor[places].double()).to(tensor)
 
 
 @torch.no_grad()
@@ -147,37 +182,34 @@ def _turned(
         for head in range(found.heads):
             maps = low_rank_products(moments[name, "query"][head], moments[name, "key"][head])
             for (layer, places), turn in zip(found.blocks, maps[:2], strict=False):
-                module: Any = turned.get_submodule(layer)
-                rows = torch.from_numpy(places[head])
-                for tensor in (module.weight, module.bias):
-                    if tensor is not None:
-                        tensor[rows] = (turn.to(tensor.device) @ tensor[rows].double()).to(tensor)
+                _turn(turned, layer, places[head], turn)
             energies[name] += maps[2].numpy()
     return turned, energies
 
 
 def _moments(problem: PruningProblem, known: dict[str, Attention]) -> dict[tuple[str, str], Tensor]:
     """Of the queries and keys of each head: mean products of queries, covariances of keys."""
-    sums: dict[str, list[Any]] = {}
-    names = [layer for found in known.values() for layer, _ in found.blocks[:2]]
-    with calls(problem.model, names) as noted:
+    sums: dict[tuple[str, str], list[Any]] = {}
+    roles = [
+        (name, role, layer, places)
+        for name, found in known.items()
+        for role, (layer, places) in zip(("query", "key"), found.blocks, strict=False)
+    ]
+    with calls(problem.model, [layer for _, _, layer, _ in roles]) as noted:
         for piece in batches(problem.call, some_of(problem.model, problem.inputs)):
             problem.call.all_outputs(piece)
-            for found in known.values():
-                for layer, places in found.blocks[:2]:
-                    for _, returned in noted[layer]:
-                        x = returned.double().cpu().reshape(-1, *places.shape)
-                        products = torch.einsum("rhi,rhj->hij", x, x)
-                        before = sums.get(layer, [0, 0.0, 0.0])
-                        sums[layer] = [before[0] + len(x), before[1] + x.sum(0), before[2] + products]
-                    noted[layer].clear()
+            for name, role, layer, places in roles:
+                for _, returned in noted[layer]:
+                    x = returned.double().cpu().flatten(0, -2)[:, places]
+                    products = torch.einsum("rhi,rhj->hij", x, x)
+                    before = sums.get((name, role), [0, 0.0, 0.0])
+                    sums[name, role] = [before[0] + len(x), before[1] + x.sum(0), before[2] + products]
+            for _, _, layer, _ in roles:
+                noted[layer].clear()
     moments = {}
-    for name, found in known.items():
-        count, _, products = sums[found.blocks[0][0]]
-        moments[name, "query"] = products / count
-        count, total, products = sums[found.blocks[1][0]]
-        mean = total / count
-        moments[name, "key"] = products / count - mean[:, :, None] * mean[:, None]
+    for (name, role), (count, total, products) in sums.items():
+        mean = total / count if role == "key" else torch.zeros_like(total)
+        moments[name, role] = products / count - mean[:, :, None] * mean[:, None]
     return moments
 
 
@@ -196,12 +228,13 @@ def _kept(model: nn.Module, known: dict[str, Attention], gone: list[tuple[str, i
     kept: Kept = {}
     for name, found in known.items():
         count = sum(module == name for module, _ in gone)
-        for layer, places in found.blocks[:2] if count else ():
-            stays: UnitIds = places[:, : places.shape[1] - count].flatten()
+        for layer in {layer for layer, _ in found.blocks[:2]} if count else ():
             module: Any = model.get_submodule(layer)
+            lost = [places[:, places.shape[1] - count :] for one, places in found.blocks[:2] if one == layer]
+            stays: UnitIds = np.setdiff1d(np.arange(module.out_features), lost)
             kept[f"{layer}.weight"] = stays, np.arange(module.in_features)
             if module.bias is not None:
-                kept[f"{layer}.bias"] = (stays,)
+                kept[f"{layer}.bias"] = (stays.copy(),)
     return kept
 
 

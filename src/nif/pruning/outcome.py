@@ -125,7 +125,7 @@ def _notes(
     criterion, count, tolerance = problem.criterion, int(plan.work), plan.tolerance
     left = count - removed - rounded
     yield from left_whole(whole := _reasons(problem, plan))
-    yield from plan.first.left
+    yield from left_whole(plan.first.left)
     if not count and plan.first.removed.empty:
         more = "" if whole else " remove=0.5 or remove='most' also removes units that are used."
         yield f"No units matched `remove`; nothing was removed.{more}"
@@ -156,6 +156,7 @@ def _reasons(problem: PruningProblem, plan: Plan) -> dict[str, str]:
         if not np.isin(problem.hidden[name], plan.units.ordered).any():
             whole[name] = reason
     heads = [name for name, labels in plan.found.labels.items() if np.isin(labels, plan.all).any()]
+    heads += plan.first.removed["layer"].unique().tolist()
     return {
         name: reason
         for name, reason in whole.items()

@@ -30,7 +30,9 @@ from nif.pruning.equivalent import to_linear
 ATTENTION = ("scaled_dot_product_attention", "MultiheadAttention")
 """Kinds of layers of a flow whose units belong to heads."""
 
-HEADS_ONLY = "of attention, `heads=` removes heads, and nothing removes single units"
+HEADS_ONLY = (
+    "of attention, `heads=` removes heads, `key_dims=` dimensions of keys, and nothing removes single units"
+)
 
 MOST_NAMES = 3
 """Layers that a sentence names."""

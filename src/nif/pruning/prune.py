@@ -91,8 +91,8 @@ def prune(
             units that `tolerance` allows. None: no units.
         heads: A fraction of all heads of attention, or for each module of attention that a dict names. Their
             weights are cut; what reads them compensates. One head of each module stays.
-        key_dims: A fraction of the dimensions of keys and queries in `torch.nn.MultiheadAttention`, of which
-            the products of the best rank stay, see `nif.pruning.key_dims`.
+        key_dims: A fraction of the dimensions of keys and queries, of which the products of the best rank
+            stay, see `nif.pruning.key_dims`; attention that reads more than products is left whole.
         tolerance: The criterion on these data gets worse by no more: units are restored until that holds.
             None sets no limit. Scores do not depend on further outputs; the notes give their change.
         criterion: A scorer of scikit-learn, by name or as `sklearn.metrics.make_scorer` returns it; without

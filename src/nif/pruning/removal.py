@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from nif.core.errors import InputError
 from nif.network.unit_groups import UnitIds
 from nif.network.units import UnitWeights
-from nif.pruning.attention import state_heads
+from nif.pruning.attention import padded_parts, state_heads
+from nif.pruning.padded import pad
 from nif.pruning.problem import PruningProblem
 
 Kept = dict[str, tuple[UnitIds, ...]]
@@ -102,7 +103,11 @@ def _axes(weights: UnitWeights, tensor: str) -> tuple[UnitIds, ...]:
 
 @torch.no_grad()
 def shrink_to(model: nn.Module, kept: Kept) -> None:
-    """Keep only the given indices of each tensor, in place, and set the sizes that modules state."""
+    """Keep only the given indices of each tensor, in place, and set the sizes that modules state.
+
+    Where a module has one width for keys and values, zeros take the place of the rows that its heads lost.
+    """
+    padded = padded_parts(model, {name: axes[0] for name, axes in kept.items()})
     for name, axes in kept.items():
         owner, _, attribute = name.rpartition(".")
         module = model.get_submodule(owner)
@@ -113,6 +118,8 @@ def shrink_to(model: nn.Module, kept: Kept) -> None:
         _replace(module, attribute, smaller.clone())
     for owner in dict.fromkeys(name.rpartition(".")[0] for name in kept):
         _state_sizes(model.get_submodule(owner))
+    for name, (width, parts) in padded.items():
+        pad(model.get_submodule(name), width, parts)
     state_heads(model, {name.rpartition(".")[0] for name in kept})
 
 

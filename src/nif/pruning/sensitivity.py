@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from nif.network.forward import Inputs, batches
-from nif.network.weights import calls, channel_rows, features, some_of, weighted
+from nif.network.weights import calls, features, row_outputs, some_of, weighted
 from nif.pruning.channels import by_channel, padded_channels, tap_products
 from nif.pruning.least_squares import Moments
 from nif.pruning.problem import PruningProblem
@@ -81,7 +81,7 @@ def readout(problem: PruningProblem) -> dict[str, Float[Tensor, "output output"]
     totals: dict[str, Tensor] = {}
 
     def add(name: str, _: Tensor, slope: Tensor) -> None:
-        rows = channel_rows(weighted(problem.model, name), slope).double()
+        rows = row_outputs(weighted(problem.model, name), slope).double()
         totals[name] = totals.get(name, rows.new_zeros(())) + rows.T @ rows
 
     count = follow_slopes(problem, problem.weights.columns, 1, add)
