@@ -87,6 +87,12 @@ def loading():
 
 def sized(width):
     return torch.nn.Linear(width, 2)
+
+class Stop(BaseException):
+    pass
+
+def stopping():
+    raise Stop("enough")
 """
 
 
@@ -96,6 +102,7 @@ def sized(width):
         ("loaded:sized", "loaded:sized cannot be called without arguments"),
         ("loaded:added", r"loaded:added\(\) failed \(TypeError: unsupported operand"),
         ("loaded:loading", r"loaded:loading\(\) failed \(ModuleNotFoundError: No module named 'nowhere'\)"),
+        ("loaded:stopping", r"loaded:stopping\(\) failed \(Stop: enough\)"),
         ("loaded:lazy.net", r"Looking up loaded:lazy.net failed \(ValueError"),
         ("needing:net", r"Importing needing failed \(ModuleNotFoundError: No module named 'nowhere'\)"),
         ("nowhere.nets:net", "Cannot import 'nowhere.nets' .* in the directory that contains it"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -112,3 +113,18 @@ def test_memory_that_runs_out_in_an_estimate_is_named(
     x, y = np.random.default_rng(0).normal(size=(2, 60))
     with pytest.raises(OutOfMemory, match=r"8 TB\); pass fewer samples\.$"):
         nif.estimate(x, y, nif.InfoNce(), given=given)
+
+
+def test_memory_that_runs_out_for_tables_and_pages_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise MemoryError("Unable to allocate 8 TiB for an array")
+
+    flow = nif.measure(nn.Linear(3, 2), X, nif.GaussianCopula(), progress=False)
+    monkeypatch.setattr(import_module("nif.flow.tables"), "edges", fails)
+    with pytest.raises(OutOfMemory, match=r"8 TiB.*; pass top=, the number"):
+        flow.edges()
+    monkeypatch.setattr(import_module("nif.flow.output_views"), "written_page", fails)
+    with pytest.raises(OutOfMemory, match=r"8 TiB.*; pass fewer links: flow\.save"):
+        flow.report(tmp_path / "flow.html")

@@ -127,9 +127,9 @@ def _users_code(what: str) -> Iterator[None]:
         yield
     except SystemExit as error:
         raise InputError(f"{what} ended the program (exit status {error.code}); it must return.") from error
-    except InputError:
+    except (InputError, KeyboardInterrupt):
         raise
-    except Exception as error:
+    except BaseException as error:
         raise InputError(f"{what} failed ({type(error).__name__}: {error}).") from error
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from jaxtyping import Bool
 
 from nif.core.arguments import checked_arguments
+from nif.core.errors import memory_named
 from nif.core.guesses import OF_FLOW, no_attribute
 from nif.core.text import visible
 from nif.core.types import CurrentTables, Layer, Links, SumErrors, Total
@@ -72,6 +73,7 @@ class Flow(FeatureViews, CurrentViews, OutputViews):
         return None if known is None else replace(known.total, degrees=known.degrees)
 
     @checked_arguments({"k": "write flow.edges(top=10).", "n": "write flow.edges(top=10)."})
+    @memory_named("top=, the number of the largest links")
     def edges(self, top: int | None = None) -> pd.DataFrame:
         """Every link: source, target, nats (may be negative), standard error, p-value (of no information).
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from nif.core.arguments import checked_arguments
-from nif.core.errors import InputError
+from nif.core.errors import InputError, memory_named
 from nif.core.files import other_ending
 from nif.core.pages import written_page
 from nif.core.unit import shown_in
@@ -78,6 +78,7 @@ class OutputViews:
         return network(self._flow, ax)
 
     @checked_arguments()
+    @memory_named("fewer links: flow.save(path, keep=0.9), then nif.load(path)")
     def report(
         self,
         path: str | os.PathLike[str] | None = None,
