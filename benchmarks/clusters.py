@@ -103,7 +103,7 @@ def cluster(name: str) -> Iterator[tuple[dict[str, Any], Callable[[], list[int]]
         of_workers = {"env_vars": {"PYTHONPATH": folders}}
         ray.init(num_cpus=WORKERS, include_dashboard=False, log_to_driver=False, runtime_env=of_workers)
         register_ray()
-        yield {"backend": "ray"}, lambda: named("ray::_on_worker")
+        yield {"backend": "ray"}, lambda: named("ray::_on_ray")
         ray.shutdown()
     else:
         yield {"backend": "loky"}, lambda: named("popen_loky")
