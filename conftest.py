@@ -20,4 +20,4 @@ def same_random_state() -> None:
 
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002 - the one that libraries under test draw from
-    torch.manual_seed(0)
+    torch.default_generator.manual_seed(0)  # `torch.manual_seed` also notes the stack, for devices to come
