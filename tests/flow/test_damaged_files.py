@@ -170,3 +170,11 @@ def test_tiny_nats_and_layers_without_links_have_tables(tmp_path: Path) -> None:
         numbers("links/0/indices", np.zeros(0, np.int64), "I64")(file)
 
     assert len(nif.load(damaged(tmp_path / "none", without)).paths()) == 0
+
+
+def test_squares_of_errors_in_single_precision_are_finite(tmp_path: Path) -> None:
+    """What fuzzing found: 1e30 is a `float32`, its square is none."""
+    errors = np.full((3, 4), 1e30, np.float32)
+    flow = nif.load(damaged(tmp_path / "wide", numbers("links/0/stderr", errors, "F32")))
+    assert np.isfinite(flow.attribution_stderr(clip=False)).all(axis=None)
+    assert np.isfinite(flow.attribution_stderr()).all(axis=None)

@@ -49,13 +49,17 @@ def signed(links: Links) -> Matrix:
 
 
 def variances(links: Links) -> Matrix:
-    """Squared standard errors."""
-    return links.matrix(links.stored("stderr") ** 2)
+    """Squared standard errors, in double precision: the square of a `float32` may leave its range."""
+    return links.matrix(_squared_errors(links))
 
 
 def clipped_variances(links: Links) -> Matrix:
     """The same, but 0 where clipping holds a link at 0, as a small error does not move it."""
-    return links.matrix(np.where(links.stored("nats") > 0, links.stored("stderr") ** 2, 0.0))
+    return links.matrix(np.where(links.stored("nats") > 0, _squared_errors(links), 0.0))
+
+
+def _squared_errors(links: Links) -> np.ndarray:
+    return np.square(links.stored("stderr"), dtype=np.float64)
 
 
 def _for_product(weights: Matrix) -> Matrix:
