@@ -130,7 +130,46 @@ def test_a_network_with_fewer_dimensions_writes_text_with_its_cache_and_learns_o
     assert all(bool(part.weight.grad.any()) for part in small.modules() if isinstance(part, PaddedLinear))
 
 
-def test_keys_that_are_turned_by_their_positions_stay_and_it_is_said() -> None:
-    small = without(model_of("llama"), data_of("llama"), "llama", key_dims=0.5)
+def rotary(queries: float = 1.0) -> nn.Module:
+    """A Llama with a key for each query head, and its queries in another size."""
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 16, "intermediate_size": 8, "num_hidden_layers": 2, "vocab_size": 23}
+    config = transformers.LlamaConfig(**sizes, num_attention_heads=2, initializer_range=0.3)
+    model = transformers.LlamaForCausalLM(config).eval()
+    with torch.no_grad():
+        for block in model.model.layers:
+            block.self_attn.q_proj.weight *= queries
+    return model
+
+
+@pytest.mark.parametrize("queries", [1.0, 1e-5])
+def test_keys_that_are_turned_by_their_positions_stay_and_it_is_said(queries: float) -> None:
+    """Scores of almost 0 change no output, whatever is done to them; the trial makes them matter."""
+    model, data = rotary(queries), data_of("llama")
+    small = without(model, data, measured(model, data), key_dims=0.5)
     assert len(small.removed) == 0
     assert any("turned by their positions" in note for note in small.notes)
+
+
+def test_keys_that_several_query_heads_share_stay_and_it_is_said() -> None:
+    small = without(model_of("llama"), data_of("llama"), "llama", key_dims=0.5)
+    assert len(small.removed) == 0
+    assert any("shared by several heads" in note for note in small.notes)
+
+
+def test_products_of_almost_0_are_found_to_be_products() -> None:
+    model, data = model_of("gpt2"), data_of("gpt2")
+    with torch.no_grad():
+        for block in model.transformer.h:
+            block.attn.c_attn.weight[:, :16] *= 1e-5
+            block.attn.c_attn.bias[:16] *= 1e-5
+    assert len(without(model, data, measured(model, data), key_dims=0.5).removed) == 8
+
+
+def test_a_network_without_attention_has_no_dimensions_to_lose_and_it_is_said() -> None:
+    net = nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 2))
+    x = torch.randn(60, 4)
+    small = nif.prune(net, measured(net, x), x, remove=None, key_dims=0.5, tolerance=None, progress=False)
+    assert len(small.removed) == 0
+    assert any("found no attention of a known form" in note for note in small.notes)

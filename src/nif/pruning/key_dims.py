@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,12 +17,12 @@ from nif.network.forward import batches
 from nif.network.unit_groups import UnitIds
 from nif.network.weights import calls, some_of
 from nif.pruning.attention import Attention, attentions
-from nif.pruning.criterion import changes, outputs
 from nif.pruning.padded import PaddedLinear
-from nif.pruning.problem import ATTENTION, PruningProblem, shared_weights
+from nif.pruning.problem import ATTENTION, PruningProblem, left_whole, shared_weights
 from nif.pruning.removal import Kept, shrink_to
 from nif.pruning.result import REMOVED, RESTORED
 from nif.pruning.selection import check_fraction, longest_harmless_prefix
+from nif.pruning.trial import have_same_outputs
 
 RIDGE = 1e-9
 """Added to moments of keys, as a fraction of their mean square, so that they have an inverse."""
@@ -31,8 +32,13 @@ NOT_PRODUCTS = (
     "are also normalized, turned by their positions or shared by several heads, or the module is unknown"
 )
 
-ROWS, CLOSE = 4, 1e-4
-"""Of a trial: rows, and the difference, relative to the largest output, that rounding can make."""
+NO_ATTENTION = "key_dims= found no attention of a known form in this network; nothing was removed for it."
+
+SPREAD = 3.0
+"""Standard deviation of the scores in a trial: attention that hardly looks at its keys would pass any."""
+
+Moments = dict[tuple[str, str], Tensor]
+"""For each module, of queries their mean products and of keys their covariances, ``[head, dim, dim]``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,14 +50,14 @@ class KeyDims:
         kept: What was kept of each tensor that is smaller.
         removed: One row for each removed dimension.
         restored: One row for each that was to be removed.
-        left: Why attention is left whole, by the names of its layers.
+        left: Why attention is left whole.
     """
 
     problem: PruningProblem
     kept: Kept = field(default_factory=dict)
     removed: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=REMOVED))
     restored: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=RESTORED))
-    left: dict[str, str] = field(default_factory=dict)
+    left: tuple[str, ...] = ()
 
     def then(self, kept: Kept) -> Kept:
         """What is kept of each tensor after a second cut."""
@@ -109,16 +115,13 @@ def with_fewer_key_dims(problem: PruningProblem, fraction: float, tolerance: flo
     in the same way, the outputs stay the same.
     """
     check_fraction(fraction, "dimensions of keys")
-    known = {found.name: found for found in attentions(problem.model) if _can_shrink(problem, found)}
-    left = {
-        layer.name: NOT_PRODUCTS
-        for layer in problem.flow.layers
-        if layer.kind in ATTENTION
-        and not any(layer.name == name or layer.name.startswith(f"{name}.") for name in known)
-    }
+    found = [attention for attention in attentions(problem.model) if _has_pairs(problem, attention)]
+    moments = _moments(problem, found)
+    known = {each.name: each for each in found if _is_all_products(problem, each, moments)}
+    left = _left(problem, known)
     if not known:
-        return KeyDims(problem, left=left)
-    turned, energies = _turned(problem, known)
+        return KeyDims(problem, left=left or (NO_ATTENTION,))
+    turned, energies = _turned(problem, known, moments)
     order = _order(energies)
     wanted = np.arange(min(len(order), round(fraction * sum(map(len, energies.values())))))
 
@@ -139,25 +142,40 @@ def with_fewer_key_dims(problem: PruningProblem, fraction: float, tolerance: flo
     return KeyDims(problem.on(smaller), kept, _table(order[:gone], REMOVED, "cut"), restored, left)
 
 
-def _can_shrink(problem: PruningProblem, attention: Attention) -> bool:
-    """Whether turning the queries and keys of each head in the same way changes no output."""
+def _left(problem: PruningProblem, known: Collection[str]) -> tuple[str, ...]:
+    """Which attention of the flow keeps its dimensions."""
+    others = [
+        layer.name
+        for layer in problem.flow.layers
+        if layer.kind in ATTENTION
+        and not any(layer.name == name or layer.name.startswith(f"{name}.") for name in known)
+    ]
+    return tuple(left_whole(dict.fromkeys(others, NOT_PRODUCTS)))
+
+
+def _has_pairs(problem: PruningProblem, attention: Attention) -> bool:
+    """Whether each head has queries and keys of one width, of layers of its own."""
     (query, queries), (key, keys) = attention.blocks[:2]
     layers = {query, key, attention.output}
-    unknown = layers - problem.weights.rows.keys() or shared_weights(problem.model).intersection(layers)
-    padded = isinstance(problem.model.get_submodule(query), PaddedLinear)
-    if unknown or padded or queries.shape != keys.shape or queries.shape[1] < 2:
-        return False
-    turned = copy.deepcopy(problem.model)
-    generator = torch.Generator().manual_seed(0)
+    known = layers <= problem.weights.rows.keys() and not shared_weights(problem.model) & layers
+    whole = not isinstance(problem.model.get_submodule(query), PaddedLinear)
+    return known and whole and queries.shape == keys.shape and queries.shape[1] > 1
+
+
+def _is_all_products(problem: PruningProblem, attention: Attention, moments: Moments) -> bool:
+    """Whether turning the queries and keys of each head in the same way changes no output."""
+    plain, turned = copy.deepcopy(problem.model), copy.deepcopy(problem.model)
+    (query, queries), (key, keys) = attention.blocks[:2]
+    width, generator = queries.shape[1], torch.Generator().manual_seed(0)
     for head in range(attention.heads):
-        gaussian = torch.randn(*2 * (queries.shape[1],), dtype=torch.float64, generator=generator)
-        turn = torch.linalg.qr(gaussian)[0]
-        for layer, places in attention.blocks[:2]:
-            _turn(turned, layer, places[head], turn)
-    rows = tuple(values[:ROWS] for values in problem.inputs)
-    before, after = (outputs(problem.call.with_model(one), rows) for one in (problem.model, turned))
-    sizes = [np.abs(values[np.isfinite(values)]).max(initial=1.0) for values in before.every]
-    return all(change <= CLOSE * size for change, size in zip(changes(after, before), sizes, strict=True))
+        gaussian = torch.randn(width, width, dtype=torch.float64, generator=generator)
+        turn, same = torch.linalg.qr(gaussian)[0], torch.eye(width, dtype=torch.float64)
+        products = (moments[attention.name, "query"][head] * moments[attention.name, "key"][head]).sum()
+        scale = SPREAD * (width / products.clamp_min(torch.finfo(products.dtype).tiny)).sqrt()
+        _turn(plain, query, queries[head], scale * same)
+        _turn(turned, query, queries[head], scale * turn)
+        _turn(turned, key, keys[head], turn)
+    return have_same_outputs(problem, plain, turned)
 
 
 @torch.no_grad()
@@ -172,11 +190,10 @@ def _turn(model: nn.Module, layer: str, rows: UnitIds, turn: Float[Tensor, "dim 
 
 @torch.no_grad()
 def _turned(
-    problem: PruningProblem, known: dict[str, Attention]
+    problem: PruningProblem, known: dict[str, Attention], moments: Moments
 ) -> tuple[nn.Module, dict[str, Float[np.ndarray, " dim"]]]:
     """The same network with the most important products first in every head, and how much each one is."""
     turned, energies = copy.deepcopy(problem.model), {}
-    moments = _moments(problem, known)
     for name, found in known.items():
         energies[name] = np.zeros(found.blocks[0][1].shape[1])
         for head in range(found.heads):
@@ -187,13 +204,14 @@ def _turned(
     return turned, energies
 
 
-def _moments(problem: PruningProblem, known: dict[str, Attention]) -> dict[tuple[str, str], Tensor]:
-    """Of the queries and keys of each head: mean products of queries, covariances of keys."""
+@torch.no_grad()
+def _moments(problem: PruningProblem, found: Sequence[Attention]) -> Moments:
+    """On the rows of the problem."""
     sums: dict[tuple[str, str], list[Any]] = {}
     roles = [
-        (name, role, layer, places)
-        for name, found in known.items()
-        for role, (layer, places) in zip(("query", "key"), found.blocks, strict=False)
+        (attention.name, role, layer, places)
+        for attention in found
+        for role, (layer, places) in zip(("query", "key"), attention.blocks, strict=False)
     ]
     with calls(problem.model, [layer for _, _, layer, _ in roles]) as noted:
         for piece in batches(problem.call, some_of(problem.model, problem.inputs)):

@@ -125,7 +125,7 @@ def _notes(
     criterion, count, tolerance = problem.criterion, int(plan.work), plan.tolerance
     left = count - removed - rounded
     yield from left_whole(whole := _reasons(problem, plan))
-    yield from left_whole(plan.first.left)
+    yield from plan.first.left
     if not count and plan.first.removed.empty:
         more = "" if whole else " remove=0.5 or remove='most' also removes units that are used."
         yield f"No units matched `remove`; nothing was removed.{more}"

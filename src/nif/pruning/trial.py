@@ -57,12 +57,17 @@ def can_be_cut(problem: PruningProblem, units: UnitIds, *, zeroed: bool = True) 
     if zeroed:
         zero_units(unread, problem.weights, units)
     nothing(problem, unread, units)
-    rows = tuple(values[:ROWS] for values in problem.inputs)
     smaller: nn.Module = copy.deepcopy(unread)
     try:
         cut(smaller, problem.weights, units)
-        before, after = (outputs(problem.call.with_model(model), rows) for model in (unread, smaller))
+        return have_same_outputs(problem, unread, smaller)
     except (InputError, RuntimeError, IndexError, ValueError, TypeError, AttributeError):
         return False
+
+
+def have_same_outputs(problem: PruningProblem, one: nn.Module, other: nn.Module) -> bool:
+    """Whether two networks return the same on a few rows, up to rounding."""
+    rows = tuple(values[:ROWS] for values in problem.inputs)
+    before, after = (outputs(problem.call.with_model(model), rows) for model in (one, other))
     sizes = [np.abs(values[np.isfinite(values)]).max(initial=1.0) for values in before.every]
     return all(change <= CLOSE * size for change, size in zip(changes(after, before), sizes, strict=True))
