@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # What is installed is held to this file; with `CONSTRAINTS=` to pyproject.toml alone, so the newest of everything.
 CONSTRAINTS ?= constraints.txt
 
-.PHONY: demo test beside lint types docs pictures chromium unit shapes coverage lowest matrix benchmark fuzz audit release-check clean
+.PHONY: demo test lint types docs pictures chromium unit shapes coverage lowest matrix benchmark fuzz audit release-check clean
 
 $(VENV)/installed: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
@@ -16,13 +16,11 @@ $(VENV)/installed: pyproject.toml $(CONSTRAINTS)
 demo: $(VENV)/installed
 	$(BIN)/nif demo iris --out demo-iris
 
-# Beside the unit tests, which wait for browsers, signals and processes of their own, one more process checks types,
-# documentation and shapes, so that no core is idle. What `shapes` runs with stricter checks is run once.
-test: $(VENV)/installed chromium lint
-	$(MAKE) --no-print-directory -j2 unit beside UNIT="$(addprefix --ignore=,$(MATHEMATICS)) tests"
-
-beside:
-	$(MAKE) --no-print-directory --output-sync=target types docs shapes CHECKED=pytest
+# Types and documentation are checked side by side, as each takes one core; the tests take all. What `shapes` runs with
+# stricter checks is run once.
+test: $(VENV)/installed chromium
+	$(MAKE) --no-print-directory -j2 lint types docs
+	$(MAKE) --no-print-directory unit shapes UNIT="$(addprefix --ignore=,$(MATHEMATICS)) tests"
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check
@@ -47,10 +45,10 @@ chromium:
 	|| echo "chromium cannot be installed here: the browser tests are skipped (apt-get install chromium)"
 
 # Two processes on two cores: threads of torch would wait for one another, and tests take twice as long.
-unit beside shapes coverage lowest: export OMP_NUM_THREADS = 1
+unit shapes coverage lowest: export OMP_NUM_THREADS = 1
 
 # Compiled modules are kept, whatever the environment says: the tests start some hundred processes that import them.
-unit beside shapes coverage lowest: export PYTHONDONTWRITEBYTECODE =
+unit shapes coverage lowest: export PYTHONDONTWRITEBYTECODE =
 
 # Three, as tests wait for browsers, signals and processes of their own: of two, the cores are idle for a fifth of the time.
 # Each begins with its part of the tests and helps the others at the end, so that what the tests of a file share is made
