@@ -107,7 +107,7 @@ def test_a_foreign_file_is_refused(saved: Path) -> None:
 
 
 def test_a_file_of_a_newer_format_is_refused(saved: Path) -> None:
-    save_file(load_file(saved), saved, metadata={"format": "nif-pruned", "version": "2", "original": "{}"})
+    save_file(load_file(saved), saved, metadata={"format": "nif-pruned", "version": "3", "original": "{}"})
     with pytest.raises(InputError, match="newer version"):
         shrink(network("chain")[0], saved)
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from torch import Tensor, nn
 
 import nif
@@ -104,6 +105,8 @@ def test_a_file_restores_fewer_dimensions_fewer_heads_and_fewer_units_together(
     kinds = small.removed["unit"].str.split("[ []", regex=True).str[0].value_counts()
     assert kinds["key"] > 0 and kinds["head"] > 0 and len(small.removed) > kinds["key"] + kinds["head"]
     small.save(tmp_path / "small")
+    with safe_open(tmp_path / "small", framework="pt") as file:
+        assert file.metadata()["version"] == "2"  # earlier nif would make a network that does not run
     again = nif.shrink(model_of(name), tmp_path / "small")
     assert torch.equal(answers(again, data), answers(small.model, data))
     assert [repr(part) for part in again.modules()] == [repr(part) for part in small.model.modules()]

@@ -20,11 +20,16 @@ from nif.core.errors import InputError
 from nif.core.files import whole_file
 from nif.core.schema import Array, is_version, items, mapping, read_json, whole
 from nif.pruning.equivalent import from_linear, to_linear
+from nif.pruning.padded import PaddedLinear
 from nif.pruning.problem import copied
 from nif.pruning.removal import Kept, share_again, shrink_to, unshare_weights
 from nif.pruning.size import plain
 
-FORMAT, VERSION = "nif-pruned", 1
+FORMAT = "nif-pruned"
+
+VERSION = 2
+"""Of files with a `PaddedLinear`; those of others are of version 1, which every nif reads."""
+
 WEIGHTS, KEPT = "weights/", "kept/"
 
 Shapes = dict[str, list[int]]
@@ -53,7 +58,8 @@ def save_pruned(
     for name, axes in kept.items():
         for axis, index in enumerate(axes):
             tensors[f"{KEPT}{axis}/{name}"] = torch.from_numpy(index)
-    header = {"format": FORMAT, "version": str(VERSION), "original": json.dumps(original), **(entries or {})}
+    version = VERSION if any(isinstance(module, PaddedLinear) for module in model.modules()) else 1
+    header = {"format": FORMAT, "version": str(version), "original": json.dumps(original), **(entries or {})}
     with whole_file(path, "The pruned network") as beside:
         beside.write_bytes(serialised(tensors, metadata=header))
 
