@@ -13,9 +13,10 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 import nif
+from nif.network.weights import row_outputs
 from nif.pruning.attention import attentions
 from nif.pruning.equivalent import to_linear
-from nif.pruning.padded import PaddedLinear
+from nif.pruning.padded import PaddedLinear, pad
 from support.attention_cases import answers, in_double, measured, without
 from support.sequence_models import data_of, model_of
 
@@ -131,6 +132,19 @@ def test_a_network_with_fewer_dimensions_writes_text_with_its_cache_and_learns_o
     assert torch.equal(*written)
     small(ids, labels=ids).loss.backward()
     assert all(bool(part.weight.grad.any()) for part in small.modules() if isinstance(part, PaddedLinear))
+
+
+@pytest.mark.parametrize("parts", [(3,), (2, 2, 5)])
+def test_without_its_zeros_it_returns_what_its_weight_computes(parts: tuple[int, ...]) -> None:
+    layer = nn.Linear(4, 2 * sum(parts))
+    x = torch.randn(7, 3, 4)
+    wanted = layer(x)
+    pad(layer, 5, parts)
+    returned = layer(x)
+    assert returned.shape == (7, 3, 2 * 5 * len(parts))
+    assert torch.equal(row_outputs(layer, returned), wanted.reshape(21, -1))
+    by_head = returned.unflatten(-1, (len(parts), 2, 5))
+    assert all(not by_head[..., place, :, part:].any() for place, part in enumerate(parts))
 
 
 def rotary(queries: float = 1.0) -> nn.Module:
