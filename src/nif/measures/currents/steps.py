@@ -27,6 +27,9 @@ from nif.measures.currents.tape import Tape
 LARGEST_CHANGE = 0.01
 """Part of the total that the current of a unit may change by when the steps are doubled."""
 
+LEAST_TOTAL = 1e-5
+"""Nats; where the total is less, a change is taken as a part of this: the network decides next to nothing."""
+
 FEWEST_STEPS, MOST_STEPS = 4, 64
 
 PILOT_ROWS, PILOT_BACKGROUNDS = 32, 8
@@ -76,7 +79,8 @@ def with_steps(
         path: Whose steps are chosen.
         sample: Of which a part is integrated.
         size: Of blocks.
-        steps: Their number; ``"auto"`` to double it until no unit changes by more than 1 % of the total.
+        steps: Their number; ``"auto"`` to double it until no unit changes by more than 1 % of the total, or
+            by 1e-7 nats.
         advance: Called with the trials that were done since the last call.
         checkpoint: Holds the trials that are finished.
     """
@@ -94,8 +98,9 @@ def with_steps(
         now = {key: np.asarray(of_units.total) for key, of_units in sums.between.items()}
         total = max((float(np.abs(units.sum())) for units in now.values()), default=0.0)
         if before is not None:
-            change = _largest_change(now, before, sums) / max(total, 1e-12)
-            if change <= LARGEST_CHANGE:
+            moved = _largest_change(now, before, sums)
+            change = moved / max(total, 1e-12)
+            if moved <= LARGEST_CHANGE * max(total, LEAST_TOTAL):
                 return replace(path, steps=count), change
         before, count = now, 2 * count
     warnings.warn(
