@@ -149,10 +149,11 @@ def measured(measure: str, scratch: str | None = None, n_jobs: int | None = None
 def kills(backend: str, measure: str, runs: int, seed: int) -> None:
     """Runs in which a worker is killed, and how many of them finished with the same bits.
 
-    A run that is over before its kill is done once more, with another moment.
+    A run that is over before its kill is done once more, with another moment; if too many are, no process
+    has the name that workers are looked for by.
     """
     os.environ["NIF_BENCHMARK"] = str(os.getpid())
-    generator, same, run = random.Random(seed), 0, 0
+    generator, same, run, missed = random.Random(seed), 0, 0, 0
     alone, start = measured(measure), time.perf_counter()
     assert measured(measure) == alone
     longest = (time.perf_counter() - start) / WORKERS
@@ -174,7 +175,9 @@ def kills(backend: str, measure: str, runs: int, seed: int) -> None:
             how, seconds = "in files" if folder else "sent", time.perf_counter() - start
             known = f"{len(killed)} killed after {delay:.1f} s, {how}, same bits: {found == alone}"
             print(f"run {run}: {known}, {seconds:.0f} s", flush=True)
-            run += len(killed)
+            run, missed = run + len(killed), missed + (not killed)
+            if missed > runs:
+                raise SystemExit(f"{missed} runs were over before a worker was found and killed")
         print(
             f"{backend}, {measure}: {same} of {runs} runs whose worker was killed have the same bits",
             flush=True,
