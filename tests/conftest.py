@@ -24,10 +24,16 @@ def no_figure_stays_open() -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def networks_are_timed_at_once() -> None:
-    """A pruning runs both networks for a tenth of a second before it times them; no test rests on it."""
+    """A pruning runs both networks for a tenth of a second and then 21 times; no test rests on it."""
     from nif.pruning import size
 
-    size.WARM_UP = 0.001
+    size.WARM_UP, size.PASSES = 0.001, 3
+
+
+@pytest.fixture
+def few_rows_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By shap, one after the other; what asks for this does not look at their number."""
+    monkeypatch.setattr("nif.comparison.libraries.ROWS_EXPLAINED", 20)
 
 
 @pytest.fixture

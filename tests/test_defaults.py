@@ -94,6 +94,7 @@ def test_pruning_does_not_depend_on_the_default_precision() -> None:
                 assert pruned(rule) == expected, rule
 
 
+@pytest.mark.usefixtures("few_rows_explained")
 @pytest.mark.parametrize("without", without_gradients(), ids=["no_grad", "inference_mode"])
 def test_comparisons_and_critics_make_their_own_gradients(
     without: contextlib.AbstractContextManager[object],

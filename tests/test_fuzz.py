@@ -10,7 +10,7 @@ from pathlib import Path
 
 from support.fuzz import Finding, run, seeds
 
-CASES, SHARE = 2000, 25
+CASES, SHARE = 1000, 25
 
 
 def test_changed_files_are_refused_or_can_be_used(tmp_path: Path) -> None:

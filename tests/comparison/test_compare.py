@@ -18,6 +18,8 @@ from nif.measures.currents.currents import Currents
 from nif.pipeline import measure
 from support.comparison_cases import FLOW, QUICK, data, flow_of, linear
 
+pytestmark = pytest.mark.usefixtures("few_rows_explained")
+
 
 @pytest.fixture(scope="module")
 def table() -> Comparison:

@@ -37,6 +37,7 @@ def test_shapley_values_of_a_linear_network_have_a_closed_form() -> None:
     np.testing.assert_allclose(found, expected, rtol=0.2)
 
 
+@pytest.mark.usefixtures("few_rows_explained")
 def test_shapley_values_of_a_network_in_float64() -> None:
     """scikit-learn's networks are; shap gives float32 whatever the model wants."""
     x, y = data()
@@ -54,6 +55,7 @@ def test_sage_of_a_linear_regressor_has_a_closed_form() -> None:
     np.testing.assert_allclose(values, [4, 1, 0], rtol=0.2, atol=1e-6)
 
 
+@pytest.mark.usefixtures("few_rows_explained")
 def test_explainers_leave_the_global_random_states_alone() -> None:
     x, y = data(100)
     torch_state, numpy_state = torch.random.get_rng_state(), numpy_random_state()

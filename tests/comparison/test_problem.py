@@ -19,6 +19,8 @@ from nif.measures.currents.currents import Currents
 from nif.pipeline import measure
 from support.comparison_cases import FLOW, QUICK, WEIGHTS, data, flow_of, linear, problem
 
+pytestmark = pytest.mark.usefixtures("few_rows_explained")
+
 LOGIT = torch.tensor([[4.0, 1.0, 0.0]])
 ONE_OUTPUT = {
     "logit": lambda z: z,

@@ -103,7 +103,7 @@ def test_independent_vectors_are_rejected_as_often_as_stated(
 def test_zeros_and_values_beside_them(truth: Truth) -> None:
     """Gao's form at distance 0 alone is off by .03 to .06 here."""
     x, y = (
-        np.stack(side)[:, :, None] for side in zip(*(truth.sample(5_000, s) for s in range(5)), strict=True)
+        np.stack(side)[:, :, None] for side in zip(*(truth.sample(5_000, s) for s in range(3)), strict=True)
     )
     assert Ksg(permutations=2).estimate(x, y).nats.mean() == pytest.approx(truth.nats, abs=0.012)
 

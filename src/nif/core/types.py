@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Real, Shaped
-from scipy import stats
+from scipy import special
 from scipy.sparse import csr_array
 
 from nif.core.arguments import checked_arguments
@@ -301,7 +301,7 @@ class Total:
         Raises:
             InputError: `level` is not between 0 and 1.
         """
-        half = stats.t.ppf((1 + level) / 2, self.degrees) * self.stderr if self.degrees > 0 else np.inf
+        half = special.stdtrit(self.degrees, (1 + level) / 2) * self.stderr if self.degrees > 0 else np.inf
         return float(self.nats - half), float(self.nats + half)
 
     def __float__(self) -> float:

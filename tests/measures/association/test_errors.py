@@ -239,7 +239,7 @@ def information(x: np.ndarray, y: np.ndarray, covariance: np.ndarray) -> np.ndar
 def test_intervals_cover_the_attribution_of_a_linear_network(
     estimator: nif.estimators.estimate.Estimator,
 ) -> None:
-    network, repeats = Linear(4, 6, 5, 3, rho=0.3), 120
+    network, repeats = Linear(4, 6, 5, 3, rho=0.3), 80
     truth = network.truth(first := network.measured(200, estimator, seed=0))
     inside, if_independent, sum_over_layers = [], [], []
     for seed in range(1, repeats + 1):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cache
 from types import EllipsisType
 
 import numpy as np
@@ -60,13 +61,11 @@ class GroupedSum:
             table.whole.add_(part)
             if other != group:
                 table.increase(self.involving, other, part)
-            for number, contrast in table.contrasts.items():
-                angle = math.pi * number * ((group + other) % GROUPS + 0.5) / GROUPS
-                contrast.add_(part, alpha=math.sqrt(2 / GROUPS) * math.cos(angle))
+            table.contrasts.addcmul_(table.weights[(group + other) % GROUPS], part)
         if table is None:
             return
         table.increase(self.involving, group, table.whole)
-        for number, contrast in table.contrasts.items():
+        for number, contrast in enumerate(table.contrasts, 1):
             table.increase(self.contrasts, number, contrast)
         if self.total.shape != table.shape:
             self.total = np.zeros(table.shape)
@@ -115,13 +114,15 @@ class _Table:
         shape: Of the whole sum.
         at: Where the parts are in it.
         whole: Sum of the parts.
-        contrasts: See `GroupedSum`.
+        contrasts: See `GroupedSum`; the first axis is theirs.
+        weights: Of a part in each contrast, by the sum of the numbers of its two groups.
     """
 
     shape: tuple[int, ...]
     at: slice | EllipsisType
     whole: Tensor
-    contrasts: dict[int, Tensor]
+    contrasts: Tensor
+    weights: Tensor
 
     @classmethod
     def of(cls, part: Tensor, at: slice | EllipsisType, rows: int | None) -> _Table:
@@ -129,14 +130,22 @@ class _Table:
         shape = tuple(part.shape) if rows is None else (rows, *part.shape[1:])
         size = math.prod(shape)
         whole = torch.zeros_like(part, dtype=torch.float32 if size > LARGE else torch.float64)
-        several = range(1, GROUPS if size < FULL_CONTRASTS else 2)
-        return cls(shape, at, whole, {number: torch.zeros_like(part) for number in several})
+        weights = _weights(GROUPS - 1 if size < FULL_CONTRASTS else 1).to(part)
+        weights = weights.reshape(*weights.shape, *[1] * part.dim())
+        return cls(shape, at, whole, part.new_zeros(weights.shape[1], *part.shape), weights)
 
     def increase(self, sums: dict[int, np.ndarray], key: int, part: Tensor) -> None:
         """Add to one of some sums."""
         if key not in sums:
             sums[key] = np.zeros(self.shape, np.float32 if math.prod(self.shape) > LARGE else np.float64)
         sums[key][self.at] += part.numpy(force=True)
+
+
+@cache
+def _weights(contrasts: int) -> Tensor:
+    """Of each group in each contrast, ``[group, contrast]``: a discrete cosine transform without its mean."""
+    number, group = np.arange(1, contrasts + 1), np.arange(GROUPS)[:, None]
+    return torch.from_numpy(math.sqrt(2 / GROUPS) * np.cos(math.pi * number * (group + 0.5) / GROUPS))
 
 
 def _united(some: dict[int, np.ndarray], others: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
