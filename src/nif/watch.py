@@ -131,7 +131,7 @@ class Watch:
         >>> from torch import nn
         >>> _ = torch.manual_seed(0)
         >>> net = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 1))
-        >>> x = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
+        >>> x = torch.randn(60, 2, generator=torch.Generator().manual_seed(0))
         >>> optimiser = torch.optim.SGD(net.parameters(), lr=0.1)
         >>> watch = Watch(net, x, every=2)
         >>> for epoch in range(3):

@@ -43,7 +43,7 @@ def across(models: Sequence[Any], data: Any, method: Any = None, **options: Any)
     Example:
         >>> import nif, torch
         >>> from torch import nn
-        >>> x, nets = torch.randn(100, 2, generator=torch.Generator().manual_seed(0)), []
+        >>> x, nets = torch.randn(40, 2, generator=torch.Generator().manual_seed(0)), []
         >>> for seed in range(3):
         ...     _ = torch.manual_seed(seed)
         ...     nets.append(nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 2)))

@@ -55,8 +55,8 @@ class InformationFlow(Attribution):
     Example:
         >>> _ = torch.manual_seed(0)
         >>> net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
-        >>> x = torch.randn(60, 3)
-        >>> local = InformationFlow(net, x, Currents(backgrounds=60))
+        >>> x = torch.randn(20, 3)
+        >>> local = InformationFlow(net, x, Currents(backgrounds=20))
         >>> local.attribute(x[:5], target=1).shape
         torch.Size([5, 3])
         >>> whole = sum(local.attribute(x[:5], target=target) for target in (0, 1))

@@ -89,7 +89,7 @@ def compare_links(
         >>> import nif, torch
         >>> _ = torch.manual_seed(0)
         >>> net = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 2))
-        >>> x = torch.randn(200, 4)
+        >>> x = torch.randn(60, 4)
         >>> flow = nif.measure(net, x, progress=False)
         >>> table = nif.compare_links(net, flow, x)
         >>> list(table.columns)

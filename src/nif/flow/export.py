@@ -75,8 +75,8 @@ def to_shap(flow: Flow, *, by_class: bool = True) -> shap.Explanation | dict[str
         >>> import nif, torch
         >>> _ = torch.manual_seed(0)
         >>> net = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2))
-        >>> x = torch.randn(60, 2)
-        >>> flow = nif.measure(net, x, nif.Currents(backgrounds=60), explain=x[:5], progress=False)
+        >>> x = torch.randn(20, 2)
+        >>> flow = nif.measure(net, x, nif.Currents(backgrounds=20), explain=x[:5], progress=False)
         >>> one = to_shap(flow, by_class=False)
         >>> to_shap(flow).shape, one.shape
         ((5, 2, 2), (5, 2))

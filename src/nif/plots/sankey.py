@@ -94,7 +94,7 @@ def sankey(
         >>> import nif, torch
         >>> _ = torch.manual_seed(0)
         >>> net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
-        >>> ax = sankey(nif.measure(net, torch.randn(100, 3), progress=False))
+        >>> ax = sankey(nif.measure(net, torch.randn(40, 3), progress=False))
         >>> len(ax.texts) > 5
         True
     """

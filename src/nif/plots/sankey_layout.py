@@ -116,7 +116,7 @@ def sankey_layout(flow: Flow, *, most: int = MOST_UNITS, gap: float = GAP) -> Sa
         >>> import nif, torch
         >>> _ = torch.manual_seed(0)
         >>> net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 1))
-        >>> flow = nif.measure(net, torch.randn(100, 3), progress=False)
+        >>> flow = nif.measure(net, torch.randn(40, 3), progress=False)
         >>> laid_out = sankey_layout(flow, most=2)
         >>> [bar.name for bar in laid_out.bars if bar.layer == 1][-1]
         '… 2 more'

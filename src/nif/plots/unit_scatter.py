@@ -72,7 +72,7 @@ def known_and_used(
         >>> import nif, torch
         >>> _ = torch.manual_seed(0)
         >>> net = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 2))
-        >>> x = torch.randn(200, 2)
+        >>> x = torch.randn(60, 2)
         >>> known = nif.measure(net, x, nif.DecisionInformation(), progress=False)
         >>> used = nif.measure(net, x, progress=False)
         >>> ax = known_and_used(known, used)

@@ -57,7 +57,7 @@ def examples(flow: Flow) -> Examples | None:
         >>> import nif, torch
         >>> _ = torch.manual_seed(0)
         >>> net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
-        >>> found = examples(nif.measure(net, torch.randn(100, 3), progress=False))
+        >>> found = examples(nif.measure(net, torch.randn(40, 3), progress=False))
         >>> found.meta[-1]["why"], found.currents.shape == (len(found.meta), 3)
         ('the least certain', True)
     """

@@ -28,7 +28,7 @@ def known_content(association: Flow, currents: Flow) -> dict[str, Any]:
     Example:
         >>> import nif, torch
         >>> _ = torch.manual_seed(0)
-        >>> x, net = torch.randn(200, 2), torch.nn.Sequential(torch.nn.Linear(2, 1), torch.nn.Sigmoid())
+        >>> x, net = torch.randn(60, 2), torch.nn.Sequential(torch.nn.Linear(2, 1), torch.nn.Sigmoid())
         >>> known = nif.measure(net, x, nif.DecisionInformation(), progress=False)
         >>> found = known_content(known, nif.measure(net, x, progress=False))
         >>> len(found["unit"]), found["of"], sorted(found["outliers"])

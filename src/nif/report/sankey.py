@@ -29,7 +29,7 @@ def sankey_content(flow: Flow, left_out: int) -> dict[str, Any]:
         >>> import nif, torch
         >>> _ = torch.manual_seed(0)
         >>> net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.ReLU(), torch.nn.Linear(4, 1))
-        >>> found = sankey_content(nif.measure(net, torch.randn(100, 3), progress=False), 0)
+        >>> found = sankey_content(nif.measure(net, torch.randn(40, 3), progress=False), 0)
         >>> found["columns"], found["alone"], found["ribbons"]
         ([0, 1, 2], [[0, 1, 2], [0, 1, 2, 3], [0]], None)
     """
