@@ -70,6 +70,18 @@ def measured(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[nif.F
 NET = ("methods:net", "data.csv", "--label", "label")
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("binned", "'binned' is an estimator of association; pass --estimator binned."),
+        ("mutual", "'mutual' is not one of 'association', 'currents', 'decision_information'."),
+    ],
+)
+def test_what_is_no_method_is_a_sentence(name: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(*NET, "--method", name) == 2
+    assert said in " ".join(capsys.readouterr().err.split())
+
+
 def test_currents_are_those_that_the_library_measures(
     room: pd.DataFrame, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -63,10 +63,24 @@ def _target(_: Any, __: Any, text: str | None) -> tuple[str, int] | None:
     return layer, int(index)
 
 
+class _Methods(click.Choice):
+    """One of the methods; an estimator in place of one is told where it belongs."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return str(super().convert(value, param, ctx))
+        except click.BadParameter:
+            from nif.estimators import ESTIMATORS
+
+            if value not in ESTIMATORS:
+                raise
+            self.fail(f"{value!r} is an estimator of association; pass --estimator {value}.", param, ctx)
+
+
 OPTIONS = (
     click.option(
         "--method",
-        type=click.Choice(tuple(OF_METHOD)),
+        type=_Methods(tuple(OF_METHOD)),
         help="currents, the default: what the decision uses. association, the default with --estimator: "
         f"what units tell of each other. {KNOWN}: what each unit alone tells of the decision.",
     ),
