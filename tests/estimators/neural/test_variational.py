@@ -57,9 +57,10 @@ def test_nearly_equal_columns_are_bounded_by_log_n(samples: int, noise: float) -
 
 
 def test_independent_data_give_about_zero() -> None:
+    """Without what is corrected for learning from few, the mean is -.003 to -.004."""
     x, y = normal_pairs(24, 300, 0.0)
     estimate = Mine(hidden=8).estimate(x, y)
-    assert abs(estimate.nats.mean()) < 0.01
+    assert -0.001 < estimate.nats.mean() < 0.01
     assert (estimate.p_value < 0.05).mean() < 0.25
 
 
