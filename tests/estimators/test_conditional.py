@@ -15,8 +15,14 @@ from nif.estimators.conditional import _choose, local_order
 from nif.estimators.estimate import Estimate, Outcome
 
 ALL = {"ksg": nif.Ksg(permutations=50), "gaussian_copula": nif.GaussianCopula(), "mine": nif.Mine(steps=200)}
-QUICK = {**ALL, "mine": nif.Mine(hidden=8, steps=60, batch=128)}
+QUICK = {
+    **ALL,
+    "ksg": nif.Ksg(permutations=20),
+    "mine": nif.Mine(hidden=8, steps=30, batch=128, folds=2),
+}
 """Enough where all is normal: critics begin at the Gaussian copula."""
+LONGER = {**QUICK, "mine": nif.Mine(hidden=8, steps=60, batch=128)}
+"""Where the error has to be small as well."""
 SHORT = {"ksg": nif.Ksg(permutations=10), "mine": nif.Mine(hidden=8, steps=20, batch=64)}
 """Where one side determines the other, nothing is left to train."""
 
@@ -29,11 +35,19 @@ def normal(samples: int, partial: float, seed: int, columns: int = 1) -> tuple[n
     return common + 0.6 * e, common + 0.6 * (partial * e + math.sqrt(1 - partial**2) * f), z
 
 
+@pytest.fixture
+def few_shuffles_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """20 shuffles for the p-value of critics too, which is that of neighbours with 200."""
+    of = conditional._with_null
+    monkeypatch.setattr(conditional, "_with_null", lambda _, *given: of(nif.Ksg(permutations=20), *given))
+
+
 def coins(samples: int) -> tuple[np.ndarray, np.ndarray]:
     first, second = np.random.default_rng(0).integers(0, 2, size=(2, samples))
     return first, second
 
 
+@pytest.mark.usefixtures("few_shuffles_given")
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("columns", [1, 2])
 def test_normal_sides(name: str, columns: int) -> None:
@@ -48,19 +62,21 @@ def test_normal_sides(name: str, columns: int) -> None:
     assert found.estimator.endswith(f", given {columns} column{'s' if columns > 1 else ''}")
 
 
+@pytest.mark.usefixtures("few_shuffles_given")
 @pytest.mark.parametrize("name", ALL)
 def test_what_z_explains_is_not_counted(name: str) -> None:
     """I(X; Y) is .26 nats, all of it by z."""
     x, y, z = normal(500, 0.0, 1)
-    found = nif.estimate(x, y, QUICK[name], given=z)
+    found = nif.estimate(x, y, LONGER[name], given=z)
     assert nif.estimate(x, y, "binned").nats > 0.2
     assert abs(found.nats) < 3 * found.stderr < 0.12
     assert found.p_value > 0.01
 
 
+@pytest.mark.usefixtures("few_shuffles", "few_shuffles_given")
 def test_the_other_half_of_an_exclusive_or() -> None:
     """By enumeration of its four cases: 0 nats alone, ln 2 given the other input."""
-    first, second = coins(500)
+    first, second = coins(300)
     assert abs(nif.estimate(first, first ^ second, "binned").nats) < 0.02
     for estimator in SHORT.values():
         found = nif.estimate(first, first ^ second, estimator, given=second)
@@ -78,6 +94,7 @@ def test_nothing_is_left_where_z_determines_a_side() -> None:
                 assert (found.nats, found.p_value, found.outcome) == (0, 1, Outcome.DEGENERATE)
 
 
+@pytest.mark.usefixtures("few_shuffles_given")
 @pytest.mark.parametrize("name", ["ksg", "mine"])
 def test_z_may_be_a_function_of_a_side(name: str) -> None:
     """A sign, given which half of the information of its normal numbers is left: by the chain rule."""
@@ -89,6 +106,7 @@ def test_z_may_be_a_function_of_a_side(name: str) -> None:
     assert found.outcome != Outcome.DETERMINED
 
 
+@pytest.mark.usefixtures("few_shuffles", "few_shuffles_given")
 def test_a_side_that_the_others_determine_is_said() -> None:
     """x = y - z: infinite, and not 1.5 nats."""
     y, z = np.random.default_rng(0).normal(size=(2, 300))
@@ -98,9 +116,10 @@ def test_a_side_that_the_others_determine_is_said() -> None:
         assert found.nats > 4.5
 
 
+@pytest.mark.usefixtures("few_shuffles_given")
 def test_columns_that_z_determines_are_left_out() -> None:
     """Of x = (z, w) only w is left; in (w + z, w - z) `Ksg` still finds it, and a difference cannot."""
-    w, y, z = normal(500, 0.6, 0)
+    w, y, z = normal(300, 0.6, 0)
     truth = nif.estimate(w, y, "gaussian_copula", given=z)
     for name in ("gaussian_copula", "ksg"):
         beside = nif.estimate(np.column_stack([z[:, 0], w]), y, name, given=z)
@@ -117,19 +136,21 @@ def test_a_constant_z_changes_nothing() -> None:
         assert nif.estimate(x, y, "binned", given=z).nats == nif.estimate(x, y, "binned").nats
 
 
-def test_independent_sides_given_z_are_rejected_as_often_as_stated() -> None:
+def test_independent_sides_given_z_are_rejected_as_often_as_stated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conditional, "_jackknife", lambda *_: 0.0)  # errors are not looked at here
+    monkeypatch.setattr(conditional, "_bias_of_neighbours", lambda *_: (0.0, 0.0))
     found = [normal(120, 0.0, seed) for seed in range(100)]
-    for estimator, most in ((nif.Ksg(permutations=60), 12), (nif.GaussianCopula(), 11)):
+    for estimator, most in ((nif.Ksg(permutations=30), 12), (nif.GaussianCopula(), 11)):
         p_values = [nif.estimate(x, y, estimator, given=z).p_value for x, y, z in found]
         assert 1 <= sum(p < 0.05 for p in p_values) <= most
 
 
 def test_the_standard_error_is_not_below_the_deviation_over_samples() -> None:
-    """Terms of single rows give .026, where the deviation is .034 to .041; the jackknife is above."""
+    """Terms of single rows give .034, where the deviation is .044 to .059; the jackknife is above."""
     found = []
     for seed in range(60):
-        x, y, z = normal(300, 0.6, seed)
-        found.append(nif.estimate(x, y, SHORT["ksg"], given=z))
+        x, y, z = normal(200, 0.6, seed)
+        found.append(nif.estimate(x, y, nif.Ksg(permutations=2), given=z))
     deviation = np.std([one.nats for one in found])
     assert deviation < np.mean([one.stderr for one in found]) < 1.4 * deviation
 

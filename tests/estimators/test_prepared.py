@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -33,30 +35,52 @@ def results(**limits: Any) -> list[Estimate]:
     return list(PairwiseRunner(nif.Binned(), 3, Resources(**limits)).each(tables(), ASKED))
 
 
-@pytest.fixture
-def columns_prepared(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+@cache
+def known_results() -> list[Estimate]:
+    return results()
+
+
+@cache
+def results_in_little_memory() -> tuple[list[Estimate], int]:
+    """And how many columns were prepared for them."""
+    with counted() as columns_prepared:
+        return results(memory=LITTLE), sum(columns_prepared)
+
+
+@contextmanager
+def counted() -> Iterator[list[int]]:
+    """The columns of each preparation."""
     found, of = list[int](), PreparedColumns.of
-    monkeypatch.setattr(
-        PreparedColumns, "of", lambda columns, seed: (found.append(columns.shape[1]), of(columns, seed))[1]
-    )
-    yield found
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            PreparedColumns,
+            "of",
+            lambda columns, seed: (found.append(columns.shape[1]), of(columns, seed))[1],
+        )
+        yield found
+
+
+@pytest.fixture
+def columns_prepared() -> Iterator[list[int]]:
+    with counted() as found:
+        yield found
 
 
 @pytest.mark.parametrize("limits", [{"memory": 10**6}, {}, {"n_jobs": 1}, {"n_jobs": 2}], ids=str)
 def test_it_changes_no_bit(limits: dict[str, Any], columns_prepared: list[int]) -> None:
     found = results(**limits)
     assert sum(columns_prepared) == WIDTH + 5
-    columns_prepared.clear()
-    for one, known in zip(found, results(memory=LITTLE), strict=True):
+    little, prepared = results_in_little_memory()
+    for one, known in zip(found, little, strict=True):
         for name in RESULTS:
             assert getattr(one, name).tobytes() == getattr(known, name).tobytes()
-    assert sum(columns_prepared) > 2 * (WIDTH + 5)
+    assert prepared > 2 * (WIDTH + 5)
 
 
 @pytest.mark.parametrize("jobs", [None, 2])
 def test_blocks_of_columns_change_no_bit(jobs: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the diagonal a block has each pair once, and beside it all pairs of its own."""
-    known = results()
+    known = known_results()
     monkeypatch.setattr("nif.estimators.pairs.PREPARED_AT_ONCE", 8)
     for one, whole in zip(results(n_jobs=jobs), known, strict=True):
         for name in RESULTS:
@@ -66,7 +90,7 @@ def test_blocks_of_columns_change_no_bit(jobs: int | None, monkeypatch: pytest.M
 def test_with_many_samples_an_interrupt_waits_for_few_pairs_with_the_same_bits(
     columns_prepared: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    known, pairs, estimate = results(), list[int](), module._estimate_block
+    known, pairs, estimate = known_results(), list[int](), module._estimate_block
     columns_prepared.clear()
     monkeypatch.setattr(module, "SAMPLES_AT_ONCE", 3 * COST_OF_PREPARING * SAMPLES)
     monkeypatch.setattr(
@@ -81,7 +105,7 @@ def test_with_many_samples_an_interrupt_waits_for_few_pairs_with_the_same_bits(
 
 def test_a_pair_alone_has_the_same_bits() -> None:
     x, y = tables()
-    whole = results()[1]
+    whole = known_results()[1]
     for a, b in ((0, 0), (20, 4), (3, 2), (34, 1)):
         alone = nif.Binned().estimate(x[:, a][None, :, None], y[:, b][None, :, None], seed=3)
         assert alone.nats[0] == whole.nats[a, b]

@@ -208,22 +208,28 @@ def _stderr(terms: Float[np.ndarray, " sample"], null: Null) -> float:
     return math.sqrt(max(terms.var() - null.variance, 0.0) / len(terms) + null.spread**2)
 
 
-@lru_cache(maxsize=16)
 def _null_of_numbers(samples: int, k: int, permutations: int, seed: int) -> NullOfNumbers:
     """The null of numbers: untied ranks of any two independent ones are a random permutation.
 
     Mean and spread times the root of N no longer change beyond a few thousand samples.
     """
     drawn = min(samples, max(NULL_SAMPLES, SAMPLES_PER_NEIGHBOUR * k))
-    scores = normal_scores(np.arange(drawn, dtype=np.float64)[:, None])[:, 0]
-    draws, generator = max(permutations, SHUFFLED_SAMPLES // drawn), stream(seed, "null of Ksg")
+    found = _drawn_null(drawn, k, max(permutations, SHUFFLED_SAMPLES // drawn), seed)
+    shrink = math.sqrt(drawn / samples)
+    return NullOfNumbers(found.value.scaled(shrink), found.test.scaled(shrink))
+
+
+@lru_cache(maxsize=16)
+def _drawn_null(samples: int, k: int, draws: int, seed: int) -> NullOfNumbers:
+    """The same from so many shuffles, not scaled: more samples share it."""
+    scores = normal_scores(np.arange(samples, dtype=np.float64)[:, None])[:, 0]
+    generator = stream(seed, "null of Ksg")
     values, tests = [], []
     for _ in range(draws):
-        near, far = terms_in_order(scores, generator.permutation(scores), _near_and_far(drawn, k))
+        near, far = terms_in_order(scores, generator.permutation(scores), _near_and_far(samples, k))
         values.append(_extrapolated(near, far, k))
         tests.append(far)
-    shrink = math.sqrt(drawn / samples)
-    return NullOfNumbers(Null.of(values).scaled(shrink), Null.of(tests).scaled(shrink))
+    return NullOfNumbers(Null.of(values), Null.of(tests))
 
 
 def neighbours_of_vectors(samples: int, k: int) -> int:

@@ -22,7 +22,15 @@ INSTRUCTION_SETS = {
 
 
 IMPORTS = """
+import sys
+import types
 import numpy as np
+import nif
+
+for name in ("nif.estimators", "nif.estimators.neural"):  # what these import takes 2 s, and is not needed
+    package = sys.modules[name] = types.ModuleType(name)
+    package.__path__ = [nif.__path__[0] + name.removeprefix("nif").replace(".", "/")]
+
 from nif.estimators.neural.compiled.tile import COLUMNS, ROWS, add_outer, layer
 """
 

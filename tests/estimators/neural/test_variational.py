@@ -30,7 +30,7 @@ def normal_pairs(pairs: int, samples: int, rho: float, seed: int = 0) -> tuple[n
 
 
 @pytest.mark.parametrize(
-    "estimator", [Mine(), *(method(hidden=32, steps=200) for method in (Nwj, InfoNce, Smile))], ids=repr
+    "estimator", [Mine(), *(method(hidden=16, steps=200) for method in (Nwj, InfoNce, Smile))], ids=repr
 )
 def test_a_correlated_normal(estimator: Variational) -> None:
     x, y = normal_pairs(2, 2000, RHO)
@@ -49,17 +49,18 @@ def test_strong_dependence_with_few_samples() -> None:
 @pytest.mark.parametrize("noise", [0.0, 1e-6, 1e-3])
 @pytest.mark.parametrize("samples", [60, 500])
 def test_nearly_equal_columns_are_bounded_by_log_n(samples: int, noise: float) -> None:
-    x, other = np.random.default_rng(0).standard_normal((2, 6, samples, 1))
-    x[3:] = np.maximum(x[3:], 0)
+    x, other = np.random.default_rng(0).standard_normal((2, 2, samples, 1))
+    x[1] = np.maximum(x[1], 0)
     estimate = Mine().estimate(x, x + noise * other)
     assert np.isfinite(estimate.stderr).all()
     assert (estimate.nats > 0.5).all() and (estimate.nats <= np.log(samples) + 1e-12).all()
 
 
 def test_independent_data_give_about_zero() -> None:
+    """Without what is corrected for learning from few, the mean is -.003 to -.004."""
     x, y = normal_pairs(24, 300, 0.0)
-    estimate = Mine(hidden=16).estimate(x, y)
-    assert abs(estimate.nats.mean()) < 0.01
+    estimate = Mine(hidden=8).estimate(x, y)
+    assert -0.001 < estimate.nats.mean() < 0.01
     assert (estimate.p_value < 0.05).mean() < 0.25
 
 
@@ -122,7 +123,7 @@ def test_a_layer_against_one_unit() -> None:
     layer = np.random.default_rng(0).standard_normal((1, 1500, 10))
     unit = layer.mean(axis=2, keepdims=True) * np.sqrt(10)
     unit = RHO * unit + np.sqrt(1 - RHO**2) * np.random.default_rng(1).standard_normal(unit.shape)
-    estimate = Mine().estimate(layer, unit)
+    estimate = Mine(hidden=16, steps=100).estimate(layer, unit)
     assert abs(estimate.nats[0] - TRUTH) < 0.08
 
 
@@ -138,7 +139,7 @@ def test_progress_adds_up_to_the_number_of_pairs() -> None:
 def test_with_few_rows_the_seed_moves_the_value_by_a_fifth_of_the_standard_error(samples: int) -> None:
     """By .35 to .4 of it with one division into folds."""
     x, y = normal_pairs(6, samples, 0.7)
-    estimates = [Mine().estimate(x, y, seed=seed) for seed in range(8)]
+    estimates = [Mine().estimate(x, y, seed=seed) for seed in range(6)]
     deviation = np.std([estimate.nats for estimate in estimates], axis=0, ddof=1)
     assert 0 < np.median(deviation / estimates[0].stderr) < 0.2
 
@@ -146,16 +147,16 @@ def test_with_few_rows_the_seed_moves_the_value_by_a_fifth_of_the_standard_error
 def test_what_smooth_critics_miss_of_edges_is_in_their_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """They find half of a chess board's information, and without `Binned` no interval contains it."""
 
-    def estimated(truth: Truth) -> Estimate:
-        drawn = [truth.sample(1_000, seed) for seed in range(12)]
+    def estimated(truth: Truth, pairs: int) -> Estimate:
+        drawn = [truth.sample(1_000, seed) for seed in range(pairs)]
         x, y = (np.stack([pair[side] for pair in drawn])[:, :, None] for side in (0, 1))
         return Mine().estimate(x, y)
 
     board, smooth = chess_board(5), correlated_normal(0.75)
-    (low, high), error = estimated(board).interval(), estimated(smooth).stderr
+    (low, high), error = estimated(board, 12).interval(), estimated(smooth, 4).stderr
     assert ((low <= board.nats) & (board.nats <= high)).mean() > 0.6
     monkeypatch.setattr(variational, "TRUSTED", np.inf)
-    assert np.median(error / estimated(smooth).stderr) == 1
+    assert np.median(error / estimated(smooth, 4).stderr) == 1
 
 
 def test_too_few_folds_are_refused() -> None:

@@ -155,14 +155,14 @@ def test_sides_that_share_a_scale_only() -> None:
     """A Gaussian copula finds nothing there."""
     truth = student_vectors(1.0, np.eye(6), 3, "Student")
     assert estimated(truth, 1800, GaussianCopula()).nats[0] < 0.05
-    estimate = estimated(truth, 1800, Mine(hidden=8, steps=40))
+    estimate = estimated(truth, 1800, Mine(hidden=8, steps=20))
     assert estimate.nats[0] == pytest.approx(truth.nats, abs=0.06)
     assert estimate.p_value[0] < 1e-6
 
 
 def test_the_other_bounds_start_there_too() -> None:
     truth = student_vectors(1.0, np.eye(4), 2, "Student")
-    estimate = estimated(truth, 2000, InfoNce(steps=40, hidden=8))
+    estimate = estimated(truth, 2000, InfoNce(steps=40, hidden=8, folds=2))
     assert estimate.nats[0] == pytest.approx(truth.nats, abs=0.06)
 
 
@@ -171,7 +171,7 @@ def test_a_rotation_by_the_length_costs_less_than_half_of_what_correlations_miss
     turned = mapped(base, "spiral", spiral(0, 2.0), spiral(0, 2.0))
     of_correlations = estimated(turned, 1500, GaussianCopula()).nats[0]
     assert of_correlations < base.nats / 2
-    found = estimated(turned, 1500, Mine(hidden=16, steps=300, batch=128))
+    found = estimated(turned, 1500, Mine(hidden=16, steps=200, batch=128, folds=2))
     assert found.nats[0] - of_correlations > (base.nats - of_correlations) / 2
     assert found.nats[0] < base.nats + 3 * found.stderr[0]
 
@@ -180,13 +180,13 @@ def test_independent_vectors_reject_at_their_level() -> None:
     generator = np.random.default_rng(0)
     x, y = generator.standard_normal((2, 30, 200, 2))
     scale = np.sqrt(generator.chisquare(3, size=(2, 30, 200, 1)) / 3)
-    estimate = Mine(hidden=8, steps=20).estimate(x / scale[0], y / scale[1])
+    estimate = Mine(hidden=8, steps=20, folds=2).estimate(x / scale[0], y / scale[1])
     assert (estimate.p_value < 0.05).sum() <= 5  # 1.5 on average
     assert abs(estimate.nats.mean()) < 0.01
 
 
 def test_same_seed_same_bits() -> None:
-    method = Mine(hidden=8, steps=40)
+    method = Mine(hidden=8, steps=10, folds=2)
     first, second, other = (
         method.estimate(*(side[None] for side in HEAVY.sample(300, 0)), seed=seed) for seed in (1, 1, 2)
     )
