@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.signal import lfilter
 from torch import Tensor, nn
 
 import nif
@@ -30,10 +31,7 @@ def network() -> nn.Module:
 def series(rows: int, seed: int) -> Tensor:
     """Autoregressive, with a slope of .9 and a deviation of 1."""
     steps = torch.randn(rows + 100, 3, generator=torch.Generator().manual_seed(seed)) * 0.19**0.5
-    x = torch.zeros_like(steps)
-    for row in range(1, len(x)):
-        x[row] = 0.9 * x[row - 1] + steps[row]
-    return x[100:]
+    return torch.from_numpy(lfilter([1], [1, -0.9], steps.numpy(), axis=0)[100:])
 
 
 def test_errors_of_a_series_are_those_of_repeated_samples() -> None:

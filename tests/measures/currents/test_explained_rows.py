@@ -173,7 +173,7 @@ def test_given_rows_count_alike_and_average_to_the_flow() -> None:
 def test_errors_of_given_rows_are_those_of_the_backgrounds() -> None:
     """They hold the value of a large pool, and vanish as the pool grows, with one row as with many."""
     net, rows = mlp(), data(4, count=2, seed=1).float()
-    method = nif.Currents(backgrounds=32, steps=4)
+    method = nif.Currents(backgrounds=32, steps=2, by_class=False, paths=0)
     large = nif.measure(net, data(4, count=4000, seed=99).float(), method, explain=rows, progress=False)
     assert large.total is not None
     shown, spread = [], []

@@ -70,8 +70,9 @@ class Experts(nn.Module):
 
 def currents(net: nn.Module, backgrounds: int = 8) -> nif.Flow:
     x = torch.randn(60, 4, generator=torch.Generator().manual_seed(1))
+    method = nif.Currents(rows=20, backgrounds=backgrounds, steps=8, by_class=False, paths=0)
     with one_thread():
-        return nif.measure(net, x, nif.Currents(rows=20, backgrounds=backgrounds, steps=8), progress=False)
+        return nif.measure(net, x, method, progress=False)
 
 
 NO_LAYER = pytest.mark.filterwarnings("ignore:No layer between the inputs and the output:UserWarning")

@@ -76,17 +76,17 @@ def test_rare_classes_are_not_missed() -> None:
 
 def test_backgrounds_are_added_where_the_total_is_missed() -> None:
     with pytest.warns(UserWarning, match="2 backgrounds miss the total of .* nats; [0-9]+ are used"):
-        some = sample(drawn(300, 4), "value", most=2)
+        some = sample(drawn(150, 4), "value", most=2)
     assert some.backgrounds.index.shape[1] > 2
 
 
 def test_what_a_limit_of_backgrounds_misses_is_said() -> None:
     match = "2 backgrounds miss the total of .* nats; 3 are used, which are [0-9.]+ nats off; .*backgrounds=6"
     with pytest.warns(UserWarning, match=match):
-        some = sample(drawn(300, 4), "value", most=2, limit=3)
+        some = sample(drawn(150, 4), "value", most=2, limit=3)
     assert some.backgrounds.index.shape[1] == 3
     with pytest.warns(UserWarning, match="nats; [0-9]+ are used.$"):
-        sample(drawn(300, 4), "value", most=2, limit=1000)
+        sample(drawn(150, 4), "value", most=2, limit=1000)
 
 
 @pytest.mark.parametrize("chosen", ["softmax", "value", "bernoulli"])
