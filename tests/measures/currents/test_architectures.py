@@ -54,7 +54,7 @@ def by_unit(currents: Tensor) -> Tensor:
 @pytest.mark.parametrize("name", TRAINED)
 def test_units_share_as_by_many_midpoint_gradients(name: str) -> None:
     model, rows, names = trained(name)
-    start, end = rows[:48], rows[48:96]
+    start, end = rows[:24], rows[24:48]
     weight = model(end).softmax(-1).detach()
 
     def decide(outputs: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ import nif
 from nif.data.rows import Rows
 from nif.measures.currents.dependent_rows import groups_of_blocks
 
-FAST: dict[str, Any] = {"rows": 200, "backgrounds": 8, "steps": 2, "by_class": False, "paths": 0}
+FAST: dict[str, Any] = {"rows": 200, "backgrounds": 8, "steps": 1, "by_class": False, "paths": 0}
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*backgrounds miss the total:UserWarning")
 

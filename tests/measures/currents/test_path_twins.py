@@ -20,7 +20,7 @@ from nif.measures.currents.sample import Sample
 from nif.network.decision import Decision, Scale
 from support.currents import measured, value_on_the_way
 
-ROWS, STEPS = 4, 256
+ROWS, STEPS = 4, 128
 
 Keep = Callable[[str, Tensor], Tensor]
 """Lets gradients through some units of a layer."""
