@@ -42,8 +42,10 @@ def test_errors_of_a_series_are_those_of_repeated_samples() -> None:
                 flow = nif.measure(
                     net, series(800, seed), nif.Currents(blocks=blocks, **FAST), progress=False
                 )
-            known.append(flow.neurons().loc["input", "stderr"])
-        nats.append(flow.neurons().loc["input", "current"])
+            assert flow.currents is not None
+            features = flow.currents.units[0]
+            known.append(features.stderr)
+        nats.append(features.nats)
     spread = float(np.sqrt(np.var(nats, axis=0).mean()))
     with_blocks, without = (float(np.sqrt(np.square(errors[key]).mean())) for key in (50, None))
     assert 0.75 * spread < with_blocks < 1.5 * spread
