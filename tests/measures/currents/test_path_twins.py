@@ -1,4 +1,4 @@
-"""Currents along every path of networks with shortcuts and convolutions, against 512 midpoint steps.
+"""Currents along every path of networks with shortcuts and convolutions, against 128 midpoint steps.
 
 The slow twin enumerates the paths, and lets the gradient of v through nothing but the units of one of them.
 """
