@@ -57,7 +57,7 @@ def images() -> nn.Module:
     return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 3)).eval()
 
 
-FEW = nif.Currents(rows=30, backgrounds=8, steps=4)
+FEW = nif.Currents(rows=30, backgrounds=8, steps=2)
 CASES: dict[str, tuple[Callable[[], nn.Module], torch.Tensor, Any, dict[str, Any]]] = {
     "currents": (lambda: chain(4, 8, 6, 3), X, FEW, {}),
     "two processes": (lambda: chain(4, 8, 6, 3), X, FEW, {"n_jobs": 2}),
@@ -65,7 +65,7 @@ CASES: dict[str, tuple[Callable[[], nn.Module], torch.Tensor, Any, dict[str, Any
     "orders": (
         lambda: chain(4, 6, 1),
         X,
-        nif.Currents(rows=20, backgrounds=2, steps=4, path="orders", orders=2, paths=0),
+        nif.Currents(rows=10, backgrounds=2, steps=1, path="orders", orders=2, paths=0),
         {},
     ),
     "branches": (Branches, X, nif.Currents(rows=12, backgrounds=2, steps=2), {}),

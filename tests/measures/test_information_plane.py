@@ -14,7 +14,7 @@ from nif.measures.information_plane import Plane, checked_noise, information, pl
 from nif.network.network import Network
 
 
-def sampled(values: np.ndarray, deviation: float, draws: int = 200_000) -> float:
+def sampled(values: np.ndarray, deviation: float, draws: int = 50_000) -> float:
     """I(X; T + N) of rows that count alike: the mean of log p(t | x) / p(t) over draws of noise."""
     generator = np.random.default_rng(0)
     row = generator.integers(len(values), size=draws)

@@ -170,12 +170,12 @@ def conductances(
     totals: Hidden = {}
     for first in range(0, steps, at_once):
         places = torch.arange(first, min(first + at_once, steps), dtype=torch.float64)
-        before, after = (at(ends)[1] for ends in (places, places + 1))  # with gradients: nothing is fused
+        ends = at(torch.arange(first, int(places[-1]) + 2))[1]  # with gradients: nothing is fused
         output, middle = at(places + 0.5)
         slopes = torch.autograd.grad(decide(output).sum(), [middle[name] for name in names])
         for name, slope in zip(names, slopes, strict=True):
-            current = slope * (after[name] - before[name]).detach()
-            totals[name] = totals.get(name, 0) + current.unflatten(0, (len(places), len(start))).sum(0)
+            moves = ends[name].detach().unflatten(0, (-1, len(start))).diff(dim=0)
+            totals[name] = totals.get(name, 0) + (slope.unflatten(0, (-1, len(start))) * moves).sum(0)
     for hook in hooks:
         hook.remove()
     return totals

@@ -61,16 +61,21 @@ def trained(
 
 
 def value_on_the_way(sample: Sample, decided: Decided, outputs: Tensor) -> Callable[[Tensor], Tensor]:
-    """v of explained rows from outputs ``[row, background, output]``, averaged over them."""
+    """v of explained rows from outputs ``[row, background, output]``, averaged over them.
+
+    Where there are more dimensions before these, it is the sum over them.
+    """
     index = torch.from_numpy(sample.rows)
     outcomes = decided.outcomes(outputs[index], index)
     weights = torch.from_numpy(sample.weights)[:, None] * outcomes.weight
     own = outcomes.log_likelihood(outputs[index][:, None])[:, 0] + math.log(sample.backgrounds.own)
-    log_weights = torch.from_numpy(sample.backgrounds.log_weights)[:, :, None]
+    log_weights = torch.from_numpy(sample.backgrounds.log_weights)[:, None, :, None]
 
     def value(moved: Tensor) -> Tensor:
-        others = (outcomes.log_likelihood(moved) + log_weights).logsumexp(1)
-        return (weights * torch.logaddexp(others, own)).sum()
+        by_row = moved.reshape(-1, *moved.shape[-3:]).transpose(0, 1)  # [row, step, background, output]
+        log_likelihood = outcomes.log_likelihood(by_row.flatten(1, 2)).unflatten(1, by_row.shape[1:3])
+        others = (log_likelihood + log_weights).logsumexp(2)
+        return (weights[:, None] * torch.logaddexp(others, own[:, None])).sum()
 
     return value
 
@@ -107,9 +112,11 @@ def by_midpoints(
     linear = [place for place, module in enumerate(net) if isinstance(module, nn.Linear)]
     for first in range(0, steps, at_once):
         stops = torch.arange(first, first + at_once, dtype=torch.float64)
-        start, middle, end = (activations((stops + part) / steps) for part in (0.0, 0.5, 1.0))
-        slopes = torch.autograd.grad(sum(map(value, middle[-1].chunk(at_once))), middle)
-        moves = [(b - a).detach() for a, b in zip(start, end, strict=True)]
+        middle = activations((stops + 0.5) / steps)
+        slopes = torch.autograd.grad(value(middle[-1].unflatten(0, (at_once, -1))), middle)
+        with torch.no_grad():
+            ends = activations(torch.arange(first, first + at_once + 1, dtype=torch.float64) / steps)
+        moves = [each.detach().unflatten(0, (at_once + 1, -1)).diff(dim=0).flatten(0, 1) for each in ends]
         for place, (slope, move) in enumerate(zip(slopes, moves, strict=True)):
             of_units[place] += (slope * move).sum((0, 1))
         for link, place in enumerate(linear):

@@ -15,7 +15,7 @@ from support.trained_networks import TRAINED, trained
 
 @pytest.mark.filterwarnings("ignore:LSTM with projections:UserWarning")
 @pytest.mark.parametrize("name", ARCHITECTURES)
-@pytest.mark.parametrize("steps", [1, 4])
+@pytest.mark.parametrize("steps", [1, 2])
 def test_the_inputs_carry_the_change_of_the_output(name: str, steps: int) -> None:
     torch.manual_seed(0)
     model, shape = ARCHITECTURES[name]()
@@ -54,7 +54,7 @@ def by_unit(currents: Tensor) -> Tensor:
 @pytest.mark.parametrize("name", TRAINED)
 def test_units_share_as_by_many_midpoint_gradients(name: str) -> None:
     model, rows, names = trained(name)
-    start, end = rows[:48], rows[48:96]
+    start, end = rows[:24], rows[24:48]
     weight = model(end).softmax(-1).detach()
 
     def decide(outputs: Tensor) -> Tensor:

@@ -76,7 +76,7 @@ def test_several_groups_in_a_block_give_the_same_flow(network: str, monkeypatch:
         "cnn": (nn.Sequential(*CNN), torch.randn(30, 1, 6, 6)),
         "transformer": (ViT(), torch.randn(30, 1, 8, 8)),
     }[network]
-    method = nif.Currents(backgrounds=12, steps=4, paths=5)
+    method = nif.Currents(backgrounds=12, steps=2, paths=5)
     several = nif.measure(model, x, method, seed=0)
     monkeypatch.setattr(steps, "MOST_SUMS", 0)
     alone = nif.measure(model, x, method, seed=0)

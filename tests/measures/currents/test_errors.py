@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -134,15 +136,21 @@ def test_p_values_are_two_sided_by_students_t() -> None:
 # Of networks.
 
 
-def net_of(x: Tensor) -> nn.Module:
-    return trained(chain(4, 8, 6, 2), x, (x[:, 0] + x[:, 1] * x[:, 2] > 0).long())
+@cache
+def trained_net() -> nn.Module:
+    return trained(chain(4, 8, 6, 2), X, (X[:, 0] + X[:, 1] * X[:, 2] > 0).long())
+
+
+def new_net() -> nn.Module:
+    """Two classes, trained on `X`."""
+    return copy.deepcopy(trained_net())
 
 
 def test_intervals_cover_the_value_of_a_large_sample() -> None:
     """A dozen redraws, whose parts are dependent; `benchmarks/currents_errors.py` counts many."""
-    net = net_of(X)
+    net = new_net()
     large = torch.randn(3000, 4, generator=torch.Generator().manual_seed(1))
-    truth = measured(net, large, rows=3000)
+    truth = measured(net, large, rows=1500)
     strong = np.argsort(-np.abs(truth.links[0].nats).ravel())[:10]
     covered = []
     for seed in range(12):
@@ -157,7 +165,7 @@ def test_intervals_cover_the_value_of_a_large_sample() -> None:
 
 
 def test_units_that_are_not_used_are_certain_to_carry_nothing() -> None:
-    net = net_of(X)
+    net = new_net()
     assert isinstance(net, nn.Sequential)
     with torch.no_grad():
         net[2].weight[:, 0] = 0  # of no use
@@ -175,7 +183,7 @@ def test_units_that_are_not_used_are_certain_to_carry_nothing() -> None:
 
 def test_what_cancels_over_rows_is_not_silent() -> None:
     """A feature that only matters with the sign of another: for the decision here, against it there."""
-    result = measured(net_of(X), X)
+    result = measured(new_net(), X)
     assert result.currents is not None
     features = result.currents.units[0]
     assert (features.absolute >= np.abs(features.nats)).all()
@@ -185,7 +193,7 @@ def test_what_cancels_over_rows_is_not_silent() -> None:
 
 @pytest.mark.parametrize("count", [2, 5, 12])
 def test_a_few_rows_have_finite_errors(count: int) -> None:
-    result = measured(net_of(X), X[:count])
+    result = measured(new_net(), X[:count])
     assert result.currents is not None
     assert np.isfinite(result.currents.total.stderr)
     assert all(np.isfinite(links.stderr).all() for links in result.links)
@@ -204,7 +212,7 @@ def test_the_error_of_a_total_holds_the_bias_of_a_few_rows() -> None:
 
 @pytest.mark.parametrize("decision", ["softmax", "bernoulli", "value"])
 def test_the_error_of_a_total_is_that_of_all_rows_however_few_are_explained(decision: str) -> None:
-    net, errors = net_of(X), []
+    net, errors = new_net(), []
     for rows in (48, 300):
         result = measured(net, X, rows=rows, decision=decision)
         assert result.currents is not None
@@ -258,9 +266,9 @@ def test_p_values_of_a_feature_that_speaks_both_ways_are_uniform() -> None:
     net[0].weight.data = torch.ones(1, 2)
     found = []
     for seed in range(40):
-        signal, noise = torch.randn(2, 100, generator=torch.Generator().manual_seed(seed))
+        signal, noise = torch.randn(2, 60, generator=torch.Generator().manual_seed(seed))
         x = torch.stack([signal - noise, noise], 1)
-        result = measured(net, x, seed=seed, steps=1, decision="value", backgrounds=8)
+        result = measured(net, x, seed=seed, steps=1, decision="value", noise=1.0, backgrounds=59)
         assert result.currents is not None
         units_of = result.currents.units[0]
         found.append(p_values(units_of.nats, units_of.stderr, result.currents.degrees))

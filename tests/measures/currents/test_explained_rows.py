@@ -64,7 +64,7 @@ def data(*shape: int, count: int = POOL, seed: int = 0) -> Tensor:
 
 def every(**options: object) -> nif.Currents:
     """Each row is compared with all of the pool, which weigh alike."""
-    chosen = {"backgrounds": POOL, "steps": 64, "paths": 0, **options}
+    chosen = {"backgrounds": POOL, "steps": 32, "paths": 0, **options}
     return nif.Currents(**chosen)  # type: ignore[arg-type]
 
 
@@ -80,8 +80,7 @@ def midpoints(
     for some in ((torch.arange(steps, dtype=torch.float64) + 0.5) / steps).split(64):
         stops = some.reshape(-1, *[1] * pool.dim())
         there = (pool + stops * (row - pool)).flatten(0, 1).requires_grad_()
-        at_stops = outputs(there).unflatten(0, (len(some), len(pool)))
-        of_terms = sum(terms(of_pool, at_row) for of_pool in at_stops)
+        of_terms = terms(outputs(there).unflatten(0, (len(some), len(pool))), at_row).sum(0)
         slopes = torch.stack([torch.autograd.grad(term, there, retain_graph=True)[0] for term in of_terms])
         moves = slopes.unflatten(1, (len(some), len(pool))) * (row - pool)
         currents = currents + moves.sum((1, 2)) / steps
@@ -90,7 +89,7 @@ def midpoints(
 
 
 def of_classes(logits: Tensor, at_row: Tensor) -> Tensor:
-    return at_row.softmax(1)[0] * logits.softmax(1).mean(0).log()
+    return at_row.softmax(1)[0] * logits.softmax(-1).mean(-2).log()
 
 
 def of_values(deviation: float) -> Callable[[Tensor, Tensor], Tensor]:
@@ -99,8 +98,8 @@ def of_values(deviation: float) -> Callable[[Tensor, Tensor], Tensor]:
 
     def terms(values: Tensor, at_row: Tensor) -> Tensor:
         seen = at_row + deviation * torch.as_tensor(nodes)
-        mean = torch.exp(-0.5 * ((seen - values) / deviation).square()).mean(0).log()
-        return (torch.as_tensor(weights / weights.sum()) @ mean)[None]
+        mean = torch.exp(-0.5 * ((seen - values) / deviation).square()).mean(-2).log()
+        return (mean @ torch.as_tensor(weights / weights.sum()))[..., None]
 
     return terms
 
@@ -132,7 +131,7 @@ def test_token_ids_of_a_given_row_are_followed_through_their_embeddings() -> Non
     torch.manual_seed(2)
     net = Reader().double()
     ids = torch.randint(0, 9, (POOL + ROWS, 3))
-    flow = nif.measure(net, ids[:POOL], every(), explain=ids[POOL:], progress=False)
+    flow = nif.measure(net, ids[:POOL], every(steps=64), explain=ids[POOL:], progress=False)
     vectors = net.words(ids).detach()
     for row in range(ROWS):
         currents, rise = midpoints(net.after, vectors[:POOL], vectors[POOL + row], of_classes)
@@ -173,7 +172,7 @@ def test_given_rows_count_alike_and_average_to_the_flow() -> None:
 def test_errors_of_given_rows_are_those_of_the_backgrounds() -> None:
     """They hold the value of a large pool, and vanish as the pool grows, with one row as with many."""
     net, rows = mlp(), data(4, count=2, seed=1).float()
-    method = nif.Currents(backgrounds=32, steps=4)
+    method = nif.Currents(backgrounds=32, steps=2, by_class=False, paths=0)
     large = nif.measure(net, data(4, count=4000, seed=99).float(), method, explain=rows, progress=False)
     assert large.total is not None
     shown, spread = [], []

@@ -21,7 +21,7 @@ from support.sequence_models import LENGTH, ROWS, data_of, model_of
 pytestmark = pytest.mark.filterwarnings("ignore:.*backgrounds miss the total:UserWarning")
 
 SHORT = np.arange(ROWS) % 3 == 0
-EVERY: dict[str, Any] = {"steps": 2, "rows": ROWS, "backgrounds": ROWS - 1, "by_class": False}
+EVERY: dict[str, Any] = {"steps": 2, "rows": ROWS, "backgrounds": ROWS - 1, "by_class": False, "paths": 0}
 
 
 def measured(data: dict[str, Tensor], background: Any = None, **options: Any) -> Flow:

@@ -72,11 +72,13 @@ def test_every_cut_carries_the_total(name: str) -> None:
 
 # The slow twin.
 
+STEPS = 128
+
 
 def by_midpoints(
     model: nn.Module, tables: dict[str, str], data: dict[str, Tensor], sample: Sample, value: Any, layer: str
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    """Currents of the tokens of each input and of the units of a layer: 512 midpoint gradients in float64.
+    """Currents of the tokens of each input and of the units of a layer: 128 midpoint gradients in float64.
 
     The model is run with hooks on its tables, whose names are those of the inputs; many steps at once.
     """
@@ -104,12 +106,12 @@ def by_midpoints(
         return logits.unflatten(0, (at_once, *index.shape)), list(fed.values())
 
     sums = [torch.zeros(())] * (len(tables) + 1)
-    for first in range(0, 512, at_once):
+    for first in range(0, STEPS, at_once):
         steps = torch.arange(first, first + at_once, dtype=torch.float64)
-        output, middle = run((steps + 0.5) / 512)
-        slopes = torch.autograd.grad(sum(map(value, output)), middle)
+        output, middle = run((steps + 0.5) / STEPS)
+        slopes = torch.autograd.grad(value(output), middle)
         with torch.no_grad():
-            before, after = (run(stops / 512)[1] for stops in (steps, steps + 1))
+            before, after = (run(stops / STEPS)[1] for stops in (steps, steps + 1))
         moves = [b.detach() - a.detach() for a, b in zip(before, after, strict=True)]
         sums = [whole + (slope * move).sum(0) for whole, slope, move in zip(sums, slopes, moves, strict=True)]
     for hook in hooks:

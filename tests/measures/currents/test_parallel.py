@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import warnings
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,11 @@ def same_bits(one: nif.Flow, other: nif.Flow) -> None:
 NETWORKS = {"mlp": (chain(6, 9, 3), X), "cnn": (conv(), IMAGES)}
 
 
+@cache
+def flow_alone(name: str) -> nif.Flow:
+    return flow_of(*NETWORKS[name])
+
+
 @pytest.mark.parametrize(
     ("name", "jobs", "backend"),
     [
@@ -66,10 +72,8 @@ NETWORKS = {"mlp": (chain(6, 9, 3), X), "cnn": (conv(), IMAGES)}
     ],
 )
 def test_processes_change_no_bit(name: str, jobs: int, backend: str) -> None:
-    net, x = NETWORKS[name]
-    alone = flow_of(net, x)
     with parallel_config(backend=backend):
-        same_bits(flow_of(net, x, n_jobs=jobs), alone)
+        same_bits(flow_of(*NETWORKS[name], n_jobs=jobs), flow_alone(name))
 
 
 def test_a_context_of_joblib_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,8 +89,7 @@ def test_a_context_of_joblib_is_followed(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_memory_changes_no_bit_and_too_little_is_said() -> None:
-    net = chain(6, 9, 3)
-    alone = flow_of(net, X)
+    net, alone = NETWORKS["mlp"][0], flow_alone("mlp")
     with pytest.warns(
         UserWarning, match=r"A block of rows takes about .* MB, .*, and memory is 0.00095.* MB"
     ):

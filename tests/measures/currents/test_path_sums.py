@@ -18,7 +18,7 @@ from nif.measures.currents.sample import Sample
 from nif.network.decision import Decision, Scale
 from support.currents import measured, value_on_the_way
 
-FEW: dict[str, Any] = {"rows": 16, "backgrounds": 4, "paths": 100_000}
+FEW: dict[str, Any] = {"rows": 16, "backgrounds": 4, "steps": 2, "paths": 100_000}
 """A sample that paths are evaluated on as a whole, and more paths than there are."""
 
 X = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
@@ -114,7 +114,7 @@ NETWORKS: dict[str, tuple[Any, Tensor, dict[str, Any]]] = {
     "groups of features": (convolution, torch.randn(20, 1, 5, 5), {"groups": np.arange(25) % 4}),
     "attention": (Attention, torch.randn(20, 3, 4, generator=torch.Generator().manual_seed(2)), {}),
     "tokens": (Reader, torch.randint(0, 9, (30, 4), generator=torch.Generator().manual_seed(3)), {}),
-    "orders": (lambda: chain(3, 4, 3, 2, activation=nn.ReLU), X, {"path": "orders", "steps": 2}),
+    "orders": (lambda: chain(3, 4, 3, 2, activation=nn.ReLU), X, {"path": "orders", "steps": 1}),
     "layers that are recorded": (lambda: chain(3, 5, 4, 2, activation=nn.ReLU), X, {"layers": ["0", "2"]}),
 }
 
@@ -129,7 +129,7 @@ def tables_of(result: Any) -> CurrentTables:
 def test_all_paths_sum_to_the_total_and_those_through_a_unit_to_its_current(
     net: Any, x: Tensor, options: dict[str, Any]
 ) -> None:
-    tables = tables_of(measured(net(), x, **FEW, **options))
+    tables = tables_of(measured(net(), x, **{**FEW, **options}))
     paths = tables.paths
     assert paths is not None and paths.nats.sum() == pytest.approx(tables.total.nats, abs=1e-6)
     assert len(np.unique(paths.units, axis=0)) == len(paths.units)
@@ -182,7 +182,7 @@ def by_products(net: nn.Sequential, x: Tensor, steps: int = 512) -> np.ndarray:
         output = net[4](net[3](hidden)).detach().requires_grad_()
         (one,) = torch.autograd.grad(net[1](before).sum(), before)
         (two,) = torch.autograd.grad(net[3](hidden).sum(), hidden)
-        (slope,) = torch.autograd.grad(sum(map(value, output)), output)
+        (slope,) = torch.autograd.grad(value(output), output)
         total += torch.einsum(
             "rbi,ki,srbk,lk,srbl,ol,srbo->iklo", (here - there) / steps, first, one, second, two, third, slope
         )

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 import nif
 
 X = torch.randn(60, 4, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-METHOD = nif.Currents(rows=20, backgrounds=32, steps=2)
+METHOD = nif.Currents(rows=20, backgrounds=32, steps=2, by_class=False, paths=0)
 
 Scores = Callable[[Tensor, Tensor], Tensor]
 

@@ -53,13 +53,13 @@ def test_weights_sum_to_one_and_keep_the_mean(size) -> None:
 
 @pytest.mark.parametrize("noise", [0.02, 0.2])
 def test_the_total_of_the_explained_rows_is_that_of_all(noise: float) -> None:
-    values = drawn(800, 1) ** 3
+    values = drawn(400, 1) ** 3
     decided = decided_by(Decision(Scale.VALUE, 1), values, None, noise, None)
-    all_rows = Explained.of(decided, values, np.arange(800)).information()
+    all_rows = Explained.of(decided, values, np.arange(400)).information()
     totals = []
     for seed in range(12):
         generator = np.random.default_rng(seed)
-        rows, weights = explained_rows(known(decided, values, generator), 200, generator)
+        rows, weights = explained_rows(known(decided, values, generator), 100, generator)
         totals.append(weights @ all_rows[rows])
     assert np.std(totals) < 0.005 * all_rows.mean()
     assert np.mean(totals) == pytest.approx(all_rows.mean(), rel=0.005)
@@ -76,17 +76,17 @@ def test_rare_classes_are_not_missed() -> None:
 
 def test_backgrounds_are_added_where_the_total_is_missed() -> None:
     with pytest.warns(UserWarning, match="2 backgrounds miss the total of .* nats; [0-9]+ are used"):
-        some = sample(drawn(300, 4), "value", most=2)
+        some = sample(drawn(150, 4), "value", most=2)
     assert some.backgrounds.index.shape[1] > 2
 
 
 def test_what_a_limit_of_backgrounds_misses_is_said() -> None:
     match = "2 backgrounds miss the total of .* nats; 3 are used, which are [0-9.]+ nats off; .*backgrounds=6"
     with pytest.warns(UserWarning, match=match):
-        some = sample(drawn(300, 4), "value", most=2, limit=3)
+        some = sample(drawn(150, 4), "value", most=2, limit=3)
     assert some.backgrounds.index.shape[1] == 3
     with pytest.warns(UserWarning, match="nats; [0-9]+ are used.$"):
-        sample(drawn(300, 4), "value", most=2, limit=1000)
+        sample(drawn(150, 4), "value", most=2, limit=1000)
 
 
 @pytest.mark.parametrize("chosen", ["softmax", "value", "bernoulli"])

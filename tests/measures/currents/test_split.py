@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -71,13 +72,13 @@ NETWORKS = {
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_default_is_near_the_integral_or_says_how_far_it_is(name: str) -> None:
     torch.manual_seed(7)
-    net, method = NETWORKS[name](), nif.Currents(rows=48, backgrounds=8, paths=0, by_class=False)
+    net, method = NETWORKS[name](), nif.Currents(rows=24, backgrounds=8, paths=0, by_class=False)
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         flow = nif.measure(net, X, method, progress=False)
         outputs = net(X).detach()
         decided = decided_by(Decision.of(Forward(net), (X,)), outputs, None, 0.2, None)
-        sample = Sample.of(decided, outputs, 48, 8, np.random.default_rng(0))
+        sample = Sample.of(decided, outputs, 24, 8, np.random.default_rng(0))
     units, weights = by_midpoints(net, X, sample, decided)
     found, off = flow.neurons()["current"], []
     off += [found.loc["input"] - units[0]]
@@ -102,10 +103,11 @@ def test_of_a_network_that_decides_next_to_nothing_steps_end_at_a_ten_millionth_
     with torch.no_grad():
         net[2].weight *= 1e-4
         net[2].bias.zero_()
+    few: dict[str, Any] = {"rows": 48, "backgrounds": 8, "paths": 0, "by_class": False}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        flow = nif.measure(net, X, nif.Currents(), progress=False)
-    near = nif.measure(net, X, nif.Currents(steps=256), progress=False)
+        flow = nif.measure(net, X, nif.Currents(**few), progress=False)
+    near = nif.measure(net, X, nif.Currents(**few, steps=128), progress=False)
     assert 0 < float(flow.total) < 1e-7
     assert "8 steps" in repr(flow)
     assert (flow.neurons()["current"] - near.neurons()["current"]).abs().max() < 1e-7

@@ -134,7 +134,12 @@ class MeanOfKnown(nn.Module):
 def test_a_layer_of_whole_numbers_that_count_what_is_known() -> None:
     x = torch.randn(60, 4, 2, generator=torch.Generator().manual_seed(0))
     x[::3, 2:] = 0
-    flow = nif.measure(MeanOfKnown(), x, nif.Currents(rows=60, backgrounds=59, paths=0), progress=False)
+    flow = nif.measure(
+        MeanOfKnown(),
+        x,
+        nif.Currents(rows=60, backgrounds=59, steps=4, by_class=False, paths=0),
+        progress=False,
+    )
     p = MeanOfKnown()(x).detach().double().softmax(1)
     assert float(flow.total) == pytest.approx(float((p * (p / p.mean(0)).log()).sum(1).mean()), rel=0.02)
     layers = flow.neurons()["current"].groupby("layer").sum()

@@ -109,9 +109,9 @@ def test_currents_of_weights_are_those_of_512_midpoint_steps() -> None:
     torch.manual_seed(0)
     net = trained(chain(4, 8, 2), X, Y)
     decided, outputs = Classes(lambda outputs: outputs.log_softmax(-1), 2, "one of 2"), net(X).detach()
-    sample = Sample.of(decided, outputs, 512, 32, np.random.default_rng(0))
+    sample = Sample.of(decided, outputs, 40, 8, np.random.default_rng(0))
     _, expected = by_midpoints(net, X, sample, decided)
-    result = measured(net, X, steps=64)
+    result = measured(net, X, rows=40, backgrounds=8, steps=64)
     for name, weight in zip(("0.weight", "2.weight"), expected, strict=True):
         agree(weight_of(result, name), weight.T, 0.01)
 

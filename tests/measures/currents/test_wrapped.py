@@ -121,7 +121,9 @@ def test_a_write_into_a_view_has_the_currents_of_the_same_network_without_writes
 
 
 @pytest.mark.filterwarnings("ignore:.*backgrounds miss the total:UserWarning")
-@pytest.mark.parametrize("more", [{}, {"by_class": False}, {"path": "orders", "orders": 2}], ids=repr)
+@pytest.mark.parametrize(
+    "more", [{}, {"by_class": False, "paths": 0}, {"path": "orders", "orders": 2, "paths": 0}], ids=repr
+)
 @pytest.mark.parametrize(
     "unread", [torch.rand(30), torch.rand(30, 2), torch.arange(30) % 4], ids=["1-D", "2-D", "ids"]
 )
@@ -137,7 +139,7 @@ def test_an_input_that_the_network_does_not_read_carries_nothing(
             return self.net(x)
 
     plain, x = chain(4, 6, 3), X[:, 0, 0, :4]
-    method = nif.Currents(rows=10, backgrounds=16, steps=4, **more)
+    method = nif.Currents(rows=10, backgrounds=16, steps=2, **more)
     found = nif.measure(Unread(), (x, unread), method, progress=False).attribution().to_numpy()
     assert len(found) > 4
     assert (found[4:] == 0).all()
