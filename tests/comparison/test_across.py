@@ -8,7 +8,7 @@ from torch import nn
 import nif
 
 X = torch.randn(150, 2, generator=torch.Generator().manual_seed(0))
-METHOD = nif.Currents(paths=0, by_class=False, backgrounds=8)
+METHOD = nif.Currents(paths=0, by_class=False, backgrounds=8, rows=50, steps=2)
 
 
 def linear(first: float, second: float) -> nn.Module:

@@ -17,7 +17,7 @@ from nif.core.errors import InputError
 from support.networks import chain
 
 X = torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
-FEW = nif.Currents(backgrounds=40, steps=8)
+FEW = nif.Currents(backgrounds=40, steps=2, paths=0)
 
 
 class Masked(nn.Module):

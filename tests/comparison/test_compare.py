@@ -94,7 +94,7 @@ def test_flow_that_carries_nothing_names_no_feature() -> None:
 
 def test_a_flow_of_currents_is_compared_without_association() -> None:
     x, y = data(100)
-    flow = measure(linear(), x, Currents(), progress=False)
+    flow = measure(linear(), x, Currents(rows=50, steps=2, paths=0), progress=False)
     table = compare(linear(), flow, x, y, repeats=3)
     assert list(table.index) == [
         "raw MI",
@@ -112,7 +112,7 @@ def test_a_flow_of_currents_is_compared_without_association() -> None:
 
 def test_what_speaks_for_the_decision_is_the_positive_part_of_each_row() -> None:
     x, y = data(200)
-    flow = measure(linear(), x, Currents(paths=0), progress=False)
+    flow = measure(linear(), x, Currents(rows=100, steps=2, paths=0), progress=False)
     found = compare(linear(), flow, x, y, methods=["currents, for"], repeats=2)
     rows = flow.local()
     assert (rows.to_numpy() < 0).any()
@@ -124,15 +124,16 @@ def test_what_speaks_for_the_decision_is_the_positive_part_of_each_row() -> None
 def test_a_flow_of_currents_that_is_given_is_used_beside_association() -> None:
     x, y = data(100)
     names = ["big", "small", "unused"]
-    flow = measure(linear(), x, Currents(rows=50, steps=2), feature_names=names, progress=False)
+    flow = measure(linear(), x, Currents(rows=50, steps=2, paths=0), feature_names=names, progress=False)
     table = compare(linear(), FLOW, x, y, currents=flow, methods=["currents", "association"], repeats=3)
     share = flow.attribution().sum(axis=1).abs()
     np.testing.assert_allclose(table.loc["currents"].iloc[:3].astype(float), share / share.sum())
     np.testing.assert_allclose(table.loc["association"].iloc[:3].astype(float), [5 / 6, 1 / 6, 0])
     with pytest.raises(InputError, match="currents is a flow of association"):
         compare(linear(), FLOW, x, y, currents=FLOW)
+    other = measure(linear(), x, Currents(rows=9, steps=2, paths=0), progress=False)
     with pytest.raises(InputError, match="features of other names"):
-        compare(linear(), FLOW, x, y, currents=measure(linear(), x, Currents(rows=9), progress=False))
+        compare(linear(), FLOW, x, y, currents=other)
 
 
 def test_published_flow_that_is_given_is_used() -> None:
@@ -183,7 +184,7 @@ def test_a_printed_comparison_shows_every_column() -> None:
 def test_the_warning_about_labels_of_another_order_names_the_line_of_the_call() -> None:
     net = linear(torch.tensor([[0.0, 0.0], [4.0, 1.0]]))
     x = torch.randn(200, 2, generator=torch.Generator().manual_seed(0))
-    flow = measure(net, x, Currents(rows=20, backgrounds=8, steps=2), progress=False)
+    flow = measure(net, x, Currents(rows=20, backgrounds=8, steps=2, paths=0), progress=False)
     with pytest.warns(UserWarning, match="The labels agree with the network in 0%") as caught:
         compare(net, flow, x, net(x).argmin(1), methods="random ranking", repeats=2)
     assert caught[-1].filename == __file__

@@ -27,7 +27,7 @@ from nif.comparison.link_rankings import (
 from nif.core.errors import InputError
 from nif.flow.flow import Flow
 
-FEW = nif.Currents(rows=60, backgrounds=32, steps=4, by_class=False)
+FEW = nif.Currents(rows=60, backgrounds=32, steps=4, by_class=False, paths=0)
 
 
 def mlp(*sizes: int, seed: int = 0) -> nn.Sequential:

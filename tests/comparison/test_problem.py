@@ -167,7 +167,7 @@ class Pair(nn.Module):
 
 
 def test_several_inputs_are_compared_like_one_table_of_them() -> None:
-    x, y = data()
+    x, y = data(100)
     parts = {"first": x[:, :1], "others": x[:, 1:].reshape(-1, 1, 2)}
     model = Pair()
     flow = measure(model, parts, Binned(), output="class", progress=False)
@@ -189,7 +189,7 @@ def test_images_are_compared_as_their_pixels() -> None:
     y = (images[:, 0, 0, 1] > 0).long()
     net = nn.Sequential(nn.Flatten(), nn.Linear(4, 2, bias=False))
     net[1].weight.data = torch.tensor([[0.0] * 4, [0.0, 3.0, 0.0, 0.0]])
-    flow = measure(net, images, Currents(rows=20), progress=False)
+    flow = measure(net, images, Currents(rows=20, steps=2, paths=0), progress=False)
     table = compare(net, flow, images, y, methods=["integrated gradients", "currents"], repeats=2)
     for method in ("integrated gradients", "currents"):
         np.testing.assert_allclose(table.loc[method].iloc[:4].astype(float), [0, 1, 0, 0], atol=1e-6)

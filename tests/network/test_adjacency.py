@@ -121,7 +121,7 @@ def test_a_graph_in_every_row_has_the_currents_of_the_definition() -> None:
         net.second.weight *= 10
     x, pool = torch.randn(2, 8, 4, FEATURES, generator=generator, dtype=torch.float64)
     a, others = (torch.rand(2, 8, 4, 4, generator=generator) < 0.5).double()
-    method = nif.Currents(rows=8, backgrounds=8, by_class=False, steps=64)
+    method = nif.Currents(rows=8, backgrounds=8, by_class=False, steps=32, paths=0)
     given = {"background": {"x": pool, "a": others}}
     flow = nif.measure(net, {"x": x, "a": a}, method, progress=False, **given)
     assert [len(layer) for layer in flow.layers] == [4 * FEATURES, 16, 4, 2]
@@ -134,15 +134,9 @@ def test_a_graph_in_every_row_has_the_currents_of_the_definition() -> None:
 def twin(net: nn.Module, ends: tuple[Tensor, ...], pools: tuple[Tensor, ...], steps: int) -> list[Tensor]:
     """Mean current of each number of several inputs: the gradient of log mean p along the straight way."""
     right = net(*ends).softmax(-1).detach()
-    found = [torch.zeros(end.shape[1:], dtype=torch.float64) for end in ends]
-    for step in range(steps):
-        moved = [end[:, None] - pool[None] for end, pool in zip(ends, pools, strict=True)]
-        at = [
-            (pool[None] + (step + 0.5) / steps * way).requires_grad_()
-            for pool, way in zip(pools, moved, strict=True)
-        ]
-        mixed = net(*at).softmax(-1).mean(1)
-        slopes = torch.autograd.grad((right * mixed.log()).sum(), at)
-        for number, (slope, way) in enumerate(zip(slopes, moved, strict=True)):
-            found[number] = found[number] + (slope * way).sum(1).mean(0) / steps
-    return found
+    moved = [end[:, None] - pool[None] for end, pool in zip(ends, pools, strict=True)]
+    shares = ((torch.arange(steps, dtype=torch.float64) + 0.5) / steps)[:, None, None, None, None]
+    at = [(pool + shares * way).requires_grad_() for pool, way in zip(pools, moved, strict=True)]
+    mixed = net(*at).softmax(-1).mean(2)  # [step, row, class]
+    slopes = torch.autograd.grad((right * mixed.log()).sum(), at)
+    return [(slope * way).sum(2).mean(1).sum(0) / steps for slope, way in zip(slopes, moved, strict=True)]

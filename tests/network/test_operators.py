@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,12 @@ class Probed:
     call: Call
     drawn: dict[int, int]
     probe: Probe
+
+
+@cache
+def all_probed(name: str) -> list[Probed]:
+    """A call for each probe of the operator, which all tests read and none changes."""
+    return [probed(name, probe) for probe in PROBES[name]]
 
 
 def probed(name: str, probe: Probe) -> Probed:
@@ -101,16 +108,23 @@ def moved_by(one: Probed, place: int, axis: int, found: UnitMap, result: int) ->
     """Which unit of a result changes with which unit that is read, tried until all that may change have."""
     assert found.axis_after is not None
     flags = found.connected()
+
+    @cache
+    def before(draw: int) -> tuple[dict[int, Tensor], Tensor]:
+        """What is read in a draw, and the result of it, which are the same for all units."""
+        drawn = one.probe.drawn(draw)
+        base = {at: drawn[index] for at, index in one.drawn.items()}
+        return base, results(one.call, base)[result]
+
     rows = []
     for unit in range(one.call.read[place].shape[axis]):
         seen = np.zeros(one.call.written[result].shape[found.axis_after], dtype=bool)
         for draw in range(CHANGES):
-            drawn = one.probe.drawn(draw)
-            base = {at: drawn[index] for at, index in one.drawn.items()}
+            base, whole = before(draw)
             values = base[place].clone()
-            values.select(axis, unit).copy_(one.probe.drawn(draw + 1)[one.drawn[place]].select(axis, unit))
-            before, after = results(one.call, base), results(one.call, {**base, place: values})
-            seen |= changed(before[result], after[result], found.axis_after)
+            values.select(axis, unit).copy_(before(draw + 1)[0][place].select(axis, unit))
+            after = results(one.call, {**base, place: values})
+            seen |= changed(whole, after[result], found.axis_after)
             if draw and (seen.all() if flags is None else (seen == flags[unit]).all()):
                 break
         rows.append(seen)
@@ -119,8 +133,7 @@ def moved_by(one: Probed, place: int, axis: int, found: UnitMap, result: int) ->
 
 def cases(name: str) -> Iterator[tuple[Probed, Call, int, int]]:
     """Every tensor that a probe draws, with every axis that its units may have."""
-    for probe in PROBES[name]:
-        one = probed(name, probe)
+    for one in all_probed(name):
         for place in one.drawn:
             for axis in range(1, one.call.read[place].ndim):
                 yield one, followed(one.call, place, axis), place, axis
@@ -166,8 +179,8 @@ def test_what_changes_is_what_the_map_says(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(name for name in BY_NAME if BY_NAME[name].effect is Effect.CONSTANT))
 def test_constants_do_not_depend_on_what_they_read(name: str) -> None:
-    for probe in PROBES[name]:
-        one = probed(name, probe)
+    for one in all_probed(name):
+        probe = one.probe
         first, second = (results(one.call, {0: probe.drawn(draw)[0]}) for draw in (0, 1))
         assert "empty" in name or all(map(torch.equal, first, second))
 
@@ -207,10 +220,9 @@ def test_what_can_be_cut_gives_the_same_numbers_for_the_other_units(name: str) -
     """Where the map is not fixed, the call on fewer units is that on all, without them."""
     if BY_NAME[name].effect in (Effect.LINEAR, Effect.CONSTANT) or BY_NAME[name].weights_for_units:
         pytest.skip("has weights: see test_units")
-    for probe in PROBES[name]:
-        if probe.random or probe.sizes:
+    for one in all_probed(name):
+        if one.probe.random or one.probe.sizes:
             continue
-        one = probed(name, probe)
         for axis in range(1, max(one.call.read[place].ndim for place in one.drawn)):
             _fewer_units(one.call, list(one.drawn), axis)
 

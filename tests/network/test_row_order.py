@@ -121,7 +121,7 @@ class Attention(nn.Module):
         return nn.functional.scaled_dot_product_attention(tokens, tokens, tokens, dropout_p=0.5)[:, 0, :, 0]
 
 
-FAST = nif.Currents(steps=2, rows=20, backgrounds=4)
+FAST = nif.Currents(steps=2, rows=20, backgrounds=4, by_class=False, paths=0)
 
 
 @pytest.mark.filterwarnings("ignore:The currents of the inputs sum to")
@@ -275,7 +275,7 @@ class Mixture(nn.Module):
 
 @pytest.mark.filterwarnings("ignore:.*backgrounds miss:UserWarning", "ignore:The operations:UserWarning")
 def test_experts_of_mixtral_are_left_out_and_the_rest_is_right() -> None:
-    method = nif.Currents(steps=8, rows=10, backgrounds=4, by_class=False)
+    method = nif.Currents(steps=4, rows=10, backgrounds=4, by_class=False, paths=0)
     with pytest.warns(UserWarning, match="experts.act_fn' is left out"):
         nif.measure(Mixture("grouped_mm").eval(), X, nif.GaussianCopula(), progress=False)
     with pytest.warns(UserWarning, match="experts.act_fn' is left out"):

@@ -26,6 +26,7 @@ from support.tensor_files import Tensor, TensorFile
 @pytest.mark.parametrize("cut", [True, False], ids=["cut", "zeroed"])
 def test_a_fresh_network_becomes_the_pruned_one(name: str, cut: bool, tmp_path: Path) -> None:
     model, x, _, layers = network(name)
+    x = x[:60]
     options = {"remove": 0.3, "tolerance": None, "rule": "magnitude"}  # a quick one: any will do
     small = prune(model, flow_of(model, x, layers), x, cut=cut, **options)
     small.save(tmp_path / "small.safetensors")
@@ -39,12 +40,20 @@ def test_a_fresh_network_becomes_the_pruned_one(name: str, cut: bool, tmp_path: 
     assert sum(weight.numel() for weight in loaded.parameters()) == small.size_after.parameters
 
 
-@pytest.fixture
-def saved(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def chain_saved(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     model, x, _, layers = network("chain")
     small = prune(model, flow_of(model, x, layers), x, remove=0.3, tolerance=None)
-    small.save(tmp_path / "small.safetensors")
-    return tmp_path / "small.safetensors"
+    small.save(path := tmp_path_factory.mktemp("chain") / "small.safetensors")
+    return path.read_bytes()
+
+
+@pytest.fixture
+def saved(chain_saved: bytes, tmp_path: Path) -> Path:
+    """A file of its own for every test, which may damage it."""
+    path = tmp_path / "small.safetensors"
+    path.write_bytes(chain_saved)
+    return path
 
 
 def test_a_file_of_another_network_is_refused(saved: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import nif
 from nif.flow.flow import Flow
-from nif.pruning.problem import pruning_problem
+from nif.pruning.problem import PruningProblem, pruning_problem
 from support.pruning_cases import OF_ASSOCIATION, drawn, importance_of, measured, small_one
 
 pytestmark = pytest.mark.filterwarnings("ignore:The inputs are ids of categories:UserWarning")
@@ -99,11 +100,28 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], Callable[[], dict[str, Tensor
 }
 
 
-def prepared(name: str, kind: torch.dtype = torch.float32) -> tuple[nn.Module, dict[str, Tensor], Flow]:
+def made(name: str, kind: torch.dtype = torch.float32) -> tuple[nn.Module, dict[str, Tensor]]:
     make, data = NETWORKS[name]
     torch.manual_seed(0)
-    model, inputs = make().eval().to(kind), data()
-    return model, inputs, measured(model, inputs)
+    return make().eval().to(kind), data()
+
+
+@cache
+def flow_of_network(name: str, kind: torch.dtype) -> Flow:
+    return measured(*made(name, kind))
+
+
+def prepared(name: str, kind: torch.dtype = torch.float32) -> tuple[nn.Module, dict[str, Tensor], Flow]:
+    return *made(name, kind), flow_of_network(name, kind)
+
+
+@cache
+def problems(name: str) -> list[PruningProblem]:
+    """Without labels and with them; rules do not change them."""
+    model, data, flow = prepared(name)
+    gives = given(model, data)
+    labelled = {**data, "label": (gives - gives.mean(0)).argmax(1)}
+    return [pruning_problem(model, flow, rows) for rows in (data, labelled)]
 
 
 @torch.no_grad()
@@ -173,10 +191,8 @@ def test_data_of_every_form(form: str) -> None:
 @pytest.mark.parametrize("rule", OF_ASSOCIATION)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_rule(name: str, rule: str) -> None:
-    model, data, flow = prepared(name)
-    gives = given(model, data)
-    for rows in (data, {**data, "label": (gives - gives.mean(0)).argmax(1)}):
-        assert len(np.unique(importance_of(rule, pruning_problem(model, flow, rows)))) > 1 or rule == "silent"
+    for problem in problems(name):
+        assert len(np.unique(importance_of(rule, problem))) > 1 or rule == "silent"
 
 
 @pytest.mark.parametrize("name", NETWORKS)

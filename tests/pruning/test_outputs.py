@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import namedtuple
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -63,15 +64,23 @@ class TwoHeads(nn.Module):
         return self.returns(self.policy(units), self.value(self.act(self.branch(units))))
 
 
-def two_heads(kind: str, *, branching: bool = False) -> tuple[TwoHeads, Tensor, Flow]:
+def untrained(kind: str, branching: bool) -> tuple[TwoHeads, Tensor]:
     """With units of the trunk that are constant: 3 at 0, and 5 at 2."""
     torch.manual_seed(0)
     model = TwoHeads(KINDS[kind][0], branching=branching).eval()
     with torch.no_grad():
         model.trunk.weight[[3, 5]] = 0
         model.trunk.bias[3], model.trunk.bias[5] = -1, 2
-    x = drawn(5)
-    return model, x, measured(model, x, KINDS[kind][1])
+    return model, drawn(5)
+
+
+@cache
+def flow_of_policy(kind: str, branching: bool) -> Flow:
+    return measured(*untrained(kind, branching), KINDS[kind][1])
+
+
+def two_heads(kind: str, *, branching: bool = False) -> tuple[TwoHeads, Tensor, Flow]:
+    return *untrained(kind, branching), flow_of_policy(kind, branching)
 
 
 @pytest.mark.parametrize("branching", [False, True], ids=["traced", "not traceable"])

@@ -16,7 +16,7 @@ from nif.pruning.prune import prune
 from nif.pruning.result import Pruned
 from support.pruning_cases import OF_ASSOCIATION, flow_of
 
-ROWS = 200
+ROWS = 60
 
 
 def pruned(model: nn.Module, x: Tensor, layers: list[str], **options: object) -> Pruned:

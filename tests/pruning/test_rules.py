@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -22,7 +24,10 @@ from nif.pruning.sensitivity import readout
 from support.networks import chain
 from support.pruning_cases import NETWORKS, OF_ASSOCIATION, flow_of, network, rows
 
-CURRENTS = nif.Currents(backgrounds=16, rows=40, steps=2, by_class=False)
+CURRENTS = nif.Currents(backgrounds=16, rows=40, steps=2, by_class=False, paths=0)
+
+ROUGH = replace(CURRENTS, backgrounds=4, rows=16, steps=1)
+"""For a rule that has to give a number to every unit, whatever it is."""
 
 
 def prepared(*sizes: int) -> PruningProblem:
@@ -32,13 +37,19 @@ def prepared(*sizes: int) -> PruningProblem:
     return pruning_problem(model, flow_of(model, x, names), TensorDataset(x, y))
 
 
+@cache
+def problem_of(name: str, currents: bool) -> PruningProblem:
+    """That of a network of the table; rules do not change it."""
+    model, x, y, layers = network(name)
+    flow = nif.measure(model, x, ROUGH, layers=layers) if currents else flow_of(model, x, layers)
+    return pruning_problem(model, flow, TensorDataset(x, y))
+
+
 @pytest.mark.filterwarnings("ignore:.* backgrounds miss the total", "ignore:The model chooses its path")
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_rule_scores_every_unit_of_every_network(rule: str, name: str) -> None:
-    model, x, y, layers = network(name)
-    flow = nif.measure(model, x, CURRENTS, layers=layers) if rule == "current" else flow_of(model, x, layers)
-    found = pruning_problem(model, flow, TensorDataset(x, y))
+    found = problem_of(name, rule == "current")
     units = cuttable(found)
     scores = RULES[rule](found, units, 0)
     assert scores.shape == units.shape
