@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import cache
 
 import numpy as np
 import pytest
@@ -14,10 +15,15 @@ import nif
 
 METHODS = {
     "currents": nif.Currents(rows=20, backgrounds=8, steps=2),
-    "Mine": nif.Mine(steps=20),
+    "Mine": nif.Mine(steps=5),
     "Binned": nif.Binned(),
     "published": nif.Association(
-        nif.SharedMine(steps=10), beta=1.0, relevance="layer", order="index", critic="joint", noise=0.1
+        nif.SharedMine(hidden=8, steps=5),
+        beta=1.0,
+        relevance="layer",
+        order="index",
+        critic="joint",
+        noise=0.1,
     ),
     "decision information": nif.DecisionInformation(),
 }
@@ -94,22 +100,25 @@ def test_pruning_does_not_depend_on_the_default_precision() -> None:
                 assert pruned(rule) == expected, rule
 
 
+def compared() -> list[np.ndarray]:
+    net, x = net_and_rows()
+    x = x[:60]
+    flow = nif.measure(net, x, METHODS["currents"], progress=False)
+    features = nif.compare(net, flow, x, x[:, 0] > 0, methods=["SHAP", "IG"], repeats=2, progress=False)
+    links = nif.compare_links(net, flow, x, methods=["EAP-IG"], progress=False)
+    critics = nif.estimate(x[:, :2].numpy(), x[:, 1:].numpy(), nif.InfoNce(hidden=8, steps=20))
+    return [features["deletion"].to_numpy(), links.to_numpy(), np.array([critics.nats, critics.stderr])]
+
+
+with_gradients = cache(compared)
+
+
 @pytest.mark.usefixtures("few_rows_explained")
 @pytest.mark.parametrize("without", without_gradients(), ids=["no_grad", "inference_mode"])
 def test_comparisons_and_critics_make_their_own_gradients(
     without: contextlib.AbstractContextManager[object],
 ) -> None:
-    net, x = net_and_rows()
-    flow = nif.measure(net, x, METHODS["currents"], progress=False)
-    few = nif.InfoNce(hidden=8, steps=20)
-
-    def compared() -> list[np.ndarray]:
-        features = nif.compare(net, flow, x, x[:, 0] > 0, methods=["SHAP", "IG"], repeats=2, progress=False)
-        links = nif.compare_links(net, flow, x, methods=["EAP-IG"], progress=False)
-        critics = nif.estimate(x[:, :2].numpy(), x[:, 1:].numpy(), few)
-        return [features["deletion"].to_numpy(), links.to_numpy(), np.array([critics.nats, critics.stderr])]
-
-    expected = compared()
+    expected = with_gradients()
     with without:
         found = compared()
     for one, other in zip(found, expected, strict=True):

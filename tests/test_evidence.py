@@ -67,11 +67,11 @@ def test_all_links_or_units_are_the_network_and_none_the_others(script) -> None:
 
 def test_the_path_with_backgrounds_inside_the_logarithm_is_that_of_currents(script, monkeypatch) -> None:
     variants = script("faithfulness_variants")
-    monkeypatch.setattr(variants, "STEPS", 256)
+    monkeypatch.setattr(variants, "STEPS", 64)
     known, count = network(script), 12
     x = known.x[:count]
     z = known.x[torch.randint(60, (count, 5), generator=torch.Generator().manual_seed(1))]
-    method = nif.Currents(steps=256, by_class=False, rows=count, backgrounds=5)
+    method = nif.Currents(steps=64, by_class=False, rows=count, backgrounds=5)
     flow = nif.measure(known.net, x, method, background=z, progress=False)
     decision = variants.Decision.of(variants.Forward(known.net), (x,))
     decided = variants.decided_by(decision, known.net(x).detach(), None, 0.2, None)
@@ -104,7 +104,7 @@ def test_shapley_values_by_orders_of_a_linear_network(script) -> None:
 
 def test_currents_stay_on_the_circuit_of_a_network_written_by_hand(script) -> None:
     circuits, handmade = script("faithfulness_circuits"), script("handmade")
-    made = handmade.fraction(60, torch.Generator().manual_seed(0))
+    made = handmade.fraction(20, torch.Generator().manual_seed(0))
     assert torch.allclose(made.net(made.x), made.right, atol=1e-6)
     felt, sizes = circuits.circuit(made), circuits.currents(made)
     assert sum(int(values.sum()) for values in felt.values()) == 4

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -50,17 +51,22 @@ def room(module: str) -> str:
     return parts[1] if len(parts) > 1 else "__init__"
 
 
+@cache
+def nodes_of(path: Path) -> list[ast.AST]:
+    """All of the syntax tree of a file."""
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
 def imports_of(path: Path) -> set[str]:
     """Modules of nif that a file imports anywhere, but for the types of annotations."""
-    tree = ast.parse(path.read_text())
     for_types = {
         id(inner)
-        for node in ast.walk(tree)
+        for node in nodes_of(path)
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
         for inner in ast.walk(node)
     }
     found = set()
-    for node in ast.walk(tree):
+    for node in nodes_of(path):
         if id(node) in for_types:
             continue
         if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "nif":
@@ -110,15 +116,15 @@ def test_files_and_functions_are_short() -> None:
     assert {name for name, count in lines.items() if count > 400} == set()
     short = [path for path in FILES if path.name != "__init__.py" and lines[module_name(path)] < 40]
     assert len(short) <= 10, short
-    lengths = [length for text in texts.values() for length in function_lengths(ast.parse(text))]
+    lengths = [length for path in FILES for length in function_lengths(nodes_of(path))]
     assert max(lengths) <= 60
     assert sum(length > 30 for length in lengths) <= 0.03 * len(lengths)
 
 
-def function_lengths(tree: ast.Module) -> list[int]:
+def function_lengths(nodes: list[ast.AST]) -> list[int]:
     """Lines of every function, without its docstring."""
     found = []
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.FunctionDef):
             first = node.body[0]
             documented = ast.get_docstring(node) is not None
@@ -129,14 +135,14 @@ def function_lengths(tree: ast.Module) -> list[int]:
 
 def test_nothing_imports_the_benchmarks_or_tests() -> None:
     for path in FILES:
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in nodes_of(path):
             if isinstance(node, ast.ImportFrom):
                 assert (node.module or "").split(".")[0] not in {"benchmarks", "tests", "support"}
 
 
 def test_print_is_only_in_the_command_line() -> None:
     for path in FILES:
-        calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        calls = [node for node in nodes_of(path) if isinstance(node, ast.Call)]
         prints = any(isinstance(call.func, ast.Name) and call.func.id == "print" for call in calls)
         assert not prints or module_name(path).startswith("nif.cli"), path
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -17,17 +18,19 @@ import nif
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 
 
-@pytest.fixture
-def frames(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+@pytest.fixture(scope="module")
+def frames() -> Iterator[ModuleType]:
     """The script, from a folder that is no package."""
-    monkeypatch.syspath_prepend(str(FOLDER))
     before = set(sys.modules)
-    yield import_module("zoo_frames")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(FOLDER))
+        yield import_module("zoo_frames")
     for name in set(sys.modules) - before:
         if str(getattr(sys.modules[name], "__file__", "")).startswith(str(FOLDER)):
             del sys.modules[name]
 
 
+@cache
 def fitted(frames: ModuleType, name: str):
     """A network on a table; skipped without its package."""
     table = next(each for each in frames.TABLES if each.name == name)

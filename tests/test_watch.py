@@ -20,7 +20,7 @@ import nif
 from nif.core import progress
 from nif.core.errors import InputError
 from nif.flow.epochs import match_communities, silent_since
-from support.training_runs import WATCHES, dying, network, rows, trained
+from support.training_runs import FEW, WATCHES, dying, network, rows, trained
 
 
 @pytest.mark.parametrize("watch_of", WATCHES.values(), ids=WATCHES.keys())
@@ -66,8 +66,8 @@ def test_a_long_measurement_is_said(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(progress, "SECONDS_BEFORE_SHOWN", 0)
-    nif.Watch(network(), rows()[0], max_samples=60).step(4)
-    nif.Watch(network(), rows()[0], max_samples=60, progress=False).step(5)
+    nif.Watch(network(), rows()[0], FEW, max_samples=60).step(4)
+    nif.Watch(network(), rows()[0], FEW, max_samples=60, progress=False).step(5)
     said = capsys.readouterr().err
     assert "nif: measuring: epoch 4" in said and "epoch 5" not in said
 
@@ -80,7 +80,7 @@ def test_all_epochs_are_measured_on_the_same_rows() -> None:
         def __getitem__(self, index: int) -> Tensor:
             return torch.rand(4)
 
-    watch = nif.Watch(network(), Noisy(), max_samples=100)
+    watch = nif.Watch(network(), Noisy(), FEW, max_samples=100)
     assert watch() == watch() and list(watch.flows) == [0, 1]
 
 
@@ -115,11 +115,11 @@ def test_the_flow_is_that_of_measure() -> None:
 
 
 def test_only_the_epochs_asked_for_are_measured() -> None:
-    watch = nif.Watch(network(), rows()[0], every=3, max_samples=60)
+    watch = nif.Watch(network(), rows()[0], FEW, every=3, max_samples=60)
     assert [epoch for epoch in range(8) if watch.step(epoch) is not None] == [0, 3, 6]
-    numpys = nif.Watch(network(), rows()[0], every=np.int64(4), max_samples=60)  # type: ignore[arg-type]
+    numpys = nif.Watch(network(), rows()[0], FEW, every=np.int64(4), max_samples=60)  # type: ignore[arg-type]
     assert [epoch for epoch in range(6) if numpys.step(epoch) is not None] == [0, 4]
-    chosen = nif.Watch(network(), rows()[0], every=[1, 5], max_samples=60)
+    chosen = nif.Watch(network(), rows()[0], FEW, every=[1, 5], max_samples=60)
     assert [epoch for epoch in range(8) if chosen.step(epoch) is not None] == [1, 5]
 
 
@@ -211,7 +211,7 @@ def test_a_later_failure_warns_and_the_first_raises() -> None:
     model, (x, _) = network(), rows()
     with pytest.raises(InputError, match="failed on these data"):
         nif.Watch(model, x[:, :3]).step(0)
-    watch = nif.Watch(model, x)
+    watch = nif.Watch(model, x, FEW)
     watch.step(0)
     with torch.no_grad():
         model[0].weight.fill_(float("nan"))
@@ -250,7 +250,7 @@ def test_curves_are_written_for_tensorboard(tmp_path: Path) -> None:
     from torch.utils.tensorboard import SummaryWriter
 
     with SummaryWriter(str(tmp_path)) as writer:
-        watches = [nif.Watch(network(), rows()[0], method, writer=writer) for method in (nif.Binned(), None)]
+        watches = [nif.Watch(network(), rows()[0], method, writer=writer) for method in (nif.Binned(), FEW)]
         for watch in watches:
             for _ in range(3):
                 watch()
@@ -280,8 +280,7 @@ class Kept:
 
 def test_of_currents_the_total_is_written_once() -> None:
     writer = Kept()
-    method = nif.Currents(rows=40, backgrounds=32, steps=4)
-    watch = nif.Watch(network(), rows()[0], method, writer=writer)
+    watch = nif.Watch(network(), rows()[0], FEW, writer=writer)
     watch.step(0)
     watch.step(1)
     totals = [(epoch, float(flow.total or 0)) for epoch, flow in watch.flows.items()]
@@ -296,11 +295,11 @@ def test_skorch_calls_it_after_every_epoch_and_trains_the_same() -> None:
     def fitted(callbacks: list[Any]) -> Any:
         torch.manual_seed(0)
         net = skorch.NeuralNetClassifier(
-            network, criterion=nn.CrossEntropyLoss, max_epochs=5, lr=0.05, verbose=0, callbacks=callbacks
+            network, criterion=nn.CrossEntropyLoss, max_epochs=4, lr=0.05, verbose=0, callbacks=callbacks
         )
         return net.fit(x, y)
 
-    watch = nif.Watch(None, x, every=2)
+    watch = nif.Watch(None, x, FEW, every=2)
     watched, plain = fitted([watch.skorch()]), fitted([])
     assert list(watch.flows) == [2, 4]
     for one, other in zip(
@@ -337,14 +336,15 @@ def fitted(watch):
     x = torch.randn(200, 4); y = (x[:, 0] > 0).long()
     model, loader = Net(), DataLoader(TensorDataset(x, y), batch_size=50, shuffle=True)
     trainer = pl.Trainer(
-        max_epochs=4, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        max_epochs=3, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
         enable_model_summary=False, callbacks=[watch(loader).lightning()] if watch else [],
     )
     trainer.fit(model, loader)
     return model
 
+FEW = nif.Currents(rows=16, backgrounds=8, steps=2, by_class=False, paths=0)
 watches = []
-watched = fitted(lambda loader: watches.append(nif.Watch(None, loader, every=2)) or watches[0])
+watched = fitted(lambda loader: watches.append(nif.Watch(None, loader, FEW, every=2)) or watches[0])
 plain = fitted(None)
 assert list(watches[0].flows) == [0, 2], watches
 assert all(map(torch.equal, plain.state_dict().values(), watched.state_dict().values()))

@@ -102,7 +102,7 @@ def planted() -> tuple[nif.Flow, nif.Flow]:
             train(model, x * torch.tensor([1.0, 0.0, 1.0, 1.0]), y, epochs=40, seed=0)
         weights.zero_()
         names = ["x1", "copy of x1", "a", "b"]
-        methods = nif.DecisionInformation(), nif.Currents()
+        methods = nif.DecisionInformation(), nif.Currents(by_class=False, paths=0)
         known, used = (
             nif.measure(model, x, method, feature_names=names, progress=False) for method in methods
         )

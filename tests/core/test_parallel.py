@@ -183,7 +183,8 @@ torch.set_num_threads(2)
 torch.randn(1000, 1000).tanh()
 net = torch.nn.Sequential(torch.nn.Linear(200, 500), torch.nn.Tanh(), torch.nn.Linear(500, 3))
 with parallel_config(sys.argv[1]):
-    flow = nif.measure(net, torch.randn(60, 200), nif.Currents(steps=2, rows=16, backgrounds=4), n_jobs=2)
+    few = nif.Currents(steps=2, rows=16, backgrounds=4, by_class=False, paths=0)
+    flow = nif.measure(net, torch.randn(60, 200), few, n_jobs=2)
 print(len(flow.links))
 """
 

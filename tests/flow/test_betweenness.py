@@ -93,8 +93,8 @@ def test_units_followed_together_and_one_by_one_are_those_of_igraph(monkeypatch:
 
 
 def test_more_paths_than_a_number_holds_are_counted() -> None:
-    """10 to the 320 equal ways lead through 320 layers, each by one unit of ten: all units are alike."""
-    sizes = (1, *[10] * 320, 1)
+    """4 to the 520 equal ways lead through 520 layers, each by one unit of four: all units are alike."""
+    sizes = (1, *[4] * 520, 1)
     first = np.cumsum([0, *sizes])
     ends = [
         (first[layer] + i, first[layer + 1] + j)
@@ -103,6 +103,6 @@ def test_more_paths_than_a_number_holds_are_counted() -> None:
         for j in range(sizes[layer + 1])
     ]
     pairs = betweenness(Graph(sizes, np.array(ends), np.ones(len(ends)))).pairs
-    layer = np.arange(1, 321)
-    before, after = 1 + 10 * (layer - 1), 10 * (320 - layer) + 1
-    np.testing.assert_allclose(pairs[1:-1].reshape(320, 10), (before * after / 10)[:, None] * np.ones(10))
+    layer = np.arange(1, 521)
+    before, after = 1 + 4 * (layer - 1), 4 * (520 - layer) + 1
+    np.testing.assert_allclose(pairs[1:-1].reshape(520, 4), (before * after / 4)[:, None] * np.ones(4))

@@ -7,7 +7,7 @@ from torch import nn
 
 import nif
 
-OPTIONS = nif.Currents(by_class=False, paths=0, steps=8)
+OPTIONS = nif.Currents(by_class=False, paths=0, steps=2)
 
 
 def logistic(*weights: float) -> nn.Sequential:

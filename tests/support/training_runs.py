@@ -15,6 +15,9 @@ import nif
 
 ROWS = 200
 
+FEW = nif.Currents(rows=48, backgrounds=16, steps=4, by_class=False, paths=0)
+"""For what looks at the watch and not at its currents."""
+
 
 def network() -> nn.Sequential:
     """With all that a forward pass in training mode would change."""
@@ -36,7 +39,7 @@ def rows() -> tuple[Tensor, Tensor]:
 
 
 def trained(
-    watch_of: Callable[[nn.Module, Any], Callable[[int], Any]], epochs: int = 4
+    watch_of: Callable[[nn.Module, Any], Callable[[int], Any]], epochs: int = 3
 ) -> tuple[nn.Module, Any]:
     """A run that draws from every global generator, and the state it ends in."""
     random.seed(0)
@@ -58,7 +61,7 @@ def trained(
 
 
 WATCHES: dict[str, Callable[[nn.Module, Any], nif.Watch]] = {
-    "rows": lambda model, loader: nif.Watch(model, rows()[0]),
+    "rows": lambda model, loader: nif.Watch(model, rows()[0], max_samples=60),
     "the training loader": lambda model, loader: nif.Watch(model, loader, max_samples=100),
     "every second": lambda model, loader: nif.Watch(model, loader, every=2),
     "noise": lambda model, loader: nif.Watch(model, loader, nif.Association(noise=0.1)),
@@ -70,7 +73,7 @@ def dying(method: Any = None) -> tuple[nif.Watch, nn.Sequential]:
     torch.manual_seed(1)
     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
     bias = model[0].bias
-    watch = nif.Watch(model, rows()[0], method)
+    watch = nif.Watch(model, rows()[0], method or FEW)
     alive = bias.detach().clone()
     with torch.no_grad():
         model[0].weight[[2, 5]] = torch.tensor([[1.0, 0.0, 0.0, 0.1], [0.0, 1.0, 0.1, 0.0]])

@@ -54,7 +54,7 @@ distances = []
 for seed in range(3):
     other = classifier((4, 10, 3), seed=seed)
     train(other, x, y, epochs=100, seed=seed)
-    used = nif.measure(other, data.train.x, nif.Currents(rows=16, by_class=False), progress=False)
+    used = nif.measure(other, data.train.x, nif.Currents(rows=16, steps=2, by_class=False), progress=False)
     options = {"methods": "integrated gradients", "repeats": 1, "progress": False}
     distances.append(float(nif.compare(other, used, x, y, **options).loc["integrated gradients", "ks"]))
 print("D of three networks:", distances)

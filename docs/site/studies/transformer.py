@@ -43,7 +43,11 @@ print(f"accuracy on rows held out: {(model(others).argmax(1) == answers).float()
 # The features are the rows of the image: `input_groups=` takes one number for each pixel.
 groups = [row for row in range(8) for _ in range(8)]
 flow = nif.measure(
-    model, x, nif.Currents(rows=96, backgrounds=16, by_class=False), input_groups=groups, progress=False
+    model,
+    x,
+    nif.Currents(rows=96, backgrounds=16, steps=8, by_class=False),
+    input_groups=groups,
+    progress=False,
 )
 shares = flow.shares()["share"]
 print(flow.summary().splitlines()[0])
