@@ -33,7 +33,7 @@ def networks_are_timed_at_once() -> None:
 @pytest.fixture
 def few_rows_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     """By shap, one after the other; what asks for this does not look at their number."""
-    monkeypatch.setattr("nif.comparison.libraries.ROWS_EXPLAINED", 20)
+    monkeypatch.setattr("nif.comparison.libraries.ROWS_EXPLAINED", 5)
 
 
 @pytest.fixture

@@ -46,8 +46,8 @@ print(", ".join(x.columns))
 # %%
 # `input_groups="one-hot"` joins columns whose names begin alike. `path="orders"` moves one feature after
 # another, in every order, so that each row on the way is a person who could exist; the currents are then
-# Shapley values. `paths=0` leaves out the paths through single neurons, which are not asked for here.
-method = nif.Currents(path="orders", rows=100, backgrounds=16, paths=0)
+# Shapley values.
+method = nif.Currents(path="orders", rows=100, backgrounds=16)
 flow = nif.measure(model, x, method, input_groups="one-hot", progress=False)
 print(flow.summary())
 nif.plots.sankey(flow)
