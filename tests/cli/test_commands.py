@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,6 @@ from safetensors.torch import save_file
 from torch import nn
 
 import nif
-from nif.cli.experiment.run import PUBLISHED
 from nif.cli.main import main
 from nif.cli.main import nif as group
 from nif.comparison.methods import ATTRIBUTIONS, raw_mi
@@ -246,10 +244,9 @@ def test_layers_needs_no_data_but_the_shape_of_a_row(room: Path, capsys: pytest.
     assert "pass --shape, such as --shape 1,28,28" in error(capsys, "layers", "nets:Pair")
 
 
+@pytest.mark.usefixtures("short_published")
 def test_demo_runs(room: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(ATTRIBUTIONS, "SHAP", raw_mi)  # SHAP takes seconds, and test_experiment runs it
-    few = replace(PUBLISHED, estimator=nif.SharedMine(steps=10))
-    monkeypatch.setattr("nif.cli.experiment.run.PUBLISHED", few)
     assert run("demo", "iris", "--hidden", "2", "--estimator", "binned", "--out", "made") == 0
     printed = capsys.readouterr()
     assert "Network 4-2-3" in printed.out

@@ -8,7 +8,6 @@ import math
 import pickle
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ from nif.cli import sections
 from nif.cli.experiment.classifier import accuracy, classifier, train
 from nif.cli.experiment.files import write
 from nif.cli.experiment.published import PUBLISHED_TABLE, beside_published
-from nif.cli.experiment.run import EXPERIMENTS, PUBLISHED, Run, run, tensors
+from nif.cli.experiment.run import EXPERIMENTS, Run, run, tensors
 from nif.cli.text import WIDTH, names, paragraph, table
 from nif.comparison.compare import Comparison
 from nif.core.errors import InputError
@@ -32,8 +31,6 @@ from nif.flow.headline import headline
 from nif.network.preserve import one_thread
 from support.flows import current_flow
 from support.known_flows import known_flow
-
-FEWER = replace(PUBLISHED, estimator=nif.SharedMine(steps=10))
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -47,10 +44,9 @@ SAID: list[str] = []
 
 
 @pytest.fixture(scope="module")
-def quick() -> Iterator[None]:
-    """Of what the demo compares with, as published and by SHAP, no test looks at the digits."""
+def quick(short_published: None) -> Iterator[None]:
+    """SHAP explains fewer rows too: no test looks at its digits."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("nif.cli.experiment.run.PUBLISHED", FEWER)
         patch.setattr("nif.comparison.libraries.ROWS_EXPLAINED", 20)
         yield
 

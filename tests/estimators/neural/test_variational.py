@@ -67,7 +67,7 @@ def test_independent_data_give_about_zero() -> None:
 def test_compiled_critics_on_independent_data() -> None:
     x, y = normal_pairs(60, 500, 0.0)
     estimate = Mine().estimate(x, y)
-    assert abs(estimate.nats.mean()) < 0.005
+    assert abs(estimate.nats.mean()) < 0.003  # -.0045 without the correction
     low, high = estimate.interval()
     assert ((low <= 0) & (high >= 0)).mean() > 0.85
 

@@ -53,13 +53,13 @@ def test_weights_sum_to_one_and_keep_the_mean(size) -> None:
 
 @pytest.mark.parametrize("noise", [0.02, 0.2])
 def test_the_total_of_the_explained_rows_is_that_of_all(noise: float) -> None:
-    values = drawn(400, 1) ** 3
+    values = drawn(1500, 1) ** 3
     decided = decided_by(Decision(Scale.VALUE, 1), values, None, noise, None)
-    all_rows = Explained.of(decided, values, np.arange(400)).information()
+    all_rows = Explained.of(decided, values, np.arange(1500)).information()
     totals = []
     for seed in range(12):
         generator = np.random.default_rng(seed)
-        rows, weights = explained_rows(known(decided, values, generator), 100, generator)
+        rows, weights = explained_rows(known(decided, values, generator), 200, generator)
         totals.append(weights @ all_rows[rows])
     assert np.std(totals) < 0.005 * all_rows.mean()
     assert np.mean(totals) == pytest.approx(all_rows.mean(), rel=0.005)
