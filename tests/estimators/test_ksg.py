@@ -10,7 +10,8 @@ from scipy.special import digamma
 
 import nif
 from nif.core.errors import InputError
-from nif.estimators.ksg import Ksg, _neighbourhoods, _of_curvature
+from nif.estimators.ksg import Ksg, _near_and_far, _neighbourhoods, _null_of_numbers, _of_curvature
+from nif.estimators.neighbours import terms_in_order
 from nif.estimators.ranks import normal_scores
 from nif.estimators.shapes import SHAPES, ring
 from nif.estimators.truths import Truth, normal_with, relu_pair, uniform_with_noise
@@ -26,6 +27,20 @@ def test_extrapolation_removes_the_bias_at_edges() -> None:
 
 def drawn(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return uniform_with_noise(0.1).sample(10_000, seed)
+
+
+@pytest.mark.usefixtures("few_shuffles")
+def test_the_null_of_many_samples_is_that_of_as_many_shuffled() -> None:
+    """It is drawn from 2,000 and scaled: not scaled, its spread would be 1.7 times as large."""
+    rows, k = 6_000, Ksg().k
+    scores, generator = normal_scores(np.arange(rows, dtype=float)[:, None])[:, 0], np.random.default_rng(1)
+    drawn = [
+        terms_in_order(scores, generator.permutation(scores), _near_and_far(rows, k))[1].mean()
+        for _ in range(30)
+    ]
+    null = _null_of_numbers(rows, k, 100, 0).test
+    assert 0.7 < np.std(drawn, ddof=1) / null.spread < 1.4  # known to 15 %
+    assert abs(np.mean(drawn) - null.mean) < 0.75 * null.spread  # four of its standard errors
 
 
 def test_intervals_of_bounded_shapes_with_few_samples() -> None:

@@ -53,6 +53,25 @@ def test_rows_that_are_added_a_few_at_a_time_have_the_same_bits(
     assert_same(at_once, strips)
 
 
+@pytest.mark.parametrize(("full", "kept"), [(2**14, 9), (1, 1)])
+def test_sums_are_those_of_their_definition(full: int, kept: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cosines over ten classes of pairs, in each of which every group has both roles once."""
+    monkeypatch.setattr("nif.measures.currents.grouped_sums.FULL_CONTRASTS", full)
+    found, pairs = GroupedSum(), torch.stack([torch.stack(parts(group)) for group in range(GROUPS)]).numpy()
+    for group in range(GROUPS):
+        found.add(group, parts(group))
+    np.testing.assert_allclose(found.total, pairs.sum((0, 1)), rtol=1e-5, atol=1e-5)
+    for group, part in found.involving.items():
+        either = pairs[group].sum(0) + pairs[:, group].sum(0) - pairs[group, group]
+        np.testing.assert_allclose(part, either, rtol=1e-5, atol=1e-5)
+    each = np.arange(GROUPS)
+    of_class = [pairs[each, (number - each) % GROUPS].sum(0) for number in each]
+    assert sorted(found.contrasts) == list(range(1, kept + 1))
+    for number, contrast in found.contrasts.items():
+        cosines = np.sqrt(2 / GROUPS) * np.cos(np.pi * number * (each + 0.5) / GROUPS)
+        np.testing.assert_allclose(contrast, np.tensordot(cosines, of_class, 1), rtol=1e-4, atol=1e-5)
+
+
 def test_the_errors_of_a_current_that_is_shared_are_its_own_times_the_share() -> None:
     out, share = GroupedSum(), np.array([0.5, -0.25, 0.75])
     for group in range(GROUPS):
