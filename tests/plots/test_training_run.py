@@ -84,7 +84,7 @@ def test_a_run_of_currents_shows_the_total_and_its_features() -> None:
     assert [text.get_text() for text in below.texts] == list(order)
     lines = [line for line in below.lines if len(line.get_xdata()) == 3]
     for line, band, name in zip(lines, below.collections, order, strict=True):
-        assert line.get_ydata()[-1] == pytest.approx(last[name])
+        assert line.get_ydata()[-1] == pytest.approx(last[name], abs=1e-8)  # of float32
         _, at_end = interval = flows[-1].importance().loc[name, ["low", "high"]] * float(flows[-1].total or 0)
         drawn = band.get_paths()[0].vertices
         assert drawn[drawn[:, 0] == 2, 1].max() == pytest.approx(at_end), interval

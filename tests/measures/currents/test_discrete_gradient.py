@@ -121,6 +121,45 @@ def test_relu_in_other_words_has_the_slopes_of_relu(written: Callable[[Tensor], 
     torch.testing.assert_close(step.slopes[moves], expected.slopes[moves], atol=1e-6, rtol=1e-6)
 
 
+def normalized(x: Tensor, axis: int) -> Tensor:
+    """A norm by operations that have rules of their own."""
+    centred = x - x.mean(axis, True)
+    result: Tensor = centred * (centred * centred).mean(axis, True).add(1e-5).rsqrt()
+    return result
+
+
+SCALE = torch.arange(1.0, 7, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    "norm, written",
+    [
+        (lambda x: F.layer_norm(x, (6,), SCALE, SCALE), lambda x: normalized(x, 1) * SCALE + SCALE),
+        (
+            lambda x: F.layer_norm(x.unflatten(1, (2, 3)), (2, 3), SCALE.view(2, 3)).flatten(1),
+            lambda x: normalized(x, 1) * SCALE,
+        ),
+        (
+            lambda x: F.group_norm(x[..., None], 2, SCALE).flatten(1),
+            lambda x: normalized(x.unflatten(1, (2, 3)), 2).flatten(1) * SCALE,
+        ),
+        (
+            lambda x: F.instance_norm(x.unflatten(1, (2, 3))).flatten(1),
+            lambda x: normalized(x.unflatten(1, (2, 3)), 2).flatten(1),
+        ),
+        (lambda x: F.batch_norm(x, None, None, SCALE, training=True), lambda x: normalized(x, 0) * SCALE),
+    ],
+    ids=["layer", "layer of two axes", "group", "instance", "batch"],
+)
+def test_a_norm_in_other_words_has_its_slopes(
+    norm: Callable[[Tensor], Tensor], written: Callable[[Tensor], Tensor]
+) -> None:
+    start, end = ends(ROWS, torch.float64)
+    step, expected = step_of(norm, start, end), step_of(written, start, end)
+    assert not step.general
+    torch.testing.assert_close(step.slopes, expected.slopes, atol=1e-9, rtol=1e-9)
+
+
 @pytest.mark.parametrize("scale", [1e-8, 1e-3, 1e3, 1e8])
 @pytest.mark.parametrize("name", ["relu", "max", "maximum", "leaky_relu", "abs"])
 def test_the_unit_of_measurement_of_relu_does_not_matter(name: str, scale: float) -> None:

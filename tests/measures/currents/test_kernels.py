@@ -160,3 +160,10 @@ def test_maxima_of_windows_with_channels_last(channels: int, window: Any, dtype:
     )
     for one, two in zip(results, expected, strict=True):
         assert torch.equal(one.nan_to_num(9), two.nan_to_num(9)) and one.is_contiguous()
+
+
+@pytest.mark.parametrize("masked", [[], [1], [0, 1, 2]])
+def test_softmax_of_rows_of_which_some_are_masked(masked: list[int]) -> None:
+    x = drawn(4, 3)
+    x[0, 1] = x[masked] = -torch.inf
+    assert torch.equal(FASTER["_safe_softmax"](x, 1), aten._safe_softmax(x, 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -16,6 +17,7 @@ from nif.measures.currents.ends import Ends, Slopes, add, as_number, move, summe
 from nif.measures.currents.linear import TRANSPOSES
 from nif.measures.currents.normalizations import NORMALIZATIONS
 from nif.measures.currents.operation import Operation, values_among
+from nif.measures.currents.parts import by_parts
 from nif.measures.currents.products import PRODUCTS
 from nif.measures.currents.selections import SELECTIONS
 from nif.measures.currents.tape import Tape
@@ -128,11 +130,12 @@ def _elementwise(ends: Ends, slope: Tensor) -> Slopes:
 def _gradients(ends: Ends) -> Slopes:
     """The slopes of an elementwise operation by its sources, of its own shape."""
     if ends.operation.kind == "relu":
-        return {index: _share_above(*ends.values(index)) for index in ends.sources}
-    change = move(*ends.results())
-    wide = {i: [as_number(value).expand(change.shape) for value in ends.values(i)] for i in ends.sources}
+        return {index: by_parts(_share_above, *ends.values(index)) for index in ends.sources}
+    shape = ends.results()[0].shape
+    wide = {i: [as_number(value).expand(shape) for value in ends.values(i)] for i in ends.sources}
     if len(wide) == 1:
-        return {index: _secant(ends, index, change, *values) for index, values in wide.items()}
+        return {index: _secant(ends, index, *values) for index, values in wide.items()}
+    change = move(*ends.results())
     gradients = _mean_gradient(ends, _ones(ends, change), wide)
     steps = {index: move(*values) for index, values in wide.items()}
     rest = change - sum(inner(gradients[index], step) for index, step in steps.items())
@@ -144,29 +147,43 @@ def _ones(ends: Ends, change: Tensor) -> list[Tensor | None]:
     return [torch.ones_like(change), *[None] * (len(ends.operation.written) - 1)]
 
 
-def _share_above(before: Tensor, after: Tensor) -> Tensor:
+def _share_above(out: Tensor, before: Tensor, after: Tensor) -> None:
     """The secant of a ReLU, which is the share of the step above 0: no digits cancel."""
     length = (after - before).abs_()
-    return torch.maximum(before, after).div_(length).clamp_(0.0, 1.0).nan_to_num_(0.0)
+    torch.maximum(before, after, out=out).div_(length).clamp_(0.0, 1.0).nan_to_num_(0.0)
 
 
-def _secant(ends: Ends, source: int, change: Tensor, before: Tensor, after: Tensor) -> Tensor:
-    step = move(before, after)
-    flat = step.abs() <= FLAT * torch.maximum(before.abs(), after.abs())
-    secant = change / torch.where(flat & (step == 0), torch.ones_like(step), step)
-    if not flat.any():
-        return secant.conj() if secant.is_complex() else secant
-    secant = secant.conj().resolve_conj() if secant.is_complex() else secant
+def _secant(ends: Ends, source: int, before: Tensor, after: Tensor) -> Tensor:
+    values = *map(as_number, ends.results()), before, after
+    secant = by_parts(_quotient, *values)
+    if not bool(secant.sum().isnan()):
+        return secant
     alone = set(ends.operation.read) == {source}  # then the others need no gradient
-    places = flat if alone else torch.ones_like(flat)
-    before, after, step, change = (values[places] for values in (before, after, step, change))
-    halfway = torch.where(before == after, before, (before + after) / 2).reshape(-1 if alone else flat.shape)
+    places = secant.isnan() if alone else torch.ones_like(secant, dtype=torch.bool)
+    first, last, before, after = (of_one[places] for of_one in values)
+    step, change = move(before, after), move(first, last)
+    halfway = torch.where(before == after, before, (before + after) / 2).reshape(
+        -1 if alone else secant.shape
+    )
     ones = _ones(ends, change.reshape(halfway.shape))
     gradient = _gradient_at(ends, ends.start, ones, {source: halfway})[source].nan_to_num().flatten()
-    results = sum((as_number(result)[places].abs() for result in ends.results()), torch.zeros(()))
-    digits = _digits_of(results) + _digits_of(gradient.abs() * (before.abs() + after.abs()))
-    near = flat[places] & ~((change - _product(gradient, step)).abs() > digits)  # not where it jumps
-    return secant.masked_scatter(places, torch.where(near | (step == 0), gradient, secant[places]))
+    digits = _digits_of(first.abs() + last.abs()) + _digits_of(gradient.abs() * (before.abs() + after.abs()))
+    near = _is_flat(step, before, after) & ~((change - _product(gradient, step)).abs() > digits)  # no jump
+    still = step == 0
+    quotient = (change / torch.where(still, torch.ones_like(step), step)).conj()
+    return secant.masked_scatter(places, torch.where(near | still, gradient, quotient))
+
+
+def _quotient(out: Tensor, first: Tensor, last: Tensor, before: Tensor, after: Tensor) -> None:
+    """The change of a result over the step of a source; not a number where the step is too short."""
+    step = after - before
+    torch.sub(last, first, out=out).div_(step).masked_fill_(_is_flat(step, before, after), math.nan)
+    if out.is_complex():
+        out.conj_physical_()
+
+
+def _is_flat(step: Tensor, before: Tensor, after: Tensor) -> Tensor:
+    return step.abs() <= FLAT * torch.maximum(before.abs(), after.abs())
 
 
 def _digits(ends: Ends, change: Tensor) -> Tensor:
@@ -312,6 +329,8 @@ def values_read_by_rules(tape: Tape) -> set[int]:
         kept.update(operation.read)
         if operation.kind not in _RESULTS_UNREAD or _general_may_hold(tape, operation):
             kept.update(index for index in operation.written if index is not None)
+        elif "norm" in operation.kind:
+            kept.update(index for index in operation.written[1:] if index is not None)  # the moments
     return kept | set(tape.outputs)
 
 

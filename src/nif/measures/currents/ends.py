@@ -119,7 +119,7 @@ def middle(start: Any, end: Any) -> Any:
     start, end = as_number(start), as_number(end)
     if start is end or not isinstance(start, Tensor):
         return start
-    half = (start + end) / 2
+    half = (start + end).div_(2)
     return half if torch.isfinite(half.sum()) else torch.where(start == end, end, half)
 
 

@@ -151,5 +151,14 @@ def _max_pool(values: Tensor, *args: Any, **options: Any) -> Any:
     return tuple(result.contiguous() for result in results)
 
 
-FASTER: dict[str, Callable[..., Any]] = {"max_pool2d_with_indices": _max_pool}
+def _safe_softmax(values: Tensor, axis: int, dtype: Any = None) -> Tensor:
+    """Rows of minus infinity alone, which it is safe for, are rare."""
+    result = torch.softmax(values, axis, dtype)
+    return aten._safe_softmax(values, axis, dtype) if bool(result.sum().isnan()) else result
+
+
+FASTER: dict[str, Callable[..., Any]] = {
+    "max_pool2d_with_indices": _max_pool,
+    "_safe_softmax": _safe_softmax,
+}
 """By the name of the operator: what computes the same bits in less time."""

@@ -97,14 +97,15 @@ def _selected(ends: Ends, slope: Tensor) -> Slopes | None:
     if ends.moves(index):
         return None
     zeros = slope.new_zeros(ends.start.shape(source.index))
-    return {source.index: zeros.index_add(axis, ends.start.value(index), slope)}
+    return {source.index: zeros.index_add_(axis, ends.start.value(index), slope)}
 
 
 def _one_selected(ends: Ends, slope: Tensor) -> Slopes:
     """``select``."""
     source, axis, place = ends.operation.args
     zeros = slope.new_zeros(ends.start.shape(source.index))
-    return {source.index: zeros.select_scatter(slope, axis, place)}
+    zeros.select(axis, place).copy_(slope)
+    return {source.index: zeros}
 
 
 TRANSPOSES: dict[str, Callable[[Ends, Tensor], Slopes | None]] = {

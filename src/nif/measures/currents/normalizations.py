@@ -12,33 +12,25 @@ import torch
 from torch import Tensor
 
 from nif.measures.currents.ends import Ends, Slopes, add, move, summed_to
+from nif.measures.currents.parts import by_parts
 
-SMALL = 1e-2
-"""Difference of logarithms below which a series replaces the quotient."""
-
-PART = 2**16
-"""Numbers of which a formula of many steps is computed at a time; they fit a cache."""
+aten = torch.ops.aten
 
 
 def logarithmic_mean(start: Tensor, end: Tensor, log_step: Tensor) -> Tensor:
-    """``(end - start) / (log end - log start)``.
+    r"""``(end - start) / (log end - log start)``, as :math:`(p + q) \tanh(r / 2) / r` of the step r.
 
     Example:
         >>> p, q = torch.tensor([1.0]), torch.tensor([2.0])
         >>> logarithmic_mean(p, q, (q / p).log())
         tensor([1.4427])
     """
-    result = torch.empty_like(log_step, memory_format=torch.contiguous_format)
-    parts = zip(*(values.reshape(-1).split(PART) for values in (result, start, end, log_step)), strict=True)
-    for of_result, *part in parts:
-        of_result.copy_(_logarithmic_mean(*part))
-    return result
+    return by_parts(_logarithmic_mean, start, end, log_step)
 
 
-def _logarithmic_mean(start: Tensor, end: Tensor, log_step: Tensor) -> Tensor:
-    small, quotient = ~(log_step.abs() > SMALL), (end - start).div_(log_step)
-    correction = log_step.square().mul_(-1 / 12).add_(1).nan_to_num_(1.0)
-    return torch.where(small, (start + end).div_(2).mul_(correction), quotient)
+def _logarithmic_mean(out: Tensor, start: Tensor, end: Tensor, log_step: Tensor) -> None:
+    half = log_step / 2
+    torch.tanh(half, out=out).div_(half).nan_to_num_(1.0).mul_((start + end).div_(2))
 
 
 def _kept_axes(slope: Tensor, axes: Sequence[int], dims: int, keep: bool) -> Tensor:
@@ -72,14 +64,18 @@ def softmax(ends: Ends, slope: Tensor) -> Slopes:
     r""":math:`g L - L \sum g L / \sum L`."""
     source, axis = ends.operation.args[:2]
 
-    def logarithmic_means() -> tuple[Tensor, Tensor]:
-        (before, after), (p0, p1) = ends.both(source), ends.results()
-        means = logarithmic_mean(p0, p1, after.log_softmax(axis) - before.log_softmax(axis))
-        return means, means.sum(axis, True).clamp_min(torch.finfo(means.dtype).tiny)
+    def shares() -> tuple[Tensor, Tensor]:
+        log0, log1 = (
+            tape.once("log_softmax", source.index, axis, lambda values: values.log_softmax(axis))
+            for tape in (ends.start, ends.end)
+        )
+        means = logarithmic_mean(*ends.results(), log1 - log0)
+        total = means.sum(axis, True).clamp_min(torch.finfo(means.dtype).tiny)
+        return means.div_(total), total
 
-    means, total = ends.once("means", logarithmic_means)
-    weighted = slope * means
-    return {source.index: weighted - means * (weighted.sum(axis, True) / total)}
+    of_each, total = ends.once("shares", shares)
+    back = torch._softmax_backward_data(slope, of_each, axis, of_each.dtype)
+    return {source.index: back.mul_(total)}
 
 
 def logsumexp(ends: Ends, slope: Tensor) -> Slopes:
@@ -97,20 +93,42 @@ def logsumexp(ends: Ends, slope: Tensor) -> Slopes:
     return {source.index: ends.once("shares", shares) * slope}
 
 
+Moments = tuple[Tensor, Tensor]
+"""Mean and inverse deviation of each row, ``[row, 1]``."""
+
+
 def _normalized(
-    ends: Ends, before: Tensor, after: Tensor, slope: Tensor, axes: Sequence[int], eps: float
+    ends: Ends,
+    between: Sequence[Tensor],
+    moments: Callable[[], Sequence[Moments]],
+    slope: Tensor,
+    weight: Tensor | None = None,
 ) -> Tensor:
-    """``(x - mean) / sqrt(var + eps)``: the product rule, and the exact step of the inverse root."""
-    axes = list(axes)
+    r"""``(x - mean) / sqrt(var + eps)`` of rows: the product rule, and the exact step of the inverse root.
 
-    def factors() -> tuple[Tensor, Tensor, Tensor]:
-        centred = [values - values.mean(axes, True) for values in (before, after)]
-        first, last = (values.square().mean(axes, True).add(eps).rsqrt() for values in centred)
-        return centred[0] + centred[1], (first + last) / 2, -((first * last) ** 2) / (first + last) / 2
+    With c the sum of the centred rows at both ends, and r and s their inverse deviations, it is
+    :math:`(r + s) (g - \bar g) / 2 - c \, \overline{g c} \, (r s)^2 / 2 (r + s)`: the gradient of a norm at
+    :math:`2 c r s / (r + s)^2` with an inverse deviation of ``(r + s) / 2``, for which torch has a kernel.
 
-    both, inverse, root = ends.once("norm", factors)
-    moved = slope * inverse + both * (root * (slope * both).mean(axes, True))
-    return moved - moved.mean(axes, True)
+    Args:
+        ends: The operation.
+        between: The rows at both ends, ``[row, number]``.
+        moments: Theirs.
+        slope: Behind the norm.
+        weight: That multiplies each number of a row, behind the norm too.
+    """
+
+    def factors() -> tuple[Tensor, Tensor]:
+        (mean0, first), (mean1, last) = moments()
+        both = first + last
+        scale = 2 * first * last / both.square()
+        return (between[0] + between[1]).sub_(mean0 + mean1).mul_(scale), both / 2
+
+    rows, inverse = ends.once("norm", factors)
+    options = torch.zeros_like(inverse), inverse, weight, None, [True, False, False]
+    slope = slope.reshape(rows.shape)
+    moved: Tensor = aten.native_layer_norm_backward(slope, rows, rows.shape[-1:], *options)[0]
+    return moved
 
 
 def _only_values_move(ends: Ends) -> bool:
@@ -122,23 +140,29 @@ def layer_norm(ends: Ends, slope: Tensor) -> Slopes | None:
     """The numbers of the last axes, less their mean, over their deviation."""
     if not _only_values_move(ends):
         return None
-    source, shape, weight, _, eps = ends.operation.args[:5]
-    if weight is not None:
-        slope = slope * ends.start.value(weight)
-    axes = tuple(range(-len(shape), 0))
-    return {source.index: _normalized(ends, *ends.both(source), slope, axes, eps)}
+    source, shape, weight = ends.operation.args[:3]
+    weight = None if weight is None else ends.start.value(weight).flatten()
+    between = [values.reshape(-1, math.prod(shape)) for values in ends.both(source)]
+    moved = _normalized(ends, between, lambda: _returned_moments(ends), slope, weight)
+    return {source.index: moved.reshape(slope.shape)}
 
 
 def group_norm(ends: Ends, slope: Tensor) -> Slopes | None:
     """The numbers of a group of channels, less their mean, over their deviation."""
     if not _only_values_move(ends):
         return None
-    source, weight, _, count, channels, _, groups, eps = ends.operation.args[:8]
+    source, weight, _, count, channels, _, groups = ends.operation.args[:7]
     if weight is not None:
         slope = slope * ends.start.value(weight).reshape(1, channels, *[1] * (slope.dim() - 2))
-    before, after = ends.both(source)
-    cut0, cut1, cut_slope = (values.reshape(count, groups, -1) for values in (before, after, slope))
-    return {source.index: _normalized(ends, cut0, cut1, cut_slope, (-1,), eps).reshape(before.shape)}
+    between = [values.reshape(count * groups, -1) for values in ends.both(source)]
+    moved = _normalized(ends, between, lambda: _returned_moments(ends), slope)
+    return {source.index: moved.reshape(slope.shape)}
+
+
+def _returned_moments(ends: Ends) -> list[Moments]:
+    """As the norm has returned them, at both ends."""
+    pairs = zip(ends.results(1), ends.results(2), strict=True)
+    return [(mean.reshape(-1, 1), inverse.reshape(-1, 1)) for mean, inverse in pairs]
 
 
 def batch_norm(ends: Ends, slope: Tensor) -> Slopes | None:
@@ -150,11 +174,18 @@ def batch_norm(ends: Ends, slope: Tensor) -> Slopes | None:
     shape = (1, -1) + (1,) * (slope.dim() - 2)
     if weight is not None:
         slope = slope * ends.start.value(weight).reshape(shape)
-    if not fixed and ends.operation.args[5]:
-        axes = (0, *range(2, slope.dim()))
-        return {source.index: _normalized(ends, *ends.both(source), slope, axes, ends.operation.args[7])}
     eps = ends.operation.args[6 if fixed else 7]
-    return {source.index: slope * (ends.start.value(variance) + eps).rsqrt().reshape(shape)}
+    if fixed or not ends.operation.args[5]:
+        return {source.index: slope * (ends.start.value(variance) + eps).rsqrt().reshape(shape)}
+    by_channel = slope.movedim(1, 0)
+    between = [values.movedim(1, 0).flatten(1) for values in ends.both(source)]
+    moved = _normalized(ends, between, lambda: [_moments(rows, eps) for rows in between], by_channel)
+    return {source.index: moved.reshape(by_channel.shape).movedim(0, 1)}
+
+
+def _moments(rows: Tensor, eps: float) -> Moments:
+    mean = rows.mean(-1, True)
+    return mean, (rows - mean).square_().mean(-1, True).add_(eps).rsqrt_()
 
 
 def vector_norm(ends: Ends, slope: Tensor) -> Slopes | None:

@@ -59,14 +59,13 @@ def _picked(
     picks: tuple[Tensor, Tensor],
     of_values: Tensor | None,
     of_indices: Tensor | None = None,
-    at_first: Tensor | None = None,
 ) -> Tensor:
     """The slope at the numbers of which some are picked, along the last axis.
 
-    Where the pick changes from i to j, the larger of the two is half their sum and half their distance,
-    whose secant is exact, and the jump of the index belongs to the difference ``x_j - x_i`` that changed
-    sign. Where that difference did not change sign (a third number moved between ranks), the jump is shared
-    along the axis, in proportion to the squares of steps less their mean.
+    Where the pick changes from i to j, each has half of the slope, and the jump of what was picked and of its
+    index belongs to the difference ``x_j - x_i`` that changed sign. Where that difference did not change sign
+    (a third number moved between ranks), the jump is shared along the axis, in proportion to the squares of
+    steps less their mean.
 
     Args:
         ends: The operation.
@@ -74,15 +73,11 @@ def _picked(
         picks: Their indices along the axis, at the start and at the end.
         of_values: Slope at what was picked.
         of_indices: Slope at the indices.
-        at_first: The slope if the picks stayed those of the start, where it is known.
     """
     before, after = map(as_number, between)
-    if at_first is not None:
-        result = at_first
-    else:
-        result = torch.zeros_like(before, memory_format=torch.contiguous_format)
-        if of_values is not None:
-            result.scatter_add_(-1, picks[0], of_values.to(result.dtype))
+    result = torch.zeros_like(before, memory_format=torch.contiguous_format)
+    if of_values is not None:
+        result.scatter_add_(-1, picks[0], of_values.to(result.dtype))
     changes = ends.once("changes", lambda: _Changes.of(before, after, picks))
     if not len(changes.jump):
         return result
@@ -101,6 +96,32 @@ def _picked(
     step = step - step.mean(-1, True)  # a constant that is added to all changes no order
     length = step.square().sum(-1, True)
     return result + torch.where(length > 0, left / torch.where(length > 0, length, 1.0), 0.0) * step
+
+
+def _largest(
+    ends: Ends,
+    between: tuple[Tensor, Tensor],
+    picks: tuple[Tensor, Tensor],
+    of_values: Tensor | None,
+    of_indices: Tensor | None = None,
+) -> Tensor:
+    """The same where the largest is picked, or the smallest.
+
+    The larger of i and j is half their sum and half their distance, whose secant is exact: j has the part of
+    the slope by which ``x_j - x_i`` ends above 0, and i the rest.
+    """
+    if of_values is None or of_indices is not None:
+        return _picked(ends, between, picks, of_values, of_indices)
+    before, after = map(as_number, between)
+
+    def of_last() -> Tensor:
+        apart0, apart1 = (x.gather(-1, picks[1]).sub_(x.gather(-1, picks[0])) for x in (before, after))
+        return apart0.div_(apart1).neg_().add_(1).reciprocal_().nan_to_num_(0.5)  # 0 / 0 of one number
+
+    slope = of_values.to(before.dtype)
+    last = slope * ends.once("of last", of_last)
+    result = torch.zeros_like(before, memory_format=torch.contiguous_format)
+    return result.scatter_add_(-1, picks[0], slope - last).scatter_add_(-1, picks[1], last)
 
 
 def with_indices(ends: Ends, given: Sequence[Tensor | None]) -> Slopes | None:
@@ -122,7 +143,8 @@ def _one_axis(ends: Ends, given: Sequence[Tensor | None], picks: tuple[Tensor, T
         given = [None if slope is None else slope.unsqueeze(axis) for slope in given]
     before, after, first, last = (values.movedim(axis, -1) for values in (before, after, *picks))
     given = [None if slope is None else slope.movedim(axis, -1) for slope in given]
-    result = _picked(ends, (before, after), (first, last), *given)
+    rule = _largest if ends.operation.kind in ("max", "min") else _picked
+    result = rule(ends, (before, after), (first, last), *given)
     return {ends.operation.args[0].index: result.movedim(-1, axis)}
 
 
@@ -134,22 +156,10 @@ def _pooling(axes: int) -> Callable[[Ends, Sequence[Tensor | None]], Slopes]:
         first, last = (values.flatten(-axes) for values in ends.results(1))
         of_values, of_indices = (None if slope is None else slope.flatten(-axes) for slope in given)
         between = before.flatten(-axes), after.flatten(-axes)
-        at_first = _pool_backward(ends, given[0])
-        result = _picked(ends, between, (first, last), of_values, of_indices, at_first)
+        result = _largest(ends, between, (first, last), of_values, of_indices)
         return {ends.operation.args[0].index: result.reshape(before.shape)}
 
     return pool
-
-
-def _pool_backward(ends: Ends, slope: Tensor | None) -> Tensor | None:
-    """The slope at the start of a step by the kernel of torch, which threads share; None if there is none."""
-    operation, before = ends.operation, ends.start.values[ends.operation.args[0].index]
-    if operation.kind != "max_pool2d_with_indices" or slope is None or slope.dtype != before.dtype:
-        return None
-    window = [operation.argument(place, default) for place, default in enumerate(([], 0, 1, False), 2)]
-    backward = torch.ops.aten.max_pool2d_with_indices_backward
-    result: Tensor = backward(slope, before, operation.args[1], *window, ends.results(1)[0])
-    return result.contiguous().flatten(-2)  # the kernel keeps the layout of the images, channels last too
 
 
 def extreme(ends: Ends, given: Sequence[Tensor | None]) -> Slopes:
@@ -167,7 +177,7 @@ def extreme(ends: Ends, given: Sequence[Tensor | None]) -> Slopes:
     flat = [values.permute(order).flatten(-len(axes)) for values in (before, after, slope)]
     choose = torch.argmin if operation.kind in ("amin", "min") else torch.argmax
     picks = choose(flat[0], -1, True), choose(flat[1], -1, True)
-    result = _picked(ends, (flat[0], flat[1]), picks, flat[2]).reshape(moved.shape)
+    result = _largest(ends, (flat[0], flat[1]), picks, flat[2]).reshape(moved.shape)
     return {operation.args[0].index: result.permute([order.index(axis) for axis in range(before.dim())])}
 
 

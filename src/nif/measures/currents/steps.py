@@ -41,8 +41,9 @@ MOST_PAIRS, MOST_TOGETHER = 2048, 8192
 MOST_SUMS = 2**23
 """Numbers of weights that a block of several groups has sums of, for each with each group of backgrounds."""
 
-SMALL_TAPE = 2**22
-"""Numbers on the tape of one block of several groups, for which most operations stay in the cache."""
+SMALL_TAPE = 2**23
+"""Numbers on the tape of one block of several groups: so many that calls of operations take no time beside
+what they compute."""
 
 LARGEST_TAPE = 3 * 2**24
 """Numbers on the tape of one block; blocks are small enough for that."""

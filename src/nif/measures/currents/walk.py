@@ -7,6 +7,7 @@ each layer that it feeds.
 
 from __future__ import annotations
 
+import functools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from torch import Tensor
 
 from nif.measures.currents.discrete_gradient import discrete_gradient, inner
 from nif.measures.currents.ends import Ends, Slopes
+from nif.measures.currents.parts import by_parts
 from nif.measures.currents.structure import Structure
 from nif.measures.currents.tape import Tape
 
@@ -118,12 +120,17 @@ class Walk:
         if not slopes or self.structure is None or index not in self.structure.layers:
             return slopes
         layer = self.structure.layers[index]
-        step = self.end.values[index] - self.start.values[index]
+        between = self.start.values[index], self.end.values[index]
         for ahead, slope in slopes.items():
-            self.layers[layer, ahead] = inner(slope, step)
-        total = next(iter(slopes.values())) if len(slopes) == 1 else sum(slopes.values())
-        assert isinstance(total, Tensor)
-        return {layer: total}
+            self.layers[layer, ahead] = _current(slope, *between)
+        return {layer: functools.reduce(torch.add, slopes.values())}
+
+
+def _current(slope: Tensor, start: Tensor, end: Tensor) -> Tensor:
+    """The step times the slope."""
+    if slope.is_complex():
+        return inner(slope, end - start)
+    return by_parts(lambda out, *of: torch.sub(of[2], of[1], out=out).mul_(of[0]), slope, start, end)
 
 
 def add_left(sums: Left, left: Left) -> None:
