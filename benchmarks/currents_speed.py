@@ -4,9 +4,10 @@
 
 A ratio of 1 is the time of a forward and a backward pass, with gradients of weights and inputs, for each row,
 background and step, in batches of the same size; both in one process, by turns, medians of several runs.
-Errors are included; columns for each class, which take a walk back each, are not, but in the rows "by class".
-"trained" has learnt labels, so that most rows have few classes of any weight. With ``--large``: a network of
-29 million links, a ResNet-18 shape, and a GPT-2 shape on embeddings, of which the blocks are the layers.
+Errors are included, and paths but in the rows "no paths"; columns for each class, which take a walk back
+each, are not, but in the rows "by class". "trained" has learnt labels, so that most rows have few classes of
+any weight. With ``--large``: a network of 29 million links, a ResNet-18 shape, and a GPT-2 shape on
+embeddings, of which the blocks are the layers.
 """
 
 from __future__ import annotations
@@ -123,6 +124,14 @@ CASES = {
     "cnn": Case(cnn, (1, 28, 28), 600, replace(FAST, rows=64)),
     "cnn by class": Case(cnn, (1, 28, 28), 600, replace(FAST, rows=64, by_class=True), 1),
     "transformer": Case(Transformer, (28, 28), 600, replace(FAST, rows=64)),
+    **{
+        f"{name}, no paths": Case(network, shape, rows, replace(FAST, rows=explained, paths=0))
+        for name, network, shape, rows, explained in (
+            ("mlp", mlp, (784,), 1000, 512),
+            ("cnn", cnn, (1, 28, 28), 600, 64),
+            ("transformer", Transformer, (28, 28), 600, 64),
+        )
+    },
     "mlp, defaults": Case(mlp, (784,), 1000, nif.Currents(), 1),
     "mlp, trained": Case(mlp, (784,), 1000, nif.Currents(), 1, trained=True),
 }
@@ -154,7 +163,7 @@ def main() -> None:
     cases = CASES | LARGE
     chosen = options.only or (cases if options.large else CASES)
     print(environment())
-    print("network           pairs x steps     plain s  currents s   ratio   MB over the start")
+    print("network                pairs x steps     plain s  currents s   ratio   MB over the start")
     for name in chosen:
         print(row(name, cases[name]), flush=True)
 
@@ -180,7 +189,7 @@ def row(name: str, case: Case) -> str:
         plain.append(_plain(network, x, pairs * steps, case.plain_batches))
     ratio = statistics.median(a / b for a, b in zip(currents, plain, strict=True))
     times = f"{statistics.median(plain):>11.2f} {statistics.median(currents):>11.2f}"
-    return f"{name:<16} {pairs:>8} x {steps:<3} {times} {ratio:>7.2f} {peak:>12.0f}"
+    return f"{name:<21} {pairs:>8} x {steps:<3} {times} {ratio:>7.2f} {peak:>12.0f}"
 
 
 def _train(network: nn.Module, x: Tensor) -> None:
