@@ -180,7 +180,7 @@ def _called(home: int, function: Callable[..., Any], given: Sequence[Any], named
 
 @contextmanager
 def _torch_in_one_thread() -> Iterator[None]:
-    """A process that was forked has none of the threads of torch, and would wait for them without end."""
+    """A worker of a cluster allows torch all of its cores, though other tasks may run beside this one."""
     torch = sys.modules.get("torch")  # not every task needs it
     before = 1 if torch is None else torch.get_num_threads()
     if torch is not None and before > 1:
