@@ -65,10 +65,7 @@ def softmax(ends: Ends, slope: Tensor) -> Slopes:
     source, axis = ends.operation.args[:2]
 
     def shares() -> tuple[Tensor, Tensor]:
-        log0, log1 = (
-            tape.once("log_softmax", source.index, axis, lambda values: values.log_softmax(axis))
-            for tape in (ends.start, ends.end)
-        )
+        log0, log1 = (values.log_softmax(axis) for values in ends.both(source))
         means = logarithmic_mean(*ends.results(), log1 - log0)
         total = means.sum(axis, True).clamp_min(torch.finfo(means.dtype).tiny)
         return means.div_(total), total

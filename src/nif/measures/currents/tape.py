@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence, Set
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -78,7 +78,6 @@ class Tape:
         parameters: Name of each parameter and buffer, by number.
         outputs: Numbers of what the run returned.
         marks: Numbers of the values that the run marked, by name.
-        kept: What rules have computed of values, for the next step, which begins where the last one ends.
     """
 
     operations: list[Operation]
@@ -89,14 +88,6 @@ class Tape:
     parameters: dict[int, str]
     outputs: tuple[int, ...] = ()
     marks: dict[str, int] | None = None
-    kept: dict[tuple[str, int, Any], Tensor] = field(default_factory=dict)
-
-    def once(self, name: str, index: int, option: Any, compute: Callable[[Tensor], Tensor]) -> Tensor:
-        """What is computed of a value, with an option, the first time that it is asked for."""
-        key = name, index, option
-        if key not in self.kept:
-            self.kept[key] = compute(self.tensor(index))
-        return self.kept[key]
 
     def value(self, argument: Any) -> Any:
         """The tensor of an argument that is on the tape; any other argument as it is."""
