@@ -18,6 +18,9 @@ CHROMIUM = shutil.which("chromium")
 ADDRESS_BAR = ("WebUIOmniboxPopup", "WebUIOmniboxAimPopup", "WebUIOmniboxFullPopup")
 """Pages of the browser itself: each new window loads them, at twice the cost of the report."""
 
+SPARE = ("SpareRendererForSitePerProcess",)
+"""A process for the next page, which no test of ours opens from the one it has."""
+
 OFF = (
     "AimEnabled", "AvoidCorsURLLoaderRestartOnRedirect", "AvoidUnnecessaryBeforeUnloadCheckSync",
     "DestroyProfileOnBrowserClose", "HttpsFirstBalancedModeAutoEnable", "HttpsUpgrades", "LensOverlay",
@@ -28,7 +31,7 @@ OFF = (
 
 ARGUMENTS = (
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-    "--disable-sync", f"--disable-features={','.join(OFF + ADDRESS_BAR)}",
+    "--disable-sync", f"--disable-features={','.join(OFF + ADDRESS_BAR + SPARE)}",
 )  # fmt: skip
 
 
