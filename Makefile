@@ -158,6 +158,7 @@ benchmark: $(VENV)/installed .venv-peers/installed build/weights/installed chrom
 	$(BIN)/python benchmarks/recording.py
 	$(BIN)/python benchmarks/architectures.py
 	$(BIN)/python benchmarks/currents.py totals
+	PYTHONPATH=tests $(BIN)/python benchmarks/currents_splits.py
 	$(BIN)/python benchmarks/currents_errors.py
 	$(BIN)/python benchmarks/currents_speed.py --large
 	$(BIN)/python benchmarks/clusters.py bytes

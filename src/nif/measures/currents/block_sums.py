@@ -19,7 +19,8 @@ from nif.measures.currents.ends import Ends
 from nif.measures.currents.grouped_sums import GROUPS, GroupedSum
 from nif.measures.currents.link_maps import LinkMaps
 from nif.measures.currents.moves import Way
-from nif.measures.currents.structure import Structure, Weighted
+from nif.measures.currents.operation import Operation, Value
+from nif.measures.currents.structure import Structure
 from nif.measures.currents.tape import Calls, Tape
 from nif.measures.currents.walk import Collect, Left, Walk, add_left, mean_left
 from nif.measures.currents.weights import LateProducts, by_channel, read_by_row, weight_products
@@ -135,7 +136,7 @@ class BlockSums:
         self._weights: dict[tuple[int, int], list[Tensor | None]] = {}
         self._links: dict[tuple[int, int], list[Tensor | None]] = {}
         self._late: dict[tuple[int, int], LateProducts] = {}
-        self._products: dict[tuple[int, int], tuple[Ends, Weighted]] = {}
+        self._weight: dict[tuple[int, int], tuple[Operation, Tensor, bool]] = {}
         self._pairs = torch.from_numpy(np.divmod(self.block.order, self.block.backgrounds.shape[1])[0])
         self._classes = None
         if self.columns is not None:
@@ -197,9 +198,12 @@ class BlockSums:
             _add_parts(self._links, (position, ahead), parts)
         key = self.maps.key(position, ahead)
         if outer == 1 and LateProducts.suit(ends, weighted, self.bounds[-1]):
-            self._late.setdefault(key, LateProducts(ends, weighted)).add(ends, slope)
+            if key not in self._late:
+                self._late[key] = LateProducts.of(ends, weighted)
+            self._late[key].add(ends, slope)
             return
-        self._products[key] = ends, weighted
+        weight = ends.start.value(Value(weighted.weight))  # alone: the ends would keep their tapes
+        self._weight[key] = ends.operation, weight, weighted.first
         _add_parts(self._weights, key, weight_products(ends, weighted, slope, self.bounds, outer))
 
     def _add(self, walk: Walk) -> None:
@@ -256,7 +260,7 @@ class BlockSums:
         for key, late in self._late.items():
             late.add_to(sums.weights.setdefault(key, GroupedSum()), self.block)
         for key, products in self._weights.items():
-            links = [None if part is None else by_channel(*self._products[key], part) for part in products]
+            links = [None if part is None else by_channel(*self._weight[key], part) for part in products]
             self._add_to(sums.weights.setdefault(key, GroupedSum()), links)
         for key, links in self._links.items():
             self._add_to(sums.links.setdefault(key, GroupedSum()), links)

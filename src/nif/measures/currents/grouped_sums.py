@@ -18,7 +18,7 @@ GROUPS = 10
 FULL_CONTRASTS = 2**14
 """Sums of fewer numbers keep all `GROUPS` - 1 contrasts of their pairs; of more, one."""
 
-LARGE = 2**20
+LARGE = 2**19
 """Sums of more numbers are kept in float32, but for the total of all blocks."""
 
 
@@ -36,6 +36,7 @@ class GroupedSum:
     total: np.ndarray = field(default_factory=lambda: np.zeros(()))
     involving: dict[int, np.ndarray] = field(default_factory=dict)
     contrasts: dict[int, np.ndarray] = field(default_factory=dict)
+    _room: list[np.ndarray] = field(default_factory=list, init=False, repr=False)
 
     def add(
         self,
@@ -57,19 +58,36 @@ class GroupedSum:
             if part is None:
                 continue
             if table is None:
-                table = _Table.of(part, at, rows)
+                table = _Table.of(part, rows)
+                self._make_room(table)
             table.whole.add_(part)
             if other != group:
-                table.increase(self.involving, other, part)
+                self._increase(self.involving, other, at, part)
             table.contrasts.addcmul_(table.weights[(group + other) % GROUPS], part)
         if table is None:
             return
-        table.increase(self.involving, group, table.whole)
+        self._increase(self.involving, group, at, table.whole)
         for number, contrast in enumerate(table.contrasts, 1):
-            table.increase(self.contrasts, number, contrast)
-        if self.total.shape != table.shape:
-            self.total = np.zeros(table.shape)
+            self._increase(self.contrasts, number, at, contrast)
         self.total[at] += table.whole.numpy(force=True)
+
+    def _make_room(self, table: _Table) -> None:
+        """For all parts in one array: a large one is mapped by itself, and given back as soon as it is freed.
+
+        Among what a block needs for a moment, parts would keep the memory around them from being given back.
+        """
+        if self.total.shape == table.shape:
+            return
+        self.total = np.zeros(table.shape)
+        self._room = list(_zeros((GROUPS + len(table.contrasts), *table.shape), table.shape))
+
+    def _increase(
+        self, sums: dict[int, np.ndarray], key: int, at: slice | EllipsisType, part: Tensor
+    ) -> None:
+        """Add to one of the parts."""
+        if key not in sums:
+            sums[key] = self._room.pop() if self._room else _zeros(self.total.shape, self.total.shape)
+        sums[key][at] += part.numpy(force=True)
 
     def include(self, other: GroupedSum) -> None:
         """Add the sums of other pairs, with the same bits as `add` has for them."""
@@ -112,33 +130,30 @@ class _Table:
 
     Attributes:
         shape: Of the whole sum.
-        at: Where the parts are in it.
         whole: Sum of the parts.
         contrasts: See `GroupedSum`; the first axis is theirs.
         weights: Of a part in each contrast, by the sum of the numbers of its two groups.
     """
 
     shape: tuple[int, ...]
-    at: slice | EllipsisType
     whole: Tensor
     contrasts: Tensor
     weights: Tensor
 
     @classmethod
-    def of(cls, part: Tensor, at: slice | EllipsisType, rows: int | None) -> _Table:
+    def of(cls, part: Tensor, rows: int | None) -> _Table:
         """With nothing added yet."""
         shape = tuple(part.shape) if rows is None else (rows, *part.shape[1:])
         size = math.prod(shape)
         whole = torch.zeros_like(part, dtype=torch.float32 if size > LARGE else torch.float64)
         weights = _weights(GROUPS - 1 if size < FULL_CONTRASTS else 1).to(part)
         weights = weights.reshape(*weights.shape, *[1] * part.dim())
-        return cls(shape, at, whole, part.new_zeros(weights.shape[1], *part.shape), weights)
+        return cls(shape, whole, part.new_zeros(weights.shape[1], *part.shape), weights)
 
-    def increase(self, sums: dict[int, np.ndarray], key: int, part: Tensor) -> None:
-        """Add to one of some sums."""
-        if key not in sums:
-            sums[key] = np.zeros(self.shape, np.float32 if math.prod(self.shape) > LARGE else np.float64)
-        sums[key][self.at] += part.numpy(force=True)
+
+def _zeros(shape: tuple[int, ...], of_sum: tuple[int, ...]) -> np.ndarray:
+    """For parts of a sum of some shape."""
+    return np.zeros(shape, np.float32 if math.prod(of_sum) > LARGE else np.float64)
 
 
 @cache

@@ -91,9 +91,14 @@ def measured_links(
     rows, row_weights = np.concatenate(sums.rows), np.concatenate(sums.row_weights)
     of_rows = _row_currents(sums, sizes, row_weights, path.input_layers)
     units = tuple(replace(part, rows=values) for part, values in zip(units, of_rows, strict=True))
-    links, mixed, same = _all_links(architecture, _LinksOf(sums, sizes, ahead, of_layer), jackknife)
+    known, divided, same = _known_links(_LinksOf(sums, sizes, ahead, of_layer), jackknife)
     total = Total(float(pairs.total), total_stderr(totals, sample))
     heads = head_currents(sums, jackknife)  # before the sums of weights are freed
+    weights = weight_currents(sums, module, jackknife, same)
+    links = tuple(
+        of_pair or _in_proportion(*pair, divided[pair], jackknife) for pair, of_pair in known.items()
+    )
+    mixed = [" to ".join(layers[layer].name for layer in pair) for pair in divided]
     return Measured(
         layers=layers,
         links=links,
@@ -103,7 +108,7 @@ def measured_links(
             total,
             units,
             *_classes(path, sums, sizes, layers, of_layer, jackknife),
-            weight_currents(sums, module, jackknife, same),
+            weights,
             heads,
             rows,
             row_weights,
@@ -144,22 +149,27 @@ def _row_tables(path: PathIntegral, sample: Samples, sums: Sums, sizes: _Sizes) 
     return tables
 
 
-def _all_links(
-    architecture: Architecture, links_of: _LinksOf, jackknife: Jackknife
-) -> tuple[tuple[Links, ...], list[str], dict[int, int]]:
-    """The links of every connection; names of those that are shared in proportion; numbers by their sums."""
+_Parts = tuple[GroupedSum, GroupedSum, float]
+"""See `_in_proportion`."""
+
+_Pair = tuple[int, int]
+
+
+def _known_links(
+    links_of: _LinksOf, jackknife: Jackknife
+) -> tuple[dict[_Pair, Links | None], dict[_Pair, _Parts], dict[int, int]]:
+    """Links that weights tell, by their layers; what others are divided by; numbers of links by their sums.
+
+    Links that are divided take much room, and are made when the sums of weights have been freed.
+    """
     on_tape = sorted(pair for pair in links_of.ahead if pair[1] >= 0)  # paths that ran on these rows
     known = {pair: links_of.between(*pair) for pair in on_tape}
-    links, mixed = [], []
-    for (source, target), exact in known.items():
-        if exact is not None:
-            links.append(_links(source, target, exact, jackknife))
-        else:
-            unknown = links_of.unknown(source, target, known)
-            links.append(_in_proportion(source, target, *unknown, jackknife))
-            mixed.append(f"{architecture.layers[source].name} to {architecture.layers[target].name}")
+    divided = {pair: links_of.unknown(*pair, known) for pair, exact in known.items() if exact is None}
     same = {id(part): number for number, part in enumerate(known.values())}
-    return tuple(links), mixed, same
+    links = {
+        pair: None if exact is None else _links(*pair, exact, jackknife) for pair, exact in known.items()
+    }
+    return links, divided, same
 
 
 def _classes(
@@ -230,9 +240,7 @@ class _LinksOf:
         )
         return None if wrong else known
 
-    def unknown(
-        self, source: int, target: int, known: Mapping[tuple[int, int], GroupedSum | None]
-    ) -> tuple[GroupedSum, GroupedSum, float]:
+    def unknown(self, source: int, target: int, known: Mapping[tuple[int, int], GroupedSum | None]) -> _Parts:
         """What leaves each unit, what reaches the target by no known links, and the part of it from here."""
         others = [
             links.map(lambda nats: -nats.sum(0))
@@ -298,9 +306,7 @@ def _difference(whole: GroupedSum, known: GroupedSum) -> GroupedSum:
     return _added([whole, known.map(lambda links: -links.sum(1))])
 
 
-def _in_proportion(
-    source: int, target: int, out: GroupedSum, into: GroupedSum, part: float, jackknife: Jackknife
-) -> Links:
+def _in_proportion(source: int, target: int, parts: _Parts, jackknife: Jackknife) -> Links:
     """Links of two layers with several weights between, by what leaves and reaches each unit.
 
     If all signs are the same, a unit is divided as the whole layer is. What other signs leave over at a unit
@@ -310,15 +316,17 @@ def _in_proportion(
     Args:
         source: Number of the layer.
         target: Number of the later one.
-        out: What leaves each unit for the target.
-        into: What reaches each unit of the target from all layers that are divided so.
-        part: Of it that comes from this layer.
+        parts: What leaves each unit for the target, what reaches each unit of the target from all layers that
+            are divided so, and the part of it that comes from this layer.
         jackknife: Of the errors.
     """
+    out, into, part = parts
     share, of_size = _shares(into.total), part * _shares(out.total)
     over = into.map(lambda units: units - units.sum() * share)
-    nats = np.outer(out.total, share) + np.outer(of_size, over.total)
-    stderr = np.hypot(np.outer(jackknife.stderr(out), share), np.outer(of_size, jackknife.stderr(over)))
+    nats = np.outer(out.total, share)
+    nats += np.outer(of_size, over.total)
+    stderr = np.outer(jackknife.stderr(out), share)
+    np.hypot(stderr, np.outer(of_size, jackknife.stderr(over)), out=stderr)
     return Links(source, target, nats, stderr, jackknife.p_value(nats, stderr), nats)
 
 

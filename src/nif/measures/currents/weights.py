@@ -16,7 +16,7 @@ from torch import Tensor
 from nif.measures.currents.blocks import Block
 from nif.measures.currents.ends import Ends
 from nif.measures.currents.grouped_sums import LARGE, GroupedSum
-from nif.measures.currents.operation import Value
+from nif.measures.currents.operation import Operation, Value
 from nif.measures.currents.products import scaled_slope
 from nif.measures.currents.structure import Weighted
 from nif.measures.currents.unit_cells import pair_major
@@ -72,11 +72,21 @@ class LateProducts:
     """Steps and slopes of a large weight, multiplied when all steps of a block are known, group by group.
 
     The products of ten groups take more memory than what they are made of, and more time step by step.
+
+    Attributes:
+        weight: The matrix; the tapes that hold it are not kept.
+        moving: Number of the value that it multiplies.
+        factors: Of each step, what that value moves by and the slope behind the product.
     """
 
-    ends: Ends
-    weighted: Weighted
+    weight: Tensor
+    moving: int
     factors: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, ends: Ends, weighted: Weighted) -> LateProducts:
+        """Of no step yet."""
+        return cls(ends.start.value(Value(weighted.weight)), weighted.moving)
 
     @staticmethod
     def suit(ends: Ends, weighted: Weighted, pairs: int) -> bool:
@@ -88,11 +98,11 @@ class LateProducts:
 
     def add(self, ends: Ends, slope: Tensor) -> None:
         """Add a step."""
-        self.factors.append((ends.moved(self.weighted.moving), scaled_slope(ends, slope)))
+        self.factors.append((ends.moved(self.moving), scaled_slope(ends, slope)))
 
     def add_to(self, sums: GroupedSum, block: Block) -> None:
         """Add the currents of the numbers of the weight, a strip at a time, which stays in the cache."""
-        weight = self.ends.start.value(Value(self.weighted.weight)).contiguous()
+        weight = self.weight.contiguous()
         factors, bounds = [], block.bounds.tolist()
         for part in pairwise(bounds):
             rows = [_rows(of_step, 0, bounds[-1], part) for of_step in self.factors]
@@ -135,18 +145,19 @@ def _batched(step: Tensor, slope: Tensor, first: bool, pairs: int, part: tuple[i
     return step.mH @ slope if first else slope @ step.mH
 
 
-def by_channel(ends: Ends, weighted: Weighted, products: Tensor) -> Tensor:
+def by_channel(operation: Operation, weight: Tensor, first: bool, products: Tensor) -> Tensor:
     """The currents ``[source, target]`` of the numbers, or channels, on two sides of a weight, or of a stack.
 
     Args:
-        ends: The operation; its weight is the same at both.
-        weighted: Which of its factors is the weight.
+        operation: That has the weight.
+        weight: The same at both ends of a step.
+        first: Whether the value that moves is the first factor.
         products: As `weight_products` returns them.
     """
-    current = _current(products, ends.start.value(Value(weighted.weight)))
-    if ends.operation.kind != "convolution":
-        return current if weighted.first else current.mT
-    transposed, groups = ends.operation.args[6], ends.operation.args[8]
+    current = _current(products, weight)
+    if operation.kind != "convolution":
+        return current if first else current.mT
+    transposed, groups = operation.args[6], operation.args[8]
     flat = current.flatten(2).sum(2)  # [target, source of a group], transposed [source, target of a group]
     if not transposed:
         flat = flat.reshape(groups, -1, flat.shape[1]).mT.flatten(0, 1)
