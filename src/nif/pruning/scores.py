@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
-from sklearn.metrics import check_scoring, r2_score
+from sklearn.metrics import check_scoring, get_scorer_names, r2_score
 
-from nif.core.errors import InputError
+from nif.core.errors import InputError, nearest
 from nif.network.decision import Decision, Scale
 from nif.network.labels import Labels, labels_of
 
@@ -124,10 +124,10 @@ def by_scorer(
     try:
         scoring = check_scoring(estimator, scoring=scorer)
     except (ValueError, TypeError) as error:
-        reason = str(error).partition(". ")[0]
+        near = nearest(scorer, get_scorer_names()) if isinstance(scorer, str) else ""
         raise InputError(
             f"criterion is {scorer!r}; expected a scorer of scikit-learn, such as 'r2', 'roc_auc' or "
-            f"sklearn.metrics.make_scorer(function) ({reason})."
+            f"sklearn.metrics.make_scorer(function).{near}"
         ) from error
 
     def of(found: Table) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -80,3 +82,16 @@ def test_the_errors_of_a_current_that_is_shared_are_its_own_times_the_share() ->
     jackknife = Jackknife.of({g: t * float(whole.total) for g, t in TOTALS.items()}, whole, np.full(10, 0.1))
     table = jackknife.stderr(out.map(lambda units: units[:, None] * share))
     np.testing.assert_allclose(table, np.outer(jackknife.stderr(out), np.abs(share)), rtol=1e-10)
+
+
+def test_processes_send_each_other_the_parts_that_are_not_zero() -> None:
+    sums = GroupedSum()
+    sums.add(3, [None, torch.ones(100, 100, dtype=torch.float64)])
+    sent = pickle.dumps(sums)
+    kept = [sums.total, *sums.involving.values(), *sums.contrasts.values()]
+    assert sorted(sums.involving) == [1, 3]
+    assert len(sent) < 1.1 * sum(part.nbytes for part in kept)
+    back = pickle.loads(sent)
+    for one in (sums, back):
+        one.add(5, [torch.ones(100, 100, dtype=torch.float64)])
+    assert_same(sums, back)

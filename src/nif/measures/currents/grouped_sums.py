@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from types import EllipsisType
+from typing import Any
 
 import numpy as np
 import torch
@@ -88,6 +89,10 @@ class GroupedSum:
         if key not in sums:
             sums[key] = self._room.pop() if self._room else _zeros(self.total.shape, self.total.shape)
         sums[key][at] += part.numpy(force=True)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the room for parts that have nothing yet, which no process needs of another."""
+        return self.__dict__ | {"_room": []}
 
     def include(self, other: GroupedSum) -> None:
         """Add the sums of other pairs, with the same bits as `add` has for them."""
