@@ -1,4 +1,4 @@
-"""Products of large weights, which wait for all steps of a block, keep none of the tapes they were read from."""
+"""Products of large weights wait for all steps of a block, and keep none of the tapes they were read from."""
 
 from __future__ import annotations
 
