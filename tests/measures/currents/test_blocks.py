@@ -1,6 +1,8 @@
 """Blocks of rows: several groups in one give the sums that one group in each gives."""
 
+from collections.abc import Callable
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import torch
 from torch import nn
 
 import nif
-from nif.measures.currents import steps
+from nif.measures.currents import path_integral, steps
 from nif.measures.currents.backgrounds import Backgrounds
 from nif.measures.currents.block_sums import BlockSums
 from nif.measures.currents.blocks import Block, Size, blocks
@@ -57,7 +59,9 @@ def test_absolute_currents_of_rows_leave_a_group_out_in_both_roles() -> None:
     (block,) = _sample(20, np.arange(20) % 3, Size(1000, 1000, 10))
     units = torch.randn(80, 2, generator=torch.Generator().manual_seed(0))
     rows = torch.from_numpy(block.order // 4)
-    known = SimpleNamespace(block=block, bounds=block.bounds.tolist(), feature_groups=None, inputs=0)
+    known = SimpleNamespace(
+        block=block, bounds=block.bounds.tolist(), feature_groups=None, inputs=0, _once=slice(None)
+    )
     found = BlockSums._absolute(known, 0, units, rows)  # type: ignore[arg-type]
     others = block.background_groups.ravel()[block.order]
     for group in range(GROUPS + 1):  # the last leaves out none
@@ -68,18 +72,42 @@ def test_absolute_currents_of_rows_leave_a_group_out_in_both_roles() -> None:
         np.testing.assert_allclose(found[group], expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("network", ["mlp", "cnn", "transformer"])
+NETWORKS: dict[str, Callable[[], tuple[nn.Module, torch.Tensor]]] = {
+    "mlp": lambda: (nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 3)), torch.randn(40, 5)),
+    "cnn": lambda: (nn.Sequential(*CNN), torch.randn(30, 1, 6, 6)),
+    "transformer": lambda: (ViT(), torch.randn(30, 1, 8, 8)),
+}
+
+
+@pytest.mark.parametrize("network", NETWORKS)
 def test_several_groups_in_a_block_give_the_same_flow(network: str, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
-    model, x = {
-        "mlp": (nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 3)), torch.randn(40, 5)),
-        "cnn": (nn.Sequential(*CNN), torch.randn(30, 1, 6, 6)),
-        "transformer": (ViT(), torch.randn(30, 1, 8, 8)),
-    }[network]
+    model, x = NETWORKS[network]()
     method = nif.Currents(backgrounds=12, steps=2, paths=5)
     several = nif.measure(model, x, method, seed=0)
     monkeypatch.setattr(steps, "MOST_SUMS", 0)
-    alone = nif.measure(model, x, method, seed=0)
+    assert_same(several, nif.measure(model, x, method, seed=0))
+
+
+@pytest.mark.parametrize("numbers", [2**17, 2**14])
+@pytest.mark.parametrize("network", NETWORKS)
+def test_several_steps_at_once_give_the_same_flow(
+    network: str, numbers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    model, x = NETWORKS[network]()
+    method = nif.Currents(rows=12, backgrounds=5, steps=6, paths=5)
+    monkeypatch.setattr(path_integral, "MOST_AT_ONCE", numbers)
+    runs = Mock(side_effect=path_integral.record)
+    monkeypatch.setattr(path_integral, "record", runs)
+    together, count = nif.measure(model, x, method, seed=0), runs.call_count
+    monkeypatch.setattr(path_integral, "SMALL_STEP", 0)
+    assert_same(together, nif.measure(model, x, method, seed=0))
+    assert runs.call_count - count > count
+
+
+def assert_same(several: nif.Flow, alone: nif.Flow) -> None:
+    """Up to rounding."""
     for mine, other in zip(several.links, alone.links, strict=True):
         np.testing.assert_allclose(mine.nats, other.nats, atol=2e-6)
     assert several.currents is not None

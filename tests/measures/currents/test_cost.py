@@ -111,6 +111,7 @@ def test_cost_of_residual_blocks_is_linear_where_they_are_the_layers(
     named: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else each hidden layer feeds all later ones, and each pair of them is walked back by itself."""
+    monkeypatch.setattr("nif.measures.currents.path_integral.SMALL_STEP", 0)
     monkeypatch.setattr("nif.measures.currents.sample.LARGEST_MISS", math.inf)
     flops = {}
     for depth, steps in itertools.product((1, 2, 3), (1, 2)):

@@ -112,7 +112,7 @@ class BlockSums:
         feature_groups: Of the features that are measured together; None for each by itself.
         maps: What the weights are weights of.
         columns: Of the attribution; None for none.
-        weight: Of the outcomes of each row.
+        weight: Of the outcomes of each row, at each step that the block takes at once.
         apart: Whether columns are decisions of their own.
         loose: Whether no place on the tape stands for a weight.
     """
@@ -137,11 +137,16 @@ class BlockSums:
         self._links: dict[tuple[int, int], list[Tensor | None]] = {}
         self._late: dict[tuple[int, int], LateProducts] = {}
         self._weight: dict[tuple[int, int], tuple[Operation, Tensor, bool]] = {}
-        self._pairs = torch.from_numpy(np.divmod(self.block.order, self.block.backgrounds.shape[1])[0])
+        self._pairs, self._once = torch.from_numpy(self.block.row), slice(None, None, self.block.steps)
         self._classes = None
         if self.columns is not None:
             self._classes = ClassColumns(
-                self.columns, self.weight, self._pairs, self.bounds, self.way.features, apart=self.apart
+                self.columns,
+                self.weight[self._once],
+                self._pairs,
+                self.bounds,
+                self.way.features,
+                apart=self.apart,
             )
 
     def begin(self, start: Tape, structure: Structure, straight: frozenset[int] = frozenset()) -> None:
@@ -229,8 +234,9 @@ class BlockSums:
 
     def finish(self, sums: Sums) -> None:
         """Add the sums of the block to those of all."""
-        sums.rows.append(self.block.rows)
-        sums.row_weights.append(self.block.weights)
+        explained = self.block.rows[self._once]
+        sums.rows.append(explained)
+        sums.row_weights.append(self.block.weights[self._once])
         by_layer: dict[int, Tensor] = {}
         for unread in set(range(self.inputs)) - {layer for layer, _ in self._units}:
             self._units[unread, len(self.places) - 1] = self.way.none_of(unread)
@@ -239,7 +245,7 @@ class BlockSums:
             self._add_to(sums.between.setdefault((layer, ahead), GroupedSum()), by_group)
             by_layer[layer] = by_layer[layer] + units if layer in by_layer else units
         for layer, units in by_layer.items():
-            rows = units.new_zeros(len(self.block.rows), units.shape[1])
+            rows = units.new_zeros(len(explained), units.shape[1])
             rows = rows.index_add_(0, self._pairs.to(units.device), units)
             sums.units.setdefault(layer, []).append(rows.numpy(force=True))
             absolute = self._absolute(layer, units, self._pairs)
@@ -274,7 +280,8 @@ class BlockSums:
         """See `Sums.absolute`; of the pairs of each unit, and the row of each pair."""
         counts = torch.tensor(self.bounds).diff()
         place = rows * GROUPS + (torch.arange(len(counts)) % GROUPS).repeat_interleave(counts)
-        table = units.new_zeros(len(self.block.rows) * GROUPS, units.shape[1])
+        groups_of_rows = torch.from_numpy(self.block.groups[self._once])
+        table = units.new_zeros(len(groups_of_rows) * GROUPS, units.shape[1])
         table = table.index_add_(0, place.to(units.device), units).reshape(-1, GROUPS, units.shape[1])
         groups = self.feature_groups
         if groups is not None and layer < self.inputs:
@@ -282,7 +289,7 @@ class BlockSums:
             table = table.new_zeros(*table.shape[:2], len(groups.names)).index_add_(2, index, table)
         whole = table.sum(1, keepdim=True)
         sizes = torch.cat([whole - table, whole], dim=1).abs().double()
-        sizes[torch.arange(len(sizes)), torch.from_numpy(self.block.groups)] = 0.0
+        sizes[torch.arange(len(sizes)), groups_of_rows] = 0.0
         return sizes.sum(0).numpy(force=True)
 
 

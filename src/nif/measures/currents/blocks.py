@@ -26,12 +26,14 @@ class Size:
             are small take longer to run than to call.
         groups: In one block, at most.
         small: Whether one thread is faster than several.
+        numbers: On the tape of one pair, in the mean over values.
     """
 
     pairs: int
     together: int = 0
     groups: int = 1
     small: bool = False
+    numbers: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +48,7 @@ class Block:
         own: Weight of the row itself among its backgrounds.
         groups: Of the rows, in ascending order.
         background_groups: Of the backgrounds.
+        steps: How often each row is there, one after the other: once for each step that is taken at once.
     """
 
     rows: Int64[np.ndarray, " row"]
@@ -55,6 +58,31 @@ class Block:
     own: float
     groups: Int64[np.ndarray, " row"]
     background_groups: Int64[np.ndarray, "row background"]
+    steps: int = 1
+
+    def of_steps(self, steps: int) -> Block:
+        """The block with its rows once for each of several steps.
+
+        Example:
+            >>> one = np.zeros((1, 2), dtype=np.int64)
+            >>> block = Block(np.array([7]), np.ones(1), one, np.zeros((1, 2)), 0.0, one[:, 0], one)
+            >>> block.of_steps(3).rows.tolist(), block.of_steps(3).step.tolist()
+            ([7, 7, 7], [0, 0, 1, 1, 2, 2])
+        """
+        by_row = self.rows, self.weights, self.backgrounds, self.log_weights
+        rows, weights, backgrounds, log_weights = (values.repeat(steps, axis=0) for values in by_row)
+        groups = self.groups.repeat(steps), self.background_groups.repeat(steps, axis=0)
+        return Block(rows, weights, backgrounds, log_weights, self.own, *groups, steps)
+
+    @property
+    def row(self) -> Int64[np.ndarray, " pair"]:
+        """Of each pair, the place of its row among the rows of one step."""
+        return self.order // self.backgrounds.shape[1] // self.steps
+
+    @property
+    def step(self) -> Int64[np.ndarray, " pair"]:
+        """Of each pair, the number of its step."""
+        return self.order // self.backgrounds.shape[1] % self.steps
 
     @cached_property
     def order(self) -> Int64[np.ndarray, " pair"]:

@@ -211,7 +211,7 @@ class ClassColumns:
         self._left: list[Left] = [{} for _ in range(self._count)]
 
     def add(
-        self, start: Tape, end: Tape, seeds: Float[Tensor, "row outcome"], known: dict[int, Ends]
+        self, start: Tape, end: Tape, seeds: Float[Tensor, "row_of_step outcome"], known: dict[int, Ends]
     ) -> None:
         """Add a step, by the slopes at the information of all outcomes; `known` is that of another walk."""
         last = {
@@ -225,7 +225,7 @@ class ClassColumns:
         stop = self._straight if left <= LARGEST_LEFT else frozenset[int]()
         for number, columns in enumerate(self._walks.columns):
             walk = Walk(start, end, stop=stop, known=known)
-            mask = columns[:, None] == self._columns
+            mask = (columns[:, None] == self._columns).repeat_interleave(len(seeds) // self._row_count, 0)
             slopes = walk.back({start.outputs[0]: torch.where(mask, seeds, 0.0)})
             if not stop:
                 self._add_currents(start, end, slopes, number)

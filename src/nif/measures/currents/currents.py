@@ -241,6 +241,7 @@ class Currents:
                 orders=self._orders(moves, inputs, rows, generator),
             )
             size = size_of_blocks(path, sample, resources.memory)
+            path = replace(path, numbers=size.numbers)
             architecture = target.architecture(network.architecture(rows), layers)
             check_links(path, sample, _units(architecture.layers, rows))
             path, change, sums = self._integrated(path, sample, size, amount, resources, advance)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -42,6 +43,10 @@ from nif.network.unit_maps import tensors_in
 EVERYTHING = range(2**31)
 """Numbers of all values of a tape."""
 
+SMALL_STEP, MOST_AT_ONCE = 2**14, 2**17
+"""Numbers of a value on the tape of a step that is so small that several are taken at once, and on the tape
+of all of these: calls of operations take longer than what they compute."""
+
 _ONE_RUN = threading.RLock()
 """Hooks and switches of torch are those of a process: threads run the network in turns."""
 
@@ -63,6 +68,8 @@ class PathIntegral:
         background_inputs: Rows that the backgrounds are among; those of data if None.
         feature_groups: Of the features that are measured together; None for each by itself.
         orders: In which groups of features move; None for the straight way.
+        numbers: On the tape of one pair, in the mean over values; where they are few, several steps are taken
+            at once.
     """
 
     target: Target
@@ -77,6 +84,7 @@ class PathIntegral:
     background_inputs: tuple[Tensor, ...] | None = None
     feature_groups: Groups | None = None
     orders: Orders | None = None
+    numbers: float = 0.0
 
     @property
     def runs(self) -> int:
@@ -174,10 +182,52 @@ class PathIntegral:
 
     def add(self, block: Block, sums: Sums, advance: Advance) -> None:
         """Add the currents of a block."""
-        of_block = self._sums_of(block, sums)
-        for weight, shares in self.ways(block):
-            self._add_way(of_block, iter(shares), weight * self._seeds(block), sums, advance)
+        of_block = self._of_several_steps(block, sums, advance)
+        if of_block is None:
+            of_block = self._sums_of(block, sums)
+            for weight, shares in self.ways(block):
+                self._add_way(of_block, iter(shares), weight * self._seeds(block), sums, advance)
         of_block.finish(sums)
+
+    def _of_several_steps(self, block: Block, sums: Sums, advance: Advance) -> BlockSums | None:
+        """The sums of a small block, with several of its steps at once.
+
+        Returns:
+            None if each step is to be taken by itself: the block is not small, or ends run different
+            operations.
+        """
+        steps = self._steps_at_once(block)
+        if steps == 1:
+            return None
+        of_block, general = self._sums_of(block.of_steps(steps), sums), Counter[str]()
+        block, way, seeds = of_block.block, of_block.way, self._seeds(of_block.block)
+        begun: Tape | None = None
+        for first in range(0, self.steps, steps):
+            stops = first + block.step, first + block.step + 1
+            start, end = (self.tape(block, self._for_each(stop / self.steps), way=way) for stop in stops)
+            if begun is None:
+                begun = start
+                of_block.begin(start, self._structure(of_block, start))
+            if not (begun.like(start) and start.like(end)):
+                return None
+            of_block.over(start, end, seeds, general)
+            advance(float(block.backgrounds.size))
+        sums.general.update(general)
+        return of_block
+
+    def _steps_at_once(self, block: Block) -> int:
+        """As many as a tape has room for, of those that the number of steps can be divided into."""
+        size = self.numbers * block.backgrounds.size
+        if not 0 < size <= SMALL_STEP or self.orders is not None or self.moves.embedded:
+            return 1
+        most = min(self.steps, int(MOST_AT_ONCE / size))
+        return max(number for number in range(1, most + 1) if self.steps % number == 0)
+
+    def _for_each(self, shares: Float[np.ndarray, " pair"]) -> list[Tensor]:
+        """A share for each pair, to be multiplied with the numbers of each input."""
+        inputs = [self.inputs[number] for number in self.moves.moving]
+        of_pairs = torch.from_numpy(shares)
+        return [of_pairs.to(values).reshape(-1, *[1] * (values.dim() - 1)) for values in inputs]
 
     def _sums_of(self, block: Block, sums: Sums) -> BlockSums:
         return BlockSums(

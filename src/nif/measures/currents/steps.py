@@ -24,13 +24,13 @@ from nif.measures.currents.path_integral import PathIntegral
 from nif.measures.currents.structure import Structure
 from nif.measures.currents.tape import Tape
 
-LARGEST_CHANGE = 0.01
-"""Part of the total that the current of a unit may change by when the steps are doubled."""
+LARGEST_ERROR = 0.01
+"""Of the current of a unit, as a part of the total."""
 
 LEAST_TOTAL = 1e-5
-"""Nats; where the total is less, a change is taken as a part of this: the network decides next to nothing."""
+"""Nats; where the total is less, an error is taken as a part of this: the network decides next to nothing."""
 
-FEWEST_STEPS, MOST_STEPS = 4, 64
+FEWEST_STEPS, MOST_STEPS = 4, 256
 
 PILOT_ROWS, PILOT_BACKGROUNDS = 32, 8
 """Pairs that the number of steps is chosen on."""
@@ -72,7 +72,10 @@ def with_steps(
     advance: Advance,
     checkpoint: Checkpoint | None = None,
 ) -> tuple[PathIntegral, float | None]:
-    """The path with its number of steps, and the largest change of a unit when they were doubled.
+    """The path with its number of steps, and the error that they leave, as a part of the total.
+
+    The error is the largest change of a unit when the steps were doubled. At a kink it halves with each
+    doubling, and less than half of the change before may be luck, so it is at least that.
 
     The first two trials, which are often all, advance by 1 each.
 
@@ -80,15 +83,15 @@ def with_steps(
         path: Whose steps are chosen.
         sample: Of which a part is integrated.
         size: Of blocks.
-        steps: Their number; ``"auto"`` to double it until no unit changes by more than 1 % of the total, or
-            by 1e-7 nats.
+        steps: Their number; ``"auto"`` to double it until the error of no unit is above 1 % of the total, or
+            1e-7 nats.
         advance: Called with the trials that were done since the last call.
         checkpoint: Holds the trials that are finished.
     """
     if not isinstance(steps, str):
         return replace(path, steps=int(steps)), None
     pilot = sample.pilot(PILOT_ROWS, PILOT_BACKGROUNDS)
-    count, before, change = FEWEST_STEPS, None, 1.0
+    count, before, moved, error = FEWEST_STEPS, None, 0.0, 1.0
     while count <= MOST_STEPS:
         trial = replace(path, steps=count, columns=None)
         expected = count <= 2 * FEWEST_STEPS
@@ -99,17 +102,18 @@ def with_steps(
         now = {key: np.asarray(of_units.total) for key, of_units in sums.between.items()}
         total = max((float(np.abs(units.sum())) for units in now.values()), default=0.0)
         if before is not None:
-            moved = _largest_change(now, before, sums)
-            change = moved / max(total, 1e-12)
-            if moved <= LARGEST_CHANGE * max(total, LEAST_TOTAL):
-                return replace(path, steps=count), change
+            moved_before, moved = moved, _largest_change(now, before, sums)
+            off = max(moved, moved_before / 2)
+            error = off / max(total, 1e-12)
+            if off <= LARGEST_ERROR * max(total, LEAST_TOTAL):
+                return replace(path, steps=count), error
         before, count = now, 2 * count
     warnings.warn(
-        f"With {MOST_STEPS // 2} and {MOST_STEPS} steps the current of a unit differs by {change:.1%} of "
-        "the total; pass more, such as Currents(steps=256), for a closer integral.",
+        f"With {MOST_STEPS} steps the current of a unit may be off by {error:.1%} of the total; pass more, "
+        f"such as Currents(steps={4 * MOST_STEPS}), for a closer integral.",
         stacklevel=2,
     )
-    return replace(path, steps=MOST_STEPS), change
+    return replace(path, steps=MOST_STEPS), error
 
 
 def _advance_by(advance: Advance, part: float, done: float) -> None:
@@ -206,7 +210,7 @@ def size_of_blocks(path: PathIntegral, sample: Samples, memory: int) -> Size:
         )
     groups = max(1, MOST_SUMS // (GROUPS * max(1, path.weights)))
     small = pairs * max(sizes) // block.backgrounds.size < SMALL
-    return Size(pairs, min(MOST_TOGETHER, SMALL_TAPE // a_pair), groups, small)
+    return Size(pairs, min(MOST_TOGETHER, SMALL_TAPE // a_pair), groups, small, a_pair / len(sizes))
 
 
 def _warn_of_rounded_ids(tape: Tape) -> None:
