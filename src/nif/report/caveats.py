@@ -9,8 +9,8 @@ from nif.flow.measurement import Measurement
 
 FEW_SAMPLES = 500
 
-LARGE_CHANGE = 0.01
-"""Part of the total by which the current of a unit may change when the steps are doubled."""
+LARGE_ERROR = 0.01
+"""Of the current of a unit, as a part of the total."""
 
 ALWAYS = (
     "A link is the information of one unit about another. Information that only a combination of units "
@@ -133,7 +133,7 @@ def _of_the_measurement(measurement: Measurement) -> list[tuple[bool, str]]:
     """How well they are known."""
     options = measurement.options
     mixed, left_out = (list(options.get(name) or ()) for name in ("in_proportion", "not_measured"))
-    change = options.get("step_error") or 0.0
+    error = options.get("step_error") or 0.0
     return [
         (
             bool(mixed),
@@ -142,9 +142,9 @@ def _of_the_measurement(measurement: Measurement) -> list[tuple[bool, str]]:
         ),
         (bool(left_out), f"Some of what ran is not measured: {', '.join(left_out)}."),
         (
-            change > LARGE_CHANGE,
-            f"When the steps were doubled, a unit still changed by {change:.1%} of the total; measure with "
-            "more steps for a closer integral.",
+            error > LARGE_ERROR,
+            f"The current of a unit may be off by {error:.1%} of the total; measure with more steps for a "
+            "closer integral.",
         ),
         (
             measurement.samples < FEW_SAMPLES,

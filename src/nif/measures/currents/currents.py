@@ -84,8 +84,8 @@ class Currents:
             run takes long fewer, as few as 8.
         rows: Rows to explain; of more, half are drawn at random and half in proportion to their
             information. None: 512; of a network whose run takes long fewer, as few as 64.
-        steps: Of the way from a background to a row; ``"auto"`` doubles them until no unit changes by more
-            than 1 % of the total, or by 1e-7 nats.
+        steps: Of the way from a background to a row; ``"auto"`` doubles them until the error of no unit is
+            above 1 % of the total, or 1e-7 nats.
         noise: Standard deviation of the noise of a value, in deviations of that output.
         path: From a background to a row. ``"straight"``: all features at a time. ``"orders"``: one group of
             features after another, averaged over orders, for one-hot groups (with `input_groups`) and

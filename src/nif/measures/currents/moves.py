@@ -194,17 +194,40 @@ class Way:
         with Replaced(instead):
             yield inputs
 
+    def shares(self, of_pairs: Float[np.ndarray, " pair"]) -> list[Tensor] | None:
+        """A share for each pair, to be multiplied with the numbers of each input that moves.
+
+        Returns:
+            None where what is looked up does not stand pair by pair.
+        """
+        if not all(self._by_pair(number, len(of_pairs)) for number in self._moves.embedded):
+            return None
+        shares = torch.from_numpy(of_pairs)
+        return [shares.to(end).reshape(-1, *[1] * (end.dim() - 1)) for _, end in self._ends]
+
+    def _by_pair(self, number: int, pairs: int) -> bool:
+        """Whether an input is looked up once, and what is looked up for a pair stands at its place."""
+        if len(self._lookups[number]) > 1 or len(self._lookups[number][0].elements) != pairs:
+            return False
+        elements, each = self._lookups[number][0].elements.reshape(pairs, -1), self._end[number][0].numel()
+        own = (elements - 1) // each == torch.arange(pairs, device=elements.device)[:, None]
+        return bool((own | (elements == 0)).all())
+
     def check(self, output: Float[Tensor, "pair output"], share: Share) -> None:
         """Compare the outputs at the ends of the way with those of the rows there.
 
         Raises:
             InputError: They differ, as token ids act on the output past the embeddings.
         """
-        if not isinstance(share, float) or share not in self._outputs:
-            return
-        expected, (_, kind) = self._outputs[share], device_and_dtype(self._moves.call.model)
-        tolerance = max(TOLERANCE, 16 * torch.finfo(kind).eps)
-        if not torch.allclose(output, expected, rtol=tolerance, atol=tolerance * float(expected.abs().max())):
+        for end, expected in self._outputs.items():
+            of_pairs = torch.full((len(output),), share) if isinstance(share, float) else share[0].flatten()
+            there = (of_pairs == end).to(output.device)
+            self._compare(output[there], expected[there])
+
+    def _compare(self, output: Tensor, expected: Tensor) -> None:
+        tolerance = max(TOLERANCE, 16 * torch.finfo(device_and_dtype(self._moves.call.model)[1]).eps)
+        largest = float(expected.abs().max()) if expected.numel() else 0.0
+        if not torch.allclose(output, expected, rtol=tolerance, atol=tolerance * largest):
             names = ", ".join(repr(self._moves.names[number]) for number in sorted(self._moves.embedded))
             raise InputError(
                 f"The whole numbers of {names} act on the output otherwise than through embeddings, so no "

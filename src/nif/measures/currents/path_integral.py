@@ -203,8 +203,10 @@ class PathIntegral:
         block, way, seeds = of_block.block, of_block.way, self._seeds(of_block.block)
         begun: Tape | None = None
         for first in range(0, self.steps, steps):
-            stops = first + block.step, first + block.step + 1
-            start, end = (self.tape(block, self._for_each(stop / self.steps), way=way) for stop in stops)
+            before, after = (way.shares((block.step + stop) / self.steps) for stop in (first, first + 1))
+            if before is None or after is None:
+                return None
+            start, end = self.tape(block, before, way=way), self.tape(block, after, way=way)
             if begun is None:
                 begun = start
                 of_block.begin(start, self._structure(of_block, start))
@@ -218,16 +220,10 @@ class PathIntegral:
     def _steps_at_once(self, block: Block) -> int:
         """As many as a tape has room for, of those that the number of steps can be divided into."""
         size = self.numbers * block.backgrounds.size
-        if not 0 < size <= SMALL_STEP or self.orders is not None or self.moves.embedded:
+        if not 0 < size <= SMALL_STEP or self.orders is not None:
             return 1
         most = min(self.steps, int(MOST_AT_ONCE / size))
         return max(number for number in range(1, most + 1) if self.steps % number == 0)
-
-    def _for_each(self, shares: Float[np.ndarray, " pair"]) -> list[Tensor]:
-        """A share for each pair, to be multiplied with the numbers of each input."""
-        inputs = [self.inputs[number] for number in self.moves.moving]
-        of_pairs = torch.from_numpy(shares)
-        return [of_pairs.to(values).reshape(-1, *[1] * (values.dim() - 1)) for values in inputs]
 
     def _sums_of(self, block: Block, sums: Sums) -> BlockSums:
         return BlockSums(
