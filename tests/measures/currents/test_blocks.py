@@ -17,8 +17,6 @@ from nif.measures.currents.blocks import Block, Size, blocks
 from nif.measures.currents.grouped_sums import GROUPS
 from support.networks import ViT
 
-CNN = (nn.Conv2d(1, 3, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(12, 3))
-
 
 def _sample(rows: int, groups: np.ndarray, size: Size) -> list[Block]:
     index = np.random.default_rng(0).integers(0, rows, (rows, 4))
@@ -72,9 +70,13 @@ def test_absolute_currents_of_rows_leave_a_group_out_in_both_roles() -> None:
         np.testing.assert_allclose(found[group], expected, atol=1e-5)
 
 
+def cnn() -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(12, 3))
+
+
 NETWORKS: dict[str, Callable[[], tuple[nn.Module, torch.Tensor]]] = {
     "mlp": lambda: (nn.Sequential(nn.Linear(5, 7), nn.Tanh(), nn.Linear(7, 3)), torch.randn(40, 5)),
-    "cnn": lambda: (nn.Sequential(*CNN), torch.randn(30, 1, 6, 6)),
+    "cnn": lambda: (cnn(), torch.randn(30, 1, 6, 6)),
     "transformer": lambda: (ViT(), torch.randn(30, 1, 8, 8)),
 }
 
