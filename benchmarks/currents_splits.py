@@ -81,7 +81,8 @@ def differences(flow: Flow, units: list[np.ndarray], weights: np.ndarray) -> np.
     for name, expected in zip(["input", *map(str, range(len(units) - 1))], units, strict=True):
         if name in currents.index:
             layer = currents.loc[name].to_numpy()
-            found.append(layer - (expected.sum(0) if len(layer) == WIDTH else expected.ravel()))
+            by_unit = {WIDTH: expected.sum(0), TOKENS: expected.sum(1), expected.size: expected.ravel()}
+            found.append(layer - by_unit[len(layer)])
     return np.abs(np.concatenate(found)) / abs(float(flow.total or 0))
 
 
