@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import hypergeom
 
 Column = Float[np.ndarray, " sample"]
 
@@ -36,6 +35,8 @@ def atoms_p_value(x: Column, y: Column, generator: np.random.Generator) -> float
         >>> bool(atoms_p_value(three * 1.0, three * 2.0, np.random.default_rng(0)) < 1e-7)
         True
     """
+    from scipy.stats import hypergeom  # here: it takes as long to import as all else that a worker needs
+
     of_x, of_y = (_most_frequent(side) for side in (x, y))
     samples, marked, drawn = len(x), int(of_x.sum()), int(of_y.sum())
     both = np.arange(max(0, marked + drawn - samples), min(marked, drawn) + 1)

@@ -25,11 +25,11 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int, Int64
 from numpy.polynomial.legendre import legvander
-from scipy.stats import rankdata
-from scipy.stats import t as student_t
+from scipy.special import stdtr
 
 from nif.core.statistics import cauchy_combination
 from nif.estimators.estimate import ColumnsX, ColumnsY
+from nif.estimators.ranks import mean_ranks
 
 DEGREE = 4
 """Of the polynomials."""
@@ -135,7 +135,7 @@ def polynomials(
         ([-1.0, 1.0, -1.0, 1.0, -1.0, 1.0], [[True, False, False, False]])
     """
     samples = len(columns)
-    places = (2 * rankdata(columns, axis=0) - 1) / samples - 1
+    places = (2 * np.stack([mean_ranks(column) for column in columns.T], axis=1) - 1) / samples - 1
     values, known = np.zeros((samples, columns.shape[1], DEGREE)), np.zeros((columns.shape[1], DEGREE), bool)
     for column, place in enumerate(places.T):
         basis, size = np.linalg.qr(legvander(place, DEGREE))
@@ -160,7 +160,7 @@ def _of_products(
     variance = squares - 2 * total * mixed + total**2 * float(sizes @ sizes)
     variance = np.maximum(variance, 0.0) * groups.count / (groups.count - 1)
     t = np.abs(total) / np.sqrt(np.maximum(variance, (ROUNDING * len(groups.index)) ** 2))
-    return np.asarray(2 * student_t.sf(t, groups.count - 1))
+    return np.asarray(2 * stdtr(groups.count - 1, -t))
 
 
 def _combined(

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
-from scipy import stats
+from scipy.special import ndtri, stdtrit
 
 from nif.core.errors import InputError
 from nif.core.types import Advance, ignore
@@ -46,7 +46,7 @@ from nif.estimators.ranks import standard_scores
 
 Pairs = Int[np.ndarray, " pair"]
 
-NORMAL = float(stats.norm.ppf(0.975))
+NORMAL = float(ndtri(0.975))
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +90,7 @@ class DependentRows:
     ) -> Estimate:
         growth = inflation(self.estimator, x, y, a, b, self.groups).reshape(found.nats.shape)
         variance = found.stderr**2 * growth + (growth**2 - growth) / (2 * len(x) ** 2)
-        student = float(stats.t.ppf(0.975, self.groups.count - 1)) / NORMAL
+        student = float(stdtrit(self.groups.count - 1, 0.975)) / NORMAL
         degenerate = found.outcome == Outcome.DEGENERATE
         return Estimate.of(
             found.nats,

@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int, Int8
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from nif.core.arguments import checked_arguments
 from nif.core.html import probability, table
@@ -122,7 +122,7 @@ class Estimate:
             >>> [round(float(end), 3) for end in estimate.interval()]
             [0.361, 0.439]
         """
-        half = norm.ppf(0.5 + level / 2) * self.stderr
+        half = ndtri(0.5 + level / 2) * self.stderr
         return np.maximum(self.nats - half, 0.0), np.maximum(self.nats + half, 0.0)
 
     def map(self, rearrange: Callable[[np.ndarray], Any]) -> Estimate:

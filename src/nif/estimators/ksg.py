@@ -11,8 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
-from scipy.special import digamma
-from scipy.stats import t as student_t
+from scipy.special import digamma, stdtr
 
 from nif.core.arguments import checked_options
 from nif.core.errors import InputError
@@ -78,7 +77,7 @@ class Null(NamedTuple):
     def p_value(self, nats: float) -> float:
         """Probability of a value at least this high, by Student's distribution for the number of draws."""
         z = (nats - self.mean) / (self.spread * math.sqrt(1 + 1 / self.draws_of_mean))
-        return float(student_t.sf(z, self.draws - 1))
+        return float(stdtr(self.draws - 1, -z))
 
 
 class NullOfNumbers(NamedTuple):

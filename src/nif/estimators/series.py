@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import rankdata
+
+from nif.estimators.ranks import mean_ranks
 
 WINDOW, FEWEST_WINDOWS = 10, 6
 """Rows that follow each other, in which neighbours are compared; and how many such windows are needed."""
@@ -33,7 +34,7 @@ def follow(column: Float[np.ndarray, " row"]) -> bool:
     counts = np.unique(column, return_counts=True)[1]
     if len(counts) < FEW_VALUES or counts.max() > (1 - RARE) * len(column):
         return False
-    ranks = rankdata(column).reshape(-1, WINDOW)
+    ranks = mean_ranks(column).reshape(-1, WINDOW)
     ranks = ranks - ranks.mean(1, keepdims=True)
     squares = np.square(ranks).sum(1)
     moving = squares > 0

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from nif.estimators.gaussian_copula import orthonormal
 
@@ -63,7 +63,7 @@ class Misfit:
         if not all(rest.shape[1] for _, rest in ways):
             return cls(False, 0.0)  # one side determines the other
         tests = sum(_moments(side.shape[1], rest.shape[1]) for side, rest in ways)
-        limit = norm.isf(LEVEL / 2 / tests)
+        limit = -ndtri(LEVEL / 2 / tests)
         found = any(np.abs(z).max() > limit for way in ways for z in _deviations(*way))
         enough = len(x) >= max(FEWEST, FEWEST_OF_A_COLUMN * (x.shape[1] + y.shape[1]))
         return cls(enough and not found, max(overlooked(*way) for way in ways) if found else 0.0)

@@ -241,7 +241,6 @@ class Currents:
                 orders=self._orders(moves, inputs, rows, generator),
             )
             size = size_of_blocks(path, sample, resources.memory)
-            path = replace(path, numbers=size.numbers)
             architecture = target.architecture(network.architecture(rows), layers)
             check_links(path, sample, _units(architecture.layers, rows))
             path, change, sums = self._integrated(path, sample, size, amount, resources, advance)
@@ -265,7 +264,8 @@ class Currents:
         advance: Advance,
     ) -> tuple[PathIntegral, float | None, Sums]:
         """The path with its steps, how much their number matters, and the sums along it."""
-        checkpoint, pilot = resources.checkpoint, amount.pairs(PILOT_ROWS, PILOT_BACKGROUNDS)
+        path, checkpoint = replace(path, numbers=size.numbers), resources.checkpoint
+        pilot = amount.pairs(PILOT_ROWS, PILOT_BACKGROUNDS)
         with one_thread() if size.small else nullcontext():
             path, change = with_steps(
                 path, sample, size, self.steps, lambda part: advance(part * pilot), checkpoint

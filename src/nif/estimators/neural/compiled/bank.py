@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 from jaxtyping import Float, Float32
-from scipy.stats import pearson3
 from torch import Tensor
 
 from nif.core.parallel import allowed_threads
@@ -85,6 +84,8 @@ def train_and_evaluate(
 
     results = np.array(list(_in_threads(train, len(rows), advance)), dtype=np.float64)
     trained, rise, nats, variance, z, skew, converged = results.T
+    from scipy.stats import pearson3  # here: a long import, which other estimators do without
+
     p_value = np.where(np.isfinite(z), pearson3.sf(z, skew), 1.0)
     variance = variance + hidden_variance(nats, *(part.x.shape[1] for part in parts))
     return FoldResults(nats, np.sqrt(variance), p_value, trained, rise, converged > 0)
