@@ -267,7 +267,7 @@ def test_a_file_that_does_not_say_what_is_not_measured_has_a_page(tmp_path: Path
         ),
         ({"in_proportion": ["q to k"]}, "Several weights lie between some layers (q to k)"),
         ({"not_measured": ["lstm"]}, "not measured: lstm."),
-        ({"step_error": 0.034}, "changed by 3.4% of the total"),
+        ({"step_error": 0.034}, "off by 3.4% of the total"),
         ({"decision": "a value, behind noise of 0.2 deviations"}, "A value is seen through noise"),
     ],
 )

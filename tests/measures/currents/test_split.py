@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import nif
+from nif.measures.currents import steps
 from nif.measures.currents.decisions import decided_by
 from nif.measures.currents.sample import Sample
 from nif.network.decision import Decision
@@ -94,6 +95,16 @@ def test_the_default_is_near_the_integral_or_says_how_far_it_is(name: str) -> No
     else:
         assert worst <= 0.01
         assert stated <= 0.01
+
+
+def test_many_pairs_take_no_more_than_64_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(steps, "MOST_RUNS", 192 * 64)
+    torch.manual_seed(7)
+    with pytest.warns(UserWarning, match=r"With 64 steps the current.*such as Currents\(steps=256\)"):
+        flow = nif.measure(
+            steep(), X, nif.Currents(rows=24, backgrounds=8, paths=0, by_class=False), progress=False
+        )
+    assert flow.measurement.options["steps"] == 64
 
 
 def test_of_a_network_that_decides_next_to_nothing_steps_end_at_a_ten_millionth_of_a_nat() -> None:

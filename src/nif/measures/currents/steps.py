@@ -30,7 +30,11 @@ LARGEST_ERROR = 0.01
 LEAST_TOTAL = 1e-5
 """Nats; where the total is less, an error is taken as a part of this: the network decides next to nothing."""
 
-FEWEST_STEPS, MOST_STEPS = 4, 256
+FEWEST_STEPS, ENOUGH_STEPS, MOST_STEPS = 4, 64, 256
+
+MOST_RUNS = 2**20
+"""Pairs times steps up to which there may be more than `ENOUGH_STEPS`, so that many pairs take no longer; the
+errors of their steps cancel in part."""
 
 PILOT_ROWS, PILOT_BACKGROUNDS = 32, 8
 """Pairs that the number of steps is chosen on."""
@@ -92,7 +96,8 @@ def with_steps(
         return replace(path, steps=int(steps)), None
     pilot = sample.pilot(PILOT_ROWS, PILOT_BACKGROUNDS)
     count, before, moved, error = FEWEST_STEPS, None, 0.0, 1.0
-    while count <= MOST_STEPS:
+    most = min(MOST_STEPS, max(ENOUGH_STEPS, MOST_RUNS // sample.pairs))
+    while count <= most:
         trial = replace(path, steps=count, columns=None)
         expected = count <= 2 * FEWEST_STEPS
         report = partial(_advance_by, advance if expected else ignore, 1 / (pilot.pairs * trial.runs))
@@ -109,11 +114,11 @@ def with_steps(
                 return replace(path, steps=count), error
         before, count = now, 2 * count
     warnings.warn(
-        f"With {MOST_STEPS} steps the current of a unit may be off by {error:.1%} of the total; pass more, "
-        f"such as Currents(steps={4 * MOST_STEPS}), for a closer integral.",
+        f"With {count // 2} steps the current of a unit may be off by {error:.1%} of the total; pass more, "
+        f"such as Currents(steps={2 * count}), for a closer integral.",
         stacklevel=2,
     )
-    return replace(path, steps=MOST_STEPS), error
+    return replace(path, steps=count // 2), error
 
 
 def _advance_by(advance: Advance, part: float, done: float) -> None:
