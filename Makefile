@@ -161,6 +161,7 @@ benchmark: $(VENV)/installed .venv-peers/installed build/weights/installed chrom
 	PYTHONPATH=tests $(BIN)/python benchmarks/currents_splits.py
 	$(BIN)/python benchmarks/currents_errors.py
 	$(BIN)/python benchmarks/currents_speed.py --large
+	$(BIN)/python benchmarks/currents_speed.py --small
 	$(BIN)/python benchmarks/clusters.py bytes
 	for part in features suppressors links units stability randomised layers circuits variants rankings; do \
 		$(BIN)/python benchmarks/faithfulness.py $$part || exit 1; \

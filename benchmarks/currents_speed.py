@@ -1,13 +1,15 @@
 """Time and memory of currents, beside plain forward and backward passes over the same runs.
 
     python benchmarks/currents_speed.py [--only mlp cnn transformer] [--large]
+    python benchmarks/currents_speed.py --small
 
 A ratio of 1 is the time of a forward and a backward pass, with gradients of weights and inputs, for each row,
 background and step, in batches of the same size; both in one process, by turns, medians of several runs.
 Errors are included, and paths but in the rows "no paths"; columns for each class, which take a walk back
 each, are not, but in the rows "by class". "trained" has learnt labels, so that most rows have few classes of
 any weight. With ``--large``: a network of 29 million links, a ResNet-18 shape, and a GPT-2 shape on
-embeddings, of which the blocks are the layers.
+embeddings, of which the blocks are the layers. With ``--small``: whole measurements of small networks with
+several steps at once, as they are made, and with each step by itself, by turns.
 """
 
 from __future__ import annotations
@@ -18,13 +20,16 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
 
 import nif
 from environment import environment
+from nif.measures.currents import path_integral
 
 T = TypeVar("T")
 
@@ -154,12 +159,54 @@ LARGE = {
 }
 
 
+FEW = nif.Currents(rows=24, backgrounds=8)
+SMALL: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], nif.Currents]] = {
+    "4-6-3, 150 rows, defaults": (
+        lambda: nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3)), (150, 4), nif.Currents(),
+    ),
+    "6-16-3, 24 rows": (
+        lambda: nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 3)), (200, 6), FEW,
+    ),
+    "convolution, 24 rows": (
+        lambda: nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, 3)),
+        (200, 1, 8, 8), FEW,
+    ),
+    "encoder layer, 24 rows": (
+        lambda: nn.Sequential(
+            nn.TransformerEncoderLayer(16, 2, 32, batch_first=True), nn.Flatten(), nn.Linear(80, 3)
+        ),
+        (200, 5, 16), FEW,
+    ),
+}  # fmt: skip
+
+
+def small() -> None:
+    """Print the time of small measurements with several steps at once, and with each by itself."""
+    print("network                       by itself s  at once s   ratio")
+    for name, (network, shape, method) in SMALL.items():
+        torch.manual_seed(0)
+        net, x = network().eval(), torch.randn(*shape)
+        measure = partial(nif.measure, net, x, method, progress=False)
+        seconds: dict[int, list[float]] = {0: [], path_integral.SMALL_STEP: []}
+        for _ in range(9):
+            for limit, times in seconds.items():
+                with patch.object(path_integral, "SMALL_STEP", limit):
+                    times.append(_timed(measure)[0])
+        alone, together = (statistics.median(times) for times in seconds.values())
+        print(f"{name:<28} {alone:>12.3f} {together:>10.3f} {together / alone:>7.2f}", flush=True)
+
+
 def main() -> None:
     """Print a row for each case."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", nargs="*", choices=CASES | LARGE)
     parser.add_argument("--large", action="store_true", help="the large networks too, which take minutes")
+    parser.add_argument("--small", action="store_true", help="only small networks, with steps at once or not")
     options = parser.parse_args()
+    if options.small:
+        print(environment())
+        small()
+        return
     cases = CASES | LARGE
     chosen = options.only or (cases if options.large else CASES)
     print(environment())
