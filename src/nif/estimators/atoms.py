@@ -35,7 +35,7 @@ def atoms_p_value(x: Column, y: Column, generator: np.random.Generator) -> float
         >>> bool(atoms_p_value(three * 1.0, three * 2.0, np.random.default_rng(0)) < 1e-7)
         True
     """
-    from scipy.stats import hypergeom  # here: it takes as long to import as all else that a worker needs
+    from scipy.stats import hypergeom  # here: a long import, which other estimators do without
 
     of_x, of_y = (_most_frequent(side) for side in (x, y))
     samples, marked, drawn = len(x), int(of_x.sum()), int(of_y.sum())

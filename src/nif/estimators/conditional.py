@@ -251,7 +251,8 @@ def _gaussian_p_value(x: Vectors, y: Vectors, z: Vectors) -> float:
     cosines = np.clip(np.linalg.svd(bases[0].T @ bases[1], compute_uv=False), 0, 1 - 1e-12)
     dim_x, dim_y = (side.shape[1] for side in bases)
     freedom = len(x) - 1 - base.shape[1] - (dim_x + dim_y + 1) / 2
-    return float(chdtrc(dim_x * dim_y, -freedom * np.log1p(-(cosines**2)).sum()))
+    statistic = -freedom * np.log1p(-(cosines**2)).sum()
+    return float(chdtrc(dim_x * dim_y, max(statistic, 0.0)))  # below 0 if columns are as many as rows
 
 
 def _correlation_of_errors(x: Vectors, y: Vectors, z: Vectors) -> float:

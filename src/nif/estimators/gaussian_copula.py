@@ -92,7 +92,7 @@ def _estimate_pair(
         p_value = betaincc(0.5, (samples - 2) / 2, correlations[0] ** 2)
     else:
         statistic = (samples - 1 - (dim_x + dim_y + 1) / 2) * 2 * plug_in
-        p_value = chdtrc(dim_x * dim_y, statistic)
+        p_value = chdtrc(dim_x * dim_y, max(statistic, 0.0))
     lost = float(rank_bias(correlations, samples, untied).sum())
     variance = _variance(correlations**2, samples).sum() + _null_variance(samples, dim_x, dim_y)
     nats = plug_in + lost - _bias(samples, dim_x, dim_y)

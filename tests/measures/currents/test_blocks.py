@@ -58,7 +58,7 @@ def test_absolute_currents_of_rows_leave_a_group_out_in_both_roles() -> None:
     units = torch.randn(80, 2, generator=torch.Generator().manual_seed(0))
     rows = torch.from_numpy(block.order // 4)
     known = SimpleNamespace(
-        block=block, bounds=block.bounds.tolist(), feature_groups=None, inputs=0, _once=slice(None)
+        block=block, bounds=block.bounds.tolist(), feature_groups=None, inputs=0, _first_step=slice(None)
     )
     found = BlockSums._absolute(known, 0, units, rows)  # type: ignore[arg-type]
     others = block.background_groups.ravel()[block.order]

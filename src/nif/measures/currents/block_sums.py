@@ -137,12 +137,12 @@ class BlockSums:
         self._links: dict[tuple[int, int], list[Tensor | None]] = {}
         self._late: dict[tuple[int, int], LateProducts] = {}
         self._weight: dict[tuple[int, int], tuple[Operation, Tensor, bool]] = {}
-        self._pairs, self._once = torch.from_numpy(self.block.row), slice(None, None, self.block.steps)
+        self._pairs, self._first_step = torch.from_numpy(self.block.row), slice(None, None, self.block.steps)
         self._classes = None
         if self.columns is not None:
             self._classes = ClassColumns(
                 self.columns,
-                self.weight[self._once],
+                self.weight[self._first_step],
                 self._pairs,
                 self.bounds,
                 self.way.features,
@@ -234,9 +234,9 @@ class BlockSums:
 
     def finish(self, sums: Sums) -> None:
         """Add the sums of the block to those of all."""
-        explained = self.block.rows[self._once]
+        explained = self.block.rows[self._first_step]
         sums.rows.append(explained)
-        sums.row_weights.append(self.block.weights[self._once])
+        sums.row_weights.append(self.block.weights[self._first_step])
         by_layer: dict[int, Tensor] = {}
         for unread in set(range(self.inputs)) - {layer for layer, _ in self._units}:
             self._units[unread, len(self.places) - 1] = self.way.none_of(unread)
@@ -280,7 +280,7 @@ class BlockSums:
         """See `Sums.absolute`; of the pairs of each unit, and the row of each pair."""
         counts = torch.tensor(self.bounds).diff()
         place = rows * GROUPS + (torch.arange(len(counts)) % GROUPS).repeat_interleave(counts)
-        groups_of_rows = torch.from_numpy(self.block.groups[self._once])
+        groups_of_rows = torch.from_numpy(self.block.groups[self._first_step])
         table = units.new_zeros(len(groups_of_rows) * GROUPS, units.shape[1])
         table = table.index_add_(0, place.to(units.device), units).reshape(-1, GROUPS, units.shape[1])
         groups = self.feature_groups

@@ -207,9 +207,10 @@ class Way:
 
     def _by_pair(self, number: int, pairs: int) -> bool:
         """Whether an input is looked up once, and what is looked up for a pair stands at its place."""
-        if len(self._lookups[number]) > 1 or len(self._lookups[number][0].elements) != pairs:
+        lookup, *more = self._lookups[number]
+        if more or not (pairs,) == lookup.elements.shape[:1] == lookup.values.shape[:1]:
             return False
-        elements, each = self._lookups[number][0].elements.reshape(pairs, -1), self._end[number][0].numel()
+        elements, each = lookup.elements.reshape(pairs, -1), self._end[number][0].numel()
         own = (elements - 1) // each == torch.arange(pairs, device=elements.device)[:, None]
         return bool((own | (elements == 0)).all())
 
