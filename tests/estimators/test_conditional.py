@@ -214,13 +214,6 @@ def test_a_row_is_used_twice_only_if_all_near_ones_are_used() -> None:
     assert found.tolist() == [1, 1, 0]
 
 
-def test_as_many_columns_as_rows_are_no_evidence() -> None:
-    """Wilks' statistic is below 0 there, with and without z."""
-    x, y, z = np.random.default_rng(0).normal(size=(3, 60, 60))
-    assert nif.estimate(x, y, "gaussian_copula").p_value == 1
-    assert nif.estimate(x[:, :2], y[:, :2], "gaussian_copula", given=z).p_value == 1
-
-
 def test_refusals() -> None:
     x, y, z = normal(100, 0.0, 0)
     with pytest.raises(InputError, match=r"Binned\(\) is for pairs of numbers"):

@@ -28,7 +28,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
-from scipy.special import chdtrc
 
 from nif.core.errors import InputError
 from nif.core.random import stream
@@ -36,12 +35,13 @@ from nif.estimators.binned import Binned
 from nif.estimators.determined import determined, determines
 from nif.estimators.entropy import constant_pairs, entropy_of_values, with_constant_pairs
 from nif.estimators.estimate import Estimate, Estimator, Outcome
-from nif.estimators.gaussian_copula import GaussianCopula, orthonormal
+from nif.estimators.gaussian_copula import GaussianCopula, cosines, orthonormal
 from nif.estimators.jit import compiled
 from nif.estimators.ksg import DRAWS_OF_MEAN, NULL_OF_VECTORS, Ksg, Null, neighbours_of_vectors
 from nif.estimators.neighbours import Vectors, terms_given
 from nif.estimators.neural.variational import Variational
 from nif.estimators.ranks import normal_scores, standard_scores
+from nif.estimators.wilks import Independent
 
 NEAR = 5
 """Rows of nearly the same z among which x is shuffled (Runge's k_perm)."""
@@ -248,11 +248,8 @@ def _gaussian_p_value(x: Vectors, y: Vectors, z: Vectors) -> float:
     left, right, given = map(standard_scores, (x, y, z))
     base = orthonormal(given)
     bases = [orthonormal(side - base @ (base.T @ side)) for side in (left, right)]
-    cosines = np.clip(np.linalg.svd(bases[0].T @ bases[1], compute_uv=False), 0, 1 - 1e-12)
-    dim_x, dim_y = (side.shape[1] for side in bases)
-    freedom = len(x) - 1 - base.shape[1] - (dim_x + dim_y + 1) / 2
-    statistic = -freedom * np.log1p(-(cosines**2)).sum()
-    return float(chdtrc(dim_x * dim_y, max(statistic, 0.0)))  # below 0 if columns are as many as rows
+    null = Independent(len(x) - base.shape[1], *(side.shape[1] for side in bases))
+    return float(null.p_value(-0.5 * np.log1p(-(cosines(*bases) ** 2)).sum()))
 
 
 def _correlation_of_errors(x: Vectors, y: Vectors, z: Vectors) -> float:

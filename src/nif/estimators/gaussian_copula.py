@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import betaincc, chdtrc, digamma
 
 from nif.core.types import Advance, ignore
 from nif.estimators.entropy import (
@@ -18,6 +17,7 @@ from nif.estimators.entropy import (
 )
 from nif.estimators.estimate import ColumnsX, ColumnsY, Estimate, SidesX, SidesY
 from nif.estimators.ranks import rank_bias, standard_scores
+from nif.estimators.wilks import Independent
 
 RANK_BIAS_UNCERTAINTY = 0.5
 """Fraction of the correction for ranks that is its standard error: strong correlations deviate more."""
@@ -69,13 +69,14 @@ class GaussianCopula:
         rho = np.clip(rho, -1 + 1e-12, 1 - 1e-12)[varied]
         untied = np.exp(np.minimum.outer(entropies_of_values(x), entropies_of_values(y))[varied]) / samples
         lost = rank_bias(rho, samples, untied)
-        nats = -0.5 * np.log1p(-(rho**2)) + lost - _bias(samples, 1, 1)
-        variance = _variance(rho**2, samples) + _null_variance(samples, 1, 1)
+        null = Independent(samples, 1, 1)
+        nats = -0.5 * np.log1p(-(rho**2)) + lost - null.mean
+        variance = _variance(rho**2, samples) + null.variance
         return with_constant_pairs(
             ~varied,
             np.minimum(nats, np.log(samples * untied)),
             np.sqrt(variance + (RANK_BIAS_UNCERTAINTY * lost) ** 2),
-            betaincc(0.5, (samples - 2) / 2, rho**2),
+            null.p_value(-0.5 * np.log1p(-(rho**2))),
             samples=samples,
             estimator=self,
         )
@@ -85,24 +86,21 @@ def _estimate_pair(
     x: Float[np.ndarray, "sample dim_x"], y: Float[np.ndarray, "sample dim_y"], untied: float
 ) -> tuple[float, ...]:
     """Nats, standard error and p-value of one pair of vectors (Wilks' ratio)."""
-    samples, dim_x, dim_y = len(x), x.shape[1], y.shape[1]
-    correlations = _canonical_correlations(standard_scores(x), standard_scores(y))
+    samples, bases = len(x), [orthonormal(standard_scores(side)) for side in (x, y)]
+    null = Independent(samples, *(base.shape[1] for base in bases))
+    correlations = cosines(*bases)
     plug_in = float(-0.5 * np.log1p(-(correlations**2)).sum())
-    if dim_x == dim_y == 1:
-        p_value = betaincc(0.5, (samples - 2) / 2, correlations[0] ** 2)
-    else:
-        statistic = (samples - 1 - (dim_x + dim_y + 1) / 2) * 2 * plug_in
-        p_value = chdtrc(dim_x * dim_y, max(statistic, 0.0))
     lost = float(rank_bias(correlations, samples, untied).sum())
-    variance = _variance(correlations**2, samples).sum() + _null_variance(samples, dim_x, dim_y)
-    nats = plug_in + lost - _bias(samples, dim_x, dim_y)
-    return nats, math.sqrt(variance + (RANK_BIAS_UNCERTAINTY * lost) ** 2), float(p_value)
+    variance = _variance(correlations**2, samples).sum() + null.variance
+    nats = plug_in + lost - null.mean
+    return nats, math.sqrt(variance + (RANK_BIAS_UNCERTAINTY * lost) ** 2), float(null.p_value(plug_in))
 
 
-def _canonical_correlations(x: np.ndarray, y: np.ndarray) -> Float[np.ndarray, " correlation"]:
-    """Singular values of the product of orthonormal bases; rank-deficient layers are allowed."""
-    values = np.linalg.svd(orthonormal(x).T @ orthonormal(y), compute_uv=False)
-    return np.clip(values, 0.0, 1 - 1e-12)
+def cosines(
+    x: Float[np.ndarray, "sample direction_x"], y: Float[np.ndarray, "sample direction_y"]
+) -> Float[np.ndarray, " angle"]:
+    """Of the angles between the spaces of two orthonormal bases: canonical correlations."""
+    return np.clip(np.linalg.svd(x.T @ y, compute_uv=False), 0.0, 1 - 1e-12)
 
 
 def orthonormal(side: Float[np.ndarray, "sample dim"]) -> Float[np.ndarray, "sample direction"]:
@@ -111,21 +109,6 @@ def orthonormal(side: Float[np.ndarray, "sample dim"]) -> Float[np.ndarray, "sam
     return np.asarray(left[:, size > 1e-9 * max(size[0], 1e-300)])
 
 
-def _bias(samples: int, dim_x: int, dim_y: int) -> float:
-    """Mean of the plug-in value for independent Gaussian sides."""
-
-    def log_det(dim: int) -> float:
-        """Expected log determinant of a Wishart matrix, up to terms that cancel."""
-        return float(digamma((samples - np.arange(1, dim + 1)) / 2).sum())
-
-    return (log_det(dim_x) + log_det(dim_y) - log_det(dim_x + dim_y)) / 2
-
-
 def _variance(squared: Float[np.ndarray, "*shape"], samples: int) -> Float[np.ndarray, "*shape"]:
     """Of the value at a correlation: dI = rho d(artanh rho), whose variance is 1 / (N - 3) (Fisher's z)."""
     return squared / (samples - 3)
-
-
-def _null_variance(samples: int, dim_x: int, dim_y: int) -> float:
-    """Of the value for independent sides, a chi-squared variable over 2 N: the delta method gives 0 there."""
-    return dim_x * dim_y / (2 * samples**2)
