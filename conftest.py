@@ -7,11 +7,14 @@ import random
 
 import pytest
 
+gc.disable()  # what is imported and collected stays
+
 
 def pytest_collection_finish() -> None:
-    """What was imported and collected stays: garbage is looked for without it, and less often."""
+    """Garbage is looked for from now on, without what is there, and less often."""
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

@@ -122,6 +122,6 @@ def of_network(network: Trained) -> list[dict[str, object]]:
 
 def tables(rows: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Means over networks, currents over EAP-IG, and paired differences."""
-    means = rows.groupby("of")[list(FIGURES)].mean().loc[list(RANKINGS)]
-    means.loc["currents / EAP-IG"] = means.loc["currents"] / means.loc["EAP-IG"]
-    return {"means": means.round(3).T, "currents, minus the others": differences(rows, FIGURES).T}
+    means = rows.groupby("of")[list(FIGURES)].mean().loc[list(RANKINGS)].T
+    means["currents / EAP-IG"] = means["currents"] / means["EAP-IG"]
+    return {"means": means.round(3), "currents, minus the others": differences(rows, FIGURES).T}

@@ -1,4 +1,4 @@
-"""Combine the p-values of families of tests."""
+"""Combine the p-values of families of tests, and adjust them for their number."""
 
 from __future__ import annotations
 
@@ -49,3 +49,25 @@ def simes(p_values: Float[np.ndarray, "test unit"]) -> Float[np.ndarray, " unit"
     tests = np.isfinite(p_values).sum(axis=0)
     ordered = np.sort(p_values, axis=0) * tests / np.arange(1, len(p_values) + 1)[:, None]
     return np.fmin.reduce(ordered, axis=0, initial=1.0)
+
+
+def benjamini_hochberg(p_values: Float[np.ndarray, " test"]) -> Float[np.ndarray, " test"]:
+    r"""p-values adjusted for their number: the false discovery rate among all tests with as small a value.
+
+    .. math:: q_{(k)} = \min_{j \ge k} \; n \, p_{(j)} / j
+
+    The same bits as `scipy.stats.false_discovery_control`, the import of which takes longer than that of all
+    the rest of a measurement.
+
+    References:
+        Benjamini & Hochberg (1995), Controlling the false discovery rate.
+
+    Example:
+        >>> benjamini_hochberg(np.array([0.01, 0.9, 0.03, 0.02])).tolist()
+        [0.04, 0.9, 0.04, 0.04]
+    """
+    order, tests = np.argsort(p_values), len(p_values)
+    smallest = np.minimum.accumulate((p_values[order] * (tests / np.arange(1, tests + 1)))[::-1])[::-1]
+    adjusted = np.empty(tests)
+    adjusted[order] = np.minimum(smallest, 1.0)
+    return adjusted

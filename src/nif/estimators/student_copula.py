@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.interpolate import CubicSpline
-from scipy.optimize import minimize_scalar
 from scipy.special import gammaln, ndtr, stdtrit
 
 Scores = Float[np.ndarray, "sample dim"]
@@ -37,6 +35,8 @@ def student_scores(scores: Float[np.ndarray, "*shape"], freedom: float) -> Float
         >>> student_scores(np.array([-1.0, 1.0, 2.0]), freedom=3.0).round(4).tolist()
         [-1.1969, 1.1969, 3.3068]
     """
+    from scipy.interpolate import CubicSpline  # here: a long import
+
     sizes = np.abs(scores)
     grid = np.linspace(0, max(float(sizes.max(initial=0)), 1.0), 401)
     return np.sign(scores) * CubicSpline(grid, -stdtrit(freedom, ndtr(-grid)))(sizes)
@@ -71,6 +71,8 @@ class StudentCopula:
             >>> 3 < StudentCopula.fit(normal_scores(both)).freedom < 5
             True
         """
+        from scipy.optimize import minimize_scalar  # here: a long import
+
         some = scores[:: max(1, len(scores) // ROWS_FOR_FREEDOM)]
 
         def loss(log_freedom: float) -> float:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int64
-from scipy.stats import false_discovery_control
 
 from nif.core.arguments import checked_arguments
 from nif.core.errors import InputError, nearest
+from nif.core.statistics import benjamini_hochberg
 from nif.core.types import CurrentTables, Layer, Links, Total
 from nif.core.weights import StoredWeight, WeightCurrents
 from nif.flow.currents import of_features
@@ -290,7 +290,7 @@ def _larger(
     variance = np.maximum(squares[first] + squares[second] - 2 * products[first, second], 0.0)
     apart = nats[first] - nats[second]
     p = p_values(apart, np.sqrt(variance), degrees)
-    found = (false_discovery_control(p) if len(p) else p) < alpha
+    found = benjamini_hochberg(p) < alpha
     larger = np.zeros((len(nats), len(nats)), dtype=bool)
     larger[first[found & (apart > 0)], second[found & (apart > 0)]] = True
     larger[second[found & (apart < 0)], first[found & (apart < 0)]] = True

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float
-from scipy import stats
+from scipy.special import stdtrit
 
 from nif.core.errors import InputError
 from nif.core.types import CurrentTables
@@ -47,7 +47,7 @@ class UnitTable:
         """
         if self.tables.degrees < 1:  # no error is known
             return self.column("absolute") == 0
-        quantile = stats.t.ppf(1 - alpha, self.tables.degrees)
+        quantile = stdtrit(self.tables.degrees, 1 - alpha)
         bound = self.column("absolute") + quantile * self.column("absolute_stderr")
         return bound <= CARRIES_NOTHING * abs(self.tables.total.nats)
 

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
-from scipy.optimize import linear_sum_assignment
 
 from nif.core.errors import InputError
 from nif.core.html import short, table
@@ -71,6 +70,8 @@ def match_communities(labels: Sequence[Int[np.ndarray, " unit"]]) -> list[Int[np
         >>> [label.tolist() for label in matched]
         [[0, 0, 1, 2], [0, 0, 1, 1]]
     """
+    from scipy.optimize import linear_sum_assignment  # here: a long import
+
     matched = [labels[-1]]
     free = int(labels[-1].max(initial=-1)) + 1
     for label in reversed(labels[:-1]):

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from scipy.stats import false_discovery_control
 
 from nif.core.errors import InputError
+from nif.core.statistics import benjamini_hochberg
 from nif.core.types import CurrentTables
 from nif.flow.current_views import Difference
 from nif.flow.currents import UnitTable, of_features
@@ -47,7 +47,7 @@ def difference(first: Flow, second: Flow) -> pd.DataFrame:
     p_value = p_values(nats, stderr, degrees)
     index = first.attribution().index
     table = pd.DataFrame({"nats": nats, "stderr": stderr, "p_value": p_value}, index=index)
-    table["q_value"] = false_discovery_control(p_value)
+    table["q_value"] = benjamini_hochberg(p_value)
     total = one.total.nats - other.total.nats
     of_total = float(np.linalg.norm((before - after).sum(axis=1)))
     p_of_total = float(p_values(np.array(total), np.array(of_total), degrees))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import ndtri, stdtrit
 
 from nif.core.html import short
 from nif.core.types import CurrentTables
@@ -33,8 +33,8 @@ SHOWN = 10
 def quantile(currents: CurrentTables | None, level: float = 0.95) -> float:
     """Standard errors on each side of an interval; by Student's t of currents, which rest on few groups."""
     if currents is None:
-        return float(stats.norm.ppf((1 + level) / 2))
-    return float(stats.t.ppf((1 + level) / 2, currents.degrees)) if currents.degrees > 0 else np.inf
+        return float(ndtri((1 + level) / 2))
+    return float(stdtrit(currents.degrees, (1 + level) / 2)) if currents.degrees > 0 else np.inf
 
 
 def headline(flow: Flow) -> str:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from scipy import stats
-from scipy.stats import false_discovery_control
+from scipy.special import stdtr
 
 from nif.core.arguments import checked_arguments
 from nif.core.errors import InputError
+from nif.core.statistics import benjamini_hochberg
 from nif.core.types import CurrentTables
 from nif.flow.tables import unit_index
 
@@ -116,8 +116,8 @@ def _q_values(
     if degrees < 1:
         return np.ones(len(difference))
     t = np.divide(difference, stderr, out=np.copysign(np.inf, difference), where=stderr > 0)
-    p_value = np.where(difference > 0, stats.t.sf(t, degrees), 1.0)
-    q_value: np.ndarray = false_discovery_control(p_value)
+    p_value = np.where(difference > 0, stdtr(degrees, -t), 1.0)
+    q_value: np.ndarray = benjamini_hochberg(p_value)
     return q_value
 
 

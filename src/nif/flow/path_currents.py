@@ -24,8 +24,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
-from scipy.stats import false_discovery_control
 
+from nif.core.statistics import benjamini_hochberg
 from nif.core.types import LINK_ARRAYS, CurrentTables, Layer, Links
 from nif.core.unit import text_unit
 from nif.core.weights import PathCurrents
@@ -156,7 +156,7 @@ def strongest(
     if known is not None and len(chosen):
         table = _columns(known.nats[chosen], total)
         p_value = p_values(known.nats, known.stderr, tables.degrees)
-        q_value = np.minimum(false_discovery_control(p_value) * known.evaluated / len(p_value), 1.0)
+        q_value = np.minimum(benjamini_hochberg(p_value) * known.evaluated / len(p_value), 1.0)
         table = table.assign(stderr=known.stderr[chosen], p_value=p_value[chosen], q_value=q_value[chosen])
         places = [_places(units) for units in known.units[chosen]]
         table.attrs.update(_on_rows(known, chosen))

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy import special
-from scipy.stats import false_discovery_control
 
-from nif.core.statistics import simes
+from nif.core.statistics import benjamini_hochberg, simes
 from nif.core.types import Links
 
 Flags = Sequence[Bool[np.ndarray, " _"]]
@@ -53,7 +52,7 @@ def unit_q_values(
 ) -> Float[np.ndarray, " unit"]:
     """The same, adjusted for the number of units that are not constant (Benjamini–Hochberg)."""
     adjusted = np.ones(len(p_values))
-    adjusted[~constant] = false_discovery_control(p_values[~constant])
+    adjusted[~constant] = benjamini_hochberg(p_values[~constant])
     return adjusted
 
 

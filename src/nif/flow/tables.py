@@ -8,9 +8,9 @@ from numbers import Integral
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
-from scipy.stats import false_discovery_control
 
 from nif.core.errors import InputError, unknown
+from nif.core.statistics import benjamini_hochberg
 from nif.core.types import CurrentTables, Layer, Links
 from nif.flow import path_currents
 from nif.flow import paths as flow_paths
@@ -36,7 +36,7 @@ def edges(
         absolute: Whether the largest are those without their sign.
     """
     p_values = np.concatenate([between.values("p_value") for between in links])
-    q_values = false_discovery_control(p_values)
+    q_values = benjamini_hochberg(p_values)
     if left_out:
         q_values = np.minimum(q_values * (1 + left_out / len(q_values)), 1.0)
     rows = np.arange(len(p_values)) if top is None else _largest(links, top, absolute)

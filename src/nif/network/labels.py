@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int64, Shaped
-from scipy.optimize import linear_sum_assignment
 
 from nif.core.errors import InputError
 from nif.network.decision import Decision, Scale
@@ -175,6 +174,8 @@ def doubt_of(predicted: Int64[np.ndarray, " sample"], right: Int64[np.ndarray, "
     """
     if count > MOST_CLASSES or len(right) < FEWEST_TO_DOUBT:
         return ""
+    from scipy.optimize import linear_sum_assignment  # here: a long import
+
     together = np.zeros((count, count))
     np.add.at(together, (right, predicted), 1 / len(right))
     places = linear_sum_assignment(-together)[1]
