@@ -30,7 +30,8 @@ def assert_same(one: GroupedSum, other: GroupedSum) -> None:
 @pytest.mark.parametrize("large", [True, False])
 def test_a_part_that_is_missing_is_one_of_zeros(large: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if large:
-        monkeypatch.setattr("nif.measures.currents.grouped_sums.LARGE", 10)
+        for limit in ("LARGE", "FULL_CONTRASTS"):
+            monkeypatch.setattr(f"nif.measures.currents.grouped_sums.{limit}", 10)
     full, missing = GroupedSum(), GroupedSum()
     for group in (4, 2):
         of_group = [part * (number in (1, 4, 7)) for number, part in enumerate(parts(group))]
@@ -45,7 +46,8 @@ def test_rows_that_are_added_a_few_at_a_time_have_the_same_bits(
     large: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if large:
-        monkeypatch.setattr("nif.measures.currents.grouped_sums.LARGE", 10)
+        for limit in ("LARGE", "FULL_CONTRASTS"):
+            monkeypatch.setattr(f"nif.measures.currents.grouped_sums.{limit}", 10)
     at_once, strips = GroupedSum(), GroupedSum()
     for group in range(3):
         at_once.add(group, parts(group))

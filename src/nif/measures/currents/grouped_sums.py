@@ -59,18 +59,18 @@ class GroupedSum:
             if part is None:
                 continue
             if table is None:
-                table = _Table.of(part, rows)
+                table = _Table(part, rows)
                 self._make_room(table)
-            table.whole.add_(part)
+            numbers = table.add(part, (group + other) % GROUPS)
             if other != group:
-                self._increase(self.involving, other, at, part)
-            table.contrasts.addcmul_(table.weights[(group + other) % GROUPS], part)
+                self._increase(self.involving, other, at, numbers)
         if table is None:
             return
-        self._increase(self.involving, group, at, table.whole)
-        for number, contrast in enumerate(table.contrasts, 1):
+        whole, contrasts = table.sums()
+        self._increase(self.involving, group, at, whole)
+        for number, contrast in enumerate(contrasts, 1):
             self._increase(self.contrasts, number, at, contrast)
-        self.total[at] += table.whole.numpy(force=True)
+        self.total[at] += whole
 
     def _make_room(self, table: _Table) -> None:
         """For all parts in one array: a large one is mapped by itself, and given back as soon as it is freed.
@@ -80,15 +80,15 @@ class GroupedSum:
         if self.total.shape == table.shape:
             return
         self.total = np.zeros(table.shape)
-        self._room = list(_zeros((GROUPS + len(table.contrasts), *table.shape), table.shape))
+        self._room = list(_zeros((GROUPS + table.number_of_contrasts, *table.shape), table.shape))
 
     def _increase(
-        self, sums: dict[int, np.ndarray], key: int, at: slice | EllipsisType, part: Tensor
+        self, sums: dict[int, np.ndarray], key: int, at: slice | EllipsisType, part: np.ndarray
     ) -> None:
         """Add to one of the parts."""
         if key not in sums:
             sums[key] = self._room.pop() if self._room else _zeros(self.total.shape, self.total.shape)
-        sums[key][at] += part.numpy(force=True)
+        sums[key][at] += part
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the room for parts that have nothing yet, which no process needs of another."""
@@ -129,31 +129,46 @@ def bytes_of_sum(numbers: int) -> int:
     return numbers * (8 + (GROUPS + contrasts) * (4 if numbers > LARGE else 8))
 
 
-@dataclass(frozen=True, eq=False)
 class _Table:
     """What the parts of a sum, or of some rows of it, add up to.
 
+    Args:
+        part: The first, of which only shape and kind are read.
+        rows: Of the whole sum; those of the part if None.
+
     Attributes:
         shape: Of the whole sum.
-        whole: Sum of the parts.
-        contrasts: See `GroupedSum`; the first axis is theirs.
-        weights: Of a part in each contrast, by the sum of the numbers of its two groups.
+        number_of_contrasts: See `GroupedSum`.
     """
 
-    shape: tuple[int, ...]
-    whole: Tensor
-    contrasts: Tensor
-    weights: Tensor
+    def __init__(self, part: Tensor, rows: int | None) -> None:
+        self.shape = tuple(part.shape) if rows is None else (rows, *part.shape[1:])
+        size = math.prod(self.shape)
+        self._few = size < FULL_CONTRASTS
+        self.number_of_contrasts = GROUPS - 1 if self._few else 1
+        self._weights = _weights(self.number_of_contrasts)
+        if self._few:
+            self._parts = np.zeros((GROUPS, *part.shape))
+        else:
+            self._weights = self._weights.to(part).reshape(*self._weights.shape, *[1] * part.dim())
+            self._whole = torch.zeros_like(part, dtype=torch.float32 if size > LARGE else torch.float64)
+            self._contrasts = part.new_zeros(1, *part.shape)
 
-    @classmethod
-    def of(cls, part: Tensor, rows: int | None) -> _Table:
-        """With nothing added yet."""
-        shape = tuple(part.shape) if rows is None else (rows, *part.shape[1:])
-        size = math.prod(shape)
-        whole = torch.zeros_like(part, dtype=torch.float32 if size > LARGE else torch.float64)
-        weights = _weights(GROUPS - 1 if size < FULL_CONTRASTS else 1).to(part)
-        weights = weights.reshape(*weights.shape, *[1] * part.dim())
-        return cls(shape, whole, part.new_zeros(weights.shape[1], *part.shape), weights)
+    def add(self, part: Tensor, place: int) -> np.ndarray:
+        """Add a part, by the sum of the numbers of its two groups; returns it as an array."""
+        numbers: np.ndarray = part.numpy(force=True)
+        if self._few:  # they are added together at the end, in fewer calls
+            self._parts[place] += numbers
+        else:
+            self._whole.add_(part)
+            self._contrasts.addcmul_(self._weights[place], part)
+        return numbers
+
+    def sums(self) -> tuple[np.ndarray, np.ndarray]:
+        """The sum of all parts, and their contrasts."""
+        if self._few:
+            return self._parts.sum(0), np.tensordot(self._weights.numpy(), self._parts, (0, 0))
+        return self._whole.numpy(force=True), self._contrasts.numpy(force=True)
 
 
 def _zeros(shape: tuple[int, ...], of_sum: tuple[int, ...]) -> np.ndarray:
