@@ -63,7 +63,7 @@ def benjamini_hochberg(p_values: Float[np.ndarray, " test"]) -> Float[np.ndarray
         Benjamini & Hochberg (1995), Controlling the false discovery rate.
 
     Example:
-        >>> benjamini_hochberg(np.array([0.01, 0.9, 0.03, 0.02])).tolist()
+        >>> benjamini_hochberg(np.array([0.01, 0.9, 0.03, 0.02])).round(6).tolist()
         [0.04, 0.9, 0.04, 0.04]
     """
     order, tests = np.argsort(p_values), len(p_values)

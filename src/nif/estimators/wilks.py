@@ -34,7 +34,7 @@ class Independent:
     Example:
         >>> null = Independent(1000, 2, 3)
         >>> round(null.mean, 5), float(null.p_value(0.01).round(4))
-        (0.00302, 0.0027)
+        (0.00301, 0.0029)
     """
 
     samples: int
