@@ -141,9 +141,11 @@ def _fold(counts, bins, logs, weights, logarithms, coarse):  # type: ignore[no-u
         for i in range(side):
             for j in range(2 * side):  # two loops without a branch, which the compiler vectorises
                 strip[j] = counts[2 * i, j] + counts[2 * i + 1, j]
+            most = 0  # a strip in which all bins are smaller is passed over
             for j in range(side):
                 merged[j] = strip[2 * j] + strip[2 * j + 1]
-            for j in range(side):
+                most = max(most, merged[j])
+            for j in range(side if most >= FEWEST else 0):
                 n = merged[j]
                 if n < FEWEST:
                     continue
