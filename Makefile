@@ -16,11 +16,11 @@ $(VENV)/installed: pyproject.toml $(CONSTRAINTS)
 demo: $(VENV)/installed
 	$(BIN)/nif demo iris --out demo-iris
 
-# Types and documentation are checked side by side, as each takes one core; the tests take all. What `shapes` runs with
-# stricter checks is run once.
+# What `shapes` runs with stricter checks is run once. It goes side by side with types and documentation, which take one
+# core each, and of which one ends before the other.
 test: $(VENV)/installed chromium
-	$(MAKE) --no-print-directory -j2 lint types docs
-	$(MAKE) --no-print-directory unit shapes UNIT="$(addprefix --ignore=,$(MATHEMATICS)) tests"
+	$(MAKE) --no-print-directory -j4 lint types docs shapes
+	$(MAKE) --no-print-directory unit UNIT="$(addprefix --ignore=,$(MATHEMATICS)) tests"
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check

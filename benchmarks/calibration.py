@@ -1,7 +1,8 @@
 """Calibration of p-values and intervals over many independent and dependent data sets.
 
 ``python benchmarks/calibration.py [--repeats 2000]`` prints the fraction of independent pairs rejected at
-.05, their mean estimate, and the coverage of the 95 % interval.
+.05, their mean estimate, and the coverage of the 95 % interval; then the same of the Gaussian copula of
+vectors, independent and with a few correlated columns.
 """
 
 from __future__ import annotations
@@ -33,6 +34,19 @@ DEPENDENT = (
     normal_with(3.0),
     *WITH_EDGES,
 )
+
+VECTORS = (
+    (60, (5, 5)),
+    (60, (1, 20)),
+    (60, (20, 20)),
+    (60, (40, 19)),
+    (200, (50, 50)),
+    (1_000, (50, 50)),
+)
+"""Samples, and columns of both sides."""
+
+CORRELATED, CORRELATION = 5, 0.5
+"""Columns of x that a column of y is correlated with, and how much."""
 
 
 def estimated(estimator: Estimator, truth: Truth, samples: int, repeats: int) -> Estimate:
@@ -70,6 +84,24 @@ def coverage(name: str, samples: int, repeats: int) -> list[dict[str, object]]:
     return rows
 
 
+def vectors(samples: int, columns: tuple[int, int], correlated: int, repeats: int) -> dict[str, object]:
+    """Of the Gaussian copula of normal vectors, some columns of which are correlated."""
+    generator = np.random.default_rng(samples + sum(columns) + correlated)
+    x, y = (generator.normal(size=(repeats, samples, dim)) for dim in columns)
+    y[..., :correlated] *= np.sqrt(1 - CORRELATION**2)
+    y[..., :correlated] += CORRELATION * x[..., :correlated]
+    truth = -correlated / 2 * np.log1p(-(CORRELATION**2))
+    estimate = nif.GaussianCopula().estimate(x, y)
+    low, high = estimate.interval()
+    return {
+        "columns": f"{columns[0]} + {columns[1]}", "N": samples, "repeats": repeats, "truth": truth,
+        "rejected at .05": float((estimate.p_value < 0.05).mean()),
+        "bias": float((estimate.nats - truth).mean()), "deviation": float(estimate.nats.std()),
+        "stderr": float(estimate.stderr.mean()),
+        "95 % interval covers": float(((low <= truth) & (truth <= high)).mean()),
+    }  # fmt: skip
+
+
 def covered_together(rows: pd.DataFrame) -> pd.DataFrame:
     """Mean coverage over the nine tasks, over densities with edges, and over all."""
     groups = {"nine tasks": BEYOND_NORMAL, "with edges": WITH_EDGES, "all": DEPENDENT}
@@ -85,19 +117,27 @@ def covered_together(rows: pd.DataFrame) -> pd.DataFrame:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=2_000)
-    parser.add_argument("--only", nargs="*", default=list(ESTIMATORS), help=", ".join(ESTIMATORS))
+    parser.add_argument("--only", nargs="*", default=[*ESTIMATORS, "vectors"], help="Mine, Binned, vectors")
     repeats, only = (getattr(parser.parse_args(), name) for name in ("repeats", "only"))
     print(environment())
     null, dependent = [], []
-    for name in only:
+    for name in [name for name in only if name in ESTIMATORS]:
         for samples, count in ((500, repeats), (2_000, repeats), (10_000, repeats // 2)):
             null += independence(name, samples, count)
         for samples, count in ((1_000, repeats // 4), (2_000, repeats // 4), (10_000, repeats // 8)):
             dependent += coverage(name, samples, max(10, count))
-    print(pd.DataFrame(null).round(4).to_string(index=False))
-    table = pd.DataFrame(dependent)
-    print(table.round(4).to_string(index=False))
-    print(covered_together(table).round(4).to_string(index=False))
+    if dependent:
+        print(pd.DataFrame(null).round(4).to_string(index=False))
+        table = pd.DataFrame(dependent)
+        print(table.round(4).to_string(index=False))
+        print(covered_together(table).round(4).to_string(index=False))
+    if "vectors" in only:
+        of_vectors = [
+            vectors(samples, columns, min(CORRELATED * some, *columns), max(10, repeats // 4))
+            for samples, columns in VECTORS
+            for some in (0, 1)
+        ]
+        print(pd.DataFrame(of_vectors).round(4).to_string(index=False))
 
 
 if __name__ == "__main__":
