@@ -94,7 +94,7 @@ def vectors(samples: int, columns: tuple[int, int], correlated: int, repeats: in
     estimate = nif.GaussianCopula().estimate(x, y)
     low, high = estimate.interval()
     return {
-        "columns": f"{columns[0]} + {columns[1]}", "N": samples, "repeats": repeats, "truth": truth,
+        "columns": f"{columns[0]} + {columns[1]}", "N": samples, "repeats": repeats, "truth": abs(truth),
         "rejected at .05": float((estimate.p_value < 0.05).mean()),
         "bias": float((estimate.nats - truth).mean()), "deviation": float(estimate.nats.std()),
         "stderr": float(estimate.stderr.mean()),
@@ -133,7 +133,7 @@ def main() -> None:
         print(covered_together(table).round(4).to_string(index=False))
     if "vectors" in only:
         of_vectors = [
-            vectors(samples, columns, min(CORRELATED * some, *columns), max(10, repeats // 4))
+            vectors(samples, columns, min(CORRELATED * some, *columns), max(10, repeats // 2))
             for samples, columns in VECTORS
             for some in (0, 1)
         ]

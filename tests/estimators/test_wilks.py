@@ -54,7 +54,7 @@ def test_equal_columns_count_once() -> None:
     assert (often.nats, often.stderr, often.p_value) == pytest.approx((once.nats, once.stderr, once.p_value))
 
 
-def test_p_values_of_many_columns_are_uniform() -> None:
+def test_many_independent_columns_have_about_zero_nats_and_uniform_p_values() -> None:
     """20 + 20 columns of 60 rows; and 2 + 2 given 40: a chi-squared variable rejects 18 % of the first."""
     generator = np.random.default_rng(0)
     x, y, z = (generator.normal(size=(150, 60, columns)) for columns in (20, 20, 40))

@@ -68,15 +68,15 @@ class GaussianCopula:
         varied = ~((np.ptp(x, axis=0) == 0)[:, None] | (np.ptp(y, axis=0) == 0)[None, :])
         rho = np.clip(rho, -1 + 1e-12, 1 - 1e-12)[varied]
         untied = np.exp(np.minimum.outer(entropies_of_values(x), entropies_of_values(y))[varied]) / samples
-        lost = rank_bias(rho, samples, untied)
-        null = Independent(samples, 1, 1)
-        nats = -0.5 * np.log1p(-(rho**2)) + lost - null.mean
+        null, plug_in = Independent(samples, 1, 1), -0.5 * np.log1p(-(rho**2))
+        lost = rank_bias(_without_chance(rho, plug_in, null), samples, untied)
+        nats = plug_in + lost - null.mean
         variance = _variance(rho**2, samples) + null.variance
         return with_constant_pairs(
             ~varied,
             np.minimum(nats, np.log(samples * untied)),
             np.sqrt(variance + (RANK_BIAS_UNCERTAINTY * lost) ** 2),
-            null.p_value(-0.5 * np.log1p(-(rho**2))),
+            null.p_value(plug_in),
             samples=samples,
             estimator=self,
         )
@@ -90,10 +90,17 @@ def _estimate_pair(
     null = Independent(samples, *(base.shape[1] for base in bases))
     correlations = cosines(*bases)
     plug_in = float(-0.5 * np.log1p(-(correlations**2)).sum())
-    lost = float(rank_bias(correlations, samples, untied).sum())
+    lost = float(rank_bias(_without_chance(correlations, plug_in, null), samples, untied).sum())
     variance = _variance(correlations**2, samples).sum() + null.variance
     nats = plug_in + lost - null.mean
     return nats, math.sqrt(variance + (RANK_BIAS_UNCERTAINTY * lost) ** 2), float(null.p_value(plug_in))
+
+
+def _without_chance(
+    correlations: Float[np.ndarray, "*shape"], plug_in: float | Float[np.ndarray, "*shape"], null: Independent
+) -> Float[np.ndarray, "*shape"]:
+    """Smaller by the part of the information that independent sides show too; of many columns it is most."""
+    return np.sqrt(1 - null.mean / np.maximum(plug_in, null.mean)) * correlations
 
 
 def cosines(
