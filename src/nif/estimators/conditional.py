@@ -131,14 +131,12 @@ def _difference(
     of_rows = squares.sum() - 2 * _correlation_of_errors(x, y, z) * math.sqrt(squares.prod())
     spread = nats.var(axis=0, ddof=1).sum() / RUNS if trained else 0.0
     of_training = max(spread, TRAINING * squares.sum()) if trained else 0.0
-    difference, variance = float((nats[:, 0] - nats[:, 1]).mean()), of_rows + of_training
+    difference, stderr = float((nats[:, 0] - nats[:, 1]).mean()), math.sqrt(of_rows + of_training)
     if isinstance(estimator, GaussianCopula):
-        left_over, p_value = _wilks_test(x, y, z)
-        variance += left_over.variance
+        p_value = _gaussian_p_value(x, y, z)
     else:
         of_neighbours, null = _with_null(Ksg(), x, y, z, seed)
         p_value = null.p_value(of_neighbours)
-    stderr = math.sqrt(variance)
     outcomes = {int(part.outcome) for run in runs for part in run}
     if both.outcome == Outcome.DETERMINED or Outcome.NOT_CONVERGED not in outcomes:
         return difference, stderr, p_value, Outcome(int(both.outcome))
@@ -245,13 +243,13 @@ def _choose(near, order, found):  # type: ignore[no-untyped-def]
         used[found[row]] = True
 
 
-def _wilks_test(x: Vectors, y: Vectors, z: Vectors) -> tuple[Independent, float]:
-    """What independent sides show by chance with the columns of z lost, and the p-value of the scores."""
+def _gaussian_p_value(x: Vectors, y: Vectors, z: Vectors) -> float:
+    """Wilks' test of the scores' partial correlations, as of `GaussianCopula` with the columns of z lost."""
     left, right, given = map(standard_scores, (x, y, z))
     base = orthonormal(given)
     bases = [orthonormal(side - base @ (base.T @ side)) for side in (left, right)]
     null = Independent(len(x) - base.shape[1], *(side.shape[1] for side in bases))
-    return null, float(null.p_value(-0.5 * np.log1p(-(cosines(*bases) ** 2)).sum()))
+    return float(null.p_value(-0.5 * np.log1p(-(cosines(*bases) ** 2)).sum()))
 
 
 def _correlation_of_errors(x: Vectors, y: Vectors, z: Vectors) -> float:
