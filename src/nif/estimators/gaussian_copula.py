@@ -30,7 +30,8 @@ class GaussianCopula:
     .. math:: I = -\tfrac12 \log \frac{|\Sigma|}{|\Sigma_x| |\Sigma_y|}
 
     of the normal scores, less the bias of the entropy of a fitted Gaussian, plus the loss of information by
-    ranking (`nif.estimators.ranks.rank_bias`). Fast, and exact where the copula is Gaussian; elsewhere it is
+    ranking (`nif.estimators.ranks.rank_bias`). The p-value is that of Wilks' test
+    (`nif.estimators.wilks`). Fast, and exact where the copula is Gaussian; elsewhere it is
     a lower bound in the limit of many samples. It detects monotone dependence only: y = x² looks independent,
     and ties (ReLU units) are not treated as atoms.
 
@@ -46,7 +47,11 @@ class GaussianCopula:
     """
 
     def estimate(self, x: SidesX, y: SidesY, *, seed: int = 0, advance: Advance = ignore) -> Estimate:
-        """Estimate I(X; Y) of each pair; see `nif.estimators.estimate.Estimator`. The seed is not used."""
+        """Estimate I(X; Y) of each pair; see `nif.estimators.estimate.Estimator`. The seed is not used.
+
+        Raises:
+            InputError: Both sides together have as many columns as there are samples, or more.
+        """
         degenerate = constant_pairs(x, y)
         pairs = list(zip(x[~degenerate], y[~degenerate], strict=True))
         limits = np.array([min(map(entropy_of_values, pair)) for pair in pairs])
