@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import gc
 import random
+from collections.abc import Generator
 
 import pytest
 
-gc.disable()  # what is imported and collected stays
 
-
-def pytest_collection_finish() -> None:
-    """Garbage is looked for from now on, without what is there, and less often."""
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is imported and collected stays: garbage is looked for after it, without it, and less often."""
+    gc.disable()
+    result = yield
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
     gc.enable()
+    return result
 
 
 @pytest.fixture(autouse=True)

@@ -46,7 +46,7 @@ VECTORS = (
 """Samples, and columns of both sides."""
 
 CORRELATED, CORRELATION = 5, 0.5
-"""Columns of x that a column of y is correlated with, and how much."""
+"""Columns of each side that are correlated, one with one, and how much."""
 
 
 def estimated(estimator: Estimator, truth: Truth, samples: int, repeats: int) -> Estimate:

@@ -104,7 +104,7 @@ def _estimate_pair(
 def _without_chance(
     correlations: Float[np.ndarray, "*shape"], plug_in: float | Float[np.ndarray, "*shape"], null: Independent
 ) -> Float[np.ndarray, "*shape"]:
-    """Smaller by the part of the information that independent sides show too; of many columns it is most."""
+    """Less the part of their squares that independent sides show by chance: of many columns, nearly all."""
     return np.sqrt(1 - null.mean / np.maximum(plug_in, null.mean)) * correlations
 
 

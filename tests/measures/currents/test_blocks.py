@@ -1,4 +1,4 @@
-"""Blocks of rows: several groups in one give the sums that one group in each gives."""
+"""Blocks of rows: several groups, or several steps, in one give the sums that each gives by itself."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -7,7 +7,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import nif
 from nif.measures.currents import path_integral, steps
@@ -15,7 +15,10 @@ from nif.measures.currents.backgrounds import Backgrounds
 from nif.measures.currents.block_sums import BlockSums
 from nif.measures.currents.blocks import Block, Size, blocks
 from nif.measures.currents.grouped_sums import GROUPS
+from nif.measures.currents.moves import Moves, Way
+from nif.network.forward import Forward
 from support.networks import ViT
+from support.sequence_models import LENGTH, WORDS
 
 
 def _sample(rows: int, groups: np.ndarray, size: Size) -> list[Block]:
@@ -120,3 +123,28 @@ def assert_same(several: nif.Flow, alone: nif.Flow) -> None:
     for some, others in zip(several.currents.units, alone.currents.units, strict=True):
         for name, values in vars(some).items():
             np.testing.assert_allclose(values, getattr(others, name), rtol=2e-3, atol=2e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("time_first", [True, False])
+def test_each_pair_has_its_own_share_only_where_tokens_stand_pair_by_pair(time_first: bool) -> None:
+    """As many tokens as rows: the shape does not tell which axis is which."""
+
+    class Tokens(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed, self.out = nn.Embedding(WORDS, 3), nn.Linear(3, 2)
+
+        def forward(self, ids: Tensor) -> Tensor:
+            words = self.embed(ids.T).sum(0) if time_first else self.embed(ids).sum(1)
+            result: Tensor = self.out(words)
+            return result
+
+    torch.manual_seed(0)
+    call, ids = Forward(Tokens().eval()), torch.randint(WORDS, (LENGTH, LENGTH))
+    moves = Moves.of(call, (ids,), (ids,))
+    shares = Way(moves, [ids.flip(0)], [ids], call).shares(np.linspace(0, 1, LENGTH))
+    if time_first:
+        assert shares is None
+    else:
+        assert shares is not None
+        assert [part.shape for part in shares] == [(LENGTH, 1, 1)]

@@ -16,10 +16,8 @@ from torch import Tensor, nn
 import nif
 from nif.flow.flow import Flow
 from nif.measures.currents.decisions import decided_by
-from nif.measures.currents.moves import Moves, Way
 from nif.measures.currents.sample import Sample
 from nif.network.decision import Decision, Scale
-from nif.network.forward import Forward
 from support.currents import value_on_the_way
 from support.sequence_models import LENGTH, MODELS, WORDS, Tabular, data_of, masks, model_of
 
@@ -391,28 +389,3 @@ def test_categories_among_numbers_are_warned_of_and_codes_of_a_network_are_not(r
         nif.measure(Mixed(), x, nif.Currents(rows=8, backgrounds=32, steps=2), progress=False)
     said = [str(each.message) for each in caught if "how the categories are numbered" in str(each.message)]
     assert len(said) == rounded
-
-
-@pytest.mark.parametrize("time_first", [True, False])
-def test_each_pair_has_its_own_share_only_where_tokens_stand_pair_by_pair(time_first: bool) -> None:
-    """As many tokens as rows: the shape does not tell which axis is which."""
-
-    class Tokens(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.embed, self.out = nn.Embedding(WORDS, 3), nn.Linear(3, 2)
-
-        def forward(self, ids: Tensor) -> Tensor:
-            words = self.embed(ids.T).sum(0) if time_first else self.embed(ids).sum(1)
-            result: Tensor = self.out(words)
-            return result
-
-    torch.manual_seed(0)
-    call, ids = Forward(Tokens().eval()), torch.randint(WORDS, (LENGTH, LENGTH))
-    moves = Moves.of(call, (ids,), (ids,))
-    shares = Way(moves, [ids.flip(0)], [ids], call).shares(np.linspace(0, 1, LENGTH))
-    if time_first:
-        assert shares is None
-    else:
-        assert shares is not None
-        assert [part.shape for part in shares] == [(LENGTH, 1, 1)]

@@ -141,7 +141,7 @@ def _fold(counts, bins, logs, weights, logarithms, coarse):  # type: ignore[no-u
         for i in range(side):
             for j in range(2 * side):  # two loops without a branch, which the compiler vectorises
                 strip[j] = counts[2 * i, j] + counts[2 * i + 1, j]
-            most = 0  # a strip in which all bins are smaller is passed over
+            most = 0  # few strips of small samples have a bin that may be cut
             for j in range(side):
                 merged[j] = strip[2 * j] + strip[2 * j + 1]
                 most = max(most, merged[j])
