@@ -48,6 +48,11 @@ def test_as_many_columns_as_samples_are_refused() -> None:
         nif.estimate(x[:, 60], x[:, 0] + x[:, 60], "gaussian_copula", given=x[:, :60])
 
 
+def test_a_side_of_which_nothing_is_left_shows_nothing() -> None:
+    null = Independent(60, 0, 3)
+    assert (null.mean, null.variance, null.p_value(0.0)) == (0.0, 0.0, 1.0)
+
+
 def test_equal_columns_count_once() -> None:
     x, y = np.random.default_rng(0).normal(size=(2, 60, 2))
     once, often = nif.estimate(x, y, "gaussian_copula"), nif.estimate(np.tile(x, 40), y, "gaussian_copula")
@@ -58,7 +63,8 @@ def test_many_independent_columns_have_about_zero_nats_and_uniform_p_values() ->
     """20 + 20 columns of 60 rows; and 2 + 2 given 40: a chi-squared variable rejects 18 % of the first."""
     generator = np.random.default_rng(0)
     x, y, z = (generator.normal(size=(150, 60, columns)) for columns in (20, 20, 40))
-    many = nif.GaussianCopula().estimate(x, y).p_value
+    many = nif.GaussianCopula().estimate(x, y)
+    assert many.nats.mean() == pytest.approx(0, abs=4 * many.nats.std() / 150**0.5)
     given = [_gaussian_p_value(*sides, z) for *sides, z in zip(x[..., :2], y[..., :2], z, strict=True)]
-    for p_values in (many, np.array(given)):
+    for p_values in (many.p_value, np.array(given)):
         assert kstest(p_values, "uniform").pvalue > 1e-3
