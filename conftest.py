@@ -1,4 +1,5 @@
-"""Every test and example of a docstring starts from the same random state, whatever ran before it."""
+"""Every test, example of a docstring and import of a test file starts from the same random state, whatever
+ran or was collected before it."""
 
 from __future__ import annotations
 
@@ -20,8 +21,18 @@ def pytest_collection() -> Generator[None, object, object]:
     return result
 
 
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    """What a file draws when it is imported does not depend on the files before it."""
+    if isinstance(collector, pytest.Module):
+        seed_all()
+
+
 @pytest.fixture(autouse=True)
 def same_random_state() -> None:
+    seed_all()
+
+
+def seed_all() -> None:
     import numpy as np  # here, as the process that hands out the tests needs no torch
     import torch
 
