@@ -11,7 +11,7 @@ from scipy.stats import chi2_contingency
 from nif.core.errors import InputError
 from nif.estimators.binned.estimator import Binned
 from nif.estimators.binned.independence import Margins, independence
-from nif.estimators.binned.partition import FEWEST, PENALTY, PRICE, ROUNDED, Side, partitions
+from nif.estimators.binned.partition import FEWEST, PENALTY, PRICE, ROUNDED, Side, information, partitions
 from nif.estimators.binned.quantile_cells import QuantileCells, depth_for, quantile_cells
 from nif.estimators.entropy import entropies_of_values
 from nif.estimators.estimate import Estimate, Outcome
@@ -229,20 +229,20 @@ def test_cells_equal_a_slow_reference_and_separate_no_equal_values(kind: str) ->
 
 def naive_cut(
     x: QuantileCells, y: QuantileCells, inside: np.ndarray, parts: tuple[int, int]
-) -> tuple[float, float, float]:
-    """Information, degrees of freedom and net gain of a bin: part i of x and part j of y."""
+) -> tuple[float, float, float, float]:
+    """Information, its squares, degrees of freedom and net gain of a bin: part i of x and part j of y."""
     n, cells = inside.sum(), 1 << x.depth
     if n < FEWEST or max(parts) >= cells:
-        return 0.0, 0.0, 0.0
+        return 0.0, 0.0, 0.0, 0.0
     children = [
         [side.sizes[0, k] for k in (2 * part, 2 * part + 1)] for side, part in zip((x, y), parts, strict=True)
     ]
     ways = [2 if min(sizes) > 0 else 1 for sizes in children]
     if ways == [1, 1]:
-        return 0.0, 0.0, 0.0
+        return 0.0, 0.0, 0.0, 0.0
     freedom = ways[0] * ways[1] - 1.0
     freedom -= sum(n / sum(sizes) for sizes, way in zip(children, ways, strict=True) if way == 2)
-    gain, net = 0.0, -PRICE - PENALTY * freedom
+    gain, square, net = 0.0, 0.0, -PRICE - PENALTY * freedom
     for p in (0, 1):
         for q in (0, 1):
             i, j = 2 * parts[0] + p, 2 * parts[1] + q
@@ -251,22 +251,46 @@ def naive_cut(
             here &= y.cells[0] >> (x.depth - depth) == j - (1 << depth)
             if here.any():
                 expected = n * children[0][p] / sum(children[0]) * children[1][q] / sum(children[1])
-                own = here.sum() * math.log(here.sum() / expected)
+                ratio = math.log(here.sum() / expected)
+                own = here.sum() * ratio
                 below = naive_cut(x, y, here, (i, j))
-                gain, freedom, net = gain + own + below[0], freedom + below[1], net + own + below[2]
+                gain, freedom, net = gain + own + below[0], freedom + below[2], net + own + below[3]
+                square += own * ratio + 2 * ratio * below[0] + below[1]
     fraction = min(max((net + ROUNDED) / (2 * ROUNDED), 0.0), 1.0)
     rounded = net if net > ROUNDED else ROUNDED * fraction**2
-    return fraction * gain, fraction * freedom, rounded
+    return fraction * gain, fraction * square, fraction * freedom, rounded
 
 
 @pytest.mark.parametrize("truth", [correlated_normal(0.8), relu_pair(0.9, 0.7), INDEPENDENT[2]])
 def test_the_best_partition_equals_a_slow_reference(truth: Truth) -> None:
     x, y = (quantile_cells(side[:, None], depth=5) for side in truth.sample(400, seed=0))
     partition = partitions(Side.of(x), Side.of(y), ONE, ONE)
-    gain, freedom, _ = naive_cut(x, y, np.ones(400, dtype=bool), (1, 1))
+    gain, square, freedom, _ = naive_cut(x, y, np.ones(400, dtype=bool), (1, 1))
     assert partition.nats[0] == pytest.approx((gain - freedom / 2) / 400, abs=1e-12)
+    assert partition.variance[0] == pytest.approx(square / 400 - (gain / 400) ** 2, abs=1e-12)
     assert partition.freedom[0] == pytest.approx(freedom, abs=1e-9)
     assert partition.coarse.sum() == 400
+
+
+@pytest.mark.parametrize("samples", [2, 400, 70_000])
+def test_joined_cells_are_those_of_one_split_less(samples: int) -> None:
+    sample = relu_pair(0.5, 0.9).sample(samples, seed=0)
+    fine, wide = ([quantile_cells(side[:, None], depth) for side in sample] for depth in (6, 5))
+    assert partitions(*map(Side.of, wide), ONE, ONE).nats[0] == information(*map(Side.of, wide), ONE, ONE)[0]
+    joined = information(*map(Side.of, fine), ONE, ONE, joined=1)
+    assert joined[0] == information(*map(Side.of, wide), ONE, ONE)[0]
+
+
+def test_quarters_of_pairs_with_few_nats_have_wide_cells(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, noise = np.random.default_rng(0).normal(size=(2, 2, 5_000, 1))
+    y = x + noise * [[[1.2]], [[0.1]]]  # .3 and 2.3 nats
+    default = Binned().estimate(x, y).nats
+    monkeypatch.setattr("nif.estimators.binned.estimator.FEW_NATS", 0.0)
+    fine = Binned().estimate(x, y).nats
+    monkeypatch.setattr("nif.estimators.binned.estimator.FEW_NATS", np.inf)
+    wide = Binned().estimate(x, y).nats
+    assert default.tolist() == [wide[0], fine[1]]
+    assert (wide != fine).all()
 
 
 def test_bins_of_discrete_sides_are_the_values() -> None:

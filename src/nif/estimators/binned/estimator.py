@@ -35,7 +35,7 @@ from nif.core.parallel import allowed_threads
 from nif.core.random import stream
 from nif.core.types import Advance, ignore
 from nif.estimators.binned.independence import Margins, Pairs, independence
-from nif.estimators.binned.partition import Side, partitions
+from nif.estimators.binned.partition import Side, information, partitions
 from nif.estimators.binned.quantile_cells import SHALLOWEST, depth_for, quantile_cells
 from nif.estimators.entropy import entropies_of_values, with_constant_pairs
 from nif.estimators.estimate import ColumnsX, ColumnsY, Estimate, Outcome, SidesX, SidesY, of_rectangle
@@ -59,6 +59,11 @@ FEW_SAMPLES, MOST_DIVISIONS = 600, 4
 """With few samples the value depends on which of them are in a quarter: by .3 standard errors at 100 samples
 if they are divided once. The mean is taken over four divisions up to 150 samples, three up to 200, two up to
 300, in cells of twice the width, so that it takes less than twice as long."""
+
+FEW_NATS = 0.5
+"""Where all samples show fewer, quarters are counted in cells of twice the width, which takes half the time.
+On 45 densities at 600 to 10,000 samples the mean moves by at most a tenth of the standard error; narrow
+ridges, which have more nats, need the finer cells."""
 
 NOISE = 12.0
 """Variance that a degree of freedom of the cuts adds to the value, in units of 1 / (2 N^2), that of a
@@ -236,14 +241,26 @@ def _joined(parts: list[Any]) -> Any:
     return type(parts[0])(fields) if type(parts[0]) is tuple else type(parts[0])(*fields)
 
 
+def _in_quarters(
+    x: PreparedColumns, y: PreparedColumns, a: Pairs, b: Pairs, nats: Float[np.ndarray, " pair"]
+) -> Float[np.ndarray, "quarter pair"]:
+    """Nats of each quarter; wide cells suffice for pairs that have few."""
+    values = np.empty((len(x.quarters), len(a)))
+    few = (nats < FEW_NATS) & (x.quarters[0].depth == x.whole.depth)
+    for quarter, sides in zip(values, zip(x.quarters, y.quarters, strict=True), strict=True):
+        for joined, pairs in enumerate([~few, few]):
+            if pairs.any():
+                quarter[pairs] = information(*sides, a[pairs], b[pairs], joined=joined)
+    return values
+
+
 def _estimate_block(
     x: PreparedColumns, y: PreparedColumns, a: Pairs, b: Pairs
 ) -> Float[np.ndarray, "value pair"]:
     """Nats, standard error and p-value."""
     whole = partitions(x.whole, y.whole, a, b)
-    quarters = [partitions(*sides, a, b) for sides in zip(x.quarters, y.quarters, strict=True)]
+    in_quarters = _in_quarters(x, y, a, b, whole.nats)
     samples = x.whole.cells.shape[1]
-    in_quarters = np.stack([quarter.nats for quarter in quarters])
     # Added one after the other: numpy adds the quarters of a single pair in another order than those of many.
     missed = whole.nats - sum(in_quarters) / len(in_quarters)
     sampling = whole.variance / samples
