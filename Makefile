@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # What is installed is held to this file; with `CONSTRAINTS=` to pyproject.toml alone, so the newest of everything.
 CONSTRAINTS ?= constraints.txt
 
-.PHONY: demo test lint types docs pictures chromium unit shapes coverage lowest matrix benchmark fuzz audit release-check clean
+.PHONY: demo test slow lint types docs pictures chromium unit shapes coverage lowest matrix benchmark fuzz audit release-check clean
 
 $(VENV)/installed: pyproject.toml $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
@@ -16,11 +16,16 @@ $(VENV)/installed: pyproject.toml $(CONSTRAINTS)
 demo: $(VENV)/installed
 	$(BIN)/nif demo iris --out demo-iris
 
-# What `shapes` runs with stricter checks is run once. It goes side by side with types and documentation, which take one
-# core each, and of which one ends before the other.
+# Without the tests that are marked slow. What `shapes` runs with stricter checks is run once. It goes side by side with
+# types and documentation, which take one core each, and of which one ends before the other.
 test: $(VENV)/installed chromium
-	$(MAKE) --no-print-directory -j4 lint types docs shapes
-	$(MAKE) --no-print-directory unit UNIT="$(addprefix --ignore=,$(MATHEMATICS)) tests"
+	$(MAKE) --no-print-directory -j4 lint types docs shapes MARKED='-m "not slow"'
+	$(MAKE) --no-print-directory unit MARKED='-m "not slow"' UNIT="$(addprefix --ignore=,$(MATHEMATICS)) tests"
+
+# Those that are: statistics over many samples, processes that are ended at any moment, pages in every view, and every
+# example of the documentation.
+slow: $(VENV)/installed chromium
+	$(MAKE) --no-print-directory unit MARKED='-m slow'
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check
@@ -65,13 +70,13 @@ MATHEMATICS := tests/estimators/test_laws.py tests/estimators/test_binned.py tes
 	tests/measures/association/test_decomposition.py tests/flow/test_flow.py tests/flow/test_paths.py \
 	tests/flow/test_file.py tests/flow/test_communities.py
 
-# The examples of docstrings are run by `shapes`.
+# The examples of docstrings are run by `shapes`. Both run all, slow or not, if nothing else is asked for.
 unit: $(VENV)/installed chromium
-	$(BIN)/$(PYTEST) $(UNIT)
+	$(BIN)/$(PYTEST) $(MARKED) $(UNIT)
 
 # The examples of docstrings, and the mathematics once more, with every annotation and array shape checked at run time.
 shapes: $(VENV)/installed
-	$(BIN)/$(CHECKED) --jaxtyping-packages=nif,support.runtime_types.checked \
+	$(BIN)/$(CHECKED) $(MARKED) --jaxtyping-packages=nif,support.runtime_types.checked \
 		src $(MATHEMATICS)
 
 # A million files changed at random, each refused in a sentence or usable by everything; goes on where it was stopped.

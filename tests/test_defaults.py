@@ -74,6 +74,7 @@ def without_gradients() -> list[contextlib.AbstractContextManager[object]]:
     return [torch.no_grad(), torch.inference_mode()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_results_do_not_depend_on_what_the_process_has_chosen(name: str) -> None:
     expected = bits(name)

@@ -19,6 +19,7 @@ DOCS = Path(__file__).parent.parent / "docs"
 PAGES = sorted(path for path in DOCS.rglob("*.md") if ">>>" in path.read_text("utf-8"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(DOCS)) for page in PAGES])
 def test_a_page_runs(page: Path) -> None:
     if "from transformers import" in page.read_text("utf-8"):
@@ -30,6 +31,7 @@ def test_a_page_runs(page: Path) -> None:
     assert failed == 0
 
 
+@pytest.mark.slow
 def test_the_examples_of_the_readme_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     iris = load_iris(as_frame=True)
     x, y = (iris.data - iris.data.mean()) / iris.data.std(), iris.target

@@ -102,6 +102,7 @@ def test_shapley_values_by_orders_of_a_linear_network(script) -> None:
     assert np.allclose(found, exact.detach().numpy(), rtol=0.1)
 
 
+@pytest.mark.slow
 def test_currents_stay_on_the_circuit_of_a_network_written_by_hand(script) -> None:
     circuits, handmade = script("faithfulness_circuits"), script("handmade")
     made = handmade.fraction(20, torch.Generator().manual_seed(0))

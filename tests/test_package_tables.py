@@ -41,6 +41,7 @@ def fitted(frames: ModuleType, name: str):
     return frames.fitted(table, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, least", [("titanic", 0.99), ("penguins", 0.4), ("cars", 0.7)])
 def test_currents_rank_features_as_permuting_their_columns_does(frames, name: str, least: float) -> None:
     network = fitted(frames, name)

@@ -46,6 +46,7 @@ def test_a_page_opens_from_disk(browser: Any, name: str) -> None:
     page.context.close()
 
 
+@pytest.mark.slow
 @built
 def test_search_finds_pages_on_disk(browser: Any) -> None:
     page = browser.new_context().new_page()

@@ -114,6 +114,7 @@ def test_the_flow_is_that_of_measure() -> None:
     assert found.layers == expected.layers
 
 
+@pytest.mark.slow
 def test_only_the_epochs_asked_for_are_measured() -> None:
     watch = nif.Watch(network(), rows()[0], FEW, every=3, max_samples=60)
     assert [epoch for epoch in range(8) if watch.step(epoch) is not None] == [0, 3, 6]
@@ -123,6 +124,7 @@ def test_only_the_epochs_asked_for_are_measured() -> None:
     assert [epoch for epoch in range(8) if chosen.step(epoch) is not None] == [1, 5]
 
 
+@pytest.mark.slow
 def test_neurons_that_fall_silent_are_found_with_the_epoch() -> None:
     watch, _ = dying()
     since = watch.neurons()["silent_since"].loc["1"]
@@ -352,6 +354,7 @@ assert [layer.name for layer in watches[0].flows[2].layers] == ["input", "net.2"
 """
 
 
+@pytest.mark.slow
 def test_lightning_calls_it_after_every_epoch_and_trains_the_same(tmp_path: Path) -> None:
     pytest.importorskip("lightning")
     subprocess.run([sys.executable, "-c", LIGHTNING], check=True, cwd=tmp_path, timeout=300)

@@ -88,6 +88,7 @@ def ended(room: Path) -> dict[tuple[str, str], tuple[int, bytes, bytes]]:
     return {case: (code, out, err) for case, code, (out, err) in zip(ON, codes, written, strict=True)}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="file names of any bytes")
 @pytest.mark.parametrize(("encoding", "call"), ON)
 def test_no_command_ends_because_of_a_character(

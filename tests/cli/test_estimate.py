@@ -41,6 +41,7 @@ def test_estimate_prints_what_the_library_estimates(room: Path, capsys: pytest.C
     assert "200 samples, Binned()" in printed
 
 
+@pytest.mark.slow
 def test_estimate_given_a_third_column(room: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("estimate", "data.csv", "--x", "a", "--y", "a", "--given", "label", "--estimator", "ksg") == 0
     frame = pd.read_csv(room / "data.csv")

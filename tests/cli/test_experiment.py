@@ -137,6 +137,7 @@ def test_paragraph_keeps_names_whole() -> None:
 # Sections agree with the flow
 
 
+@pytest.mark.slow
 def test_every_line_fits(iris: Run) -> None:
     assert max(map(len, iris.text.splitlines())) <= WIDTH
 
@@ -346,6 +347,7 @@ def test_a_file_that_is_read_only_is_left_as_it_is(iris: Run, tmp_path: Path, na
     assert (tmp_path / name).read_text() == "kept"
 
 
+@pytest.mark.slow
 def test_same_seed_same_text_and_no_global_draw(iris: Run) -> None:
     before = torch.random.get_rng_state(), pickle.dumps(np.random.get_state())  # noqa: NPY002
     printed: list[str] = []

@@ -232,6 +232,7 @@ def test_currents_are_the_default_and_an_estimator_means_association(
     assert measured(capsys, *NET, "--estimator", "binned")[0].currents is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [("--estimator", "binned"), FEW], ids=["association", "currents"])
 def test_workers_map_what_is_in_scratch(
     method: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -28,6 +28,7 @@ def table() -> Comparison:
     return compare(linear(), FLOW, *data(), methods=methods, repeats=50)
 
 
+@pytest.mark.slow
 def test_rows_and_columns(table: Comparison) -> None:
     assert list(table.index) == [
         *("raw MI", "currents", "currents, for", "association"),

@@ -29,6 +29,7 @@ def test_integrated_gradients_of_a_linear_network_have_a_closed_form() -> None:
     np.testing.assert_allclose(integrated_gradients(problem(x, y, linear(weights))), expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_shapley_values_of_a_linear_network_have_a_closed_form() -> None:
     """The same closed form, up to the noise of 100 draws for each sample."""
     x, y = data()

@@ -51,6 +51,7 @@ def test_one_output_is_a_logit_or_a_probability(form: str) -> None:
     assert problem(x, y, Behind(linear(LOGIT), ONE_OUTPUT[form])).score(x).mean() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "forms"),
     [

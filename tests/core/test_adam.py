@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import pytest
 import torch
 
 from nif.core.adam import Adam
@@ -48,6 +49,7 @@ def test_each_tensor_has_its_own_rate():
     assert not torch.equal(ours[0], steps_of(lambda t: Adam.of(t, (0.9, 0.99)), Adam.step)[0])
 
 
+@pytest.mark.slow
 def test_training_a_classifier_does_not_load_the_compiler():
     code = (
         "import sys, torch; from nif.cli.experiment.classifier import classifier, train;"

@@ -246,6 +246,7 @@ def cell(browser: Any) -> Any:
     assert troubles == []
 
 
+@pytest.mark.slow
 def test_the_report_works_inside_a_cell(cell: Any) -> None:
     page = cell(FLOW.show()._repr_html_())
     inside = page.frame_locator("iframe")

@@ -89,6 +89,7 @@ with parallel_config(backend=sys.argv[1]):
 """
 
 
+@pytest.mark.slow
 @POSIX
 @pytest.mark.parametrize(
     "number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=["term", "int", "kill"]
@@ -133,6 +134,7 @@ except KeyboardInterrupt:
 """
 
 
+@pytest.mark.slow
 @POSIX
 def test_workers_say_nothing_when_an_interrupt_reaches_them_too() -> None:
     """As Ctrl-C does, which is sent to all processes of a terminal."""
@@ -190,6 +192,7 @@ with parallel_config("multiprocessing"):
 """
 
 
+@pytest.mark.slow
 @POSIX
 def test_processes_do_not_wait_for_threads_of_torch() -> None:
     done = subprocess.run(
@@ -232,6 +235,7 @@ with parallel_config("threading"):
 """
 
 
+@pytest.mark.slow
 @POSIX
 def test_threads_have_ended_when_an_interrupt_is_raised() -> None:
     """The interpreter aborts if it ends while a thread is in torch."""

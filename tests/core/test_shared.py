@@ -64,6 +64,7 @@ def test_a_function_of_the_main_module_comes_back() -> None:
     assert received(lambda number: number + offset)(4) == 7  # type: ignore[operator]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["loky", "multiprocessing", "threading"])
 def test_it_is_pickled_once_and_its_arrays_are_in_one_file(
     monkeypatch: pytest.MonkeyPatch, backend: str

@@ -165,6 +165,7 @@ def test_a_sample_is_the_same_however_the_data_come() -> None:
     assert not torch.equal(known, read(table, max_samples=300, seed=4).first)
 
 
+@pytest.mark.slow
 def test_every_row_is_as_likely_to_be_sampled() -> None:
     """Chi-squared of how often each of 20 rows is among 5, over 4,000 seeds: 19 degrees of freedom."""
     table = torch.arange(20.0)[:, None]

@@ -87,6 +87,7 @@ def test_coverage_of_intervals_of_weak_dependence(rho: float) -> None:
     assert ((low <= truth.nats) & (truth.nats <= high)).mean() > 0.9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("samples", [500, 3_000])
 @pytest.mark.parametrize("truth", INDEPENDENT[:3], ids=lambda truth: truth.name)
 def test_level_of_the_test_of_independence(truth: Truth, samples: int) -> None:
@@ -96,6 +97,7 @@ def test_level_of_the_test_of_independence(truth: Truth, samples: int) -> None:
     assert abs(estimate.nats.mean()) < 0.005
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("zeros", [0.9, 0.99])
 def test_rare_activity_does_not_inflate_significance(zeros: float) -> None:
     estimate = estimated(relu_pair(0.0, zeros), 2_000, 1_000)

@@ -47,6 +47,7 @@ def coins(samples: int) -> tuple[np.ndarray, np.ndarray]:
     return first, second
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_shuffles_given")
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("columns", [1, 2])
@@ -62,6 +63,7 @@ def test_normal_sides(name: str, columns: int) -> None:
     assert found.estimator.endswith(f", given {columns} column{'s' if columns > 1 else ''}")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_shuffles_given")
 @pytest.mark.parametrize("name", ALL)
 def test_what_z_explains_is_not_counted(name: str) -> None:
@@ -73,6 +75,7 @@ def test_what_z_explains_is_not_counted(name: str) -> None:
     assert found.p_value > 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_shuffles", "few_shuffles_given")
 def test_the_other_half_of_an_exclusive_or() -> None:
     """By enumeration of its four cases: 0 nats alone, ln 2 given the other input."""
@@ -94,6 +97,7 @@ def test_nothing_is_left_where_z_determines_a_side() -> None:
                 assert (found.nats, found.p_value, found.outcome) == (0, 1, Outcome.DEGENERATE)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_shuffles_given")
 @pytest.mark.parametrize("name", ["ksg", "mine"])
 def test_z_may_be_a_function_of_a_side(name: str) -> None:
@@ -106,6 +110,7 @@ def test_z_may_be_a_function_of_a_side(name: str) -> None:
     assert found.outcome != Outcome.DETERMINED
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_shuffles", "few_shuffles_given")
 def test_a_side_that_the_others_determine_is_said() -> None:
     """x = y - z: infinite, and not 1.5 nats."""
@@ -116,6 +121,7 @@ def test_a_side_that_the_others_determine_is_said() -> None:
         assert found.nats > 4.5
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_shuffles_given")
 def test_columns_that_z_determines_are_left_out() -> None:
     """Of x = (z, w) only w is left; in (w + z, w - z) `Ksg` still finds it, and a difference cannot."""
@@ -136,6 +142,7 @@ def test_a_constant_z_changes_nothing() -> None:
         assert nif.estimate(x, y, "binned", given=z).nats == nif.estimate(x, y, "binned").nats
 
 
+@pytest.mark.slow
 def test_independent_sides_given_z_are_rejected_as_often_as_stated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conditional, "_jackknife", lambda *_: 0.0)  # errors are not looked at here
     monkeypatch.setattr(conditional, "_bias_of_neighbours", lambda *_: (0.0, 0.0))
@@ -145,6 +152,7 @@ def test_independent_sides_given_z_are_rejected_as_often_as_stated(monkeypatch: 
         assert 1 <= sum(p < 0.05 for p in p_values) <= most
 
 
+@pytest.mark.slow
 def test_the_standard_error_is_not_below_the_deviation_over_samples() -> None:
     """Terms of single rows give .034, where the deviation is .044 to .059; the jackknife is above."""
     found = []
@@ -165,6 +173,7 @@ def test_runs_that_agree_by_chance_leave_an_error_of_training(monkeypatch: pytes
     assert 0.005 < found.stderr < 0.015  # over samples .0055
 
 
+@pytest.mark.slow
 def test_several_columns_given_take_nothing_from_few_rows() -> None:
     """Neighbours alone are .06 of .22 nats too low, and cover the truth half of the time."""
     truth = -0.5 * math.log1p(-(0.6**2))
@@ -175,6 +184,7 @@ def test_several_columns_given_take_nothing_from_few_rows() -> None:
     assert ((ends[:, 0] <= truth) & (truth <= ends[:, 1])).mean() > 0.8
 
 
+@pytest.mark.slow
 def test_a_product_is_not_seen_in_wide_neighbourhoods_which_the_error_counts() -> None:
     """y is x z with noise of .5: neighbours find three quarters of the information, a copula none."""
     truth = float(np.log1p(4 * np.random.default_rng(0).standard_normal(10**6) ** 2).mean()) / 2
@@ -186,6 +196,7 @@ def test_a_product_is_not_seen_in_wide_neighbourhoods_which_the_error_counts() -
     assert covered >= 15
 
 
+@pytest.mark.slow
 def test_neighbours_of_few_values_are_equal_rows() -> None:
     """A tenth of the parities is wrong: 7 rows of a cell, of which neighbours reach into the next."""
     truth = math.log(2) + 0.1 * math.log(0.1) + 0.9 * math.log(0.9)

@@ -40,6 +40,7 @@ def of_pairs(estimator: Estimator, x: np.ndarray, y: np.ndarray, length: int | N
     return of_dependent_rows(estimator, block).estimate(*sides)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rows", "length"), [(500, 50), (1000, 50), (1000, 100), (2000, 50)])
 def test_independent_series_are_rejected_as_often_as_the_level_says(rows: int, length: int) -> None:
     blocks = Groups.of(np.arange(rows) // length)
@@ -50,6 +51,7 @@ def test_independent_series_are_rejected_as_often_as_the_level_says(rows: int, l
     assert (as_if.p_value < 0.05).mean() > 0.5  # with errors of independent rows
 
 
+@pytest.mark.slow
 def test_dependence_of_series_is_found() -> None:
     x, noise = np.split(series(2 * PAIRS, 5), 2, axis=1)
     found = [
@@ -80,6 +82,7 @@ def test_intervals_hold_the_information_of_dependent_series(
     assert np.mean(naive) < np.mean(inside) - 0.15
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_shuffles")
 def test_intervals_of_other_estimators_hold_it_too() -> None:
     x, noise = np.split(series(120, 3), 2, axis=1)

@@ -99,6 +99,7 @@ def test_few_rows_of_many_columns_determine_nothing() -> None:
     assert not determines(wide[:, :1], wide[:, 1:2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", [nif.Mine(steps=20), nif.Ksg(permutations=10)], ids=repr)
 def test_estimators_say_it(estimator: Estimator) -> None:
     vectors = nif.estimate(V, V, estimator)

@@ -29,6 +29,7 @@ def drawn(seed: int) -> tuple[np.ndarray, np.ndarray]:
     return uniform_with_noise(0.1).sample(10_000, seed)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_shuffles")
 def test_the_null_of_many_samples_is_that_of_as_many_shuffled() -> None:
     """It is drawn from 2,000 and scaled: not scaled, its spread would be 1.7 times as large."""
@@ -43,6 +44,7 @@ def test_the_null_of_many_samples_is_that_of_as_many_shuffled() -> None:
     assert abs(np.mean(drawn) - null.mean) < 0.75 * null.spread  # four of its standard errors
 
 
+@pytest.mark.slow
 def test_intervals_of_bounded_shapes_with_few_samples() -> None:
     """Seven neighbours alone are too low by .06 to .26, and cover half a nat of the window 4 times in 10."""
     for truth in SHAPES:
@@ -107,6 +109,7 @@ def test_three_positives_of_400_in_the_same_rows_are_not_chance() -> None:
     assert nif.estimate(one, np.roll(other, 3), "ksg").p_value > 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("most", [60, 1_000], ids=["scaled", "drawn"])
 def test_independent_vectors_are_rejected_as_often_as_stated(
     most: int, monkeypatch: pytest.MonkeyPatch

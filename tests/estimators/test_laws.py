@@ -72,6 +72,7 @@ def test_same_seed_same_bits_and_global_random_state_untouched(name: str) -> Non
     assert torch.get_num_threads() == before[2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OF_NUMBERS)
 def test_independent_sides_have_about_zero_nats_and_few_rejections(name: str) -> None:
     pairs = [INDEPENDENT[kind].sample(SAMPLES, seed) for kind in range(3) for seed in range(20)]

@@ -90,6 +90,7 @@ def test_blocks_and_jobs_change_nothing(table: np.ndarray, estimator: Covariance
     np.testing.assert_array_equal(cut.between(table, table).stderr, whole.between(table, table).stderr)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mine", "binned", "gaussian_copula", "ksg"])
 def test_one_or_two_jobs_and_small_blocks_give_the_same_bits(name: str) -> None:
     x = np.maximum(np.random.default_rng(0).normal(size=(80, 4)), 0)  # with ties, as ReLU units have
@@ -165,6 +166,7 @@ PairwiseRunner(Sleeper(), limits=Resources(memory=1_000_000, n_jobs=2)).between(
 """
 
 
+@pytest.mark.slow
 def test_an_interrupt_leaves_no_process_behind() -> None:
     """The work runs in joblib's processes, which end after Ctrl-C."""
     with subprocess.Popen(

@@ -66,6 +66,7 @@ def columns_prepared() -> Iterator[list[int]]:
         yield found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limits", [{"memory": 10**6}, {}, {"n_jobs": 1}, {"n_jobs": 2}], ids=str)
 def test_it_changes_no_bit(limits: dict[str, Any], columns_prepared: list[int]) -> None:
     found = results(**limits)

@@ -92,6 +92,7 @@ def test_units_followed_together_and_one_by_one_are_those_of_igraph(monkeypatch:
         np.testing.assert_allclose(betweenness(graph).pairs, expected, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_more_paths_than_a_number_holds_are_counted() -> None:
     """4 to the 520 equal ways lead through 520 layers, each by one unit of four: all units are alike."""
     sizes = (1, *[4] * 520, 1)

@@ -45,6 +45,7 @@ def test_the_difference_is_that_of_the_currents_and_its_error_is_paired(samples:
     assert table.attrs["total"].nats == pytest.approx(first.total.nats - second.total.nats)  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_the_error_is_the_spread_over_samples() -> None:
     tables = [first - second for first, second in (both(200, seed) for seed in range(16))]
     nats = np.stack([table["nats"].to_numpy()[:2] for table in tables])

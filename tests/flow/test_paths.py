@@ -76,6 +76,7 @@ def perturbed(dag: Dag, generator: np.random.Generator) -> Dag:
     return Dag(dag.sizes, tuple(links), dag.features)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clip", [True, False], ids=["clipped", "signed"])
 def test_standard_error_is_the_spread_under_the_errors_of_the_links(clip: bool) -> None:
     flow = random_flow([3, 5, 4, 2], [(0, 2), (1, 3)], seed=2, stderr=0.002)
@@ -86,6 +87,7 @@ def test_standard_error_is_the_spread_under_the_errors_of_the_links(clip: bool) 
     np.testing.assert_allclose(found, draws.std(axis=0), rtol=0.06)
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_true_attribution() -> None:
     truth = random_flow([4, 6, 3], [(0, 2)], seed=3, stderr=0.02).graph
     generator = np.random.default_rng(1)

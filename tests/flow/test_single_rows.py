@@ -158,6 +158,7 @@ def readings(net: nn.Module, flow: nif.Flow, terms: Terms, method: nif.Currents)
     return np.asarray(by_class.values)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_along_orders_all_readings_are_shapley_values_by_enumeration(name: str) -> None:
     net, method = NETWORKS[name](), method_of(name, steps=1, path="orders", orders=24)

@@ -113,6 +113,7 @@ def count(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, int]]:
     return known
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", [case for case, (*_, options) in CASES.items() if "n_jobs" not in options])
 def test_no_finished_block_is_computed_again_and_no_bit_is_another(
     tmp_path: Path, count: dict[str, int], case: str
@@ -153,6 +154,7 @@ for end in map(float, seconds):
 """One process has loaded torch, and each run is forked from it."""
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are those of POSIX")
 @pytest.mark.parametrize("case", ["two processes", "ksg"])
 def test_killed_at_random_moments_the_bits_are_the_same(tmp_path: Path, case: str) -> None:

@@ -14,6 +14,7 @@ import nif
 from nif.network.preserve import preserved
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*backgrounds miss the total:UserWarning")
 def test_threads_measure_one_model_as_one_thread_does() -> None:
     torch.manual_seed(0)

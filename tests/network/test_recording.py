@@ -208,6 +208,7 @@ def test_options_that_do_not_fit(options: dict[str, Any], message: str) -> None:
         record(nested_chain(), inputs(), **options)
 
 
+@pytest.mark.slow
 def test_an_exported_program_is_refused() -> None:
     exported = torch.export.export(nn.Linear(3, 2), (torch.zeros(5, 3),)).module()
     with pytest.raises(InputError, match="Pass the module that it was exported from"):
@@ -302,6 +303,7 @@ def test_frozen_and_partly_trained_modes_are_put_back() -> None:
     assert torch.equal(before, model[0][1].running_mean)
 
 
+@pytest.mark.slow
 def test_the_networks_of_skorch_and_of_nested_wrappers() -> None:
     class Net:  # as skorch's NeuralNet holds its module
         module_ = nested_chain()

@@ -273,6 +273,7 @@ class Mixture(nn.Module):
         return self.net(inputs_embeds=self.first(x).unflatten(1, (2, 8))).logits
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*backgrounds miss:UserWarning", "ignore:The operations:UserWarning")
 def test_experts_of_mixtral_are_left_out_and_the_rest_is_right() -> None:
     method = nif.Currents(steps=4, rows=10, backgrounds=4, by_class=False, paths=0)

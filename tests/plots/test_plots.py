@@ -94,6 +94,7 @@ def test_names_are_taken_as_they_are() -> None:
     assert "$x_1$ is $" in [text.get_text() for text in texts_of(plots.attribution(named).figure)]
 
 
+@pytest.mark.slow
 def test_nif_is_imported_without_matplotlib() -> None:
     script = "import sys; sys.modules['matplotlib'] = None; import nif; nif.plots.profile"
     subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=True)

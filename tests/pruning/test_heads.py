@@ -142,6 +142,7 @@ def test_one_head_of_each_module_stays() -> None:
     assert [found.heads for found in attentions(small.model)] == [1, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "module",
     [

@@ -42,6 +42,7 @@ def without_queries(model: nn.Module, layer: str) -> None:
             module.bias[rows] = 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LAYERS)
 def test_dimensions_that_no_query_has_are_removed_and_nothing_changes(name: str) -> None:
     model, data = in_double(name)
@@ -99,6 +100,7 @@ def products(model: nn.Module, data: Any) -> np.ndarray:
     return (q @ (k - k.mean(1, keepdim=True)).transpose(1, 2)).numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gpt2", "t5"])
 def test_a_file_restores_fewer_dimensions_fewer_heads_and_fewer_units_together(
     name: str, tmp_path: Path
@@ -116,6 +118,7 @@ def test_a_file_restores_fewer_dimensions_fewer_heads_and_fewer_units_together(
     assert any(isinstance(part, PaddedLinear) for part in again.modules())
 
 
+@pytest.mark.slow
 def test_fewer_dimensions_then_fewer_heads_are_as_one_head_less_of_the_smaller_network() -> None:
     model, data = in_double("bert")
     small = without(model, data, "bert", key_dims=0.4)

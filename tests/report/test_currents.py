@@ -61,6 +61,7 @@ def test_the_page_holds_the_currents() -> None:
     assert not {"inflow", "outflow", "throughput"} & found.arrays.keys()
 
 
+@pytest.mark.slow
 def test_numbers_beyond_32_bits_are_shown_as_they_are(show: Any) -> None:
     """As of values on a scale of their own; the shares stay what they are."""
     flow = current_flow([3, 4, 2], seed=1)
@@ -227,6 +228,7 @@ def test_every_view_fits_and_the_search_box_is_beside_the_others(show: Any, widt
         assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing(show: Any, scheme: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is not installed")

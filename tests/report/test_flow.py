@@ -66,6 +66,7 @@ def test_bars_of_several_units_have_the_errors_of_their_sums() -> None:
     assert found["rest_stderr"][2] == 0.0 and sankey_content(FLOW, 0)["rest_stderr"][1] is None
 
 
+@pytest.mark.slow
 def test_the_head_leads_with_the_answer_and_the_title_names_model_data_score_and_date(show: Any) -> None:
     about = {"model": "Sequential", "data": "wine", "score": "accuracy", "value": 0.9667}
     dated = replace(FLOW.measurement, began="2026-11-28T10:00:00", about=about)
@@ -109,6 +110,7 @@ def test_ribbons_are_as_wide_as_their_nats(show: Any) -> None:
     assert "Paler ribbons pass layers by" in page.inner_text("#flowmeaning")
 
 
+@pytest.mark.slow
 def test_shares_have_the_digits_that_their_errors_leave(show: Any) -> None:
     assert FLOW.currents is not None and FLOW.total is not None
     total, said = float(FLOW.total), {}
@@ -132,6 +134,7 @@ def widths_of(page: Any) -> np.ndarray:
     return np.array([abs(float(path[0].split(",")[1]) - float(path[-2].split(",")[1])) for path in ends])
 
 
+@pytest.mark.slow
 def test_links_that_are_not_in_the_page_are_in_its_first_picture(
     show: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,6 +34,7 @@ print(peak() - before)
 """The peak is that of this program; `getrusage` includes that of the process that started it."""
 
 
+@pytest.mark.slow
 def test_many_links_are_written_in_little_memory(tmp_path: Path) -> None:
     paths = [str(Path(__file__).parent.parent), *sys.path]
     run = subprocess.run(
@@ -67,6 +68,7 @@ def test_the_links_that_stay_are_the_strongest(most: int) -> None:
         )
 
 
+@pytest.mark.slow
 def test_ten_thousand_neurons_can_be_explored(show: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """And more than 20,000 links, from where the page draws them straight."""
     monkeypatch.setattr(centrality.betweenness, "__defaults__", (0, 1e6))
@@ -86,6 +88,7 @@ def test_ten_thousand_neurons_can_be_explored(show: Any, monkeypatch: pytest.Mon
     assert page.inner_text("#detail h2") == "relu50[7]"
 
 
+@pytest.mark.slow
 def test_a_network_that_reads_pictures_of_28_by_28_pixels(show: Any) -> None:
     made = random_flow([784, 300, 100, 10], seed=2)
     flow = replace(made, layers=(replace(made.layers[0], shape=(1, 28, 28)), *made.layers[1:]))

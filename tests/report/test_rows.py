@@ -180,6 +180,7 @@ def test_paths_of_a_unit_are_the_measured_ones_where_there_are(show: Any) -> Non
     assert "Of 40 paths on 64 rows x 8 backgrounds." in page.inner_text("#flowdetail")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_every_view_fits_the_screen_and_axe_finds_nothing(show: Any, width: int, scheme: str) -> None:
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-core is not installed")

@@ -55,6 +55,7 @@ def measured_and_pruned(stride: int, hidden: tuple[int, ...]) -> tuple[nif.Flow,
     return flow, pruned
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "height", "scheme"), SCREENS.values(), ids=SCREENS.keys())
 def test_every_view_fits_its_screen(
     show: Any, digits: tuple[nif.Flow, nif.Pruned], width: int, height: int, scheme: str
@@ -70,6 +71,7 @@ def test_every_view_fits_its_screen(
         assert max(middles) - min(middles) < 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("screen", ["desk-light", "phone-dark"])
 def test_axe_finds_nothing(
     show: Any,

@@ -43,6 +43,7 @@ def views_of(page: Any) -> dict[str, str]:
     return texts
 
 
+@pytest.mark.slow
 def test_every_view_of_currents_has_one_unit(show: Any, flows: tuple[Flow, Flow]) -> None:
     used, known = flows
     page = show(used, association=known, unit="bits", fragment=NETWORK_OF_UNIT)

@@ -129,6 +129,7 @@ def test_equal_columns_have_no_bound_above_log_n() -> None:
     assert product_level(joint, scores, samples.distinct_pairs) == pytest.approx(1e4 - np.log(5))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("truth", "least"), [(relu_pair(0.75, 0.99), 0.85), (normal_with(3.0), 0.85)])
 def test_intervals_count_what_critics_of_few_samples_cannot_see(truth: Truth, least: float) -> None:
     drawn_pairs = [truth.sample(1_000, seed) for seed in range(40)]
@@ -157,6 +158,7 @@ from nif.estimators.neural.training import Samples
 """
 
 
+@pytest.mark.slow
 def test_same_bits_when_compiled_as_when_loaded(tmp_path: Path) -> None:
     """LLVM inlines differently in the process that compiles; the results must not depend on it.
 

@@ -58,6 +58,7 @@ def test_products_equal_those_in_double_precision(width: int) -> None:
         np.testing.assert_allclose(computed, expected, atol=2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", INSTRUCTION_SETS)
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the instruction sets are those of x86")
 def test_the_bits_do_not_depend_on_the_instruction_set(name: str, tmp_path: Path) -> None:

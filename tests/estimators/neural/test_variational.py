@@ -29,6 +29,7 @@ def normal_pairs(pairs: int, samples: int, rho: float, seed: int = 0) -> tuple[n
     return draws[0], rho * draws[0] + np.sqrt(1 - rho**2) * draws[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "estimator", [Mine(), *(method(hidden=16, steps=200) for method in (Nwj, InfoNce, Smile))], ids=repr
 )
@@ -56,6 +57,7 @@ def test_nearly_equal_columns_are_bounded_by_log_n(samples: int, noise: float) -
     assert (estimate.nats > 0.5).all() and (estimate.nats <= np.log(samples) + 1e-12).all()
 
 
+@pytest.mark.slow
 def test_independent_data_give_about_zero() -> None:
     """Without what is corrected for learning from few, the mean is -.003 to -.004."""
     x, y = normal_pairs(24, 300, 0.0)
@@ -64,6 +66,7 @@ def test_independent_data_give_about_zero() -> None:
     assert (estimate.p_value < 0.05).mean() < 0.25
 
 
+@pytest.mark.slow
 def test_compiled_critics_on_independent_data() -> None:
     x, y = normal_pairs(60, 500, 0.0)
     estimate = Mine().estimate(x, y)
@@ -72,6 +75,7 @@ def test_compiled_critics_on_independent_data() -> None:
     assert ((low <= 0) & (high >= 0)).mean() > 0.85
 
 
+@pytest.mark.slow
 def test_rarely_active_units() -> None:
     """With a dozen active samples a fold may hold none; the critic must not extrapolate to them."""
     truth = relu_pair(0.9, 0.99)
@@ -81,6 +85,7 @@ def test_rarely_active_units() -> None:
     assert np.abs(Mine().estimate(x, y).nats - truth.nats).max() < 0.05
 
 
+@pytest.mark.slow
 def test_a_temporarily_bad_critic_widens_no_interval() -> None:
     """Halfway the bound can be far below 0 with three active samples; the rise is counted from 0."""
     truth = relu_pair(0.75, 0.99)
@@ -119,6 +124,7 @@ def test_a_constant_side_has_exactly_zero_nats() -> None:
     assert estimate.nats[1] > 0.3
 
 
+@pytest.mark.slow
 def test_a_layer_against_one_unit() -> None:
     layer = np.random.default_rng(0).standard_normal((1, 1500, 10))
     unit = layer.mean(axis=2, keepdims=True) * np.sqrt(10)
@@ -135,6 +141,7 @@ def test_progress_adds_up_to_the_number_of_pairs() -> None:
     assert sum(done) == pytest.approx(5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("samples", [75, 150])
 def test_with_few_rows_the_seed_moves_the_value_by_a_fifth_of_the_standard_error(samples: int) -> None:
     """By .35 to .4 of it with one division into folds."""
@@ -144,6 +151,7 @@ def test_with_few_rows_the_seed_moves_the_value_by_a_fifth_of_the_standard_error
     assert 0 < np.median(deviation / estimates[0].stderr) < 0.2
 
 
+@pytest.mark.slow
 def test_what_smooth_critics_miss_of_edges_is_in_their_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """They find half of a chess board's information, and without `Binned` no interval contains it."""
 

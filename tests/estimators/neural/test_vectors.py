@@ -166,6 +166,7 @@ def test_the_other_bounds_start_there_too() -> None:
     assert estimate.nats[0] == pytest.approx(truth.nats, abs=0.06)
 
 
+@pytest.mark.slow
 def test_a_rotation_by_the_length_costs_less_than_half_of_what_correlations_miss() -> None:
     base = normal_vectors(two_pairs(2, 0.9), 2, "pairs")
     turned = mapped(base, "spiral", spiral(0, 2.0), spiral(0, 2.0))
@@ -176,6 +177,7 @@ def test_a_rotation_by_the_length_costs_less_than_half_of_what_correlations_miss
     assert found.nats[0] < base.nats + 3 * found.stderr[0]
 
 
+@pytest.mark.slow
 def test_independent_vectors_reject_at_their_level() -> None:
     generator = np.random.default_rng(0)
     x, y = generator.standard_normal((2, 30, 200, 2))
@@ -203,6 +205,7 @@ def test_a_dead_unit_and_equal_units_within_a_side() -> None:
     assert 0 < estimate.nats[0] < NORMAL.nats + 3 * estimate.stderr[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("dim_x", "dim_y"), [(2, 1), (100, 28), (100, 29)])
 def test_sides_of_any_width(dim_x: int, dim_y: int) -> None:
     """Beyond 128 numbers critics are those of numbers: bends would cost the square of the width."""

@@ -31,6 +31,7 @@ def measured(rows: Tensor, **options: object) -> Flow:
     return nif.measure(network(), rows, method, progress=False)
 
 
+@pytest.mark.slow
 def test_errors_of_attributions_and_layers_are_the_deviation_over_samples() -> None:
     flows = [measured(series(seed), blocks=50) for seed in range(40)]
     with pytest.warns(UserWarning, match="as in a time series"):
@@ -47,6 +48,7 @@ def test_errors_of_attributions_and_layers_are_the_deviation_over_samples() -> N
         assert 0.75 < (said[moving] / spread[moving]).mean() < 1.5
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("error")
 def test_features_that_the_output_does_not_rest_on_are_not_significant() -> None:
     net = network()

@@ -235,6 +235,7 @@ def information(x: np.ndarray, y: np.ndarray, covariance: np.ndarray) -> np.ndar
     return np.asarray(-0.5 * np.log1p(-np.clip(rho**2, 0, 1 - 1e-9)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", [nif.GaussianCopula(), nif.Binned()], ids=repr)
 def test_intervals_cover_the_attribution_of_a_linear_network(
     estimator: nif.estimators.estimate.Estimator,
@@ -263,6 +264,7 @@ def units_inside(flow: Flow, truth: Flow, side: str) -> np.ndarray:
     return (off <= 1.96 * errors)[ends]
 
 
+@pytest.mark.slow
 def test_errors_are_the_deviation_over_samples() -> None:
     network = Linear(3, 4, 2, rho=0.0)
     first = network.measured(2 * ROWS, nif.GaussianCopula(), seed=0)

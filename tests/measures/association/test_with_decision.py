@@ -51,6 +51,7 @@ def test_a_logistic_decision_has_a_closed_form(slope: float, rows: int) -> None:
     assert max(stderr) < 0.6 / np.sqrt(rows)
 
 
+@pytest.mark.slow
 def test_the_error_covers_the_truth() -> None:
     truth, covered = of_logistic(2.0), 0
     for seed in range(60):
@@ -59,6 +60,7 @@ def test_the_error_covers_the_truth() -> None:
     assert covered >= 52  # 87 %, where 95 % less two deviations is 89 %
 
 
+@pytest.mark.slow
 def test_independent_units_are_called_significant_no_more_often_than_the_level() -> None:
     p_values = [
         told(nn.Sequential(linear(2.0, 0.0), nn.Sigmoid()), normal(200, 2, seed)).links[0].p_value[1, 0]

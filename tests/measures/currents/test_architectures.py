@@ -51,6 +51,7 @@ def by_unit(currents: Tensor) -> Tensor:
     return sums.flatten(1).sum(1) if sums.dim() == 3 else sums.reshape(-1, sums.shape[-1]).sum(0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRAINED)
 def test_units_share_as_by_many_midpoint_gradients(name: str) -> None:
     model, rows, names = trained(name)

@@ -84,6 +84,7 @@ NETWORKS: dict[str, Callable[[], tuple[nn.Module, torch.Tensor]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", NETWORKS)
 def test_several_groups_in_a_block_give_the_same_flow(network: str, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
@@ -94,6 +95,7 @@ def test_several_groups_in_a_block_give_the_same_flow(network: str, monkeypatch:
     assert_same(several, nif.measure(model, x, method, seed=0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("numbers", [2**17, 2**14])
 @pytest.mark.parametrize("network", NETWORKS)
 def test_several_steps_at_once_give_the_same_flow(

@@ -154,6 +154,7 @@ def tapes() -> int:
     return sum(type(one) is Tape for one in gc.get_objects())
 
 
+@pytest.mark.slow
 def test_a_block_is_freed_when_it_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tapes in a cycle would stay until the garbage collector runs, and take twice the memory."""
     add, left = PathIntegral.add, list[int]()

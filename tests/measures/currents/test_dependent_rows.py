@@ -34,6 +34,7 @@ def series(rows: int, seed: int) -> Tensor:
     return torch.from_numpy(lfilter([1], [1, -0.9], steps.numpy(), axis=0)[100:])
 
 
+@pytest.mark.slow
 def test_errors_of_a_series_are_those_of_repeated_samples() -> None:
     net, nats, errors = network(), [], {None: [], 50: []}
     for seed in range(16):

@@ -146,6 +146,7 @@ def new_net() -> nn.Module:
     return copy.deepcopy(trained_net())
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_value_of_a_large_sample() -> None:
     """A dozen redraws, whose parts are dependent; `benchmarks/currents_errors.py` counts many."""
     net = new_net()
@@ -260,6 +261,7 @@ def test_what_is_not_used_has_no_error_and_a_p_value_of_1() -> None:
     assert p_values(features.nats, features.stderr, result.currents.degrees)[3] == 1
 
 
+@pytest.mark.slow
 def test_p_values_of_a_feature_that_speaks_both_ways_are_uniform() -> None:
     """The second feature is noise of the first that it takes away again: used, with a mean current of 0."""
     net = nn.Sequential(nn.Linear(2, 1, bias=False))

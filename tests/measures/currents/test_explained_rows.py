@@ -169,6 +169,7 @@ def test_given_rows_count_alike_and_average_to_the_flow() -> None:
     assert "over 7 given rows" in flow.measurement.options["total_is"] and "7 given rows" in repr(flow)
 
 
+@pytest.mark.slow
 def test_errors_of_given_rows_are_those_of_the_backgrounds() -> None:
     """They hold the value of a large pool, and vanish as the pool grows, with one row as with many."""
     net, rows = mlp(), data(4, count=2, seed=1).float()

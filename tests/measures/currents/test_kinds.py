@@ -34,6 +34,7 @@ def part_of(data: dict[str, Tensor], rows: Any) -> dict[str, Tensor]:
     return {name: values[index] for name, values in data.items()}
 
 
+@pytest.mark.slow
 def test_the_currents_are_the_mean_of_those_of_each_kind() -> None:
     data = data_of("padded")
     whole, short, full = (measured(part_of(data, rows)) for rows in (SHORT | True, SHORT, ~SHORT))
@@ -122,6 +123,7 @@ def test_backgrounds_of_a_row_must_be_of_its_kind() -> None:
         measured(data, background=wrong)
 
 
+@pytest.mark.slow
 def test_backgrounds_must_be_for_the_same_inputs() -> None:
     data = data_of("bert")
     chosen, background = nif.Currents(**EVERY), {"input_ids": data["input_ids"]}
@@ -129,6 +131,7 @@ def test_backgrounds_must_be_for_the_same_inputs() -> None:
         nif.measure(model_of("bert"), data, chosen, background=background, progress=False)
 
 
+@pytest.mark.slow
 def test_one_row_has_the_error_of_its_backgrounds() -> None:
     ids = data_of("gpt2")["input_ids"]
     errors = {}

@@ -202,6 +202,7 @@ def test_currents_are_the_integral_of_midpoint_gradients(net: nn.Sequential) -> 
         assert np.abs(links.nats - expected).max() <= 0.01 * total(result)
 
 
+@pytest.mark.slow
 def test_answers_that_rest_on_one_feature_each_have_their_shapley_values() -> None:
     net = nn.Sequential(nn.Linear(3, 3, bias=False))
     with torch.no_grad():
@@ -226,6 +227,7 @@ def test_additive_independent_features_are_near_their_shapley_values() -> None:
     assert np.abs(features - expected).max() < 0.05 * features.sum()
 
 
+@pytest.mark.slow
 def test_a_linear_gaussian_regressor_has_pratts_index() -> None:
     generator = torch.Generator().manual_seed(3)
     x = torch.randn(1000, 3, generator=generator) + 0.7 * torch.randn(1000, 1, generator=generator)

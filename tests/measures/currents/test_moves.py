@@ -119,6 +119,7 @@ def by_midpoints(
     return [of_input.sum(-1).numpy() for of_input in sums[:-1]], sums[-1].sum(0).numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "tables", "layer"),
     [

@@ -58,6 +58,7 @@ def by_enumeration(net: nn.Module, x: Tensor, index: np.ndarray) -> np.ndarray:
     return rises
 
 
+@pytest.mark.slow
 def test_all_orders_of_six_bits_give_their_shapley_values(net: nn.Module) -> None:
     x = BITS[:6]
     result = measured(net, x, path="orders", orders=32, backgrounds=5, steps=1)
@@ -100,6 +101,7 @@ def test_units_and_links_have_the_mean_of_midpoint_gradients_over_all_orders(net
     assert np.abs(straight - hidden).max() > 0.02 * total(result)
 
 
+@pytest.mark.slow
 def test_random_orders_have_the_shapley_values_as_their_mean(net: nn.Module) -> None:
     x, seeds = BITS[:6], range(10)
     expected = shapley_values(net, x, *all_rows(net, x))
@@ -112,6 +114,7 @@ def test_random_orders_have_the_shapley_values_as_their_mean(net: nn.Module) -> 
     assert (np.abs(np.mean(drawn, axis=0) - expected) < 4 * error + 1e-6).all()
 
 
+@pytest.mark.slow
 def test_the_standard_error_holds_what_random_orders_add(net: nn.Module) -> None:
     """All rows are explained against all others, so that seeds change nothing but the orders."""
 

@@ -63,6 +63,7 @@ def flow_alone(name: str) -> nif.Flow:
     return flow_of(*NETWORKS[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "jobs", "backend"),
     [

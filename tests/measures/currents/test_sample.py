@@ -51,6 +51,7 @@ def test_weights_sum_to_one_and_keep_the_mean(size) -> None:
     assert weights @ size[rows] == pytest.approx(size.mean(), rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [0.02, 0.2])
 def test_the_total_of_the_explained_rows_is_that_of_all(noise: float) -> None:
     values = drawn(1500, 1) ** 3

@@ -96,6 +96,7 @@ def test_a_channel_is_a_value_over_its_positions(reduce: str) -> None:
     np.testing.assert_allclose(flow.currents.units[0].nats, expected.currents.units[0].nats, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("position", [0, 2, -1])
 def test_a_position_decides_as_a_model_that_returns_it(position: int) -> None:
     model, ids = model_of("gpt2"), data_of("gpt2")["input_ids"]
@@ -103,6 +104,7 @@ def test_a_position_decides_as_a_model_that_returns_it(position: int) -> None:
     check_same(measured(model, ids, target=("output", position)), measured(short, ids))
 
 
+@pytest.mark.slow
 def test_the_last_position_decides_if_nothing_is_said() -> None:
     model, ids = model_of("gpt2"), data_of("gpt2")["input_ids"]
     flow = measured(model, ids)
@@ -125,6 +127,7 @@ def test_the_last_position_that_is_no_padding_decides(left: bool) -> None:
     check_same(flow, measured(Only(model, last), {"ids": data["ids"], "padding_mask": data["padding_mask"]}))
 
 
+@pytest.mark.slow
 def test_an_attention_mask_has_ones_for_tokens() -> None:
     model, ids = model_of("gpt2"), data_of("gpt2")["input_ids"]
     some = {"input_ids": ids[::3], "attention_mask": masks()[::3]}
@@ -134,6 +137,7 @@ def test_an_attention_mask_has_ones_for_tokens() -> None:
     assert (flow.currents.units[0].nats[4:] == 0).all()
 
 
+@pytest.mark.slow
 def test_a_mask_of_the_encoder_says_nothing_of_the_decoder() -> None:
     data = data_of("t5")
     data["decoder_input_ids"] = torch.cat([data["decoder_input_ids"], data["input_ids"][:, :2]], 1)
@@ -196,6 +200,7 @@ def test_images_as_outputs_have_no_last_position() -> None:
     check_same(chosen, measured(Only(net, lambda values: values[:, :, 1, 1]), IMAGES))
 
 
+@pytest.mark.slow
 def test_logits_are_chosen_of_several_outputs() -> None:
     returned = model_of("t5")(**{name: ids[:2] for name, ids in data_of("t5").items()})
     assert len([values for values in returned.values() if isinstance(values, Tensor)]) > 1

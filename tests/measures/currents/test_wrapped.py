@@ -41,6 +41,7 @@ WRAPPED: dict[str, Callable[[], nn.Module]] = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRAPPED)
 def test_a_wrapper_changes_nothing(name: str, expected: list[np.ndarray]) -> None:
     result = measured(WRAPPED[name](), X, **FAST)
