@@ -84,6 +84,7 @@ def test_results_do_not_depend_on_what_the_process_has_chosen(name: str) -> None
     assert torch.get_default_dtype() == torch.float32
 
 
+@pytest.mark.slow
 def test_pruning_does_not_depend_on_the_default_precision() -> None:
     net, x = net_and_rows()
     flow = nif.measure(net, x, METHODS["currents"], progress=False)
@@ -114,6 +115,7 @@ def compared() -> list[np.ndarray]:
 with_gradients = cache(compared)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_rows_explained")
 @pytest.mark.parametrize("without", without_gradients(), ids=["no_grad", "inference_mode"])
 def test_comparisons_and_critics_make_their_own_gradients(

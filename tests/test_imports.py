@@ -147,6 +147,7 @@ def test_print_is_only_in_the_command_line() -> None:
         assert not prints or module_name(path).startswith("nif.cli"), path
 
 
+@pytest.mark.slow
 def test_measuring_does_not_load_what_takes_long() -> None:
     """The compiler of torch takes two seconds and only what is compiled already needs it; scipy.stats one."""
     code = """

@@ -57,6 +57,7 @@ def test_currents_rank_features_as_permuting_their_columns_does(frames, name: st
     assert not units["silent"].loc[rise[rise > 0.1 * rise.max()].index].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["titanic", "penguins", "HMDA", "cars", "weather", "diamonds"])
 @pytest.mark.parametrize("groups", ["one-hot", None])
 def test_association_sends_users_of_categories_beside_numbers_to_currents(

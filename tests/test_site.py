@@ -30,6 +30,7 @@ def test_pages_load_existing_local_files_only() -> None:
             assert (page.parent / address.partition("#")[0]).exists(), f"{page} lacks {address}"
 
 
+@pytest.mark.slow
 @built
 @pytest.mark.parametrize("name", ["paper.html", "reports/iris.html", "reports/digits.html"])
 def test_a_page_opens_from_disk(browser: Any, name: str) -> None:

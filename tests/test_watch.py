@@ -23,6 +23,7 @@ from nif.flow.epochs import match_communities, silent_since
 from support.training_runs import FEW, WATCHES, dying, network, rows, trained
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("watch_of", WATCHES.values(), ids=WATCHES.keys())
 def test_the_training_is_bitwise_the_same(watch_of: Callable[[nn.Module, Any], nif.Watch]) -> None:
     plain, (torch_state, numpy_state, python_state, optimiser) = trained(
@@ -246,6 +247,7 @@ def test_without_a_model_it_says_so() -> None:
 # TensorBoard
 
 
+@pytest.mark.slow
 def test_curves_are_written_for_tensorboard(tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

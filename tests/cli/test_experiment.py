@@ -142,6 +142,7 @@ def test_every_line_fits(iris: Run) -> None:
     assert max(map(len, iris.text.splitlines())) <= WIDTH
 
 
+@pytest.mark.slow
 def test_links_are_shown_in_nats_strongest_first(iris: Run) -> None:
     first = iris.association.edges().nlargest(1, "nats").iloc[0]
     shown = sections.links(iris.association).splitlines()[1].split()

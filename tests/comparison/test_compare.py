@@ -42,6 +42,7 @@ def test_rows_and_columns(table: Comparison) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_attributions_sum_to_one(table: Comparison) -> None:
     np.testing.assert_allclose(table[["big", "small", "unused"]].sum(axis=1), 1.0)
     np.testing.assert_allclose(table.attributions.groupby("method")["attribution"].sum(), 1.0)

@@ -258,6 +258,7 @@ def test_the_report_works_inside_a_cell(cell: Any) -> None:
         page.evaluate("() => window.frames[0].document.body.innerText")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out_from_every_tint(cell: Any, scheme: str) -> None:
     """At least 4.5 to 1 (WCAG 2.2, AA), over the strongest tint a cell can have."""

@@ -23,6 +23,7 @@ from support.tasks import square_or_die, sum_or_die
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="signals are those of POSIX")
 
 
+@pytest.mark.slow
 @POSIX
 @pytest.mark.parametrize("backend", ["loky", "multiprocessing"])
 def test_the_tasks_of_killed_workers_are_repeated_in_their_order(backend: str, tmp_path: Path) -> None:

@@ -94,6 +94,7 @@ def test_tasks_of_the_same_value_find_it_there() -> None:
     assert len(module._known) <= module.MOST_KNOWN
 
 
+@pytest.mark.slow
 def test_in_a_folder_it_is_written_once_and_mapped(tmp_path: Path) -> None:
     shared = Shared((np.ones(COUNT), torch.ones(COUNT)), tmp_path)
     assert len(pickle.dumps(shared)) < 1_000

@@ -63,6 +63,7 @@ def test_dependence_of_series_is_found() -> None:
     assert (curved.p_value < 0.05).mean() > 0.95  # which the copula itself does not see
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", [nif.GaussianCopula(), nif.Binned()], ids=repr)
 @pytest.mark.parametrize("rho", [0.0, 0.5, 0.8])
 def test_intervals_hold_the_information_of_dependent_series(

@@ -108,6 +108,7 @@ def test_one_or_two_jobs_and_small_blocks_give_the_same_bits(name: str) -> None:
         assert one.nats.tobytes() == small.nats.tobytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("estimator", [Covariance(), CovarianceTable()], ids=["listed", "table"])
 def test_several_tables_are_one_stream_of_work(
     table: np.ndarray, estimator: Covariance, monkeypatch: pytest.MonkeyPatch

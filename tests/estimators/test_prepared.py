@@ -78,6 +78,7 @@ def test_it_changes_no_bit(limits: dict[str, Any], columns_prepared: list[int]) 
     assert prepared > 2 * (WIDTH + 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jobs", [None, 2])
 def test_blocks_of_columns_change_no_bit(jobs: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the diagonal a block has each pair once, and beside it all pairs of its own."""

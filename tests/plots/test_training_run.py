@@ -33,6 +33,7 @@ def test_the_picture_shows_the_table_and_who_is_silent() -> None:
     assert [text.get_text() for text in silent.texts] == ["input"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", [nif.Binned(), nif.Currents(rows=40, backgrounds=4, steps=2, paths=0)])
 def test_names_do_not_overlap_in_a_deep_network_and_axes_are_used(method: Any) -> None:
     torch.manual_seed(0)

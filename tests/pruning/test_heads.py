@@ -41,6 +41,7 @@ def unread(model: nn.Module, name: str, head: int) -> None:
         weight.narrow(axis, head * half, half).zero_()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compensate", ["linear", "mean", None])
 @pytest.mark.parametrize("name", OUTPUTS)
 def test_a_head_that_nothing_reads_is_removed_and_nothing_changes(name: str, compensate: str | None) -> None:
@@ -56,6 +57,7 @@ def test_a_head_that_nothing_reads_is_removed_and_nothing_changes(name: str, com
     assert all(torch.equal(value, weights[key]) for key, value in model.state_dict().items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OUTPUTS)
 def test_a_file_restores_the_network_with_fewer_heads(name: str, tmp_path: Path) -> None:
     model, data = model_of(name), data_of(name)

@@ -16,6 +16,7 @@ from support.pruning_cases import flow_of
 from support.sequence_models import data_of, model_of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["gpt2", "bert", "vit", "t5"])
 def test_units_of_feed_forward_layers_are_cut_and_parameters_fall(name: str, tmp_path: Path) -> None:
     model, data = model_of(name), data_of(name)
@@ -71,6 +72,7 @@ def test_weights_of_gpt2_as_linear_layers_compute_the_same_and_come_back() -> No
     assert all(torch.equal(value, weights[name]) for name, value in model.state_dict().items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compensate", ["linear", "mean", None])
 def test_parameters_of_t5_never_rise_and_its_ties_stay(compensate: str | None) -> None:
     """None of its layers has a bias; one unit costs 32 parameters, and its readers have 16 outputs."""

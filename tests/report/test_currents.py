@@ -80,6 +80,7 @@ def test_numbers_beyond_32_bits_are_shown_as_they_are(show: Any) -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_summary_and_the_method_say_what_was_measured(show: Any) -> None:
     page = show(FLOW)
     summary = page.inner_text("#summary")
@@ -215,6 +216,7 @@ def test_tables_and_tips_have_signs(show: Any) -> None:
     assert "absolute, nats" in page.locator("#neurons th").all_inner_texts()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [1280, 400])
 def test_every_view_fits_and_the_search_box_is_beside_the_others(show: Any, width: int) -> None:
     page = show(FLOW)

@@ -278,6 +278,7 @@ def test_five_layers_fit_on_a_phone(show: Any) -> None:
     assert "Paler" not in page.inner_text("#flowmeaning")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_it_fits_the_screen_and_axe_finds_nothing(show: Any, width: int, scheme: str) -> None:
     page = opened(show, FLOW, width, 844, scheme)

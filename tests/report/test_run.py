@@ -158,6 +158,7 @@ def test_paper_is_light_and_holds_the_whole_table(browser: Any, tmp_path: Path) 
     assert page.evaluate("document.documentElement.scrollWidth") <= 718
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_it_fits_the_screen_and_axe_finds_nothing(
     browser: Any, tmp_path: Path, width: int, scheme: str

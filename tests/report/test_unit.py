@@ -59,6 +59,7 @@ def test_every_view_of_currents_has_one_unit(show: Any, flows: tuple[Flow, Flow]
     assert not any(re.search(r"\bbits?\b", text) for text in in_nats.values())
 
 
+@pytest.mark.slow
 def test_numbers_in_bits_are_those_in_nats_over_ln_2(show: Any, flows: tuple[Flow, Flow]) -> None:
     used, _ = flows
     found = []
@@ -75,6 +76,7 @@ def test_numbers_in_bits_are_those_in_nats_over_ln_2(show: Any, flows: tuple[Flo
     assert found[0] != found[2]
 
 
+@pytest.mark.slow
 def test_a_page_of_association_has_one_unit(show: Any) -> None:
     texts = views_of(show(ASSOCIATION, unit="bits", fragment=NETWORK_OF_UNIT))
     assert {name for name, text in texts.items() if re.search(r"\bnats?\b", text)} == set()

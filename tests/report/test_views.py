@@ -197,6 +197,7 @@ def test_method_tells_the_options_and_their_caveats(show: Any) -> None:
     assert page.locator("#method li").all_inner_texts() == caveats(FLOW.measurement)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)], ids=["desk", "phone"])
 def test_nothing_is_cut_off_at_the_side(show: Any, width: int, height: int) -> None:
     page = show(FLOW, width, height)
@@ -207,6 +208,7 @@ def test_nothing_is_cut_off_at_the_side(show: Any, width: int, height: int) -> N
     assert page.locator("#picture").bounding_box()["height"] >= 300
 
 
+@pytest.mark.slow
 def test_hostile_names_show_as_text_and_run_nothing(show: Any) -> None:
     flow = random_flow([len(HOSTILE), 3, 2], seed=3)
     layers = (
@@ -228,6 +230,7 @@ def test_hostile_names_show_as_text_and_run_nothing(show: Any) -> None:
     assert tuple(kept["layers"][0]["units"]) == HOSTILE
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)], ids=["desk", "phone"])
 def test_long_names_end_inside_the_picture_and_the_panel(show: Any, width: int, height: int) -> None:
     flow = random_flow([3, 3, 2], seed=3)
@@ -274,6 +277,7 @@ ODD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flow", ODD.values(), ids=ODD.keys())
 def test_odd_flows_have_a_page_that_works(show: Any, flow: Flow) -> None:
     page = show(flow)

@@ -95,6 +95,7 @@ def test_a_temporarily_bad_critic_widens_no_interval() -> None:
     assert Mine().estimate(x, y).stderr.max() < 0.05
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("truth", [uniform_with_noise(0.75), student(1)], ids=lambda truth: truth.name)
 def test_the_interval_covers_the_truth_for_a_poor_critic(truth: Truth) -> None:
     x, y = (

@@ -46,6 +46,7 @@ def rare(part: float) -> Tensor:
     return torch.cat([torch.zeros_like(sure), sure - torch.quantile(sure, 1 - part)], dim=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "outputs, options, within",
     [

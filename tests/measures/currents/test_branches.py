@@ -50,6 +50,7 @@ def jump(number: Tensor) -> Tensor:
 NO_GRAPH = pytest.mark.filterwarnings("ignore:The model chooses its path by the data")
 
 
+@pytest.mark.slow
 @NO_GRAPH
 def test_a_continuous_branch_has_the_currents_of_the_same_network_in_one_piece() -> None:
     expected = measured(Branching(), X, steps=64, rows=8, backgrounds=4)

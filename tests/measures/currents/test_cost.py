@@ -64,6 +64,7 @@ def counts(width: int, **options: Any) -> tuple[float, float]:
     return counted.flops, counted.numbers
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["rows", "backgrounds", "steps"])
 def test_cost_is_linear_in_rows_backgrounds_and_steps(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nif.measures.currents.sample.LARGEST_MISS", math.inf)
@@ -106,6 +107,7 @@ class Block(nn.Module):
         return result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("named", [True, False])
 def test_cost_of_residual_blocks_is_linear_where_they_are_the_layers(
     named: bool, monkeypatch: pytest.MonkeyPatch

@@ -145,6 +145,7 @@ def test_one_row_has_the_error_of_its_backgrounds() -> None:
     np.testing.assert_allclose(errors[2], errors[3], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_one_row_with_one_background_has_no_known_error() -> None:
     ids = data_of("gpt2")["input_ids"]
     with pytest.warns(UserWarning, match="standard errors are not known"):

@@ -54,6 +54,7 @@ def features(flow: Flow) -> np.ndarray:
     return np.concatenate([of_layer.nats for layer, of_layer in units if layer.kind == "input"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_every_cut_carries_the_total(name: str) -> None:
     flow = measured(model_of(name), data_of(name), layers=CUTS.get(name), paths=None)

@@ -229,6 +229,7 @@ def test_on_some_rows_paths_are_shares_of_the_total() -> None:
     assert (apart > 1e-6).any() and (apart < 4 * np.linalg.norm(deviations, axis=0)).all()
 
 
+@pytest.mark.slow
 def test_paths_have_the_same_bits_in_several_processes_and_with_the_same_seed() -> None:
     net = chain(3, 5, 4, 2, activation=nn.ReLU)
     method = nif.Currents(rows=16, backgrounds=4, steps=4, by_class=False)

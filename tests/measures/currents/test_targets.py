@@ -112,6 +112,7 @@ def test_the_last_position_decides_if_nothing_is_said() -> None:
     assert "at the output at the last position" in repr(flow)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("left", [False, True])
 def test_the_last_position_that_is_no_padding_decides(left: bool) -> None:
     def last(logits: Tensor, padding: Tensor) -> Tensor:

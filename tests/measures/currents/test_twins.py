@@ -44,6 +44,7 @@ def side_by_side(parts: int) -> nn.Module:
     return net
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["straight", "orders"])
 @pytest.mark.parametrize("chosen", ["bernoulli", "value"])
 def test_additive_information_has_its_shapley_values_on_any_way(chosen: str, path: str) -> None:
@@ -57,6 +58,7 @@ def test_additive_information_has_its_shapley_values_on_any_way(chosen: str, pat
     np.testing.assert_allclose(units(result)[0], expected, rtol=0, atol=2e-5 * total(result))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [0.2, 1.0])
 def test_a_linear_gaussian_regressor_has_pratts_index(noise: float) -> None:
     """``Cov(w X, f) / Var f``: the regression of the step of a feature on that of f, for any mixture."""
