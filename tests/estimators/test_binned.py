@@ -11,7 +11,16 @@ from scipy.stats import chi2_contingency
 from nif.core.errors import InputError
 from nif.estimators.binned.estimator import Binned
 from nif.estimators.binned.independence import Margins, independence
-from nif.estimators.binned.partition import FEWEST, PENALTY, PRICE, ROUNDED, Side, information, partitions
+from nif.estimators.binned.partition import (
+    FEWEST,
+    PENALTY,
+    PRICE,
+    ROUNDED,
+    Side,
+    information,
+    logarithms_of_counts,
+    partitions,
+)
 from nif.estimators.binned.quantile_cells import QuantileCells, depth_for, quantile_cells
 from nif.estimators.entropy import entropies_of_values
 from nif.estimators.estimate import Estimate, Outcome
@@ -38,6 +47,7 @@ WITH_EDGES = (
 """Densities with edges at the medians and elsewhere. A cut at the median of a sample misses both."""
 
 ONE = np.zeros(1, dtype=int)
+LOGS = logarithms_of_counts(200_000)
 
 
 def estimated(truth: Truth, samples: int, seeds: int) -> Estimate:
@@ -266,7 +276,7 @@ def naive_cut(
 @pytest.mark.parametrize("truth", [correlated_normal(0.8), relu_pair(0.9, 0.7), INDEPENDENT[2]])
 def test_the_best_partition_equals_a_slow_reference(truth: Truth) -> None:
     x, y = (quantile_cells(side[:, None], depth=5) for side in truth.sample(400, seed=0))
-    partition = partitions(Side.of(x), Side.of(y), ONE, ONE)
+    partition = partitions(Side.of(x), Side.of(y), ONE, ONE, LOGS)
     gain, square, freedom, _ = naive_cut(x, y, np.ones(400, dtype=bool), (1, 1))
     assert partition.nats[0] == pytest.approx((gain - freedom / 2) / 400, abs=1e-12)
     assert partition.variance[0] == pytest.approx(square / 400 - (gain / 400) ** 2, abs=1e-12)
@@ -278,9 +288,9 @@ def test_the_best_partition_equals_a_slow_reference(truth: Truth) -> None:
 def test_joined_cells_are_those_of_one_split_less(samples: int) -> None:
     sample = relu_pair(0.5, 0.9).sample(samples, seed=0)
     fine, wide = ([quantile_cells(side[:, None], depth) for side in sample] for depth in (6, 5))
-    assert partitions(*map(Side.of, wide), ONE, ONE).nats[0] == information(*map(Side.of, wide), ONE, ONE)[0]
-    joined = information(*map(Side.of, fine), ONE, ONE, joined=1)
-    assert joined[0] == information(*map(Side.of, wide), ONE, ONE)[0]
+    nats = information(*map(Side.of, wide), ONE, ONE, LOGS)
+    assert nats == partitions(*map(Side.of, wide), ONE, ONE, LOGS).nats
+    assert nats == information(*map(Side.of, fine), ONE, ONE, LOGS, joined=1)
 
 
 def test_quarters_of_pairs_with_few_nats_have_wide_cells(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -297,7 +307,8 @@ def test_quarters_of_pairs_with_few_nats_have_wide_cells(monkeypatch: pytest.Mon
 
 def test_bins_of_discrete_sides_are_the_values() -> None:
     x, y = discrete(np.array([[0.3, 0.05, 0.0], [0.05, 0.2, 0.1], [0.0, 0.1, 0.2]])).sample(2_000, seed=0)
-    partition = partitions(*(Side.of(quantile_cells(side[:, None], depth=7)) for side in (x, y)), ONE, ONE)
+    sides = (Side.of(quantile_cells(side[:, None], depth=7)) for side in (x, y))
+    partition = partitions(*sides, ONE, ONE, LOGS)
     joint = np.histogram2d(x, y, bins=3)[0] / 2_000
     product = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0)
     plug_in = np.where(joint > 0, joint * np.log(np.maximum(joint, 1e-300) / product), 0).sum()
@@ -308,7 +319,7 @@ def test_bins_of_discrete_sides_are_the_values() -> None:
 def test_bins_with_many_samples() -> None:
     coins = discrete(np.array([[0.4, 0.1], [0.1, 0.4]]))
     x, y = (quantile_cells(side[:, None], depth=8) for side in coins.sample(200_000, seed=0))
-    partition = partitions(Side.of(x), Side.of(y), ONE, ONE)
+    partition = partitions(Side.of(x), Side.of(y), ONE, ONE, LOGS)
     assert partition.coarse.max() > 2**16
     assert partition.nats[0] == pytest.approx(coins.nats, abs=0.005)
 
@@ -318,7 +329,7 @@ def test_two_by_two_tables_equal_scipy() -> None:
     x, y = generator.integers(0, 2, size=(2, 500, 40)).astype(float)
     sides = quantile_cells(x, depth_for(500)), quantile_cells(y, depth_for(500))
     pair = np.arange(40)
-    coarse = partitions(*map(Side.of, sides), pair, pair).coarse
+    coarse = partitions(*map(Side.of, sides), pair, pair, LOGS).coarse
     p_values = independence(*(Margins.of(side) for side in sides), pair, pair, coarse)
     known = [
         chi2_contingency(np.histogram2d(*pair, bins=2)[0], correction=False)

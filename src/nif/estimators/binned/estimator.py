@@ -27,7 +27,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from nif.core.arguments import checked_options
 from nif.core.errors import InputError
@@ -35,7 +35,7 @@ from nif.core.parallel import allowed_threads
 from nif.core.random import stream
 from nif.core.types import Advance, ignore
 from nif.estimators.binned.independence import Margins, Pairs, independence
-from nif.estimators.binned.partition import Side, information, partitions
+from nif.estimators.binned.partition import Logarithms, Side, information, logarithms_of_counts, partitions
 from nif.estimators.binned.quantile_cells import SHALLOWEST, depth_for, quantile_cells
 from nif.estimators.entropy import entropies_of_values, with_constant_pairs
 from nif.estimators.estimate import ColumnsX, ColumnsY, Estimate, Outcome, SidesX, SidesY, of_rectangle
@@ -163,11 +163,12 @@ class Binned:
         """Of columns a of x and b of y."""
 
         samples = x.whole.cells.shape[1]
+        logarithms = logarithms_of_counts(samples)
         step = min(PAIRS_AT_ONCE, max(1, SAMPLES_AT_ONCE // samples))
 
         def work(start: int) -> Float[np.ndarray, "value pair"]:
             block = slice(start, start + step)
-            return _estimate_block(x, y, a[block], b[block])
+            return _estimate_block(x, y, a[block], b[block], logarithms)
 
         results, starts = np.empty((3, len(a))), range(0, len(a), step)
         with ThreadPoolExecutor(self.threads or allowed_threads()) as pool:
@@ -242,24 +243,29 @@ def _joined(parts: list[Any]) -> Any:
 
 
 def _in_quarters(
-    x: PreparedColumns, y: PreparedColumns, a: Pairs, b: Pairs, nats: Float[np.ndarray, " pair"]
+    x: PreparedColumns,
+    y: PreparedColumns,
+    a: Pairs,
+    b: Pairs,
+    few: Bool[np.ndarray, " pair"],
+    logarithms: Logarithms,
 ) -> Float[np.ndarray, "quarter pair"]:
     """Nats of each quarter; wide cells suffice for pairs that have few."""
     values = np.empty((len(x.quarters), len(a)))
-    few = (nats < FEW_NATS) & (x.quarters[0].depth == x.whole.depth)
+    few = few & (x.quarters[0].depth == x.whole.depth)  # if not, their cells are wide already
     for quarter, sides in zip(values, zip(x.quarters, y.quarters, strict=True), strict=True):
         for joined, pairs in enumerate([~few, few]):
             if pairs.any():
-                quarter[pairs] = information(*sides, a[pairs], b[pairs], joined=joined)
+                quarter[pairs] = information(*sides, a[pairs], b[pairs], logarithms, joined=joined)
     return values
 
 
 def _estimate_block(
-    x: PreparedColumns, y: PreparedColumns, a: Pairs, b: Pairs
+    x: PreparedColumns, y: PreparedColumns, a: Pairs, b: Pairs, logarithms: Logarithms
 ) -> Float[np.ndarray, "value pair"]:
     """Nats, standard error and p-value."""
-    whole = partitions(x.whole, y.whole, a, b)
-    in_quarters = _in_quarters(x, y, a, b, whole.nats)
+    whole = partitions(x.whole, y.whole, a, b, logarithms)
+    in_quarters = _in_quarters(x, y, a, b, whole.nats < FEW_NATS, logarithms)
     samples = x.whole.cells.shape[1]
     # Added one after the other: numpy adds the quarters of a single pair in another order than those of many.
     missed = whole.nats - sum(in_quarters) / len(in_quarters)

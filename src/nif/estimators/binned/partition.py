@@ -28,6 +28,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
+from nif.estimators.binned.independence import Pairs
 from nif.estimators.binned.quantile_cells import COARSE, SHALLOWEST, QuantileCells
 from nif.estimators.jit import compiled, inlined
 
@@ -45,8 +46,8 @@ FEWEST = 4
 """Samples in a bin that may be cut."""
 
 GAIN, SQUARE, FREEDOM, NET_GAIN = range(4)
-"""Sums for a bin and all bins that it is cut into: of the log density ratio against the uncut bin over its
-samples, and of its square; degrees of freedom; W."""
+"""Sums over the bins that a bin is cut into: of the log density ratio against the uncut bin over its samples,
+and of its square; degrees of freedom; W. Of the whole table the first three are the result."""
 
 SAMPLES, PARENT, PART_OF_X = np.uint64(32), np.uint64(16), np.uint64(8)
 """Where the fields of a bin begin in 64 bits: its samples, the number of the bin that it is a part of, and
@@ -57,6 +58,9 @@ ONE_BYTE, TWO_BYTES = np.uint64(0xFF), np.uint64(0xFFFF)
 ONE, TWO, FOUR = np.uint64(1), np.uint64(2), np.uint64(4)
 """Without a sign, as are the indices made with them: one with a sign may count from the end, which takes time
 to find out."""
+
+
+Logarithms = Float[np.ndarray, " count"]
 
 
 class Side(NamedTuple):
@@ -99,43 +103,42 @@ class Partition(NamedTuple):
     coarse: Int[np.ndarray, "pair row cell"]
 
 
-def partitions(x: Side, y: Side, a: Int[np.ndarray, " pair"], b: Int[np.ndarray, " pair"]) -> Partition:
+def logarithms_of_counts(samples: int) -> Logarithms:
+    """Of 0 samples, where it is not used, 1, 2, ...; for all samples and for parts of them."""
+    return np.asarray(np.log(np.maximum(np.arange(samples + 1), 1)))
+
+
+def partitions(x: Side, y: Side, a: Pairs, b: Pairs, logarithms: Logarithms) -> Partition:
     """The information of column a of x with column b of y, for each pair (a, b).
 
     Example:
         >>> from nif.estimators.binned.quantile_cells import quantile_cells
         >>> coin = Side.of(quantile_cells(np.repeat([[0.0], [1.0]], 50, axis=0), depth=3))
         >>> pair = np.zeros(1, dtype=int)
-        >>> partitions(coin, coin, pair, pair).nats.round(4)  # ln 2 - 1 / 200
+        >>> partitions(coin, coin, pair, pair, logarithms_of_counts(100)).nats.round(4)  # ln 2 - 1 / 200
         array([0.6881])
     """
     samples = x.cells.shape[1]
-    sums, coarse = _partition(x, y, a, b, squares=True)
+    sums, coarse = _partition(x, y, a, b, logarithms, squares=True)
     nats, freedom = sums[:, GAIN] / samples, sums[:, FREEDOM]
     return Partition(nats - freedom / (2 * samples), sums[:, SQUARE] / samples - nats**2, freedom, coarse)
 
 
 def information(
-    x: Side, y: Side, a: Int[np.ndarray, " pair"], b: Int[np.ndarray, " pair"], *, joined: int = 0
+    x: Side, y: Side, a: Pairs, b: Pairs, logarithms: Logarithms, *, joined: int = 0
 ) -> Float[np.ndarray, " pair"]:
     """The same nats alone, in less time; in cells of twice the width where two are joined once."""
     samples = x.cells.shape[1]
-    sums, _ = _partition(x, y, a, b, squares=False, joined=joined)
+    sums, _ = _partition(x, y, a, b, logarithms, squares=False, joined=joined)
     return sums[:, GAIN] / samples - sums[:, FREEDOM] / (2 * samples)
 
 
 def _partition(
-    x: Side,
-    y: Side,
-    a: Int[np.ndarray, " pair"],
-    b: Int[np.ndarray, " pair"],
-    *,
-    squares: bool,
-    joined: int = 0,
-) -> tuple[Float[np.ndarray, "pair 4"], Int[np.ndarray, "pair row cell"]]:
+    x: Side, y: Side, a: Pairs, b: Pairs, logarithms: Logarithms, *, squares: bool, joined: int = 0
+) -> tuple[Float[np.ndarray, "pair 3"], Int[np.ndarray, "pair row cell"]]:
     """Sums over the best partition of each pair; if there are squares among them, also the coarse counts."""
     samples, cells = x.cells.shape[1], x.weights.shape[1] >> joined
-    sums, coarse = np.empty((len(a), 4)), np.empty((len(a), COARSE, COARSE), dtype=np.int32)
+    sums, coarse = np.empty((len(a), 3)), np.empty((len(a), COARSE, COARSE), dtype=np.int32)
     # Small integers where they suffice: less memory to clear and to read.
     small, twice = (np.uint16, np.uint32) if samples < 2**16 else (np.uint32, np.uint64)
     counts = np.empty((cells, cells), dtype=small)
@@ -143,7 +146,6 @@ def _partition(
     tables = counts, counts.view(twice), levels, levels.view(np.uint64)
     most = 2 * levels[0].size  # bins of all levels
     bins = np.empty(most, np.uint64), np.empty((most, 4), np.uint32), np.empty((most, 4))
-    logarithms = np.log(np.maximum(np.arange(samples + 1), 1))  # of all counts
     _partition_pairs(x, y, a, b, joined, logarithms, tables, bins, squares, sums, coarse)
     return sums, coarse
 
@@ -160,7 +162,7 @@ def _partition_pairs(x, y, a, b, joined, logarithms, tables, of_bins, squares, r
         number = _find_bins(counts, levels, bins, parts)
         logs, weights = (x.logs[i], y.logs[j]), (x.weights[i], y.weights[j])
         _cut_bins(number, bins, parts, logs, weights, logarithms, squares, sums)
-        for value in range(4):
+        for value in range(3):
             results[pair, value] = sums[0, value]
         for p in range(COARSE if squares else 0):
             for q in range(COARSE):
@@ -239,12 +241,7 @@ def _cut_bins(number, bins, parts, logs, weights, logarithms, squares, sums):  #
         square = fraction * (square + sums[k, SQUARE])
         freedom = fraction * (freedom + sums[k, FREEDOM])
         if k == 0:
-            sums[0, GAIN], sums[0, SQUARE], sums[0, FREEDOM], sums[0, NET_GAIN] = (
-                gain,
-                square,
-                freedom,
-                rounded,
-            )
+            sums[0, GAIN], sums[0, SQUARE], sums[0, FREEDOM] = gain, square, freedom
             break
         parent = bins[k] >> PARENT & TWO_BYTES
         sums[parent, GAIN] += gain
