@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from joblib import delayed, parallel_config
 
 from nif.core.errors import InputError
+from nif.core.executors import unless_stopped
 from nif.core.parallel import THREADS, allowed_threads, in_parallel
 from nif.core.shared import Shared
 from support.tasks import square_or_die, sum_or_die
@@ -244,3 +246,30 @@ def test_threads_have_ended_when_an_interrupt_is_raised() -> None:
         [sys.executable, "-c", INTERRUPTED], check=False, capture_output=True, text=True, timeout=120
     )
     assert (done.stdout, done.returncode) == ("[None]\n", 0), done.stderr
+
+
+def test_a_thread_that_was_just_begun_has_ended_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    running, start = list[int](), threading.Thread.start
+
+    def work(number: int) -> None:
+        running.append(number)
+        try:
+            while True:
+                unless_stopped(1.0)
+                time.sleep(0.01)
+        finally:
+            time.sleep(0.3)
+            running.remove(number)
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        while len(running) < threading.active_count() - before:
+            time.sleep(0.01)
+        if len(running) == 2:
+            raise KeyboardInterrupt
+
+    before = threading.active_count()
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with parallel_config("threading"), pytest.raises(KeyboardInterrupt):
+        list(in_parallel(2, (delayed(work)(number) for number in range(4))))
+    assert running == []

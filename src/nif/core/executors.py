@@ -69,6 +69,7 @@ class Threads:
         self._workers = joblib.effective_n_jobs(n_jobs)
         self._pool = ThreadPoolExecutor(self._workers)
         self._stopped = threading.Event()
+        self._running, self._changed = 0, threading.Condition()
 
     def width(self) -> int:
         return 2 * self._workers
@@ -81,16 +82,34 @@ class Threads:
         return self._pool.submit(self._run, *call)
 
     def _run(self, function: Callable[..., Any], *given: Any) -> Any:
-        with stopped_by(self._stopped):
+        with self._counted(), stopped_by(self._stopped):
             return function(*given)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        with self._changed:
+            if self._stopped.is_set():
+                raise Stopped
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._running -= 1
+                self._changed.notify_all()
 
     def result(self, future: Future[Any]) -> Any:
         return future.result()
 
     def stop(self, _: Sequence[Future[Any]]) -> None:
-        """When this returns no thread runs: the interpreter aborts if it ends while one is in torch."""
-        self._stopped.set()
+        """When this returns no task runs: the interpreter aborts if it ends while one is in torch."""
+        with self._changed:
+            self._stopped.set()
         self._pool.shutdown(cancel_futures=True)
+        with (
+            self._changed
+        ):  # the pool does not know a thread that was just begun when an interrupt was raised
+            self._changed.wait_for(lambda: self._running == 0)
 
 
 def begin_process(parent: int) -> None:
