@@ -106,9 +106,8 @@ class Threads:
         with self._changed:
             self._stopped.set()
         self._pool.shutdown(cancel_futures=True)
-        with (
-            self._changed
-        ):  # the pool does not know a thread that was just begun when an interrupt was raised
+        # The pool does not know a thread that was being started when an interrupt was raised.
+        with self._changed:
             self._changed.wait_for(lambda: self._running == 0)
 
 
