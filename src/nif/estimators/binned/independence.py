@@ -112,7 +112,9 @@ def _chi_squares(groups, sizes, a, b, counts, samples, statistic):  # type: igno
     for pair in range(a.size):
         for table in range(SHALLOWEST):
             rows, columns = sizes_x[a[pair], table], sizes_y[b[pair], table]
-            merged[:] = 0.0
+            for i in range(COARSE):  # an array's assignment takes longer to compile
+                for j in range(COARSE):
+                    merged[i, j] = 0.0
             for i in range(COARSE):
                 for j in range(COARSE):
                     merged[groups_x[a[pair], table, i], groups_y[b[pair], table, j]] += counts[pair, i, j]

@@ -171,7 +171,9 @@ def _partition_pairs(x, y, a, b, joined, logarithms, tables, of_bins, squares, r
 
 @inlined
 def _count(left, right, joined, counts):  # type: ignore[no-untyped-def]
-    counts[:] = 0
+    for i in range(len(counts)):  # an array's assignment takes longer to compile
+        for j in range(len(counts)):
+            counts[i, j] = 0
     for sample in range(left.size):
         counts[left[sample] >> joined, right[sample] >> joined] += 1
 
