@@ -249,7 +249,7 @@ def test_threads_have_ended_when_an_interrupt_is_raised() -> None:
 
 
 def test_a_thread_that_was_just_begun_has_ended_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    running, start = list[int](), threading.Thread.start
+    running, begun, start = list[int](), list[threading.Thread](), threading.Thread.start
 
     def work(number: int) -> None:
         running.append(number)
@@ -263,12 +263,12 @@ def test_a_thread_that_was_just_begun_has_ended_too(monkeypatch: pytest.MonkeyPa
 
     def interrupted(thread: threading.Thread) -> None:
         start(thread)
-        while len(running) < threading.active_count() - before:
+        begun.append(thread)
+        while len(running) < len(begun):
             time.sleep(0.01)
         if len(running) == 2:
             raise KeyboardInterrupt
 
-    before = threading.active_count()
     monkeypatch.setattr(threading.Thread, "start", interrupted)
     with parallel_config("threading"), pytest.raises(KeyboardInterrupt):
         list(in_parallel(2, (delayed(work)(number) for number in range(4))))
