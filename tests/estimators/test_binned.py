@@ -293,16 +293,20 @@ def test_joined_cells_are_those_of_one_split_less(samples: int) -> None:
     assert nats == information(*map(Side.of, fine), ONE, ONE, LOGS, joined=1)
 
 
-def test_quarters_of_pairs_with_few_nats_have_wide_cells(monkeypatch: pytest.MonkeyPatch) -> None:
-    x, noise = np.random.default_rng(0).normal(size=(2, 2, 5_000, 1))
+@pytest.mark.parametrize(
+    ("samples", "times"), [(5_000, [1, 0]), (200, [0, 0])]
+)  # those of 200 are wide anyway
+def test_quarters_of_pairs_with_few_nats_have_wide_cells(samples: int, times: list[int]) -> None:
+    x, noise = np.random.default_rng(0).normal(size=(2, 2, samples, 1))
     y = x + noise * [[[1.2]], [[0.1]]]  # .3 and 2.3 nats
-    default = Binned().estimate(x, y).nats
-    monkeypatch.setattr("nif.estimators.binned.estimator.FEW_NATS", 0.0)
-    fine = Binned().estimate(x, y).nats
-    monkeypatch.setattr("nif.estimators.binned.estimator.FEW_NATS", np.inf)
-    wide = Binned().estimate(x, y).nats
-    assert default.tolist() == [wide[0], fine[1]]
-    assert (wide != fine).all()
+    left, right = (Binned().prepared(side[:, :, 0].T) for side in (x, y))
+    quarters = list(zip(left.quarters, right.quarters, strict=True))
+    values = [
+        np.mean([information(*sides, pair, pair, LOGS, joined=joined) for sides in quarters])
+        for pair, joined in zip(np.arange(2)[:, None], times, strict=True)
+    ]
+    whole = partitions(left.whole, right.whole, np.arange(2), np.arange(2), LOGS).nats
+    np.testing.assert_allclose(Binned().estimate(x, y).nats, 2 * whole - values, rtol=1e-12)
 
 
 def test_bins_of_discrete_sides_are_the_values() -> None:
