@@ -99,8 +99,8 @@ def measure(
         seed: Random seed. The same seed on the same machine returns the same bits.
         device: Where to run a copy of the model; where the model is if None.
         memory: Limit of a block of pairs in each process, on top of activations and result: a number of bytes
-            or a size such as ``"500MB"``. Blocks of currents have a fixed size; one that is larger is a
-            warning.
+            or a size such as ``"500MB"``. Blocks of currents have a fixed size; as many run at a time as it
+            has room for, and one that is larger is a warning.
         n_jobs: Processes, through joblib, on the backend that `joblib.parallel_config` names. None is the
             number that it names, or one process, whose estimator may use several threads. Results have the
             same bits for any number.

@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 from joblib import delayed, parallel_config
 
+from nif.core import parallel
 from nif.core.errors import InputError
 from nif.core.executors import unless_stopped
-from nif.core.parallel import THREADS, allowed_threads, in_parallel
+from nif.core.parallel import THREADS, allowed_threads, in_parallel, is_this_process
 from nif.core.shared import Shared
 from support.tasks import square_or_die, sum_or_die
 
@@ -273,3 +274,11 @@ def test_a_thread_that_was_just_begun_has_ended_too(monkeypatch: pytest.MonkeyPa
     with parallel_config("threading"), pytest.raises(KeyboardInterrupt):
         list(in_parallel(2, (delayed(work)(number) for number in range(4))))
     assert running == []
+
+
+def test_one_job_on_a_cluster_runs_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert is_this_process(1)
+    cluster = type("RayBackend", (), {})()
+    monkeypatch.setattr(parallel, "get_active_backend", lambda: (cluster, 1))
+    assert not is_this_process(1)
+    assert is_this_process(None)

@@ -10,7 +10,7 @@ import os
 import pickle
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -56,18 +56,24 @@ def results_of_futures(
         WorkersLost: What the tasks share was lost with workers.
         InputError: The cluster has no worker.
     """
-    cluster = FUTURES[type(backend).__name__](backend, n_jobs)
-    sending, begun = _Sending(cluster), deque[Any]()
     with backend.retrieval_context():
-        try:
-            for task in tasks:
-                begun.append(sending.begun(called, task))
-                while len(begun) >= cluster.width():
-                    yield cluster.result(begun.popleft())
-            while begun:
+        yield from results_of(FUTURES[type(backend).__name__](backend, n_jobs), called, tasks)
+
+
+def results_of(
+    cluster: Futures, called: Callable[..., Any], tasks: Iterator[Task]
+) -> Generator[Any, None, None]:
+    """The results of tasks in their order; see `results_of_futures`."""
+    sending, begun = _Sending(cluster), deque[Any]()
+    try:
+        for task in tasks:
+            begun.append(sending.begun(called, task))
+            while len(begun) >= cluster.width():
                 yield cluster.result(begun.popleft())
-        finally:
-            cluster.stop(list(begun))
+        while begun:
+            yield cluster.result(begun.popleft())
+    finally:
+        cluster.stop(list(begun))
 
 
 class _Sending:

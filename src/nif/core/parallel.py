@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from numbers import Integral
@@ -17,9 +17,9 @@ import joblib
 from joblib import Parallel, delayed
 from joblib.parallel import get_active_backend
 
-from nif.core.clusters import CLUSTERS, FUTURES, results_of_futures, wait_for_workers
+from nif.core.clusters import CLUSTERS, FUTURES, results_of, results_of_futures, wait_for_workers
 from nif.core.errors import InputError
-from nif.core.executors import begin_process, end_with_parent
+from nif.core.executors import Threads, begin_process, end_with_parent
 from nif.core.shared import NOT_FOUND
 
 THREADS = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
@@ -68,6 +68,16 @@ def checked_jobs(n_jobs: int | None) -> int | None:
     return chosen
 
 
+def is_this_process(n_jobs: int | None) -> bool:
+    """Whether a checked number of processes means this one: none or one, and no cluster that runs it.
+
+    Example:
+        >>> is_this_process(None), is_this_process(1), is_this_process(2)
+        (True, True, False)
+    """
+    return n_jobs is None or (n_jobs == 1 and type(get_active_backend()[0]).__name__ not in CLUSTERS)
+
+
 def allowed_threads() -> int:
     """Threads that work of this thread may start: the cores of the process, as far as the user's limits go.
 
@@ -84,7 +94,7 @@ def allowed_threads() -> int:
     return max(1, min([joblib.cpu_count(), *(int(limit) for limit in limits if limit.isdigit())]))
 
 
-def in_parallel(n_jobs: int, tasks: Iterable[Any]) -> Iterator[Any]:
+def in_parallel(n_jobs: int, tasks: Iterable[Any]) -> Generator[Any, None, None]:
     """The results of delayed calls, in their order; as they come, if the backend can do that.
 
     Tasks of workers that are killed are repeated.
@@ -120,6 +130,17 @@ def in_parallel(n_jobs: int, tasks: Iterable[Any]) -> Iterator[Any]:
                     "out; pass a smaller n_jobs=, or less memory= or fewer rows= for each."
                 ) from error
             wait_for_workers(get_active_backend()[0])
+
+
+def in_threads(number: int, tasks: Iterable[Any]) -> Generator[Any, None, None]:
+    """The results of delayed calls, in their order, that run in threads of this process.
+
+    Example:
+        >>> from joblib import delayed
+        >>> list(in_threads(2, (delayed(abs)(number) for number in (-2, 3))))
+        [2, 3]
+    """
+    return results_of(Threads(None, number), partial(_called, os.getpid()), iter(tasks))
 
 
 class _Waiting:

@@ -105,8 +105,15 @@ def one_thread() -> Iterator[None]:
         >>> torch.get_num_threads() == before
         True
     """
+    with torch_threads(1):
+        yield
+
+
+@contextlib.contextmanager
+def torch_threads(number: int) -> Iterator[None]:
+    """Run torch in so many threads inside, and restore their number."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(number)
     try:
         yield
     finally:

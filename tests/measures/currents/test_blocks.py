@@ -13,9 +13,10 @@ import nif
 from nif.measures.currents import path_integral, steps
 from nif.measures.currents.backgrounds import Backgrounds
 from nif.measures.currents.block_sums import BlockSums
-from nif.measures.currents.blocks import Block, Size, blocks
+from nif.measures.currents.blocks import Block, blocks
 from nif.measures.currents.grouped_sums import GROUPS
 from nif.measures.currents.moves import Moves, Way
+from nif.measures.currents.size import Size
 from nif.network.forward import Forward
 from support.networks import ViT
 from support.sequence_models import LENGTH, WORDS

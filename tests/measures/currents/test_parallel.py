@@ -1,10 +1,13 @@
-"""Blocks in several processes: the same bits."""
+"""Blocks at a time, in threads and in processes: the same bits."""
 
 from __future__ import annotations
 
 import itertools
+import threading
 import warnings
+from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +18,9 @@ from torch import nn
 
 import nif
 from nif.measures.currents import parallel, steps
+from nif.measures.currents.block_sums import Sums
+from nif.measures.currents.path_integral import PathIntegral
+from nif.network.preserve import one_thread, torch_threads
 from support.networks import chain
 
 X = torch.randn(90, 6, generator=torch.Generator().manual_seed(0))
@@ -96,3 +102,92 @@ def test_memory_changes_no_bit_and_too_little_is_said() -> None:
     ):
         small = flow_of(net, X, memory=1000)
     same_bits(small, alone)
+
+
+@pytest.fixture
+def two_threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Of torch, and networks as small as these run blocks in both."""
+    monkeypatch.setattr(steps, "SMALL", 0)
+    with torch_threads(2):
+        yield
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("name", NETWORKS)
+def test_blocks_that_run_at_a_time_have_the_bits_of_one_after_the_other(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with one_thread():
+        alone = flow_of(*NETWORKS[name])
+    add, begun, both = PathIntegral.add, itertools.count(), threading.Barrier(2)
+
+    def together(*given: Any) -> None:
+        if next(begun) < 2:
+            both.wait(timeout=60)  # the first two, or an error
+            assert torch.get_num_threads() == 1
+        add(*given)
+
+    monkeypatch.setattr(PathIntegral, "add", together)
+    same_bits(flow_of(*NETWORKS[name]), alone)
+    assert next(begun) > 2
+    same_bits(flow_of(*NETWORKS[name], n_jobs=1), alone)
+    with torch.inference_mode():
+        same_bits(flow_of(*NETWORKS[name]), alone)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_with_room_for_one_block_there_is_one_and_no_bit_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, x = NETWORKS["mlp"]
+    together = flow_of(net, x)
+    add, threads = PathIntegral.add, []
+    monkeypatch.setattr(
+        PathIntegral, "add", lambda *given: (threads.append(torch.get_num_threads()), add(*given))[1]
+    )
+    monkeypatch.setattr(parallel, "in_threads", None)
+    with pytest.warns(UserWarning, match="A block of rows takes about"):
+        same_bits(flow_of(net, x, memory=1000), together)
+    assert threads[:5] == [1] * 5
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("given", [None, 2])
+def test_threads_of_torch_are_restored(given: int | None) -> None:
+    with parallel_config(backend="threading"):
+        flow_of(*NETWORKS["mlp"], n_jobs=given)
+    seen = []
+    new = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
+    new.start()
+    new.join()
+    assert (torch.get_num_threads(), seen) == (2, [2])
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("place", [(Sums, "include"), (parallel, "put")])
+def test_when_an_interrupt_is_raised_no_thread_lives_on(
+    place: tuple[Any, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(*place, interrupted)
+    with pytest.raises(KeyboardInterrupt) as kept:
+        flow_of(*NETWORKS["mlp"], checkpoint=tmp_path / "run.nif-part")
+    assert not [one.name for one in threading.enumerate() if one.name.startswith("ThreadPool")]
+    assert torch.get_num_threads() == 2
+    assert kept.traceback
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_what_is_wrong_with_a_row_is_said_from_a_thread_too() -> None:
+    class Picky(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = chain(6, 9, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if 4 < len(x) < len(X):  # of two pairs, and of all rows, it runs
+                raise ValueError("so many rows")
+            return self.inner(x)
+
+    with pytest.raises(nif.InputError, match="so many rows"):
+        flow_of(Picky().eval(), X)

@@ -12,28 +12,9 @@ from jaxtyping import Float, Int64
 
 from nif.measures.currents.backgrounds import Backgrounds
 from nif.measures.currents.grouped_sums import GROUPS
+from nif.measures.currents.size import Size
 
 Part = TypeVar("Part")
-
-
-@dataclass(frozen=True)
-class Size:
-    """How large blocks are.
-
-    Attributes:
-        pairs: Of a row and a background in a block of one group, at most.
-        together: Pairs that several groups have in one block, at most; of few rows, so that operations that
-            are small take longer to run than to call.
-        groups: In one block, at most.
-        small: Whether one thread is faster than several.
-        numbers: On the tape of one pair, in the mean over values.
-    """
-
-    pairs: int
-    together: int = 0
-    groups: int = 1
-    small: bool = False
-    numbers: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,6 @@ from nif.estimators.pairs import Resources
 from nif.flow.paths import Dag
 from nif.measures.currents.amount import Amount
 from nif.measures.currents.block_sums import Sums
-from nif.measures.currents.blocks import Size
 from nif.measures.currents.caveats import missed_by_branches, warn_of_general_rule, warn_of_losses
 from nif.measures.currents.class_columns import Columns, columns_of
 from nif.measures.currents.decisions import warn_of_range
@@ -35,6 +34,7 @@ from nif.measures.currents.orders import PATHS, Orders
 from nif.measures.currents.parallel import integrated
 from nif.measures.currents.path_integral import PathIntegral
 from nif.measures.currents.path_sums import MOST_PAIRS, Effort, Evaluation
+from nif.measures.currents.size import Size
 from nif.measures.currents.steps import (
     PILOT_BACKGROUNDS,
     PILOT_ROWS,
@@ -276,6 +276,7 @@ class Currents:
                 blocks_of(sample, size),
                 resources.n_jobs,
                 lambda done: advance(done * scale),
+                room=size.room,
                 stage=None if checkpoint is None else checkpoint.stage("currents"),
                 scratch=resources.scratch,
             )

@@ -29,7 +29,7 @@ from nif.core.weights import PathCurrents
 from nif.flow.path_currents import Places, proposed, strongest_features
 from nif.flow.paths import Dag
 from nif.measures.currents.block_sums import BlockSums, Sums
-from nif.measures.currents.blocks import Block, Size
+from nif.measures.currents.blocks import Block
 from nif.measures.currents.class_columns import LARGEST_LEFT
 from nif.measures.currents.errors import SMALLEST_SHARE, Jackknife
 from nif.measures.currents.grouped_sums import GROUPS, GroupedSum
@@ -38,6 +38,7 @@ from nif.measures.currents.link_maps import units_of_numbers
 from nif.measures.currents.parallel import integrated
 from nif.measures.currents.path_integral import PathIntegral
 from nif.measures.currents.path_walk import PathTree, PathWalk
+from nif.measures.currents.size import Size
 from nif.measures.currents.steps import ungrouped_blocks
 from nif.measures.currents.structure import Structure
 from nif.measures.currents.tape import Tape
@@ -331,6 +332,7 @@ class Evaluation:
                 blocks,
                 self.n_jobs,
                 lambda done: advance(done / work),
+                room=self.size.room,
                 with_weights=False,
                 stage=self.stage,
                 scratch=self.scratch,

@@ -16,11 +16,12 @@ from nif.core.checkpoint import Checkpoint
 from nif.core.errors import InputError
 from nif.core.types import Advance, ignore
 from nif.measures.currents.block_sums import Sums
-from nif.measures.currents.blocks import Block, Size, blocks
+from nif.measures.currents.blocks import Block, blocks
 from nif.measures.currents.grouped_sums import GROUPS, LARGE, bytes_of_sum
 from nif.measures.currents.kinds import Samples
 from nif.measures.currents.parallel import integrated
 from nif.measures.currents.path_integral import PathIntegral
+from nif.measures.currents.size import LARGEST_SUMS_OF_ONE, Room, Size
 from nif.measures.currents.structure import Structure
 from nif.measures.currents.tape import Tape
 
@@ -103,7 +104,7 @@ def with_steps(
         report = partial(_advance_by, advance if expected else ignore, 1 / (pilot.pairs * trial.runs))
         some = ungrouped_blocks(pilot, size)
         stage = None if checkpoint is None else checkpoint.stage(f"{count} steps")
-        sums = integrated(trial, some, None, report, with_weights=False, stage=stage)
+        sums = integrated(trial, some, None, report, room=size.room, with_weights=False, stage=stage)
         now = {key: np.asarray(of_units.total) for key, of_units in sums.between.items()}
         total = max((float(np.abs(units.sum())) for units in now.values()), default=0.0)
         if before is not None:
@@ -215,7 +216,11 @@ def size_of_blocks(path: PathIntegral, sample: Samples, memory: int) -> Size:
         )
     groups = max(1, MOST_SUMS // (GROUPS * max(1, path.weights)))
     small = pairs * max(sizes) // block.backgrounds.size < SMALL
-    return Size(pairs, min(MOST_TOGETHER, SMALL_TAPE // a_pair), groups, small, a_pair / len(sizes))
+    together = min(MOST_TOGETHER, SMALL_TAPE // a_pair)
+    room = None
+    if path.outputs.device.type == "cpu" and of_sums <= LARGEST_SUMS_OF_ONE:
+        room = Room(BYTES_OF_A_NUMBER * a_pair, of_sums, memory - of_sums - BYTES_LOADED)
+    return Size(pairs, together, groups, small, a_pair / len(sizes), room)
 
 
 def _warn_of_rounded_ids(tape: Tape) -> None:
