@@ -20,6 +20,7 @@ from nif.measures.currents.grouped_sums import GROUPS, GroupedSum
 from nif.measures.currents.link_maps import LinkMaps
 from nif.measures.currents.moves import Way
 from nif.measures.currents.operation import Operation, Value
+from nif.measures.currents.parts import joined
 from nif.measures.currents.structure import Structure
 from nif.measures.currents.tape import Calls, Tape
 from nif.measures.currents.walk import Collect, Left, Walk, add_left, mean_left
@@ -216,7 +217,7 @@ class BlockSums:
         for (layer, ahead), current in walk.layers.items():
             units = self._by_unit(layer, current)
             key = layer, ahead
-            self._units[key] = self._units[key] + units if key in self._units else units
+            self._units[key] = self._units[key].add_(units) if key in self._units else units
 
     def _by_unit(self, layer: int, current: Tensor) -> Tensor:
         if layer < self.inputs:
@@ -256,7 +257,7 @@ class BlockSums:
         sums.missed += float(self.missed.abs().sum())
         sums.structure = self.structure
         if self._classes is not None:
-            whole = torch.cat([by_layer[layer] for layer in range(self.inputs)], 1)
+            whole = joined([by_layer[layer] for layer in range(self.inputs)], 1)
             self._add_to(sums.classes, self._classes.sums(whole))
             if self._classes.of_rows is not None:
                 sums.class_rows.append(self._classes.of_rows.permute(1, 2, 0).numpy(force=True))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from nif.core.errors import InputError
 from nif.measures.currents.decisions import of_rows
-from nif.measures.currents.ends import Ends
+from nif.measures.currents.ends import Ends, Slopes
 from nif.measures.currents.information import Decided
 from nif.measures.currents.kinds import Samples
 from nif.measures.currents.row_values import MOST_OF_ROWS, terms
@@ -223,21 +223,23 @@ class ClassColumns:
         self._steps += 1
         left = self._count * sum(start.shape(index).numel() for index in last)
         stop = self._straight if left <= LARGEST_LEFT else frozenset[int]()
+        steps = {} if stop else _steps(start, end)
         for number, columns in enumerate(self._walks.columns):
             walk = Walk(start, end, stop=stop, known=known)
             mask = (columns[:, None] == self._columns).repeat_interleave(len(seeds) // self._row_count, 0)
             slopes = walk.back({start.outputs[0]: torch.where(mask, seeds, 0.0)})
             if not stop:
-                self._add_currents(start, end, slopes, number)
+                self._add_currents(slopes, steps, number)
             add_left(self._left[number], walk.left)
 
     def end(self, start: Tape, end: Tape) -> None:
         """Add what is left at straight values, from the tapes of both ends of all steps."""
         known: dict[int, Ends] = {}
+        steps = _steps(start, end) if any(self._left) else {}
         for number, slopes in enumerate(self._left):
             if slopes:
                 left = mean_left(slopes, self._steps)
-                self._add_currents(start, end, Walk(start, end, known=known).on(left), number)
+                self._add_currents(Walk(start, end, known=known).on(left), steps, number)
 
     def sums(self, whole: Float[Tensor, "pair feature"]) -> list[Float[Tensor, "feature column"]]:
         """The sums of each group of backgrounds, from the currents of all columns together."""
@@ -246,16 +248,16 @@ class ClassColumns:
         assert self._sums is not None
         return [group.T for group in self._sums]
 
-    def _add_currents(self, start: Tape, end: Tape, slopes: dict[int, Tensor], number: int) -> None:
+    def _add_currents(self, slopes: Slopes, steps: Slopes, number: int) -> None:
         """Add currents to the column that a walk is of, row by row."""
-        steps = [(index, end.values[index] - start.values[index]) for index in start.inputs]
-        current = self._features([slopes[index] * step for index, step in steps])
+        current = self._features([slopes[index] * step for index, step in steps.items()])
         columns = self._walks.columns[number][self._rows]
-        self._walked = current if self._walked is None else self._walked + current
         sums, of_rows = self._tables(current)
         sums.flatten(0, 1).index_add_(0, self._groups * self._of + columns, current)
         if of_rows is not None:
             of_rows.flatten(0, 1).index_add_(0, columns * self._row_count + self._rows, current)
+        if self._walks.rest is not None:
+            self._walked = current if self._walked is None else self._walked.add_(current)
 
     def _share(self, left: Float[Tensor, "pair feature"], shares: Float[Tensor, "row column"]) -> None:
         """Add what the walks left, by the share of each column."""
@@ -274,3 +276,8 @@ class ClassColumns:
             self._sums = like.new_zeros(self._group_count, self._of, features)
             self.of_rows = like.new_zeros(self._of, self._row_count, features) if self._by_row else None
         return self._sums, self.of_rows
+
+
+def _steps(start: Tape, end: Tape) -> Slopes:
+    """Of the inputs."""
+    return {index: end.values[index] - start.values[index] for index in start.inputs}

@@ -20,6 +20,7 @@ from nif.core.errors import InputError
 from nif.measures.currents.labels import NONE
 from nif.measures.currents.link_maps import units_of_numbers
 from nif.measures.currents.orders import Share
+from nif.measures.currents.parts import joined
 from nif.network.forward import BATCH, Forward
 from nif.network.lookups import Followed, Lookup, Replaced
 from nif.network.preserve import device_and_dtype
@@ -250,7 +251,7 @@ class Way:
 
     def features(self, currents: Sequence[Tensor]) -> Float[Tensor, "pair feature"]:
         """The currents of the features of all moving inputs."""
-        return torch.cat([self.by_feature(place, current) for place, current in enumerate(currents)], 1)
+        return joined([self.by_feature(place, current) for place, current in enumerate(currents)], 1)
 
     def none_of(self, place: int) -> Float[Tensor, "pair feature"]:
         """The currents of a moving input that the network does not read: 0 of each feature."""

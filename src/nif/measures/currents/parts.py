@@ -1,10 +1,9 @@
-"""Formulas of many steps, number by number, a part of the numbers at a time: what lies between stays in the
-cache, where whole tensors would go through the memory at each step."""
+"""Less traffic of memory: formulas a part of the numbers at a time, joins without a copy of one tensor."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -14,7 +13,9 @@ PART, WHOLE = 2**17, 2**19
 
 
 def by_parts(formula: Callable[..., object], *tensors: Tensor) -> Tensor:
-    """What an elementwise formula gives for tensors of the same shape, with the same bits.
+    """What an elementwise formula of many steps gives for tensors of the same shape, with the same bits.
+
+    What lies between the steps stays in the cache, where whole tensors would go through the memory at each.
 
     Args:
         formula: Is given where to write, and the tensors or a part of them.
@@ -32,3 +33,14 @@ def by_parts(formula: Callable[..., object], *tensors: Tensor) -> Tensor:
     for part in zip(*(values.view(-1).split(PART) for values in (result, *tensors)), strict=True):
         formula(*part)
     return result
+
+
+def joined(tensors: Sequence[Tensor], axis: int = 0) -> Tensor:
+    """Tensors one behind the other; a single one as it is, and no copy of it.
+
+    Example:
+        >>> one = torch.zeros(2)
+        >>> joined([one]) is one, joined([one, one]).shape
+        (True, torch.Size([4]))
+    """
+    return tensors[0] if len(tensors) == 1 else torch.cat(list(tensors), axis)

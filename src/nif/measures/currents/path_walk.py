@@ -18,6 +18,7 @@ from torch import Tensor
 from nif.flow.path_currents import Places
 from nif.measures.currents.discrete_gradient import discrete_gradient
 from nif.measures.currents.ends import Ends, Slopes
+from nif.measures.currents.parts import joined
 from nif.measures.currents.walk import DECISION, Walk
 
 
@@ -137,6 +138,6 @@ class PathWalk(Walk):
             else next(iter(slopes.values())).new_zeros(len(those), *shape)
             for ahead, those in nodes.behind.items()
         ]
-        every = parts[0] if len(parts) == 1 else torch.cat(parts)
+        every = joined(parts)
         units = nodes.units.to(every.device).reshape(-1, *[1] * len(shape))
         return {layer: every.masked_fill_(self.units[layer].to(every.device) != units, 0.0)}
