@@ -80,6 +80,19 @@ def test_a_model_whose_rows_depend_on_each_other_is_refused() -> None:
         nif.measure(OfTheBatch(), X, nif.GaussianCopula(), progress=False)
 
 
+class Rounded(nn.Module):
+    """A sum, which is 0 for one row, whose last digits depend on how many rows are computed at a time."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.sum(1, keepdim=True) * (1 + 1e-6 * len(x)) + 1e-6 * len(x)
+
+
+def test_an_output_of_nearly_zero_may_differ_by_rounding() -> None:
+    x = torch.randn(60, 4, generator=torch.Generator().manual_seed(0))
+    x[0, 0] = -x[0, 1:].sum()
+    nif.measure(nn.Sequential(Rounded()), x, nif.Binned(), progress=False)
+
+
 class Random(nn.Module):
     """Drops units in eval mode too, or attends to some positions only."""
 

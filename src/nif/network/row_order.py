@@ -26,7 +26,8 @@ EXAMPLES = 7
 """Rows of the runs, spread over the data, which may be sorted."""
 
 TOLERANCE = 1e-3
-"""Of the largest activation: results of equal rows may differ by rounding from place to place."""
+"""Of the largest activation of all rows: results of equal rows may differ by rounding from place to place,
+and one of them may be all but 0."""
 
 
 def checked_places(
@@ -82,10 +83,10 @@ def _alike_alone(call: Forward, axes: Axes, inputs: Sequence[Tensor], together: 
 
     A branch on a number of the whole batch, such as ``if x.mean() > 0``, is the same for permuted rows.
     """
-    rows = len(inputs[0])
+    rows, size = len(inputs[0]), _largest(together)
     for row, expected in enumerate(axes.arranged(together, rows)):
         alone = call(call.prepared([values[[row, row]] for values in inputs]))
-        if not _same(axes.arranged(alone, 2), torch.stack([expected, expected])):
+        if not _same(axes.arranged(alone, 2), torch.stack([expected, expected]), size):
             return False
     return True
 
@@ -103,12 +104,18 @@ def _axes_in_order(axes: Axes, before: Tensor, after: Tensor, order: Tensor) -> 
     return None
 
 
-def _same(values: Tensor, others: Tensor) -> bool:
+def _same(values: Tensor, others: Tensor, size: float | None = None) -> bool:
+    """Whether they differ by no more than rounding of numbers of a size; of the largest of them if None."""
+    size = _largest(values) if size is None else size
     values, others = values.double().nan_to_num(), others.double().nan_to_num()
-    largest = float(values.abs().max()) if values.numel() else 0.0
     return values.shape == others.shape and torch.allclose(
-        values, others, rtol=TOLERANCE, atol=TOLERANCE * largest
+        values, others, rtol=TOLERANCE, atol=TOLERANCE * size
     )
+
+
+def _largest(values: Tensor) -> float:
+    """The largest absolute value."""
+    return float(values.double().nan_to_num().abs().max()) if values.numel() else 0.0
 
 
 def _warn_of_randomness(run: Sequence[_Called], rerun: Sequence[_Called]) -> None:
