@@ -19,7 +19,7 @@ from nif.network.preserve import preserved
 ROWS_TIMED = 256
 PASSES = 21
 
-WARM_UP = 0.05
+WARM_UP = 0.02
 """Seconds of passes that are not timed: they choose kernels and wake the processor."""
 
 SECONDS = 0.5
