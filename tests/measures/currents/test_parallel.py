@@ -135,18 +135,33 @@ def test_blocks_that_run_at_a_time_have_the_bits_of_one_after_the_other(
         same_bits(flow_of(*NETWORKS[name]), alone)
 
 
+def threads_of_blocks(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many torch has in each block that runs from now on."""
+    add, threads = PathIntegral.add, list[int]()
+    monkeypatch.setattr(
+        PathIntegral, "add", lambda *given: (threads.append(torch.get_num_threads()), add(*given))[1]
+    )
+    return threads
+
+
 @pytest.mark.usefixtures("two_threads")
 def test_with_room_for_one_block_there_is_one_and_no_bit_changes(monkeypatch: pytest.MonkeyPatch) -> None:
     net, x = NETWORKS["mlp"]
     together = flow_of(net, x)
-    add, threads = PathIntegral.add, []
-    monkeypatch.setattr(
-        PathIntegral, "add", lambda *given: (threads.append(torch.get_num_threads()), add(*given))[1]
-    )
+    threads = threads_of_blocks(monkeypatch)
     monkeypatch.setattr(parallel, "in_threads", None)
     with pytest.warns(UserWarning, match="A block of rows takes about"):
         same_bits(flow_of(net, x, memory=1000), together)
     assert threads[:5] == [1] * 5
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_of_large_weights_one_block_runs_at_a_time_in_all_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = threads_of_blocks(monkeypatch)
+    monkeypatch.setattr(parallel, "in_threads", None)
+    monkeypatch.setattr(steps, "LARGEST_SUMS_OF_ONE", 0)
+    flow_of(*NETWORKS["mlp"])
+    assert set(threads) == {2}
 
 
 @pytest.mark.usefixtures("two_threads")

@@ -67,7 +67,8 @@ def integrated(
         tasks = (delayed(_of_block)(given, block) for block in blocks)
         results = in_threads(at_once, tasks) if here else in_parallel(n_jobs or 1, tasks)
         added = _as_they_come(path, results, sums, advance)
-    with torch_threads(torch.get_num_threads()), closing(added):  # threads that end leave theirs
+    # The number that torch gives to threads begun later is the one that any thread has set last.
+    with torch_threads(torch.get_num_threads()), closing(added):
         for number, _ in enumerate(added, done):
             if stage is not None:
                 put(stage, sums, number)
