@@ -41,7 +41,7 @@ FEW_ROWS, DIVISIONS, PATIENCE_OF_FEW = 300, 5, 3
 few rows the value depends most on which of them are held out, by .35 to .4 standard errors if they are
 divided once. Critics then wait for fewer checks without improvement."""
 
-TRUSTED = 0.5
+TRUSTED = 0.25
 """Standard errors that `Binned` may be above critics of numbers before what is more counts as missed by them.
 Critics are smooth: on a chess board of 5 x 5 they miss .28 of .62 nats at 1,000 samples, `Binned` .08."""
 

@@ -309,4 +309,4 @@ def _between(start: Tensor, end: Tensor, share: float | Tensor) -> Tensor:
         return torch.where(share == 1, end, torch.where(share == 0, start, start + share * (end - start)))
     if share in (0.0, 1.0):
         return (end if share else start).clone()
-    return start + share * (end - start)
+    return torch.lerp(start, end, share)

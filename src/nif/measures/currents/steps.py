@@ -28,6 +28,10 @@ from nif.measures.currents.tape import Tape
 LARGEST_ERROR = 0.01
 """Of the current of a unit, as a part of the total."""
 
+FEWER = 0.75
+"""Part of the largest error up to which half as many steps are taken as were tried last: that their error is
+twice as large is an estimate and no bound."""
+
 LEAST_TOTAL = 1e-5
 """Nats; where the total is less, an error is taken as a part of this: the network decides next to nothing."""
 
@@ -80,7 +84,8 @@ def with_steps(
     """The path with its number of steps, and the error that they leave, as a part of the total.
 
     The error is the largest change of a unit when the steps were doubled. At a kink it halves with each
-    doubling, and less than half of the change before may be luck, so it is at least that.
+    doubling, and less than half of the change before may be luck, so it is at least that; and of half as many
+    steps it is twice as large, so that they are taken if that is small enough.
 
     The first two trials, which are often all, advance by 1 each.
 
@@ -110,8 +115,10 @@ def with_steps(
         if before is not None:
             moved_before, moved = moved, _largest_change(now, before, sums)
             off = max(moved, moved_before / 2)
-            error = off / max(total, 1e-12)
-            if off <= LARGEST_ERROR * max(total, LEAST_TOTAL):
+            error, limit = off / max(total, 1e-12), LARGEST_ERROR * max(total, LEAST_TOTAL)
+            if 2 * off <= FEWER * limit:
+                return replace(path, steps=count // 2), 2 * error
+            if off <= limit:
                 return replace(path, steps=count), error
         before, count = now, 2 * count
     warnings.warn(

@@ -99,8 +99,9 @@ class Walk:
             return {}
         inputs = {}
         for index in start.inputs:
-            at_input = self._at(index, slopes.pop(index, None)) or {}
-            inputs[index] = sum(at_input.values(), torch.zeros((), device=start.values[index].device))
+            at_input = self._at(index, slopes.pop(index, None))
+            nothing = torch.zeros((), device=start.values[index].device)
+            inputs[index] = functools.reduce(torch.add, at_input.values()) if at_input else nothing
         return inputs
 
     def _gradient(self, ends: Ends, given: Sequence[Tensor | None]) -> Slopes:
