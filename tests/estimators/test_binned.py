@@ -44,8 +44,8 @@ WITH_EDGES = (
     chess_board(4, 0.3),
     uniform_in_cells(np.eye(3), "blocks"),
 )
-"""Densities with edges at the medians and elsewhere. A cut at the median of a sample misses both, and of fifths
-several cuts in a row find nothing."""
+"""Densities with edges at the medians and elsewhere. A cut at the median of a sample misses both, and where
+edges are at fifths several cuts in a row find nothing."""
 
 ONE = np.zeros(1, dtype=int)
 LOGS = logarithms_of_counts(200_000)

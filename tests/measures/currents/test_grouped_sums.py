@@ -1,7 +1,8 @@
-"""Sums of groups: parts that are missing, and sums that are added a few rows at a time."""
+"""Sums of groups: parts that are missing, and sums that are added a tile at a time."""
 
 from __future__ import annotations
 
+import itertools
 import pickle
 
 import numpy as np
@@ -41,20 +42,15 @@ def test_a_part_that_is_missing_is_one_of_zeros(large: bool, monkeypatch: pytest
     assert_same(full, missing)
 
 
-@pytest.mark.parametrize("large", [True, False])
-def test_rows_that_are_added_a_few_at_a_time_have_the_same_bits(
-    large: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if large:
-        for limit in ("LARGE", "FULL_CONTRASTS"):
-            monkeypatch.setattr(f"nif.measures.currents.grouped_sums.{limit}", 10)
-    at_once, strips = GroupedSum(), GroupedSum()
+def test_tiles_that_are_added_one_by_one_have_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, limit in {"LARGE": 10, "FULL_CONTRASTS": 10, "SMALL": 1}.items():
+        monkeypatch.setattr(f"nif.measures.currents.grouped_sums.{name}", limit)
+    at_once, tiles = GroupedSum(), GroupedSum()
     for group in range(3):
         at_once.add(group, parts(group))
-        for first in (0, 4):
-            strip = slice(first, first + 4)
-            strips.add(group, [part[strip] for part in parts(group)], strip, 6)
-    assert_same(at_once, strips)
+        for tile in itertools.product((slice(0, 4), slice(4, 8)), (slice(0, 2), slice(2, 4))):
+            tiles.add(group, [part[tile] for part in parts(group)], tile, (6, 3))
+    assert_same(at_once, tiles)
 
 
 @pytest.mark.parametrize(("full", "kept"), [(2**14, 9), (1, 1)])

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from nif.core.parallel import allowed_threads
 from nif.flow.significance import p_values
 from nif.measures.currents.decisions import Values, of_rows, robust_deviation
 from nif.measures.currents.grouped_sums import GROUPS, GroupedSum
@@ -91,7 +93,8 @@ class Jackknife:
         if not self.known:
             return np.abs(sums.total)
         variance = np.zeros_like(sums.total, dtype=np.float64)
-        for part in _parts_of(sums.total):
+
+        def of_part(part: Any) -> None:
             whole = sums.total[part]
             mean, squares = np.zeros_like(whole), np.zeros_like(whole)
             for group, scale in self.scales.items():
@@ -100,6 +103,8 @@ class Jackknife:
                 mean += difference / self.groups
                 squares += difference**2 / self.groups
             variance[part] = np.maximum(squares - mean**2, 0.0) * (self.groups - 1)
+
+        _for_parts(of_part, sums.total)
         variance *= 1 - (_counted_twice(sums, float(variance.sum())) if self.twice else 0.0)
         stderr: np.ndarray = np.sqrt(variance, out=variance)
         return stderr
@@ -123,18 +128,24 @@ class Jackknife:
     def p_value(self, nats: np.ndarray, stderr: np.ndarray) -> np.ndarray:
         """Two-sided p-value of a mean of 0, by Student's t."""
         p: np.ndarray = np.ones_like(nats)
-        for part in _parts_of(nats):
+
+        def of_part(part: Any) -> None:
             p[part] = p_values(nats[part], stderr[part], self.groups - 1)
+
+        _for_parts(of_part, nats)
         return p
 
 
-def _parts_of(values: np.ndarray) -> Iterator[Any]:
-    """Rows of a large array, a few at a time; a number as it is."""
-    if not values.ndim:
-        yield ()
+def _for_parts(work: Callable[[Any], None], values: np.ndarray) -> None:
+    """Work on the rows of a large array, a few at a time, in as many threads as are allowed."""
+    few = max(1, IN_CACHE // max(1, values[:1].size)) if values.ndim else 1
+    if not values.ndim or len(values) <= few:
+        work(...)
         return
-    few = max(1, IN_CACHE // max(1, values[:1].size))
-    yield from (slice(first, first + few) for first in range(0, len(values), few))
+    parts = (slice(first, first + few) for first in range(0, len(values), few))
+    with ThreadPoolExecutor(allowed_threads()) as pool:
+        for _ in pool.map(work, parts):
+            pass
 
 
 def _counted_twice(sums: GroupedSum, variance: float) -> float:

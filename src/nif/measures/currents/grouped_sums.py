@@ -19,6 +19,12 @@ GROUPS = 10
 FULL_CONTRASTS = 2**14
 """Sums of fewer numbers keep all `GROUPS` - 1 contrasts of their pairs; of more, one."""
 
+Tile = tuple[slice, slice]
+"""Some rows and columns."""
+
+SMALL = 2**16
+"""Numbers of a part that are added by one thread."""
+
 LARGE = 2**19
 """Sums of more numbers are kept in float32, but for the total of all blocks."""
 
@@ -43,23 +49,23 @@ class GroupedSum:
         self,
         group: int,
         parts: Iterable[Tensor | None],
-        at: slice | EllipsisType = ...,
-        rows: int | None = None,
+        at: Tile | EllipsisType = ...,
+        shape: tuple[int, ...] | None = None,
     ) -> None:
         """Add sums over the pairs of rows of a group and backgrounds of each group, one after the other.
 
         Args:
             group: Of the rows.
             parts: The sums; None where there is no pair.
-            at: Rows of a large sum that these are the sums of.
-            rows: Of that sum; those of the parts if None.
+            at: Tile of a large sum that these are the sums of.
+            shape: Of that sum; that of the parts if None.
         """
         table: _Table | None = None
         for other, part in enumerate(parts):
             if part is None:
                 continue
             if table is None:
-                table = _Table(part, rows)
+                table = _Table(part, shape)
                 self._make_room(table)
             numbers = table.add(part, (group + other) % GROUPS)
             if other != group:
@@ -83,12 +89,16 @@ class GroupedSum:
         self._room = list(_zeros((GROUPS + table.number_of_contrasts, *table.shape), table.shape))
 
     def _increase(
-        self, sums: dict[int, np.ndarray], key: int, at: slice | EllipsisType, part: np.ndarray
+        self, sums: dict[int, np.ndarray], key: int, at: Tile | EllipsisType, part: np.ndarray
     ) -> None:
         """Add to one of the parts."""
         if key not in sums:
             sums[key] = self._room.pop() if self._room else _zeros(self.total.shape, self.total.shape)
-        sums[key][at] += part
+        here = sums[key][at]
+        if part.size > SMALL:
+            torch.from_numpy(here).add_(torch.from_numpy(part))
+        else:
+            here += part
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the room for parts that have nothing yet, which no process needs of another."""
@@ -130,19 +140,19 @@ def bytes_of_sum(numbers: int) -> int:
 
 
 class _Table:
-    """What the parts of a sum, or of some rows of it, add up to.
+    """What the parts of a sum, or of a tile of it, add up to.
 
     Args:
         part: The first, of which only shape and kind are read.
-        rows: Of the whole sum; those of the part if None.
+        shape: Of the whole sum; that of the part if None.
 
     Attributes:
         shape: Of the whole sum.
         number_of_contrasts: See `GroupedSum`.
     """
 
-    def __init__(self, part: Tensor, rows: int | None) -> None:
-        self.shape = tuple(part.shape) if rows is None else (rows, *part.shape[1:])
+    def __init__(self, part: Tensor, shape: tuple[int, ...] | None) -> None:
+        self.shape = tuple(part.shape) if shape is None else shape
         size = math.prod(self.shape)
         self._few = size < FULL_CONTRASTS
         self.number_of_contrasts = GROUPS - 1 if self._few else 1

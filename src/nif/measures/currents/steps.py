@@ -185,7 +185,7 @@ def check_links(path: PathIntegral, sample: Samples, units: Sequence[int]) -> No
 def bytes_of_weights(tape: Tape) -> int:
     """What the currents of all weights of a run take: their sums, the products of one block, the result.
 
-    The sums of a kernel are those of its channels; large matrices are multiplied a strip at a time.
+    The sums of a kernel are those of its channels; large matrices are multiplied a tile at a time.
     """
     shapes: dict[tuple[int, bool], torch.Size] = {}
     for position, weighted in Structure.of(tape, {}).weighted.items():

@@ -6,7 +6,8 @@ weight, with the step of what it reads in place of what it reads. A bias moves n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -15,7 +16,7 @@ from torch import Tensor
 
 from nif.measures.currents.blocks import Block
 from nif.measures.currents.ends import Ends
-from nif.measures.currents.grouped_sums import LARGE, GroupedSum
+from nif.measures.currents.grouped_sums import LARGE, GroupedSum, Tile
 from nif.measures.currents.operation import Operation, Value
 from nif.measures.currents.products import scaled_slope
 from nif.measures.currents.structure import Weighted
@@ -23,8 +24,9 @@ from nif.measures.currents.unit_cells import pair_major
 
 aten = torch.ops.aten
 
-STRIP = 2**19
-"""Numbers of a weight whose currents are summed at a time."""
+TILE = 2**9, 2**10
+"""Rows and columns of a large weight whose currents are summed at a time: they stay in the cache, and no side
+is so short that products take longer to arrange their factors than to multiply them."""
 
 
 def weight_products(
@@ -101,23 +103,30 @@ class LateProducts:
         self.factors.append((ends.moved(self.moving), scaled_slope(ends, slope)))
 
     def add_to(self, sums: GroupedSum, block: Block) -> None:
-        """Add the currents of the numbers of the weight, a strip at a time, which stays in the cache."""
+        """Add the currents of the numbers of the weight, a tile at a time."""
         weight = self.weight.contiguous()
         factors, bounds = [], block.bounds.tolist()
         for part in pairwise(bounds):
-            rows = [_rows(of_step, 0, bounds[-1], part) for of_step in self.factors]
-            before, after = (torch.cat(side) for side in zip(*rows, strict=True))
+            steps = [_rows(of_step, 0, bounds[-1], part) for of_step in self.factors]
+            before, after = (torch.cat(side) for side in zip(*steps, strict=True))
             factors.append((before, after) if len(before) else None)
         self.factors.clear()
-        few = max(1, STRIP // weight.shape[1])
-        for first in range(0, len(weight), few):
-            strip = slice(first, first + few)
+        for rows, columns in _tiles(weight.shape):
+            here, at = weight[rows, columns], (rows, columns)
             for group, of_group in block.by_group(factors):
                 parts = (
-                    None if pair is None else _current(pair[0][:, strip].mH @ pair[1], weight[strip])
-                    for pair in of_group
+                    pair and _current(pair[0][:, rows].mH @ pair[1][:, columns], here) for pair in of_group
                 )
-                sums.add(group, parts, strip, len(weight))
+                sums.add(group, parts, at, tuple(weight.shape))
+
+
+def _tiles(shape: Sequence[int]) -> Iterator[Tile]:
+    """Of a matrix."""
+    rows, columns = (
+        [slice(first, first + size) for first in range(0, length, size)]
+        for length, size in zip(shape, TILE, strict=True)
+    )
+    yield from itertools.product(rows, columns)
 
 
 def _rows(tensors: Sequence[Tensor], axis: int, pairs: int, part: tuple[int, int]) -> list[Tensor]:
