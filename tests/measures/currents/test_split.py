@@ -111,6 +111,20 @@ def test_a_change_that_falls_by_more_than_half_may_be_luck(monkeypatch: pytest.M
     assert options["step_error"] == pytest.approx(0.0039, rel=1e-4)
 
 
+@pytest.mark.parametrize(("change", "taken", "stated"), [(0.0037, 4, 0.0074), (0.0038, 8, 0.0038)])
+def test_half_as_many_steps_are_taken_where_twice_their_change_is_small(
+    change: float, taken: int, stated: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(7)
+    few: dict[str, Any] = {"rows": 24, "backgrounds": 8, "paths": 0, "by_class": False}
+    net = saturated()
+    total = float(nif.measure(net, X, nif.Currents(**few, steps=8), progress=False).total or 0)
+    monkeypatch.setattr(steps, "_largest_change", lambda *_: change * total)
+    options = nif.measure(net, X, nif.Currents(**few), progress=False).measurement.options
+    assert options["steps"] == taken
+    assert options["step_error"] == pytest.approx(stated, rel=1e-4)
+
+
 def test_many_pairs_take_no_more_than_64_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steps, "MOST_RUNS", 192 * 64)
     torch.manual_seed(7)
