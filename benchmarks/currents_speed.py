@@ -142,7 +142,7 @@ CASES = {
 }
 BLOCKS = tuple(f"layers.layers.{number}" for number in range(12))
 LARGE = {
-    "wide": Case(wide, (784,), 1000, replace(FAST, rows=128), 1, plain_batches=4),
+    "wide": Case(wide, (784,), 1000, replace(FAST, rows=128, steps="auto"), 1, plain_batches=4),
     "resnet": Case(
         resnet, (3, 64, 64), 100, replace(FAST, rows=64, backgrounds=8, steps=4), 1, plain_batches=4
     ),

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.sparse import csr_array
 
-from nif.core.types import LINK_ARRAYS, UNCONNECTED, Links
+from nif.core.types import LINK_ARRAYS, SPARSE_BELOW, UNCONNECTED, Links
 from nif.flow.paths import Strength, positive
 
 
@@ -131,11 +131,12 @@ def weakest_carrying(sizes: Float[np.ndarray, " number"], fraction: float) -> tu
 def at_least(links: Links, threshold: float) -> Links:
     """The links of at least these absolute nats."""
     strong = np.abs(links.stored("nats")) >= threshold
-    if not links.sparse:
-        connected = strong if links.connected is None else strong & links.connected
-        values = {name: np.where(connected, links.stored(name), UNCONNECTED[name]) for name in LINK_ARRAYS}
-        return Links(links.source, links.target, **values, connected=connected)
-    rows, columns = links.units(np.flatnonzero(strong))
+    if not links.sparse and links.connected is not None:
+        strong &= links.connected
+    if not links.sparse and np.count_nonzero(strong) >= SPARSE_BELOW * strong.size:
+        whole = {name: np.where(strong, links.stored(name), UNCONNECTED[name]) for name in LINK_ARRAYS}
+        return Links(links.source, links.target, **whole, connected=strong)
+    rows, columns = links.units(np.flatnonzero(strong)) if links.sparse else np.nonzero(strong)
     flags = csr_array((np.ones(len(rows), dtype=bool), (rows, columns)), shape=links.shape)
     values = {name: links.stored(name)[strong] for name in LINK_ARRAYS}
     return Links(links.source, links.target, **values, connected=flags)
