@@ -249,8 +249,9 @@ def test_intervals_cover_the_attribution_of_a_linear_network(
         inside.append(off <= 1.96 * flow.attribution_stderr())
         if_independent.append(off <= 1.96 * independent_errors(flow.graph).attribution)
         sum_over_layers.append([*units_inside(flow, truth, "inflow"), *units_inside(flow, truth, "outflow")])
-    # .93 to .97; an attribution alone deviates by about .02 in so many repeats.
-    assert 0.915 < np.mean(inside) < 0.98
+    # .93 to .97, of `Binned`, whose errors are wider where much is extrapolated, .985 in 160 repeats; an
+    # attribution alone deviates by about .02 in so many.
+    assert 0.915 < np.mean(inside) < (0.995 if isinstance(estimator, nif.Binned) else 0.98)
     assert np.mean(inside, axis=0).min() > 0.85
     assert np.mean(if_independent) < np.mean(inside) - 0.03
     assert 0.91 < np.mean(sum_over_layers) < 0.99
