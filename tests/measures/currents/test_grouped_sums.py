@@ -82,6 +82,19 @@ def test_the_errors_of_a_current_that_is_shared_are_its_own_times_the_share() ->
     np.testing.assert_allclose(table, np.outer(jackknife.stderr(out), np.abs(share)), rtol=1e-10)
 
 
+def test_errors_of_many_numbers_are_those_of_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    sums = GroupedSum()
+    for group in range(GROUPS):
+        sums.add(group, parts(group))
+    jackknife = Jackknife(TOTALS, dict.fromkeys(range(GROUPS), 1.1))
+    stderr = jackknife.stderr(sums)
+    p = jackknife.p_value(sums.total, stderr)
+    assert (stderr > 0).all() and (p < 1).all()
+    monkeypatch.setattr("nif.measures.currents.errors.IN_CACHE", 6)
+    np.testing.assert_array_equal(jackknife.stderr(sums), stderr)
+    np.testing.assert_array_equal(jackknife.p_value(sums.total, stderr), p)
+
+
 def test_processes_send_each_other_the_parts_that_are_not_zero() -> None:
     sums = GroupedSum()
     sums.add(3, [None, torch.ones(100, 100, dtype=torch.float64)])
