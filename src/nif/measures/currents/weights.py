@@ -6,10 +6,9 @@ weight, with the step of what it reads in place of what it reads. A bias moves n
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import pairwise, product
 
 import torch
 from torch import Tensor
@@ -121,12 +120,12 @@ class LateProducts:
 
 
 def _tiles(shape: Sequence[int]) -> Iterator[Tile]:
-    """Of a matrix."""
+    """Of a matrix of this shape, which they cover once."""
     rows, columns = (
         [slice(first, first + size) for first in range(0, length, size)]
         for length, size in zip(shape, TILE, strict=True)
     )
-    yield from itertools.product(rows, columns)
+    yield from product(rows, columns)
 
 
 def _rows(tensors: Sequence[Tensor], axis: int, pairs: int, part: tuple[int, int]) -> list[Tensor]:
