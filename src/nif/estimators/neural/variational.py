@@ -44,8 +44,8 @@ divided once. Critics then wait for fewer checks without improvement."""
 TRUSTED = 0.25
 """Standard errors that `Binned` may be above critics of numbers before what is more counts as missed by them.
 Critics are smooth: on a chess board of 5 x 5 they miss .28 of .62 nats at 1,000 samples, `Binned` .08. With
-.5 their intervals hold the truth of boards of 5 to 8 fields 30 to 72 % of the time there, with .25 78 to 92 %;
-standard errors on smooth densities are 2 to 12 % larger."""
+.5 their intervals hold the truth of boards of 5 to 8 fields 30 to 72 % of the time there, with .25 78 to 92
+%; standard errors on smooth densities are 2 to 12 % larger, of 3 nats up to twice."""
 
 WIDEST = 128
 """Numbers of both sides up to which critics have the parts for vectors, whose cost grows with the square."""
