@@ -91,6 +91,16 @@ def test_coverage_of_intervals(samples: int, tasks: tuple[Truth, ...]) -> None:
     assert 0.92 < np.mean(list(covered.values())) < 0.985
 
 
+def test_all_of_a_step_is_uncertain_only_where_it_is_no_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of it else: errors of smooth dependence hardly change, those of a board nearly double."""
+    truths = correlated_normal(0.3), correlated_normal(0.75), chess_board(5)
+    now = np.array([estimated(truth, 2_000, 100).stderr.mean() for truth in truths])
+    monkeypatch.setattr("nif.estimators.binned.estimator.EXTRAPOLATION_UNCERTAINTY", (0.5, 0.5))
+    weak, smooth, board = now / [estimated(truth, 2_000, 100).stderr.mean() for truth in truths]
+    assert 1 <= weak < 1.06 and 1 <= smooth < 1.08
+    assert board > 1.6
+
+
 @pytest.mark.parametrize("rho", [0.0, 0.05, 0.2])
 def test_coverage_of_intervals_of_weak_dependence(rho: float) -> None:
     truth = correlated_normal(rho)
