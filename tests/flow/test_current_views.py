@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import stats
 from torch import Tensor, nn
 
 import nif
@@ -171,6 +172,14 @@ def test_weights_that_carry_a_part_are_as_few_as_can_be() -> None:
         [0.6, -0.3],
         [0.1],
     ]
+
+
+@pytest.mark.parametrize("degrees", [1, 2, 3, 4, 9, 10, 57])
+def test_p_values_are_those_of_scipy(degrees: int) -> None:
+    t = np.array([0.0, 1e-9, 0.1, 1.0, 2.5, 7.0, 30.0, 1e5, np.inf])
+    expected = 2 * stats.t.sf(t, degrees)
+    found = p_values(np.where(t > 0, t, 1e-300), np.ones(len(t)), degrees)
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-300)
 
 
 def test_p_values_without_errors_prove_nothing() -> None:

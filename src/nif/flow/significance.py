@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +11,9 @@ from scipy import special
 
 from nif.core.statistics import benjamini_hochberg, simes
 from nif.core.types import Links
+
+LEAST_BY_SERIES = 1e-6
+"""p-values down to which ten digits are left of 1 less another number."""
 
 Flags = Sequence[Bool[np.ndarray, " _"]]
 
@@ -69,5 +73,25 @@ def p_values(
         return np.ones_like(nats, dtype=np.float64)
     with np.errstate(over="ignore"):
         t = np.divide(np.abs(nats), stderr, out=np.full(np.shape(nats), np.inf), where=stderr > 0)
-    p: np.ndarray = np.where(nats == 0, 1.0, 2 * special.stdtr(degrees, -t))
+    p: np.ndarray = np.where(nats == 0, 1.0, _two_sided(t, degrees))
+    return p
+
+
+def _two_sided(t: Float[np.ndarray, "..."], degrees: int) -> Float[np.ndarray, "..."]:
+    """Probability of a Student t at least as far from 0, in a fraction of the time that scipy takes.
+
+    The series that ends for whole degrees of freedom (Abramowitz and Stegun 1964, 26.7.3 and 26.7.4); scipy
+    where digits would cancel.
+    """
+    tangent = np.minimum(t, 1e150) / math.sqrt(degrees)
+    squared = 1 / (1 + tangent**2)
+    cosine, series, odd = np.sqrt(squared), np.ones_like(squared), degrees % 2
+    for number in reversed(range(1 + odd, degrees - 2, 2)):
+        series = 1 + series * squared * (number / (number + 1))
+    inside = tangent * cosine * series
+    if odd:
+        inside = 2 / math.pi * (np.arctan(tangent) + (inside * cosine if degrees > 1 else 0.0))
+    p = np.asarray(1 - inside)
+    small = p < LEAST_BY_SERIES
+    p[small] = 2 * special.stdtr(degrees, -t[small])
     return p

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from nif.measures.currents import parts
-from nif.measures.currents.parts import by_parts
+from nif.measures.currents.parts import by_parts, rows_times
 
 
 def tilted(out: Tensor, first: Tensor, last: Tensor) -> None:
@@ -34,3 +34,12 @@ def test_parts_have_the_bits_of_the_whole(monkeypatch: pytest.MonkeyPatch, dtype
 def test_the_result_is_of_the_wider_type() -> None:
     first, last = torch.randn(5), torch.randn(5, dtype=torch.float64)
     assert by_parts(tilted, first, last).dtype == torch.float64
+
+
+def test_products_of_parts_of_the_rows_are_the_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "ROWS", 10)
+    rows, matrix = torch.randn(3, 97, 8), torch.randn(5, 8).T
+    assert torch.allclose(rows_times(rows[0], matrix), rows[0] @ matrix, atol=1e-6)
+    assert torch.allclose(
+        torch.vmap(lambda of_one: rows_times(of_one, matrix))(rows), rows @ matrix, atol=1e-6
+    )

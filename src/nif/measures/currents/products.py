@@ -10,6 +10,7 @@ from torch import Tensor
 
 from nif.measures.currents.ends import Ends, Slopes, add, as_number, conjugate, middle, summed_to
 from nif.measures.currents.operation import Operation
+from nif.measures.currents.parts import rows_times
 
 aten = torch.ops.aten
 
@@ -56,7 +57,8 @@ def matrix_product(ends: Ends, slope: Tensor) -> Slopes:
     first, second = operation.args[1:3] if operation.kind in ("addmm", "baddbmm") else operation.args[:2]
     scaled = scaled_slope(ends, slope)
     if ends.moves(first):
-        add(slopes, first.index, scaled @ ends.middle(second).mH)
+        product = rows_times if scaled.dim() == 2 else torch.matmul
+        add(slopes, first.index, product(scaled, ends.middle(second).mH))
     if ends.moves(second):
         add(slopes, second.index, ends.middle(first).mH @ scaled)
     if operation.kind in ("addmm", "baddbmm") and ends.moves(operation.args[0]):
