@@ -146,6 +146,7 @@ cases.steps.MOST_SUMS = 0
 case, path, *seconds = sys.argv[1:]
 for end in map(float, seconds):
     if os.fork() == 0:
+        os.dup2(2, 1)  # where a worker that outlives its killed parent says so
         threading.Timer(end, os.kill, (os.getpid(), signal.SIGKILL)).start()
         cases.measured(case, checkpoint=path).save(path + ".safetensors")
         os._exit(0)
