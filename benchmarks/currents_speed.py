@@ -5,6 +5,7 @@
 
 A ratio of 1 is the time of a forward and a backward pass, with gradients of weights and inputs, for each row,
 background and step, in batches of the same size; both in one process, by turns, medians of several runs.
+The libraries that the first measurement of a process loads are loaded before, and their time is printed.
 Errors are included, and paths but in the rows "no paths"; columns for each class, which take a walk back
 each, are not, but in the rows "by class". "trained" has learnt labels, so that most rows have few classes of
 any weight. With ``--large``: a network of 29 million links, a ResNet-18 shape, and a GPT-2 shape on
@@ -137,8 +138,8 @@ CASES = {
             ("transformer", Transformer, (28, 28), 600, 64),
         )
     },
-    "mlp, defaults": Case(mlp, (784,), 1000, nif.Currents(), 1),
-    "mlp, trained": Case(mlp, (784,), 1000, nif.Currents(), 1, trained=True),
+    "mlp, defaults": Case(mlp, (784,), 1000, nif.Currents()),
+    "mlp, trained": Case(mlp, (784,), 1000, nif.Currents(), trained=True),
 }
 BLOCKS = tuple(f"layers.layers.{number}" for number in range(12))
 LARGE = {
@@ -210,6 +211,7 @@ def main() -> None:
     cases = CASES | LARGE
     chosen = options.only or (cases if options.large else CASES)
     print(environment())
+    print(f"a first small measurement, of which most is loading libraries: {_first():.2f} s")
     print("network                pairs x steps     plain s  currents s   ratio   MB over the start")
     for name in chosen:
         print(row(name, cases[name]), flush=True)
@@ -237,6 +239,12 @@ def row(name: str, case: Case) -> str:
     ratio = statistics.median(a / b for a, b in zip(currents, plain, strict=True))
     times = f"{statistics.median(plain):>11.2f} {statistics.median(currents):>11.2f}"
     return f"{name:<21} {pairs:>8} x {steps:<3} {times} {ratio:>7.2f} {peak:>12.0f}"
+
+
+def _first() -> float:
+    """Seconds of the first measurement of the process."""
+    small = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)).eval()
+    return _timed(lambda: nif.measure(small, torch.randn(60, 4), progress=False))[0]
 
 
 def _train(network: nn.Module, x: Tensor) -> None:

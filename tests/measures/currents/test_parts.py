@@ -37,7 +37,8 @@ def test_the_result_is_of_the_wider_type() -> None:
 
 
 def test_products_of_parts_of_the_rows_are_the_product(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "ROWS", 10)
+    for name, value in (("WHOLE", 100), ("PART", 50), ("FEWEST_ROWS", 10)):
+        monkeypatch.setattr(parts, name, value)
     rows, matrix = torch.randn(3, 97, 8), torch.randn(5, 8).T
     assert torch.allclose(rows_times(rows[0], matrix), rows[0] @ matrix, atol=1e-6)
     assert torch.allclose(

@@ -23,7 +23,7 @@ from nif.measures.currents.operation import Operation, Value
 from nif.measures.currents.parts import joined
 from nif.measures.currents.structure import Structure
 from nif.measures.currents.tape import Calls, Tape
-from nif.measures.currents.walk import Collect, Left, Walk, add_left, mean_left
+from nif.measures.currents.walk import Collect, Left, Walk, mean_left
 from nif.measures.currents.weights import LateProducts, by_channel, read_by_row, weight_products
 from nif.network.layers import Place
 
@@ -171,12 +171,12 @@ class BlockSums:
         """Add the currents over one step, as far as what moves in a straight line."""
         known = None if self._classes is None else dict[int, Ends]()
         walk = Walk(
-            start, end, self.structure, self._collect_weights, general, stop=self._straight, known=known
-        )
+            start, end, self.structure, self._collect_weights, general, self._straight, left=self._left,
+            known=known,
+        )  # fmt: skip
         walk.back({start.outputs[0]: seeds})
         self._add(walk)
         self._steps += 1
-        add_left(self._left, walk.left)
         if self._classes is not None:
             self._classes.add(start, end, seeds, known or {})
 

@@ -19,7 +19,7 @@ from nif.measures.currents.kinds import Samples
 from nif.measures.currents.row_values import MOST_OF_ROWS, terms
 from nif.measures.currents.sample import Sample
 from nif.measures.currents.tape import Tape
-from nif.measures.currents.walk import Left, Walk, add_left, mean_left
+from nif.measures.currents.walk import Left, Walk, mean_left
 
 LARGEST_LEFT = 2**26
 """Numbers of the slopes that are kept over the steps of a block; more are walked back in every step."""
@@ -225,12 +225,11 @@ class ClassColumns:
         stop = self._straight if left <= LARGEST_LEFT else frozenset[int]()
         steps = {} if stop else _steps(start, end)
         for number, columns in enumerate(self._walks.columns):
-            walk = Walk(start, end, stop=stop, known=known)
+            walk = Walk(start, end, stop=stop, left=self._left[number], known=known)
             mask = (columns[:, None] == self._columns).repeat_interleave(len(seeds) // self._row_count, 0)
             slopes = walk.back({start.outputs[0]: torch.where(mask, seeds, 0.0)})
             if not stop:
                 self._add_currents(slopes, steps, number)
-            add_left(self._left[number], walk.left)
 
     def end(self, start: Tape, end: Tape) -> None:
         """Add what is left at straight values, from the tapes of both ends of all steps."""

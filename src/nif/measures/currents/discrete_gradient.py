@@ -127,6 +127,17 @@ def _elementwise(ends: Ends, slope: Tensor) -> Slopes:
     return {i: summed_to(slope * g, ends.start.shape(i)) for i, g in gradients.items()}
 
 
+def factor_of(ends: Ends) -> Tensor | None:
+    """What an elementwise operation of one source multiplies slopes by; None of any other."""
+    kind = ends.operation.kind
+    if rule_of(ends.operation) is not Rule.SECANT or kind in ONE_RESULT or kind in SELECTIONS:
+        return None
+    alone = len(ends.sources) == len(ends.operation.written) == 1 and ends.operation.like(ends.last)
+    if not alone or ends.start.shape(ends.sources[0]) != ends.results()[0].shape:
+        return None
+    return ends.once("elementwise", lambda: _gradients(ends))[ends.sources[0]]
+
+
 def _gradients(ends: Ends) -> Slopes:
     """The slopes of an elementwise operation by its sources, of its own shape."""
     if ends.operation.kind == "relu":

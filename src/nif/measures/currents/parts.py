@@ -11,9 +11,8 @@ from torch import Tensor
 PART, WHOLE = 2**17, 2**19
 """Numbers of a part, for two threads, and up to which tensors stay in the cache as they are."""
 
-ROWS = 1024
-"""Rows, for each thread, up to which a product takes a matrix whole: with more, where the other matrix is
-small, MKL takes up to twice as long for each row on a processor with AVX2."""
+FEWEST_ROWS = 64
+"""Of a part of a product."""
 
 
 def by_parts(formula: Callable[..., object], *tensors: Tensor) -> Tensor:
@@ -40,17 +39,19 @@ def by_parts(formula: Callable[..., object], *tensors: Tensor) -> Tensor:
 
 
 def rows_times(rows: Tensor, matrix: Tensor) -> Tensor:
-    """The product of two matrices, a part of the rows at a time.
+    """The product of two matrices, a part of the rows at a time where the second is small.
+
+    MKL takes up to twice as long for each row where rows and products together do not fit in the cache.
 
     Example:
         >>> rows_times(torch.ones(3000, 2), torch.tensor([[1.0], [2.0]])).unique()
         tensor([3.])
     """
-    most = ROWS * torch.get_num_threads()
-    if len(rows) <= most or matrix.numel() > WHOLE or rows.device.type != "cpu":
+    numbers = len(rows) * sum(matrix.shape)
+    if numbers <= WHOLE or matrix.numel() > WHOLE or rows.device.type != "cpu":
         return rows @ matrix
     result = rows.new_empty(len(rows), matrix.shape[1])
-    parts = -(-len(rows) // most)
+    parts = -(-len(rows) // max(FEWEST_ROWS, PART * torch.get_num_threads() // sum(matrix.shape)))
     try:
         for out, part in zip(result.chunk(parts), rows.chunk(parts), strict=True):
             torch.mm(part, matrix, out=out)

@@ -22,6 +22,7 @@ from nif.measures.currents.blocks import Block
 from nif.measures.currents.branches import by_both_ends
 from nif.measures.currents.class_columns import Columns
 from nif.measures.currents.discrete_gradient import values_read_by_rules
+from nif.measures.currents.distinct_rows import DistinctRows
 from nif.measures.currents.information import Decided, information, own_log_likelihood
 from nif.measures.currents.link_maps import LinkMaps, units_of_numbers
 from nif.measures.currents.moves import Moves, Way
@@ -33,7 +34,7 @@ from nif.measures.currents.straight import (
     straight_values,
 )
 from nif.measures.currents.structure import Structure, repeated_for_each
-from nif.measures.currents.tape import Tape, record
+from nif.measures.currents.tape import Known, Tape, nothing_known, record
 from nif.measures.currents.targets import Found, Target
 from nif.measures.currents.unit_cells import PAIRS
 from nif.network.layers import Place
@@ -141,13 +142,22 @@ class PathIntegral:
             return [information(outcomes, by_row, log_weights, own)]
 
         with _ONE_RUN:
-            if products is None or not isinstance(share, float):
-                tape = record(run, way.at(share), self.parameters)
-            else:
-                tape = record(run, way.at(share), self.parameters, partial(products.result, share))
+            tape = record(run, way.at(share), self.parameters, self._known(block, share, products))
         way.check(outputs[0], share)
         tape.forget(kept if kept is not None else self._kept(tape))
         return tape
+
+    def _known(self, block: Block, share: Share, products: StraightProducts | None) -> Known:
+        """What need not be computed of a run."""
+        if not isinstance(share, float):
+            return nothing_known
+        if share not in (0.0, 1.0):
+            return nothing_known if products is None else partial(products.result, share)
+        if self.moves.embedded:  # what is looked up may stand in another order
+            return nothing_known
+        rows, backgrounds = np.divmod(block.order, block.backgrounds.shape[1])
+        ends = block.rows[rows] if share else block.backgrounds[rows, backgrounds]
+        return DistinctRows.of(ends, self.outputs.device).result
 
     def _marked_run(self, mark: Callable[[str, Tensor], None], inputs: Sequence[Tensor]) -> Tensor:
         """Run the network, mark its layers, and return the outputs as ``[pair, output]``."""

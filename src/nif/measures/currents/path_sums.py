@@ -42,7 +42,7 @@ from nif.measures.currents.size import Size
 from nif.measures.currents.steps import ungrouped_blocks
 from nif.measures.currents.structure import Structure
 from nif.measures.currents.tape import Tape
-from nif.measures.currents.walk import Left, add_left, mean_left
+from nif.measures.currents.walk import Left, mean_left
 from nif.network.axes import Axes
 from nif.network.precision import without_casts
 from nif.network.preserve import one_thread, preserved
@@ -169,20 +169,25 @@ class BlockPaths(BlockSums):
         """Add the currents over one step, as far as what moves in a straight line."""
         self._steps += 1
         for (first, tree), slopes in zip(self._now, self._slopes, strict=True):
-            walk = self._walk(start, end, tree, general, self._stop)
+            walk = self._walk(start, end, tree, general, self._stop, slopes)
             walk.back({start.outputs[0]: seeds[None]})
             self._add_arrived(walk, first)
-            add_left(slopes, walk.left)
 
     def end(self, end: Tape, general: Counter[str]) -> None:
         """Add the currents over all steps since `begin` of what moves in a straight line."""
         for (first, tree), slopes in zip(self._now, self._slopes, strict=True):
-            walk = self._walk(self._first, end, tree, general, frozenset())
+            walk = self._walk(self._first, end, tree, general, frozenset(), {})
             walk.on(mean_left(slopes, self._steps))
             self._add_arrived(walk, first)
 
     def _walk(
-        self, start: Tape, end: Tape, tree: PathTree, general: Counter[str], stop: frozenset[int]
+        self,
+        start: Tape,
+        end: Tape,
+        tree: PathTree,
+        general: Counter[str],
+        stop: frozenset[int],
+        left: Left,
     ) -> PathWalk:
         return PathWalk(
             start,
@@ -190,6 +195,7 @@ class BlockPaths(BlockSums):
             self.structure,
             general=general,
             stop=stop,
+            left=left,
             along=tree,
             units=self._labels,
             inputs=self.inputs,

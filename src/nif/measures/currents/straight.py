@@ -9,7 +9,7 @@ work of a step is in its first weights.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,18 +92,17 @@ class StraightProducts:
         """The products that read straight values and parameters alone."""
         return cls(first, last, straight_products(first, straight))
 
-    def result(
-        self, share: float, ran: Sequence[Operation], function: Any, arguments: tuple[Any, Any]
-    ) -> Tensor | None:
+    def result(self, share: float, tape: Tape, function: Any, arguments: tuple[Any, Any]) -> Tensor | None:
         """What an operation computes at a share of the way; None if that is not known.
 
         Args:
             share: Of the way.
-            ran: The operations of the run before it; where they are others, such as of a branch, it may
-                read something else.
+            tape: Of the run before it; where its operations are others, such as of a branch, it may read
+                something else.
             function: The operator.
             arguments: By position and by name.
         """
+        ran = tape.operations
         product = self.products.get(len(ran))
         if product is None or (product.function, product.args, product.kwargs) != (function, *arguments):
             return None

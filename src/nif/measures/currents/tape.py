@@ -45,8 +45,8 @@ WRITES_NO_VALUE = frozenset(
 """Operations in place that change a shape and no value."""
 
 
-Known = Callable[[Sequence[Operation], Any, tuple[Any, Any]], Tensor | None]
-"""What an operation computes, by those before it, its function and its arguments, if that is known."""
+Known = Callable[["Tape", Any, tuple[Any, Any]], Tensor | None]
+"""What an operation computes, by the tape before it, its function and its arguments, if that is known."""
 
 Calls = tuple[tuple[Any, tuple[int, ...], tuple[int | None, ...]], ...]
 """The operators that ran, with the numbers of what they read and wrote."""
@@ -172,7 +172,7 @@ class _Recorder(TorchDispatchMode):
         numbered = mapped(self._numbered, (args, kwargs))
         if function._schema.is_mutable and name not in WRITES_NO_VALUE and _writes_first(function, args):
             return self._in_place(function, args, kwargs, numbered)
-        result = self._known(self.tape.operations, function, numbered)
+        result = self._known(self.tape, function, numbered)
         if result is None:
             result = FASTER.get(name, function)(*args, **kwargs)
         several = isinstance(result, tuple | list)
@@ -336,6 +336,10 @@ def _writes_first(function: Any, args: Any) -> bool:
     )
 
 
+def nothing_known(tape: Tape, function: Any, arguments: tuple[Any, Any]) -> None:
+    """Everything is computed."""
+
+
 @contextmanager
 def _plain_operations() -> Iterator[None]:
     """Attention and encoders run as single operations, without gradients."""
@@ -350,7 +354,7 @@ def record(
     run: Callable[..., Sequence[Tensor]],
     inputs: Sequence[Tensor],
     parameters: Mapping[str, Tensor],
-    known: Known = lambda before, function, arguments: None,
+    known: Known = nothing_known,
 ) -> Tape:
     """Run a function of the inputs, and write every operation on a tape.
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from nif.measures.currents.discrete_gradient import discrete_gradient, inner
+from nif.measures.currents.discrete_gradient import discrete_gradient, factor_of, inner
 from nif.measures.currents.ends import Ends, Slopes
 from nif.measures.currents.parts import by_parts
 from nif.measures.currents.structure import Structure
@@ -44,7 +44,7 @@ class Walk:
         stop: Numbers of values at which the slopes are left, see `nif.measures.currents.straight`.
         layers: For each pair of layers, the step of the first times the slope that comes back from the
             second, in the shape of the activation.
-        left: Slopes at the values to stop at, by layer ahead.
+        left: Slopes at the values to stop at, by layer ahead, are added to these.
         known: Both ends of each operation, by position, for another walk over the same step.
     """
 
@@ -91,11 +91,13 @@ class Walk:
                     and some[0] is not None
                 ):
                     self.collect(position, ahead, some[0], ends)
+                if self._is_added(ends, some, ahead):
+                    continue
                 for index, slope in self._gradient(ends, some).items():
                     here = slopes[index]
                     here[ahead] = here[ahead] + slope if ahead in here else slope
         if self.stop:
-            self.left = {index: ahead for index, ahead in slopes.items() if index in self.stop and ahead}
+            self._add_left({index: slopes[index] for index in self.stop & slopes.keys()})
             return {}
         inputs = {}
         for index in start.inputs:
@@ -107,6 +109,24 @@ class Walk:
     def _gradient(self, ends: Ends, given: Sequence[Tensor | None]) -> Slopes:
         """The slopes at what an operation reads, from those at its results."""
         return discrete_gradient(ends, given, self.general)
+
+    def _is_added(self, ends: Ends, given: Sequence[Tensor | None], ahead: int) -> bool:
+        """Whether the slope before an elementwise operation on a value to stop at was added at once: one pass
+        over the numbers in place of two."""
+        index = ends.sources[0]
+        if len(ends.sources) > 1 or index not in self.stop:
+            return False
+        slope, factor, here = given[0], factor_of(ends), self.left.setdefault(index, {})
+        if slope is None or factor is None or slope.shape != factor.shape or slope.dtype != factor.dtype:
+            return False
+        here[ahead] = here[ahead].addcmul_(slope, factor) if ahead in here else slope * factor
+        return True
+
+    def _add_left(self, slopes: Left) -> None:
+        for index, of_value in slopes.items():
+            here = self.left.setdefault(index, {})
+            for ahead, slope in of_value.items():
+                here[ahead] = here[ahead].add_(slope) if ahead in here else slope.clone()
 
     def _ends(self, position: int) -> Ends:
         if self.known is not None and position in self.known:
@@ -132,14 +152,6 @@ def _current(slope: Tensor, start: Tensor, end: Tensor) -> Tensor:
     if slope.is_complex():
         return inner(slope, end - start)
     return by_parts(lambda out, *of: torch.sub(of[2], of[1], out=out).mul_(of[0]), slope, start, end)
-
-
-def add_left(sums: Left, left: Left) -> None:
-    """Add the slopes that a walk has left to those of other steps."""
-    for index, slopes in left.items():
-        here = sums.setdefault(index, {})
-        for ahead, slope in slopes.items():
-            here[ahead] = here[ahead].add_(slope) if ahead in here else slope.clone()
 
 
 def mean_left(sums: Left, steps: int) -> Left:
