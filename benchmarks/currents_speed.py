@@ -5,7 +5,7 @@
 
 A ratio of 1 is the time of a forward and a backward pass, with gradients of weights and inputs, for each row,
 background and step, in batches of the same size; both in one process, by turns, medians of several runs.
-The libraries that the first measurement of a process loads are loaded before, and their time is printed.
+A first small measurement, not timed, loads what is loaded once in a process.
 Errors are included, and paths but in the rows "no paths"; columns for each class, which take a walk back
 each, are not, but in the rows "by class". "trained" has learnt labels, so that most rows have few classes of
 any weight. With ``--large``: a network of 29 million links, a ResNet-18 shape, and a GPT-2 shape on
@@ -211,7 +211,7 @@ def main() -> None:
     cases = CASES | LARGE
     chosen = options.only or (cases if options.large else CASES)
     print(environment())
-    print(f"a first small measurement, of which most is loading libraries: {_first():.2f} s")
+    _first()
     print("network                pairs x steps     plain s  currents s   ratio   MB over the start")
     for name in chosen:
         print(row(name, cases[name]), flush=True)
@@ -241,10 +241,10 @@ def row(name: str, case: Case) -> str:
     return f"{name:<21} {pairs:>8} x {steps:<3} {times} {ratio:>7.2f} {peak:>12.0f}"
 
 
-def _first() -> float:
-    """Seconds of the first measurement of the process."""
+def _first() -> None:
+    """A measurement that loads what is loaded once."""
     small = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)).eval()
-    return _timed(lambda: nif.measure(small, torch.randn(60, 4), progress=False))[0]
+    nif.measure(small, torch.randn(60, 4), progress=False)
 
 
 def _train(network: nn.Module, x: Tensor) -> None:
