@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nif.core import __version__
 from nif.core.arguments import checked_arguments
@@ -22,9 +22,7 @@ from nif.estimators.estimate import Estimator
 from nif.estimators.pairs import Resources, bytes_of
 from nif.flow.flow import Flow
 from nif.flow.measurement import Measurement
-from nif.measures.association.association import Association
-from nif.measures.association.shared_critic import SharedMine
-from nif.measures.caveats import warn_of_nodes, warn_of_order
+from nif.measures.caveats import warn_of_order
 from nif.measures.chosen import ANSWERS, chosen_measure
 from nif.measures.currents.currents import Currents
 from nif.measures.described import described
@@ -32,15 +30,10 @@ from nif.measures.measure import Measure, Measured
 from nif.measures.same_work import work_of
 from nif.network.data_scale import warn_of_scale
 from nif.network.network import Network
-from nif.network.one_graph import adjacency, check_nodes, one_graph
+from nif.network.one_graph import adjacency
 
-LOWER = {
-    Currents: "fewer rows, backgrounds or layers, such as nif.Currents(rows=128, backgrounds=16) and "
-    "layers=, or a smaller n_jobs=",
-    Association: "fewer rows or layers, such as nif.Association(rows=10_000) and layers=, or a smaller "
-    "memory= or n_jobs=",
-}
-"""What takes the memory of each method."""
+if TYPE_CHECKING:
+    from nif.measures.association.shared_critic import SharedMine
 
 
 @checked_arguments(ANSWERS, "nif.measure(model, x), or nif.measure(model, (x, y)) with labels")
@@ -133,7 +126,7 @@ def measure(
     network = Network.of(
         model, layers=layers, output=output, reduce=reduce, device=device, class_names=class_names
     )
-    lower = LOWER.get(type(chosen), "fewer rows")
+    lower = getattr(chosen, "less_memory", "fewer rows")
     with opened(checkpoint) as kept, scratch_folder(scratch) as folder, memory_named(lower):
         for name in ("explain",) if kept is None else ("explain", "background"):
             if getattr(chosen, name, None) is not None:
@@ -204,12 +197,12 @@ def _in_words(chosen: Measure, network: Network, rows: Rows) -> str:
 
 
 def _nodes_as_samples(chosen: Measure, model: Any, data: Any, reduce: str) -> tuple[Any, Any, str]:
-    """Model, data and reduction of association where the data are one graph; otherwise what was given."""
-    graph = one_graph(model, data) if isinstance(chosen, Association) else None
-    if not isinstance(chosen, Association) and (matrix := adjacency(model, data)) is not None:
-        raise InputError(GRAPH.format(f"{matrix!r} joins all rows, as an adjacency matrix does"))
-    if not isinstance(chosen, Association) or graph is None:
+    """Model, data and reduction of a measure that takes the nodes of one graph as samples, where the data are
+    one; otherwise what was given."""
+    nodes_as_samples = getattr(chosen, "nodes_as_samples", None)
+    if nodes_as_samples is None:
+        if (matrix := adjacency(model, data)) is not None:
+            raise InputError(GRAPH.format(f"{matrix!r} joins all rows, as an adjacency matrix does"))
         return model, data, reduce
-    check_nodes(graph[1])
-    warn_of_nodes(chosen.blocks, stacklevel=5)
-    return *graph, "positions"
+    graph = nodes_as_samples(model, data)
+    return (model, data, reduce) if graph is None else (*graph, "positions")

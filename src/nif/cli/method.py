@@ -70,7 +70,7 @@ class _Methods(click.Choice):
         try:
             return str(super().convert(value, param, ctx))
         except click.BadParameter:
-            from nif.estimators import ESTIMATORS
+            from nif.estimators.named import ESTIMATORS
 
             if value not in ESTIMATORS:
                 raise

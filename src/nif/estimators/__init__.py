@@ -1,18 +1,8 @@
-"""Estimators of mutual information, one file or package per method."""
+"""Estimators of mutual information, one file or package per method.
 
-from nif.estimators.binned import Binned
-from nif.estimators.estimate import Estimator
-from nif.estimators.gaussian_copula import GaussianCopula
-from nif.estimators.ksg import Ksg
-from nif.estimators.neural.methods import InfoNce, Mine, Nwj, Smile
+Each is imported when it is first used: currents need none of them, and they load a compiler.
+"""
 
-ESTIMATORS: dict[str, type[Estimator]] = {
-    "mine": Mine,
-    "binned": Binned,
-    "gaussian_copula": GaussianCopula,
-    "ksg": Ksg,
-    "info_nce": InfoNce,
-    "smile": Smile,
-    "nwj": Nwj,
-}
-"""Every estimator by its name on the command line."""
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

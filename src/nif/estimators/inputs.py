@@ -72,7 +72,7 @@ def checked_estimator(estimator: Any) -> Any:
         Traceback (most recent call last):
         nif.InputError: estimator names 'bind'. Did you mean 'binned'? There are: mine, binned, gaussian_copula, ksg, info_nce, smile, nwj.
     """  # noqa: E501 - one message
-    from nif.estimators import ESTIMATORS  # which imports this module
+    from nif.estimators.named import ESTIMATORS  # which imports this module
 
     if isinstance(estimator, str):
         return ESTIMATORS[known_name("estimator", estimator, ESTIMATORS)]()

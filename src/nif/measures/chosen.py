@@ -6,11 +6,6 @@ from typing import Any
 
 from nif.core.arguments import known_name, shown
 from nif.core.errors import InputError
-from nif.estimators import ESTIMATORS
-from nif.estimators.estimate import Estimator
-from nif.measures.association.association import DAVIS2019, Association
-from nif.measures.association.shared_critic import SharedMine
-from nif.measures.association.with_decision import DecisionInformation
 from nif.measures.currents.currents import Currents
 from nif.measures.measure import Measure
 
@@ -60,9 +55,6 @@ ANSWERS = {
 }
 """What to write in place of arguments that `nif.measure` does not have."""
 
-CLASSES = (Currents, Association, DecisionInformation, SharedMine, *ESTIMATORS.values())
-"""What may also be passed without parentheses."""
-
 
 def chosen_measure(method: Any) -> Measure:
     """The measure that a method stands for.
@@ -71,16 +63,37 @@ def chosen_measure(method: Any) -> Measure:
         InputError: It is neither a measure nor an estimator.
 
     Example:
-        >>> from nif.estimators import Binned
+        >>> from nif import Association, Binned
         >>> chosen_measure(Binned()) == Association(estimator=Binned()) == chosen_measure("binned")
         True
     """
-    if isinstance(method, str):
-        method = _named(method)
-    if isinstance(method, type) and issubclass(method, CLASSES):
-        method = method()
-    if method is None:
+    if method is None or method is Currents:
         return Currents()
+    if isinstance(method, Measure) and not isinstance(method, type):
+        return method
+    return _by_estimators(method)
+
+
+def _by_estimators(method: Any) -> Measure:
+    """Of a name, a class or an estimator; what currents do without is imported here, as it takes a second."""
+    from nif.estimators.estimate import Estimator
+    from nif.estimators.named import ESTIMATORS
+    from nif.measures.association.association import DAVIS2019, Association
+    from nif.measures.association.shared_critic import SharedMine
+    from nif.measures.association.with_decision import DecisionInformation
+
+    if isinstance(method, str):
+        measures: dict[str, Measure] = {
+            "currents": Currents(),
+            "association": Association(),
+            "DAVIS2019": DAVIS2019,
+            "decision_information": DecisionInformation(),
+        }
+        name = known_name("method", method, [*measures, *ESTIMATORS])
+        method = measures[name] if name in measures else ESTIMATORS[name]()
+    classes = Association, DecisionInformation, SharedMine, *ESTIMATORS.values()
+    if isinstance(method, type) and issubclass(method, classes):  # without parentheses
+        method = method()
     if isinstance(method, SharedMine):
         return Association(method, critic="shared")
     if isinstance(method, Measure) and not isinstance(method, type):
@@ -94,15 +107,3 @@ def chosen_measure(method: Any) -> Measure:
         f"method is {shown(method)}; expected nif.Currents(), nif.Association(), an estimator such as "
         f"nif.Binned(), or None.{labels}"
     )
-
-
-def _named(method: str) -> Measure | Estimator:
-    """The measure or the estimator of a name, with its defaults."""
-    measures: dict[str, Measure] = {
-        "currents": Currents(),
-        "association": Association(),
-        "DAVIS2019": DAVIS2019,
-        "decision_information": DecisionInformation(),
-    }
-    name = known_name("method", method, [*measures, *ESTIMATORS])
-    return measures[name] if name in measures else ESTIMATORS[name]()

@@ -6,7 +6,7 @@ import math
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Int64
@@ -41,11 +41,13 @@ from nif.measures.caveats import (
     warn_of_few_values,
     warn_of_ids,
     warn_of_many_pairs,
+    warn_of_nodes,
     warn_of_redundancy,
 )
 from nif.measures.measure import Measured
 from nif.measures.not_measured import not_measured
 from nif.network.network import Network
+from nif.network.one_graph import check_nodes, one_graph
 from nif.network.recording import MOST_SAMPLES, Recording
 
 CHOICES = {
@@ -111,6 +113,11 @@ class Association:
     rows: int | None = MOST_SAMPLES
     blocks: Any = field(default=None, repr=False, compare=False)
 
+    less_memory: ClassVar[str] = (
+        "fewer rows or layers, such as nif.Association(rows=10_000) and layers=, or a smaller memory= or "
+        "n_jobs="
+    )
+
     def __post_init__(self) -> None:
         for option, known in CHOICES.items():
             chosen = getattr(self, option)
@@ -145,6 +152,14 @@ class Association:
         """The work, for who waits for it."""
         terms = number_of_terms(replace(network, recurrent=True).architecture(rows), self.relevance)
         return f"{terms:,} terms of {len(rows):,} rows"
+
+    def nodes_as_samples(self, model: Any, data: Any) -> tuple[Any, Any] | None:
+        """Model and data whose rows are the nodes, where the data are one graph; None where they are not."""
+        graph = one_graph(model, data)
+        if graph is not None:
+            check_nodes(graph[1])
+            warn_of_nodes(self.blocks, stacklevel=6)
+        return graph
 
     def measure(
         self, network: Network, rows: Rows, *, seed: int, resources: Resources, advance: Advance

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from numbers import Integral
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from torch import Tensor
@@ -140,6 +140,11 @@ class Currents:
     blocks: Any = field(default=None, compare=False)
     background: Any = field(default=None, repr=False, compare=False)
     explain: Any = field(default=None, repr=False, compare=False)
+
+    less_memory: ClassVar[str] = (
+        "fewer rows, backgrounds or layers, such as nif.Currents(rows=128, backgrounds=16) and layers=, or a "
+        "smaller n_jobs="
+    )
 
     def __post_init__(self) -> None:
         known = self.decision is None or callable(self.decision) or str(self.decision) in DECISIONS
