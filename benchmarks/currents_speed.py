@@ -142,8 +142,10 @@ CASES = {
     "mlp, trained": Case(mlp, (784,), 1000, nif.Currents(), trained=True),
 }
 BLOCKS = tuple(f"layers.layers.{number}" for number in range(12))
+WIDE = Case(wide, (784,), 1000, replace(FAST, rows=128, steps="auto"), 1, plain_batches=4)
 LARGE = {
-    "wide": Case(wide, (784,), 1000, replace(FAST, rows=128, steps="auto"), 1, plain_batches=4),
+    "wide": WIDE,
+    "wide, no paths": replace(WIDE, method=replace(WIDE.method, paths=0)),
     "resnet": Case(
         resnet, (3, 64, 64), 100, replace(FAST, rows=64, backgrounds=8, steps=4), 1, plain_batches=4
     ),
