@@ -117,6 +117,7 @@ def test_cost_of_residual_blocks_is_linear_where_they_are_the_layers(
     monkeypatch.setattr("nif.measures.currents.sample.LARGEST_MISS", math.inf)
     flops = {}
     for depth, steps in itertools.product((1, 2, 3), (1, 2)):
+        torch.manual_seed(depth)  # the same backgrounds, of which distinct ones are multiplied
         net = nn.Sequential(nn.Linear(16, 8), *(Block(8) for _ in range(depth)), nn.Linear(8, 3))
         layers = [str(1 + block) for block in range(depth)] if named else None
         with Counted() as counted:
