@@ -67,7 +67,7 @@ def chosen_measure(method: Any) -> Measure:
         >>> chosen_measure(Binned()) == Association(estimator=Binned()) == chosen_measure("binned")
         True
     """
-    if method is None or method is Currents:
+    if method is None:
         return Currents()
     if isinstance(method, Measure) and not isinstance(method, type):
         return method
@@ -91,7 +91,7 @@ def _by_estimators(method: Any) -> Measure:
         }
         name = known_name("method", method, [*measures, *ESTIMATORS])
         method = measures[name] if name in measures else ESTIMATORS[name]()
-    classes = Association, DecisionInformation, SharedMine, *ESTIMATORS.values()
+    classes = Currents, Association, DecisionInformation, SharedMine, *ESTIMATORS.values()
     if isinstance(method, type) and issubclass(method, classes):  # without parentheses
         method = method()
     if isinstance(method, SharedMine):

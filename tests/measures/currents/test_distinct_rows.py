@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -80,6 +81,31 @@ def test_where_few_rows_are_shared_each_pair_is_computed() -> None:
     with FlopCounterMode(display=False) as counted:
         record(lambda mark, values: [LINEAR(values)], [x], dict(LINEAR.named_parameters()), most.result)
     assert counted.get_total_flops() == 2 * 8 * 12 * 9
+
+
+class TokensFirst(nn.Module):
+    """As many tokens as a block has pairs, in front of the rows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed, self.first, self.out = nn.Embedding(9, 4), nn.Linear(4, 5), nn.Linear(5, 3)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        result: Tensor = self.out(self.first(self.embed(ids.T)).relu().mean(0))
+        return result
+
+
+def test_what_is_looked_up_is_multiplied_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nif.measures.currents.path_integral.SMALL_STEP", 0)
+    monkeypatch.setattr("nif.measures.currents.sample.LARGEST_MISS", math.inf)
+    ids = torch.randint(9, (30, 8), generator=torch.Generator().manual_seed(2))
+    flows = []
+    for fewer in (0.0, 1.0):
+        monkeypatch.setattr(distinct_rows, "FEWER", fewer)
+        method = nif.Currents(rows=1, backgrounds=8, steps=4, paths=0)
+        flows.append(nif.measure(TokensFirst().eval(), ids, method, progress=False))
+    np.testing.assert_allclose(flows[0].attribution(), flows[1].attribution(), atol=1e-6)
 
 
 def test_a_flow_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:

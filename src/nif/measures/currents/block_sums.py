@@ -171,9 +171,15 @@ class BlockSums:
         """Add the currents over one step, as far as what moves in a straight line."""
         known = None if self._classes is None else dict[int, Ends]()
         walk = Walk(
-            start, end, self.structure, self._collect_weights, general, self._straight, left=self._left,
+            start,
+            end,
+            self.structure,
+            self._collect_weights,
+            general,
+            stop=self._straight,
+            left=self._left,
             known=known,
-        )  # fmt: skip
+        )
         walk.back({start.outputs[0]: seeds})
         self._add(walk)
         self._steps += 1

@@ -66,6 +66,19 @@ class Block:
         return self.order // self.backgrounds.shape[1] % self.steps
 
     @cached_property
+    def ends(self) -> tuple[Int64[np.ndarray, " pair"], Int64[np.ndarray, " pair"]]:
+        """Indices of the background and of the row of each pair.
+
+        Example:
+            >>> background, zero = np.array([[3, 5]]), np.zeros((1, 2), dtype=np.int64)
+            >>> block = Block(np.array([7]), np.ones(1), background, np.zeros((1, 2)), 0.0, zero[:, 0], zero)
+            >>> [of_pairs.tolist() for of_pairs in block.ends]
+            [[3, 5], [7, 7]]
+        """
+        row, background = np.divmod(self.order, self.backgrounds.shape[1])
+        return self.backgrounds[row, background], self.rows[row]
+
+    @cached_property
     def order(self) -> Int64[np.ndarray, " pair"]:
         """Pairs by the group of the row, then of the background, so that each two groups are one slice."""
         return np.argsort(self._cells, kind="stable")

@@ -107,9 +107,7 @@ class PathIntegral:
     def way(self, block: Block) -> Way:
         """From the backgrounds of a block to its rows."""
         device = self.outputs.device
-        pairs = np.divmod(block.order, block.backgrounds.shape[1])
-        here = torch.from_numpy(block.rows[pairs[0]]).to(device)
-        there = torch.from_numpy(block.backgrounds[pairs]).to(device)
+        there, here = (torch.from_numpy(index).to(device) for index in block.ends)
         pool = self.inputs if self.background_inputs is None else self.background_inputs
         start, end = [values[there] for values in pool], [values[here] for values in self.inputs]
         with _ONE_RUN:
@@ -155,9 +153,7 @@ class PathIntegral:
             return nothing_known if products is None else partial(products.result, share)
         if self.moves.embedded:  # what is looked up may stand in another order
             return nothing_known
-        rows, backgrounds = np.divmod(block.order, block.backgrounds.shape[1])
-        ends = block.rows[rows] if share else block.backgrounds[rows, backgrounds]
-        return DistinctRows.of(ends, self.outputs.device).result
+        return DistinctRows.of(block.ends[int(share)], self.outputs.device).result
 
     def _marked_run(self, mark: Callable[[str, Tensor], None], inputs: Sequence[Tensor]) -> Tensor:
         """Run the network, mark its layers, and return the outputs as ``[pair, output]``."""

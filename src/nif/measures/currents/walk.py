@@ -111,14 +111,17 @@ class Walk:
         return discrete_gradient(ends, given, self.general)
 
     def _is_added(self, ends: Ends, given: Sequence[Tensor | None], ahead: int) -> bool:
-        """Whether the slope before an elementwise operation on a value to stop at was added at once: one pass
-        over the numbers in place of two."""
+        """Add the slope that leads on from an elementwise operation to a value to stop at, in one pass over
+        the numbers in place of two; False where that is not possible."""
         index = ends.sources[0]
         if len(ends.sources) > 1 or index not in self.stop:
             return False
-        slope, factor, here = given[0], factor_of(ends), self.left.setdefault(index, {})
-        if slope is None or factor is None or slope.shape != factor.shape or slope.dtype != factor.dtype:
+        slope, factor = given[0], factor_of(ends)
+        if slope is None or factor is None or slope.shape != factor.shape:
             return False
+        if not slope.dtype == factor.dtype == self.start.values[index].dtype:
+            return False
+        here = self.left.setdefault(index, {})
         here[ahead] = here[ahead].addcmul_(slope, factor) if ahead in here else slope * factor
         return True
 
